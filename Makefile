@@ -1,0 +1,47 @@
+# `make demo` and `make test` do all the set-up they need, and skip it the second time.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test lint types examples wheel test-floors clean
+
+demo: $(VENV)/installed  ## Train, evaluate and export LeNet-5 on handwritten digits
+	$(BIN)/cnnzoo demo
+
+test: $(VENV)/installed  ## Every test, the slow ones too
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+lint: $(VENV)/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/installed
+	$(BIN)/mypy
+
+examples: $(VENV)/installed
+	for script in examples/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+wheel: $(VENV)/installed  ## The wheel alone, in an environment of its own, runs the demo
+	rm -rf build dist .venv-wheel
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+	$(BIN)/python -m venv .venv-wheel
+	.venv-wheel/bin/python -m pip install --quiet dist/cnnzoo-*.whl
+	cd dist && ../.venv-wheel/bin/cnnzoo demo && ../.venv-wheel/bin/python -c "import cnnzoo; cnnzoo.get('lenet5', weights='mnist')"
+	rm -rf build dist .venv-wheel
+
+test-floors:  ## The fast tests on the oldest versions that pyproject.toml allows
+	$(MAKE) VENV=.venv-floors PIP_CONSTRAINT=$(CURDIR)/.venv-floors.txt .venv-floors.txt .venv-floors/installed
+	.venv-floors/bin/python -m pytest -m "not slow"
+
+.venv-floors.txt: pyproject.toml
+	$(PYTHON) -c 'import tomllib; print("\n".join(d.replace(">=", "==") for d in tomllib.load(open("pyproject.toml", "rb"))["project"]["dependencies"]))' > $@
+
+$(VENV)/installed: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("cnnzoo needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; name another with PYTHON=..." if sys.version_info < (3, 11) else 0)'
+	@echo "Setting up $(VENV) (once; TensorFlow is half a gigabyte)"
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -e '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf .venv .venv-* build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,87 @@
+"""The model card: what a model is, which classes it tells apart, and where its weights come from."""
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cnnzoo.errors import InputError
+from cnnzoo.files import atomic
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What became of every tensor when weights were loaded."""
+
+    loaded: tuple[str, ...] = ()  # names of the model's variables
+    initialised: tuple[str, ...] = ()  # variables left at their fresh values, a new head's for one
+    dropped: tuple[str, ...] = ()  # tensors of the checkpoint that the design permits to leave out
+
+    def __str__(self) -> str:
+        names = {"initialised": self.initialised, "dropped": self.dropped}
+        rest = "".join(f", {len(value)} {key} ({', '.join(value)})" for key, value in names.items() if value)
+        return f"{len(self.loaded)} loaded{rest}"
+
+
+@dataclass(frozen=True)
+class Card:
+    """What travels with a model beside its graph; JSON in files."""
+
+    name: str
+    classes: tuple[str, ...] = ()  # in the order of the logits; empty without a head
+    preprocessing: Any = None  # a name of preprocessing.STATISTICS or a pair (mean, std)
+    pad: int = 0  # black pixels around the resized image, as the weights were trained
+    weights: dict[str, Any] | None = None  # provenance: tag or file, sha256, licence, source
+    receipt: Receipt | None = None
+    training: dict[str, Any] = field(default_factory=dict)  # recipe, seed, data, if trained here
+
+    def to_json(self) -> str:
+        return json.dumps(dataclasses.asdict(self), indent=1, ensure_ascii=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> "Card":
+        """Raises InputError where the text is no card."""
+        try:
+            values = json.loads(text)
+            receipt = values.pop("receipt", None)
+            values["classes"] = tuple(map(str, values.get("classes", ())))
+            return cls(**values, receipt=receipt and Receipt(**{k: tuple(v) for k, v in receipt.items()}))
+        except (TypeError, ValueError, AttributeError) as error:
+            raise InputError(f"This is no model card of cnnzoo: {error}") from None
+
+
+def card(model: Any) -> Card:
+    """The card of a model from `get` or `load`; for any other Keras model one with numbers for class names."""
+    known = getattr(model, "_cnnzoo_card", None)
+    if known is not None:
+        return known
+    shape = model.output_shape
+    classes = shape[-1] if isinstance(shape, tuple) and len(shape) == 2 else 0
+    return Card(model.name, tuple(map(str, range(classes or 0))))
+
+
+def attach(model: Any, card: Card) -> Any:
+    """Give `model` its card; returns the model."""
+    object.__setattr__(model, "_cnnzoo_card", card)  # past Keras' tracking, which is for layers
+    return model
+
+
+def beside(path: Path) -> Path:
+    """Where the card of the model file `path` lies."""
+    return path.with_suffix(".json")
+
+
+def save(model: Any, path: Any) -> Path:
+    """Write the model to `path` (.keras) and its card beside it (.json); returns the path.
+
+    A file that was there before stays whole until the new one is complete.
+    """
+    path = Path(path)
+    if path.suffix != ".keras":
+        raise InputError(f"A model is saved to a .keras file. Received: {str(path)!r}")
+    with atomic(path) as new:
+        model.save(new)
+    with atomic(beside(path)) as new:
+        new.write_text(card(model).to_json(), encoding="utf-8")
+    return path

@@ -1,0 +1,1 @@
+"""Published weights: the manifest, and reading and writing tensors by name."""

@@ -1,0 +1,77 @@
+"""The demo: digits to a trained, evaluated, exported classifier, step by step."""
+
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+import cnnzoo
+
+STEPS = 6
+# What a stranger would write, who has TensorFlow and the export but not this package.
+STRANGER = """
+import sys
+import numpy as np, tensorflow as tf
+images, export = np.load(sys.argv[1]), tf.saved_model.load(sys.argv[2])
+answer = export.signatures["pixels"](images=tf.constant(images))
+assert "cnnzoo" not in sys.modules
+for names, p in zip(answer["class_names"].numpy(), answer["probabilities"].numpy()):
+    print(names[0].decode(), f"{p[0]:.4f}")
+"""
+
+
+def demo(run_dir: Path, seed: int = 0) -> None:
+    """Run every step in `run_dir`, which is replaced where it holds an earlier demo."""
+    begun = time.perf_counter()
+    exported = run_dir / "saved_model"
+
+    say(1, f"The data: scikit-learn's handwritten digits, real scans of 43 people's writing, split by seed {seed}")
+    data = cnnzoo.load_data("digits", split=(0.7, 0.1, 0.2), seed=seed)
+    print(data)
+
+    say(2, "The model: LeNet-5, 32x32 gray images in, logits out; pixels are normalised inside")
+    from cnnzoo.training.loop import reproducible
+
+    reproducible(seed)
+    model = cnnzoo.get("lenet5", classes=data.classes)
+    print(cnnzoo.info("lenet5"))
+
+    say(3, "Training: SGD with momentum, recipe 'digits'; the best epoch by validation is kept")
+    report = cnnzoo.fit_and_evaluate(model, data, recipe="digits", run_dir=run_dir, seed=seed, overwrite=True)
+
+    say(4, f"Evaluation on the {len(data.test)} test images, which training never saw")
+    print(report)
+
+    say(5, "Export as a SavedModel, compared with the model before it is called done")
+    done = cnnzoo.export(model, exported, overwrite=True)
+    print(f"{exported}: probabilities within {done.difference:.1g} of the model's")
+
+    say(6, "A clean process, with TensorFlow alone, loads the export and reads six raw test images")
+    for line in ask_a_stranger(exported, data.test.images[:6], [data.classes[i] for i in data.test.labels[:6]]):
+        print(line)
+
+    print(f"\nDone in {time.perf_counter() - begun:.0f} s. Open {run_dir / 'report.html'}; the export is {exported}")
+    print("Try next:")
+    print("  cnnzoo train lenet5_1998 digits --recipe digits_1998")
+    print(f"  cnnzoo evaluate {run_dir} digits --split 0.7 0.1 0.2 --seed {seed}")
+    print("  cnnzoo info lenet5_1998")
+
+
+def say(step: int, what: str) -> None:
+    """Head the next step."""
+    print(f"\n[{step}/{STEPS}] {what}", flush=True)
+
+
+def ask_a_stranger(exported: Path, images: np.ndarray, truth: list[str]) -> list[str]:
+    """What the export answers in a process of its own, a line an image."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "images.npy"
+        np.save(file, images)
+        command = [sys.executable, "-c", STRANGER, str(file), str(exported.resolve())]
+        answer = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
+    if answer.returncode:
+        raise RuntimeError(f"The clean process failed:\n{answer.stderr}")
+    return [f"a {true} is read as {guess}" for true, guess in zip(truth, answer.stdout.splitlines(), strict=True)]

@@ -1,0 +1,68 @@
+"""What a report shows as pictures, as PNG bytes."""
+
+import io
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+BLUE, ORANGE = "#2563eb", "#ea580c"
+
+
+def png(figure: Figure) -> bytes:
+    """The figure as a PNG file."""
+    out = io.BytesIO()
+    figure.savefig(out, format="png", dpi=144, bbox_inches="tight")
+    return out.getvalue()
+
+
+def curves(history: Mapping[str, Sequence[float]], best_epoch: int) -> bytes:
+    """Loss and accuracy of training and validation over the epochs; the kept epoch is marked."""
+    figure = Figure(figsize=(10, 3.2), layout="constrained")
+    epochs = range(1, len(history["loss"]) + 1)
+    for axes, key in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
+        axes.plot(epochs, history[key], color=BLUE, label="training")
+        axes.plot(epochs, history[f"val_{key}"], color=ORANGE, label="validation")
+        axes.axvline(best_epoch, color="gray", linestyle=":", label=f"kept: epoch {best_epoch}")
+        axes.set(xlabel="epoch", title=key)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.grid(alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(frameon=False)
+    return png(figure)
+
+
+def confusion(matrix: np.ndarray, classes: Sequence[str]) -> bytes:
+    """The confusion matrix: colour is the share of the true class, numbers are images."""
+    matrix = np.asarray(matrix)
+    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    side = min(max(4.0, 0.5 * len(classes) + 1.5), 16.0)
+    figure = Figure(figsize=(side, side), layout="constrained")
+    axes = figure.subplots()
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    axes.set(xlabel="predicted", ylabel="true")
+    if len(classes) <= 50:
+        ticks = range(len(classes))
+        upright = max(map(len, classes)) <= 3
+        axes.set_xticks(ticks, classes, rotation=0 if upright else 90)
+        axes.set_yticks(ticks, classes)
+    if len(classes) <= 25:
+        for i, j in zip(*np.nonzero(matrix), strict=True):
+            axes.text(j, i, matrix[i, j], ha="center", va="center", color="white" if shares[i, j] > 0.5 else "black")
+    return png(figure)
+
+
+def mistakes(images: np.ndarray, captions: Sequence[str]) -> bytes:
+    """A grid of images (N, H, W, C) of 0 to 255 with a caption under each."""
+    columns = min(8, len(images))
+    rows = -(-len(images) // columns)
+    figure = Figure(figsize=(1.5 * columns, 1.9 * rows), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes in grid:
+        axes.axis("off")
+    for axes, image, caption in zip(grid, images, captions, strict=False):
+        shown = image[..., 0] if image.shape[-1] != 3 else image
+        axes.imshow(np.clip(shown, 0, 255).astype("uint8"), cmap="gray", vmin=0, vmax=255)
+        axes.set_title(caption, y=-0.02, va="top", fontsize=8)
+    return png(figure)

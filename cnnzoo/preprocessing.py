@@ -1,0 +1,102 @@
+"""From pixels to what a network was trained on: size and border outside the model, statistics inside it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from cnnzoo.errors import InputError, unknown
+from cnnzoo.lazy import Lazy
+
+keras = Lazy("keras")
+
+# Mean and standard deviation, of pixels scaled to 0..1, that each name subtracts and divides by.
+STATISTICS: dict[str, tuple[Sequence[float], Sequence[float]]] = {
+    "torch": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),  # ImageNet's, RGB
+    "tf": ((0.5,), (0.5,)),  # to -1..1
+    "caffe": ((103.939 / 255, 116.779 / 255, 123.68 / 255), (1 / 255,)),  # BGR minus ImageNet's mean
+    "unit": ((0.0,), (1.0,)),  # to 0..1
+    "none": ((0.0,), (1 / 255,)),  # tensors that are normalised already
+}
+
+
+def statistics(preprocessing: Any) -> tuple[Sequence[float], Sequence[float]]:
+    """Mean and std for a name of the table or a pair (mean, std); raises InputError for anything else."""
+    if isinstance(preprocessing, str):
+        if preprocessing not in STATISTICS:
+            raise unknown("preprocessing", preprocessing, ["auto", *STATISTICS])
+        return STATISTICS[preprocessing]
+    try:
+        mean, std = ([float(value) for value in side] for side in preprocessing)
+    except (TypeError, ValueError):
+        raise InputError(
+            f"preprocessing is a name ({', '.join(STATISTICS)}) or a pair (mean, std) of lists of numbers, "
+            f"for pixels scaled to 0..1. Received: {preprocessing!r}"
+        ) from None
+    if not std or not mean or min(std) <= 0:
+        raise InputError(f"preprocessing needs a mean and a positive std. Received: {preprocessing!r}")
+    return mean, std
+
+
+def describe(preprocessing: Any) -> str:
+    """A few words for a person: the name, or mean and std on the scale of the pixels."""
+    if isinstance(preprocessing, str):
+        return preprocessing
+    mean, std = ([round(255 * value, 2) for value in side] for side in preprocessing)
+    return f"minus {mean}, over {std}"
+
+
+def normalise(x: Any, preprocessing: Any) -> Any:
+    """Pixels of 0 to 255, (B, H, W, C), to the network's input, by stock layers that stay in float32.
+
+    On images whose channels are not as many as the statistics, the mean of these serves every channel.
+    """
+    mean, std = statistics(preprocessing)
+    if preprocessing == "none":
+        return x
+    channels = x.shape[-1]
+    if preprocessing == "caffe" and channels == 3:
+        x = keras.ops.flip(x, axis=-1)
+    means, stds = _spread(mean, channels), _spread(std, channels)
+    scale = [1 / (255 * s) for s in stds]
+    offset = [-m / s for m, s in zip(means, stds, strict=True)]
+    return keras.layers.Rescaling(scale, offset, dtype="float32", name="normalise")(x)
+
+
+def _spread(values: Sequence[float], channels: int) -> list[float]:
+    """One value a channel: as given, or their mean everywhere."""
+    return list(values) if len(values) == channels else [sum(values) / len(values)] * channels
+
+
+def fit(images: Any, shape: Sequence[int], pad: int = 0) -> Any:
+    """Images (N, H, W, C) of 0 to 255 brought to `shape` (height, width, channels), in whole levels, float32.
+
+    They are resized (bilinear, antialiased) to the shape less `pad` pixels on each side, which are black.
+    Gray becomes RGB by repetition, RGB becomes gray by luminance. Works on arrays and inside graphs.
+    """
+    ops = keras.ops
+    height, width, channels = shape
+    x = ops.cast(images, "float32")
+    if x.shape[-1] != channels:
+        if (x.shape[-1], channels) == (1, 3):
+            x = ops.repeat(x, 3, axis=-1)
+        elif (x.shape[-1], channels) == (3, 1):
+            x = ops.image.rgb_to_grayscale(x, data_format="channels_last")
+        else:
+            raise InputError(f"The model takes images of {channels} channels. Received: {x.shape[-1]}")
+    size = (height - 2 * pad, width - 2 * pad)
+    x = ops.image.resize(x, size, interpolation="bilinear", antialias=True, data_format="channels_last")
+    x = ops.clip(ops.round(x), 0, 255)
+    return ops.pad(x, ((0, 0), (pad, pad), (pad, pad), (0, 0))) if pad else x
+
+
+def augmentation(policy: str) -> list[Any]:
+    """The layers of an augmentation policy, for images (N, H, W, C) of 0 to 255."""
+    if policy not in POLICIES:
+        raise unknown("augmentation", policy, POLICIES)
+    return POLICIES[policy]()
+
+
+POLICIES = {
+    "none": lambda: [],
+    # up to a sixteenth of the side each way, black moving in: for digits, which no flip leaves alone
+    "shift": lambda: [keras.layers.RandomTranslation(1 / 16, 1 / 16, fill_mode="constant", seed=0)],
+}

@@ -1,0 +1,255 @@
+"""The one place where a name becomes a model."""
+
+import logging
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
+from functools import cache
+from importlib import resources
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+from cnnzoo import preprocessing as pre
+from cnnzoo.cards import Card, attach
+from cnnzoo.checkpoints import manifest, tensors
+from cnnzoo.errors import InputError, unknown
+from cnnzoo.lazy import Lazy
+from cnnzoo.models import FAMILIES, Variant
+
+keras = Lazy("keras")
+log = logging.getLogger(__name__)
+
+CHECKPOINTS = (".safetensors", ".pth", ".pt", ".th", ".h5", ".npz", ".zip")  # what tells a path from a tag
+
+_registered: dict[str, Variant] = {}
+
+
+@dataclass(frozen=True)
+class Info:
+    """What `info` tells of one name; prints itself."""
+
+    name: str
+    family: str
+    row: Variant
+    weights: tuple[manifest.Weights, ...]
+
+    def __str__(self) -> str:
+        row, size = self.row, "x".join(map(str, self.row.input_shape))
+        lines = [
+            f"{self.name} ({self.family})",
+            f"  input          {size}, values 0 to 255; preprocessing inside: {pre.describe(row.preprocessing)}",
+            f"  classes        {row.classes}",
+            f"  parameters     {row.params:,} trainable",
+            f"  multiply-adds  {row.macs:,}",
+            f"  paper          {row.paper or 'not stated'}",
+        ]
+        for w in self.weights:
+            lines.append(f"  weights        {w.tag}: {w.accuracy:.2f} % on {w.data}; {w.bytes:,} bytes, {w.licence}")
+        return "\n".join(lines if self.weights else [*lines, "  weights        none published yet"])
+
+
+def register(name: str, row: Variant | None = None) -> Any:
+    """Add a row of your own under `name`, by call or as a decorator of a class or function that makes one.
+
+    Raises InputError where the name is taken or the thing is no `cnnzoo.models.Variant`.
+    """
+    if row is None:
+
+        def decorate(make: Callable[[], Variant]) -> Callable[[], Variant]:
+            register(name, make())
+            return make
+
+        return decorate
+    if not isinstance(row, Variant):
+        raise InputError(f"register takes a cnnzoo.models.Variant. Received: {row!r}")
+    if name in _rows():
+        raise InputError(f"The name {name!r} is taken; names are unique")
+    _registered[name] = row
+    return row
+
+
+@cache
+def _plugins() -> dict[str, Variant]:
+    """Rows of installed packages: entry points of the group cnnzoo.models, each a row or a dict of rows."""
+    rows: dict[str, Variant] = {}
+    ours = {name for variants in FAMILIES.values() for name in variants}
+    for point in entry_points(group="cnnzoo.models"):
+        try:
+            found = point.load()
+            named: dict[str, Any] = found if isinstance(found, dict) else {point.name: found}
+            for name, row in named.items():
+                if name in ours or name in rows or not isinstance(row, Variant):
+                    raise InputError(f"{name!r} is taken or no cnnzoo.models.Variant")
+                rows[name] = row
+        except Exception as error:  # whatever a plugin does wrong, the other models stay
+            warnings.warn(f"The plugin {point.value} was left out: {error}", stacklevel=2)
+    return rows
+
+
+def _rows() -> dict[str, tuple[str, Variant]]:
+    """Every name with its family and its row."""
+    ours = {name: (family, row) for family, variants in FAMILIES.items() for name, row in variants.items()}
+    others = _plugins() | _registered
+    return ours | {name: (type(row).__name__.lower(), row) for name, row in others.items()}
+
+
+def list_models(pattern: str = "*", *, family: str | None = None, weights: bool | str | None = None) -> list[str]:
+    """Names that match `pattern` (fnmatch), are of `family`, and have weights: any (True), none (False) or a tag."""
+    rows = _rows()
+    families = {its_family for its_family, _ in rows.values()}
+    if family is not None and family not in families:
+        raise unknown("family", family, families)
+
+    def has_weights(name: str) -> bool:
+        tags = manifest.tags(name)
+        return weights in tags if isinstance(weights, str) else weights is None or weights == bool(tags)
+
+    return [
+        name
+        for name, (its_family, _) in rows.items()
+        if fnmatchcase(name, pattern) and family in (None, its_family) and has_weights(name)
+    ]
+
+
+def info(name: str) -> Info:
+    """Parameters, multiply-adds, input, paper and published weights of a model."""
+    rows = _rows()
+    if name not in rows:
+        raise unknown("model", name, rows)
+    return Info(name, *rows[name], tuple(row for row in manifest.rows() if row.model == name))
+
+
+def get(
+    name: str | Variant,
+    *,
+    weights: str | Path | None = None,
+    classes: int | Sequence[str] | None = None,
+    input_shape: Sequence[int | None] | None = None,
+    include_top: bool = True,
+    preprocessing: Any = "auto",
+    pooling: str | None = None,
+    classifier_activation: str | None = None,
+    aux: bool = False,
+    licence: str | None = None,
+) -> Any:
+    """Build a model: images (B, H, W, C) of 0 to 255 to logits (B, classes).
+
+    Args:
+        name: a name of `list_models`, or a row of your own (a `cnnzoo.models.Variant`).
+        weights: a tag of the manifest, the path of a .safetensors file, or None for fresh weights.
+        classes: their number or names; the weights' by default. Other names than the weights' get a new head.
+        input_shape: height, width and, where it differs from the row's, channels.
+        include_top: with False the model ends in feature maps (B, h, w, c), or (B, c) under `pooling`.
+        preprocessing: "auto" for the weights' own statistics, a name of `preprocessing.STATISTICS`, or (mean, std)
+            of pixels scaled to 0..1.
+        pooling: None, "avg" or "max", of the feature maps when `include_top` is False.
+        classifier_activation: None for logits, "softmax" for probabilities.
+        aux: auxiliary heads, for the networks that have them.
+        licence: "commercial" refuses weights that may not be used commercially.
+
+    Raises:
+        InputError: for anything that is unknown, does not fit or is not allowed.
+    """
+    row = name if isinstance(name, Variant) else info(name).row
+    title = "model" if isinstance(name, Variant) else name
+    if aux:
+        raise InputError(f"{title} has no auxiliary heads. Received: aux=True")
+    if pooling not in (None, "avg", "max"):
+        raise unknown("pooling", pooling, ["avg", "max"])
+    if licence not in (None, "commercial"):
+        raise unknown("licence", licence, ["commercial"])
+
+    source = _source(title, weights)
+    if licence and source.provenance.get("licence", "") not in ("", *manifest.COMMERCIAL):
+        raise InputError(f"The weights {weights!r} are not licensed for commercial use: {source.provenance['licence']}")
+    names = _class_names(classes, source.classes or tuple(map(str, range(row.classes))))
+    shape = _shape(title, row, input_shape)
+    if preprocessing == "auto":
+        preprocessing = row.preprocessing if source.preprocessing is None else source.preprocessing
+
+    inputs = keras.Input(shape, name="images")
+    try:
+        features = row.features(pre.normalise(inputs, preprocessing))
+        # Loading wants the head even where the model goes without: strictly, a checkpoint fits the whole network.
+        logits = row.head(features, len(names)) if include_top or source.tensors else None
+    except ValueError as error:
+        raise InputError(f"{title} cannot be built for input_shape={shape}: {error}") from error
+    outputs = logits if include_top else _pool(features, pooling)
+    if include_top and classifier_activation:
+        outputs = keras.layers.Activation(classifier_activation, dtype="float32", name="predictions")(outputs)
+    model = keras.Model(inputs, outputs, name=title)
+
+    card = Card(title, names if include_top else (), preprocessing, source.pad, source.provenance or None)
+    if source.tensors:
+        droppable = _top(keras.Model(inputs, logits), model, new_head=names != source.classes)
+        receipt = tensors.load(model, source.tensors, str(weights), droppable)
+        log.info("%s, weights %s: %s", title, weights, receipt)
+        card = replace(card, receipt=receipt)
+    return attach(model, card)
+
+
+def _top(whole: Any, model: Any, new_head: bool) -> set[str]:
+    """The tensors that loading may drop: those of layers that `model` goes without, and a replaced head's."""
+    head = next(layer for layer in reversed(whole.layers) if layer.weights)
+    without = tensors.named(whole).keys() - tensors.named(model).keys()
+    return without | ({f"{head.name}.{v.name}" for v in head.weights} if new_head else set())
+
+
+def _pool(features: Any, pooling: str | None) -> Any:
+    if pooling == "avg":
+        return keras.layers.GlobalAveragePooling2D(name="pooling")(features)
+    return keras.layers.GlobalMaxPooling2D(name="pooling")(features) if pooling == "max" else features
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Weights as they were found: the tensors and what is known of them."""
+
+    tensors: dict[str, Any]
+    classes: tuple[str, ...] = ()
+    preprocessing: Any = None
+    pad: int = 0
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+
+def _source(title: str, weights: str | Path | None) -> _Source:
+    """Read what `weights` names: nothing, a tag of the manifest, or a file."""
+    if weights is None:
+        return _Source({})
+    if isinstance(weights, Path) or Path(weights).suffix in CHECKPOINTS:
+        path = Path(weights)
+        found, card = tensors.read(path)
+        return _Source(found, card.classes, card.preprocessing, card.pad, {"file": path.name})
+    row = manifest.find(title, weights)
+    with resources.as_file(row.path) as path:
+        found, _ = tensors.read(path, row.sha256)
+    return _Source(found, row.classes, row.preprocessing, row.pad, row.provenance)
+
+
+def _class_names(classes: int | Sequence[str] | None, known: tuple[str, ...]) -> tuple[str, ...]:
+    """Names from a number or a list; `known` are the weights' own, which an equal number keeps."""
+    if classes is None:
+        return known
+    if isinstance(classes, int):
+        if classes < 1:
+            raise InputError(f"classes is a number above 0 or a list of names. Received: {classes}")
+        return known if classes == len(known) else tuple(map(str, range(classes)))
+    names = tuple(map(str, classes))
+    if isinstance(classes, str) or not names or len(set(names)) < len(names):
+        raise InputError(f"classes is a number or a list of distinct names. Received: {classes!r}")
+    return names
+
+
+def _shape(title: str, row: Variant, shape: Sequence[int | None] | None) -> tuple[int | None, ...]:
+    """The row's input shape, or the one given, checked; (H, W) takes the row's channels."""
+    if shape is None:
+        return row.input_shape
+    shape = tuple(shape)
+    full = (*shape, row.input_shape[-1]) if len(shape) == 2 else shape
+    if len(full) != 3 or not isinstance(full[2], int) or full[2] < 1:
+        raise InputError(f"input_shape is (height, width, channels). Received: {shape}")
+    if any(side is not None and side < row.min_size for side in full[:2]):
+        raise InputError(f"{title} takes images of {row.min_size}x{row.min_size} at least. Received: {shape}")
+    return full

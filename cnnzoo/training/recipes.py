@@ -1,0 +1,105 @@
+"""Recipes: how to train, as rows of data that cite their source and state what they reached."""
+
+import ast
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, get_type_hints
+
+from cnnzoo.errors import InputError, unknown
+
+NUMBER = int | float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """SGD with momentum, a linear warm-up, then a cosine to zero."""
+
+    epochs: int
+    batch_size: int
+    learning_rate: float  # at the top of the schedule
+    momentum: float = 0.9
+    nesterov: bool = True
+    # of kernels only, and decoupled: w -= rate * decay * w, at momentum 0.9 a tenth as strong as torch's coupled one
+    weight_decay: float = 0.0
+    warmup_epochs: float = 1.0
+    label_smoothing: float = 0.0
+    augment: str = "none"  # a policy of preprocessing.POLICIES
+    rubbish: float | None = None  # j of LeCun et al. 1998, equation 9: a class of no class, whose logit is -j
+    source: str = ""
+    cost: str = ""  # measured, on two cores
+    result: str = ""  # reached here
+
+    def __post_init__(self) -> None:
+        for name, kind in get_type_hints(Recipe).items():
+            value = getattr(self, name)
+            if isinstance(value, bool) != (kind is bool) or not isinstance(
+                value, kind if kind is not float else NUMBER
+            ):
+                raise InputError(f"The recipe's {name} is {getattr(kind, '__name__', kind)}. Received: {value!r}")
+        rules = {
+            "epochs": self.epochs >= 1,
+            "batch_size": self.batch_size >= 1,
+            "learning_rate": self.learning_rate > 0,
+            "momentum": 0 <= self.momentum < 1,
+            "weight_decay": self.weight_decay >= 0,
+            "warmup_epochs": self.warmup_epochs >= 0,
+            "label_smoothing": 0 <= self.label_smoothing < 1,
+        }
+        for name, kept in rules.items():
+            if not kept:
+                raise InputError(f"The recipe's {name} is out of range. Received: {getattr(self, name)}")
+
+
+RECIPES = {
+    "sgd": Recipe(epochs=30, batch_size=32, learning_rate=0.05, weight_decay=5e-4, source="a plain default"),
+    "digits": Recipe(
+        epochs=30,
+        batch_size=32,
+        learning_rate=0.05,
+        augment="shift",
+        source="chosen on validation, for LeNets on scikit-learn's digits",
+    ),
+    "mnist": Recipe(
+        epochs=20,
+        batch_size=64,
+        learning_rate=0.1,
+        augment="shift",
+        source="chosen on validation, for LeNets on MNIST",
+    ),
+    "lenet_1998": Recipe(
+        epochs=20,
+        batch_size=64,
+        learning_rate=0.005,
+        weight_decay=0.02,
+        rubbish=1.0,
+        source="LeCun et al. 1998: the criterion of equation 9, 20 passes, no distortions; momentum in place of its "
+        "second-order steps",
+    ),
+}
+
+
+def find(recipe: str | Recipe, settings: Mapping[str, Any] | None = None) -> Recipe:
+    """A recipe by name or as it is, with the fields in `settings` replaced; raises InputError for unknown names."""
+    if isinstance(recipe, str):
+        if recipe not in RECIPES:
+            raise unknown("recipe", recipe, RECIPES)
+        recipe = RECIPES[recipe]
+    allowed = [f.name for f in fields(Recipe)]
+    for name in settings or {}:
+        if name not in allowed:
+            raise unknown("recipe field", name, allowed)
+    return replace(recipe, **settings or {})
+
+
+def parse(settings: Iterable[str]) -> dict[str, Any]:
+    """Fields from texts like "learning_rate=0.05", as the command line gives them."""
+    parsed = {}
+    for setting in settings:
+        name, equals, text = setting.partition("=")
+        if not equals:
+            raise InputError(f"A setting reads field=value, like learning_rate=0.05. Received: {setting!r}")
+        try:
+            parsed[name.strip()] = ast.literal_eval(text.strip())
+        except (ValueError, SyntaxError):
+            parsed[name.strip()] = text.strip()
+    return parsed

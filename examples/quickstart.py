@@ -1,0 +1,25 @@
+"""Train LeNet-5 on handwritten digits, evaluate it, export it, and use the export: the README's ten lines."""
+
+import tempfile
+from pathlib import Path
+
+folder = Path(tempfile.mkdtemp())
+
+# [README]
+import keras
+
+import cnnzoo
+
+keras.utils.set_random_seed(0)
+data = cnnzoo.load_data("digits", split=(0.7, 0.1, 0.2))
+model = cnnzoo.get("lenet5", classes=data.classes)
+report = cnnzoo.fit_and_evaluate(model, data, recipe="digits", run_dir=folder / "run")
+print(report)
+
+cnnzoo.export(model, folder / "exported")
+classifier = cnnzoo.load(folder / "exported")
+print(classifier.predict(data.test.images[:3]))
+# [/README]
+
+assert report.accuracy > 0.95
+print(f"Open {folder / 'run' / 'report.html'}")

@@ -1,0 +1,1 @@
+"""The manifest and the shipped weights, installed as cnnzoo.weights."""

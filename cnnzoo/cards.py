@@ -36,6 +36,10 @@ class Card:
     receipt: Receipt | None = None
     training: dict[str, Any] = field(default_factory=dict)  # recipe, seed, data, if trained here
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.preprocessing, str | None):  # JSON and TOML give lists; equal cards compare equal
+            object.__setattr__(self, "preprocessing", tuple(map(tuple, self.preprocessing)))
+
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self), indent=1, ensure_ascii=False) + "\n"
 

@@ -3,8 +3,6 @@
 import os
 import sys
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +35,7 @@ def cli() -> None:
 @seed
 def demo(run_dir: Path | None, seed: int) -> None:
     """Train LeNet-5 on real handwritten digits, evaluate, export, and use the export: about a minute."""
+    load_keras()
     from cnnzoo.demo import demo
 
     demo(run_dir or Path("runs/demo"), seed)
@@ -107,6 +106,7 @@ def train(
     images = cnnzoo.load_data(data, split=split, seed=seed, pad=pad)
     where = run_dir or Path("runs") / f"{model}-{Path(data).stem}"
     click.echo(images)
+    load_keras()
     from cnnzoo.training.loop import reproducible
 
     reproducible(seed)
@@ -132,6 +132,7 @@ def evaluate(path: Path, data: str, on: str, split: tuple[float, float, float], 
 
     Give the run's own --split and --seed, or images that the model was trained on count as test images.
     """
+    load_keras()
     model = cnnzoo.load(path).model
     if model is None:
         raise InputError(f"A run or a .keras file is evaluated. Received the export {str(path)!r}")
@@ -147,6 +148,7 @@ def evaluate(path: Path, data: str, on: str, split: tuple[float, float, float], 
 @click.option("--top", type=click.IntRange(1), default=3, show_default=True, help="Classes to show.")
 def predict(path: Path, images: tuple[str, ...], top: int) -> None:
     """Class names and probabilities of IMAGES, by the model at PATH (a run, a .keras file or an export)."""
+    load_keras()
     for image, prediction in zip(images, cnnzoo.load(path).predict(list(images), top=top), strict=True):
         click.echo(f"{image}: {prediction}")
 
@@ -158,21 +160,22 @@ def predict(path: Path, images: tuple[str, ...], top: int) -> None:
 @overwrite
 def export(path: Path, out: Path, format: str, overwrite: bool) -> None:
     """Export the model at PATH (a run or a .keras file) to the folder OUT, compared before it is called done."""
+    load_keras()
     done = cnnzoo.export(path, out, format, overwrite=overwrite)
     click.echo(f"Written to {out}; its probabilities are within {done.difference:.1g} of the model's")
 
 
-@contextmanager
-def hushed() -> Iterator[None]:
-    """Lets Keras and TensorFlow load without their notes on the machine, which no setting stops (tensorflow#100442)."""
+def load_keras() -> None:
+    """Import Keras and its backend without TensorFlow's notes on the machine, which no setting stops.
+
+    See https://github.com/tensorflow/tensorflow/issues/100442.
+    """
     sys.stderr.flush()
     kept = os.dup(2)
-    with Path(os.devnull).open("w") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
     try:
+        with Path(os.devnull).open("w") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
         import keras  # noqa: F401
-
-        yield
     finally:
         os.dup2(kept, 2)
         os.close(kept)
@@ -181,9 +184,10 @@ def hushed() -> Iterator[None]:
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; exits with 2 for wrong input, 1 for failed training, 130 after Ctrl-C."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    warnings.showwarning = lambda message, *_: click.echo(f"Warning: {message}", err=True)
     try:
-        cli.main(arguments, prog_name="cnnzoo", standalone_mode=False)
+        with warnings.catch_warnings():
+            warnings.showwarning = lambda message, *_: click.echo(f"Warning: {message}", err=True)
+            cli.main(arguments, prog_name="cnnzoo", standalone_mode=False)
     except InputError as error:
         _end(error, 2)
     except TrainingError as error:

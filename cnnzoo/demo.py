@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 import cnnzoo
 
@@ -53,10 +54,12 @@ def demo(run_dir: Path, seed: int = 0) -> None:
     for line in ask_a_stranger(exported, data.test.images[:6], [data.classes[i] for i in data.test.labels[:6]]):
         print(line)
 
+    picture = run_dir / "digit.png"
+    Image.fromarray(data.test.images[0, :, :, 0]).save(picture)
     print(f"\nDone in {time.perf_counter() - begun:.0f} s. Open {run_dir / 'report.html'}; the export is {exported}")
     print("Try next:")
-    print("  cnnzoo train lenet5_1998 digits --recipe digits_1998")
-    print(f"  cnnzoo evaluate {run_dir} digits --split 0.7 0.1 0.2 --seed {seed}")
+    print(f"  cnnzoo predict {exported} {picture}")
+    print("  cnnzoo train lenet5_relu digits --recipe digits --run-dir runs/relu")
     print("  cnnzoo info lenet5_1998")
 
 

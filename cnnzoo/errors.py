@@ -15,7 +15,8 @@ class TrainingError(RuntimeError):
 def unknown(kind: str, received: object, allowed: Iterable[str]) -> InputError:
     """An InputError for a name that is not among `allowed`, with the nearest ones."""
     names = sorted(allowed)
-    near = difflib.get_close_matches(str(received), names, n=3)
+    text = str(received)
+    near = difflib.get_close_matches(text, names, n=3) or [name for name in names if text and name.startswith(text)][:3]
     shown = names if len(names) <= 12 else [*names[:12], "..."]
     hint = f"Did you mean {' or '.join(near)}? " if near else ""
     return InputError(f"Unknown {kind}. {hint}Allowed: {', '.join(shown) or 'none yet'}. Received: {received!r}")

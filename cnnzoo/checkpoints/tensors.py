@@ -21,14 +21,14 @@ def named(model: Any) -> dict[str, Any]:
 
 def save_weights(model: Any, path: Any) -> Path:
     """Write all variables, keyed by layer name, and the card to a .safetensors file; returns the path."""
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save as serialise
 
     path = Path(path)
     if path.suffix != ".safetensors":
         raise InputError(f"Weights are saved to a .safetensors file. Received: {str(path)!r}")
     tensors = {name: keras.ops.convert_to_numpy(variable) for name, variable in named(model).items()}
     with atomic(path) as new:
-        save_file(tensors, new, {"cnnzoo": card(model).to_json()})
+        new.write_bytes(serialise(tensors, {"cnnzoo": card(model).to_json()}))
     return path
 
 
@@ -76,5 +76,6 @@ def load(model: Any, tensors: dict[str, Any], source: str, droppable: Set[str] =
         raise InputError(f"{source} does not fit {model.name}: {what}")
     for name in wanted:
         variables[name].assign(tensors[name])
-    initialised = [name for name in variables if name in droppable]
-    return Receipt(tuple(wanted), tuple(initialised), tuple(name for name in tensors if name in droppable))
+    return Receipt(
+        tuple(wanted), tuple(sorted(variables.keys() & droppable)), tuple(sorted(tensors.keys() & droppable))
+    )

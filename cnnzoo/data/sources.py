@@ -40,7 +40,7 @@ def load_data(
     """
     shares = fractions(split)
     if isinstance(source, (str, os.PathLike)):
-        name, arrays = str(source), _named(source)
+        name, arrays = Path(source).name, _named(source)  # a report goes places where a path means nothing
     else:
         name, arrays = "arrays", source
     (x, y), test = _parts(arrays)
@@ -86,7 +86,7 @@ def _named(source: Any) -> Any:
             f"Data is read from .npz files, arrays and the names {', '.join(NAMED)}. Received: {str(path)!r}"
         )
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             keys = set(file.files)
             if {"x_train", "y_train", "x_test", "y_test"} <= keys:
                 return (file["x_train"], file["y_train"]), (file["x_test"], file["y_test"])
@@ -158,7 +158,7 @@ def check_images(images: Any) -> np.ndarray:
     if not np.isfinite(x).all():
         bad = int((~np.isfinite(x).reshape(len(x), -1).all(1)).sum())
         raise InputError(f"{bad} of {len(x)} images hold NaN or infinite pixels")
-    if x.dtype.kind == "f" and x.max() <= 1:
+    if x.dtype.kind == "f" and x.any() and x.max() <= 1:
         warnings.warn(
             f"Images of {x.dtype} between {x.min():.3g} and {x.max():.3g} look rescaled already; "
             "models here take 0 to 255 and normalise inside. Multiply by 255, or build with preprocessing='none'",

@@ -54,7 +54,7 @@ def confusion(matrix: np.ndarray, classes: Sequence[str]) -> bytes:
 
 
 def mistakes(images: np.ndarray, captions: Sequence[str]) -> bytes:
-    """A grid of images (N, H, W, C) of 0 to 255 with a caption under each."""
+    """A grid of images (N, H, W, C) of 0 to 255 with a caption over each."""
     columns = min(8, len(images))
     rows = -(-len(images) // columns)
     figure = Figure(figsize=(1.5 * columns, 1.9 * rows), layout="constrained")
@@ -64,5 +64,5 @@ def mistakes(images: np.ndarray, captions: Sequence[str]) -> bytes:
     for axes, image, caption in zip(grid, images, captions, strict=False):
         shown = image[..., 0] if image.shape[-1] != 3 else image
         axes.imshow(np.clip(shown, 0, 255).astype("uint8"), cmap="gray", vmin=0, vmax=255)
-        axes.set_title(caption, y=-0.02, va="top", fontsize=8)
+        axes.set_title(caption, fontsize=8)
     return png(figure)

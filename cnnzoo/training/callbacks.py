@@ -27,22 +27,16 @@ class Keeper(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         if self.best is None:
             self.best = self.model.get_weights()
+            self.run.checkpoint(self.model)
 
     def on_epoch_begin(self, epoch, logs=None):
         self.batches.begin(epoch)
 
     def on_train_batch_end(self, batch, logs=None):
-        if not math.isfinite(logs["loss"]):
-            self.model.set_weights(self.best)
-            epoch = self.batches.epoch
-            step = epoch * len(self.batches) + batch + 1
-            kept = f"epoch {self.run.state.best_epoch}" if self.run.state.best_epoch else "the start"
-            raise TrainingError(
-                f"The loss became {logs['loss']} at step {step} (epoch {epoch + 1}); the weights of {kept} are kept. "
-                "A lower learning_rate usually helps"
-            )
+        self.check("loss", logs["loss"], batch + 1)
 
     def on_epoch_end(self, epoch, logs=None):
+        self.check("validation loss", logs["val_loss"], len(self.batches))
         state = self.run.state
         state.epoch = epoch + 1
         for key, value in logs.items():
@@ -51,6 +45,17 @@ class Keeper(keras.callbacks.Callback):
         if score > state.best:
             state.best, state.best_epoch, self.best = score, state.epoch, self.model.get_weights()
         self.run.checkpoint(self.model)
+
+    def check(self, what, loss, steps):
+        """Stop, with the best weights so far, where a loss is no number."""
+        if math.isfinite(loss):
+            return
+        self.model.set_weights(self.best)
+        epoch, best = self.batches.epoch, self.run.state.best_epoch
+        raise TrainingError(
+            f"The {what} became {loss} at step {epoch * len(self.batches) + steps} (epoch {epoch + 1}); the weights of "
+            f"{f'epoch {best}' if best else 'the start'} are kept. A lower learning_rate usually helps"
+        )
 
 
 class Stop(keras.callbacks.Callback):

@@ -156,6 +156,7 @@ def compile_by(model: Any, recipe: Recipe, steps_per_epoch: int) -> None:
 
     loss = entropy if recipe.rubbish is None else with_rubbish
     model.compile(optimizer, loss, metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")])
+    optimizer.build(model.trainable_variables)  # so that its state can be kept and restored before the first step
 
 
 def evaluate(model: Any, data: ImageData, *, split: str = "test", batch_size: int = 256) -> Report:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, get_type_hints
 
 from cnnzoo.errors import InputError, unknown
+from cnnzoo.preprocessing import POLICIES
 
 NUMBER = int | float
 
@@ -36,6 +37,8 @@ class Recipe:
                 value, kind if kind is not float else NUMBER
             ):
                 raise InputError(f"The recipe's {name} is {getattr(kind, '__name__', kind)}. Received: {value!r}")
+        if self.augment not in POLICIES:
+            raise unknown("augmentation", self.augment, POLICIES)
         rules = {
             "epochs": self.epochs >= 1,
             "batch_size": self.batch_size >= 1,
@@ -70,7 +73,7 @@ RECIPES = {
         epochs=20,
         batch_size=64,
         learning_rate=0.005,
-        weight_decay=0.02,
+        weight_decay=0.005,
         rubbish=1.0,
         source="LeCun et al. 1998: the criterion of equation 9, 20 passes, no distortions; momentum in place of its "
         "second-order steps",

@@ -93,7 +93,6 @@ class Run:
         state = self._latest()
         if state is None:
             return None
-        model.optimizer.build(model.trainable_variables)
         model.load_weights(state / "best.weights.h5")
         best = model.get_weights()
         model.load_weights(state / "last.weights.h5")

@@ -1,0 +1,168 @@
+"""load_data: what comes in, how it is split, and what is refused."""
+
+import numpy as np
+import pytest
+from conftest import blobs
+
+import cnnzoo
+from cnnzoo.data.batches import Batches
+from cnnzoo.data.sources import NAMED
+
+
+def test_digits():
+    data = cnnzoo.load_data("digits", split=(0.7, 0.1, 0.2))
+    assert [len(split) for split in data.splits.values()] == [1257, 180, 360]
+    assert data.classes == tuple("0123456789")
+    images = np.concatenate([split.images for split in data.splits.values()])
+    assert images.shape == (1797, 8, 8, 1)
+    assert images.dtype == np.uint8
+    assert (images.min(), images.max()) == (0, 255)
+
+
+def test_splits_are_disjoint_complete_stratified_and_seeded():
+    one, same, other = (cnnzoo.load_data("digits", seed=seed) for seed in (3, 3, 4))
+    names = [set(split.names) for split in one.splits.values()]
+    assert sum(map(len, names)) == len(set.union(*names)) == 1797
+    for split in one.splits.values():
+        share = np.bincount(split.labels) / len(split)
+        np.testing.assert_allclose(share, 0.1, atol=0.012)
+    assert one.fingerprint == same.fingerprint != other.fingerprint
+    assert list(one.test.names) == list(same.test.names) != list(other.test.names)
+
+
+def test_labels_stay_with_their_images():
+    x, y = blobs(90)
+    data = cnnzoo.load_data((x, y), split=(0.5, 0.25, 0.25))
+    for split in data.splits.values():
+        for image, label, name in zip(split.images, split.labels, split.names, strict=True):
+            i = int(name.removeprefix("arrays[").removesuffix("]"))
+            np.testing.assert_array_equal(image[..., 0], x[i])
+            assert label == y[i]
+
+
+def test_a_test_part_stays_whole(tmp_path):
+    (x, y), (tx, ty) = blobs(60), blobs(30, seed=1)
+    np.savez(tmp_path / "d.npz", x_train=x, y_train=y, x_test=tx, y_test=ty)
+    data = cnnzoo.load_data(tmp_path / "d.npz", split=(0.8, 0.1, 0.1))
+    np.testing.assert_array_equal(data.test.images[..., 0], tx)
+    assert [len(split) for split in data.splits.values()] == [54, 6, 30]
+    nested = cnnzoo.load_data(((x, y), (tx, ty)))
+    np.testing.assert_array_equal(nested.train.images, data.train.images)
+
+
+def test_mnist(test_data):
+    data = cnnzoo.load_data(test_data("mnist.npz"))
+    assert [len(split) for split in data.splits.values()] == [54_000, 6_000, 10_000]
+
+
+def test_names_for_labels():
+    x, _ = blobs(30)
+    data = cnnzoo.load_data((x, np.array(["dog", "cat", "owl"] * 10)), split=(0.4, 0.3, 0.3))
+    assert data.classes == ("cat", "dog", "owl")
+    chosen = cnnzoo.load_data(
+        (x, np.array(["dog", "cat", "owl"] * 10)), split=(0.4, 0.3, 0.3), classes=["owl", "dog", "cat"]
+    )
+    assert chosen.classes == ("owl", "dog", "cat")
+    assert set(chosen.train.names[chosen.train.labels == 0]) <= {f"arrays[{i}]" for i in range(2, 30, 3)}
+    column = cnnzoo.load_data((x, np.arange(30).reshape(30, 1) % 3), split=(0.4, 0.3, 0.3))
+    assert column.train.labels.ndim == 1
+
+
+def test_it_prints_itself_as_a_table():
+    text = str(cnnzoo.load_data("digits"))
+    assert "digits: 8x8x1, 10 classes" in text
+    assert text.splitlines()[-1].split() == ["all", "1,437", "180", "180"]
+
+
+def test_image_size_and_the_models_size():
+    data = cnnzoo.load_data("digits", image_size=(16, 16))
+    assert data.train.images.shape[1:] == (16, 16, 1)
+    with pytest.raises(cnnzoo.InputError, match=r"brought to \(16, 16, 1\) already; the model takes \(32, 32, 1\)"):
+        cnnzoo.evaluate(cnnzoo.get("lenet5"), data)
+
+
+x, y = blobs(30)
+BAD = {
+    "unknown name": ("digit", {}, "Did you mean digits"),
+    "folder": (".", {}, r"\.npz files"),
+    "rank": ((x[0], y[:12]), {}, r"shape \(12, 12\)"),
+    "five axes": ((x[None, ..., None], y), {}, r"\(N, H, W\)"),
+    "text for pixels": ((x.astype(str), y), {}, "arrays of numbers"),
+    "lengths": ((x, y[:-1]), {}, "one for each of the 30"),
+    "NaN": ((np.where(x > 200, np.nan, x), y), {}, "NaN"),
+    "label above": ((x, y), {"classes": ["a", "b"]}, "outside the 2 classes a, b: 2"),
+    "label below": ((x, y - 1), {}, "outside.*-1"),
+    "half a label": ((x, y + 0.5), {}, "outside"),
+    "unknown text label": (
+        (x, np.array(["a", "b", "c"] * 10)),
+        {"classes": ["a", "b"]},
+        "outside the 2 classes a, b: c",
+    ),
+    "empty class": ((x, np.where(y == 1, 2, y)), {}, r"lack a class: too few images of 1 \(0\)"),
+    "class of one": ((x, np.r_[np.zeros(29, int), 1]), {}, r"too few images of 1 \(1\)"),
+    "too few for a split": ((x, y), {"split": (0.9, 0.05, 0.05)}, "2 images for 3 classes"),
+    "shares": ((x, y), {"split": (0.8, 0.1, 0.2)}, "add up to 1"),
+    "no arrays": (7, {}, "a name, a path or arrays"),
+    "no images": ((x[:0], y[:0]), {}, "no images"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_named(case):
+    source, options, message = BAD[case]
+    with pytest.raises(cnnzoo.InputError, match=message):
+        cnnzoo.load_data(source, **options)
+
+
+def test_a_class_missing_from_the_test_part():
+    with pytest.raises(cnnzoo.InputError, match="test split has no image of: 2"):
+        cnnzoo.load_data(((x, y), (x[:2], y[:2])))
+
+
+def test_hostile_and_broken_files(tmp_path):
+    ran = tmp_path / "ran"
+
+    class Payload:
+        def __reduce__(self):
+            return (open, (str(ran), "w"))
+
+    np.savez(tmp_path / "evil.npz", x=np.array([Payload()], object), y=np.array([0]))
+    (tmp_path / "torn.npz").write_bytes(b"PK\x03\x04 half a zip")
+    np.savez(tmp_path / "other.npz", images=x)
+    for name, message in {"evil": "Cannot read", "torn": "Cannot read", "other": "Received: images"}.items():
+        with pytest.raises(cnnzoo.InputError, match=message):
+            cnnzoo.load_data(tmp_path / f"{name}.npz")
+    assert not ran.exists(), "no pickle is ever executed"
+
+
+def test_images_that_look_rescaled_get_a_warning():
+    with pytest.warns(UserWarning, match="look rescaled already"):
+        cnnzoo.load_data((x / 255, y), split=(0.4, 0.3, 0.3))
+
+
+def test_batches_depend_on_seed_epoch_and_index_alone():
+    split = cnnzoo.load_data("digits").train
+    one, two = (Batches(split, 10, 32, seed=5, augment="shift") for _ in range(2))
+    one.begin(3)
+    two.begin(1)
+    two[7]
+    two.begin(3)
+    two[1]
+    for a, b in zip(one[4], two[4], strict=True):
+        np.testing.assert_array_equal(a, b)
+    two.begin(4)
+    assert not np.array_equal(one[4][0], two[4][0])
+    assert len(one) == 45
+    labels = np.concatenate([one[i][1] for i in range(len(one))])
+    np.testing.assert_array_equal(labels.sum(axis=0), np.bincount(split.labels))
+
+
+def test_batches_without_a_seed_keep_the_order():
+    split = cnnzoo.load_data("digits").test
+    batches = Batches(split, 10, 50)
+    np.testing.assert_array_equal(np.concatenate([batches[i][0] for i in range(len(batches))]), split.images)
+
+
+def test_the_names_that_errors_offer_exist():
+    for name in NAMED:
+        assert len(cnnzoo.load_data(name).train)

@@ -1,0 +1,95 @@
+"""What a run leaves for programs and for people."""
+
+import base64
+import csv
+import io
+import json
+import re
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+import cnnzoo
+from cnnzoo.evaluation import metrics
+from cnnzoo.evaluation.predict import gives_probabilities, probabilities
+from cnnzoo.evaluation.report import Report
+
+
+@pytest.fixture(scope="module")
+def report():
+    draw = np.random.default_rng(0)
+    labels = draw.integers(0, 3, 40)
+    p = draw.dirichlet([1, 1, 1], 40)
+    images = draw.integers(0, 256, (40, 8, 8, 3), "uint8")
+    names = np.array([f"<img {i}>.png" for i in range(40)])
+    history = {key: [0.5, 0.6] for key in ("loss", "accuracy", "val_loss", "val_accuracy")}
+    classes = ("ant & bee", "<b>", "ümläut")
+    return Report("net", "set", "test", classes, names, labels, p, images, history, 2)
+
+
+def test_predictions_hold_all_that_the_metrics_need(trained):
+    with (trained.folder / "predictions.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    classes = trained.report.classes
+    labels = [classes.index(row["true"]) for row in rows]
+    p = np.array([[float(row[f"p({name})"]) for name in classes] for row in rows])
+    written = json.loads((trained.folder / "report.json").read_text())
+    assert metrics.compute(labels, p, classes) == written["metrics"]
+    assert [row["predicted"] for row in rows] == [classes[i] for i in p.argmax(axis=1)]
+
+
+def test_the_page_is_whole_and_safe(report):
+    page = report.to_html()
+    assert not re.search(r'(src|href)="(?!data:)', page), "self-contained"
+    assert "<b>ant" not in page
+    assert "<td>&lt;b&gt;</td>" in page, "names are escaped"
+    pictures = re.findall(r"data:image/png;base64,([^\"]+)", page)
+    assert len(pictures) == 3
+    for picture in pictures:
+        assert min(Image.open(io.BytesIO(base64.b64decode(picture))).size) > 300
+    assert f"{100 * report.accuracy:.2f} %" in page
+
+
+def test_a_report_without_history_or_mistakes():
+    p = np.eye(2)[[0, 1, 1]]
+    found = Report("net", "set", "test", ("a", "b"), np.arange(3), np.array([0, 1, 1]), p, np.zeros((3, 4, 4, 1)))
+    assert len(re.findall("data:image", found.to_html())) == 1
+    assert "0 mistakes" in str(found)
+
+
+def test_the_worst_mistakes_come_first(report):
+    wrong = report.worst
+    assert (report.predicted[wrong] != report.labels[wrong]).all()
+    confidence = report.probabilities[wrong].max(axis=1)
+    assert (np.diff(confidence) <= 0).all()
+    assert len(wrong) == np.sum(report.predicted != report.labels)
+
+
+def test_it_prints_a_table(report):
+    text = str(report)
+    for word in ("net on set: 40 test images", "accuracy", "95 % interval", "macro F1", "log loss", "mistakes"):
+        assert word in text
+
+
+@pytest.mark.parametrize("head", ["logits", "softmax activation", "softmax layer", "softmax dense"])
+def test_logits_and_probabilities_are_told_apart(head):
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((4,))
+    x = keras.layers.Dense(3, activation="softmax" if head == "softmax dense" else None)(inputs)
+    if head == "softmax activation":
+        x = keras.layers.Activation("softmax")(x)
+    if head == "softmax layer":
+        x = keras.layers.Softmax()(x)
+    model = keras.Model(inputs, x)
+    assert gives_probabilities(model) == (head != "logits")
+    np.testing.assert_allclose(probabilities(model, np.ones((5, 4), "float32")).sum(axis=1), 1, rtol=1e-12)
+
+
+def test_evaluate_leaves_the_other_splits_alone(trained, data):
+    report = cnnzoo.evaluate(trained.model, data)
+    np.testing.assert_array_equal(report.probabilities, trained.report.probabilities)
+    assert len(cnnzoo.evaluate(trained.model, data, split="train").labels) == len(data.train)
+    with pytest.raises(cnnzoo.InputError, match="Did you mean validation"):
+        cnnzoo.evaluate(trained.model, data, split="val")

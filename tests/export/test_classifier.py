@@ -1,0 +1,104 @@
+"""load and predict: one interface, images from anywhere."""
+
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+import cnnzoo
+
+
+@pytest.fixture(scope="module")
+def classifier(trained):
+    return cnnzoo.load(trained.folder)
+
+
+def test_predictions_are_sorted_named_and_add_up(classifier, data):
+    predictions = classifier.predict(data.test.images)
+    assert len(predictions) == len(data.test)
+    for prediction in predictions:
+        assert sorted(prediction.classes) == list(classifier.classes)
+        assert list(prediction.probabilities) == sorted(prediction.probabilities, reverse=True)
+        assert sum(prediction.probabilities) == pytest.approx(1)
+        assert prediction.label == prediction.classes[0]
+        assert str(prediction).startswith(f"{prediction.label} ")
+    assert len(classifier.predict(data.test.images[:1], top=2)[0].classes) == 2
+
+
+def test_files_give_what_their_pixels_give(classifier, data, tmp_path):
+    image = data.test.images[0]
+    gray, colour = Image.fromarray(image[..., 0]), Image.fromarray(np.repeat(image, 3, axis=2))
+    gray.save(tmp_path / "g.png")
+    colour.save(tmp_path / "c.png")
+    exif = Image.Exif()
+    exif[0x0112] = 6  # lies on its side: shown turned by 90 degrees
+    gray.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "turned.png", exif=exif)
+    expected = classifier.predict(image[None])[0]
+    for got in classifier.predict([tmp_path / name for name in ("g.png", "c.png", "turned.png")]):
+        assert got.classes == expected.classes
+        assert got.probabilities == pytest.approx(expected.probabilities, abs=1e-6)
+    assert classifier.predict(str(tmp_path / "g.png"))[0].classes == expected.classes
+
+
+def test_bad_images_are_named(classifier, tmp_path):
+    (tmp_path / "no.png").write_bytes(b"<html>not found</html>")
+    noise = np.random.default_rng(0).integers(0, 256, (40, 40), "uint8")
+    Image.fromarray(noise).save(tmp_path / "torn.png")
+    (tmp_path / "torn.png").write_bytes((tmp_path / "torn.png").read_bytes()[:600])
+    Image.new("1", (20_000, 20_000)).save(tmp_path / "bomb.png")
+    for name, message in {
+        "no.png": "as an image",
+        "torn.png": "as an image",
+        "bomb.png": "pixels",
+        "gone.png": "There is no file",
+    }.items():
+        with pytest.raises(cnnzoo.InputError, match=message) as error:
+            classifier.predict([tmp_path / name])
+        assert name in str(error.value)
+    with pytest.raises(cnnzoo.InputError, match="values 0 to 255"):
+        classifier.predict(np.zeros((4, 4)))
+    with pytest.raises(cnnzoo.InputError, match="top is a number above 0"):
+        classifier.predict(np.zeros((1, 4, 4)), top=0)
+    with pytest.warns(UserWarning, match="rescaled already"):
+        classifier.predict(np.random.default_rng(0).uniform(0, 1, (1, 12, 12)))
+
+
+def test_what_is_no_model_is_named(tmp_path):
+    (tmp_path / "m.keras").write_bytes(b"PK\x03\x04 half a zip")
+    for path, message in {"nowhere": "there is none at", "m.keras": "Cannot load"}.items():
+        with pytest.raises(cnnzoo.InputError, match=message):
+            cnnzoo.load(tmp_path / path)
+
+
+def test_a_hostile_model_file_runs_no_code(tmp_path):
+    inputs = keras.Input((32, 32, 1))
+    x = keras.layers.Lambda(lambda t: t)(inputs)
+    model = keras.Model(inputs, keras.layers.Dense(3)(keras.layers.Flatten()(x)))
+    model.save(tmp_path / "m.keras")
+    with pytest.raises(cnnzoo.InputError, match="Cannot load.*unsafe"):
+        cnnzoo.load(tmp_path / "m.keras")
+
+
+def test_a_keras_file_from_elsewhere_gets_numbers_for_names(tmp_path):
+    inputs = keras.Input((8, 8, 3))
+    model = keras.Model(inputs, keras.layers.Dense(4)(keras.layers.Flatten()(inputs)))
+    model.save(tmp_path / "m.keras")
+    assert cnnzoo.load(tmp_path / "m.keras").classes == ("0", "1", "2", "3")
+
+
+def test_a_stock_row_loads_without_cnnzoo(tmp_path):
+    """Rows that need only Keras' layers are built of these; the registry's other rows need our classes."""
+    stock = [name for name in cnnzoo.list_models() if name != "lenet5_1998"]
+    for name in stock:
+        cnnzoo.save(cnnzoo.get(name), tmp_path / f"{name}.keras")
+    code = f"""
+import sys; sys.modules["cnnzoo"] = None
+import keras
+for name in {stock}:
+    print(keras.saving.load_model(f"{tmp_path}/{{name}}.keras").name)
+"""
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stdout.split() == stock

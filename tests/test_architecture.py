@@ -1,0 +1,52 @@
+"""Imports run one way: the table of docs/decisions.md, enforced."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import cnnzoo
+
+PACKAGE = Path(cnnzoo.__file__).parent
+GROUND = {"cards", "errors", "files", "lazy", "tables"}
+FIRST = {"layers", "preprocessing", "checkpoints", "evaluation"}
+SECOND = {"models": {"layers"}, "data": {"preprocessing"}}
+THIRD = {
+    "registry": {"models", "checkpoints", "preprocessing"},
+    "training": {"data", "evaluation", "preprocessing"},
+    "export": {"data", "evaluation", "preprocessing", "layers"},
+}
+ALLOWED = (
+    dict.fromkeys(GROUND | FIRST, GROUND)
+    | {name: GROUND | below for name, below in (SECOND | THIRD).items()}
+    | {name: GROUND | FIRST | SECOND.keys() | THIRD.keys() | {"cnnzoo", "demo"} for name in ("demo", "cli")}
+    | {"__init__": set(), "__main__": {"cli"}}
+)
+
+
+def imports(path):
+    """The rooms of cnnzoo that a file imports, at once or by Lazy("...")."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.level == 0:
+            names = [node.module]
+            names += [f"{node.module}.{alias.name}" for alias in node.names] if node.module == "cnnzoo" else []
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Lazy":
+            names = [node.args[0].value]
+        else:
+            continue
+        parts = [name.split(".") for name in names if name.split(".")[0] == "cnnzoo"]
+        yield from (part[1] if len(part) > 1 else "cnnzoo" for part in parts if len(part) > 1 or len(parts) == 1)
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_run_one_way(path):
+    room = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    strangers = set(imports(path)) - ALLOWED[room] - {room}
+    assert not strangers, f"{room} may not import {strangers}"
+
+
+def test_graphs_use_keras_only():
+    for path in [*PACKAGE.glob("models/*.py"), PACKAGE / "layers.py"]:
+        assert "tensorflow" not in path.read_text()

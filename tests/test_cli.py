@@ -1,0 +1,130 @@
+"""The command line: help worth reading, one line for an error, exit code 2 for wrong input."""
+
+import re
+import warnings
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from conftest import blobs
+from PIL import Image
+
+import cnnzoo
+from cnnzoo.cli import cli as group
+
+COMMANDS = ("demo", "list", "info", "train", "evaluate", "predict", "export")
+
+
+def test_help_shows_every_command():
+    text = CliRunner().invoke(group, ["--help"]).output
+    assert all(re.search(rf"^  {name} ", text, re.M) for name in COMMANDS)
+    for name in COMMANDS:
+        text = CliRunner().invoke(group, [name, "--help"]).output
+        assert len(text.splitlines()) > 5
+
+
+def test_version(cli):
+    assert cli("--version").out.split()[-1] == cnnzoo.__version__
+
+
+def test_list(cli):
+    lines = cli("list").out.splitlines()
+    assert [line.split()[0] for line in lines] == ["name", *cnnzoo.list_models()]
+    assert "61,706" in lines[1]
+    only = cli("list", "lenet*", "--weights").out
+    assert "lenet5_1998" in only
+    assert "relu" not in only
+
+
+def test_info(cli):
+    assert cli("info", "resnet20").out.strip() == str(cnnzoo.info("resnet20"))
+
+
+@pytest.fixture
+def npz(tmp_path):
+    x, y = blobs()
+    np.savez(tmp_path / "blobs.npz", x=x, y=y)
+    return tmp_path / "blobs.npz"
+
+
+SPLIT = ("--split", "0.6", "0.2", "0.2")
+QUICK = ("--set", "epochs=2", "--set", "batch_size=12", *SPLIT)
+
+
+def test_train_evaluate_predict_export(cli, npz, tmp_path):
+    run = tmp_path / "run"
+    trained = cli("train", "lenet5", npz, *QUICK, "--run-dir", run)
+    assert trained.code == 0, trained.err
+    assert "lenet5 on blobs.npz: 12 test images" in trained.out
+    assert "epoch 2/2" in trained.err
+    evaluated = cli("evaluate", run, npz, *SPLIT, "--out", tmp_path / "again")
+    headline = re.search(r"accuracy .*", trained.out)[0]
+    assert headline in evaluated.out
+    assert (tmp_path / "again" / "report.html").exists()
+    exported = cli("export", run, tmp_path / "out")
+    assert "of the model's" in exported.out
+    Image.fromarray(blobs()[0][0]).save(tmp_path / "a b.png")
+    answers = [cli("predict", path, tmp_path / "a b.png", "--top", 2).out for path in (run, tmp_path / "out")]
+    assert answers[0] == answers[1]
+    assert re.fullmatch(r".*a b\.png: \d [\d.]+ %, \d [\d.]+ %\n", answers[0])
+    assert cli("evaluate", tmp_path / "out", npz).code == 2
+
+
+def test_resume_and_overwrite(cli, npz, tmp_path):
+    run = tmp_path / "run"
+    first = cli("train", "lenet5", npz, *QUICK, "--run-dir", run)
+    before = (run / "report.json").read_bytes()
+    refused = cli("train", "lenet5", npz, *QUICK, "--run-dir", run)
+    assert refused.code == 2
+    assert "--resume" in refused.err
+    assert cli("train", "lenet5", npz, *QUICK, "--run-dir", run, "--resume").code == first.code == 0
+    assert (run / "report.json").read_bytes() == before
+    assert cli("train", "lenet5", npz, *QUICK, "--run-dir", run, "--resume", "--overwrite").code == 2
+    assert cli("train", "lenet5", npz, *QUICK, "--run-dir", run, "--overwrite", "--seed", 1).code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("train", "lenet", "digits"), "Unknown model. Did you mean lenet5"),
+        (("train", "lenet5", "digit"), "Unknown data source. Did you mean digits"),
+        (("train", "lenet5", "digits", "--recipe", "sdg"), "Unknown recipe. Did you mean sgd"),
+        (("train", "lenet5", "digits", "--set", "epoch=3"), "Did you mean epochs"),
+        (("train", "lenet5", "digits", "--weights", "imagenet"), "Unknown weights of lenet5"),
+        (("train", "lenet5", "digits", "--split", "1", "1", "1"), "add up to 1"),
+        (("train", "lenet5", "nowhere.npz"), "Unknown data source"),
+        (("list", "vgg*"), "No model matches"),
+        (("info", "resnet"), "Did you mean resnet20"),
+        (("predict", "runs/nowhere", "a.png"), "there is none at"),
+        (("export", "runs/nowhere", "out"), "there is none at"),
+        (("evaluate", "runs/nowhere", "digits"), "there is none at"),
+        (("train", "lenet5"), "Missing argument"),
+        (("demo", "--seed", "x"), "not a valid integer"),
+    ],
+)
+def test_wrong_input_is_one_clear_line(cli, tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    answer = cli(*arguments)
+    assert answer.code == 2
+    assert message in answer.err
+    assert "Traceback" not in answer.err
+    assert len([line for line in answer.err.splitlines() if "Error" in line]) == 1
+    assert not list(tmp_path.iterdir()), "nothing half-written"
+
+
+def test_a_diverging_run_exits_with_one(cli, npz, tmp_path):
+    answer = cli("train", "lenet5", npz, *QUICK, "--set", "learning_rate=1e30", "--run-dir", tmp_path / "run")
+    assert answer.code == 1
+    assert "A lower learning_rate usually helps" in answer.err
+    assert (tmp_path / "run" / "model.keras").exists()
+
+
+def test_warnings_are_short(cli, tmp_path):
+    x, y = blobs()
+    np.savez(tmp_path / "unit.npz", x=x / 255, y=y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        answer = cli("train", "lenet5", tmp_path / "unit.npz", *QUICK, "--run-dir", tmp_path / "run")
+    assert answer.code == 0
+    assert [line for line in answer.err.splitlines() if line.startswith("Warning: Images of float64 between 0 and ")]
+    assert ".py" not in answer.err

@@ -1,0 +1,61 @@
+"""What the README and the examples say works, run as written."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+SNIPPETS = re.findall(r"^```python\n(.*?)^```", README, re.M | re.S)
+
+
+def run(code_or_path, folder):
+    command = [sys.executable, code_or_path] if isinstance(code_or_path, Path) else [sys.executable, "-c", code_or_path]
+    answer = subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, env=os.environ | {"PYTHONWARNINGS": "default"}
+    )
+    assert answer.returncode == 0, answer.stderr
+    return answer.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_the_example_runs(path, tmp_path):
+    assert run(path, tmp_path)
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_the_example_is_short(path):
+    assert len(path.read_text().splitlines()) < 60
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("snippet", SNIPPETS, ids=range(len(SNIPPETS)))
+def test_the_readme_runs(snippet, tmp_path):
+    run(snippet, tmp_path)
+
+
+def test_the_readmes_table_of_models_is_true():
+    import cnnzoo
+
+    rows = dict(re.findall(r"^\| `(\w+)` \|(.*)\|$", README, re.M))
+    assert list(rows) == cnnzoo.list_models()
+    for name, row in rows.items():
+        info = cnnzoo.info(name)
+        assert f"{info.row.params:,}" in row
+        assert f"{info.row.macs:,}" in row
+        for weights in info.weights:
+            assert f"`{weights.tag}` {weights.accuracy:.2f} %" in row
+
+
+def test_the_readmes_commands_exist():
+    from cnnzoo.cli import cli
+
+    commands = set(re.findall(r"^cnnzoo (\w+)", README, re.M))
+    assert commands
+    assert commands <= cli.commands.keys()

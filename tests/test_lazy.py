@@ -1,0 +1,38 @@
+"""Listing the models pays for neither Keras nor TensorFlow."""
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = ("keras", "tensorflow", "numpy", "sklearn", "matplotlib")
+FORMS = {
+    "import": "import cnnzoo",
+    "names": "import cnnzoo; cnnzoo.list_models(); cnnzoo.info('resnet20'); cnnzoo.Recipe",
+    "help": "from cnnzoo.cli import main; main(['--help'])",
+    "list": "from cnnzoo.cli import main; main(['list'])",
+    "info": "from cnnzoo.cli import main; main(['info', 'lenet5_1998'])",
+    "unknown": "from cnnzoo.cli import main; main(['train', 'lenet', 'digits'])",
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_nothing_heavy_is_imported(form):
+    code = f"""
+import sys
+try:
+    {FORMS[form]}
+except SystemExit:
+    pass
+print('loaded:', [name for name in {HEAVY} if name in sys.modules])
+"""
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stdout.splitlines()[-1] == "loaded: []"
+
+
+def test_the_public_names_are_those_of_the_stub():
+    import cnnzoo
+
+    for name in cnnzoo.__all__:
+        assert getattr(cnnzoo, name).__doc__, name
+    assert callable(cnnzoo.export), "the function, not the package of its name"

@@ -1,0 +1,92 @@
+"""Statistics inside the model, size and border outside it."""
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+import cnnzoo
+from cnnzoo import preprocessing as pre
+
+
+def normalised(images, preprocessing):
+    inputs = keras.Input(images.shape[1:])
+    return keras.Model(inputs, pre.normalise(inputs, preprocessing)).predict(images, verbose=0)
+
+
+@pytest.fixture
+def images():
+    return np.random.default_rng(0).integers(0, 256, (2, 5, 6, 3)).astype("float32")
+
+
+def test_torch_is_mean_and_std_of_imagenet(images):
+    expected = (images / 255 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
+    np.testing.assert_allclose(normalised(images, "torch"), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("mode", ["tf", "caffe", "torch"])
+def test_the_modes_are_those_keras_users_know(images, mode):
+    from keras.src.applications.imagenet_utils import preprocess_input
+
+    expected = preprocess_input(images.copy(), mode=mode, data_format="channels_last")
+    np.testing.assert_allclose(normalised(images, mode), expected, atol=1e-4)
+
+
+def test_unit_none_and_a_pair(images):
+    np.testing.assert_allclose(normalised(images, "unit"), images / 255, atol=1e-6)
+    np.testing.assert_array_equal(normalised(images, "none"), images)
+    np.testing.assert_allclose(normalised(images, ([0.5], [0.25])), (images / 255 - 0.5) / 0.25, atol=1e-5)
+
+
+def test_the_paper_of_1998_puts_the_background_at_minus_a_tenth():
+    row = cnnzoo.info("lenet5_1998").row
+    ends = normalised(np.array([[[[0.0], [255.0]]]]), row.preprocessing).ravel()
+    np.testing.assert_allclose(ends, [-0.1, 1.175], atol=1e-6)
+
+
+def test_statistics_for_other_channels_are_averaged():
+    gray = np.full((1, 2, 2, 1), 255.0, "float32")
+    mean, std = (np.mean(side) for side in pre.STATISTICS["torch"])
+    np.testing.assert_allclose(normalised(gray, "torch"), np.full((1, 2, 2, 1), (1 - mean) / std), atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [(32, 32), (13, 40), (8, 8)])
+def test_fit_is_within_a_level_of_pillow(size):
+    images = np.random.default_rng(0).integers(0, 256, (3, 24, 30, 3), "uint8")
+    fitted = np.asarray(pre.fit(images, (*size, 3)))
+    pillow = [np.asarray(Image.fromarray(image).resize(size[::-1], Image.Resampling.BILINEAR)) for image in images]
+    assert np.abs(fitted - np.array(pillow, "float32")).max() <= 1
+    assert (fitted == fitted.round()).all()
+
+
+def test_fit_leaves_a_black_border():
+    images = np.random.default_rng(0).integers(0, 256, (2, 28, 28, 1), "uint8")
+    fitted = np.asarray(pre.fit(images, (32, 32, 1), pad=2))
+    np.testing.assert_array_equal(fitted[:, 2:-2, 2:-2], images)
+    assert fitted.sum() == images.sum()
+
+
+def test_fit_changes_between_gray_and_colour():
+    gray = np.random.default_rng(0).integers(0, 256, (2, 4, 4, 1), "uint8")
+    colour = np.asarray(pre.fit(gray, (4, 4, 3)))
+    np.testing.assert_array_equal(colour, np.repeat(gray, 3, axis=3))
+    np.testing.assert_allclose(np.asarray(pre.fit(colour, (4, 4, 1))), gray, atol=1)
+    with pytest.raises(cnnzoo.InputError, match="3 channels. Received: 2"):
+        pre.fit(np.zeros((1, 4, 4, 2)), (4, 4, 3))
+
+
+@pytest.mark.parametrize("policy", [name for name in pre.POLICIES if name != "none"])
+def test_augmentation_changes_images_within_their_range(policy):
+    images = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 1)).astype("float32")
+    out = images
+    for layer in pre.augmentation(policy):
+        out = np.asarray(layer(out, training=True))
+    assert out.shape == images.shape
+    assert not np.array_equal(out, images)
+    assert out.min() >= 0
+    assert out.max() <= 255
+
+
+def test_an_unknown_policy_is_named():
+    with pytest.raises(cnnzoo.InputError, match="Did you mean shift"):
+        pre.augmentation("shfit")

@@ -1,0 +1,45 @@
+"""Recipes are data, and refuse what makes no sense."""
+
+import pytest
+
+import cnnzoo
+from cnnzoo.training import recipes
+
+
+@pytest.mark.parametrize("name", recipes.RECIPES)
+def test_every_recipe_states_its_source_cost_and_result(name):
+    recipe = recipes.find(name)
+    assert recipe.source
+    assert recipe.cost
+    assert recipe.result
+
+
+def test_fields_are_replaced():
+    recipe = recipes.find("sgd", recipes.parse(["learning_rate=0.2", " epochs = 3", "augment=shift", "rubbish=1.0"]))
+    assert (recipe.learning_rate, recipe.epochs, recipe.augment, recipe.rubbish) == (0.2, 3, "shift", 1.0)
+    assert recipes.find(recipe) is not None
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (["learning_rat=0.1"], "Did you mean learning_rate"),
+        (["learning_rate"], "reads field=value"),
+        (["learning_rate=fast"], "learning_rate is float. Received: 'fast'"),
+        (["epochs=2.5"], "epochs is int"),
+        (["epochs=True"], "epochs is int"),
+        (["epochs=0"], "epochs is out of range"),
+        (["momentum=1.0"], "momentum is out of range"),
+        (["learning_rate=-1"], "learning_rate is out of range"),
+        (["learning_rate=nan"], "learning_rate is"),
+        (["augment=flip"], "Unknown augmentation"),
+    ],
+)
+def test_wrong_settings_are_named(settings, message):
+    with pytest.raises(cnnzoo.InputError, match=message):
+        recipes.find("sgd", recipes.parse(settings))
+
+
+def test_an_unknown_recipe_is_named():
+    with pytest.raises(cnnzoo.InputError, match="Did you mean sgd"):
+        recipes.find("sdg")

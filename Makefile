@@ -31,7 +31,7 @@ wheel: $(VENV)/installed  ## The wheel alone, in an environment of its own, runs
 
 test-floors:  ## The fast tests on the oldest versions that pyproject.toml allows
 	$(MAKE) VENV=.venv-floors PIP_CONSTRAINT=$(CURDIR)/.venv-floors.txt .venv-floors.txt .venv-floors/installed
-	.venv-floors/bin/python -m pytest -m "not slow"
+	.venv-floors/bin/python -m pytest -n 2 -m "not slow" -W default  # old releases warn of their own old age
 
 .venv-floors.txt: pyproject.toml
 	$(PYTHON) -c 'import tomllib; print("\n".join(d.replace(">=", "==") for d in tomllib.load(open("pyproject.toml", "rb"))["project"]["dependencies"]))' > $@

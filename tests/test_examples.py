@@ -11,7 +11,8 @@ from conftest import ROOT
 
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-SNIPPETS = re.findall(r"^```python\n(.*?)^```", README, re.M | re.S)
+GUIDE = (ROOT / "docs" / "guide.md").read_text(encoding="utf-8")
+SNIPPETS = re.findall(r"^```python\n(.*?)^```", README + GUIDE, re.M | re.S)
 
 
 def run(code_or_path, folder):
@@ -36,7 +37,7 @@ def test_the_example_is_short(path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("snippet", SNIPPETS, ids=range(len(SNIPPETS)))
-def test_the_readme_runs(snippet, tmp_path):
+def test_the_readme_and_the_guide_run(snippet, tmp_path):
     run(snippet, tmp_path)
 
 

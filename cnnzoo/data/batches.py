@@ -4,6 +4,7 @@ So a run that starts again at any epoch sees what the undisturbed run saw, on ev
 """
 
 import math
+import threading
 
 import keras
 import numpy as np
@@ -19,7 +20,7 @@ class Batches(keras.utils.PyDataset):
         super().__init__()
         self.split, self.batch_size, self.seed = split, batch_size, seed
         self.one_hot = np.eye(classes, dtype="float32")
-        self.layers = pre.augmentation(augment)
+        self.layers, self.lock = pre.augmentation(augment), threading.Lock()
         self.begin(0)
 
     def begin(self, epoch: int) -> None:
@@ -38,7 +39,8 @@ class Batches(keras.utils.PyDataset):
     def augmented(self, images: np.ndarray, index: int) -> np.ndarray:
         """The images after the policy's layers, whose generators start from (seed, epoch, index)."""
         draw = np.random.default_rng((self.seed or 0, self.epoch, index))
-        for layer in self.layers:
-            layer.generator.state.assign(draw.integers(2**31, size=2))
-            images = layer(images, training=True)
+        with self.lock:  # Keras may ask for batches ahead, from threads of its own
+            for layer in self.layers:
+                layer.generator.state.assign(draw.integers(2**31, size=2))
+                images = layer(images, training=True)
         return keras.ops.convert_to_numpy(images)

@@ -16,7 +16,7 @@ from cnnzoo.evaluation.predict import probabilities
 from cnnzoo.export import saved_model
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Prediction:
     """The likeliest classes of one image, best first."""
 
@@ -26,6 +26,9 @@ class Prediction:
     @property
     def label(self) -> str:
         return self.classes[0]
+
+    def __repr__(self) -> str:
+        return f"<{self}>"
 
     def __str__(self) -> str:
         return ", ".join(f"{name} {100 * p:.1f} %" for name, p in zip(self.classes, self.probabilities, strict=True))

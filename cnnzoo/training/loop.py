@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import time
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -165,6 +166,13 @@ def evaluate(model: Any, data: ImageData, *, split: str = "test", batch_size: in
         raise unknown("split", split, data.splits)
     native = data.train.images.shape[1:]
     model, data = meet(model, data)
+    before = cards.card(model).training.get("data", {})
+    if before.get("source") == data.source and before["fingerprint"] != data.fingerprint:
+        warnings.warn(
+            f"The model was trained on another split of {data.source}: images that it learned from may be among these. "
+            "Load the data with the split and seed of its run",
+            stacklevel=2,
+        )
     part = data.splits[split]
     guesses = probabilities(model, Batches(part, len(data.classes), batch_size))
     classes = data.classes

@@ -54,13 +54,24 @@ class Recipe:
 
 
 RECIPES = {
-    "sgd": Recipe(epochs=30, batch_size=32, learning_rate=0.05, weight_decay=5e-4, source="a plain default"),
+    "sgd": Recipe(
+        epochs=30,
+        batch_size=32,
+        learning_rate=0.05,
+        weight_decay=5e-4,
+        source="a plain default for small networks",
+        cost="10 s on digits",
+        result="lenet5 on 360 digits: 97.16 %, mean of five seeds",
+    ),
     "digits": Recipe(
         epochs=30,
         batch_size=32,
         learning_rate=0.05,
+        label_smoothing=0.1,
         augment="shift",
         source="chosen on validation, for LeNets on scikit-learn's digits",
+        cost="15 s on digits",
+        result="lenet5 on 360 digits: 98.83 %, mean of five seeds",
     ),
     "mnist": Recipe(
         epochs=20,
@@ -68,6 +79,8 @@ RECIPES = {
         learning_rate=0.1,
         augment="shift",
         source="chosen on validation, for LeNets on MNIST",
+        cost="3 minutes on MNIST",
+        result="lenet5 on MNIST's test set: 99.18 %",
     ),
     "lenet_1998": Recipe(
         epochs=20,
@@ -75,8 +88,9 @@ RECIPES = {
         learning_rate=0.005,
         weight_decay=0.005,
         rubbish=1.0,
-        source="LeCun et al. 1998: the criterion of equation 9, 20 passes, no distortions; momentum in place of its "
-        "second-order steps",
+        source="LeCun et al. 1998: equation 9, 20 passes, no distortions; momentum for its second-order steps",
+        cost="3 minutes on MNIST",
+        result="lenet5_1998 on MNIST's test set: 98.85 %; with augment=shift 99.09 %",
     ),
 }
 

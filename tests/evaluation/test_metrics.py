@@ -62,9 +62,8 @@ def test_bootstrap_intervals_agree_with_scipys(case):
         "macro_f1": lambda a, b: f1_score(a, b, average="macro"),
     }
     for name, score in scores.items():
-        theirs = scipy_bootstrap(
-            (labels, guesses), score, paired=True, vectorized=False, n_resamples=600, method="percentile", rng=0
-        ).confidence_interval
+        how = {"paired": True, "vectorized": False, "n_resamples": 600, "method": "percentile", "random_state": 0}
+        theirs = scipy_bootstrap((labels, guesses), score, **how).confidence_interval
         assert found["intervals_95"][name] == pytest.approx(list(theirs), abs=0.012)
 
 

@@ -9,6 +9,7 @@ import re
 import keras
 import numpy as np
 import pytest
+from conftest import blobs
 from PIL import Image
 
 import cnnzoo
@@ -85,6 +86,12 @@ def test_logits_and_probabilities_are_told_apart(head):
     model = keras.Model(inputs, x)
     assert gives_probabilities(model) == (head != "logits")
     np.testing.assert_allclose(probabilities(model, np.ones((5, 4), "float32")).sum(axis=1), 1, rtol=1e-12)
+
+
+def test_another_split_of_the_training_data_gets_a_warning(trained):
+    other = cnnzoo.load_data(blobs(), split=(0.6, 0.2, 0.2), seed=1)
+    with pytest.warns(UserWarning, match="trained on another split of arrays"):
+        cnnzoo.evaluate(trained.model, other)
 
 
 def test_evaluate_leaves_the_other_splits_alone(trained, data):

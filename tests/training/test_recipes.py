@@ -1,6 +1,9 @@
 """Recipes are data, and refuse what makes no sense."""
 
+import re
+
 import pytest
+from conftest import ROOT
 
 import cnnzoo
 from cnnzoo.training import recipes
@@ -43,3 +46,9 @@ def test_wrong_settings_are_named(settings, message):
 def test_an_unknown_recipe_is_named():
     with pytest.raises(cnnzoo.InputError, match="Did you mean sgd"):
         recipes.find("sdg")
+
+
+def test_the_guides_table_is_the_recipes():
+    guide = (ROOT / "docs" / "guide.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| (.*) \| (.*) \| (.*) \|$", guide, re.M)
+    assert rows == [(name, r.source, r.cost, r.result) for name, r in recipes.RECIPES.items()]

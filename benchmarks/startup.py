@@ -1,0 +1,21 @@
+"""How long `cnnzoo list` takes beside `pip --version`, in this environment: whole processes, by turns.
+
+python benchmarks/startup.py
+"""
+
+import subprocess
+import sys
+import time
+from statistics import median
+
+COMMANDS = {"cnnzoo list": ["-m", "cnnzoo", "list"], "pip --version": ["-m", "pip", "--version"]}
+times: dict[str, list[float]] = {name: [] for name in COMMANDS}
+for _ in range(15):
+    for name, arguments in COMMANDS.items():
+        start = time.perf_counter()
+        subprocess.run([sys.executable, *arguments], check=True, capture_output=True)
+        times[name].append(time.perf_counter() - start)
+for name, seconds in times.items():
+    print(f"{name:14} median {median(seconds):.3f} s, {min(seconds):.3f} to {max(seconds):.3f}")
+ours, theirs = (median(seconds) for seconds in times.values())
+print(f"ratio {ours / theirs:.2f}")

@@ -174,16 +174,18 @@ def get(
         features = row.features(pre.normalise(inputs, preprocessing))
         # Loading wants the head even where the model goes without: strictly, a checkpoint fits the whole network.
         logits = row.head(features, len(names)) if include_top or source.tensors else None
+        outputs = logits if include_top else _pool(features, pooling)
+        if include_top and classifier_activation:
+            outputs = keras.layers.Activation(classifier_activation, dtype="float32", name="predictions")(outputs)
     except ValueError as error:
-        raise InputError(f"{title} cannot be built for input_shape={shape}: {error}") from error
-    outputs = logits if include_top else _pool(features, pooling)
-    if include_top and classifier_activation:
-        outputs = keras.layers.Activation(classifier_activation, dtype="float32", name="predictions")(outputs)
+        raise InputError(f"{title} cannot be built with input_shape={shape}: {error}") from error
     model = keras.Model(inputs, outputs, name=title)
 
     card = Card(title, names if include_top else (), preprocessing, source.pad, source.provenance or None)
     if source.tensors:
-        droppable = _top(keras.Model(inputs, logits), model, new_head=names != source.classes)
+        # a file without a card names no classes: then their number decides, which loading checks against the head
+        new_head = names != source.classes if source.classes else len(names) != row.classes
+        droppable = _top(keras.Model(inputs, logits), model, new_head)
         receipt = tensors.load(model, source.tensors, str(weights), droppable)
         log.info("%s, weights %s: %s", title, weights, receipt)
         card = replace(card, receipt=receipt)

@@ -141,6 +141,7 @@ def test_under_mixed_precision_pixels_are_normalised_in_float32():
         ({"weights": "nowhere.safetensors"}, "No such file"),
         ({"weights": "model.pth"}, "safetensors"),
         ({"licence": "free"}, "Allowed: commercial"),
+        ({"classifier_activation": "softmx"}, "cannot be built.*softmx"),
         ({"aux": True}, "no auxiliary heads"),
     ],
 )

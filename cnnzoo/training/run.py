@@ -4,6 +4,7 @@ import json
 import platform
 import shutil
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -71,12 +72,7 @@ class Run:
         except (ValueError, KeyError) as error:
             raise InputError(f"{self.folder}/run.json cannot be read: {error}; --overwrite starts anew") from None
         after = json.loads(json.dumps(self.plan))
-        differs = [
-            f"{key}: {before.get(key)!r} then, {after.get(key)!r} now"
-            for key in after
-            if before.get(key) != after.get(key)
-        ]
-        if differs:
+        if differs := list(differences(before, after)):
             raise InputError(f"{self.folder} holds a different run, so it cannot go on: {'; '.join(differs)}")
         done = self._latest()
         if done:
@@ -124,6 +120,15 @@ class Run:
         assert self.folder
         with atomic(self.folder / "run.json") as new:
             new.write_text(json.dumps(self.record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def differences(before: Any, after: Any, name: str = "") -> Iterator[str]:
+    """What differs between two plans, innermost: "recipe.epochs: 10 then, 20 now"."""
+    if isinstance(before, dict) and isinstance(after, dict):
+        for key in sorted(before.keys() | after.keys()):
+            yield from differences(before.get(key), after.get(key), f"{name}.{key}".lstrip("."))
+    elif before != after:
+        yield f"{name}: {before!r} then, {after!r} now"
 
 
 def _now() -> str:

@@ -44,6 +44,19 @@ def test_other_classes_get_a_new_head_and_the_receipt_says_so(saved):
     assert cnnzoo.card(cnnzoo.get("resnet20", weights=path, classes=3)).classes == ("a", "b", "c")
 
 
+def test_a_file_without_a_card_keeps_its_head(saved, tmp_path):
+    model = cnnzoo.get("resnet20")
+    save_file({name: np.asarray(v) for name, v in tensors.named(model).items()}, tmp_path / "w.safetensors")
+    for classes in (None, 10, list("abcdefghij")):
+        again = cnnzoo.get("resnet20", weights=tmp_path / "w.safetensors", classes=classes)
+        assert not cnnzoo.card(again).receipt.initialised
+    assert cnnzoo.card(cnnzoo.get("resnet20", weights=tmp_path / "w.safetensors", classes=4)).receipt.initialised
+    with pytest.raises(cnnzoo.InputError, match=r"misshapen: fc\.kernel \(64, 3\) for \(64, 10\)"):
+        good, _ = tensors.read(saved[1])
+        save_file(good, tmp_path / "three.safetensors")
+        cnnzoo.get("resnet20", weights=tmp_path / "three.safetensors")
+
+
 def test_without_the_top_the_head_is_dropped(saved):
     _, path = saved
     model = cnnzoo.get("resnet20", weights=path, include_top=False)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cnnzoo.errors import InputError
+from cnnzoo.errors import InputError, integer
 from cnnzoo.files import atomic
 
 
@@ -44,15 +44,27 @@ class Card:
         return json.dumps(dataclasses.asdict(self), indent=1, ensure_ascii=False) + "\n"
 
     @classmethod
-    def from_json(cls, text: str) -> "Card":
+    def from_json(cls, text: str | bytes) -> "Card":
         """Raises InputError where the text is no card."""
         try:
             values = json.loads(text)
             receipt = values.pop("receipt", None)
             values["classes"] = tuple(map(str, values.get("classes", ())))
-            return cls(**values, receipt=receipt and Receipt(**{k: tuple(v) for k, v in receipt.items()}))
+            found = cls(**values, receipt=receipt and Receipt(**{k: tuple(v) for k, v in receipt.items()}))
+            if not isinstance(found.training, dict) or not isinstance(found.weights, dict | None):
+                raise TypeError("training and weights are objects")
+            integer("pad", found.pad, 0, 10_000)
         except (TypeError, ValueError, AttributeError) as error:
             raise InputError(f"This is no model card of cnnzoo: {error}") from None
+        return found
+
+    @classmethod
+    def read(cls, path: Path) -> "Card":
+        """The card in a file; raises InputError that names it."""
+        try:
+            return cls.from_json(path.read_bytes())
+        except (OSError, InputError) as error:
+            raise InputError(f"Cannot read the card {str(path)!r}: {error}") from None
 
 
 def card(model: Any) -> Card:
@@ -73,11 +85,11 @@ def attach(model: Any, card: Card) -> Any:
 
 def beside(path: Path) -> Path:
     """Where the card of the model file `path` lies."""
-    return path.with_suffix(".json")
+    return path.with_suffix(".card.json")
 
 
 def save(model: Any, path: Any) -> Path:
-    """Write the model to `path` (.keras) and its card beside it (.json); returns the path.
+    """Write the model to `path` (.keras) and its card beside it (.card.json); returns the path.
 
     A file that was there before stays whole until the new one is complete.
     """

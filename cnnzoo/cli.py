@@ -12,7 +12,9 @@ import cnnzoo
 from cnnzoo.errors import InputError, Interrupted, TrainingError
 
 run_dir = click.option("--run-dir", type=click.Path(path_type=Path), help="Where to write.", show_default=True)
-seed = click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of every random draw.")
+seed = click.option(
+    "--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Of every random draw."
+)
 overwrite = click.option("--overwrite", is_flag=True, help="Replace what an earlier run or export wrote there.")
 
 
@@ -25,7 +27,7 @@ def cli() -> None:
     A first look:     cnnzoo demo
     What there is:    cnnzoo list 'lenet*';  cnnzoo info lenet5
     Train, evaluate:  cnnzoo train lenet5 digits --recipe digits --run-dir runs/a
-    Use:              cnnzoo predict runs/a photo.png
+    Use:              cnnzoo predict runs/a photo.png;  cnnzoo predict lenet5:mnist digit.png
     Deploy:           cnnzoo export runs/a exported
     """
 
@@ -36,9 +38,9 @@ def cli() -> None:
 def demo(run_dir: Path | None, seed: int) -> None:
     """Train LeNet-5 on real handwritten digits, evaluate, export, and use the export: about a minute."""
     load_keras()
-    from cnnzoo.demo import demo
+    from cnnzoo.demo import DEFAULT, demo
 
-    demo(run_dir or Path("runs/demo"), seed)
+    demo(run_dir or DEFAULT, seed)
 
 
 @cli.command("list")
@@ -67,15 +69,25 @@ def info(model: str) -> None:
     click.echo(cnnzoo.info(model))
 
 
+@cli.command("recipes")
+def recipes_() -> None:
+    """The recipes of train: what each is for, what it costs and what it reached."""
+    from cnnzoo.training.recipes import RECIPES
+
+    for name, recipe in RECIPES.items():
+        click.echo(f"{name}\n  from     {recipe.source}\n  cost     {recipe.cost}\n  reached  {recipe.result}")
+
+
 @cli.command()
 @click.argument("model")
 @click.argument("data")
-@click.option("--recipe", default="sgd", show_default=True, help="How to train.")
+@click.option("--recipe", default="sgd", show_default=True, help="How to train; cnnzoo recipes shows all.")
 @click.option("--set", "settings", multiple=True, metavar="FIELD=VALUE", help="Change a field of the recipe.")
 @click.option("--weights", help="Start from published weights (a tag) or a .safetensors file.")
 @click.option(
     "--split", nargs=3, type=float, default=(0.8, 0.1, 0.1), show_default=True, help="Train, validation, test."
 )
+@click.option("--classes", help="Names of the classes, separated by commas, in the order of the labels.")
 @click.option("--pad", type=click.IntRange(0), help="Black pixels to leave around the resized image.")
 @run_dir
 @seed
@@ -88,6 +100,7 @@ def train(
     settings: tuple[str, ...],
     weights: str | None,
     split: tuple[float, float, float],
+    classes: str | None,
     pad: int | None,
     run_dir: Path | None,
     seed: int,
@@ -103,7 +116,8 @@ def train(
 
     cnnzoo.info(model)  # names are checked before anything slow
     chosen = recipes.find(recipe, recipes.parse(settings))
-    images = cnnzoo.load_data(data, split=split, seed=seed, pad=pad)
+    names = classes.split(",") if classes else None
+    images = cnnzoo.load_data(data, split=split, seed=seed, pad=pad, classes=names)
     where = run_dir or Path("runs") / f"{model}-{Path(data).stem}"
     click.echo(images)
     load_keras()
@@ -119,7 +133,7 @@ def train(
 
 
 @cli.command()
-@click.argument("path", type=click.Path(path_type=Path))
+@click.argument("model")
 @click.argument("data")
 @click.option("--on", default="test", show_default=True, help="The split to evaluate on.")
 @click.option(
@@ -127,42 +141,62 @@ def train(
 )
 @seed
 @click.option("--out", type=click.Path(path_type=Path), help="Write the report here too.")
-def evaluate(path: Path, data: str, on: str, split: tuple[float, float, float], seed: int, out: Path | None) -> None:
-    """Evaluate the model at PATH (a run or a .keras file) on DATA.
+def evaluate(model: str, data: str, on: str, split: tuple[float, float, float], seed: int, out: Path | None) -> None:
+    """Evaluate MODEL (a run, a .keras file, or NAME:TAG like lenet5:mnist) on DATA.
 
     Give the run's own --split and --seed, or images that the model was trained on count as test images.
     """
-    load_keras()
-    model = cnnzoo.load(path).model
-    if model is None:
-        raise InputError(f"A run or a .keras file is evaluated. Received the export {str(path)!r}")
-    report = cnnzoo.evaluate(model, cnnzoo.load_data(data, split=split, seed=seed), split=on)
+    network = open_model(model).model
+    if network is None:
+        raise InputError(f"A run, a .keras file or NAME:TAG is evaluated. Received the export {model!r}")
+    report = cnnzoo.evaluate(network, cnnzoo.load_data(data, split=split, seed=seed), split=on)
     if out:
+        if (out / "run.json").exists():
+            raise InputError(f"{out} holds a run, whose report stays as it is; choose another folder")
         report.save(out)
     click.echo(report)
 
 
 @cli.command()
-@click.argument("path", type=click.Path(path_type=Path))
+@click.argument("model")
 @click.argument("images", nargs=-1, required=True)
 @click.option("--top", type=click.IntRange(1), default=3, show_default=True, help="Classes to show.")
-def predict(path: Path, images: tuple[str, ...], top: int) -> None:
-    """Class names and probabilities of IMAGES, by the model at PATH (a run, a .keras file or an export)."""
-    load_keras()
-    for image, prediction in zip(images, cnnzoo.load(path).predict(list(images), top=top), strict=True):
-        click.echo(f"{image}: {prediction}")
+def predict(model: str, images: tuple[str, ...], top: int) -> None:
+    """Class names and probabilities of IMAGES by MODEL (a run, a .keras file, an export, or NAME:TAG).
+
+    A file that is no image is reported, the others are answered, and the command exits with 2.
+    """
+    classifier, bad = open_model(model), 0
+    for image in images:
+        try:
+            click.echo(f"{image}: {classifier.predict(image, top=top)[0]}")
+        except InputError as error:
+            click.echo(f"Error: {error}", err=True)
+            bad += 1
+    if bad:
+        sys.exit(2)
 
 
 @cli.command()
-@click.argument("path", type=click.Path(path_type=Path))
+@click.argument("model")
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--format", default="saved_model", show_default=True, help="What to write.")
 @overwrite
-def export(path: Path, out: Path, format: str, overwrite: bool) -> None:
-    """Export the model at PATH (a run or a .keras file) to the folder OUT, compared before it is called done."""
-    load_keras()
-    done = cnnzoo.export(path, out, format, overwrite=overwrite)
+def export(model: str, out: Path, format: str, overwrite: bool) -> None:
+    """Export MODEL (a run, a .keras file, or NAME:TAG) to the folder OUT, compared before it is called done."""
+    done = cnnzoo.export(open_model(model).model or model, out, format, overwrite=overwrite)
     click.echo(f"Written to {out}; its probabilities are within {done.difference:.1g} of the model's")
+
+
+def open_model(model: str) -> Any:
+    """The classifier at a path, or NAME:TAG, a model with published weights."""
+    name, colon, tag = model.partition(":")
+    load_keras()
+    if colon and not Path(model).exists():
+        from cnnzoo.export.classifier import Classifier
+
+        return Classifier.of(cnnzoo.get(name, weights=tag))
+    return cnnzoo.load(model)
 
 
 def load_keras() -> None:
@@ -192,13 +226,13 @@ def main(arguments: list[str] | None = None) -> None:
         _end(error, 2)
     except TrainingError as error:
         _end(error, 1)
-    except Interrupted as stop:
-        _end(stop, 130)
+    except OSError as error:  # a disk that is full, say
+        _end(error, 1)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    except (click.Abort, KeyboardInterrupt):
-        _end("Stopped", 130)
+    except (click.Abort, KeyboardInterrupt) as stop:  # click makes an Abort of any KeyboardInterrupt
+        _end(stop.__cause__ if isinstance(stop.__cause__, Interrupted) else "Stopped", 130)
 
 
 def _end(message: Any, code: int) -> None:

@@ -1,5 +1,7 @@
 """The demo: digits to a trained, evaluated, exported classifier, step by step."""
 
+import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -12,6 +14,7 @@ from PIL import Image
 import cnnzoo
 
 STEPS = 6
+DEFAULT = Path("runs/demo")
 # What a stranger would write, who has TensorFlow and the export but not this package.
 STRANGER = """
 import sys
@@ -24,8 +27,8 @@ for names, p in zip(answer["class_names"].numpy(), answer["probabilities"].numpy
 """
 
 
-def demo(run_dir: Path, seed: int = 0) -> None:
-    """Run every step in `run_dir`, which is replaced where it holds an earlier demo."""
+def demo(run_dir: Path = DEFAULT, seed: int = 0) -> None:
+    """Run every step in `run_dir`; only the default one is replaced where it holds a run already."""
     begun = time.perf_counter()
     exported = run_dir / "saved_model"
 
@@ -41,13 +44,14 @@ def demo(run_dir: Path, seed: int = 0) -> None:
     print(cnnzoo.info("lenet5"))
 
     say(3, "Training: SGD with momentum, recipe 'digits'; the best epoch by validation is kept")
-    report = cnnzoo.fit_and_evaluate(model, data, recipe="digits", run_dir=run_dir, seed=seed, overwrite=True)
+    again = run_dir == DEFAULT
+    report = cnnzoo.fit_and_evaluate(model, data, recipe="digits", run_dir=run_dir, seed=seed, overwrite=again)
 
     say(4, f"Evaluation on the {len(data.test)} test images, which training never saw")
     print(report)
 
     say(5, "Export as a SavedModel, compared with the model before it is called done")
-    done = cnnzoo.export(model, exported, overwrite=True)
+    done = cnnzoo.export(model, exported, overwrite=again)
     print(f"{exported}: probabilities within {done.difference:.1g} of the model's")
 
     say(6, "A clean process, with TensorFlow alone, loads the export and reads six raw test images")
@@ -57,10 +61,12 @@ def demo(run_dir: Path, seed: int = 0) -> None:
     picture = run_dir / "digit.png"
     Image.fromarray(data.test.images[0, :, :, 0]).save(picture)
     print(f"\nDone in {time.perf_counter() - begun:.0f} s. Open {run_dir / 'report.html'}; the export is {exported}")
+    # in a shell without the environment's folder on its path, the command needs its place
+    command = "cnnzoo" if shutil.which("cnnzoo") else os.path.relpath(Path(sys.executable).parent / "cnnzoo")
     print("Try next:")
-    print(f"  cnnzoo predict {exported} {picture}")
-    print("  cnnzoo train lenet5_relu digits --recipe digits --run-dir runs/relu")
-    print("  cnnzoo info lenet5_1998")
+    print(f"  {command} predict {exported} {picture}")
+    print(f"  {command} train lenet5_relu digits --recipe digits --run-dir runs/relu")
+    print(f"  {command} info lenet5_1998")
 
 
 def say(step: int, what: str) -> None:

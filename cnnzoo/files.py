@@ -22,6 +22,8 @@ def atomic(path: Path) -> Iterator[Path]:
         new = scratch / path.name  # the suffix stays, which Keras goes by
         yield new
         if path.is_dir():
+            if not new.is_dir():
+                raise InputError(f"{str(path)!r} is a folder, which a file does not replace")
             os.replace(path, scratch / "old")
         os.replace(new, path)
     finally:

@@ -1,9 +1,10 @@
 """From pixels to what a network was trained on: size and border outside the model, statistics inside it."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
-from cnnzoo.errors import InputError, unknown
+from cnnzoo.errors import InputError, integer, unknown
 from cnnzoo.lazy import Lazy
 
 keras = Lazy("keras")
@@ -31,7 +32,7 @@ def statistics(preprocessing: Any) -> tuple[Sequence[float], Sequence[float]]:
             f"preprocessing is a name ({', '.join(STATISTICS)}) or a pair (mean, std) of lists of numbers, "
             f"for pixels scaled to 0..1. Received: {preprocessing!r}"
         ) from None
-    if not std or not mean or min(std) <= 0:
+    if not std or not mean or not min(std) > 0 or not all(map(math.isfinite, mean + std)):
         raise InputError(f"preprocessing needs a mean and a positive std. Received: {preprocessing!r}")
     return mean, std
 
@@ -50,10 +51,11 @@ def normalise(x: Any, preprocessing: Any) -> Any:
     On images whose channels are not as many as the statistics, the mean of these serves every channel.
     """
     mean, std = statistics(preprocessing)
-    if preprocessing == "none":
+    name = preprocessing if isinstance(preprocessing, str) else ""
+    if name == "none":
         return x
     channels = x.shape[-1]
-    if preprocessing == "caffe" and channels == 3:
+    if name == "caffe" and channels == 3:
         x = keras.ops.flip(x, axis=-1)
     means, stds = _spread(mean, channels), _spread(std, channels)
     scale = [1 / (255 * s) for s in stds]
@@ -74,6 +76,8 @@ def fit(images: Any, shape: Sequence[int], pad: int = 0) -> Any:
     """
     ops = keras.ops
     height, width, channels = shape
+    if 2 * integer("pad", pad, 0, 65_535) >= min(height, width):
+        raise InputError(f"A border of {pad} pixels leaves nothing of {height}x{width}")
     x = ops.cast(images, "float32")
     if x.shape[-1] != channels:
         if (x.shape[-1], channels) == (1, 3):

@@ -14,7 +14,7 @@ from typing import Any
 from cnnzoo import preprocessing as pre
 from cnnzoo.cards import Card, attach
 from cnnzoo.checkpoints import manifest, tensors
-from cnnzoo.errors import InputError, unknown
+from cnnzoo.errors import InputError, class_names, integer, unknown
 from cnnzoo.lazy import Lazy
 from cnnzoo.models import FAMILIES, Variant
 
@@ -116,7 +116,7 @@ def list_models(pattern: str = "*", *, family: str | None = None, weights: bool 
 def info(name: str) -> Info:
     """Parameters, multiply-adds, input, paper and published weights of a model."""
     rows = _rows()
-    if name not in rows:
+    if not isinstance(name, str) or name not in rows:
         raise unknown("model", name, rows)
     return Info(name, *rows[name], tuple(row for row in manifest.rows() if row.model == name))
 
@@ -166,7 +166,7 @@ def get(
         raise InputError(f"The weights {weights!r} are not licensed for commercial use: {source.provenance['licence']}")
     names = _class_names(classes, source.classes or tuple(map(str, range(row.classes))))
     shape = _shape(title, row, input_shape)
-    if preprocessing == "auto":
+    if isinstance(preprocessing, str) and preprocessing == "auto":
         preprocessing = row.preprocessing if source.preprocessing is None else source.preprocessing
 
     inputs = keras.Input(shape, name="images")
@@ -181,7 +181,14 @@ def get(
         raise InputError(f"{title} cannot be built with input_shape={shape}: {error}") from error
     model = keras.Model(inputs, outputs, name=title)
 
-    card = Card(title, names if include_top else (), preprocessing, source.pad, source.provenance or None)
+    card = Card(
+        title,
+        names if include_top else (),
+        preprocessing,
+        source.pad,
+        source.provenance or None,
+        training=source.training,
+    )
     if source.tensors:
         # a file without a card names no classes: then their number decides, which loading checks against the head
         new_head = names != source.classes if source.classes else len(names) != row.classes
@@ -214,44 +221,45 @@ class _Source:
     preprocessing: Any = None
     pad: int = 0
     provenance: dict[str, Any] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
 
 
 def _source(title: str, weights: str | Path | None) -> _Source:
     """Read what `weights` names: nothing, a tag of the manifest, or a file."""
     if weights is None:
         return _Source({})
+    if not isinstance(weights, str | Path):
+        raise InputError(f"weights is a tag, the path of a file, or None. Received: {weights!r}")
     if isinstance(weights, Path) or Path(weights).suffix in CHECKPOINTS:
         path = Path(weights)
         found, card = tensors.read(path)
-        return _Source(found, card.classes, card.preprocessing, card.pad, {"file": path.name})
+        return _Source(found, card.classes, card.preprocessing, card.pad, {"file": path.name}, card.training)
     row = manifest.find(title, weights)
     with resources.as_file(row.path) as path:
-        found, _ = tensors.read(path, row.sha256)
-    return _Source(found, row.classes, row.preprocessing, row.pad, row.provenance)
+        found, card = tensors.read(path, row.sha256)
+    return _Source(found, row.classes, row.preprocessing, row.pad, row.provenance, card.training)
 
 
 def _class_names(classes: int | Sequence[str] | None, known: tuple[str, ...]) -> tuple[str, ...]:
     """Names from a number or a list; `known` are the weights' own, which an equal number keeps."""
     if classes is None:
         return known
-    if isinstance(classes, int):
-        if classes < 1:
-            raise InputError(f"classes is a number above 0 or a list of names. Received: {classes}")
-        return known if classes == len(known) else tuple(map(str, range(classes)))
-    names = tuple(map(str, classes))
-    if isinstance(classes, str) or not names or len(set(names)) < len(names):
-        raise InputError(f"classes is a number or a list of distinct names. Received: {classes!r}")
-    return names
+    if not isinstance(classes, list | tuple):
+        number = integer("classes, unless a list of names,", classes, 1, 1_000_000)
+        return known if number == len(known) else tuple(map(str, range(number)))
+    return class_names(classes)
 
 
 def _shape(title: str, row: Variant, shape: Sequence[int | None] | None) -> tuple[int | None, ...]:
     """The row's input shape, or the one given, checked; (H, W) takes the row's channels."""
     if shape is None:
         return row.input_shape
-    shape = tuple(shape)
-    full = (*shape, row.input_shape[-1]) if len(shape) == 2 else shape
-    if len(full) != 3 or not isinstance(full[2], int) or full[2] < 1:
-        raise InputError(f"input_shape is (height, width, channels). Received: {shape}")
-    if any(side is not None and side < row.min_size for side in full[:2]):
+    sides = tuple(shape) if isinstance(shape, list | tuple) else ()
+    full = (*sides, row.input_shape[-1]) if len(sides) == 2 else sides
+    if len(full) != 3 or full[2] is None:
+        raise InputError(f"input_shape is (height, width, channels). Received: {shape!r}")
+    height, width = (side if side is None else integer("a side of input_shape", side, 1, 65_535) for side in full[:2])
+    channels = integer("the channels of input_shape", full[2], 1, 1024)
+    if any(side is not None and side < row.min_size for side in (height, width)):
         raise InputError(f"{title} takes images of {row.min_size}x{row.min_size} at least. Received: {shape}")
-    return full
+    return height, width, channels

@@ -13,10 +13,10 @@ import cnnzoo
 keras.utils.set_random_seed(0)
 data = cnnzoo.load_data("digits", split=(0.7, 0.1, 0.2))
 model = cnnzoo.get("lenet5", classes=data.classes)
-report = cnnzoo.fit_and_evaluate(model, data, recipe="digits", run_dir=folder / "run")
+report = cnnzoo.fit_and_evaluate(model, data, recipe="digits", run_dir=folder / "run", overwrite=True)
 print(report)
 
-cnnzoo.export(model, folder / "exported")
+cnnzoo.export(model, folder / "exported", overwrite=True)
 classifier = cnnzoo.load(folder / "exported")
 print(classifier.predict(data.test.images[:3]))
 # [/README]

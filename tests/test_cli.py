@@ -1,6 +1,10 @@
 """The command line: help worth reading, one line for an error, exit code 2 for wrong input."""
 
 import re
+import signal
+import subprocess
+import sys
+import time
 import warnings
 
 import numpy as np
@@ -12,7 +16,7 @@ from PIL import Image
 import cnnzoo
 from cnnzoo.cli import cli as group
 
-COMMANDS = ("demo", "list", "info", "train", "evaluate", "predict", "export")
+COMMANDS = ("demo", "list", "info", "recipes", "train", "evaluate", "predict", "export")
 
 
 def test_help_shows_every_command():
@@ -83,6 +87,45 @@ def test_resume_and_overwrite(cli, npz, tmp_path):
     assert cli("train", "lenet5", npz, *QUICK, "--run-dir", run, "--overwrite", "--seed", 1).code == 0
 
 
+def test_published_weights_by_name_and_tag(cli, tmp_path, mnist):
+    Image.fromarray(mnist["x_test"][0]).save(tmp_path / "seven.png")
+    (tmp_path / "torn.png").write_bytes(b"no image")
+    answer = cli("predict", "lenet5:mnist", tmp_path / "torn.png", tmp_path / "seven.png")
+    assert answer.code == 2
+    assert re.search(r"seven\.png: 7 \d", answer.out)
+    assert "Cannot read" in answer.err
+    assert cli("export", "lenet5:mnist", tmp_path / "out").code == 0
+    assert re.search(r"seven\.png: 7 \d", cli("predict", tmp_path / "out", tmp_path / "seven.png").out)
+    assert "Did you mean mnist" in cli("predict", "lenet5:mnits", tmp_path / "seven.png").err
+
+
+def test_names_for_the_classes(cli, npz, tmp_path):
+    trained = cli("train", "lenet5", npz, *QUICK, "--run-dir", tmp_path / "run", "--classes", "ant,bee,cow")
+    assert trained.code == 0
+    assert cnnzoo.load(tmp_path / "run").classes == ("ant", "bee", "cow")
+
+
+def test_recipes(cli):
+    assert "equation 9" in cli("recipes").out
+
+
+@pytest.mark.slow
+def test_ctrl_c_says_how_to_go_on(tmp_path):
+    """A real process and a real signal; the run goes on and ends as an undisturbed one."""
+    command = [sys.executable, "-m", "cnnzoo", "train", "lenet5", "digits", "--set", "epochs=12", "--run-dir"]
+    torn = subprocess.Popen([*command, tmp_path / "torn"], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    while not list(tmp_path.glob("torn/state/epoch-0000[2-9]")):
+        assert torn.poll() is None
+        time.sleep(0.05)
+    torn.send_signal(signal.SIGINT)
+    _, err = torn.communicate()
+    assert torn.returncode == 130
+    assert re.search(r"Stopped; \d+ of 12 epochs are done and kept in .*--resume", err)
+    subprocess.run([*command, tmp_path / "torn", "--resume"], check=True, capture_output=True)
+    subprocess.run([*command, tmp_path / "whole"], check=True, capture_output=True)
+    assert (tmp_path / "torn" / "report.json").read_bytes() == (tmp_path / "whole" / "report.json").read_bytes()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -100,6 +143,8 @@ def test_resume_and_overwrite(cli, npz, tmp_path):
         (("evaluate", "runs/nowhere", "digits"), "there is none at"),
         (("train", "lenet5"), "Missing argument"),
         (("demo", "--seed", "x"), "not a valid integer"),
+        (("demo", "--seed", "4294967296"), "is not in the range"),
+        (("train", "lenet5", "digits", "--split", "nan", "nan", "nan"), "three positive shares"),
     ],
 )
 def test_wrong_input_is_one_clear_line(cli, tmp_path, monkeypatch, arguments, message):
@@ -126,5 +171,5 @@ def test_warnings_are_short(cli, tmp_path):
         warnings.simplefilter("default")
         answer = cli("train", "lenet5", tmp_path / "unit.npz", *QUICK, "--run-dir", tmp_path / "run")
     assert answer.code == 0
-    assert [line for line in answer.err.splitlines() if line.startswith("Warning: Images of float64 between 0 and ")]
+    assert [line for line in answer.err.splitlines() if line.startswith("Warning: Images of float64 from 0 to ")]
     assert ".py" not in answer.err

@@ -128,8 +128,15 @@ def test_under_mixed_precision_pixels_are_normalised_in_float32():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"classes": 0}, "above 0"),
-        ({"classes": "cats"}, "list of distinct names"),
+        ({"classes": 0}, "whole number"),
+        ({"classes": 1.5}, "whole number"),
+        ({"classes": True}, "whole number"),
+        ({"classes": {"a", "b"}}, "whole number"),
+        ({"input_shape": "ab"}, r"\(height, width, channels\)"),
+        ({"input_shape": (32.5, 32, 1)}, "a side of input_shape"),
+        ({"preprocessing": ([np.nan], [1.0])}, "positive std"),
+        ({"weights": True}, "weights is a tag"),
+        ({"classes": "cats"}, "a list of names"),
         ({"classes": ["a", "a"]}, "list of distinct names"),
         ({"input_shape": (32,)}, r"\(height, width, channels\)"),
         ({"input_shape": (None, None, 1)}, "cannot be built"),

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
+from pathlib import Path
 from typing import Any
 
 from cnnzoo.errors import unknown
@@ -45,8 +46,9 @@ class Weights:
 
 
 def folder() -> Traversable:
-    """The shipped weights: the checkout's folder `weights/`, installed as the package cnnzoo.weights."""
-    return resources.files("cnnzoo.weights")
+    """The shipped weights: installed as the package cnnzoo.weights, in a checkout the folder beside the package."""
+    checkout = Path(__file__).parents[2] / "weights"
+    return checkout if (checkout / "manifest.toml").exists() else resources.files("cnnzoo.weights")
 
 
 @cache

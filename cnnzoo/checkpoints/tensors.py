@@ -47,7 +47,7 @@ def read(path: Path, sha256: str | None = None) -> tuple[dict[str, Any], Card]:
         raise InputError(f"{path.name} is not the published file: sha256 {sha256} expected, {found} found")
     try:
         tensors = load(content)
-    except SafetensorError as error:
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:  # the last three for types that numpy lacks
         raise InputError(f"{path.name} is no intact safetensors file: {error}") from None
     header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
     text = header.get("__metadata__", {}).get("cnnzoo")

@@ -23,6 +23,12 @@ class Split:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def fingerprint(self, classes: tuple[str, ...]) -> str:
+        digest = hashlib.sha256(repr((classes, self.images.shape, self.images.dtype.str)).encode())
+        digest.update(np.ascontiguousarray(self.images).data)
+        digest.update(self.labels.astype("<i8").data)
+        return digest.hexdigest()
+
     def take(self, indices: np.ndarray) -> "Split":
         return Split(self.images[indices], self.labels[indices], self.names[indices])
 
@@ -44,14 +50,9 @@ class ImageData:
         return {"train": self.train, "validation": self.validation, "test": self.test}
 
     @cached_property
-    def fingerprint(self) -> str:
-        """SHA-256 of every image, label and split, in order."""
-        digest = hashlib.sha256(repr((self.classes, self.pad)).encode())
-        for split in self.splits.values():
-            digest.update(repr((split.images.shape, split.images.dtype.str)).encode())
-            digest.update(np.ascontiguousarray(split.images).data)
-            digest.update(split.labels.astype("<i8").data)
-        return digest.hexdigest()
+    def fingerprints(self) -> dict[str, str]:
+        """SHA-256 of each split: every image and label, in order, and the names of the classes."""
+        return {name: split.fingerprint(self.classes) for name, split in self.splits.items()}
 
     def bind(self, shape: Sequence[int], pad: int) -> "ImageData":
         """The same data with every image brought to the model's (height, width, channels); `pad` is the model's.

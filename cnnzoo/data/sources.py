@@ -10,7 +10,7 @@ import numpy as np
 
 from cnnzoo.data.images import ImageData, Split
 from cnnzoo.data.split import complete, fractions, stratified
-from cnnzoo.errors import InputError, unknown
+from cnnzoo.errors import InputError, class_names, integer, unknown
 
 
 def load_data(
@@ -38,7 +38,9 @@ def load_data(
     Raises:
         InputError: for sources, shapes, values or labels that do not do.
     """
-    shares = fractions(split)
+    shares, seed = fractions(split), integer("seed", seed, 0)
+    if pad is not None:
+        integer("pad", pad, 0, 65_535)
     if isinstance(source, (str, os.PathLike)):
         name, arrays = Path(source).name, _named(source)  # a report goes places where a path means nothing
     else:
@@ -60,7 +62,12 @@ def load_data(
         rest, part = stratified(everything.labels, share, seed, known, "validation")
         train, validation = everything.take(rest), everything.take(part)
     data = ImageData(train, validation, held_out, known, name, pad=pad)
-    return data if image_size is None else data.bind((*image_size, x.shape[3] if x.ndim == 4 else 1), pad or 0)
+    if image_size is None:
+        return data
+    if not isinstance(image_size, list | tuple) or len(image_size) != 2:
+        raise InputError(f"image_size is (height, width). Received: {image_size!r}")
+    sides = [integer("a side of image_size", side, 1, 65_535) for side in image_size]
+    return data.bind((*sides, train.images.shape[3]), pad or 0)
 
 
 def _digits() -> tuple[Any, Any]:
@@ -70,6 +77,9 @@ def _digits() -> tuple[Any, Any]:
     digits = load_digits()
     return np.round(digits.images * (255 / 16)).astype("uint8"), digits.target
 
+
+MAX_CLASSES = 100_000
+RESCALED = 32  # images whose values end below this were hardly 0 to 255
 
 NAMED: dict[str, Callable[[], Any]] = {"digits": _digits}
 
@@ -93,7 +103,8 @@ def _named(source: Any) -> Any:
             if {"x", "y"} <= keys:
                 return file["x"], file["y"]
     except Exception as error:  # numpy raises whatever the zip, the header or the pickle in it makes it raise
-        raise InputError(f"Cannot read {str(path)!r} as .npz arrays: {error}") from None
+        hint = "; text labels are saved by labels.astype(str)" if "pickle" in str(error) else ""
+        raise InputError(f"Cannot read {str(path)!r} as .npz arrays: {error}{hint}") from None
     raise InputError(
         f"{path.name} holds neither x_train, y_train, x_test, y_test nor x, y. Received: {', '.join(sorted(keys))}"
     )
@@ -101,6 +112,8 @@ def _named(source: Any) -> Any:
 
 def _parts(arrays: Any) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray] | None]:
     """(x, y) or ((x, y), (x_test, y_test)) as arrays."""
+    if isinstance(arrays, dict):
+        raise InputError("Data is a name, a path or arrays (x, y). Received: a dict")
     try:
         first, second = arrays
         nested = isinstance(first, (tuple, list)) and len(first) == 2 and len(second) == 2 and np.ndim(first[0]) > 1
@@ -111,33 +124,62 @@ def _parts(arrays: Any) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray
     return (np.asarray(first), np.asarray(second)), None
 
 
-def _class_names(classes: Sequence[str] | None, *labels: np.ndarray) -> tuple[str, ...]:
+def _labels(y: Any) -> np.ndarray:
+    """Labels (N,) or (N, 1), as text or as numbers."""
+    y = np.asarray(y)
+    if y.ndim == 2 and y.shape[1] == 1:  # as keras.datasets.cifar10 gives them
+        y = y[:, 0]
+    if y.ndim != 1:
+        hint = "; one-hot rows become indices by labels.argmax(axis=1)" if y.ndim == 2 else ""
+        raise InputError(f"Labels are (N,), class indices or names{hint}. Received: shape {y.shape}")
+    if y.dtype.kind == "S":
+        try:
+            return np.char.decode(y, "utf-8")
+        except UnicodeDecodeError as error:
+            raise InputError(f"Labels in bytes are UTF-8: {error}") from None
+    if y.dtype.kind == "O":
+        y = np.array(y.tolist()) if all(isinstance(v, str) for v in y) else y
+    if y.dtype.kind not in "Ubuif":
+        raise InputError(f"Labels are class indices or names. Received: dtype {y.dtype}")
+    return y
+
+
+def _class_names(classes: Sequence[str] | None, *labels: Any) -> tuple[str, ...]:
     """The names given, or those of the labels: as they are, sorted, or 0 to the highest index."""
     if classes is not None:
-        return tuple(map(str, classes))
-    values = np.concatenate([np.ravel(part) for part in labels])
-    if not len(values):
+        names = class_names(classes) if isinstance(classes, list | tuple) else ()
+        if len(names) < 2:
+            raise InputError(f"classes is a list of two names at least. Received: {classes!r}")
+        return names
+    parts = [part for part in map(_labels, labels) if len(part)]
+    if not parts:
         raise InputError("The data has no images")
-    if values.dtype.kind in "US":
-        return tuple(np.unique(values.astype(str)))
-    return tuple(map(str, range(int(values.max()) + 1)))
+    if len({part.dtype.kind == "U" for part in parts}) > 1:
+        raise InputError("Labels are class indices in one part and names in the other; give both alike")
+    values = np.concatenate(parts)
+    if len(np.unique(values)) < 2:
+        raise InputError(f"A classifier needs two classes at least. Received: only {values[0]}")
+    if values.dtype.kind == "U":
+        return class_names(np.unique(values).tolist())
+    if not np.isfinite(values).all() or values.max() >= MAX_CLASSES:
+        raise InputError(f"Class indices are 0 to {MAX_CLASSES - 1:,} at most. Received: {values.max()}")
+    return tuple(map(str, range(max(int(values.max()) + 1, 1))))
 
 
 def _split(x: np.ndarray, y: np.ndarray, classes: Sequence[str], name: str) -> Split:
     """Images and labels, checked."""
     x = check_images(x)
-    y = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y  # as keras.datasets.cifar10 gives them
-    if y.ndim != 1 or len(y) != len(x):
+    y = _labels(y)
+    if len(y) != len(x):
         raise InputError(f"Labels are (N,), one for each of the {len(x)} images. Received: shape {y.shape}")
-    if y.dtype.kind in "US":
+    if y.dtype.kind == "U":
         index = {name: i for i, name in enumerate(classes)}
-        strangers = sorted(set(y.astype(str)) - index.keys())
-        labels = np.array([index.get(label, 0) for label in y.astype(str)], "int64")
+        strangers = sorted(set(y.tolist()) - index.keys())
+        labels = np.array([index.get(label, 0) for label in y.tolist()], "int64")
     else:
-        strangers = sorted(
-            {str(label) for label in np.unique(y) if label != int(label) or not 0 <= label < len(classes)}
-        )
-        labels = y.astype("int64")
+        wrong = ~((y >= 0) & (y < len(classes)) & (y == np.floor(y)))
+        strangers = sorted({str(label) for label in y[wrong]})
+        labels = np.where(wrong, 0, y).astype("int64")
     if strangers:
         raise InputError(
             f"Labels outside the {len(classes)} classes {', '.join(classes[:10])}: {', '.join(strangers[:10])}"
@@ -152,16 +194,25 @@ def check_images(images: Any) -> np.ndarray:
         raise InputError(f"Images are arrays of numbers. Received: dtype {x.dtype}")
     if x.ndim not in (3, 4) or (x.ndim == 4 and x.shape[3] not in range(1, 65)) or 0 in x.shape:
         raise InputError(f"Images are (N, H, W) or (N, H, W, C), values 0 to 255. Received: shape {x.shape}")
+    if x.ndim == 4 and x.shape[1] in (1, 3) and x.shape[3] > 4:
+        raise InputError(
+            f"Images have their channels last; x.transpose(0, 2, 3, 1) moves them. Received: shape {x.shape}"
+        )
     x = x[..., None] if x.ndim == 3 else x
     if x.dtype == np.uint8:
         return x
     if not np.isfinite(x).all():
         bad = int((~np.isfinite(x).reshape(len(x), -1).all(1)).sum())
         raise InputError(f"{bad} of {len(x)} images hold NaN or infinite pixels")
-    if x.dtype.kind == "f" and x.any() and x.max() <= 1:
+    low, high = float(x.min()), float(x.max())
+    if low < -RESCALED or high > 255:
+        raise InputError(
+            f"Pixels are 0 to 255 (16-bit ones divided by 257). Received: {x.dtype} from {low:g} to {high:g}"
+        )
+    if x.any() and (low < 0 or high <= RESCALED):
         warnings.warn(
-            f"Images of {x.dtype} between {x.min():.3g} and {x.max():.3g} look rescaled already; "
-            "models here take 0 to 255 and normalise inside. Multiply by 255, or build with preprocessing='none'",
+            f"Images of {x.dtype} from {low:.3g} to {high:.3g} look rescaled already; models here take 0 to 255 and "
+            "normalise inside. Scale them to 255, or build the model with preprocessing='none'",
             stacklevel=2,
         )
-    return x
+    return x.astype("float32") if x.dtype.kind == "f" else x

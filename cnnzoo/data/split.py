@@ -10,11 +10,13 @@ from cnnzoo.errors import InputError
 
 def fractions(split: Sequence[float]) -> tuple[float, float, float]:
     """Three positive shares (train, validation, test) that add up to one."""
-    if len(split) != 3 or min(split) <= 0 or abs(sum(split) - 1) > 1e-6:
+    shares = list(split) if isinstance(split, list | tuple) else []
+    numbers = all(isinstance(share, int | float) and share > 0 for share in shares)
+    if len(shares) != 3 or not numbers or abs(sum(shares) - 1) > 1e-6:
         raise InputError(
             f"split is three positive shares that add up to 1 (train, validation, test). Received: {split}"
         )
-    train, validation, test = map(float, split)
+    train, validation, test = map(float, shares)
     return train, validation, test
 
 
@@ -30,7 +32,10 @@ def stratified(
     if rare or size < len(classes):
         why = f"too few images of {', '.join(rare)}" if rare else f"{size} images for {len(classes)} classes"
         raise InputError(f"The {what} split would lack a class: {why}. Give more images or another split")
-    rest, part = train_test_split(np.arange(len(labels)), test_size=size, stratify=labels, random_state=seed)
+    try:
+        rest, part = train_test_split(np.arange(len(labels)), test_size=size, stratify=labels, random_state=seed)
+    except ValueError as error:  # a side with fewer images than classes
+        raise InputError(f"The {what} split cannot be taken: {error}") from None
     rest, part = np.sort(rest), np.sort(part)
     complete(labels[part], classes, what)
     complete(labels[rest], classes, "training")

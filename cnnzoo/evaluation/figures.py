@@ -17,6 +17,11 @@ def png(figure: Figure) -> bytes:
     return out.getvalue()
 
 
+def plain(text: str) -> str:
+    """The text as it is: matplotlib takes what stands between dollars for TeX."""
+    return text.replace("$", r"\$")
+
+
 def curves(history: Mapping[str, Sequence[float]], best_epoch: int) -> bytes:
     """Loss and accuracy of training and validation over the epochs; the kept epoch is marked."""
     figure = Figure(figsize=(10, 3.2), layout="constrained")
@@ -35,7 +40,7 @@ def curves(history: Mapping[str, Sequence[float]], best_epoch: int) -> bytes:
 
 def confusion(matrix: np.ndarray, classes: Sequence[str]) -> bytes:
     """The confusion matrix: colour is the share of the true class, numbers are images."""
-    matrix = np.asarray(matrix)
+    matrix, classes = np.asarray(matrix), [plain(name) for name in classes]
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     side = min(max(4.0, 0.5 * len(classes) + 1.5), 16.0)
     figure = Figure(figsize=(side, side), layout="constrained")
@@ -64,5 +69,5 @@ def mistakes(images: np.ndarray, captions: Sequence[str]) -> bytes:
     for axes, image, caption in zip(grid, images, captions, strict=False):
         shown = image[..., 0] if image.shape[-1] != 3 else image
         axes.imshow(np.clip(shown, 0, 255).astype("uint8"), cmap="gray", vmin=0, vmax=255)
-        axes.set_title(caption, fontsize=8)
+        axes.set_title(plain(caption), fontsize=8)
     return png(figure)

@@ -40,6 +40,7 @@ class Report:
     best_epoch: int | None = None  # counted from 1
     run_dir: Path | None = None
     notes: tuple[str, ...] = ()  # what a reader should know: sizes, decisions
+    record: dict[str, Any] = field(default_factory=dict, repr=False)  # how the model was trained, for the page
 
     @cached_property
     def metrics(self) -> dict[str, Any]:
@@ -80,7 +81,9 @@ class Report:
 
     def __str__(self) -> str:
         head = f"{self.model} on {self.data}: {len(self.labels):,} {self.split} images, {len(self.classes)} classes"
-        wrong = f"{len(self.worst)} mistakes; lowest F1: {', '.join(self.hardest())}"
+        wrong = (
+            f"{len(self.worst)} mistakes; lowest F1: {', '.join(self.hardest())}" if len(self.worst) else "no mistakes"
+        )
         return "\n".join([head, table(["metric", "value", "95 % interval"], self.headlines()), wrong])
 
     def to_json(self) -> str:

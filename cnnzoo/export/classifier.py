@@ -58,8 +58,12 @@ class Classifier:
             )
         return cls(card, shape, lambda images: probabilities(model, fit(images, shape, card.pad)), model)
 
+    def __repr__(self) -> str:
+        return f"<Classifier {self.card.name}: {'x'.join(map(str, self.shape))} to {len(self.classes)} classes>"
+
     @property
     def classes(self) -> tuple[str, ...]:
+        """The names, in the order of the probabilities."""
         return self.card.classes
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
@@ -97,10 +101,15 @@ def load(path: Any) -> Classifier:
     """The classifier in a run directory, a .keras file or an export; raises InputError where there is none."""
     path = Path(path)
     if (path / saved_model.CARD).exists():
-        card = cards.Card.from_json((path / saved_model.CARD).read_text(encoding="utf-8"))
-        run, shape = saved_model.read(path)
+        card = cards.Card.read(path / saved_model.CARD)
+        try:
+            run, shape = saved_model.read(path)
+        except Exception as error:  # TensorFlow raises whatever a torn file makes it raise
+            raise InputError(f"Cannot load the export {str(path)!r}: {error}") from None
         return Classifier(card, shape, run)
     file = path / "model.keras" if path.is_dir() else path
+    if path.is_dir() and (path / "run.json").exists() and not file.exists():
+        raise InputError(f"The run in {path} is not finished; train again with --resume")
     if file.suffix != ".keras" or not file.exists():
         raise InputError(f"A run directory, a .keras file or an export is loaded; there is none at {str(path)!r}")
     return Classifier.of(load_keras(file))
@@ -117,4 +126,4 @@ def load_keras(file: Path) -> Any:
     except Exception as error:  # Keras raises whatever the zip, the JSON or the layers in it make it raise
         raise InputError(f"Cannot load {str(file)!r}: {error}") from None
     beside = cards.beside(file)
-    return cards.attach(model, cards.Card.from_json(beside.read_text(encoding="utf-8"))) if beside.exists() else model
+    return cards.attach(model, cards.Card.read(beside)) if beside.exists() else model

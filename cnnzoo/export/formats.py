@@ -37,8 +37,8 @@ def export(model: Any, path: Any, format: str = "saved_model", *, overwrite: boo
     path = Path(path)
     if format not in FORMATS:
         raise unknown("format", format, FORMATS)
-    if path.exists() and not (overwrite and (path / saved_model.CARD).exists()):
-        how = "choose another path" if overwrite else "overwrite=True replaces an earlier export"
+    if path.exists() and not (overwrite and saved_model.is_export(path)):
+        how = "choose another path" if overwrite else "overwrite=True (--overwrite) replaces an export and nothing else"
         raise InputError(f"{path} is there already; {how}")
     original = Classifier.of(model) if hasattr(model, "layers") else load(model)
     if original.model is None:

@@ -12,6 +12,14 @@ from cnnzoo.preprocessing import fit
 CARD = "assets.extra/cnnzoo.json"  # the folder that the format leaves to others
 
 
+FILES = {"assets", "assets.extra", "fingerprint.pb", "saved_model.pb", "variables"}
+
+
+def is_export(path: Path) -> bool:
+    """Whether `path` holds an export of ours and nothing else."""
+    return (path / CARD).exists() and {entry.name for entry in path.iterdir()} <= FILES
+
+
 def write(model: Any, path: Path) -> None:
     """Write the SavedModel folder `path`, whose signature `pixels` (and default) is
 

@@ -8,17 +8,18 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
 
 from cnnzoo import cards
 from cnnzoo.data.batches import Batches
 from cnnzoo.data.images import ImageData
-from cnnzoo.errors import InputError, Interrupted, TrainingError, unknown
+from cnnzoo.errors import InputError, TrainingError, integer, unknown
 from cnnzoo.evaluation.predict import gives_probabilities, probabilities
 from cnnzoo.evaluation.report import Report
 from cnnzoo.training import recipes
 from cnnzoo.training.callbacks import Keeper, Meter, Stop
 from cnnzoo.training.recipes import Recipe
-from cnnzoo.training.run import Run
+from cnnzoo.training.run import Run, flat, versions
 
 
 def fit_and_evaluate(
@@ -51,44 +52,45 @@ def fit_and_evaluate(
         TrainingError: where the loss is no longer a number; the model holds the last good weights.
         Interrupted: after Ctrl-C; the run can be resumed.
     """
-    recipe = recipes.find(recipe)
+    recipe, seed = recipes.find(recipe), integer("seed", seed, 0)
+    if not isinstance(data, ImageData):
+        raise InputError(f"data comes from cnnzoo.load_data. Received: {type(data).__name__}")
     native = data.train.images.shape[1:]
-    model, data = meet(model, data)
+    data = meet(model, data)
+    card = dataclasses.replace(cards.card(model), classes=data.classes, pad=data.pad or 0)
     notes = (_account(native, data),)
-    plan = {
+    plan: dict[str, Any] = {
         "model": model.name,
         "variables": _fingerprint(model),
-        "preprocessing": cards.card(model).preprocessing,
+        "preprocessing": card.preprocessing,
+        "weights": card.weights,
         "recipe": dataclasses.asdict(recipe),
         "seed": seed,
         "data": {
             "source": data.source,
-            "fingerprint": data.fingerprint,
+            "fingerprints": data.fingerprints,
             "classes": list(data.classes),
             "images": {name: len(split) for name, split in data.splits.items()},
             "size": notes[0],
         },
     }
-    run = Run(run_dir, plan, resume=resume, overwrite=overwrite)
-    reproducible(seed)
-    start = time.perf_counter()
-    train(model, data, recipe, run, seed, callbacks, verbose)
-
-    training = {key: plan[key] for key in ("recipe", "seed", "data")}
-    card = dataclasses.replace(cards.card(model), training=training)
-    cards.attach(model, card)
-    report = dataclasses.replace(
-        evaluate(model, data),
-        history=run.state.history,
-        best_epoch=run.state.best_epoch,
-        run_dir=run.folder,
-        notes=notes,
-    )
-    if run.folder:
-        cards.save(model, run.folder / "model.keras")
-        report.save(run.folder)
-    seconds = round(time.perf_counter() - start, 1)
-    run.close("done", seconds=seconds, card=dataclasses.asdict(card), accuracy=report.accuracy)
+    with Run(run_dir, plan, resume=resume, overwrite=overwrite) as run:
+        cards.attach(model, dataclasses.replace(card, training={key: plan[key] for key in ("recipe", "seed", "data")}))
+        reproducible(seed)
+        start = time.perf_counter()
+        train(model, data, recipe, run, seed, callbacks, verbose)
+        report = dataclasses.replace(
+            evaluate(model, data),
+            history=run.state.history,
+            best_epoch=run.state.best_epoch,
+            run_dir=run.folder,
+            notes=notes,
+            record=flat({"seed": seed, "images": plan["data"]["images"], "recipe": plan["recipe"], **versions()}),
+        )
+        if run.folder:
+            cards.save(model, run.folder / "model.keras")
+            report.save(run.folder)
+        run.close("done", seconds=round(time.perf_counter() - start, 1), accuracy=report.accuracy)
     return report
 
 
@@ -102,7 +104,6 @@ def train(
     compile_by(model, recipe, len(batches))
     keeper = Keeper(run, batches, run.restore(model))
     meter = [Meter(recipe.epochs, len(batches), run.state.epoch)] if verbose else []
-    status = "failed"
     try:
         with Stop() as stop:
             model.fit(
@@ -114,23 +115,14 @@ def train(
                 verbose=0,
                 callbacks=[keeper, stop, *callbacks, *meter],
             )
-        status = "trained"
     except TrainingError as error:
         if run.folder:
             path = cards.save(model, run.folder / "model.keras")
             raise TrainingError(f"{error}, saved as {path}") from None
         raise
-    except KeyboardInterrupt:
-        status = "interrupted"
-        done = f"Stopped; {run.state.epoch} of {recipe.epochs} epochs are done"
-        how = (
-            f"and kept in {run.folder}: the same call with resume goes on" if run.folder else "but there is no run_dir"
-        )
-        raise Interrupted(f"{done} {how}") from None
     finally:
         for each in meter:
             each.close()
-        run.close(status)
     model.set_weights(keeper.best)
 
 
@@ -164,38 +156,47 @@ def evaluate(model: Any, data: ImageData, *, split: str = "test", batch_size: in
     """The report of one prediction pass over a split of `data`: "train", "validation" or "test"."""
     if split not in data.splits:
         raise unknown("split", split, data.splits)
-    native = data.train.images.shape[1:]
-    model, data = meet(model, data)
-    before = cards.card(model).training.get("data", {})
-    if before.get("source") == data.source and before["fingerprint"] != data.fingerprint:
+    native, card = data.train.images.shape[1:], cards.card(model)
+    data = meet(model, data)
+    classes = _agreed(card.classes, data.classes)
+    before = card.training.get("data", {})
+    known = before.get("fingerprints", {}).get(split)
+    if before.get("source") == data.source and known != data.fingerprints[split]:
         warnings.warn(
             f"The model was trained on another split of {data.source}: images that it learned from may be among these. "
             "Load the data with the split and seed of its run",
             stacklevel=2,
         )
     part = data.splits[split]
-    guesses = probabilities(model, Batches(part, len(data.classes), batch_size))
-    classes = data.classes
+    guesses = probabilities(model, Batches(part, len(classes), batch_size))
+    if bad := int((~np.isfinite(guesses).all(axis=1)).sum()):
+        raise InputError(f"{model.name} gives no numbers for {bad} of {len(part)} images; its weights may be broken")
     notes = (_account(native, data),)
     return Report(model.name, data.source, split, classes, part.names, part.labels, guesses, part.images, notes=notes)
 
 
-def meet(model: Any, data: ImageData) -> tuple[Any, ImageData]:
-    """Model and data that go together: images of the model's size, the model's classes named as the data's."""
+def meet(model: Any, data: ImageData) -> ImageData:
+    """The data at the model's size; raises InputError where the model tells another number of classes."""
     shape, outputs = model.input_shape[1:], model.output_shape
     if not isinstance(outputs, tuple) or len(outputs) != 2 or outputs[1] != len(data.classes):
         raise InputError(
             f"{model.name} gives outputs of shape {outputs}, the data has {len(data.classes)} classes "
-            f"({', '.join(data.classes[:10])}). Build it with classes={len(data.classes)}"
+            f"({', '.join(data.classes[:10])}). A model for this data is built with classes={len(data.classes)}"
         )
     if None in shape[:2]:
         shape = (*data.train.images.shape[1:3], shape[2])
-    card = cards.card(model)
-    bound = data.bind(shape, card.pad)
-    pad = bound.pad or 0
-    if (card.classes, card.pad) != (data.classes, pad):
-        cards.attach(model, dataclasses.replace(card, classes=data.classes, pad=pad))
-    return model, bound
+    return data.bind(shape, cards.card(model).pad)
+
+
+def _agreed(model: Sequence[str], data: Sequence[str]) -> tuple[str, ...]:
+    """The names of the classes, which are the same in model and data, or mere numbers in one of them."""
+    numbers = tuple(map(str, range(len(data))))
+    if tuple(model) != tuple(data) and numbers not in (tuple(model), tuple(data)):
+        raise InputError(
+            f"The model's classes are {', '.join(model)}, the data's {', '.join(data)}; "
+            "load_data(..., classes=...) takes the names in the model's order"
+        )
+    return tuple(data) if tuple(model) == numbers else tuple(model)
 
 
 def reproducible(seed: int) -> None:

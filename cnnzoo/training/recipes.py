@@ -1,14 +1,13 @@
 """Recipes: how to train, as rows of data that cite their source and state what they reached."""
 
 import ast
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, get_type_hints
 
 from cnnzoo.errors import InputError, unknown
 from cnnzoo.preprocessing import POLICIES
-
-NUMBER = int | float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,19 +32,18 @@ class Recipe:
     def __post_init__(self) -> None:
         for name, kind in get_type_hints(Recipe).items():
             value = getattr(self, name)
-            if isinstance(value, bool) != (kind is bool) or not isinstance(
-                value, kind if kind is not float else NUMBER
-            ):
+            kinds = kind | int if kind in (float, float | None) else kind  # a whole number will do for a fraction
+            if isinstance(value, bool) != (kind is bool) or not isinstance(value, kinds):
                 raise InputError(f"The recipe's {name} is {getattr(kind, '__name__', kind)}. Received: {value!r}")
         if self.augment not in POLICIES:
             raise unknown("augmentation", self.augment, POLICIES)
         rules = {
-            "epochs": self.epochs >= 1,
-            "batch_size": self.batch_size >= 1,
-            "learning_rate": self.learning_rate > 0,
+            "epochs": 1 <= self.epochs <= 1_000_000,
+            "batch_size": 1 <= self.batch_size <= 1_000_000,
+            "learning_rate": 0 < self.learning_rate < math.inf,
             "momentum": 0 <= self.momentum < 1,
-            "weight_decay": self.weight_decay >= 0,
-            "warmup_epochs": self.warmup_epochs >= 0,
+            "weight_decay": 0 <= self.weight_decay < math.inf,
+            "warmup_epochs": 0 <= self.warmup_epochs <= self.epochs,
             "label_smoothing": 0 <= self.label_smoothing < 1,
         }
         for name, kept in rules.items():
@@ -57,7 +55,7 @@ RECIPES = {
     "sgd": Recipe(
         epochs=30,
         batch_size=32,
-        learning_rate=0.05,
+        learning_rate=0.01,
         weight_decay=5e-4,
         source="a plain default for small networks",
         cost="10 s on digits",
@@ -101,7 +99,9 @@ def find(recipe: str | Recipe, settings: Mapping[str, Any] | None = None) -> Rec
         if recipe not in RECIPES:
             raise unknown("recipe", recipe, RECIPES)
         recipe = RECIPES[recipe]
-    allowed = [f.name for f in fields(Recipe)]
+    if not isinstance(recipe, Recipe):
+        raise InputError(f"recipe is a name ({', '.join(RECIPES)}) or a Recipe. Received: {recipe!r}")
+    allowed = [f.name for f in fields(Recipe) if f.name not in ("source", "cost", "result")]
     for name in settings or {}:
         if name not in allowed:
             raise unknown("recipe field", name, allowed)
@@ -117,6 +117,6 @@ def parse(settings: Iterable[str]) -> dict[str, Any]:
             raise InputError(f"A setting reads field=value, like learning_rate=0.05. Received: {setting!r}")
         try:
             parsed[name.strip()] = ast.literal_eval(text.strip())
-        except (ValueError, SyntaxError):
+        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
             parsed[name.strip()] = text.strip()
     return parsed

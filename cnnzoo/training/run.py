@@ -4,17 +4,20 @@ import json
 import platform
 import shutil
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from cnnzoo.errors import InputError
+from filelock import FileLock, Timeout
+
+from cnnzoo.errors import InputError, Interrupted
 from cnnzoo.files import atomic
 
-OURS = ("run.json", "report.json", "report.html", "predictions.csv", "model.keras", "model.json", "state")
+OURS = ("state", "report.json", "report.html", "predictions.csv", "model.keras", "model.card.json")
+LOCK = ".lock"
+SCRATCH = (".epoch-", *(f".{name}." for name in (*OURS, "run.json")))  # how cnnzoo.files names what is half written
 PACKAGES = ("cnnzoo", "keras", "tensorflow", "numpy", "scikit-learn")
 
 
@@ -29,55 +32,105 @@ class State:
 
 
 class Run:
-    """A run's folder, or none (folder=None): then nothing is written and nothing can be resumed."""
+    """A run's folder, held by one process at a time; or none (folder=None), and then nothing is written.
+
+    A context manager: what ends the block otherwise than well is written into the record.
+    """
 
     def __init__(self, folder: Any, plan: dict[str, Any], *, resume: bool = False, overwrite: bool = False):
         """Claim the folder for `plan`; raises InputError where it holds another run or other things."""
-        self.folder = None if folder is None else Path(folder)
-        self.plan, self.state = plan, State()
-        self.record: dict[str, Any] = {}
+        self.plan, self.state, self.record = plan, State(), dict[str, Any]()
         if resume and overwrite:
             raise InputError("Choose one: resume goes on with the run, overwrite starts it anew")
-        if self.folder is None:
-            if resume:
-                raise InputError("resume needs the run_dir of the run")
-            return
-        if self.folder.exists() and not self.folder.is_dir():
-            raise InputError(f"The run directory {str(self.folder)!r} is a file")
-        there = (self.folder / "run.json").exists()
-        if there and resume:
-            self._reopen()
-            return
-        if there and not overwrite:
-            raise InputError(f"{self.folder} holds a run already: --resume goes on with it, --overwrite starts anew")
-        if not there and self.folder.exists() and any(self.folder.iterdir()):
-            raise InputError(f"{self.folder} is not empty and holds no run; choose another run directory")
+        if folder is None and resume:
+            raise InputError("resume needs the run_dir of the run")
+        self.folder = None if folder is None else Path(folder)
+        try:
+            if self.folder:
+                self._claim(self.folder, resume, overwrite)
+        except OSError as error:
+            raise InputError(f"Cannot use the run directory {str(folder)!r}: {error}") from None
+
+    def _claim(self, folder: Path, resume: bool, overwrite: bool) -> None:
+        self._check(folder, resume or overwrite)
+        folder.mkdir(parents=True, exist_ok=True)
+        self.lock = FileLock(folder / LOCK, timeout=0)
+        try:
+            self.lock.acquire()
+        except Timeout:
+            raise InputError(f"Another process is at work in {folder}") from None
+        try:
+            there = self._check(folder, resume or overwrite)
+            for scratch in [*folder.glob(".*.*"), *folder.glob("state/.epoch-*")]:  # of a process that was killed
+                if scratch.is_dir() and scratch.name.startswith(SCRATCH):
+                    shutil.rmtree(scratch)
+            if there and resume:
+                self._reopen(folder)
+            else:
+                self._start(folder)
+        except BaseException:
+            self.lock.release()
+            raise
+
+    def _check(self, folder: Path, may_hold_a_run: bool) -> bool:
+        """Whether the folder holds a run; raises InputError where it may not."""
+        if folder.exists() and not folder.is_dir():
+            raise InputError(f"The run directory {str(folder)!r} is a file")
+        there = (folder / "run.json").is_file()
+        if there and not may_hold_a_run:
+            how = "resume=True (--resume) goes on with it, overwrite=True (--overwrite) starts anew"
+            raise InputError(f"{folder} holds a run already: {how}")
+        if not there and folder.exists() and any(entry.name != LOCK for entry in folder.iterdir()):
+            raise InputError(f"{folder} is not empty and holds no run; choose another run directory")
+        return there
+
+    def _start(self, folder: Path) -> None:
+        """Clear what an earlier run wrote, its record last, so that a stop in between leaves a run."""
         for name in OURS:
-            path = self.folder / name
+            path = folder / name
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-        self.record = {
-            "status": "running",
-            "started": _now(),
-            "command": sys.argv,
-            "plan": plan,
-            "versions": _versions(),
-        }
+        started = {"status": "running", "started": _now(), "command": sys.argv}
+        self.record = started | {"plan": self.plan, "versions": versions()}
         self._write_record()
 
-    def _reopen(self) -> None:
-        assert self.folder
+    def _reopen(self, folder: Path) -> None:
+        """Take over the record and the last state of a run of the same plan."""
+        anew = "; overwrite=True (--overwrite) starts anew"
         try:
-            self.record = json.loads((self.folder / "run.json").read_text(encoding="utf-8"))
-            before = self.record["plan"]
-        except (ValueError, KeyError) as error:
-            raise InputError(f"{self.folder}/run.json cannot be read: {error}; --overwrite starts anew") from None
-        after = json.loads(json.dumps(self.plan))
-        if differs := list(differences(before, after)):
-            raise InputError(f"{self.folder} holds a different run, so it cannot go on: {'; '.join(differs)}")
-        done = self._latest()
-        if done:
-            values = json.loads((done / "state.json").read_text(encoding="utf-8"))
-            self.state = State(**values | {"best": tuple(values["best"])})
+            self.record = json.loads((folder / "run.json").read_bytes())
+            then, now = flat(self.record["plan"]), flat(json.loads(json.dumps(self.plan)))
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            raise InputError(f"{folder / 'run.json'} cannot be read: {error}{anew}") from None
+        names = [name for name in now if then.get(name) != now[name]]
+        if differs := [f"{name}: {then.get(name)!r} then, {now[name]!r} now" for name in names]:
+            raise InputError(f"{folder} holds a different run, so it cannot go on: {'; '.join(differs)}")
+        if done := self._latest():
+            try:
+                values = json.loads((done / "state.json").read_bytes())
+                self.state = State(**values | {"best": tuple(values["best"])})
+                lengths = {len(series) for series in self.state.history.values()}
+                if (lengths or {0}) != {self.state.epoch}:
+                    raise ValueError("the history is not as long as the epochs")
+            except (ValueError, LookupError, TypeError, AttributeError, OSError) as error:
+                raise InputError(f"{done / 'state.json'} cannot be read: {error}{anew}") from None
+
+    def __enter__(self) -> "Run":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            if kind:
+                self.close("interrupted" if issubclass(kind, KeyboardInterrupt) else "failed")
+        except OSError:
+            pass  # the disk is full, say, and that is what is being reported
+        finally:
+            if self.folder:
+                self.lock.release()
+        if kind and issubclass(kind, KeyboardInterrupt):
+            done = f"Stopped; {self.state.epoch} of {self.plan['recipe']['epochs']} epochs are done"
+            how = "the same call with resume=True, or command with --resume, goes on"
+            kept = f"and kept in {self.folder}: {how}" if self.folder else "but there is no run_dir"
+            raise Interrupted(f"{done} {kept}") from None
 
     def _latest(self) -> Path | None:
         """The newest complete state; a rename makes each appear whole."""
@@ -89,9 +142,12 @@ class Run:
         state = self._latest()
         if state is None:
             return None
-        model.load_weights(state / "best.weights.h5")
-        best = model.get_weights()
-        model.load_weights(state / "last.weights.h5")
+        try:
+            model.load_weights(state / "best.weights.h5")
+            best = model.get_weights()
+            model.load_weights(state / "last.weights.h5")
+        except Exception as error:  # HDF5 raises whatever a torn file makes it raise
+            raise InputError(f"The state {state} cannot be read: {error}; overwrite starts anew") from None
         return best
 
     def checkpoint(self, model: Any) -> None:
@@ -110,7 +166,7 @@ class Run:
             shutil.rmtree(old, ignore_errors=True)
 
     def close(self, status: str, **facts: Any) -> None:
-        """Record how the run ended; a run that is done needs its state no longer."""
+        """Record how the run ended."""
         if self.folder is None:
             return
         self.record |= {"status": status, "ended": _now(), **facts}
@@ -122,20 +178,20 @@ class Run:
             new.write_text(json.dumps(self.record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def differences(before: Any, after: Any, name: str = "") -> Iterator[str]:
-    """What differs between two plans, innermost: "recipe.epochs: 10 then, 20 now"."""
-    if isinstance(before, dict) and isinstance(after, dict):
-        for key in sorted(before.keys() | after.keys()):
-            yield from differences(before.get(key), after.get(key), f"{name}.{key}".lstrip("."))
-    elif before != after:
-        yield f"{name}: {before!r} then, {after!r} now"
+def flat(plan: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested facts by dotted names: {"recipe": {"epochs": 3}} gives {"recipe.epochs": 3}."""
+    rows: dict[str, Any] = {}
+    for key, value in plan.items():
+        rows |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return rows
 
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Python, the machine and the packages that decide the numbers."""
     found = {"python": platform.python_version(), "machine": platform.platform()}
     for package in PACKAGES:
         try:

@@ -26,7 +26,8 @@ def test_splits_are_disjoint_complete_stratified_and_seeded():
     for split in one.splits.values():
         share = np.bincount(split.labels) / len(split)
         np.testing.assert_allclose(share, 0.1, atol=0.012)
-    assert one.fingerprint == same.fingerprint != other.fingerprint
+    assert one.fingerprints == same.fingerprints
+    assert set(one.fingerprints.values()).isdisjoint(other.fingerprints.values())
     assert list(one.test.names) == list(same.test.names) != list(other.test.names)
 
 
@@ -64,6 +65,8 @@ def test_names_for_labels():
     )
     assert chosen.classes == ("owl", "dog", "cat")
     assert set(chosen.train.names[chosen.train.labels == 0]) <= {f"arrays[{i}]" for i in range(2, 30, 3)}
+    objects = cnnzoo.load_data((x, np.array(["dog", "cat", "owl"] * 10, object)), split=(0.4, 0.3, 0.3))
+    assert objects.classes == ("cat", "dog", "owl")
     column = cnnzoo.load_data((x, np.arange(30).reshape(30, 1) % 3), split=(0.4, 0.3, 0.3))
     assert column.train.labels.ndim == 1
 
@@ -101,6 +104,21 @@ BAD = {
     "empty class": ((x, np.where(y == 1, 2, y)), {}, r"lack a class: too few images of 1 \(0\)"),
     "class of one": ((x, np.r_[np.zeros(29, int), 1]), {}, r"too few images of 1 \(1\)"),
     "too few for a split": ((x, y), {"split": (0.9, 0.05, 0.05)}, "2 images for 3 classes"),
+    "one class": ((x, y * 0), {}, "two classes at least"),
+    "one-hot": ((x, np.eye(3)[y]), {}, r"argmax\(axis=1\)"),
+    "names and numbers": (((x, y), (x, y.astype(str))), {}, "both alike"),
+    "bytes": ((x, np.array([b"\xe9", b"a", b"b"] * 10)), {}, "UTF-8"),
+    "dates": ((x, y.astype("datetime64[D]")), {}, "indices or names"),
+    "channels first": ((np.zeros((30, 3, 12, 12)), y), {}, "channels last"),
+    "16 bits": ((x.astype("uint16") * 257, y), {}, "16-bit ones divided by 257"),
+    "classes by number": ((x, y), {"classes": 3}, "a list of two names"),
+    "seed": ((x, y), {"seed": -1}, "seed is a whole number"),
+    "pad": ((x, y), {"pad": -1}, "pad is a whole number"),
+    "border": ((x, y), {"pad": 4, "image_size": (8, 8)}, "leaves nothing of 8x8"),
+    "size": ((x, y), {"image_size": 8}, r"\(height, width\)"),
+    "split": ((x, y), {"split": 5}, "three positive shares"),
+    "no number": ((x, y), {"split": (np.nan, np.nan, np.nan)}, "three positive shares"),
+    "a dict": ({"x": x, "y": y}, {}, "Received: a dict"),
     "shares": ((x, y), {"split": (0.8, 0.1, 0.2)}, "add up to 1"),
     "no arrays": (7, {}, "a name, a path or arrays"),
     "no images": ((x[:0], y[:0]), {}, "no images"),

@@ -26,7 +26,7 @@ def report():
     images = draw.integers(0, 256, (40, 8, 8, 3), "uint8")
     names = np.array([f"<img {i}>.png" for i in range(40)])
     history = {key: [0.5, 0.6] for key in ("loss", "accuracy", "val_loss", "val_accuracy")}
-    classes = ("ant & bee", "<b>", "ümläut")
+    classes = (r"ant & $\frac$", "<b>", "ümläut")
     return Report("net", "set", "test", classes, names, labels, p, images, history, 2)
 
 
@@ -57,7 +57,7 @@ def test_a_report_without_history_or_mistakes():
     p = np.eye(2)[[0, 1, 1]]
     found = Report("net", "set", "test", ("a", "b"), np.arange(3), np.array([0, 1, 1]), p, np.zeros((3, 4, 4, 1)))
     assert len(re.findall("data:image", found.to_html())) == 1
-    assert "0 mistakes" in str(found)
+    assert "no mistakes" in str(found)
 
 
 def test_the_worst_mistakes_come_first(report):
@@ -92,6 +92,19 @@ def test_another_split_of_the_training_data_gets_a_warning(trained):
     other = cnnzoo.load_data(blobs(), split=(0.6, 0.2, 0.2), seed=1)
     with pytest.warns(UserWarning, match="trained on another split of arrays"):
         cnnzoo.evaluate(trained.model, other)
+
+
+def test_names_of_classes_must_agree(data):
+    named = {order: cnnzoo.load_data(blobs(), split=(0.6, 0.2, 0.2), classes=list(order)) for order in ("abc", "cab")}
+    model = cnnzoo.get("lenet5", classes=list("abc"))
+    assert cnnzoo.evaluate(model, data).classes == ("a", "b", "c"), "numbers take the model's names"
+    assert cnnzoo.evaluate(cnnzoo.get("lenet5", classes=3), named["cab"]).classes == ("c", "a", "b")
+    with pytest.raises(cnnzoo.InputError, match=r"The model's classes are a, b, c, the data's c, a, b; load_data"):
+        cnnzoo.evaluate(model, named["cab"])
+    assert cnnzoo.card(model).classes == ("a", "b", "c"), "evaluate changes nothing"
+    model.set_weights([w * np.nan for w in model.get_weights()])
+    with pytest.raises(cnnzoo.InputError, match="no numbers for 12 of 12 images"):
+        cnnzoo.evaluate(model, data)
 
 
 def test_evaluate_leaves_the_other_splits_alone(trained, data):

@@ -77,9 +77,12 @@ def test_what_is_there_stays(trained, tmp_path):
             cnnzoo.export(trained.model, tmp_path / "out", overwrite=overwrite)
     assert (tmp_path / "out" / "thesis.tex").read_text() == "mine"
     cnnzoo.export(trained.model, tmp_path / "new")
-    with pytest.raises(cnnzoo.InputError, match="overwrite=True replaces"):
+    with pytest.raises(cnnzoo.InputError, match="overwrite=True .*replaces"):
         cnnzoo.export(trained.model, tmp_path / "new")
     cnnzoo.export(trained.model, tmp_path / "new", overwrite=True)
+    (tmp_path / "new" / "notes.txt").write_text("mine")
+    with pytest.raises(cnnzoo.InputError, match="is there already"):
+        cnnzoo.export(trained.model, tmp_path / "new", overwrite=True)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["new", "out"], "no scratch is left"
 
 

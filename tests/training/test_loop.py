@@ -32,13 +32,13 @@ def report_of(folder):
 
 def test_a_run_leaves_its_files(trained):
     names = {path.name for path in trained.folder.iterdir()}
-    assert names >= {"report.json", "report.html", "predictions.csv", "model.keras", "model.json", "run.json"}
+    assert names >= {"report.json", "report.html", "predictions.csv", "model.keras", "model.card.json", "run.json"}
     record = json.loads((trained.folder / "run.json").read_text())
     assert record["status"] == "done"
     assert record["versions"]["keras"] == keras.__version__
     assert record["plan"]["seed"] == 0
     assert record["plan"]["recipe"]["learning_rate"] == 0.05
-    assert len(record["plan"]["data"]["fingerprint"]) == 64
+    assert [len(digest) for digest in record["plan"]["data"]["fingerprints"].values()] == [64, 64, 64]
     assert record["plan"]["data"]["size"] == (
         "Images of 12x12x1 resized by the pipeline (bilinear, antialiased) to 32x32x1."
     )
@@ -127,7 +127,7 @@ def test_an_interrupted_run_goes_on_to_the_same_end(data, tmp_path, epoch):
 
 def test_a_folder_that_holds_a_run_is_safe(trained, data, tmp_path):
     before = report_of(trained.folder)
-    with pytest.raises(cnnzoo.InputError, match="--resume goes on with it, --overwrite starts anew"):
+    with pytest.raises(cnnzoo.InputError, match="--resume. goes on with it, .*--overwrite. starts anew"):
         fit(fresh(), data, run_dir=trained.folder)
     with pytest.raises(cnnzoo.InputError, match=r"different run.* on: recipe\.learning_rate: 0\.05 then, 0\.01 now$"):
         fit(fresh(), data, run_dir=trained.folder, recipe=replace(trained.recipe, learning_rate=0.01), resume=True)
@@ -138,6 +138,75 @@ def test_a_folder_that_holds_a_run_is_safe(trained, data, tmp_path):
     with pytest.raises(cnnzoo.InputError, match="not empty and holds no run"):
         fit(fresh(), data, run_dir=tmp_path, overwrite=True)
     assert list(tmp_path.iterdir()) == [tmp_path / "thesis.tex"]
+
+
+def test_one_process_at_a_time(data, tmp_path):
+    from filelock import FileLock
+
+    fit(fresh(), data, run_dir=tmp_path / "a", recipe=replace(RECIPE, epochs=1))
+    before = report_of(tmp_path / "a")
+    with FileLock(tmp_path / "a" / run.LOCK), pytest.raises(cnnzoo.InputError, match="Another process is at work"):
+        fit(fresh(), data, run_dir=tmp_path / "a", overwrite=True)
+    assert report_of(tmp_path / "a") == before
+
+
+def test_broken_records_are_named(data, tmp_path):
+    folder = tmp_path / "a"
+    fit(fresh(), data, run_dir=folder)
+    good, state = (folder / "run.json").read_bytes(), folder / "state" / "epoch-00004"
+    for broken in (b"", b"[]", b"null", b'{"plan": []}', b'{"plan"', b"\xff"):
+        (folder / "run.json").write_bytes(broken)
+        with pytest.raises(cnnzoo.InputError, match=r"run\.json cannot be read: .*overwrite"):
+            fit(fresh(), data, run_dir=folder, resume=True)
+    (folder / "run.json").write_bytes(good)
+    kept = (state / "state.json").read_bytes()
+    for broken in (b"", b"{}", b'{"epoch": 99, "best": [1, 0]}', kept.replace(b'"epoch": 4', b'"epoch": 3')):
+        (state / "state.json").write_bytes(broken)
+        with pytest.raises(cnnzoo.InputError, match=r"state\.json cannot be read|loss"):
+            fit(fresh(), data, run_dir=folder, resume=True)
+    (state / "state.json").write_bytes(kept)
+    (state / "last.weights.h5").write_bytes(b"torn")
+    with pytest.raises(cnnzoo.InputError, match=r"epoch-00004 cannot be read"):
+        fit(fresh(), data, run_dir=folder, resume=True)
+    fit(fresh(), data, run_dir=folder, overwrite=True)
+
+
+def test_what_a_killed_process_left_is_cleared(data, tmp_path):
+    for name in (".report.html.abc", "state/.epoch-00009.xyz"):
+        (tmp_path / "a" / name).mkdir(parents=True)
+    (tmp_path / "a" / "run.json").write_text("{}")
+    fit(fresh(), data, run_dir=tmp_path / "a", recipe=replace(RECIPE, epochs=1), overwrite=True)
+    assert not list((tmp_path / "a").glob(".report*"))
+    assert [path.name for path in (tmp_path / "a" / "state").iterdir()] == ["epoch-00001"]
+
+
+def test_a_run_from_other_weights_is_another_run(data, tmp_path):
+    fit(fresh(), data, run_dir=tmp_path / "a", recipe=replace(RECIPE, epochs=1))
+    tuned = cnnzoo.get("lenet5", weights="digits", classes=3)
+    with pytest.raises(cnnzoo.InputError, match=r"different run.*weights"):
+        fit(tuned, data, run_dir=tmp_path / "a", recipe=replace(RECIPE, epochs=1), resume=True)
+
+
+@pytest.mark.parametrize("where", ["file/run", "x" * 300])
+def test_folders_that_cannot_be(data, tmp_path, where):
+    (tmp_path / "file").write_text("a file")
+    with pytest.raises(cnnzoo.InputError, match="Cannot use the run directory|is a file"):
+        fit(fresh(), data, run_dir=tmp_path / where)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"seed": -1}, "seed is a whole number"),
+        ({"seed": 1.5}, "seed is a whole number"),
+        ({"recipe": None}, "a name .* or a Recipe"),
+    ],
+)
+def test_wrong_options_are_named(data, options, message):
+    with pytest.raises(cnnzoo.InputError, match=message):
+        fit(fresh(), data, **options)
+    with pytest.raises(cnnzoo.InputError, match=r"comes from cnnzoo\.load_data"):
+        fit(fresh(), "digits")
 
 
 def test_overwrite_replaces_a_run_and_nothing_else(data, tmp_path):
@@ -194,7 +263,9 @@ def test_a_crash_while_writing_leaves_the_last_state(data, tmp_path, monkeypatch
 
 
 def test_model_and_data_must_agree(data):
-    with pytest.raises(cnnzoo.InputError, match=r"the data has 3 classes \(0, 1, 2\)\. Build it with classes=3"):
+    with pytest.raises(
+        cnnzoo.InputError, match=r"the data has 3 classes \(0, 1, 2\)\. A model for this data is built with classes=3"
+    ):
         fit(cnnzoo.get("lenet5"), data)
     with pytest.raises(cnnzoo.InputError, match="outputs of shape"):
         fit(cnnzoo.get("lenet5", include_top=False), data)

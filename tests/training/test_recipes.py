@@ -18,7 +18,7 @@ def test_every_recipe_states_its_source_cost_and_result(name):
 
 
 def test_fields_are_replaced():
-    recipe = recipes.find("sgd", recipes.parse(["learning_rate=0.2", " epochs = 3", "augment=shift", "rubbish=1.0"]))
+    recipe = recipes.find("sgd", recipes.parse(["learning_rate=0.2", " epochs = 3", "augment=shift", "rubbish=1"]))
     assert (recipe.learning_rate, recipe.epochs, recipe.augment, recipe.rubbish) == (0.2, 3, "shift", 1.0)
     assert recipes.find(recipe) is not None
 
@@ -35,6 +35,9 @@ def test_fields_are_replaced():
         (["momentum=1.0"], "momentum is out of range"),
         (["learning_rate=-1"], "learning_rate is out of range"),
         (["learning_rate=nan"], "learning_rate is"),
+        (["warmup_epochs=99"], "warmup_epochs is out of range"),
+        (["learning_rate=1e400"], "learning_rate is out of range"),
+        (["epochs={[]}"], "epochs is int"),
         (["augment=flip"], "Unknown augmentation"),
     ],
 )

@@ -10,12 +10,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from filelock import FileLock, Timeout
 
 from cnnzoo.errors import InputError, Interrupted
 from cnnzoo.files import atomic
 
 OURS = ("state", "report.json", "report.html", "predictions.csv", "model.keras", "model.card.json")
+LAST, BEST = "last.npz", "best.npz"  # numpy's format: HDF5 takes the process down when the disk is full
 LOCK = ".lock"
 SCRATCH = (".epoch-", *(f".{name}." for name in (*OURS, "run.json")))  # how cnnzoo.files names what is half written
 PACKAGES = ("cnnzoo", "keras", "tensorflow", "numpy", "scikit-learn")
@@ -138,16 +140,13 @@ class Run:
         return states[-1] if states else None
 
     def restore(self, model: Any) -> list[Any] | None:
-        """Put the last state's weights and optimizer into a compiled model; returns the best epoch's weights."""
+        """Put the last state into a compiled model and its optimizer; returns the best epoch's weights."""
         state = self._latest()
         if state is None:
             return None
-        try:
-            model.load_weights(state / "best.weights.h5")
-            best = model.get_weights()
-            model.load_weights(state / "last.weights.h5")
-        except Exception as error:  # HDF5 raises whatever a torn file makes it raise
-            raise InputError(f"The state {state} cannot be read: {error}; overwrite starts anew") from None
+        assign(model, state / BEST)
+        best = model.get_weights()
+        assign(model, state / LAST)
         return best
 
     def checkpoint(self, model: Any) -> None:
@@ -157,10 +156,9 @@ class Run:
         old = self._latest()
         with atomic(self.folder / "state" / f"epoch-{self.state.epoch:05}") as new:
             new.mkdir()
-            model.save_weights(new / "last.weights.h5")
+            np.savez(new / LAST, *map(np.asarray, _variables(model)))
             improved = self.state.best_epoch == self.state.epoch
-            best = new / "last.weights.h5" if improved or old is None else old / "best.weights.h5"
-            shutil.copyfile(best, new / "best.weights.h5")
+            shutil.copyfile(new / LAST if improved or old is None else old / BEST, new / BEST)
             (new / "state.json").write_text(json.dumps(vars(self.state)), encoding="utf-8")
         if old:
             shutil.rmtree(old, ignore_errors=True)
@@ -176,6 +174,21 @@ class Run:
         assert self.folder
         with atomic(self.folder / "run.json") as new:
             new.write_text(json.dumps(self.record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _variables(model: Any) -> list[Any]:
+    """All that a compiled model and its optimizer remember."""
+    return [*model.variables, *model.optimizer.variables]
+
+
+def assign(model: Any, file: Path) -> None:
+    """Set a compiled model and its optimizer to a kept state; raises InputError where the file is broken."""
+    try:
+        with np.load(file, allow_pickle=False) as kept:
+            for variable, name in zip(_variables(model), kept.files, strict=True):
+                variable.assign(kept[name])
+    except Exception as error:  # numpy raises whatever a torn file makes it raise
+        raise InputError(f"The state {file} cannot be read: {error}; overwrite=True starts anew") from None
 
 
 def flat(plan: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -140,6 +140,24 @@ def test_a_folder_that_holds_a_run_is_safe(trained, data, tmp_path):
     assert list(tmp_path.iterdir()) == [tmp_path / "thesis.tex"]
 
 
+@pytest.mark.slow
+def test_a_full_disk_leaves_the_last_state(tmp_path):
+    """Files may not grow past half a state: one line, no crash, and what was there stays."""
+    code = """
+import resource, sys
+from cnnzoo.cli import main
+resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+main(["train", "lenet5", "digits", "--set", "epochs=2", "--run-dir", sys.argv[1]])
+"""
+    command = [sys.executable, "-c", code, str(tmp_path / "a")]
+    answer = subprocess.run(command, capture_output=True, text=True)
+    assert answer.returncode == 1, answer.stderr
+    assert "Error: " in answer.stderr
+    assert "Traceback" not in answer.stderr
+    assert {path.name for path in (tmp_path / "a").iterdir()} <= {"run.json", "state", run.LOCK}
+    assert not list((tmp_path / "a" / "state").iterdir())
+
+
 def test_one_process_at_a_time(data, tmp_path):
     from filelock import FileLock
 
@@ -165,8 +183,8 @@ def test_broken_records_are_named(data, tmp_path):
         with pytest.raises(cnnzoo.InputError, match=r"state\.json cannot be read|loss"):
             fit(fresh(), data, run_dir=folder, resume=True)
     (state / "state.json").write_bytes(kept)
-    (state / "last.weights.h5").write_bytes(b"torn")
-    with pytest.raises(cnnzoo.InputError, match=r"epoch-00004 cannot be read"):
+    (state / run.LAST).write_bytes(b"torn")
+    with pytest.raises(cnnzoo.InputError, match=r"last\.npz cannot be read"):
         fit(fresh(), data, run_dir=folder, resume=True)
     fit(fresh(), data, run_dir=folder, overwrite=True)
 

@@ -1,4 +1,4 @@
-"""Layers and blocks that the families share. The only file below the graphs that imports Keras at once."""
+"""Layers and blocks that the families share. They need Keras at once, so the families load this file lazily."""
 
 import keras
 import numpy as np

@@ -27,17 +27,17 @@ ALLOWED = (
 def imports(path):
     """The rooms of cnnzoo that a file imports, at once or by Lazy("...")."""
     for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.level == 0:
-            names = [node.module]
-            names += [f"{node.module}.{alias.name}" for alias in node.names] if node.module == "cnnzoo" else []
+        if isinstance(node, ast.ImportFrom) and node.module == "cnnzoo":
+            names = [f"cnnzoo.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [node.module or ""]
         elif isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Lazy":
             names = [node.args[0].value]
         else:
             continue
-        parts = [name.split(".") for name in names if name.split(".")[0] == "cnnzoo"]
-        yield from (part[1] if len(part) > 1 else "cnnzoo" for part in parts if len(part) > 1 or len(parts) == 1)
+        yield from (name.split(".")[:2][-1] for name in names if name.split(".")[0] == "cnnzoo")
 
 
 @pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE)))

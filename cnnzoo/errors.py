@@ -41,7 +41,7 @@ def unknown(kind: str, received: object, allowed: Iterable[str]) -> InputError:
     near = difflib.get_close_matches(text, names, n=3) or [name for name in names if text and name.startswith(text)][:3]
     shown = names if len(names) <= 20 else [*names[:20], "..."]
     hint = f"Did you mean {' or '.join(near)}? " if near else ""
-    return InputError(f"Unknown {kind}. {hint}Allowed: {', '.join(shown) or 'none yet'}. Received: {received!r}")
+    return InputError(f"Unknown {kind}. {hint}Allowed: {', '.join(shown) or 'none yet'}. Received: {received!r:.200}")
 
 
 class Interrupted(KeyboardInterrupt):

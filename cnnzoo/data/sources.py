@@ -46,7 +46,7 @@ def load_data(
     else:
         name, arrays = "arrays", source
     (x, y), test = _parts(arrays)
-    known = _class_names(classes, y, test[1] if test else y[:0])
+    known = _class_names(classes, *(labels for _, labels in ((x, y), test or (x, y))))
     everything = _split(x, y, known, "train" if test else name)
     if test:
         rest, part = stratified(everything.labels, shares[1], seed, known, "validation")
@@ -116,12 +116,12 @@ def _parts(arrays: Any) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray
         raise InputError("Data is a name, a path or arrays (x, y). Received: a dict")
     try:
         first, second = arrays
-        nested = isinstance(first, (tuple, list)) and len(first) == 2 and len(second) == 2 and np.ndim(first[0]) > 1
-    except (TypeError, ValueError):
-        raise InputError(f"Data is a name, a path or arrays (x, y). Received: {type(arrays).__name__}") from None
-    if nested:
-        return (np.asarray(first[0]), np.asarray(first[1])), (np.asarray(second[0]), np.asarray(second[1]))
-    return (np.asarray(first), np.asarray(second)), None
+        nested = isinstance(first, tuple | list) and len(first) == 2 and np.ndim(first[0]) > 1
+        (x, y), test = (first, second) if nested else ((first, second), None)
+        return (np.asarray(x), np.asarray(y)), test and (np.asarray(test[0]), np.asarray(test[1]))
+    except (TypeError, ValueError, LookupError) as error:
+        what = f"Received: {type(arrays).__name__} ({error})"
+        raise InputError(f"Data is a name, a path, arrays (x, y) or ((x, y), (x_test, y_test)). {what}") from None
 
 
 def _labels(y: Any) -> np.ndarray:

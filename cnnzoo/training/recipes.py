@@ -34,7 +34,7 @@ class Recipe:
             value = getattr(self, name)
             kinds = kind | int if kind in (float, float | None) else kind  # a whole number will do for a fraction
             if isinstance(value, bool) != (kind is bool) or not isinstance(value, kinds):
-                raise InputError(f"The recipe's {name} is {getattr(kind, '__name__', kind)}. Received: {value!r}")
+                raise InputError(f"The recipe's {name} is {getattr(kind, '__name__', kind)}. Received: {value!r:.200}")
         if self.augment not in POLICIES:
             raise unknown("augmentation", self.augment, POLICIES)
         rules = {

@@ -120,7 +120,10 @@ BAD = {
     "no number": ((x, y), {"split": (np.nan, np.nan, np.nan)}, "three positive shares"),
     "a dict": ({"x": x, "y": y}, {}, "Received: a dict"),
     "shares": ((x, y), {"split": (0.8, 0.1, 0.2)}, "add up to 1"),
-    "no arrays": (7, {}, "a name, a path or arrays"),
+    "no arrays": (7, {}, "a name, a path, arrays"),
+    "no labels": ((x, None), {}, r"Labels are \(N,\)"),
+    "half a test part": (((x, y), (x,)), {}, "a name, a path, arrays"),
+    "ragged": (([x[0], x[0, :3]], y[:2]), {}, "a name, a path, arrays"),
     "no images": ((x[:0], y[:0]), {}, "no images"),
 }
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import keras
 import numpy as np
 import pytest
-from runs import RECIPE, fit, fresh, report_of
+from fitting import RECIPE, fit, fresh, report_of
 
 import cnnzoo
 from cnnzoo.training import loop

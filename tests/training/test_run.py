@@ -10,7 +10,7 @@ from dataclasses import replace
 import keras
 import pytest
 from filelock import FileLock
-from runs import RECIPE, fit, fresh, report_of
+from fitting import RECIPE, fit, fresh, report_of
 
 import cnnzoo
 from cnnzoo.training import run

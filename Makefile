@@ -9,7 +9,7 @@ demo: $(VENV)/installed  ## Train, evaluate and export LeNet-5 on handwritten di
 	$(BIN)/cnnzoo demo
 
 test: $(VENV)/installed  ## Every test, the slow ones too
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

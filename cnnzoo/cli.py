@@ -1,5 +1,6 @@
 """The command line: one command a verb. Heavy imports happen inside the commands."""
 
+import errno
 import os
 import sys
 import warnings
@@ -11,7 +12,10 @@ import click
 import cnnzoo
 from cnnzoo.errors import InputError, Interrupted, TrainingError
 
-run_dir = click.option("--run-dir", type=click.Path(path_type=Path), help="Where to write.", show_default=True)
+run_dir = click.option("--run-dir", type=click.Path(path_type=Path), help="Where to write.")
+split = click.option(
+    "--split", nargs=3, type=float, default=(0.8, 0.1, 0.1), show_default=True, help="Train, validation, test."
+)
 seed = click.option(
     "--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Of every random draw."
 )
@@ -36,7 +40,7 @@ def cli() -> None:
 @run_dir
 @seed
 def demo(run_dir: Path | None, seed: int) -> None:
-    """Train LeNet-5 on real handwritten digits, evaluate, export, and use the export: about a minute."""
+    """Train LeNet-5 on real handwritten digits, evaluate, export, and use the export: under a minute."""
     load_keras()
     from cnnzoo.demo import DEFAULT, demo
 
@@ -84,9 +88,7 @@ def recipes_() -> None:
 @click.option("--recipe", default="sgd", show_default=True, help="How to train; cnnzoo recipes shows all.")
 @click.option("--set", "settings", multiple=True, metavar="FIELD=VALUE", help="Change a field of the recipe.")
 @click.option("--weights", help="Start from published weights (a tag) or a .safetensors file.")
-@click.option(
-    "--split", nargs=3, type=float, default=(0.8, 0.1, 0.1), show_default=True, help="Train, validation, test."
-)
+@split
 @click.option("--classes", help="Names of the classes, separated by commas, in the order of the labels.")
 @click.option("--pad", type=click.IntRange(0), help="Black pixels to leave around the resized image.")
 @run_dir
@@ -136,9 +138,7 @@ def train(
 @click.argument("model")
 @click.argument("data")
 @click.option("--on", default="test", show_default=True, help="The split to evaluate on.")
-@click.option(
-    "--split", nargs=3, type=float, default=(0.8, 0.1, 0.1), show_default=True, help="Train, validation, test."
-)
+@split
 @seed
 @click.option("--out", type=click.Path(path_type=Path), help="Write the report here too.")
 def evaluate(model: str, data: str, on: str, split: tuple[float, float, float], seed: int, out: Path | None) -> None:
@@ -226,8 +226,8 @@ def main(arguments: list[str] | None = None) -> None:
         _end(error, 2)
     except TrainingError as error:
         _end(error, 1)
-    except OSError as error:  # a disk that is full, say
-        _end(error, 1)
+    except OSError as error:  # a disk that is full, say; a name that is too long is wrong input
+        _end(error, 2 if error.errno == errno.ENAMETOOLONG else 1)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)

@@ -27,7 +27,7 @@ def integer(name: str, value: object, low: int, high: int = 2**32 - 1) -> int:
 def class_names(names: Iterable[object]) -> tuple[str, ...]:
     """Names of classes, distinct and writable; else an InputError."""
     found = tuple(map(str, names))
-    if isinstance(names, str | bytes) or not found or len(set(found)) < len(found):
+    if not found or len(set(found)) < len(found):
         raise InputError(f"classes is a list of distinct names. Received: {names!r}")
     if any(name.encode(errors="replace").decode() != name for name in found):
         raise InputError(f"Names of classes are valid text. Received: {names!r}")

@@ -136,6 +136,7 @@ def test_ctrl_c_says_how_to_go_on(tmp_path):
         (("train", "lenet5", "digits", "--weights", "imagenet"), "Unknown weights of lenet5"),
         (("train", "lenet5", "digits", "--split", "1", "1", "1"), "add up to 1"),
         (("train", "lenet5", "nowhere.npz"), "Unknown data source"),
+        (("train", "lenet5", "x" * 300), "too long"),
         (("list", "vgg*"), "No model matches"),
         (("info", "resnet"), "Did you mean resnet20"),
         (("predict", "runs/nowhere", "a.png"), "there is none at"),

@@ -41,6 +41,13 @@ def test_the_readme_and_the_guide_run(snippet, tmp_path):
     run(snippet, tmp_path)
 
 
+def test_the_quickstart_is_the_readmes_ten_lines():
+    quickstart = (ROOT / "examples" / "quickstart.py").read_text()
+    lines = quickstart.split("# [README]\n")[1].split("# [/README]")[0]
+    lines = lines.replace('folder / "run"', '"runs/first"').replace('folder / "exported"', '"exported"')
+    assert lines == SNIPPETS[0]
+
+
 def test_the_readmes_table_of_models_is_true():
     import cnnzoo
 

@@ -212,7 +212,7 @@ def check_images(images: Any) -> np.ndarray:
     if x.any() and (low < 0 or high <= RESCALED):
         warnings.warn(
             f"Images of {x.dtype} from {low:.3g} to {high:.3g} look rescaled already; models here take 0 to 255 and "
-            "normalise inside. Scale them to 255, or build the model with preprocessing='none'",
+            "normalise inside. Scale them to 255; at the model's own size, preprocessing='none' takes them as they are",
             stacklevel=2,
         )
     return x.astype("float32") if x.dtype.kind == "f" else x

@@ -34,7 +34,7 @@ class ResNet(Variant):
         """Two 3x3 convolutions around the shortcut."""
         y = layers.conv_bn(x, filters, 3, strides, name=f"{name}_conv1", bn=f"{name}_bn1")
         y = layers.conv_bn(y, filters, 3, name=f"{name}_conv2", bn=f"{name}_bn2", activation=None)
-        y = keras.layers.Add(name=f"{name}_add")([y, self.shortcut(x, y.shape[-1], strides, name)])
+        y = keras.layers.Add(name=f"{name}_add")([y, self.shortcut(x, filters, strides, name)])
         return keras.layers.Activation("relu", name=f"{name}_relu")(y)
 
     def shortcut(self, x, filters, strides, name):

@@ -77,7 +77,7 @@ RECIPES = {
         learning_rate=0.1,
         augment="shift",
         source="chosen on validation, for LeNets on MNIST",
-        cost="3 minutes on MNIST",
+        cost="3 to 4 minutes on MNIST",
         result="lenet5 on MNIST's test set: 99.18 %",
     ),
     "lenet_1998": Recipe(
@@ -87,7 +87,7 @@ RECIPES = {
         weight_decay=0.005,
         rubbish=1.0,
         source="LeCun et al. 1998: equation 9, 20 passes, no distortions; momentum for its second-order steps",
-        cost="3 minutes on MNIST",
+        cost="3 to 4 minutes on MNIST",
         result="lenet5_1998 on MNIST's test set: 98.85 %; with augment=shift 99.09 %",
     ),
 }

@@ -1,22 +1,92 @@
 """Layers and blocks that the families share. They need Keras at once, so the families load this file lazily."""
 
+import sys
+
 import keras
 import numpy as np
 from keras import ops
 
+# Keras walks a graph by recursion, and resnet1202 is 4,000 layers deep.
+sys.setrecursionlimit(max(sys.getrecursionlimit(), 20_000))
 
-def conv_bn(x, filters, kernel_size, strides=1, *, name, bn, epsilon=1e-5, activation="relu"):
-    """Convolution without bias, batch norm and activation: (B, H, W, C) to (B, ceil(H/s), ceil(W/s), filters).
 
-    Pads by half the kernel on every side, as torch does; Keras' "same" pads a strided convolution
-    on the bottom right only, and no published ResNet weight fits that.
+def conv(x, filters, kernel_size, strides=1, *, name, padding="same", groups=1, use_bias=False, activation=None):
+    """Convolution: (B, H, W, C) to (B, ceil(H/s), ceil(W/s), filters), smaller by the kernel where padding is "valid".
+
+    "same" is half the kernel on every side, as torch and Caffe have it; Keras' own pads a strided convolution
+    on the bottom right only, which no published ResNet weight fits.
     """
-    if kernel_size > 1:
+    if padding == "same" and strides > 1 and kernel_size != 1:
         x = keras.layers.ZeroPadding2D(kernel_size // 2, name=f"{name}_pad")(x)
-    x = keras.layers.Conv2D(filters, kernel_size, strides, use_bias=False, kernel_initializer="he_normal", name=name)(x)
-    # torch's momentum 0.1 is Keras' 0.9
-    x = keras.layers.BatchNormalization(momentum=0.9, epsilon=epsilon, name=bn)(x)
-    return keras.layers.Activation(activation, name=f"{bn}_{activation}")(x) if activation else x
+        padding = "valid"
+    return keras.layers.Conv2D(
+        filters,
+        kernel_size,
+        strides,
+        padding,
+        groups=groups,
+        activation=activation,
+        use_bias=use_bias,
+        kernel_initializer="he_normal",
+        name=name,
+    )(x)
+
+
+def norm(x, *, name, epsilon=1e-5, scale=True, activation="relu"):
+    """Batch norm and activation; torch's momentum of 0.1 is Keras' 0.9."""
+    x = keras.layers.BatchNormalization(momentum=0.9, epsilon=epsilon, scale=scale, name=name)(x)
+    return keras.layers.Activation(activation, name=f"{name}_{activation}")(x) if activation else x
+
+
+def conv_bn(x, filters, kernel_size, strides=1, *, name, bn, groups=1, epsilon=1e-5, activation="relu"):
+    """Convolution without bias, batch norm and activation: (B, H, W, C) to (B, ceil(H/s), ceil(W/s), filters)."""
+    x = conv(x, filters, kernel_size, strides, groups=groups, name=name)
+    return norm(x, epsilon=epsilon, activation=activation, name=bn)
+
+
+def max_pool(x, size=3, strides=2, *, name, padding="valid"):
+    """Maxima of `size` x `size`, of maps without negative values where the padding is "same" or "ceil".
+
+    "same" pads by half the window on every side; "ceil" starts a last window wherever one pixel is left,
+    as Caffe does and torch under ceil_mode. Both pad with zeros, which never win over what comes out of a ReLU.
+    """
+    if padding == "ceil":
+        x = keras.layers.ZeroPadding2D(((0, 1), (0, 1)), name=f"{name}_pad")(x)
+    elif padding == "same" and strides > 1:
+        x = keras.layers.ZeroPadding2D(size // 2, name=f"{name}_pad")(x)
+    padding = "same" if strides == 1 else "valid"
+    return keras.layers.MaxPooling2D(size, strides, padding, name=name)(x)
+
+
+def flatten(x, size, *, name):
+    """Maps (B, H, W, C) to (B, size * size * C), averaged to `size` x `size` first where they are not so already."""
+    if x.shape[1:3] != (size, size):
+        x = keras.layers.AdaptiveAveragePooling2D(size, name=f"{name}_pool")(x)
+    return keras.layers.Flatten(name=name)(x)
+
+
+@keras.saving.register_keras_serializable("cnnzoo")
+class LocalResponseNorm(keras.layers.Layer):
+    """x / (k + alpha * the sum of squares over `size` neighbouring channels) ** beta: (B, H, W, C) to the same.
+
+    Krizhevsky et al. 2012, section 3.3, whose constants are the defaults; Caffe divides its alpha by the size.
+    """
+
+    def __init__(self, size=5, alpha=1e-4, beta=0.75, k=2.0, **kwargs):
+        super().__init__(**kwargs)
+        self.size, self.alpha, self.beta, self.k = size, alpha, beta, k
+
+    def call(self, x):
+        half, channels = self.size // 2, x.shape[-1]
+        squares = ops.pad(ops.square(x), ((0, 0), (0, 0), (0, 0), (half, half)))
+        total = sum(squares[..., i : i + channels] for i in range(self.size))
+        return x / (self.k + self.alpha * total) ** self.beta
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        return super().get_config() | {"size": self.size, "alpha": self.alpha, "beta": self.beta, "k": self.k}
 
 
 @keras.saving.register_keras_serializable("cnnzoo")

@@ -14,6 +14,7 @@ STATISTICS: dict[str, tuple[Sequence[float], Sequence[float]]] = {
     "torch": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),  # ImageNet's, RGB
     "tf": ((0.5,), (0.5,)),  # to -1..1
     "caffe": ((103.939 / 255, 116.779 / 255, 123.68 / 255), (1 / 255,)),  # BGR minus ImageNet's mean
+    "bvlc": ((104 / 255, 117 / 255, 123 / 255), (1 / 255,)),  # the same, in the whole numbers of Caffe's model zoo
     "unit": ((0.0,), (1.0,)),  # to 0..1
     "none": ((0.0,), (1 / 255,)),  # tensors that are normalised already
 }
@@ -55,7 +56,7 @@ def normalise(x: Any, preprocessing: Any) -> Any:
     if name == "none":
         return x
     channels = x.shape[-1]
-    if name == "caffe" and channels == 3:
+    if name in ("caffe", "bvlc") and channels == 3:
         x = keras.ops.flip(x, axis=-1)
     means, stds = _spread(mean, channels), _spread(std, channels)
     scale = [1 / (255 * s) for s in stds]

@@ -11,10 +11,10 @@ def multiply_adds(model):
     for layer in model.layers:
         if not layer.weights:
             continue
-        kernel = [v for v in layer.weights if v.name in ("kernel", "centres")]
-        if not kernel:
+        kernels = [v for v in layer.weights if v.name.endswith("kernel") or v.name == "centres"]
+        if not kernels:
             continue  # batch norm folds into the convolution before it
-        weights = math.prod(kernel[0].shape)
+        weights = sum(math.prod(kernel.shape) for kernel in kernels)
         if isinstance(layer, ours.RadialBasis):
             total += weights
         else:

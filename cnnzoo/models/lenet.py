@@ -49,6 +49,7 @@ class LeNet(Variant):
     filters: tuple[int, int] = (6, 16)  # maps of C1 and C3
     units: tuple[int, ...] = (120, 84)  # C5 and F6
     activation: str = "tanh"
+    linear: bool = False  # no activation after convolutions: Caffe's
     pool: str = "average"  # or "max", or "trainable": section II.B's subsampling
     c3_table: tuple[tuple[int, ...], ...] | None = None
     rbf: bool = False  # distances to fixed codes in place of a dense output
@@ -82,7 +83,7 @@ class LeNet(Variant):
         """Images (B, 32, 32, C) to maps (B, 5, 5, 16): C1, S2, C3, S4."""
         c1, c3 = self.filters
         fan_in = 25 * x.shape[-1]
-        activation = None if self.pool == "trainable" else self.squash
+        activation = None if self.linear or self.pool == "trainable" else self.squash
         x = keras.layers.Conv2D(c1, 5, activation=activation, kernel_initializer=self.start(fan_in), name="c1")(x)
         x = self.subsample(x, "s2")
         if self.c3_table:
@@ -113,5 +114,17 @@ VARIANTS = {
         c3_table=C3_TABLE,
         rbf=True,
         preprocessing=((20 / 255,), (200 / 255,)),  # section II.B: background to -0.1, foreground to 1.175
+    ),
+    "lenet_caffe": LeNet(
+        params=431_080,
+        macs=2_293_000,
+        filters=(20, 50),
+        units=(500,),
+        activation="relu",
+        linear=True,
+        pool="max",
+        input_shape=(28, 28, 1),
+        preprocessing=((0.0,), (256 / 255,)),  # Caffe's scale is 1/256
+        paper="Jia et al. 2014, Caffe, arXiv:1408.5093, its example for MNIST",
     ),
 }

@@ -21,6 +21,7 @@ class Variant:
     preprocessing: str | Statistics = "torch"  # see preprocessing.STATISTICS
     min_size: int = 32  # smallest height and width that the graph allows
     paper: str = ""
+    aux_taps: tuple[str, ...] = ()  # layers that auxiliary heads branch off
 
     def features(self, x: Any) -> Any:
         """Normalised images (B, H, W, C) to feature maps (B, h, w, c)."""
@@ -29,3 +30,7 @@ class Variant:
     def head(self, x: Any, classes: int) -> Any:
         """Feature maps (B, h, w, c) to logits (B, classes)."""
         raise TypeError(f"{type(self).__name__} must define head(self, x, classes)")
+
+    def aux(self, x: Any, classes: int, name: str) -> Any:
+        """Maps of a tap to the logits of an auxiliary head (B, classes), its layers named `name`_..."""
+        raise TypeError(f"{type(self).__name__} must define aux(self, x, classes, name)")

@@ -1,0 +1,57 @@
+"""VGG (Simonyan, Zisserman 2014)."""
+
+from dataclasses import dataclass
+
+from cnnzoo.lazy import Lazy
+from cnnzoo.models.variant import Variant
+
+keras = Lazy("keras")
+layers = Lazy("cnnzoo.layers")
+
+
+@dataclass(frozen=True, kw_only=True)
+class VGG(Variant):
+    """Five stages of 3x3 convolutions, each max-pooled, then three dense layers: table 1 of the paper."""
+
+    depths: tuple[int, ...]  # convolutions in each stage
+    batch_norm: bool = False  # after each convolution; not the paper's
+    lrn: bool = False  # local response normalisation after conv1_1: configuration A-LRN
+    pointwise: bool = False  # the third convolution of a stage is 1x1: configuration C
+    paper: str = "Simonyan, Zisserman 2014, Very deep convolutional networks, arXiv:1409.1556"
+
+    def features(self, x):
+        """Images (B, H, W, C) to maps (B, H/32, W/32, 512)."""
+        for stage, depth in enumerate(self.depths, 1):
+            for i in range(1, depth + 1):
+                kernel_size = 1 if self.pointwise and i == 3 else 3
+                filters, name = min(64 * 2 ** (stage - 1), 512), f"{stage}_{i}"
+                x = layers.conv(x, filters, kernel_size, use_bias=True, name=f"conv{name}")
+                if self.batch_norm:
+                    x = layers.norm(x, activation=None, name=f"bn{name}")
+                x = keras.layers.Activation("relu", name=f"relu{name}")(x)
+                if self.lrn and name == "1_1":
+                    x = layers.LocalResponseNorm(name="norm1")(x)
+            x = layers.max_pool(x, 2, name=f"pool{stage}")
+        return x
+
+    def head(self, x, classes):
+        """Maps to logits (B, classes)."""
+        x = layers.flatten(x, 7, name="flatten")
+        for name in ("fc6", "fc7"):
+            x = keras.layers.Dense(4096, activation="relu", kernel_initializer="he_normal", name=name)(x)
+            x = keras.layers.Dropout(0.5, name=f"{name}_drop")(x)
+        return keras.layers.Dense(classes, name="fc8")(x)
+
+
+VARIANTS = {
+    "vgg11": VGG(params=132_863_336, macs=7_609_090_048, depths=(1, 1, 2, 2, 2)),
+    "vgg11_bn": VGG(params=132_868_840, macs=7_609_090_048, depths=(1, 1, 2, 2, 2), batch_norm=True),
+    "vgg11_lrn": VGG(params=132_863_336, macs=7_609_090_048, depths=(1, 1, 2, 2, 2), lrn=True),
+    "vgg13": VGG(params=133_047_848, macs=11_308_466_176, depths=(2, 2, 2, 2, 2)),
+    "vgg13_bn": VGG(params=133_053_736, macs=11_308_466_176, depths=(2, 2, 2, 2, 2), batch_norm=True),
+    "vgg16": VGG(params=138_357_544, macs=15_470_264_320, depths=(2, 2, 3, 3, 3)),
+    "vgg16_bn": VGG(params=138_365_992, macs=15_470_264_320, depths=(2, 2, 3, 3, 3), batch_norm=True),
+    "vgg16_c": VGG(params=133_638_952, macs=11_770_888_192, depths=(2, 2, 3, 3, 3), pointwise=True),
+    "vgg19": VGG(params=143_667_240, macs=19_632_062_464, depths=(2, 2, 4, 4, 4)),
+    "vgg19_bn": VGG(params=143_678_248, macs=19_632_062_464, depths=(2, 2, 4, 4, 4), batch_norm=True),
+}

@@ -1,0 +1,74 @@
+"""Xception (Chollet 2016): depthwise separable convolutions for Inception modules."""
+
+from dataclasses import dataclass
+
+from cnnzoo.lazy import Lazy
+from cnnzoo.models.variant import Variant
+
+keras = Lazy("keras")
+layers = Lazy("cnnzoo.layers")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Xception(Variant):
+    """Entry, middle and exit flow: figure 5 of the paper."""
+
+    epsilon: float = 1e-3  # of batch norm
+    symmetric: bool = False  # strided pools pad both sides, as in torch; else Keras' "same", bottom right first
+    input_shape: tuple[int, int, int] = (299, 299, 3)
+    preprocessing: str | tuple = "tf"
+    min_size: int = 7
+    paper: str = "Chollet 2016, Xception: Deep learning with depthwise separable convolutions, arXiv:1610.02357"
+
+    def features(self, x):
+        """Images (B, H, W, C) to maps (B, h, w, 2048), about a 32nd of the side."""
+        for i, (filters, strides) in enumerate(((32, 2), (64, 1)), 1):
+            x = layers.conv(x, filters, 3, strides, padding="valid", name=f"block1_conv{i}")
+            x = layers.norm(x, epsilon=self.epsilon, name=f"block1_conv{i}_bn")
+        x = self.block(x, (128, 128), "block2", strides=2, activate=False)
+        x = self.block(x, (256, 256), "block3", strides=2)
+        x = self.block(x, (728, 728), "block4", strides=2)
+        for i in range(5, 13):
+            x = self.block(x, (728, 728, 728), f"block{i}")
+        x = self.block(x, (728, 1024), "block13", strides=2)
+        for i, filters in enumerate((1536, 2048), 1):
+            x = self.separable(x, filters, f"block14_sepconv{i}")
+            x = keras.layers.Activation("relu", name=f"block14_sepconv{i}_act")(x)
+        return x
+
+    def block(self, x, widths, name, strides=1, activate=True):
+        """Separable convolutions, each after a ReLU, around the shortcut."""
+        y = x
+        for i, filters in enumerate(widths, 1):
+            if activate or i > 1:
+                y = keras.layers.Activation("relu", name=f"{name}_sepconv{i}_act")(y)
+            y = self.separable(y, filters, f"{name}_sepconv{i}")
+        if strides > 1:
+            y = self.pool(y, f"{name}_pool")
+            x = layers.conv(x, y.shape[-1], 1, strides, name=f"{name}_shortcut")
+            x = layers.norm(x, epsilon=self.epsilon, activation=None, name=f"{name}_shortcut_bn")
+        return keras.layers.Add(name=f"{name}_add")([y, x])
+
+    def separable(self, x, filters, name):
+        start = {"depthwise_initializer": "he_normal", "pointwise_initializer": "he_normal"}
+        x = keras.layers.SeparableConv2D(filters, 3, padding="same", use_bias=False, name=name, **start)(x)
+        return layers.norm(x, epsilon=self.epsilon, activation=None, name=f"{name}_bn")
+
+    def pool(self, x, name):
+        """Maxima of 3x3, every second one, of values that may be negative."""
+        if not self.symmetric:
+            return keras.layers.MaxPooling2D(3, 2, "same", name=name)(x)
+        # Keras pads one side more where the size is even; without strides it pads both sides, with minus infinity
+        x = keras.layers.MaxPooling2D(3, 1, "same", name=name)(x)
+        return keras.layers.MaxPooling2D(1, 2, name=f"{name}_stride")(x)
+
+    def head(self, x, classes):
+        """Maps (B, h, w, 2048) to logits (B, classes)."""
+        x = keras.layers.GlobalAveragePooling2D(name="avgpool")(x)
+        return keras.layers.Dense(classes, name="fc")(x)
+
+
+VARIANTS = {
+    "xception": Xception(params=22_855_952, macs=8_357_403_496),
+    "xception_timm": Xception(params=22_855_952, macs=8_357_403_496, epsilon=1e-5, symmetric=True),
+}

@@ -1,0 +1,142 @@
+"""HDF5 of Keras 1 and 2, honest and hostile."""
+
+import io
+
+import h5py
+import numpy as np
+import pytest
+
+from cnnzoo.checkpoints import readers
+from cnnzoo.errors import InputError
+
+KERNEL = np.arange(60, dtype="float32").reshape(5, 12)
+
+
+def file(fill, where=None):
+    """The bytes of a file that `fill` filled."""
+    content = io.BytesIO()
+    with h5py.File(content, "w") as new:
+        fill(new.create_group(where) if where else new)
+    return content.getvalue()
+
+
+def fixed(names):
+    return np.array(names, "S")
+
+
+def layers(root, names=("conv", "bn"), written=fixed, **options):
+    root.attrs["layer_names"] = written(names)
+    for name in names:
+        group = root.create_group(name)
+        group.attrs["weight_names"] = written([f"{name}/kernel:0", "net/bias:0"])
+        group.create_dataset(f"{name}/kernel:0", data=KERNEL, **options)
+        group["net/bias:0"] = np.ones(3)
+
+
+def read(content):
+    return readers.read(content, "w.h5").tensors
+
+
+def refused(fill, message):
+    def filled(root):
+        layers(root)
+        fill(root)
+
+    with pytest.raises(InputError, match=f"Cannot read w.h5 as HDF5: .*{message}"):
+        read(file(filled))
+
+
+@pytest.mark.parametrize("where", [None, "model_weights"])
+@pytest.mark.parametrize("written", [fixed, list], ids=["fixed", "variable"])
+@pytest.mark.parametrize(
+    "options", [{}, {"chunks": (2, 5), "compression": "gzip", "shuffle": True, "fletcher32": True}]
+)
+def test_weights_are_read_in_order(where, written, options):
+    found = read(file(lambda root: layers(root, written=written, **options), where))
+    assert list(found) == ["conv/kernel", "conv/net/bias", "bn/kernel", "bn/net/bias"]
+    np.testing.assert_array_equal(found["conv/kernel"], KERNEL)
+    np.testing.assert_array_equal(found["bn/net/bias"], np.ones(3))
+
+
+def test_names_in_pieces():
+    def fill(root):
+        layers(root)
+        del root.attrs["layer_names"]
+        root.attrs["layer_names0"], root.attrs["layer_names1"] = np.array(["bn"], "S"), np.array(["conv"], "S")
+
+    assert list(read(file(fill)))[::2] == ["bn/kernel", "conv/kernel"]
+
+
+def test_the_code_of_a_lambda_layer_is_never_looked_at():
+    def fill(root):
+        layers(root)
+        root.parent.attrs["model_config"] = (
+            '{"class_name": "Lambda", "config": {"function": ["gASV", null, null]}} torn'
+        )
+
+    assert len(read(file(fill, "model_weights"))) == 4
+
+
+def test_a_published_file(test_data):
+    found = read(test_data("checkpoints/lenet5_tanh_mnist.h5").read_bytes())
+    assert found["conv2d_1/kernel"].shape == (5, 5, 1, 6)
+    assert len(found) == 10
+
+
+def test_keras_3_is_sent_to_keras():
+    with pytest.raises(InputError, match=r"model\.load_weights and write it with cnnzoo\.save_weights"):
+        readers.read(file(lambda root: root.create_group("layers/conv/vars")), "m.weights.h5")
+    with pytest.raises(InputError, match="no layer_names"):
+        read(file(lambda root: root.create_group("x")))
+
+
+def replaced(make):
+    def fill(root):
+        del root["conv/conv/kernel:0"]
+        make(root["conv/conv"], "kernel:0")
+
+    return fill
+
+
+def sized(shape, **options):
+    return replaced(lambda group, name: group.create_dataset(name, shape, "float32", **options))
+
+
+def linked(link):
+    return replaced(lambda group, name: group.__setitem__(name, link))
+
+
+def test_other_files_and_places_are_never_reached(tmp_path):
+    secret = tmp_path / "secret.bin"
+    secret.write_bytes(bytes(64))
+    virtual = h5py.VirtualLayout((3,), "float32")
+    refused(linked(h5py.SoftLink("/bn/bn/kernel:0")), "is a link")
+    refused(linked(h5py.ExternalLink(str(secret), "/x")), "is a link")
+    refused(sized((4,), external=[(str(secret), 0, 16)]), "another file")
+    refused(replaced(lambda group, name: group.create_virtual_dataset(name, virtual)), "virtual")
+
+
+def test_no_more_than_is_stored_is_believed():
+    refused(sized((2**20,)), "declares more than is stored")
+    refused(sized((2**40,)), "would take")
+    refused(sized((2**40,), chunks=(2**20,), compression="gzip"), "would take")
+    refused(sized((2**16,), chunks=(2**14,)), "declares more than is stored")
+
+
+def test_only_numbers_and_names_are_read():
+    refused(linked("text"), "not made of numbers")
+    refused(linked(h5py.Empty("f4")), "not made of numbers")
+    refused(linked(np.zeros(3, [("a", "f4")])), "not made of numbers")
+    refused(lambda root: root["conv"].attrs.__delitem__("weight_names"), "no weight_names")
+    refused(lambda root: root.attrs.__setitem__("layer_names", np.array(["none"], "S")), "which is not there")
+    refused(lambda root: root.attrs.__setitem__("layer_names", np.array(["conv"] * 2, "S")), "two weights conv/kernel")
+    refused(lambda root: root.attrs.__setitem__("layer_names", np.arange(3)), "are not names")
+    refused(lambda root: root.attrs.__setitem__("layer_names", np.array(["x" * 2000], "S")), "more than 1024 letters")
+
+
+def test_a_heap_that_never_ends():
+    content = file(lambda root: layers(root, written=list))
+    start = content.index(b"GCOL\1") + 16
+    for size in (2**64 - 16, 2**20):
+        with pytest.raises(InputError, match="heap of names is damaged"):
+            read(content[: start + 8] + size.to_bytes(8, "little") + content[start + 16 :])

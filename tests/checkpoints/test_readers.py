@@ -1,0 +1,151 @@
+"""Any file in; tensors out, or one kind of error."""
+
+import io
+import subprocess
+import sys
+import tracemalloc
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import save
+from test_hdf5 import file, layers
+
+from cnnzoo.checkpoints import readers
+from cnnzoo.errors import InputError
+
+FILES = Path(__file__).parent / "files"
+ARRAYS = {"b": np.arange(6.0).reshape(2, 3), "a": np.asfortranarray(np.ones((3, 2), "float32")), "n": np.array(7)}
+
+
+def packed(savez=np.savez, **arrays):
+    content = io.BytesIO()
+    savez(content, **arrays)
+    return content.getvalue()
+
+
+def archive(*members, how=zipfile.ZIP_DEFLATED):
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", how) as new:
+        for name, data in members:
+            new.writestr(name, data)
+    return content.getvalue()
+
+
+@pytest.fixture(scope="module")
+def samples():
+    """A small file of every format."""
+    weights = file(layers)
+    return {
+        "w.safetensors": save({name: np.ascontiguousarray(array) for name, array in ARRAYS.items()}, {"who": "me"}),
+        "stored.npz": packed(**ARRAYS),
+        "deflated.npz": packed(np.savez_compressed, **ARRAYS),
+        "w.h5": weights,
+        "variable.h5": file(lambda root: layers(root, written=list)),
+        "w.h5.zip": archive(("w.h5", weights)),
+        **{name: (FILES / name).read_bytes() for name in ("plain_zip.pth", "wrapped_legacy.th")},
+    }
+
+
+@pytest.mark.parametrize("name", ["w.safetensors", "stored.npz", "deflated.npz"])
+def test_arrays_come_back(samples, name):
+    found = readers.read(samples[name], name)
+    assert found.tensors.keys() == ARRAYS.keys()
+    for key, array in ARRAYS.items():
+        np.testing.assert_array_equal(found.tensors[key], array)
+        assert found.tensors[key].dtype == array.dtype
+    assert found.metadata == ({"who": "me"} if name == "w.safetensors" else {})
+
+
+def test_a_zipped_h5(samples):
+    assert next(iter(readers.read(samples["w.h5.zip"], "w.tf2.h5.zip").tensors)) == "conv/kernel"
+    for members in ((), (("a.h5", b""), ("b.h5", b""))):
+        with pytest.raises(InputError, match=f"it has {len(members)} members of the suffix .h5"):
+            readers.read(archive(("x", b""), *members), "w.zip")
+
+
+def test_bfloat16_becomes_float32():
+    header = b'{"x":{"dtype":"BF16","shape":[2],"data_offsets":[0,4]}}'
+    content = len(header).to_bytes(8, "little") + header + bytes.fromhex("803f40c0")
+    found = readers.read(content, "w.safetensors").tensors["x"]
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found, [1, -3])
+
+
+def test_the_suffix_and_the_content_agree(samples):
+    for name, content in samples.items():
+        for suffix in (".safetensors", ".pth", ".h5", ".npz", ".zip"):
+            if suffix != Path(name).suffix.replace(".th", ".pth"):
+                with pytest.raises(InputError, match=f"Cannot read x{suffix} as "):
+                    readers.read(content, f"x{suffix}")
+    cases = {
+        "nothing known": b"",
+        "a web page": b"<!doctype html>",
+        "Git LFS": b"version https://git-lfs.github.com/spec",
+    }
+    for what, content in cases.items():
+        with pytest.raises(InputError, match=f"Cannot read w.pth as a checkpoint of torch: it is .*{what}"):
+            readers.read(content, "w.pth")
+    with pytest.raises(InputError, match=r"Checkpoints are files of \.safetensors.* Received: 'w.ckpt'"):
+        readers.read(b"", "w.ckpt")
+
+
+def test_bombs_are_refused_before_they_unfold(samples):
+    cases = {
+        "bomb.npz": (archive(("a.npy", bytes(2**25))), "would take"),
+        "bomb.zip": (archive(("a.h5", bytes(2**25))), "would take"),
+        "bomb.pth": (archive(("a/data.pkl", bytes(2**25))), "would take"),
+        "huge.npz": (archive(("a.npy", npy("<f4", (2**50,))), how=zipfile.ZIP_STORED), "would take"),
+        "object.npz": (archive(("a.npy", npy("|O", (1,)))), "only numbers are read"),
+        "twice.npz": (twice(), "names a member twice"),
+    }
+    for name, (content, message) in cases.items():
+        tracemalloc.start()
+        with pytest.raises(InputError, match=f"Cannot read {name} .*{message}"):
+            readers.read(content, name)
+        assert tracemalloc.get_traced_memory()[1] < 2**22, name
+        tracemalloc.stop()
+
+
+def npy(dtype, shape):
+    content = io.BytesIO()
+    np.lib.format.write_array_header_1_0(content, {"descr": dtype, "fortran_order": False, "shape": shape})
+    return content.getvalue()
+
+
+def twice():
+    return archive(("a.npy", b""), ("b.npy", b"")).replace(b"b.npy", b"a.npy")
+
+
+@pytest.mark.parametrize(
+    "name", ["w.safetensors", "stored.npz", "plain_zip.pth", "wrapped_legacy.th", "w.h5", "variable.h5", "w.h5.zip"]
+)
+def test_damaged_files_raise_nothing_else(samples, name):
+    draw = np.random.default_rng(0)
+    for round in range(300):
+        broken = bytearray(samples[name])
+        if round % 3:
+            for at in draw.integers(len(broken), size=round % 3):
+                broken[at] ^= draw.integers(1, 256)
+        else:
+            del broken[draw.integers(len(broken)) :]
+        try:
+            readers.read(bytes(broken), name)
+        except InputError as error:
+            assert name in str(error)
+            assert "\n" not in str(error)
+
+
+def test_big_files_are_not_copied_over_and_over():
+    big = np.ones(2**22)
+    for name, content in {"w.safetensors": save({"x": big}), "w.npz": packed(x=big)}.items():
+        tracemalloc.start()
+        assert readers.read(content, name).tensors["x"].size == big.size
+        assert tracemalloc.get_traced_memory()[1] < 1.2 * big.nbytes
+        tracemalloc.stop()
+
+
+def test_nothing_heavy_is_imported():
+    code = "import sys, cnnzoo.checkpoints.readers; assert not {'keras', 'h5py', 'safetensors'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,444 @@
+"""Downloads against a real server on loopback, with its faults."""
+
+import hashlib
+import io
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+import warnings
+from collections import deque
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from cnnzoo.checkpoints import download
+from cnnzoo.checkpoints.download import fetch
+from cnnzoo.errors import InputError
+
+CONTENT = np.random.default_rng(0).bytes(300_000)
+SHA256 = f"sha256:{hashlib.sha256(CONTENT).hexdigest()}"
+OTHER = CONTENT[::-1]
+
+
+class Publisher(ThreadingHTTPServer):
+    """Serves CONTENT under every path, with the faults that a test switches on."""
+
+    daemon_threads = True
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.content, self.etag, self.ranges, self.conditions, self.length = CONTENT, '"1"', True, True, True
+        self.statuses, self.cuts, self.delays = deque(), deque(), deque()  # of the requests to come
+        self.redirect = None
+        self.asked, self.sent = [], 0  # (path, range) and bytes
+        self.stalled = threading.Event()
+
+    def handle_error(self, *_):
+        pass  # a client that hangs up is what some tests are about
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.server_port}/v1/a.bin"
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        server, asked = self.server, self.headers.get("Range")
+        server.asked.append((self.path, asked))
+        if server.delays:
+            time.sleep(server.delays.popleft())
+        status = server.statuses.popleft() if server.statuses else 200
+        body, headers = server.content, {}
+        if server.redirect and self.path.startswith("/v1/"):
+            status, headers = 302, {"Location": server.redirect}
+        elif status == 200 and server.ranges and asked:
+            start = int(re.fullmatch(r"bytes=(\d+)-", asked)[1])
+            if server.conditions and self.headers.get("If-Range") != server.etag:
+                start = 0
+            elif start >= len(body):
+                status, headers = 416, {"Content-Range": f"bytes */{len(body)}"}
+            else:
+                status, headers = 206, {"Content-Range": f"bytes {start}-{len(body) - 1}/{len(body)}"}
+            body = body[start:]
+        if status in (200, 206):
+            headers |= {"ETag": server.etag} if server.etag else {}
+        else:
+            body, headers = b"<html>no</html>", {"Retry-After": "3600"} | headers
+        self.send_response(status)
+        for name, value in (headers | ({"Content-Length": len(body)} if server.length else {})).items():
+            self.send_header(name, str(value))
+        self.end_headers()
+        part = body[: server.cuts.popleft()] if server.cuts and status < 300 else body
+        self.wfile.write(part)
+        self.wfile.flush()
+        server.sent += len(part)
+        if part != body and server.stalled.is_set():
+            time.sleep(1)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def server(tmp_path, monkeypatch):
+    for name in os.environ:
+        if name.lower().endswith("_proxy") or name.startswith("CNNZOO_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("CNNZOO_HOME", str(tmp_path))
+    monkeypatch.setattr(download, "BACKOFF", 0.001)
+    with Publisher() as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def weights(tmp_path):
+    return tmp_path / "weights"
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def script(url, digest):
+    return [sys.executable, "-c", f"from cnnzoo.checkpoints.download import fetch; fetch({url!r}, 'a.bin', {digest!r})"]
+
+
+def test_the_module_imports_nothing_heavy():
+    heavy = "{'requests', 'urllib3', 'rich', 'filelock', 'keras', 'tensorflow', 'numpy'}"
+    code = f"import sys, cnnzoo.checkpoints.download; assert not sys.modules.keys() & {heavy}"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_home_is_the_variable_or_the_cache(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    monkeypatch.delenv("CNNZOO_HOME", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", "")
+    assert download.home() == tmp_path / ".cache" / "cnnzoo"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "x"))
+    assert download.home() == tmp_path / "x" / "cnnzoo"
+    monkeypatch.setenv("CNNZOO_HOME", "~/zoo")
+    assert download.home() == tmp_path / "zoo"
+
+
+def test_a_file_is_downloaded_once_and_recorded(server, weights):
+    for _ in range(2):
+        path, sha256 = fetch(server.url, "a.bin", SHA256, len(CONTENT))
+        assert path == weights / "a.bin"
+        assert f"sha256:{sha256}" == SHA256
+        assert path.read_bytes() == CONTENT
+    assert server.asked == [("/v1/a.bin", None)]
+    assert [name for name in names(weights) if name[0] != "."] == ["a.bin", "a.bin.sha256"]
+    assert (weights / "a.bin.sha256").read_text() == f"{sha256}  a.bin\n"
+
+
+def test_a_bar_is_shown_on_a_terminal_and_nothing_elsewhere(server, monkeypatch, capsys):
+    server.content = bytes(2**21)
+    fetch(server.url, "a.bin", f"md5:{hashlib.md5(server.content).hexdigest()}")
+    assert capsys.readouterr() == ("", "")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    fetch(server.url, "b.bin", f"md5:{hashlib.md5(server.content).hexdigest()}")
+    out, err = capsys.readouterr()
+    assert not out
+    assert "b.bin" in err
+    assert "2.1/2.1 MB" in err
+
+
+@pytest.mark.parametrize("kind", ["sha1", "md5", "sha256-prefix"])
+def test_any_published_hash_is_checked(server, weights, kind):
+    right = f"sha256-prefix:{SHA256[7:17]}" if "-" in kind else f"{kind}:{hashlib.new(kind, CONTENT).hexdigest()}"
+    name, _, digits = right.partition(":")
+    wrong = f"{name}:{digits[::-1]}"
+    with pytest.raises(InputError, match=f"a.bin as downloaded is not the published file: {wrong} expected"):
+        fetch(server.url, "a.bin", wrong)
+    assert names(weights) == [".a.bin.lock"] or not names(weights)
+    assert fetch(server.url, "a.bin", right.upper())[1] == SHA256[7:]
+    with pytest.raises(InputError, match=f"is not the published file: {wrong} expected"):
+        fetch(server.url, "a.bin", wrong)
+    assert (weights / "a.bin").exists()
+
+
+def test_wrong_bytes_are_never_used_and_do_not_poison_the_next_try(server, weights):
+    server.content = OTHER
+    with pytest.raises(InputError, match="It was deleted"):
+        fetch(server.url, "a.bin", SHA256)
+    server.content = CONTENT
+    assert fetch(server.url, "a.bin", SHA256)[0].read_bytes() == CONTENT
+    assert [asked for _, asked in server.asked] == [None, None]
+
+
+def test_cut_connections_go_on_where_they_stopped(server):
+    server.cuts.extend([100_000, 1, 0, 0, 77_777])
+    assert fetch(server.url, "a.bin", SHA256)[0].read_bytes() == CONTENT
+    assert server.sent == len(CONTENT)
+    starts = [asked for _, asked in server.asked]
+    assert starts == [None, *(f"bytes={n}-" for n in (100_000, 100_001, 100_001, 100_001, 177_778))]
+
+
+def test_a_stalled_connection_is_asked_again(server, monkeypatch):
+    monkeypatch.setattr(download, "TIMEOUT", (1, 0.2))
+    server.stalled.set()
+    server.cuts.append(2 * download.STEP)
+    assert fetch(server.url, "a.bin", SHA256)[0].read_bytes() == CONTENT
+    assert [asked for _, asked in server.asked] == [None, f"bytes={2 * download.STEP}-"]
+
+
+def test_attempts_without_progress_are_bounded_and_the_part_is_kept(server, weights):
+    server.cuts.extend([1000, *[0] * 50])
+    with pytest.raises(InputError, match=r"[Cc]onnection.*, 5 times in a row; 1,000 bytes are kept for next time\. By"):
+        fetch(server.url, "a.bin", SHA256)
+    assert len(server.asked) == 6
+    server.cuts.clear()
+    fetch(server.url, "a.bin", SHA256)
+    assert server.sent == len(CONTENT)
+
+
+def test_a_server_that_ignores_ranges_starts_afresh(server):
+    server.ranges = False
+    server.cuts.extend([1000, 2000])
+    assert fetch(server.url, "a.bin", SHA256)[0].read_bytes() == CONTENT
+    assert server.sent == len(CONTENT) + 3000
+
+
+@pytest.mark.parametrize("conditions", [True, False])
+def test_a_file_that_changed_on_the_server_starts_afresh(server, weights, conditions):
+    server.conditions = conditions  # whether the server heeds If-Range
+    server.cuts.extend([1000, *[0] * 50])
+    with pytest.raises(InputError):
+        fetch(server.url, "a.bin", SHA256)
+    server.cuts.clear()
+    server.content, server.etag = OTHER, '"2"'
+    with pytest.warns(UserWarning):
+        assert fetch(server.url, "a.bin")[0].read_bytes() == OTHER
+
+
+@pytest.mark.parametrize("change", ["weak", "other url", "no length"])
+def test_what_cannot_be_told_to_be_the_same_is_not_resumed(server, change):
+    server.etag = 'W/"1"' if change == "weak" else '"1"'
+    server.length = change != "no length"
+    server.cuts.extend([1000, *[0] * 50])
+    with pytest.raises(InputError):
+        fetch(server.url, "a.bin", SHA256, len(CONTENT))
+    server.cuts.clear()
+    count = len(server.asked)
+    url = server.url.replace("v1", "v2") if change == "other url" else server.url
+    assert fetch(url, "a.bin", SHA256, len(CONTENT))[0].read_bytes() == CONTENT
+    assert server.asked[count][1] == ("bytes=1000-" if change == "no length" else None)
+
+
+def test_a_part_that_is_too_long_starts_afresh(server, weights):
+    weights.mkdir()
+    (weights / "a.bin.part").write_bytes(CONTENT + b"more")
+    (weights / "a.bin.part.from").write_text(f'{server.url}\n"1"')
+    assert fetch(server.url, "a.bin", SHA256)[0].read_bytes() == CONTENT
+    assert [asked for _, asked in server.asked] == ["bytes=300004-", None]
+
+
+def test_a_failing_server_is_asked_again_and_then_named(server, weights):
+    server.statuses.extend([500, 503, 429])
+    server.delays.append(0.3)
+    fetch(server.url, "a.bin", SHA256)
+    assert len(server.asked) == 4
+    for status, text, count in ((404, "404 Not Found", 1), (503, "503 Service Unavailable", 5)):
+        server.asked.clear()
+        server.statuses.extend([status] * count)
+        by_hand = f"By hand: put {server.url} into {weights} as b.bin; its hash is {SHA256}"
+        with pytest.raises(InputError, match=re.escape(f"Cannot get {server.url}: {text}. {by_hand}")):
+            fetch(server.url, "b.bin", SHA256)
+        assert len(server.asked) == count
+
+
+def test_a_slow_start_is_waited_for_and_then_asked_again(server, monkeypatch):
+    monkeypatch.setattr(download, "TIMEOUT", (1, 0.3))
+    server.delays.extend([0.6, 0.1])
+    fetch(server.url, "a.bin", SHA256)
+    assert len(server.asked) == 2
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1/a", "http://nowhere.invalid/a", "http:///a", "https://[/a"])
+def test_a_url_that_leads_nowhere_is_an_input_error(server, url):
+    with pytest.raises(InputError, match=re.escape(f"Cannot get {url}: ")) as caught:
+        fetch(url, "a.bin", SHA256)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://example.org/a", "", "a.bin"])
+def test_other_schemes_are_refused(server, url):
+    with pytest.raises(InputError, match="by https or http"):
+        fetch(url, "a.bin", SHA256)
+
+
+def test_redirects_stay_on_the_web_and_never_lose_tls(server, weights):
+    server.redirect = "/cdn/a.bin"
+    fetch(server.url, "a.bin", SHA256)
+    assert server.asked == [("/v1/a.bin", None), ("/cdn/a.bin", None)]
+    for target in ("file:///etc/passwd", "ftp://example.org/a", "http://[/"):
+        server.redirect = target
+        with pytest.raises(InputError, match=re.escape(f"redirects to {target!r}, which is not followed")):
+            fetch(server.url, "b.bin", SHA256)
+
+    import requests
+
+    response = requests.Response()
+    response.raw = io.BytesIO()
+    response.status_code, response.url = 302, "https://example.org/a"
+    for target in ("https://cdn.example.org/a", "//cdn.example.org/a", "b"):
+        response.headers["Location"] = target
+        download._check_redirect(response)
+    response.headers["Location"] = "http://example.org/a"
+    with pytest.raises(InputError, match="redirects to 'http://example.org/a'"):
+        download._check_redirect(response)
+
+
+@pytest.mark.parametrize("length", [True, False])
+@pytest.mark.parametrize("size", [len(CONTENT) - 1, None])
+def test_too_many_bytes_are_an_error_at_once(server, weights, monkeypatch, length, size):
+    monkeypatch.setattr(download, "LIMIT", 200_000)
+    server.length = length
+    with pytest.raises(InputError, match=r"300,000 bytes; expected: |more bytes than expected: (299,999|200,000)"):
+        fetch(server.url, "a.bin", SHA256, size)
+    assert len(server.asked) == 1
+    server.content = CONTENT[:1000]
+    with pytest.warns(UserWarning):
+        assert fetch(server.url, "a.bin")[0].read_bytes() == CONTENT[:1000]
+
+
+def test_a_file_that_is_too_short_is_not_taken(server):
+    with pytest.raises(InputError, match="has 300,000 bytes; expected: 300,001"):
+        fetch(server.url, "a.bin", size=len(CONTENT) + 1)
+    server.length = False
+    with pytest.raises(InputError, match="cut"):
+        fetch(server.url, "a.bin", size=len(CONTENT) + 1)
+
+
+def test_the_disk_must_have_room(server, monkeypatch):
+    monkeypatch.setattr(download.shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
+    with pytest.raises(InputError, match="needs 300,000 bytes of disk"):
+        fetch(server.url, "a.bin", SHA256)
+
+
+def test_two_processes_download_once(server):
+    server.delays.append(1)
+    command = script(server.url, SHA256)
+    both = [subprocess.Popen(command) for _ in range(2)]
+    assert [process.wait(30) for process in both] == [0, 0]
+    assert len(server.asked) == 1
+
+
+@pytest.mark.skipif(os.name == "nt", reason="sends SIGINT")
+def test_ctrl_c_keeps_the_part(server, weights):
+    server.stalled.set()
+    server.cuts.append(2 * download.STEP + 5)
+    process = subprocess.Popen(script(server.url, SHA256), stderr=subprocess.PIPE)
+    while server.sent < 2 * download.STEP:
+        time.sleep(0.01)
+    time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    assert b"KeyboardInterrupt" in process.communicate(timeout=30)[1]
+    fetch(server.url, "a.bin", SHA256)
+    assert server.asked[1][1] == f"bytes={2 * download.STEP}-"
+
+
+def test_a_swapped_file_is_caught(server, weights):
+    path, sha256 = fetch(server.url, "a.bin", SHA256)
+    path.write_bytes(OTHER)
+    found = hashlib.sha256(OTHER).hexdigest()
+    message = f"{path} is not the published file: {SHA256} expected, {found} found. Delete it and run cnnzoo fetch"
+    with pytest.raises(InputError, match=re.escape(message)):
+        fetch(server.url, "a.bin", SHA256)
+    message = f"{path} is not the file of its first use: sha256 {sha256} expected, by {path}.sha256; {found} found"
+    with pytest.raises(InputError, match=re.escape(message)):
+        fetch(server.url, "a.bin")
+    path.unlink()
+    assert fetch(server.url, "a.bin", SHA256)[0].read_bytes() == CONTENT
+    (weights / "a.bin.sha256").write_bytes(b"\xff")
+    with pytest.raises(InputError, match="is not the file of its first use"):
+        fetch(server.url, "a.bin", SHA256)
+
+
+def test_without_a_published_hash_the_first_use_warns_and_binds(server, weights):
+    with pytest.warns(UserWarning, match=f"No hash of a.bin is published; from now on its sha256 must be {SHA256[7:]}"):
+        path, _ = fetch(server.url, "a.bin")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fetch(server.url, "a.bin")
+    path.unlink()
+    server.content = OTHER
+    with pytest.raises(InputError, match="a.bin as downloaded is not the file of its first use"):
+        fetch(server.url, "a.bin")
+    assert not path.exists()
+    server.content = CONTENT
+    fetch(server.url, "a.bin")
+
+
+def test_a_mirror_is_asked_instead(server, monkeypatch):
+    monkeypatch.setenv("CNNZOO_MIRROR", server.url.replace("v1/a.bin", "mirror/"))
+    fetch("https://example.org/v1/a.bin", "b.bin", SHA256)
+    assert server.asked == [("/mirror/b.bin", None)]
+    server.content = OTHER
+    with pytest.raises(InputError, match="not the published file"):
+        fetch("https://example.org/v1/a.bin", "c.bin", SHA256)
+
+
+def test_offline_nothing_is_asked_and_the_message_says_what_to_do(server, weights, monkeypatch):
+    monkeypatch.setenv("CNNZOO_OFFLINE", "1")
+    by_hand = f"By hand: put {server.url} into {weights} as a.bin; its hash is "
+    for digest, shown in ((SHA256, SHA256), ("", "not published")):
+        with pytest.raises(InputError, match=re.escape(f"CNNZOO_OFFLINE is set. {by_hand}{shown}")):
+            fetch(server.url, "a.bin", digest)
+    (weights / "a.bin").write_bytes(OTHER)
+    with pytest.raises(InputError, match="is not the published file"):
+        fetch(server.url, "a.bin", SHA256)
+    assert not (weights / "a.bin.sha256").exists()
+    (weights / "a.bin").write_bytes(CONTENT)
+    (weights / "a.bin.part").write_bytes(CONTENT[:1000])
+    path, sha256 = fetch(server.url, "a.bin", SHA256)
+    assert (weights / "a.bin.sha256").read_text() == f"{sha256}  a.bin\n"
+    assert not (weights / "a.bin.part").exists()
+    path.unlink()
+    with pytest.raises(InputError, match=SHA256):
+        fetch(server.url, "a.bin")
+    assert not server.asked
+    monkeypatch.setenv("CNNZOO_OFFLINE", "0")
+    fetch(server.url, "a.bin", SHA256)
+
+
+def test_a_cache_may_be_read_only(server, monkeypatch):
+    fetch(server.url, "a.bin", SHA256)
+    monkeypatch.setattr("filelock.FileLock", None)  # nothing is written, no lock either
+    fetch(server.url, "a.bin", SHA256)
+
+
+def test_a_cache_that_cannot_be_is_named(server, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("CNNZOO_HOME", str(tmp_path / "file"))
+    with pytest.raises(InputError, match="Cannot write to .*, the cache"):
+        fetch(server.url, "a.bin", SHA256)
+    monkeypatch.setenv("CNNZOO_HOME", str(tmp_path))
+    (tmp_path / "weights" / "a.bin").mkdir(parents=True)
+    with pytest.raises(InputError, match="Cannot read"):
+        fetch(server.url, "a.bin", SHA256)
+
+
+@pytest.mark.parametrize("file", ["", ".", "..", "../a", "a/b", "/a", "a\\b", "C:a", ".a", "a\n", "a.part", "é"])
+def test_names_do_not_leave_the_folder(server, tmp_path, file):
+    with pytest.raises(InputError, match="has a plain name"):
+        fetch(server.url, file, SHA256)
+    assert not server.asked
+    assert not names(tmp_path)
+
+
+@pytest.mark.parametrize("digest", ["abc", "sha256:abc", "sha256-prefix:abc", "sha512:" + "0" * 128, SHA256 + "\n"])
+def test_a_hash_is_written_as_published(server, digest):
+    with pytest.raises(InputError, match="A hash is sha256:"):
+        fetch(server.url, "a.bin", digest)

@@ -76,29 +76,32 @@ def main(jobs: tuple[str, ...], mnist: str | None, seed: int, runs: str) -> None
 
 
 def publish(job: Job, model: keras.Model, report: cnnzoo.Report, seed: int) -> None:
-    """Write the weights and their row, in place of an earlier one."""
+    """Write the weights and, at the manifest's end, their row, in place of an earlier one."""
     scratch = cnnzoo.save_weights(model, HERE / "new.safetensors")
     content = scratch.read_bytes()
     digest = hashlib.sha256(content).hexdigest()
     for old in HERE.glob(f"{job.model}-{job.tag}-*.safetensors"):
         old.unlink()
     file = scratch.rename(HERE / f"{job.model}-{job.tag}-{digest[:8]}.safetensors")
-    card = cnnzoo.card(model)
+    card, side = cnnzoo.card(model), model.input_shape[1]
     fields = {
         "model": job.model,
         "tag": job.tag,
         "file": file.name,
-        "sha256": digest,
+        "hash": f"sha256:{digest}",
         "bytes": len(content),
         "classes": card.classes,
         "preprocessing": card.preprocessing,
+        "input_size": side,
+        "resize": side - 2 * card.pad,
         "pad": card.pad,
         "data": job.data,
         "recipe": ", ".join([job.recipe, *(f"{key}={value}" for key, value in job.settings.items())]),
         "seed": seed,
-        "accuracy": round(100 * report.accuracy, 2),
+        "top1": round(100 * report.accuracy, 2),
         "test_images": len(report.labels),
         "licence": "Apache-2.0",
+        "licence_from": "weights",
         "source": f"trained by weights/train.py on {job.source}",
         "verified": True,
     }

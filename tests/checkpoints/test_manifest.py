@@ -1,20 +1,44 @@
-"""Every row of the manifest, every field: true, and measured again where the data is here."""
+"""Every row of the manifest, every field: well formed, and measured again where the data is here."""
 
 import hashlib
+import importlib.util
+import json
+import re
+import shutil
+import types
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
 
 import cnnzoo
+from cnnzoo import preprocessing
 from cnnzoo.checkpoints import manifest
 from cnnzoo.training import recipes
 
 ROWS = manifest.rows()
+SHIPPED = [row for row in ROWS if not row.url]
+HOSTS = {"download.pytorch.org", "huggingface.co", "storage.googleapis.com", "github.com"}
+HASHES = {"sha256": "[0-9a-f]{64}", "sha1": "[0-9a-f]{40}", "md5": "[0-9a-f]{32}", "sha256-prefix": "[0-9a-f]{8,9}"}
 each = pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.model}-{row.tag}")
+each_shipped = pytest.mark.parametrize("row", SHIPPED, ids=lambda row: f"{row.model}-{row.tag}")
 
 
-def test_the_shipped_weights():
-    assert {(row.model, row.tag) for row in ROWS} == {
+def test_no_publisher_was_lost():
+    """What the publishers' own listings hold of our networks."""
+    floors = {
+        "torchvision": 28,  # all of V1 and V2
+        "timm": 102,
+        "keras": 22,  # eleven networks, with and without the top
+        "tf2cv": 22,
+        "akamaster/pytorch_resnet_cifar10": 6,
+    }
+    found = [row.source.split(",")[0].split()[0] for row in ROWS]
+    for publisher, floor in floors.items():
+        assert found.count(publisher) >= floor, publisher
+    assert {(row.model, row.tag) for row in SHIPPED} == {
         ("lenet5", "digits"),
         ("lenet5", "mnist"),
         ("lenet5_1998", "mnist"),
@@ -22,36 +46,209 @@ def test_the_shipped_weights():
 
 
 @each
+def test_the_model_is_one_of_ours(row):
+    assert row.model in cnnzoo.list_models()
+
+
+@each
+def test_the_file_can_be_found_and_known(row):
+    assert not set("/\\{}") & set(row.file + row.tag)
+    kind, _, digits = row.hash.partition(":")
+    if row.hash:
+        assert re.fullmatch(HASHES[kind], digits)
+    assert row.sha256 == (digits if kind == "sha256" else "")
+    if named := re.search(r"-([0-9a-f]{8,})\.", row.file):
+        assert digits.startswith(named[1])
+    assert row.bytes is None or row.bytes > 10_000
+    if row.url:
+        url = urlsplit(row.url)
+        assert url.scheme == "https"
+        assert url.netloc in HOSTS
+        assert "{" not in row.url
+        assert row.file.removeprefix("timm-").removesuffix(".safetensors") in row.url
+    else:
+        assert row.sha256 and row.bytes
+        assert row.path.is_file()
+
+
+@each
+def test_the_images_are_said_how_to_be_prepared(row):
+    mean, std = preprocessing.statistics(row.preprocessing)
+    assert len(mean) in (1, 3)
+    assert len(std) in (1, 3)
+    assert 0 <= row.pad < row.input_size
+    assert 28 <= row.input_size <= row.resize + 2 * row.pad <= 1.3 * row.input_size
+    assert row.interpolation in ("bilinear", "bicubic", "nearest")
+    if row.url and "ImageNet" not in row.data:
+        assert row.resize == row.input_size == 32
+
+
+@each
+def test_the_figures_and_the_classes_make_sense(row):
+    assert row.accuracy == row.top1
+    if row.include_top:
+        assert 0 < row.top1 <= (row.top5 or 100) <= 100
+        sizes = {"imagenet": 1000, "cifar10": 10, "cifar100": 100, "svhn": 10, "digits": 10, "mnist": 10}
+        assert len(set(row.class_names)) == len(row.class_names) == sizes[row.tag.partition(".")[0]]
+    else:
+        assert (row.top1, row.top5, row.class_names) == (None, None, ())
+    assert row.data
+    assert row.source
+    if row.url:
+        assert (row.recipe, row.seed, row.test_images) == ("", None, None)
+        assert row.classes in ((), row.tag.partition(".")[0])
+        assert row.verified == bool(row.sha256), "only a file that was here has all its digits known"
+    else:
+        assert row.recipe.split(",")[0] in recipes.RECIPES
+        assert row.seed is not None and row.test_images
+        assert row.verified
+        assert len(row.classes) == cnnzoo.info(row.model).row.classes
+
+
+@each
+def test_the_licence_is_said_with_who_states_it(row):
+    assert row.licence in {"", "CC-BY-NC-4.0", *manifest.COMMERCIAL}
+    assert row.commercial == (row.licence not in ("", "CC-BY-NC-4.0"))
+    assert row.licence_from in (("weights", "repository") if row.licence else ("",))
+    assert ("fb_" in row.tag) == (row.licence == "CC-BY-NC-4.0")
+
+
+@each
+def test_the_card_keeps_the_evidence(row):
+    kept = json.loads(json.dumps(row.provenance))
+    assert kept["accuracy"] == kept["top1"] == row.top1
+    assert {key: kept[key] for key in ("tag", "file", "url", "hash", "licence", "source", "verified")} == {
+        key: getattr(row, key) for key in ("tag", "file", "url", "hash", "licence", "source", "verified")
+    }
+
+
+def test_tags_and_files_are_unique():
+    assert len({(row.model, row.tag) for row in ROWS}) == len(ROWS)
+    assert len({row.url for row in ROWS}) == len(ROWS) - len(SHIPPED) + 1
+    assert len({row.file for row in ROWS}) == len(ROWS)
+
+
+def test_tags_name_the_data_and_the_publisher():
+    for row in ROWS:
+        assert re.fullmatch(r"(imagenet|cifar100?|svhn)\.[a-z0-9_]+" if row.url else "digits|mnist", row.tag)
+    assert manifest.tags("alexnet") == ["imagenet.tv_v1"]
+    assert manifest.tags("preresnet164") == ["cifar10.tf2cv", "cifar100.tf2cv", "svhn.tf2cv"]
+    assert manifest.tags("nothing") == []
+
+
+@pytest.mark.parametrize(
+    ("model", "tag", "default"),
+    [
+        ("resnet50", "imagenet", "imagenet.tv_v2"),  # Facebook's timm_fb_swsl_ig1b_ft is better, and not permissive
+        ("resnet18", "imagenet", "imagenet.timm_a1"),
+        ("inception_resnet_v2", "imagenet", "imagenet.timm_tf"),
+        ("resnet50_v1", "imagenet", "imagenet.keras"),  # no licence is stated, and there is no other
+        ("resnet20_b", "cifar100", "cifar100.tf2cv"),
+        ("lenet5", "mnist", "mnist"),
+        ("resnet50", "imagenet.timm_fb_swsl_ig1b_ft", "imagenet.timm_fb_swsl_ig1b_ft"),
+        ("vgg16", "imagenet.keras_notop", "imagenet.keras_notop"),
+    ],
+)
+def test_a_data_set_names_its_best_permissive_weights(model, tag, default):
+    assert manifest.find(model, tag).tag == default
+
+
+def test_the_order_of_defaults(monkeypatch):
+    """Permissive before stated before unknown; the most accurate; the first; never without a head."""
+    one = manifest.find("resnet50", "imagenet.tv_v1")
+
+    def default(*rows):
+        made = [replace(one, tag=f"imagenet.{i}", **fields) for i, fields in enumerate(rows)]
+        monkeypatch.setattr(manifest, "rows", lambda: made)
+        return manifest.find("resnet50", "imagenet").tag
+
+    free, bound, unknown = {"licence": "MIT"}, {"licence": "CC-BY-NC-4.0"}, {"licence": ""}
+    assert default(bound | {"top1": 90.0}, unknown | {"top1": 91.0}, free | {"top1": 60.0}) == "imagenet.2"
+    assert default(unknown | {"top1": 91.0}, bound | {"top1": 90.0}) == "imagenet.1"
+    assert default(unknown | {"top1": 70.0}, unknown | {"top1": 71.0}) == "imagenet.1"
+    assert default(free | {"top1": None}, free | {"top1": 70.0}, free | {"top1": 70.0}) == "imagenet.1"
+    assert default(free | {"include_top": False}, unknown) == "imagenet.1"
+    with pytest.raises(cnnzoo.InputError):
+        default(free | {"include_top": False})
+
+
+@pytest.mark.parametrize(
+    ("model", "tag", "message"),
+    [
+        ("resnet50", "imagenet.tv_v3", "Did you mean imagenet.tv_v2 or"),
+        ("resnet50", "imagnet", "Did you mean imagenet or"),
+        ("preresnet1001", "svhn", "Allowed: cifar10, cifar10.tf2cv, cifar100, cifar100.tf2cv. Received: 'svhn'"),
+        ("vgg11_lrn", "imagenet", "Unknown weights of vgg11_lrn. Allowed: none yet"),
+        ("resnet50", "", "Received: ''"),
+    ],
+)
+def test_an_unknown_tag_is_answered_with_the_nearest(model, tag, message):
+    with pytest.raises(cnnzoo.InputError, match=re.escape(message)):
+        manifest.find(model, tag)
+
+
+def test_the_classes_of_imagenet(test_data):
+    names, wnids = manifest.classes("imagenet"), manifest.wnids()
+    assert len(names) == len({name.lower() for name in names}) == len(set(wnids)) == 1000
+    assert all(name == name.strip() for name in names)
+    assert all(re.fullmatch(r"n\d{8}", wnid) for wnid in wnids)
+    assert list(wnids) == sorted(wnids)
+    known = {
+        0: "tench",
+        134: "crane (bird)",
+        281: "tabby",
+        517: "crane",
+        639: "maillot (tank suit)",
+        999: "toilet tissue",
+    }
+    assert {index: names[index] for index in known} == known
+    folders = sorted(path.name for path in test_data("imagenette144/val").iterdir())
+    assert [wnids.index(wnid) for wnid in folders] == [0, 217, 482, 491, 497, 566, 569, 571, 574, 701]
+
+
+def test_the_classes_of_cifar_and_svhn(test_data):
+    fine = manifest.classes("cifar100")
+    assert len(set(fine)) == 100
+    assert list(fine) == sorted(fine)
+    assert manifest.classes("svhn") == tuple("0123456789")
+    with np.load(test_data("cifar10/cifar10_4k_lossless.npz")) as file:
+        assert manifest.classes("cifar10") == tuple(map(str, file["classes"]))
+
+
+def test_an_unknown_list_of_classes():
+    with pytest.raises(cnnzoo.InputError, match="Did you mean imagenet"):
+        manifest.classes("imagnet")
+
+
+@pytest.mark.parametrize("model", ["resnet20", "resnet32", "resnet44", "resnet56"])
+def test_the_published_files_that_are_here_are_the_ones_that_the_rows_name(model, test_data):
+    row = manifest.find(model, "cifar10")
+    content = test_data(f"checkpoints/{row.file}").read_bytes()
+    assert hashlib.sha256(content).hexdigest() == row.sha256
+    assert len(content) == row.bytes
+    assert row.verified
+
+
+@each_shipped
 def test_the_file_is_the_one_that_the_row_names(row):
     content = row.path.read_bytes()
     assert hashlib.sha256(content).hexdigest() == row.sha256
     assert len(content) == row.bytes
-    assert row.sha256[:8] in row.file
+    assert b"/" not in content[:2000].split(b'"source": "')[-1].split(b'"')[0], "a path of some machine"
 
 
-@each
-def test_the_fields_make_sense(row):
-    info = cnnzoo.info(row.model)
-    assert len(row.classes) == info.row.classes
-    assert row.licence in manifest.COMMERCIAL
-    assert row.recipe.split(",")[0] in recipes.RECIPES
-    assert row.verified
-    assert "/" not in row.file
-    assert b"/" not in row.path.read_bytes()[:2000].split(b'"source": "')[-1].split(b'"')[0], "a path of some machine"
-
-
-@each
+@each_shipped
 def test_the_weights_load_and_say_where_they_come_from(row):
     model = cnnzoo.get(row.model, weights=row.tag, licence="commercial")
     card = cnnzoo.card(model)
-    assert card.classes == row.classes
+    assert card.classes == row.class_names
     assert card.pad == row.pad
-    assert card.weights["sha256"] == row.sha256
-    assert card.weights["accuracy"] == row.accuracy
+    assert model.input_shape[1] == row.input_size
+    assert card.weights == row.provenance
     assert len(card.receipt.loaded) == len(model.weights)
 
 
-@each
+@each_shipped
 def test_the_accuracy_is_measured_again(row, request):
     if row.tag == "digits":
         data = cnnzoo.load_data("digits", split=(0.7, 0.1, 0.2), seed=row.seed)
@@ -85,10 +282,29 @@ def test_a_swapped_file_is_caught(monkeypatch, tmp_path):
 
 
 def test_licences_can_be_demanded(monkeypatch):
-    from dataclasses import replace
-
-    rows = tuple(replace(row, licence="CC-BY-NC-4.0") for row in ROWS)
+    rows = tuple(replace(row, licence="CC-BY-NC-4.0") for row in SHIPPED)
     monkeypatch.setattr(manifest, "rows", lambda: rows)
     cnnzoo.get("lenet5", weights="digits")
     with pytest.raises(cnnzoo.InputError, match="not licensed for commercial use: CC-BY-NC"):
         cnnzoo.get("lenet5", weights="digits", licence="commercial")
+
+
+def test_training_again_replaces_its_own_row_only(monkeypatch, tmp_path):
+    """Of weights/train.py what writes the manifest."""
+    script = Path(__file__).parents[2] / "weights" / "train.py"
+    spec = importlib.util.spec_from_file_location("train", script)
+    train = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(train)
+    shutil.copy(script.with_name("manifest.toml"), tmp_path)
+    monkeypatch.setattr(train, "HERE", tmp_path)
+    monkeypatch.setattr(manifest, "folder", lambda: tmp_path)
+
+    report = types.SimpleNamespace(accuracy=0.9876, labels=range(360))
+    train.publish(train.JOBS["digits"], cnnzoo.get("lenet5"), report, seed=1)
+    *others, row = manifest.rows.__wrapped__()
+    assert others == [old for old in ROWS if (old.model, old.tag) != ("lenet5", "digits")]
+    assert (row.model, row.tag, row.top1, row.seed, row.test_images) == ("lenet5", "digits", 98.76, 1, 360)
+    assert hashlib.sha256(row.path.read_bytes()).hexdigest() == row.sha256
+    expected = manifest.find("lenet5", "digits")
+    measured = {name: getattr(row, name) for name in ("file", "hash", "bytes", "preprocessing", "top1", "seed")}
+    assert replace(expected, **measured) == row

@@ -17,11 +17,15 @@ class Receipt:
     loaded: tuple[str, ...] = ()  # names of the model's variables
     initialised: tuple[str, ...] = ()  # variables left at their fresh values, a new head's for one
     dropped: tuple[str, ...] = ()  # tensors of the checkpoint that the design permits to leave out
+    adapted: tuple[str, ...] = ()  # the first kernel, where the images have other channels
 
     def __str__(self) -> str:
-        names = {"initialised": self.initialised, "dropped": self.dropped}
-        rest = "".join(f", {len(value)} {key} ({', '.join(value)})" for key, value in names.items() if value)
-        return f"{len(self.loaded)} loaded{rest}"
+        names = {"initialised": self.initialised, "dropped": self.dropped, "adapted": self.adapted}
+        parts = [f"{len(self.loaded)} loaded"]
+        for key, value in names.items():
+            if value:
+                parts.append(f"{len(value)} {key} ({', '.join(value[:4])}{', ...' if len(value) > 4 else ''})")
+        return ", ".join(parts)
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,12 @@
 """The one place where a name becomes a model."""
 
 import logging
+import re
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import cache
-from importlib import resources
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -14,14 +14,14 @@ from typing import Any
 from cnnzoo import preprocessing as pre
 from cnnzoo.cards import Card, attach
 from cnnzoo.checkpoints import manifest, tensors
+from cnnzoo.checkpoints.source import Source, find
+from cnnzoo.checkpoints.translate import translate
 from cnnzoo.errors import InputError, class_names, integer, unknown
 from cnnzoo.lazy import Lazy
 from cnnzoo.models import FAMILIES, Variant
 
 keras = Lazy("keras")
 log = logging.getLogger(__name__)
-
-CHECKPOINTS = (".safetensors", ".pth", ".pt", ".th", ".h5", ".npz", ".zip")  # what tells a path from a tag
 
 _registered: dict[str, Variant] = {}
 
@@ -46,7 +46,7 @@ class Info:
             f"  paper          {row.paper or 'not stated'}",
         ]
         for w in self.weights:
-            lines.append(f"  weights        {w.tag}: {w.accuracy:.2f} % on {w.data}; {w.bytes:,} bytes, {w.licence}")
+            lines.append(f"  weights        {w}")
         return "\n".join(lines if self.weights else [*lines, "  weights        none published yet"])
 
 
@@ -154,33 +154,35 @@ def get(
     """
     row = name if isinstance(name, Variant) else info(name).row
     title = "model" if isinstance(name, Variant) else name
-    if aux:
-        raise InputError(f"{title} has no auxiliary heads. Received: aux=True")
+    if aux and not (row.aux_taps and include_top):
+        raise InputError(
+            f"{title} has no auxiliary heads{'' if include_top else ' without its top'}. Received: aux=True"
+        )
     if pooling not in (None, "avg", "max"):
         raise unknown("pooling", pooling, ["avg", "max"])
     if licence not in (None, "commercial"):
         raise unknown("licence", licence, ["commercial"])
-
-    source = _source(title, weights)
-    if licence and source.provenance.get("licence", "") not in ("", *manifest.COMMERCIAL):
-        raise InputError(f"The weights {weights!r} are not licensed for commercial use: {source.provenance['licence']}")
-    names = _class_names(classes, source.classes or tuple(map(str, range(row.classes))))
     shape = _shape(title, row, input_shape)
+
+    source = find(title, weights, licence)
+    names = _class_names(classes, source.classes or tuple(map(str, range(row.classes))))
     if isinstance(preprocessing, str) and preprocessing == "auto":
         preprocessing = row.preprocessing if source.preprocessing is None else source.preprocessing
 
     inputs = keras.Input(shape, name="images")
     try:
         features = row.features(pre.normalise(inputs, preprocessing))
-        # Loading wants the head even where the model goes without: strictly, a checkpoint fits the whole network.
-        logits = row.head(features, len(names)) if include_top or source.tensors else None
-        outputs = logits if include_top else _pool(features, pooling)
-        if include_top and classifier_activation:
-            outputs = keras.layers.Activation(classifier_activation, dtype="float32", name="predictions")(outputs)
+        # Loading wants the heads even where the model goes without: strictly, a checkpoint fits the whole network.
+        heads = _heads(row, inputs, features, len(names), aux) if include_top or source.tensors else {}
     except ValueError as error:
         raise InputError(f"{title} cannot be built with input_shape={shape}: {error}") from error
-    model = keras.Model(inputs, outputs, name=title)
+    found, dropped, size = _translated(source, inputs, heads)
+    if classes is None and size and size != len(names):  # a file that does not name its classes
+        names = tuple(map(str, range(size)))
+        heads = _heads(row, inputs, features, size, aux)
 
+    outputs = _outputs(heads, classifier_activation) if include_top else _pool(features, pooling)
+    model = keras.Model(inputs, outputs, name=title)
     card = Card(
         title,
         names if include_top else (),
@@ -189,55 +191,72 @@ def get(
         source.provenance or None,
         training=source.training,
     )
-    if source.tensors:
-        # a file without a card names no classes: then their number decides, which loading checks against the head
-        new_head = names != source.classes if source.classes else len(names) != row.classes
-        droppable = _top(keras.Model(inputs, logits), model, new_head)
-        receipt = tensors.load(model, source.tensors, str(weights), droppable)
-        log.info("%s, weights %s: %s", title, weights, receipt)
-        card = replace(card, receipt=receipt)
+    if found:
+        new_head = names != source.classes if source.classes else len(names) != (size or row.classes)
+        droppable = _droppable(row, inputs, heads, model, found, aux, new_head)
+        receipt = tensors.load(model, found, source.name, droppable)
+        card = replace(card, receipt=replace(receipt, dropped=(*receipt.dropped, *dropped)))
+        log.info("%s, weights %s: %s", title, weights, card.receipt)
     return attach(model, card)
 
 
-def _top(whole: Any, model: Any, new_head: bool) -> set[str]:
-    """The tensors that loading may drop: those of layers that `model` goes without, and a replaced head's."""
-    head = next(layer for layer in reversed(whole.layers) if layer.weights)
-    without = tensors.named(whole).keys() - tensors.named(model).keys()
-    return without | ({f"{head.name}.{v.name}" for v in head.weights} if new_head else set())
+def _heads(row: Variant, inputs: Any, features: Any, classes: int, aux: bool) -> dict[str, Any]:
+    """The logits, and those of the auxiliary heads on the layers that the row names."""
+    heads = {"logits": row.head(features, classes)}
+    trunk = keras.Model(inputs, features) if aux else None
+    for i, tap in enumerate(row.aux_taps if aux else (), 1):
+        heads[f"aux{i}"] = row.aux(trunk.get_layer(tap).output, classes, f"aux{i}")
+    return heads
+
+
+def _outputs(heads: dict[str, Any], activation: str | None) -> Any:
+    """The logits, activated where asked for; with auxiliary heads a dict of all."""
+    if activation:
+        heads = {
+            name: keras.layers.Activation(
+                activation, dtype="float32", name="predictions" if name == "logits" else f"{name}_predictions"
+            )(logits)
+            for name, logits in heads.items()
+        }
+    return heads if len(heads) > 1 else heads["logits"]
+
+
+def _translated(source: Source, inputs: Any, heads: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...], int]:
+    """The source's tensors by our names, those that no network needs, and the classes of a foreign head, else 0."""
+    if not source.tensors:
+        return {}, (), 0
+    whole = keras.Model(inputs, heads)
+    if source.tensors.keys() & tensors.named(whole).keys():
+        return source.tensors, (), 0
+    found = translate(source.tensors, whole, source.name)
+    head = found.tensors.get(f"{_layer(heads['logits'])}.bias")
+    return found.tensors, found.dropped, 0 if head is None else len(head)
+
+
+def _droppable(
+    row: Variant, inputs: Any, heads: dict[str, Any], model: Any, found: dict[str, Any], aux: bool, new_head: bool
+) -> set[str]:
+    """What loading may drop: tensors of layers that `model` goes without, a replaced head's, auxiliary heads'."""
+    whole = tensors.named(keras.Model(inputs, heads))
+    last = {_layer(logits) for logits in heads.values()}
+    drop = whole.keys() - tensors.named(model).keys()
+    if new_head:
+        drop |= {name for name in whole if name.split(".")[0] in last}
+    auxiliary = {name for name in found if re.match(r"aux\d_", name)} if row.aux_taps else set()
+    if not aux:
+        return drop | auxiliary
+    return drop if auxiliary else drop | {name for name in whole if re.match(r"aux\d_", name)}
+
+
+def _layer(logits: Any) -> str:
+    """The name of the layer that gives these logits."""
+    return logits._keras_history.operation.name
 
 
 def _pool(features: Any, pooling: str | None) -> Any:
     if pooling == "avg":
         return keras.layers.GlobalAveragePooling2D(name="pooling")(features)
     return keras.layers.GlobalMaxPooling2D(name="pooling")(features) if pooling == "max" else features
-
-
-@dataclass(frozen=True)
-class _Source:
-    """Weights as they were found: the tensors and what is known of them."""
-
-    tensors: dict[str, Any]
-    classes: tuple[str, ...] = ()
-    preprocessing: Any = None
-    pad: int = 0
-    provenance: dict[str, Any] = field(default_factory=dict)
-    training: dict[str, Any] = field(default_factory=dict)
-
-
-def _source(title: str, weights: str | Path | None) -> _Source:
-    """Read what `weights` names: nothing, a tag of the manifest, or a file."""
-    if weights is None:
-        return _Source({})
-    if not isinstance(weights, str | Path):
-        raise InputError(f"weights is a tag, the path of a file, or None. Received: {weights!r}")
-    if isinstance(weights, Path) or Path(weights).suffix in CHECKPOINTS:
-        path = Path(weights)
-        found, card = tensors.read(path)
-        return _Source(found, card.classes, card.preprocessing, card.pad, {"file": path.name}, card.training)
-    row = manifest.find(title, weights)
-    with resources.as_file(row.path) as path:
-        found, card = tensors.read(path, row.sha256)
-    return _Source(found, row.classes, row.preprocessing, row.pad, row.provenance, card.training)
 
 
 def _class_names(classes: int | Sequence[str] | None, known: tuple[str, ...]) -> tuple[str, ...]:

@@ -1,7 +1,6 @@
 """Tensors of a model by name, and safetensors files of them."""
 
 import hashlib
-import json
 from collections.abc import Set
 from pathlib import Path
 from typing import Any
@@ -32,36 +31,40 @@ def save_weights(model: Any, path: Any) -> Path:
     return path
 
 
-def read(path: Path, sha256: str | None = None) -> tuple[dict[str, Any], Card]:
-    """The tensors and the card of a .safetensors file, whose hash is checked first where one is known."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
+def read(path: Path, sha256: str | None = None) -> tuple[dict[str, Any], Card | None]:
+    """The tensors of a checkpoint, by the names they have there, and the card of one that cnnzoo wrote.
 
-    if path.suffix != ".safetensors":
-        raise InputError(f"Weights are read from .safetensors files. Received: {str(path)!r}")
+    A hash, where one is known, is checked on the very bytes that are then read. Raises InputError.
+    """
+    from cnnzoo.checkpoints import readers
+
     try:
         content = path.read_bytes()
     except OSError as error:
         raise InputError(f"Cannot read the weights {str(path)!r}: {error.strerror}") from None
     if sha256 and (found := hashlib.sha256(content).hexdigest()) != sha256:
         raise InputError(f"{path.name} is not the published file: sha256 {sha256} expected, {found} found")
-    try:
-        tensors = load(content)
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:  # the last three for types that numpy lacks
-        raise InputError(f"{path.name} is no intact safetensors file: {error}") from None
-    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-    text = header.get("__metadata__", {}).get("cnnzoo")
-    return tensors, Card.from_json(text) if text else Card(path.stem)
+    checkpoint = readers.read(content, path.name)
+    text = checkpoint.metadata.get("cnnzoo")
+    return checkpoint.tensors, Card.from_json(text) if text else None
 
 
 def load(model: Any, tensors: dict[str, Any], source: str, droppable: Set[str] = frozenset()) -> Receipt:
     """Assign every tensor to the variable of its name, strictly; returns the receipt.
 
-    Variables in `droppable` keep their fresh values, and such tensors of the checkpoint are dropped.
+    Variables in `droppable` keep their fresh values, and such tensors of the checkpoint are dropped. The first
+    convolution is adapted where the model's images have other channels than the checkpoint's.
     Raises InputError, before anything is assigned, that lists what is missing, left over or misshapen.
     """
     variables = named(model)
     wanted = [name for name in variables if name not in droppable]
+    first = next((name for name in variables if name.endswith("kernel")), "")
+    adapted = ()
+    if first in tensors and first in wanted:
+        kernel = adapt(tensors[first], tuple(variables[first].shape))
+        if kernel is not tensors[first]:
+            tensors = tensors | {first: kernel}
+            adapted = (first,)
     problems = {
         "missing": [name for name in wanted if name not in tensors],
         "left over": [name for name in tensors if name not in variables and name not in droppable],
@@ -72,10 +75,33 @@ def load(model: Any, tensors: dict[str, Any], source: str, droppable: Set[str] =
         ],
     }
     if any(problems.values()):
-        what = "; ".join(f"{kind}: {', '.join(names)}" for kind, names in problems.items() if names)
+        what = "; ".join(f"{kind}: {shorten(names)}" for kind, names in problems.items() if names)
         raise InputError(f"{source} does not fit {model.name}: {what}")
     for name in wanted:
         variables[name].assign(tensors[name])
-    return Receipt(
-        tuple(wanted), tuple(sorted(variables.keys() & droppable)), tuple(sorted(tensors.keys() & droppable))
-    )
+    fresh, unused = variables.keys() & droppable, tensors.keys() & droppable
+    return Receipt(tuple(wanted), tuple(sorted(fresh)), tuple(sorted(unused)), adapted)
+
+
+def adapt(kernel: Any, shape: tuple[int, ...]) -> Any:
+    """The first kernel (h, w, channels, filters) for another number of channels, where that is all that differs.
+
+    Summed over the colours for gray images, so that gray gives what its copy in every colour gave; else repeated in
+    turn, scaled to keep the sum.
+    """
+    import numpy as np
+
+    if kernel.ndim != 4 or len(shape) != 4 or (*kernel.shape[:2], kernel.shape[3]) != (*shape[:2], shape[3]):
+        return kernel
+    theirs, ours = kernel.shape[2], shape[2]
+    if theirs == ours:
+        return kernel
+    if ours == 1:
+        return kernel.sum(axis=2, keepdims=True)
+    return np.take(kernel, [i % theirs for i in range(ours)], axis=2) * np.float32(theirs / ours)
+
+
+def shorten(names: list[str], most: int = 8) -> str:
+    """The first names of a list, and how many there are."""
+    rest = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + rest

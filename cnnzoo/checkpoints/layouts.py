@@ -1,0 +1,255 @@
+"""The layouts of published checkpoints: how each names its tensors, told by the names themselves.
+
+A rule is a regular expression and what takes its place: "{1}" is the first group, "{1-1}" its number less one.
+Rules apply one after the other to the name of a layer; what dots and slashes are left become underscores.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+RESNET_BLOCK = (r"stage(\d+)\.unit(\d+)", "layer{1}.{2-1}")
+UNITS = (r"\.branch(\d)\.(\d+)", ".branch{1}.{2+1}")  # numbered from one, where the publisher counts from zero
+POOLED = (r"\.branch(3)\.1\b", ".branch{1}")  # a pool, which has no weights, is the publisher's number zero
+FORKED = (r"\.branch(\d)_(\d)", ".branch{1}.{2+1}")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How one publisher names the tensors of one design."""
+
+    name: str
+    mark: str  # a regular expression that finds a tensor's name in no other layout
+    rules: Sequence[tuple[str, str]] = ()
+    preprocessing: Any = None  # the statistics that go with the layout, where they are not the row's
+    epsilon: float | None = None  # of the publisher's batch norm, where it is not the row's
+    sequence: Sequence[str] = ()  # layers have numbers, not names: in this order they are the model's, in its order
+    numbered: str = ""  # the layers that Keras numbered, in the order that `BRANCHES` and names tell
+
+    def layer(self, name: str) -> str:
+        """The name of our layer for the publisher's."""
+        for pattern, template in self.rules:
+            name = re.sub(pattern, lambda match, template=template: fill(template, match), name)
+        return re.sub(r"[./]", "_", name)
+
+
+def fill(template: str, match: re.Match[str]) -> str:
+    """The template with groups, or numbers one higher or lower, in their places."""
+
+    def value(place: re.Match[str]) -> str:
+        text = match[int(place[1])]
+        return str(int(text) + int(place[2])) if place[2] else text
+
+    return re.sub(r"\{(\d)([+-]1)?\}", value, template)
+
+
+def modules(first: int, names: Iterable[str]) -> list[tuple[str, str]]:
+    """Rules for a list of modules that a publisher counts from `first`."""
+    return [(rf"^features\.{i}\b", name) for i, name in enumerate(names, first)]
+
+
+# Of the blocks that hold a convolution and a batch norm, the convolution has the block's name here.
+BLOCK = (r"\.conv$", "")
+
+PYTORCHCV_RESNET = (
+    (r"^features\.|\.body\b", ""),
+    RESNET_BLOCK,
+    (r"^init_block\.conv\.conv$|^init_block\.conv$|^init_block$", "conv1"),
+    (r"^init_block\.(conv\.)?bn$", "bn1"),
+    (r"\.conv(\d)\.conv$", ".conv{1}"),
+    (r"\.conv(\d)\.bn$", ".bn{1}"),
+    (r"\.identity_conv(\.conv)?$", ".shortcut"),
+    (r"\.identity_conv\.bn$", ".shortcut.bn"),
+    (r"^post_activ\.bn$", "postact_bn"),
+    (r"^output1?$", "fc"),
+)
+BN_STAGES = {"stage1": ("3a", "3b"), "stage2": ("3c", "4a", "4b", "4c", "4d"), "stage3": ("4e", "5a", "5b")}
+PYTORCHCV_BN_INCEPTION = (
+    *((rf"^features\.{s}\.unit{i}\.", f"inception{m}.") for s, ms in BN_STAGES.items() for i, m in enumerate(ms, 1)),
+    (r"^features\.init_block\.conv1", "conv1"),
+    (r"^features\.init_block\.conv2\.conv(\d)", "conv{1+1}"),
+    BLOCK,
+    (r"\.branches\.(branch4)\.conv", ".{1}"),
+    (r"\.branches\.(branch\d)\.conv(\d)", ".{1}.{2}"),
+    (r"\.branches\.", "."),
+    (r"^output1?$", "fc"),
+)
+PYTORCHCV_INCEPTION_RESNET = (
+    (r"^features\.init_block\.conv1", "conv2d_1a"),
+    (r"^features\.init_block\.conv2", "conv2d_2a"),
+    (r"^features\.init_block\.conv3", "conv2d_2b"),
+    (r"^features\.init_block\.conv4", "conv2d_3b"),
+    (r"^features\.init_block\.conv5", "conv2d_4a"),
+    (r"^features\.init_block\.conv6", "conv2d_4b"),
+    (r"^features\.stage2\.unit1\.branches\.branch1\.conv_list\.conv1", "mixed_6a.branch0"),
+    (r"^features\.stage2\.unit1\.", "mixed_6a."),
+    (r"^features\.stage3\.unit1\.", "mixed_7a."),
+    (r"^features\.stage1\.unit(\d+)\.", "block35.{1}."),
+    (r"^features\.stage2\.unit(\d+)\.", "block17.{1-1}."),
+    (r"^features\.stage3\.unit(\d+)\.", "block8.{1-1}."),
+    (r"^(block\d+\.\d+)\.conv$", "{1}_conv"),
+    (r"\.branches\.branch(\d)", ".branch{1-1}"),
+    (r"\.conv_list\.conv(\d)", ".{1}"),
+    (r"(branch\d)\.conv\.", "{1}."),
+    BLOCK,
+    (r"^output\w*\.fc1$", "fc1"),
+    (r"^output\w*\.bn$", "fc1_bn"),
+    (r"^output\w*\.fc2$", "fc"),
+)
+KERAS_HEAD = (r"^(predictions|probs|fc1000)$", "fc")
+KERAS_RESNET = (
+    (r"^conv1_(conv|bn)$", "{1}1"),
+    (r"^conv(\d)_block(\d+)_", "layer{1-1}_{2-1}_"),
+    (r"_0_conv$", "_shortcut"),
+    (r"_0_bn$", "_shortcut_bn"),
+    KERAS_HEAD,
+)
+CAFFE = (
+    (r"^conv1/7x7_s2$", "conv1"),
+    (r"^conv2/3x3_reduce$", "conv2"),
+    (r"^conv2/3x3$", "conv3"),
+    (r"^inception_(\w\w)/", "inception{1}/"),
+    (r"/1x1$", "/branch1"),
+    (r"/3x3_reduce$", "/branch2_1"),
+    (r"/3x3$", "/branch2_2"),
+    (r"/5x5_reduce$", "/branch3_1"),
+    (r"/5x5$", "/branch3_2"),
+    (r"/pool_proj$", "/branch4"),
+    (r"^loss([12])/conv$", "aux{1}_conv"),
+    (r"^loss([12])/fc$", "aux{1}_fc1"),
+    (r"^loss([12])/classifier$", "aux{1}_fc2"),
+    (r"^loss3/classifier$", "fc"),
+)
+XCEPTION_TIMM = (
+    (r"^conv([12])$", "block1_conv{1}"),
+    (r"^bn([12])$", "block1_conv{1}_bn"),
+    (r"^bn3$", "block14_sepconv1_bn"),
+    (r"^bn4$", "block14_sepconv2_bn"),
+    (r"^conv3\b", "block14_sepconv1"),
+    (r"^conv4\b", "block14_sepconv2"),
+    (r"^block(\d+)\.skip$", "block{1+1}_shortcut"),
+    (r"^block(\d+)\.skipbn$", "block{1+1}_shortcut_bn"),
+    # the first block has no ReLU before its first convolution, so its numbers are one lower
+    *((rf"^block1\.rep\.{i}\b", f"block2_{name}") for i, name in ((0, "sepconv1"), (1, "sepconv1_bn"))),
+    *((rf"^block1\.rep\.{i}\b", f"block2_{name}") for i, name in ((3, "sepconv2"), (4, "sepconv2_bn"))),
+    *((rf"^block(\d+)\.rep\.{3 * i - 2}\b", f"block{{1+1}}_sepconv{i}") for i in (1, 2, 3)),
+    *((rf"^block(\d+)\.rep\.{3 * i - 1}$", f"block{{1+1}}_sepconv{i}_bn") for i in (1, 2, 3)),
+)
+V4_MODULES = ["conv2d_1a", "conv2d_2a", "conv2d_2b", "mixed_3a", "mixed_4a", "mixed_5a"]
+V4_MODULES += ["mixed_5b", "mixed_5c", "mixed_5d", "mixed_5e", *(f"mixed_6{i}" for i in "abcdefgh")]
+V4_MODULES += [f"mixed_7{i}" for i in "abcd"]
+
+LAYOUTS = (
+    Layout("torchvision", r"^classifier\.\d+\.weight$", sequence=("features", "classifier")),
+    Layout("timm", r"^pre_logits\.fc1\.weight$", sequence=("features", "pre_logits", "head")),
+    Layout(
+        "timm",  # ResNet-D
+        r"^conv1\.0\.weight$",
+        (
+            *((rf"^conv1\.{i}$", f"conv1_{n}") for n, i in enumerate((0, 3, 6), 1)),
+            *((rf"^conv1\.{i}$", f"bn1_{n}") for n, i in enumerate((1, 4), 1)),
+            (r"^bn1$", "bn1_3"),
+            (r"\.downsample\.1$", ".shortcut"),
+            (r"\.downsample\.2$", ".shortcut_bn"),
+        ),
+    ),
+    Layout(
+        "torchvision",  # timm too, and the CIFAR networks of akamaster
+        r"^layer1\.0\.conv1\.weight$",
+        ((r"\.downsample\.0$", ".shortcut"), (r"\.downsample\.1$", ".shortcut_bn"), (r"^linear$", "fc")),
+    ),
+    Layout(
+        "torchvision",
+        r"^inception3a\.branch1\.conv\.weight$",
+        (BLOCK, (r"\.branch(4)\.1\b", ".branch{1}"), UNITS),
+    ),
+    Layout(
+        "torchvision",
+        r"^Mixed_5b\.branch1x1\.conv\.weight$",
+        (
+            BLOCK,
+            (r"^AuxLogits\.conv(\d)", "aux1_conv_{1+1}"),
+            (r"^AuxLogits", "aux1"),
+            (r"^Conv2d_", "conv2d_"),
+            (r"^Mixed_", "mixed_"),
+        ),
+    ),
+    Layout(
+        "timm",
+        r"^features\.3\.conv\.conv\.weight$",
+        (
+            (r"^features\.3\.conv\.", "mixed_3a.branch1."),
+            (r"^features\.5\.conv\.", "mixed_5a.branch0."),
+            BLOCK,
+            *modules(0, V4_MODULES),
+            POOLED,
+            UNITS,
+            FORKED,
+            (r"^last_linear$", "fc"),
+        ),
+    ),
+    Layout(
+        "timm",
+        r"^repeat_1\.0\.conv2d\.weight$",
+        (
+            BLOCK,
+            (r"^block8\.", "block8.10."),
+            (r"^repeat\.(\d+)", "block35.{1+1}"),
+            (r"^repeat_1\.(\d+)", "block17.{1+1}"),
+            (r"^repeat_2\.(\d+)", "block8.{1+1}"),
+            (r"\.conv2d$", ".conv"),
+            POOLED,
+            UNITS,
+            (r"^classif$", "fc"),
+        ),
+    ),
+    Layout("timm", r"^block1\.rep\.0\.conv1\.weight$", XCEPTION_TIMM),
+    Layout("pytorchcv", r"^features\.init_block\.conv2\.conv1\.", PYTORCHCV_BN_INCEPTION),
+    Layout("pytorchcv", r"^features\.stage1\.unit1\.branches\.", PYTORCHCV_INCEPTION_RESNET),
+    Layout("pytorchcv", r"^features\.stage1\.unit1\.body\.", PYTORCHCV_RESNET),
+    Layout(
+        "keras.applications",
+        r"^conv2_block1_preact_bn/",
+        (
+            (r"_block(\d+)_preact_bn$", "_block{1}_bn1"),
+            (r"_block(\d+)_([12])_bn$", "_block{1}_bn{2+1}"),
+            (r"_block(\d+)_([123])_conv$", "_block{1}_conv{2}"),
+            *KERAS_RESNET,
+            (r"^post_bn$", "postact_bn"),
+        ),
+    ),
+    Layout(
+        "keras.applications",
+        r"^conv2_block1_1_conv/",
+        ((r"_block(\d+)_([123])_(conv|bn)$", "_block{1}_{3}{2}"), *KERAS_RESNET),
+        preprocessing="caffe",
+        epsilon=1.001e-5,
+    ),
+    Layout(
+        "keras.applications",
+        r"^block2_sepconv1/",
+        (KERAS_HEAD,),
+        numbered="conv2d",
+    ),
+    Layout(
+        "keras.applications",
+        r"^block3_conv1/",
+        (
+            (r"^block(\d)_conv(\d)$", "conv{1}_{2}"),
+            (r"^fc1$", "fc6"),
+            (r"^fc2$", "fc7"),
+            (r"^predictions$", "fc8"),
+        ),
+        preprocessing="caffe",
+    ),
+    Layout(
+        "keras.applications",
+        r"^block35_1_conv/",
+        ((r"^conv_7b", "conv2d_7b"), KERAS_HEAD),
+        numbered="conv2d",
+    ),
+    Layout("Keras", r"^dense(_\d+)?/kernel$", sequence=("conv2d", "dense")),
+    Layout("keras.applications", r"^conv2d(_\d+)?/kernel$", (KERAS_HEAD,), numbered="conv2d"),
+    Layout("Caffe", r"^(inception_3a/1x1|conv1)/weights$", CAFFE),
+)

@@ -1,0 +1,66 @@
+"""Where weights come from: nothing, a tag of the manifest, or a file."""
+
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from cnnzoo.checkpoints import manifest, tensors, translate
+from cnnzoo.errors import InputError
+
+SUFFIXES = (".safetensors", ".pth", ".pt", ".th", ".h5", ".npz", ".zip")  # what tells a path from a tag
+
+
+@dataclass(frozen=True)
+class Source:
+    """Weights as they were found: the tensors and what is known of them."""
+
+    name: str = ""
+    tensors: dict[str, Any] = field(default_factory=dict)  # by the names of the file
+    classes: tuple[str, ...] = ()
+    preprocessing: Any = None
+    pad: int = 0
+    provenance: dict[str, Any] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
+
+
+def find(title: str, weights: str | Path | None, licence: str | None = None) -> Source:
+    """Read what `weights` names for the model `title`.
+
+    Raises InputError where there is no such thing, or where it may not be used under `licence` ("commercial"):
+    because its licence forbids that, or because nobody states one. Of one's own files no licence is known, nor asked.
+    """
+    if weights is None:
+        return Source()
+    if not isinstance(weights, str | Path):
+        raise InputError(f"weights is a tag, the path of a file, or None. Received: {weights!r}")
+    if isinstance(weights, Path) or Path(weights).suffix.lower() in SUFFIXES:
+        path = Path(weights)
+        found, card = tensors.read(path)
+        if card:
+            stated = {key: value for key, value in (card.weights or {}).items() if key == "licence"}
+            provenance = {"file": path.name, **stated}  # a copy of published weights stays under their licence
+            _allow(path.name, stated.get("licence"), licence)
+            return Source(path.name, found, card.classes, card.preprocessing, card.pad, provenance, card.training)
+        layout = translate.recognise([translate.clean(name, found) for name in found], path.name)
+        return Source(path.name, found, preprocessing=layout.preprocessing, provenance={"file": path.name})
+    row = manifest.find(title, weights)
+    _allow(f"{weights!r} of {title}", row.licence, licence)
+    if row.url:
+        from cnnzoo.checkpoints.download import fetch
+
+        path, sha256 = fetch(row.url, row.file, row.hash, row.bytes)
+        found, card = tensors.read(path, sha256)
+    else:
+        with resources.as_file(row.path) as path:
+            found, card = tensors.read(path, row.sha256)
+    training = card.training if card else {}
+    name = f"{row.file} ({row.tag})"
+    return Source(name, found, row.class_names, row.preprocessing, row.pad, row.provenance, training)
+
+
+def _allow(what: str, licence: str | None, wanted: str | None) -> None:
+    """Raises InputError where commercial use is wanted and the licence, None for one's own files, does not allow it."""
+    if wanted and licence is not None and licence not in manifest.COMMERCIAL:
+        why = f"their licence is {licence}" if licence else "nobody states their licence"
+        raise InputError(f"The weights {what} may not be used commercially: {why}")

@@ -1,0 +1,40 @@
+"""The rule that images and weights of the golden tests are drawn by: from names and shapes alone."""
+
+import zlib
+
+import numpy as np
+
+
+def weights(names, shapes, gain):
+    """Tensors of a checkpoint by name: kernels that keep the scale, statistics of batch norm that are not trivial.
+
+    Names are torch's or Keras'; `gain` is the mean of batch norm's gamma, below 1 where many residuals add up.
+    """
+    return {name: tensor(name, tuple(shape), gain) for name, shape in zip(names, shapes, strict=True)}
+
+
+def tensor(name, shape, gain=1.0):
+    leaf = name.replace("/", ".").rpartition(".")[2].removesuffix(":0")
+    if leaf == "num_batches_tracked":
+        return np.array(0)
+    numbers = np.random.RandomState(zlib.crc32(name.encode())).random_sample(shape).astype("float32")  # 0 to 1
+    if leaf in ("running_var", "moving_variance"):
+        return numbers + np.float32(0.5)
+    if leaf == "gamma" or (leaf == "weight" and len(shape) == 1):
+        return np.float32(gain) * (numbers * np.float32(0.4) + np.float32(0.8))
+    if len(shape) == 1:
+        return numbers * np.float32(0.2) - np.float32(0.1)
+    if leaf == "depthwise_kernel":  # Keras: (height, width, channels, 1)
+        fan_in = np.prod(shape[:2])
+    else:  # torch has the filters first, Keras last
+        fan_in = np.prod(shape[1:] if leaf == "weight" else shape[:-1])
+    return (numbers * 2 - 1) * np.float32(np.sqrt(6 / fan_in))
+
+
+def images(height, width, channels=3):
+    """Two images, (2, height, width, channels), of values around 0: noise, and coarse blotches of twice the contrast."""
+    state = np.random.RandomState(0)
+    noise = state.random_sample((height, width, channels)) * 2 - 1
+    coarse = state.random_sample((-(-height // 16), -(-width // 16), channels)) * 4 - 2
+    blotches = coarse.repeat(16, axis=0).repeat(16, axis=1)[:height, :width]
+    return np.stack([noise, blotches]).astype("float32")

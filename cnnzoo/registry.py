@@ -226,7 +226,7 @@ def _translated(source: Source, inputs: Any, heads: dict[str, Any]) -> tuple[dic
     if not source.tensors:
         return {}, (), 0
     whole = keras.Model(inputs, heads)
-    if source.tensors.keys() & tensors.named(whole).keys():
+    if len(source.tensors.keys() & tensors.named(whole).keys()) > len(source.tensors) / 2:
         return source.tensors, (), 0
     found = translate(source.tensors, whole, source.name)
     head = found.tensors.get(f"{_layer(heads['logits'])}.bias")

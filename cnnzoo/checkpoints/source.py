@@ -42,8 +42,9 @@ def find(title: str, weights: str | Path | None, licence: str | None = None) -> 
             provenance = {"file": path.name, **stated}  # a copy of published weights stays under their licence
             _allow(path.name, stated.get("licence"), licence)
             return Source(path.name, found, card.classes, card.preprocessing, card.pad, provenance, card.training)
-        layout = translate.recognise([translate.clean(name, found) for name in found], path.name)
-        return Source(path.name, found, preprocessing=layout.preprocessing, provenance={"file": path.name})
+        layout = translate.recognise(found)
+        implied = layout.preprocessing if layout else None
+        return Source(path.name, found, preprocessing=implied, provenance={"file": path.name})
     row = manifest.find(title, weights)
     _allow(f"{weights!r} of {title}", row.licence, licence)
     if row.url:

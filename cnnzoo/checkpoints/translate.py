@@ -1,6 +1,7 @@
 """From the tensors of a published checkpoint to those of our graphs."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,8 +44,12 @@ def translate(tensors: dict[str, Any], model: Any, source: str) -> Translation:
     What the model has no place for keeps a name of the same kind, for strict loading to complain of.
     Raises InputError where no layout is recognised.
     """
-    found = {clean(name, tensors): value for name, value in tensors.items()}
-    layout = recognise(found, source)
+    layout = recognise(tensors)
+    if layout is None:
+        known = ", ".join(sorted({layout.name for layout in LAYOUTS}))
+        named = ", ".join(list(tensors)[:5]) or "nothing: it holds none"
+        raise InputError(f"{source} has no layout that is known ({known}, or cnnzoo's own). Its tensors are: {named}")
+    found = dict(zip(cleaned(tensors), tensors.values(), strict=True))
     layers = {layer.name: layer for layer in model.layers}
     names = _sequence(layout, found, model) | _numbered(layout, found, layers)
     ours: dict[str, Any] = {}
@@ -64,31 +69,29 @@ def translate(tensors: dict[str, Any], model: Any, source: str) -> Translation:
     return Translation(layout.name, ours, tuple(dropped), layout.preprocessing, origin)
 
 
-def clean(name: str, names: Any) -> str:
-    """A tensor's name without the prefixes that wrappers put before every name, and without doubled parts."""
-    while (prefix := PREFIX.match(name)) and all(other.startswith(prefix[0]) for other in names):
-        name, names = name[prefix.end() :], [other[prefix.end() :] for other in names]
+def cleaned(names: Iterable[str]) -> list[str]:
+    """Tensors' names without the prefixes that wrappers put before every one, and without doubled parts."""
+    found = list(names)
+    while found and (prefix := PREFIX.match(found[0])) and all(name.startswith(prefix[0]) for name in found):
+        found = [name[prefix.end() :] for name in found]
+    return [_clean(name) for name in found]
+
+
+def _clean(name: str) -> str:
     for pattern, variable in KERAS_1:
         name = re.sub(rf"/[^/]*{pattern.pattern}", f"/{variable}", name)
-    # pre_res_net/features/features/stage1/stage1/unit1/body/conv1/conv/conv/kernel
-    if tf2cv := re.search(r"(^|/)(features/|output1/)", name):
-        parts = name[tf2cv.start(2) :].split("/")
-        kept = [part for i, part in enumerate(parts) if i == 0 or part != parts[i - 1]]
-        return ".".join(kept)
-    parts = name.split("/")  # Keras 3 writes conv1_conv/resnet50/conv1_conv/kernel
+    # tf2cv: features/pre_res_net/features/features/stage1/stage1/unit1/body/conv1/conv/conv/kernel
+    if tf2cv := re.match(r"(?:.*/)?((?:features|output1)/.*)", name):
+        parts = tf2cv[1].split("/")
+        return ".".join(part for i, part in enumerate(parts) if i == 0 or part != parts[i - 1])
+    parts = name.split("/")  # Keras 3: conv1_conv/resnet50/conv1_conv/kernel
     return "/".join(parts[-2:]) if len(parts) > 2 and parts[0] == parts[-2] else name
 
 
-def recognise(names: Any, source: str) -> Layout:
+def recognise(names: Iterable[str]) -> Layout | None:
     """The layout whose mark is among the names of tensors."""
-    for layout in LAYOUTS:
-        if any(re.search(layout.mark, name) for name in names):
-            return layout
-    known = sorted({layout.name for layout in LAYOUTS})
-    raise InputError(
-        f"{source} has no layout that is known ({', '.join(known)}, or cnnzoo's own). "
-        f"Its tensors are named {', '.join(list(names)[:5]) or 'nothing: it holds none'}, ..."
-    )
+    names = cleaned(names)
+    return next((layout for layout in LAYOUTS if any(re.search(layout.mark, name) for name in names)), None)
 
 
 def _sequence(layout: Layout, found: dict[str, Any], model: Any) -> dict[str, str]:
@@ -150,6 +153,8 @@ def _shape(value: Any, leaf: str, variable: str, layer: Any) -> Any:
     elif leaf == "weight" and value.ndim == 2:
         value = value.T
         flat = layer.input._keras_history.operation if dense else None
+        if type(flat).__name__ == "Dropout":
+            flat = flat.input._keras_history.operation
         if type(flat).__name__ == "Flatten":  # torch flattens channels first
             height, width, channels = flat.input.shape[1:]
             if None not in (height, width) and height * width * channels == len(value):

@@ -32,9 +32,9 @@ def tensor(name, shape, gain=1.0):
 
 
 def images(height, width, channels=3):
-    """Two images, (2, height, width, channels), of values around 0: noise, and coarse blotches of twice the contrast."""
+    """Two images, (2, height, width, channels), of values around 0: noise, and blotches of ten times its contrast."""
     state = np.random.RandomState(0)
     noise = state.random_sample((height, width, channels)) * 2 - 1
-    coarse = state.random_sample((-(-height // 16), -(-width // 16), channels)) * 4 - 2
+    coarse = state.random_sample((-(-height // 16), -(-width // 16), channels)) * 20 - 10
     blotches = coarse.repeat(16, axis=0).repeat(16, axis=1)[:height, :width]
     return np.stack([noise, blotches]).astype("float32")

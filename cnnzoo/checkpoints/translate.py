@@ -82,8 +82,7 @@ def _clean(name: str) -> str:
         name = re.sub(rf"/[^/]*{pattern.pattern}", f"/{variable}", name)
     # tf2cv: features/pre_res_net/features/features/stage1/stage1/unit1/body/conv1/conv/conv/kernel
     if tf2cv := re.match(r"(?:.*/)?((?:features|output1)/.*)", name):
-        parts = tf2cv[1].split("/")
-        return ".".join(part for i, part in enumerate(parts) if i == 0 or part != parts[i - 1])
+        return re.sub(r"\b(features|stage\d|branches|conv_list|conv)/\1/", r"\1/", tf2cv[1]).replace("/", ".")
     parts = name.split("/")  # Keras 3: conv1_conv/resnet50/conv1_conv/kernel
     return "/".join(parts[-2:]) if len(parts) > 2 and parts[0] == parts[-2] else name
 

@@ -14,7 +14,7 @@ from cnnzoo.models.inception import googlenet, inception_v3
 
 GOLDEN = Path(__file__).parent / "golden"
 sys.path.insert(0, str(GOLDEN))
-import draw  # noqa: E402
+import draw
 
 FILES = sorted((GOLDEN / "logits").glob("*.npz"))
 each = pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)

@@ -2,9 +2,10 @@
 
     python tests/golden/make.py [NAME...]
 
-needs torch, torchvision, timm, pytorchcv, keras and jax, and for the rows of tf2cv an environment with tensorflow, tf_keras and
-tf2cv. Each file holds the names and shapes of the checkpoint's tensors and every fifteenth logit of two images at each size,
-in float32; `draw.py` says how weights and images are drawn, and tests/test_golden.py compares.
+makes those that are not there, or those named. It needs torch, torchvision, timm, pytorchcv, keras and jax; as "make.py tf2cv"
+it makes those of tf2cv, with tensorflow, tf_keras, tf2cv and cnnzoo. Each file holds the names and shapes of a checkpoint's
+tensors and every fifteenth logit of two images at each size; draw.py says how weights and images are drawn, and
+tests/test_golden.py compares.
 """
 
 import os
@@ -21,7 +22,8 @@ from draw import images, weights
 HERE = Path(__file__).parent
 TORCHVISION = """alexnet vgg11 vgg11_bn vgg13 vgg13_bn vgg16 vgg16_bn vgg19 vgg19_bn resnet18 resnet34 resnet50 resnet101
 resnet152 resnext50_32x4d resnext101_32x8d resnext101_64x4d wide_resnet50_2 wide_resnet101_2 googlenet inception_v3"""
-TIMM = """vgg11 vgg11_bn vgg16 vgg19_bn resnet18 resnet50 resnet200 resnet18d resnet34d resnet50d resnet101d resnet152d resnet200d
+TIMM = """vgg11 vgg11_bn vgg16 vgg19_bn resnet18 resnet50 resnet200
+resnet18d resnet34d resnet50d resnet101d resnet152d resnet200d
 resnext50_32x4d resnext101_32x4d wide_resnet50_2 inception_v3 inception_v4 inception_resnet_v2
 xception_timm=legacy_xception"""
 PYTORCHCV = """resnet18 resnet50=resnet50b resnet50_v1=resnet50 resnet200=resnet200b preresnet18 preresnet34
@@ -136,7 +138,17 @@ def tf2cv_oracle(path, name):
     import importlib
 
     import tensorflow as tf
+    from tf2cv.models import common
 
+    def end_padded(self, x):
+        # tf2cv pads both sides for a ceil mode, and so shifts its windows by a pixel against the networks of Gluon and
+        # torch that these weights were trained in (4 % of the largest logit); we follow the latter
+        return self.pool(tf.pad(x, [[0, 0], [0, 1], [0, 1], [0, 0]]) if self.ceil_mode else plain(self, x))
+
+    def plain(self, x):
+        return tf.pad(x, self.paddings_tf) if self.use_pad else x
+
+    common.MaxPool2d.call = end_padded
     module, function = path.split(".")
     net = getattr(importlib.import_module(f"tf2cv.models.{module}"), function)()
     (size,) = sizes(name, "tf2cv")
@@ -153,51 +165,60 @@ def tf2cv_oracle(path, name):
             shapes.append(value.shape)
         drawn = weights(names, shapes, GAIN.get(name, 1.0))
         with h5py.File(file, "r+") as f:
-            for key in names:
-                f[key.split("/")[0]][f"{key.partition('/')[2] if f'{key}:0' not in f[key.split('/')[0]] else key}:0"][...] = drawn[key]
+            for key in names:  # the reader puts the layer before names that lack it
+                layer, _, rest = key.partition("/")
+                f[layer][f"{rest}:0"][...] = drawn[key]
         net.load_weights(str(file))
     return names, shapes, {str(size): net(x, training=False).numpy()}
 
 
-def main(only):
-    jobs = [(TORCHVISION, "torchvision"), (TIMM, "timm"), (PYTORCHCV, "pytorchcv"), (KERAS, "keras")]
-    jobs = [(TF2CV, "tf2cv")] if only[:1] == ["tf2cv"] else jobs
-    for table, publisher in jobs:
+def oracle(publisher, theirs, name):
+    """Names, shapes and logits by the publisher's own implementation."""
+    if publisher == "keras":
+        return keras_oracle(theirs, name)
+    if publisher == "tf2cv":
+        return tf2cv_oracle(theirs, name)
+    if publisher == "torchvision":
+        from torchvision import models
+
+        heads = {"init_weights": True, "aux_logits": True} if theirs in ("googlenet", "inception_v3") else {}
+        net = models.get_model(theirs, weights=None, **heads)
+    elif publisher == "timm":
+        import timm
+
+        net = timm.create_model(theirs)
+    else:
+        import torch
+        from pytorchcv.model_provider import get_model
+
+        net = get_model(theirs, pretrained=False)
+        net.features.final_pool = torch.nn.AdaptiveAvgPool2d(1)  # the same at the native size, and open to others
+    return torch_oracle(net, name, publisher)
+
+
+def save(file, found):
+    """A few kilobytes: names, shapes, every fifteenth logit, and each image's largest."""
+    names, shapes, logits = found
+    text = "\n".join(f"{n} {','.join(map(str, shape))}" for n, shape in zip(names, shapes, strict=True))
+    kept = {key: value[:, ::15] if value.shape[1] > 100 else value for key, value in logits.items()}
+    largest = {f"{key}_largest": np.abs(value).max(axis=1) for key, value in logits.items()}
+    gain = GAIN.get(file.stem.rpartition("-")[0], 1.0)
+    file.parent.mkdir(exist_ok=True)
+    np.savez_compressed(file, tensors=np.frombuffer(text.encode(), "uint8"), gain=gain, **kept, **largest)
+    a, b = next(iter(logits.values()))
+    differ = np.abs(a - b).max() / np.abs(a).max()
+    print(f"{file.name}: {len(names)} tensors, images differ by {differ:.0%}, {file.stat().st_size} bytes", flush=True)
+
+
+def main(arguments):
+    legacy = arguments == ["tf2cv"]
+    tables = {"torchvision": TORCHVISION, "timm": TIMM, "pytorchcv": PYTORCHCV, "keras": KERAS}
+    for publisher, table in ({"tf2cv": TF2CV} if legacy else tables).items():
         for entry in table.split():
             name, _, theirs = entry.partition("=")
-            theirs = theirs or name
             file = HERE / "logits" / f"{name}-{publisher}.npz"
-            if (only and only != ["tf2cv"] and name not in only) or (not only and file.exists()):
-                continue
-            if publisher == "torchvision":
-                from torchvision import models
-
-                extra = {"init_weights": True, "aux_logits": True} if theirs in ("googlenet", "inception_v3") else {}
-                found = torch_oracle(models.get_model(theirs, weights=None, **extra), name, publisher)
-            elif publisher == "timm":
-                import timm
-
-                found = torch_oracle(timm.create_model(theirs), name, publisher)
-            elif publisher == "pytorchcv":
-                import torch
-                from pytorchcv.model_provider import get_model
-
-                net = get_model(theirs, pretrained=False)
-                net.features.final_pool = torch.nn.AdaptiveAvgPool2d(1)  # the same at the native size, and open to others
-                found = torch_oracle(net, name, publisher)
-            elif publisher == "tf2cv":
-                found = tf2cv_oracle(theirs, name)
-            else:
-                found = keras_oracle(theirs, name)
-            names, shapes, logits = found
-            a, b = logits[next(iter(logits))]
-            relative = np.abs(a - b).max() / np.abs(a).max()
-            kept = {key: value[:, ::15] if value.shape[1] > 100 else value for key, value in logits.items()}
-            largest = {f"{key}_largest": np.abs(value).max(axis=1) for key, value in logits.items()}
-            file.parent.mkdir(exist_ok=True)
-            text = "\n".join(f"{n} {','.join(map(str, s))}" for n, s in zip(names, shapes, strict=True))
-            np.savez_compressed(file, tensors=np.frombuffer(text.encode(), "uint8"), gain=GAIN.get(name, 1.0), **kept, **largest)
-            print(f"{file.name}: {len(names)} tensors, images differ by {relative:.0%}, {file.stat().st_size} bytes", flush=True)
+            if name in arguments or (not file.exists() and (legacy or not arguments)):
+                save(file, oracle(publisher, theirs or name, name))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from .export.classifier import Classifier as Classifier
 from .export.classifier import Prediction as Prediction
 from .export.classifier import load as load
 from .export.formats import export as export
+from .features import feature_extractor as feature_extractor
 from .registry import get as get
 from .registry import info as info
 from .registry import list_models as list_models

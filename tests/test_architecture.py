@@ -9,17 +9,19 @@ import cnnzoo
 
 PACKAGE = Path(cnnzoo.__file__).parent
 GROUND = {"cards", "errors", "files", "lazy", "tables"}
-FIRST = {"layers", "preprocessing", "checkpoints", "evaluation"}
+FIRST = {"layers", "preprocessing", "checkpoints", "evaluation", "features"}
 SECOND = {"models": {"layers"}, "data": {"preprocessing"}}
 THIRD = {
     "registry": {"models", "checkpoints", "preprocessing"},
     "training": {"data", "evaluation", "preprocessing"},
     "export": {"data", "evaluation", "preprocessing", "layers"},
 }
+BELOW = GROUND | FIRST | SECOND.keys() | THIRD.keys() | {"cnnzoo"}
 ALLOWED = (
     dict.fromkeys(GROUND | FIRST, GROUND)
     | {name: GROUND | below for name, below in (SECOND | THIRD).items()}
-    | {name: GROUND | FIRST | SECOND.keys() | THIRD.keys() | {"cnnzoo", "demo"} for name in ("demo", "cli")}
+    | {name: BELOW for name in ("demo", "diff")}
+    | {name: BELOW | {"cli_models", "demo", "diff"} for name in ("cli", "cli_models")}
     | {"__init__": set(), "__main__": {"cli"}}
 )
 

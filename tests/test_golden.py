@@ -89,6 +89,7 @@ def test_every_row_has_an_oracle():
     assert {Golden(path).name for path in FILES} == set(cnnzoo.list_models()) - WITHOUT
 
 
+@pytest.mark.slow
 @each
 def test_logits(path, tmp_path):
     golden = Golden(path)
@@ -113,6 +114,7 @@ MUTATIONS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mutation", MUTATIONS)
 def test_a_graph_that_is_wrong_in_one_place_is_seen(mutation, tmp_path):
     stem, changed = MUTATIONS[mutation]

@@ -22,7 +22,7 @@ def feature_extractor(model: Any, levels: Sequence[int] = (2, 3, 4, 5)) -> Any:
     if not chosen or any(level not in found for level in chosen):
         raise InputError(f"{model.name} has the levels {', '.join(map(str, found))}. Received: {levels!r}")
     outputs = {f"level{level}": model.get_layer(found[level]).output for level in chosen}
-    return keras.Model(model.inputs, outputs, name=f"{model.name}_features")
+    return keras.Model(model.input, outputs, name=f"{model.name}_features")
 
 
 def taps(model: Any) -> dict[int, str]:
@@ -32,7 +32,7 @@ def taps(model: Any) -> dict[int, str]:
     concatenation, after the activation where there is one.
     """
     if isinstance(model.output, dict):  # auxiliary heads are no part of the trunk
-        model = keras.Model(model.inputs, model.output["logits"])
+        model = keras.Model(model.input, model.output["logits"])
     layers = {id(layer) for layer in model.operations}
     strides: dict[str, int] = {}
     waiting: dict[str, int] = {}  # layers whose maps are still to be used, and by how many

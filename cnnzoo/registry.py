@@ -19,6 +19,7 @@ from cnnzoo.checkpoints.translate import translate
 from cnnzoo.errors import InputError, class_names, integer, unknown
 from cnnzoo.lazy import Lazy
 from cnnzoo.models import FAMILIES, Variant
+from cnnzoo.tables import columns
 
 keras = Lazy("keras")
 log = logging.getLogger(__name__)
@@ -40,14 +41,25 @@ class Info:
         lines = [
             f"{self.name} ({self.family})",
             f"  input          {size}, values 0 to 255; preprocessing inside: {pre.describe(row.preprocessing)}",
+            f"  smallest       {row.min_size}x{row.min_size}",
             f"  classes        {row.classes}",
             f"  parameters     {row.params:,} trainable",
             f"  multiply-adds  {row.macs:,}",
             f"  paper          {row.paper or 'not stated'}",
         ]
+        if not self.weights:
+            return "\n".join([*lines, "  weights        none published yet"])
+        titles = "", "weights", "top-1", "top-5", "tested at", "licence", "bytes", "hash", "checked here"
+        rows: list[tuple[str, ...]] = [titles]
         for w in self.weights:
-            lines.append(f"  weights        {w}")
-        return "\n".join(lines if self.weights else [*lines, "  weights        none published yet"])
+            data = w.tag.partition(".")[0]
+            default = w.include_top and manifest.find(self.name, data) is w
+            accuracies = [f"{accuracy:.2f} %" if accuracy else "" for accuracy in (w.top1, w.top5)]
+            accuracies[0] = accuracies[0] or ("not stated" if w.include_top else "no head")
+            licence = f"{w.licence}{'' if w.commercial else ' (not commercial)'}" if w.licence else "not stated"
+            known = f"{w.bytes:,}" if w.bytes else "", w.hash.partition(":")[0], "yes" if w.verified else ""
+            rows.append(("*" if default else "", w.tag, *accuracies, str(w.input_size), licence, *known))
+        return "\n".join([*lines, "", columns(rows, right=(2, 3, 4, 6)), "* the default of its data set"])
 
 
 def register(name: str, row: Variant | None = None) -> Any:
@@ -104,7 +116,9 @@ def list_models(pattern: str = "*", *, family: str | None = None, weights: bool 
 
     def has_weights(name: str) -> bool:
         tags = manifest.tags(name)
-        return weights in tags if isinstance(weights, str) else weights is None or weights == bool(tags)
+        if isinstance(weights, str):
+            return any(tag == weights or tag.startswith(f"{weights}.") for tag in tags)
+        return weights is None or weights == bool(tags)
 
     return [
         name
@@ -181,7 +195,12 @@ def get(
         names = tuple(map(str, range(size)))
         heads = _heads(row, inputs, features, size, aux)
 
-    outputs = _outputs(heads, classifier_activation) if include_top else _pool(features, pooling)
+    try:
+        outputs = _outputs(heads, classifier_activation) if include_top else _pool(features, pooling)
+    except ValueError as error:
+        raise InputError(
+            f"{title} cannot be built with classifier_activation={classifier_activation!r}: {error}"
+        ) from error
     model = keras.Model(inputs, outputs, name=title)
     card = Card(
         title,
@@ -226,7 +245,7 @@ def _translated(source: Source, inputs: Any, heads: dict[str, Any]) -> tuple[dic
     if not source.tensors:
         return {}, (), 0
     whole = keras.Model(inputs, heads)
-    if len(source.tensors.keys() & tensors.named(whole).keys()) > len(source.tensors) / 2:
+    if source.ours or len(source.tensors.keys() & tensors.named(whole).keys()) > len(source.tensors) / 2:
         return source.tensors, (), 0
     found = translate(source.tensors, whole, source.name)
     head = found.tensors.get(f"{_layer(heads['logits'])}.bias")

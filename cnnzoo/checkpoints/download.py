@@ -38,8 +38,8 @@ def home() -> Path:
 def fetch(url: str, file: str, digest: str = "", size: int | None = None) -> tuple[Path, str]:
     """The path of `file` in the cache, downloaded where it is not there, and its sha256, which was checked.
 
-    `digest` is as published: "sha256:HEX", "sha256-prefix:HEX", "sha1:HEX", "md5:HEX", or "" for none, which is warned
-    of at the first use. The sha256 of that use is written beside the file and holds from then on. Raises InputError for
+    `digest` is as published: "sha256:HEX", "sha256-prefix:HEX", "sha1:HEX", "md5:HEX" (of a .zip that of the file in
+    it), or "" for none, which is warned of at the first use. The sha256 of that use is written beside the file and holds from then on. Raises InputError for
     any other bytes, and where the file cannot be had; what was downloaded until then is kept for the next time.
     """
     from filelock import FileLock
@@ -82,7 +82,8 @@ def _verify(path: Path, digest: str, ledger: Path) -> str:
     kind, _, published = digest.partition(":")
     try:
         sha256 = _hash(path, "sha256")
-        found = _hash(path, kind) if kind in ("sha1", "md5") else sha256
+        packed = path.name.removesuffix(".part").endswith(".zip")
+        found = _packed(path, kind) if packed and kind else _hash(path, kind) if kind in ("sha1", "md5") else sha256
     except OSError as error:
         raise InputError(f"Cannot read {path}: {error.strerror}") from None
     if found.startswith(published) and (not ledger.exists() or sha256 == _recorded(ledger)):
@@ -99,6 +100,21 @@ def _verify(path: Path, digest: str, ledger: Path) -> str:
 def _hash(path: Path, kind: str) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, partial(hashlib.new, kind, usedforsecurity=False)).hexdigest()
+
+
+def _packed(path: Path, kind: str) -> str:
+    """The hash of the one file in a zip archive, which is what tf2cv publishes."""
+    from zipfile import BadZipFile
+    from zlib import error as bad_data
+
+    from cnnzoo.checkpoints.archives import Archive
+
+    try:
+        archive = Archive(path.read_bytes())
+        (name,) = archive.names()
+        return hashlib.new(kind.removesuffix("-prefix"), archive.member(name), usedforsecurity=False).hexdigest()
+    except (ValueError, BadZipFile, bad_data, EOFError, NotImplementedError) as error:
+        return f"no intact archive of one file ({error})"
 
 
 def _recorded(ledger: Path) -> str:

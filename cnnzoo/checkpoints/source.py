@@ -22,6 +22,7 @@ class Source:
     pad: int = 0
     provenance: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
+    ours: bool = False  # written by save_weights, by our names
 
 
 def find(title: str, weights: str | Path | None, licence: str | None = None) -> Source:
@@ -41,7 +42,7 @@ def find(title: str, weights: str | Path | None, licence: str | None = None) -> 
             stated = {key: value for key, value in (card.weights or {}).items() if key == "licence"}
             provenance = {"file": path.name, **stated}  # a copy of published weights stays under their licence
             _allow(path.name, stated.get("licence"), licence)
-            return Source(path.name, found, card.classes, card.preprocessing, card.pad, provenance, card.training)
+            return Source(path.name, found, card.classes, card.preprocessing, card.pad, provenance, card.training, True)
         layout = translate.recognise(found)
         implied = layout.preprocessing if layout else None
         return Source(path.name, found, preprocessing=implied, provenance={"file": path.name})
@@ -56,8 +57,8 @@ def find(title: str, weights: str | Path | None, licence: str | None = None) -> 
         with resources.as_file(row.path) as path:
             found, card = tensors.read(path, row.sha256)
     training = card.training if card else {}
-    name = f"{row.file} ({row.tag})"
-    return Source(name, found, row.class_names, row.preprocessing, row.pad, row.provenance, training)
+    name, ours = f"{row.file} ({row.tag})", card is not None
+    return Source(name, found, row.class_names, row.preprocessing, row.pad, row.provenance, training, ours)
 
 
 def _allow(what: str, licence: str | None, wanted: str | None) -> None:

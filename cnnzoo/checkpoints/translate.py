@@ -5,10 +5,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from cnnzoo.checkpoints.layouts import LAYOUTS, Layout
 from cnnzoo.errors import InputError
+from cnnzoo.lazy import Lazy
+
+np = Lazy("numpy")
 
 # What the last part of a tensor's name says, of a convolution or dense layer and of a batch norm.
 LEAVES = {

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 import warnings
+import zipfile
 from collections import deque
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
@@ -152,6 +153,22 @@ def test_a_bar_is_shown_on_a_terminal_and_nothing_elsewhere(server, monkeypatch,
     assert not out
     assert "b.bin" in err
     assert "2.1/2.1 MB" in err
+
+
+def test_of_an_archive_the_hash_is_that_of_the_file_in_it(server, weights):
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.tf2.h5", CONTENT)
+    server.content = packed.getvalue()
+    url = server.url.replace("a.bin", "a.zip")
+    with pytest.raises(InputError, match="is not the published file"):
+        fetch(url, "a.zip", f"sha1:{hashlib.sha1(OTHER).hexdigest()}")
+    assert not list(weights.glob("a.zip*"))
+    path, sha256 = fetch(url, "a.zip", f"sha1:{hashlib.sha1(CONTENT).hexdigest()}")
+    assert sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    server.content = CONTENT
+    with pytest.raises(InputError, match="no intact archive"):
+        fetch(url, "b.zip", f"sha1:{hashlib.sha1(CONTENT).hexdigest()}")
 
 
 @pytest.mark.parametrize("kind", ["sha1", "md5", "sha256-prefix"])

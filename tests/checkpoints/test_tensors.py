@@ -103,7 +103,7 @@ def test_broken_files_are_named(saved, tmp_path):
     }
     for name, broken in cases.items():
         (tmp_path / f"{name}.safetensors").write_bytes(broken)
-        with pytest.raises(cnnzoo.InputError, match=f"{name}.safetensors is no intact"):
+        with pytest.raises(cnnzoo.InputError, match=f"Cannot read {name}.safetensors as safetensors"):
             cnnzoo.get("resnet20", weights=tmp_path / f"{name}.safetensors")
     flipped = bytearray(content)
     flipped[-1] ^= 1

@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint types examples wheel test-floors clean
+.PHONY: demo test lint types examples docs wheel test-floors clean
 
 demo: $(VENV)/installed  ## Train, evaluate and export LeNet-5 on handwritten digits
 	$(BIN)/cnnzoo demo
@@ -20,6 +20,9 @@ types: $(VENV)/installed
 
 examples: $(VENV)/installed
 	for script in examples/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+docs: $(VENV)/installed  ## The tables of docs/models.md and the README, from the registry
+	$(BIN)/python docs/make_models.py
 
 wheel: $(VENV)/installed  ## The wheel alone, in an environment of its own, runs the demo
 	rm -rf build dist .venv-wheel

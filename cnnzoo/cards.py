@@ -39,8 +39,11 @@ class Card:
     weights: dict[str, Any] | None = None  # provenance: tag or file, sha256, licence, source
     receipt: Receipt | None = None
     training: dict[str, Any] = field(default_factory=dict)  # recipe, seed, data, if trained here
+    ids: tuple[str, ...] = ()  # of the classes, where they have some: WordNet's
 
     def __post_init__(self) -> None:
+        if len(self.ids) != len(self.classes):  # of other classes
+            object.__setattr__(self, "ids", ())
         if not isinstance(self.preprocessing, str | None):  # JSON and TOML give lists; equal cards compare equal
             object.__setattr__(self, "preprocessing", tuple(map(tuple, self.preprocessing)))
 
@@ -53,7 +56,8 @@ class Card:
         try:
             values = json.loads(text)
             receipt = values.pop("receipt", None)
-            values["classes"] = tuple(map(str, values.get("classes", ())))
+            for key in ("classes", "ids"):
+                values[key] = tuple(map(str, values.get(key, ())))
             found = cls(**values, receipt=receipt and Receipt(**{k: tuple(v) for k, v in receipt.items()}))
             if not isinstance(found.training, dict) or not isinstance(found.weights, dict | None):
                 raise TypeError("training and weights are objects")

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 import cnnzoo
+from cnnzoo.cli_models import COMMANDS, load_keras
 from cnnzoo.errors import InputError, Interrupted, TrainingError
 
 run_dir = click.option("--run-dir", type=click.Path(path_type=Path), help="Where to write.")
@@ -29,11 +30,16 @@ def cli() -> None:
 
     \b
     A first look:     cnnzoo demo
-    What there is:    cnnzoo list 'lenet*';  cnnzoo info lenet5
+    What there is:    cnnzoo list 'vgg*';  cnnzoo info resnet50;  cnnzoo diff resnet50 resnet50_v1
+    Weights:          cnnzoo fetch resnet50:imagenet;  cnnzoo convert net.pth resnet50 net.safetensors
     Train, evaluate:  cnnzoo train lenet5 digits --recipe digits --run-dir runs/a
     Use:              cnnzoo predict runs/a photo.png;  cnnzoo predict lenet5:mnist digit.png
     Deploy:           cnnzoo export runs/a exported
     """
+
+
+for command in COMMANDS:
+    cli.add_command(command)
 
 
 @cli.command()
@@ -45,32 +51,6 @@ def demo(run_dir: Path | None, seed: int) -> None:
     from cnnzoo.demo import DEFAULT, demo
 
     demo(run_dir or DEFAULT, seed)
-
-
-@cli.command("list")
-@click.argument("pattern", default="*")
-@click.option("--family", help="Only this family.")
-@click.option("--weights", is_flag=True, default=None, help="Only models with published weights.")
-def list_(pattern: str, family: str | None, weights: bool | None) -> None:
-    """Names that match PATTERN (as in file names: 'resnet*'), with their sizes and weights."""
-    infos = [cnnzoo.info(name) for name in cnnzoo.list_models(pattern, family=family, weights=weights)]
-    if not infos:
-        raise InputError(f"No model matches {pattern!r}; cnnzoo list shows all")
-    rows = [("name", "family", "input", "parameters", "multiply-adds", "weights")]
-    for i in infos:
-        size, tags = "x".join(map(str, i.row.input_shape)), ", ".join(w.tag for w in i.weights)
-        rows.append((i.name, i.family, size, f"{i.row.params:,}", f"{i.row.macs:,}", tags))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:  # by hand: to import rich takes as long as all the rest
-        cells = [f"{cell:{'>' if i in (3, 4) else '<'}{widths[i]}}" for i, cell in enumerate(row)]
-        click.echo("  ".join(cells).rstrip())
-
-
-@cli.command()
-@click.argument("model")
-def info(model: str) -> None:
-    """Input, parameters, paper and published weights of MODEL."""
-    click.echo(cnnzoo.info(model))
 
 
 @cli.command("recipes")
@@ -87,7 +67,7 @@ def recipes_() -> None:
 @click.argument("data")
 @click.option("--recipe", default="sgd", show_default=True, help="How to train; cnnzoo recipes shows all.")
 @click.option("--set", "settings", multiple=True, metavar="FIELD=VALUE", help="Change a field of the recipe.")
-@click.option("--weights", help="Start from published weights (a tag) or a .safetensors file.")
+@click.option("--weights", help="Start from published weights (a tag) or a checkpoint's file.")
 @split
 @click.option("--classes", help="Names of the classes, separated by commas, in the order of the labels.")
 @click.option("--pad", type=click.IntRange(0), help="Black pixels to leave around the resized image.")
@@ -197,22 +177,6 @@ def open_model(model: str) -> Any:
 
         return Classifier.of(cnnzoo.get(name, weights=tag))
     return cnnzoo.load(model)
-
-
-def load_keras() -> None:
-    """Import Keras and its backend without TensorFlow's notes on the machine, which no setting stops.
-
-    See https://github.com/tensorflow/tensorflow/issues/100442.
-    """
-    sys.stderr.flush()
-    kept = os.dup(2)
-    try:
-        with Path(os.devnull).open("w") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
-        import keras  # noqa: F401
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
 
 
 def main(arguments: list[str] | None = None) -> None:

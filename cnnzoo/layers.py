@@ -45,17 +45,29 @@ def conv_bn(x, filters, kernel_size, strides=1, *, name, bn, groups=1, epsilon=1
 
 
 def max_pool(x, size=3, strides=2, *, name, padding="valid"):
-    """Maxima of `size` x `size`, of maps without negative values where the padding is "same" or "ceil".
+    """Maxima of `size` x `size`, every `strides` pixels; publishers differ in the padding.
 
-    "same" pads by half the window on every side; "ceil" starts a last window wherever one pixel is left,
-    as Caffe does and torch under ceil_mode. Both pad with zeros, which never win over what comes out of a ReLU.
+    "same" pads by half the window on every side; "ceil" starts a last window wherever one pixel is left, as Caffe
+    does and torch under ceil_mode. Both pad with zeros, which never win over what comes out of a ReLU. For values
+    that may be negative, "infinite" is "same" by minus infinity, and "keras" is Keras' own: bottom right first.
     """
+    if padding == "infinite":  # without strides Keras pads both sides
+        x = keras.layers.MaxPooling2D(size, 1, "same", name=name)(x)
+        return keras.layers.MaxPooling2D(1, strides, name=f"{name}_stride")(x)
     if padding == "ceil":
         x = keras.layers.ZeroPadding2D(((0, 1), (0, 1)), name=f"{name}_pad")(x)
     elif padding == "same" and strides > 1:
         x = keras.layers.ZeroPadding2D(size // 2, name=f"{name}_pad")(x)
-    padding = "same" if strides == 1 else "valid"
+    padding = "same" if strides == 1 or padding == "keras" else "valid"
     return keras.layers.MaxPooling2D(size, strides, padding, name=name)(x)
+
+
+def average_pool(x, size=3, strides=1, *, name, counted=False):
+    """Means of `size` x `size`, of the same size where it does not stride; `counted` takes the padding for pixels."""
+    if counted:
+        x = keras.layers.ZeroPadding2D(size // 2, name=f"{name}_pad")(x)
+    padding = "same" if strides == 1 and not counted else "valid"
+    return keras.layers.AveragePooling2D(size, strides, padding, name=name)(x)
 
 
 def flatten(x, size, *, name):

@@ -209,6 +209,7 @@ def get(
         source.pad,
         source.provenance or None,
         training=source.training,
+        ids=source.ids if include_top and names == source.classes else (),
     )
     if found:
         new_head = names != source.classes if source.classes else len(names) != (size or row.classes)
@@ -222,7 +223,7 @@ def get(
 def _heads(row: Variant, inputs: Any, features: Any, classes: int, aux: bool) -> dict[str, Any]:
     """The logits, and those of the auxiliary heads on the layers that the row names."""
     heads = {"logits": row.head(features, classes)}
-    trunk = keras.Model(inputs, features) if aux else None
+    trunk: Any = keras.Model(inputs, features) if aux else None
     for i, tap in enumerate(row.aux_taps if aux else (), 1):
         heads[f"aux{i}"] = row.aux(trunk.get_layer(tap).output, classes, f"aux{i}")
     return heads

@@ -1,7 +1,7 @@
 """Tables of text, for the terminal and for logs."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -17,3 +17,10 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     out = io.StringIO()
     Console(file=out, width=10_000, markup=False, highlight=False, emoji=False, color_system=None).print(grid)
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
+
+
+def columns(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> str:
+    """Columns flush left, those of the numbers in `right` flush right; by hand, as rich takes long to import."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ([f"{cell:{'>' if i in right else '<'}{widths[i]}}" for i, cell in enumerate(row)] for row in rows)
+    return "\n".join("  ".join(cells).rstrip() for cells in lines)

@@ -20,7 +20,7 @@ BELOW = GROUND | FIRST | SECOND.keys() | THIRD.keys() | {"cnnzoo"}
 ALLOWED = (
     dict.fromkeys(GROUND | FIRST, GROUND)
     | {name: GROUND | below for name, below in (SECOND | THIRD).items()}
-    | {name: BELOW for name in ("demo", "diff")}
+    | dict.fromkeys(("demo", "diff"), BELOW)
     | {name: BELOW | {"cli_models", "demo", "diff"} for name in ("cli", "cli_models")}
     | {"__init__": set(), "__main__": {"cli"}}
 )

@@ -1,22 +1,26 @@
 """The command line: help worth reading, one line for an error, exit code 2 for wrong input."""
 
+import hashlib
 import re
 import signal
 import subprocess
 import sys
 import time
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 from conftest import blobs
 from PIL import Image
+from safetensors.numpy import save_file
 
 import cnnzoo
+from cnnzoo.checkpoints import manifest, tensors
 from cnnzoo.cli import cli as group
 
-COMMANDS = ("demo", "list", "info", "recipes", "train", "evaluate", "predict", "export")
+COMMANDS = ("demo", "list", "info", "diff", "fetch", "convert", "recipes", "train", "evaluate", "predict", "export")
 
 
 def test_help_shows_every_command():
@@ -34,7 +38,8 @@ def test_version(cli):
 def test_list(cli):
     lines = cli("list").out.splitlines()
     assert [line.split()[0] for line in lines] == ["name", *cnnzoo.list_models()]
-    assert "61,706" in lines[1]
+    assert re.fullmatch(r"resnet50 +resnet +224x224x3 +25\.56 M +4\.089 G +81\.\d\d %  imagenet +\d+", lines[19])
+    assert max(map(len, lines)) <= 120
     only = cli("list", "lenet*", "--weights").out
     assert "lenet5_1998" in only
     assert "relu" not in only
@@ -42,6 +47,60 @@ def test_list(cli):
 
 def test_info(cli):
     assert cli("info", "resnet20").out.strip() == str(cnnzoo.info("resnet20"))
+    text = cli("info", "resnet50").out
+    defaults = re.findall(r"^\*  (\S+)", text, re.M)
+    assert defaults == ["imagenet.tv_v2"]
+    assert re.search(r"imagenet\.tv_v1 +76\.13 % +92\.86 % +224 +BSD-3-Clause +sha256-prefix", text)
+    assert "no head" in cli("info", "vgg16").out
+    assert "none published" in cli("info", "vgg16_c").out
+
+
+def test_diff(cli):
+    assert "the convolution of a bottleneck that strides" in cli("diff", "resnet50", "resnet50_v1").out
+
+
+def test_fetch(cli, tmp_path, monkeypatch):
+    """The cache has one file, and no network is asked for the other."""
+    row = manifest.find("resnet20", "cifar10")
+    monkeypatch.setenv("CNNZOO_HOME", str(tmp_path))
+    monkeypatch.setenv("CNNZOO_OFFLINE", "1")
+    (tmp_path / "weights").mkdir()
+    content = b"weights"
+    (tmp_path / "weights" / row.file).write_bytes(content)
+    digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
+    rows = [replace(w, hash=w.hash and digest) for w in manifest.rows()]
+    monkeypatch.setattr(manifest, "rows", lambda: rows)
+    answer = cli("fetch", "resnet20", "vgg16:imagenet.tv_v1", "lenet5:mnist")
+    assert answer.code == 2
+    assert f"resnet20:cifar10.akamaster: {tmp_path / 'weights' / row.file}, 7 bytes, sha256" in answer.out
+    assert "lenet5:mnist: comes with the package" in answer.out
+    assert "CNNZOO_OFFLINE is set" in answer.err
+    assert "Traceback" not in answer.err
+    every = cli("fetch", "--all", "lenet5").out.splitlines()
+    assert every == ["lenet5:digits: comes with the package", "lenet5:mnist: comes with the package"]
+
+
+def test_convert(cli, tmp_path):
+    """A checkpoint of torchvision's layout becomes one of ours that gives the same logits."""
+    model = cnnzoo.get("resnet20")
+    words = {"kernel": "weight", "gamma": "weight", "beta": "bias"}
+    words |= {"moving_mean": "running_mean", "moving_variance": "running_var"}
+    theirs = {}
+    for name, value in tensors.named(model).items():
+        value = np.asarray(value)
+        layer, _, variable = re.sub(r"^layer(\d)_(\d)_", r"layer\1.\2.", name).rpartition(".")
+        name = f"{layer}.{words.get(variable, variable)}"
+        theirs[name] = value.transpose(3, 2, 0, 1).copy() if value.ndim == 4 else value.T.copy()
+    save_file(theirs, tmp_path / "theirs.safetensors")
+    names = ",".join(f"class {i}" for i in range(10))
+    answer = cli(
+        "convert", tmp_path / "theirs.safetensors", "resnet20", tmp_path / "ours.safetensors", "--classes", names
+    )
+    assert f"{len(theirs)} loaded" in answer.out
+    again = cnnzoo.get("resnet20", weights=tmp_path / "ours.safetensors")
+    images = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3))
+    np.testing.assert_array_equal(again.predict(images, verbose=0), model.predict(images, verbose=0))
+    assert cnnzoo.card(again).classes[0] == "class 0"
 
 
 @pytest.fixture
@@ -137,8 +196,13 @@ def test_ctrl_c_says_how_to_go_on(tmp_path):
         (("train", "lenet5", "digits", "--split", "1", "1", "1"), "add up to 1"),
         (("train", "lenet5", "nowhere.npz"), "Unknown data source"),
         (("train", "lenet5", "x" * 300), "too long"),
-        (("list", "vgg*"), "No model matches"),
-        (("info", "resnet"), "Did you mean resnet20"),
+        (("list", "vit*"), "No model matches"),
+        (("info", "resnet"), "Did you mean resnet"),
+        (("diff", "resnet50", "resnet50_v3"), "Did you mean resnet50_v"),
+        (("fetch", "vgg16:imagnet"), "Did you mean imagenet"),
+        (("fetch", "vgg16_c"), "No weights of vgg16_c are published"),
+        (("convert", "a.pth", "resnet50", "b.h5"), "saved to a .safetensors file"),
+        (("convert", "a.pth", "resnet50", "b.safetensors"), "Cannot read the weights"),
         (("predict", "runs/nowhere", "a.png"), "there is none at"),
         (("export", "runs/nowhere", "out"), "there is none at"),
         (("evaluate", "runs/nowhere", "digits"), "there is none at"),

@@ -2,12 +2,15 @@
 
 import os
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from conftest import ROOT
+
+import cnnzoo
 
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -48,17 +51,19 @@ def test_the_quickstart_is_the_readmes_ten_lines():
     assert lines == SNIPPETS[0]
 
 
-def test_the_readmes_table_of_models_is_true():
-    import cnnzoo
+@pytest.mark.parametrize("page", ["README.md", "docs/models.md"])
+def test_the_tables_are_the_registrys(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    made = runpy.run_path(str(ROOT / "docs" / "make_models.py"))["made"]
+    assert "<!-- /" in text
+    assert made(text) == text, "make docs brings them up to date"
 
-    rows = dict(re.findall(r"^\| `(\w+)` \|(.*)\|$", README, re.M))
-    assert list(rows) == cnnzoo.list_models()
-    for name, row in rows.items():
-        info = cnnzoo.info(name)
-        assert f"{info.row.params:,}" in row
-        assert f"{info.row.macs:,}" in row
-        for weights in info.weights:
-            assert f"`{weights.tag}` {weights.accuracy:.2f} %" in row
+
+def test_the_tables_name_every_model_once():
+    overview = re.search(r"<!-- overview -->(.*)<!-- /overview -->", README, re.S)[1]
+    assert sorted(re.findall(r"`(\w+)`", overview)) == sorted(cnnzoo.list_models())
+    models = (ROOT / "docs" / "models.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| `(\w+)` \| [\d,]+ \|", models, re.M) == cnnzoo.list_models()
 
 
 def test_the_readmes_commands_exist():

@@ -8,6 +8,7 @@ import h5py
 import keras
 import numpy as np
 import pytest
+from keras.ops import convert_to_numpy as array
 
 import cnnzoo
 from cnnzoo.models.inception import googlenet, inception_v3
@@ -63,7 +64,7 @@ class Golden:
     def error(self, outputs, key):
         """The largest difference over the image's largest logit."""
         step = 15 if outputs.shape[1] > 100 else 1
-        return (np.abs(np.asarray(outputs)[:, ::step] - self.logits[key]).max(axis=1) / self.largest[key]).max()
+        return (np.abs(outputs[:, ::step] - self.logits[key]).max(axis=1) / self.largest[key]).max()
 
 
 def errors(golden, file, row):
@@ -74,8 +75,9 @@ def errors(golden, file, row):
         x = draw.images(int(size), int(size))
         model = cnnzoo.get(row, weights=file, input_shape=x.shape[1:], preprocessing="none", aux=bool(heads))
         outputs = model(x) if heads else {"logits": model(x)}
+        outputs = {head: array(value) for head, value in outputs.items()}
         found |= {f"{size}_{head}": golden.error(outputs[head], f"{size}_{head}") for head in heads}
-        logits = np.asarray(outputs["logits"])
+        logits = outputs["logits"]
         found[size] = golden.error(logits, size)
         assert np.abs(logits[0] - logits[1]).max() > 0.1 * np.abs(logits).max(), "the images make no difference"
         receipt = cnnzoo.card(model).receipt

@@ -12,6 +12,7 @@ FORMS = {
     "help": "from cnnzoo.cli import main; main(['--help'])",
     "list": "from cnnzoo.cli import main; main(['list'])",
     "info": "from cnnzoo.cli import main; main(['info', 'lenet5_1998'])",
+    "fetch": "from cnnzoo.cli import main; main(['fetch', 'lenet5'])",
     "unknown": "from cnnzoo.cli import main; main(['train', 'lenet', 'digits'])",
 }
 

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import pytest
 from counting import multiply_adds
+from keras.ops import convert_to_numpy as array
 
 import cnnzoo
 from cnnzoo import registry
@@ -56,7 +57,7 @@ def test_the_row_states_its_size(name):
     stock = all(type(layer).__module__.startswith("keras.") for layer in model.layers)
     assert stock or name in ("lenet5_1998", "alexnet_2012", "vgg11_lrn", "googlenet_2014")
     # Layers that shared an initializer would have the same weights
-    starts = [(v.shape, np.asarray(v).ravel()[:50].tobytes()) for k, v in named(model).items() if k.endswith("kernel")]
+    starts = [(v.shape, array(v).ravel()[:50].tobytes()) for k, v in named(model).items() if k.endswith("kernel")]
     assert len(set(starts)) == len(starts)
     assert set(taps(model)) >= ({2, 3, 4, 5} if max(row.input_shape) > 100 else {0, 1, 2})
 
@@ -84,14 +85,12 @@ def test_every_variable_learns_and_names_stay(name):
     keras.utils.set_random_seed(0)
     model = cnnzoo.get(row, input_shape=shape, classes=5)
     assert list(named(model)) == list(named(cnnzoo.get(row, input_shape=shape, classes=5)))
-    before = [np.asarray(v) for v in model.trainable_variables]
+    before = [array(v).copy() for v in model.trainable_variables]
     images = np.random.default_rng(0).integers(0, 256, (8, *shape))
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.SGD(0.01), loss, run_eagerly=True)
     model.train_on_batch(images, np.arange(8) % 5)
-    still = [
-        v.path for v, old in zip(model.trainable_variables, before, strict=True) if np.array_equal(np.asarray(v), old)
-    ]
+    still = [v.path for v, old in zip(model.trainable_variables, before, strict=True) if np.array_equal(array(v), old)]
     assert not still
 
 
@@ -126,7 +125,7 @@ def test_a_keras_file_gives_the_same_outputs(name, tmp_path):
     path = cnnzoo.save(model, tmp_path / "m.keras")
     again = cnnzoo.load(path)
     images = np.random.default_rng(0).integers(0, 256, (2, *model.input_shape[1:]), "uint8")
-    np.testing.assert_array_equal(np.asarray(again.model(images)), np.asarray(model(images)))
+    np.testing.assert_array_equal(array(again.model(images)), array(model(images)))
     assert cnnzoo.card(again.model) == cnnzoo.card(model)
 
 
@@ -136,13 +135,14 @@ def test_the_deepest_is_saved_and_loaded(tmp_path):
     model = cnnzoo.get("resnet1202")
     again = cnnzoo.load(cnnzoo.save(model, tmp_path / "m.keras")).model
     images = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3), "uint8")
-    np.testing.assert_array_equal(np.asarray(again(images)), np.asarray(model(images)))
+    np.testing.assert_array_equal(array(again(images)), array(model(images)))
 
 
 def test_at_least_65_names_and_families_of_less_than_900_lines():
     assert len(NAMES) >= 65
-    files = Path(registry.__file__).parent.joinpath("models").glob("*.py")
-    assert sum(len(file.read_text().splitlines()) for file in files) < 1000
+    models = Path(registry.__file__).parent / "models"
+    files = [file for file in models.glob("*.py") if file.stem not in ("__init__", "variant")]
+    assert sum(len(file.read_text().splitlines()) for file in files) < 900
 
 
 @pytest.mark.parametrize(("name", "heads"), [("googlenet", 2), ("googlenet_2014", 2), ("inception_v3", 1)])
@@ -154,7 +154,7 @@ def test_auxiliary_heads(name, heads):
     assert sum(math.prod(v.shape) for v in model.trainable_variables) == published[name]
     outputs = model(np.zeros((1, *model.input_shape[1:])))
     for probabilities in outputs.values():
-        assert np.asarray(probabilities).sum() == pytest.approx(1, rel=1e-5)
+        assert array(probabilities).sum() == pytest.approx(1, rel=1e-5)
     with pytest.raises(cnnzoo.InputError, match="no auxiliary heads without its top"):
         cnnzoo.get(name, aux=True, include_top=False)
 

@@ -38,9 +38,10 @@ def home() -> Path:
 def fetch(url: str, file: str, digest: str = "", size: int | None = None) -> tuple[Path, str]:
     """The path of `file` in the cache, downloaded where it is not there, and its sha256, which was checked.
 
-    `digest` is as published: "sha256:HEX", "sha256-prefix:HEX", "sha1:HEX", "md5:HEX" (of a .zip that of the file in
-    it), or "" for none, which is warned of at the first use. The sha256 of that use is written beside the file and holds from then on. Raises InputError for
-    any other bytes, and where the file cannot be had; what was downloaded until then is kept for the next time.
+    `digest` is as published: "sha256:HEX", "sha256-prefix:HEX", "sha1:HEX", "md5:HEX" (of a .zip, that of the file
+    in it), or "" for none, which is warned of at the first use. The sha256 of that use is written beside the file and
+    holds from then on. Raises InputError for any other bytes, and where the file cannot be had; what was downloaded
+    until then is kept for the next time.
     """
     from filelock import FileLock
 

@@ -7,6 +7,7 @@ Rules apply one after the other to the name of a layer; what dots and slashes ar
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 RESNET_BLOCK = (r"stage(\d+)\.unit(\d+)", "layer{1}.{2-1}")
@@ -30,7 +31,7 @@ class Layout:
     def layer(self, name: str) -> str:
         """The name of our layer for the publisher's."""
         for pattern, template in self.rules:
-            name = re.sub(pattern, lambda match, template=template: fill(template, match), name)
+            name = re.sub(pattern, partial(fill, template), name)
         return re.sub(r"[./]", "_", name)
 
 

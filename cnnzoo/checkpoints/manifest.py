@@ -66,6 +66,11 @@ class Weights:
         return classes(self.classes) if isinstance(self.classes, str) else self.classes
 
     @property
+    def class_ids(self) -> tuple[str, ...]:
+        """WordNet's, of ImageNet's classes."""
+        return wnids() if self.classes == "imagenet" else ()
+
+    @property
     def sha256(self) -> str:
         """All 64 digits, or "" where they are not known."""
         return self.hash.removeprefix("sha256:") if self.hash.startswith("sha256:") else ""

@@ -23,6 +23,7 @@ class Source:
     provenance: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
     ours: bool = False  # written by save_weights, by our names
+    ids: tuple[str, ...] = ()  # of the classes
 
 
 def find(title: str, weights: str | Path | None, licence: str | None = None) -> Source:
@@ -42,7 +43,8 @@ def find(title: str, weights: str | Path | None, licence: str | None = None) -> 
             stated = {key: value for key, value in (card.weights or {}).items() if key == "licence"}
             provenance = {"file": path.name, **stated}  # a copy of published weights stays under their licence
             _allow(path.name, stated.get("licence"), licence)
-            return Source(path.name, found, card.classes, card.preprocessing, card.pad, provenance, card.training, True)
+            known = (card.classes, card.preprocessing, card.pad, provenance, card.training, True, card.ids)
+            return Source(path.name, found, *known)
         layout = translate.recognise(found)
         implied = layout.preprocessing if layout else None
         return Source(path.name, found, preprocessing=implied, provenance={"file": path.name})
@@ -58,7 +60,8 @@ def find(title: str, weights: str | Path | None, licence: str | None = None) -> 
             found, card = tensors.read(path, row.sha256)
     training = card.training if card else {}
     name, ours = f"{row.file} ({row.tag})", card is not None
-    return Source(name, found, row.class_names, row.preprocessing, row.pad, row.provenance, training, ours)
+    known = (row.class_names, row.preprocessing, row.pad, row.provenance, training, ours, row.class_ids)
+    return Source(name, found, *known)
 
 
 def _allow(what: str, licence: str | None, wanted: str | None) -> None:

@@ -59,7 +59,7 @@ def load(model: Any, tensors: dict[str, Any], source: str, droppable: Set[str] =
     variables = named(model)
     wanted = [name for name in variables if name not in droppable]
     first = next((name for name in variables if name.endswith("kernel")), "")
-    adapted = ()
+    adapted: tuple[str, ...] = ()
     if first in tensors and first in wanted:
         kernel = adapt(tensors[first], tuple(variables[first].shape))
         if kernel is not tensors[first]:

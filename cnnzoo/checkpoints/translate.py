@@ -112,7 +112,7 @@ def _numbered(layout: Layout, found: dict[str, Any], layers: dict[str, Any]) -> 
     if not layout.numbered:
         return {}
     named = {layout.layer(name.split("/")[0]) for name in found}
-    pairs = {}
+    pairs: dict[str, str] = {}
     for theirs, kind in (("conv2d", "Conv2D"), ("batch_normalization", "BatchNormalization")):
         pattern = re.compile(rf"{theirs}(_(\d+))?")
         places = {name.split("/")[0] for name in found if pattern.fullmatch(name.split("/")[0])}
@@ -152,7 +152,7 @@ def _shape(value: Any, leaf: str, variable: str, layer: Any) -> Any:
         value = value.transpose(2, 3, 1, 0)
     elif leaf == "weight" and value.ndim == 2:
         value = value.T
-        flat = layer.input._keras_history.operation if dense else None
+        flat: Any = layer.input._keras_history.operation if dense else None
         if type(flat).__name__ == "Dropout":
             flat = flat.input._keras_history.operation
         if type(flat).__name__ == "Flatten":  # torch flattens channels first

@@ -22,6 +22,11 @@ class Prediction:
 
     classes: tuple[str, ...]
     probabilities: tuple[float, ...]
+    ids: tuple[str, ...] = ()  # of the classes, where they have some: WordNet's, for ImageNet
+
+    def decoded(self) -> list[tuple[str, str, float]]:
+        """(id, name, probability) of each class, as keras.applications' decode_predictions gives them."""
+        return list(zip(self.ids or self.classes, self.classes, self.probabilities, strict=True))
 
     @property
     def label(self) -> str:
@@ -91,8 +96,13 @@ class Classifier:
             batches = [checked[i : i + 256] for i in range(0, len(checked), 256)]
         scores = [row for batch in batches for row in self.probabilities(batch)]
         best = [np.argsort(-row, kind="stable")[:top] for row in scores]
+        ids = self.card.ids
         return [
-            Prediction(tuple(self.classes[i] for i in order), tuple(float(row[i]) for i in order))
+            Prediction(
+                tuple(self.classes[i] for i in order),
+                tuple(float(row[i]) for i in order),
+                tuple(ids[i] for i in order) if ids else (),
+            )
             for row, order in zip(scores, best, strict=True)
         ]
 

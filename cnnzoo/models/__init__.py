@@ -10,7 +10,7 @@ FAMILIES: Mapping[str, Mapping[str, Variant]] = {
     "alexnet": alexnet.VARIANTS,
     "vgg": vgg.VARIANTS,
     "resnet": resnet.VARIANTS,
-    "inception": inception.VARIANTS | inception_v4.VARIANTS | xception.VARIANTS,
+    "inception": {**inception.VARIANTS, **inception_v4.VARIANTS, **xception.VARIANTS},
 }
 
 __all__ = ["FAMILIES", "Variant"]

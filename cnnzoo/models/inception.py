@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from cnnzoo.lazy import Lazy
-from cnnzoo.models.variant import Variant
+from cnnzoo.models.variant import Fields, Variant
 
 keras = Lazy("keras")
 layers = Lazy("cnnzoo.layers")
@@ -19,12 +19,6 @@ class Conv(NamedTuple):
     padding: str = "same"  # half the kernel on every side; or "valid"
 
 
-class Fork(NamedTuple):
-    """Convolutions of the same maps, concatenated."""
-
-    convs: tuple[Conv, ...]
-
-
 class Pool(NamedTuple):
     """A pool: "max", "average", "counted" (an average that takes its padding for pixels) or "adaptive" (to a size)."""
 
@@ -34,15 +28,11 @@ class Pool(NamedTuple):
     padding: str = "valid"  # or "ceil"; pools that do not stride keep the size
 
 
-class Norm(NamedTuple):
-    """Local response normalisation, Caffe's."""
-
-
 class Module(NamedTuple):
     """Branches side by side, concatenated; in a residual module then projected, scaled and added to the input."""
 
     name: str
-    branches: dict[str, tuple]  # by name: units one after the other
+    branches: dict[str, tuple]  # by name: units one after the other; tuples of Conv fork, "norm" is Caffe's LRN
     scale: float | None = None  # of a residual module
     activation: str | None = "relu"  # after the sum
 
@@ -85,18 +75,17 @@ class Inception(Variant):
 
     def branch(self, x, units, name):
         """Units one after the other; convolutions are numbered where there are several."""
-        several, number = sum(isinstance(unit, Conv | Fork) for unit in units) > 1, 0
+        several, number = sum(type(unit) in (Conv, tuple) for unit in units) > 1, 0
         for unit in units:
-            if isinstance(unit, Conv | Fork):
+            if type(unit) in (Conv, tuple):
                 number += 1
                 title = f"{name}_{number}" if several else name
-            if isinstance(unit, Conv):
+            if type(unit) is Conv:
                 x = self.conv(x, unit, title)
-            elif isinstance(unit, Fork):
-                ends = [self.conv(x, conv, f"{title}{letter}") for conv, letter in zip(unit.convs, "ab", strict=True)]
+            elif type(unit) is tuple:
+                ends = [self.conv(x, conv, f"{title}{letter}") for conv, letter in zip(unit, "ab", strict=True)]
                 x = keras.layers.Concatenate(name=title)(ends)
-            elif isinstance(unit, Norm):
-                # Caffe divides alpha, 1e-4, by the window
+            elif unit == "norm":  # Caffe divides alpha, 1e-4, by the window
                 x = layers.LocalResponseNorm(size=5, alpha=1e-4 / 5, beta=0.75, k=1.0, name=f"{name}_norm")(x)
             else:
                 x = self.pool(x, unit, f"{name}_pool" if len(units) > 1 else name)
@@ -114,10 +103,7 @@ class Inception(Variant):
             return layers.max_pool(x, size, strides, padding=padding, name=name)
         if kind == "adaptive":
             return keras.layers.AdaptiveAveragePooling2D(size, name=name)(x)
-        if kind == "counted":
-            x = keras.layers.ZeroPadding2D(size // 2, name=f"{name}_pad")(x)
-        padding = "same" if kind == "average" and strides == 1 else "valid"
-        return keras.layers.AveragePooling2D(size, strides, padding, name=name)(x)
+        return layers.average_pool(x, size, strides, counted=kind == "counted", name=name)
 
     def head(self, x, classes):
         """Maps (B, h, w, C) to logits (B, classes)."""
@@ -145,7 +131,7 @@ def stem(name, *units):
     return Module(name, {"": units})
 
 
-def numbered(name, *branches, first=1, scale=None):
+def numbered(name, *branches, first=0, scale=None):
     """A module of branches without names."""
     return Module(name, {f"branch{i}": units for i, units in enumerate(branches, first)}, scale)
 
@@ -163,7 +149,7 @@ def googlenet(*, large, last, norm=()):
 
     def mixed(name, one, reduce3, three, reduce5, five, pool):
         third, fourth = (Conv(reduce5), Conv(five, large)), (Pool("max", 3, 1), Conv(pool))
-        return numbered(f"inception{name}", (Conv(one),), (Conv(reduce3), Conv(three, 3)), third, fourth)
+        return numbered(f"inception{name}", (Conv(one),), (Conv(reduce3), Conv(three, 3)), third, fourth, first=1)
 
     return (
         stem("conv1", Conv(64, 7, 2), CEIL, *norm),
@@ -188,11 +174,11 @@ def bn_inception():
 
     def mixed(name, one, reduce3, three, reduce33, double, pool, kind="counted"):
         third, fourth = (Conv(reduce33), Conv(double, 3), Conv(double, 3)), (Pool(kind, 3, 1), Conv(pool))
-        return numbered(f"inception{name}", (Conv(one),), (Conv(reduce3), Conv(three, 3)), third, fourth)
+        return numbered(f"inception{name}", (Conv(one),), (Conv(reduce3), Conv(three, 3)), third, fourth, first=1)
 
     def reduction(name, reduce3, three, reduce33, double):
         second = (Conv(reduce33), Conv(double, 3), Conv(double, 3, 2))
-        return numbered(f"inception{name}", (Conv(reduce3), Conv(three, 3, 2)), second, (CEIL,))
+        return numbered(f"inception{name}", (Conv(reduce3), Conv(three, 3, 2)), second, (CEIL,), first=1)
 
     return (
         stem("conv1", Conv(64, 7, 2), CEIL),
@@ -235,7 +221,7 @@ def inception_v3(average):
         )
 
     def e(name):
-        fork = Fork((Conv(384, (1, 3)), Conv(384, (3, 1))))
+        fork = (Conv(384, (1, 3)), Conv(384, (3, 1)))
         return named(
             name,
             branch1x1=(Conv(320),),
@@ -264,42 +250,41 @@ def inception_v3(average):
             branch7x7x3=(Conv(192), Conv(192, (1, 7)), Conv(192, (7, 1)), Conv(192, 3, *half)),
             branch_pool=(Pool(),),
         ),
-        e("mixed_7b"),
-        e("mixed_7c"),
+        *map(e, ("mixed_7b", "mixed_7c")),
     )
 
 
-SMALL = {"input_shape": (224, 224, 3), "min_size": 31}
-GOOGLENET = SMALL | {"aux_taps": ("inception4a", "inception4d"), "aux_dense": 1024}
-PAPERS = {
-    1: {"paper": "Szegedy et al. 2014, Going deeper with convolutions, arXiv:1409.4842"},
-    2: {"paper": "Ioffe, Szegedy 2015, Batch normalization, arXiv:1502.03167"},
-    3: {"paper": "Szegedy et al. 2015, Rethinking the Inception architecture, arXiv:1512.00567"},
+SMALL: Fields = {"input_shape": (224, 224, 3), "min_size": 31}
+GOOGLENET: Fields = SMALL | {
+    "aux_taps": ("inception4a", "inception4d"),
+    "aux_dense": 1024,
+    "paper": "Szegedy et al. 2014, Going deeper with convolutions, arXiv:1409.4842",
 }
-TORCHVISION = {  # batch norm, and by mistake 3x3 for 5x5: pytorch/vision#906
+TORCHVISION: Fields = GOOGLENET | {  # batch norm, and by mistake 3x3 for 5x5: pytorch/vision#906
     "modules": googlenet(large=3, last=2),
     "aux_units": (Pool("adaptive", 4), Conv(128)),
     "min_size": 15,
 }
-CAFFE = {
-    "modules": googlenet(large=5, last=3, norm=(Norm(),)),
+CAFFE: Fields = GOOGLENET | {
+    "modules": googlenet(large=5, last=3, norm=("norm",)),
     "aux_units": (Pool("average", 5, 3), Conv(128)),
     "preprocessing": "bvlc",
     "dropout": 0.4,
 }
-BN = {"modules": bn_inception(), "use_bias": True, "epsilon": 1e-5, "preprocessing": "torch"}
-V3 = PAPERS[3] | {
+BN: Fields = SMALL | {"modules": bn_inception(), "use_bias": True, "epsilon": 1e-5, "preprocessing": "torch"}
+V3: Fields = {
     "dropout": 0.5,
     "aux_taps": ("mixed_6e",),
     "aux_units": (Pool("average", 5, 3), Conv(128), Conv(768, 5, 1, "valid")),
+    "paper": "Szegedy et al. 2015, Rethinking the Inception architecture, arXiv:1512.00567",
 }
 
 VARIANTS = {
-    "googlenet": Inception(params=6_624_904, macs=1_498_376_192, **GOOGLENET | TORCHVISION | PAPERS[1]),
-    "googlenet_2014": Inception(
-        params=6_998_552, macs=1_582_671_872, batch_norm=False, use_bias=True, **GOOGLENET | CAFFE | PAPERS[1]
+    "googlenet": Inception(params=6_624_904, macs=1_498_376_192, **TORCHVISION),
+    "googlenet_2014": Inception(params=6_998_552, macs=1_582_671_872, batch_norm=False, use_bias=True, **CAFFE),
+    "inception_v2": Inception(
+        params=11_295_240, macs=2_032_600_064, paper="Ioffe, Szegedy 2015, Batch normalization, arXiv:1502.03167", **BN
     ),
-    "inception_v2": Inception(params=11_295_240, macs=2_032_600_064, **SMALL | BN | PAPERS[2]),
     "inception_v3": Inception(params=23_834_568, macs=5_713_216_096, modules=inception_v3("counted"), **V3),
     "inception_v3_keras": Inception(
         params=23_817_352, macs=5_713_216_096, modules=inception_v3("average"), gamma=False, **V3

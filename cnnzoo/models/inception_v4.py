@@ -1,19 +1,17 @@
 """Inception v4 and Inception-ResNet v1 and v2 (Szegedy, Ioffe, Vanhoucke, Alemi 2016)."""
 
-from cnnzoo.models.inception import Conv, Fork, Inception, Pool, numbered, stem
+from cnnzoo.models.inception import Conv, Inception, Pool, numbered, stem
 
 VALID, HALF = (1, "valid"), (2, "valid")
 AVERAGE = Pool("average", 3, 1)
-
-
-def module(name, *branches, scale=None):
-    """Branches numbered from 0, as timm has them."""
-    return numbered(name, *branches, first=0, scale=scale)
+START = stem("conv2d_1a", Conv(32, 3, *HALF)), stem("conv2d_2a", Conv(32, 3, *VALID))
 
 
 def mixed_6a(first, second, third):
     """Reduction-A: figure 7, with k, l and m of table 1; n is 384 here."""
-    return module("mixed_6a", (Conv(384, 3, *HALF),), (Conv(first), Conv(second, 3), Conv(third, 3, *HALF)), (Pool(),))
+    return numbered(
+        "mixed_6a", (Conv(384, 3, *HALF),), (Conv(first), Conv(second, 3), Conv(third, 3, *HALF)), (Pool(),)
+    )
 
 
 def inception_v4():
@@ -27,23 +25,22 @@ def inception_v4():
         (Conv(192), Conv(192, (7, 1)), wide, tall, Conv(256, (1, 7))),
         (AVERAGE, Conv(128)),
     )
-    fork = Fork((Conv(256, (1, 3)), Conv(256, (3, 1))))
+    fork = (Conv(256, (1, 3)), Conv(256, (3, 1)))
     third = (Conv(384), Conv(448, (3, 1)), Conv(512, (1, 3)), fork)
     c = (Conv(256),), (Conv(384), fork), third, (AVERAGE, Conv(256))
     last, small = Conv(96, 3, *VALID), (Conv(64), Conv(64, (1, 7)), Conv(64, (7, 1)))
     large = (Conv(256), Conv(256, (1, 7)), Conv(320, (7, 1)), Conv(320, 3, *HALF))
     return (
-        stem("conv2d_1a", Conv(32, 3, *HALF)),
-        stem("conv2d_2a", Conv(32, 3, *VALID)),
+        *START,
         stem("conv2d_2b", Conv(64, 3)),
-        module("mixed_3a", (Pool(),), (Conv(96, 3, *HALF),)),
-        module("mixed_4a", (Conv(64), last), (*small, last)),
-        module("mixed_5a", (Conv(192, 3, *HALF),), (Pool(),)),
-        *(module(f"mixed_5{i}", *a) for i in "bcde"),
+        numbered("mixed_3a", (Pool(),), (Conv(96, 3, *HALF),)),
+        numbered("mixed_4a", (Conv(64), last), (*small, last)),
+        numbered("mixed_5a", (Conv(192, 3, *HALF),), (Pool(),)),
+        *(numbered(f"mixed_5{i}", *a) for i in "bcde"),
         mixed_6a(192, 224, 256),
-        *(module(f"mixed_6{i}", *b) for i in "bcdefgh"),
-        module("mixed_7a", (Conv(192), Conv(192, 3, *HALF)), large, (Pool(),)),
-        *(module(f"mixed_7{i}", *c) for i in "bcd"),
+        *(numbered(f"mixed_6{i}", *b) for i in "bcdefgh"),
+        numbered("mixed_7a", (Conv(192), Conv(192, 3, *HALF)), large, (Pool(),)),
+        *(numbered(f"mixed_7{i}", *c) for i in "bcd"),
     )
 
 
@@ -51,7 +48,7 @@ def inception_resnet(start, block35, reduction, block17, mixed_7a, block8, end=(
     """Figure 15: residual modules of three sizes, each given as (how many, filters that vary)."""
 
     def repeat(name, scale, count, *branches):
-        return [module(f"{name}_{i}", *branches, scale=scale) for i in range(1, count + 1)]
+        return [numbered(f"{name}_{i}", *branches, scale=scale) for i in range(1, count + 1)]
 
     count, *f = block35
     a = repeat("block35", 0.17, count, (Conv(32),), (Conv(32), Conv(32, 3)), (Conv(32), Conv(f[0], 3), Conv(f[1], 3)))
@@ -63,15 +60,14 @@ def inception_resnet(start, block35, reduction, block17, mixed_7a, block8, end=(
     one, two, three = mixed_7a
     second, third = (Conv(256), Conv(one, 3, *HALF)), (Conv(256), Conv(two, 3), Conv(three, 3, *HALF))
     return (
-        stem("conv2d_1a", Conv(32, 3, *HALF)),
-        stem("conv2d_2a", Conv(32, 3, *VALID)),
+        *START,
         stem("conv2d_2b", Conv(64, 3), Pool()),
         stem("conv2d_3b", Conv(80)),
         *start,
         *a,
         reduction,
         *b,
-        module("mixed_7a", (Conv(256), Conv(384, 3, *HALF)), second, third, (Pool(),)),
+        numbered("mixed_7a", (Conv(256), Conv(384, 3, *HALF)), second, third, (Pool(),)),
         *c,
         *end,
     )
@@ -87,7 +83,7 @@ V1 = inception_resnet(
 )
 MIXED_5B = (Conv(96),), (Conv(48), Conv(64, 5)), (Conv(64), Conv(96, 3), Conv(96, 3)), (AVERAGE, Conv(64))
 V2 = inception_resnet(
-    (stem("conv2d_4a", Conv(192, 3, *VALID), Pool()), module("mixed_5b", *MIXED_5B)),
+    (stem("conv2d_4a", Conv(192, 3, *VALID), Pool()), numbered("mixed_5b", *MIXED_5B)),
     block35=(10, 48, 64),
     reduction=mixed_6a(256, 256, 384),
     block17=(20, 192, 160, 192),
@@ -95,12 +91,12 @@ V2 = inception_resnet(
     block8=(10, 224, 256),
     end=(stem("conv2d_7b", Conv(1536)),),
 )
-PAPER = {"paper": "Szegedy et al. 2016, Inception-v4 and Inception-ResNet, arXiv:1602.07261"}
+PAPER = "Szegedy et al. 2016, Inception-v4 and Inception-ResNet, arXiv:1602.07261"
 
 VARIANTS = {
-    "inception_v4": Inception(params=42_679_816, macs=12_253_974_624, modules=inception_v4(), **PAPER),
+    "inception_v4": Inception(params=42_679_816, macs=12_253_974_624, modules=inception_v4(), paper=PAPER),
     "inception_resnet_v1": Inception(
-        params=23_995_624, macs=6_308_235_360, modules=V1, units=512, dropout=0.6, **PAPER
+        params=23_995_624, macs=6_308_235_360, modules=V1, units=512, dropout=0.6, paper=PAPER
     ),
-    "inception_resnet_v2": Inception(params=55_843_464, macs=13_155_794_016, modules=V2, **PAPER),
+    "inception_resnet_v2": Inception(params=55_843_464, macs=13_155_794_016, modules=V2, paper=PAPER),
 }

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from cnnzoo.lazy import Lazy
-from cnnzoo.models.variant import Variant
+from cnnzoo.models.variant import Fields, Variant
 
 keras = Lazy("keras")
 layers = Lazy("cnnzoo.layers")
@@ -88,11 +88,8 @@ class PreResNet(ResNet):
     """Batch norm and activation before each convolution (He et al. 2016), the shortcut left clean."""
 
     late: bool = False  # keras.applications: a stage strides in its last block, and some convolutions have biases
+    epsilon: float = 1e-5  # of batch norm
     paper: str = "He et al. 2016, Identity mappings in deep residual networks, arXiv:1603.05027"
-
-    @property
-    def epsilon(self):
-        return 1.001e-5 if self.late else 1e-5
 
     def features(self, x):
         """Images (B, H, W, C) to maps (B, H/32, W/32, C'), sides rounded up; a quarter of them for CIFAR."""
@@ -127,11 +124,12 @@ class PreResNet(ResNet):
         return keras.layers.Add(name=f"{name}_add")([y, x])
 
 
-CIFAR = {"stem": "3x3", "filters": 16, "width": 16, "input_shape": (32, 32, 3), "classes": 10}  # section 4.2
-PLAIN = CIFAR | {"bottleneck": False}
-DEEP = {"stem": "deep", "shortcut": "pool", "paper": "He et al. 2018, Bag of tricks, arXiv:1812.01187"}
-RESNEXT = {"paper": "Xie et al. 2016, Aggregated residual transformations, arXiv:1611.05431"}
-WIDE = {"paper": "Zagoruyko, Komodakis 2016, Wide residual networks, arXiv:1605.07146"}
+CIFAR: Fields = {"stem": "3x3", "filters": 16, "width": 16, "input_shape": (32, 32, 3), "classes": 10}  # section 4.2
+PLAIN: Fields = CIFAR | {"bottleneck": False}
+DEEP: Fields = {"stem": "deep", "shortcut": "pool", "paper": "He et al. 2018, Bag of tricks, arXiv:1812.01187"}
+LATE: Fields = {"late": True, "epsilon": 1.001e-5, "preprocessing": "tf"}
+RESNEXT: Fields = {"paper": "Xie et al. 2016, Aggregated residual transformations, arXiv:1611.05431"}
+WIDE: Fields = {"paper": "Zagoruyko, Komodakis 2016, Wide residual networks, arXiv:1605.07146"}
 
 VARIANTS = {
     "resnet18": ResNet(params=11_689_512, macs=1_814_073_344, depths=(2, 2, 2, 2), bottleneck=False),
@@ -169,7 +167,7 @@ VARIANTS = {
     "preresnet101": PreResNet(params=44_541_608, macs=7_801_405_440, depths=(3, 4, 23, 3)),
     "preresnet152": PreResNet(params=60_185_256, macs=11_513_626_624, depths=(3, 8, 36, 3)),
     "preresnet200": PreResNet(params=64_666_280, macs=15_007_481_856, depths=(3, 24, 36, 3)),
-    "resnet50_v2": PreResNet(params=25_568_360, macs=3_482_255_360, depths=(3, 4, 6, 3), late=True, preprocessing="tf"),
+    "resnet50_v2": PreResNet(params=25_568_360, macs=3_482_255_360, depths=(3, 4, 6, 3), **LATE),
     "resnet101_v2": PreResNet(
         params=44_577_896, macs=7_194_476_544, depths=(3, 4, 23, 3), late=True, preprocessing="tf"
     ),

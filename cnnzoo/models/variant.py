@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+Fields = dict[str, Any]  # of a row: what several have in common
 Statistics = tuple[Sequence[float], Sequence[float]]  # mean and std of pixels scaled to 0..1
 
 

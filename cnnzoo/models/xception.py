@@ -44,7 +44,7 @@ class Xception(Variant):
                 y = keras.layers.Activation("relu", name=f"{name}_sepconv{i}_act")(y)
             y = self.separable(y, filters, f"{name}_sepconv{i}")
         if strides > 1:
-            y = self.pool(y, f"{name}_pool")
+            y = layers.max_pool(y, padding="infinite" if self.symmetric else "keras", name=f"{name}_pool")
             x = layers.conv(x, y.shape[-1], 1, strides, name=f"{name}_shortcut")
             x = layers.norm(x, epsilon=self.epsilon, activation=None, name=f"{name}_shortcut_bn")
         return keras.layers.Add(name=f"{name}_add")([y, x])
@@ -53,14 +53,6 @@ class Xception(Variant):
         start = {"depthwise_initializer": "he_normal", "pointwise_initializer": "he_normal"}
         x = keras.layers.SeparableConv2D(filters, 3, padding="same", use_bias=False, name=name, **start)(x)
         return layers.norm(x, epsilon=self.epsilon, activation=None, name=f"{name}_bn")
-
-    def pool(self, x, name):
-        """Maxima of 3x3, every second one, of values that may be negative."""
-        if not self.symmetric:
-            return keras.layers.MaxPooling2D(3, 2, "same", name=name)(x)
-        # Keras pads one side more where the size is even; without strides it pads both sides, with minus infinity
-        x = keras.layers.MaxPooling2D(3, 1, "same", name=name)(x)
-        return keras.layers.MaxPooling2D(1, 2, name=f"{name}_stride")(x)
 
     def head(self, x, classes):
         """Maps (B, h, w, 2048) to logits (B, classes)."""

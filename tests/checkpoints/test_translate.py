@@ -1,8 +1,11 @@
 """Published layouts: recognised by their names, translated without loss, refused where they do not fit."""
 
+from dataclasses import replace
+
 import h5py
 import numpy as np
 import pytest
+from keras.ops import convert_to_numpy as array
 from safetensors.numpy import save_file
 from test_golden import GOLDEN, Golden, draw
 
@@ -85,8 +88,8 @@ def test_gray_and_multi_spectral_images(resnet18, tmp_path):
     colour = get(path, preprocessing="unit")
     assert cnnzoo.card(gray).receipt.adapted == ("conv1.kernel",)
     images = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 1))
-    expected = np.asarray(colour(images.repeat(3, axis=3)))
-    np.testing.assert_allclose(np.asarray(gray(images)), expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
+    expected = array(colour(images.repeat(3, axis=3)))
+    np.testing.assert_allclose(array(gray(images)), expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
     kernel = np.random.default_rng(0).normal(size=(7, 7, 3, 8)).astype("float32")
     wide = adapt(kernel, (7, 7, 6, 8))
     np.testing.assert_allclose(wide.sum(axis=2), kernel.sum(axis=2), rtol=1e-4, atol=1e-5)
@@ -136,7 +139,7 @@ def test_converted_weights_are_the_same(resnet18, tmp_path):
     model = get(written(resnet18, tmp_path))
     again = get(cnnzoo.save_weights(model, tmp_path / "ours.safetensors"))
     for (name, a), b in zip(named(model).items(), again.get_weights(), strict=True):
-        np.testing.assert_array_equal(np.asarray(a), b, err_msg=name)
+        np.testing.assert_array_equal(array(a), b, err_msg=name)
     assert cnnzoo.card(again).preprocessing == "torch"
 
 
@@ -177,3 +180,24 @@ def test_published_weights_are_fetched_checked_and_loaded(test_data, tmp_path, m
     placed.write_bytes(real.read_bytes()[:-1] + b"x")
     with pytest.raises(cnnzoo.InputError, match="sha256"):
         cnnzoo.get("resnet20", weights="cifar10")
+
+
+def test_imagenet_s_classes_have_names_and_wordnet_ids(test_data, tmp_path, monkeypatch):
+    """As a tag of the manifest gives them: here the drawn weights stand in for a published file."""
+    from cnnzoo.checkpoints import manifest
+
+    found = golden("resnet18-torchvision")
+    monkeypatch.setenv("CNNZOO_HOME", str(tmp_path))
+    row = manifest.find("resnet18", "imagenet.tv_v1")
+    monkeypatch.setattr(manifest, "find", lambda *_: replace(row, hash="", file="w.safetensors"))
+    (tmp_path / "weights").mkdir()
+    written(draw.weights(found.tensors, found.shapes, 1.0), tmp_path / "weights")
+    with pytest.warns(UserWarning, match="No hash"):
+        model = cnnzoo.get("resnet18", weights="imagenet")
+    assert cnnzoo.card(model).classes[:2] == ("tench", "goldfish")
+    assert not cnnzoo.card(cnnzoo.get("resnet18", weights="imagenet", classes=["a", "b"])).ids
+    cnnzoo.save(model, tmp_path / "m.keras")
+    images = np.random.default_rng(0).integers(0, 256, (1, 224, 224, 3), "uint8")
+    ((wnid, name, probability), *_) = cnnzoo.load(tmp_path / "m.keras").predict(images)[0].decoded()
+    assert manifest.wnids()[manifest.classes("imagenet").index(name)] == wnid
+    assert 0 < probability <= 1

@@ -2,10 +2,10 @@
 
     python tests/golden/make.py [NAME...]
 
-makes those that are not there, or those named. It needs torch, torchvision, timm, pytorchcv, keras and jax; as "make.py tf2cv"
-it makes those of tf2cv, with tensorflow, tf_keras, tf2cv and cnnzoo. Each file holds the names and shapes of a checkpoint's
-tensors and every fifteenth logit of two images at each size; draw.py says how weights and images are drawn, and
-tests/test_golden.py compares.
+makes those that are not there, or those named. It needs torch, torchvision, timm, pytorchcv, keras and jax; as
+"make.py tf2cv" it makes those of tf2cv, with tensorflow, tf_keras, tf2cv and cnnzoo. Each file holds the names and
+shapes of a checkpoint's tensors and every fifteenth logit of two images at each size; draw.py says how weights and
+images are drawn, and tests/test_golden.py compares.
 """
 
 import os
@@ -20,23 +20,34 @@ import numpy as np
 from draw import images, weights
 
 HERE = Path(__file__).parent
-TORCHVISION = """alexnet vgg11 vgg11_bn vgg13 vgg13_bn vgg16 vgg16_bn vgg19 vgg19_bn resnet18 resnet34 resnet50 resnet101
-resnet152 resnext50_32x4d resnext101_32x8d resnext101_64x4d wide_resnet50_2 wide_resnet101_2 googlenet inception_v3"""
-TIMM = """vgg11 vgg11_bn vgg16 vgg19_bn resnet18 resnet50 resnet200
-resnet18d resnet34d resnet50d resnet101d resnet152d resnet200d
-resnext50_32x4d resnext101_32x4d wide_resnet50_2 inception_v3 inception_v4 inception_resnet_v2
-xception_timm=legacy_xception"""
-PYTORCHCV = """resnet18 resnet50=resnet50b resnet50_v1=resnet50 resnet200=resnet200b preresnet18 preresnet34
-preresnet50=preresnet50b preresnet101=preresnet101b preresnet152=preresnet152b preresnet200=preresnet200b
-resnet20_b=resnet20_cifar10 resnet56_b=resnet56_cifar10 resnet110_b=resnet110_cifar10 preresnet164=preresnet164bn_cifar10
-preresnet1001=preresnet1001_cifar10 wrn16_10=wrn16_10_cifar10 wrn28_10=wrn28_10_cifar10 wrn40_8=wrn40_8_cifar10
-inception_v2=bninception inception_resnet_v1=inceptionresnetv1"""
-KERAS = """vgg16=VGG16 vgg19=VGG19 resnet50_v1=ResNet50 resnet101_v1=ResNet101 resnet152_v1=ResNet152 resnet50_v2=ResNet50V2
-resnet101_v2=ResNet101V2 resnet152_v2=ResNet152V2 inception_v3_keras=InceptionV3 inception_resnet_v2=InceptionResNetV2
-xception=Xception"""
-TF2CV = """resnet20_b=resnet_cifar.resnet20_cifar10 preresnet164=preresnet_cifar.preresnet164bn_cifar10
-preresnet18=preresnet.preresnet18 preresnet50=preresnet.preresnet50b inception_v2=bninception.bninception
-inception_resnet_v1=inceptionresnetv1.inceptionresnetv1"""
+TORCHVISION = """
+alexnet vgg11 vgg11_bn vgg13 vgg13_bn vgg16 vgg16_bn vgg19 vgg19_bn resnet18 resnet34 resnet50
+resnet101 resnet152 resnext50_32x4d resnext101_32x8d resnext101_64x4d wide_resnet50_2
+wide_resnet101_2 googlenet inception_v3
+"""
+TIMM = """
+vgg11 vgg11_bn vgg16 vgg19_bn resnet18 resnet50 resnet200 resnet18d resnet34d resnet50d resnet101d
+resnet152d resnet200d resnext50_32x4d resnext101_32x4d wide_resnet50_2 inception_v3 inception_v4
+inception_resnet_v2 xception_timm=legacy_xception
+"""
+PYTORCHCV = """
+resnet18 resnet50=resnet50b resnet50_v1=resnet50 resnet200=resnet200b preresnet18 preresnet34
+preresnet50=preresnet50b preresnet101=preresnet101b preresnet152=preresnet152b
+preresnet200=preresnet200b resnet20_b=resnet20_cifar10 resnet56_b=resnet56_cifar10
+resnet110_b=resnet110_cifar10 preresnet164=preresnet164bn_cifar10
+preresnet1001=preresnet1001_cifar10 wrn16_10=wrn16_10_cifar10 wrn28_10=wrn28_10_cifar10
+wrn40_8=wrn40_8_cifar10 inception_v2=bninception inception_resnet_v1=inceptionresnetv1
+"""
+KERAS = """
+vgg16=VGG16 vgg19=VGG19 resnet50_v1=ResNet50 resnet101_v1=ResNet101 resnet152_v1=ResNet152
+resnet50_v2=ResNet50V2 resnet101_v2=ResNet101V2 resnet152_v2=ResNet152V2
+inception_v3_keras=InceptionV3 inception_resnet_v2=InceptionResNetV2 xception=Xception
+"""
+TF2CV = """
+resnet20_b=resnet_cifar.resnet20_cifar10 preresnet164=preresnet_cifar.preresnet164bn_cifar10
+preresnet18=preresnet.preresnet18 preresnet50=preresnet.preresnet50b
+inception_v2=bninception.bninception inception_resnet_v1=inceptionresnetv1.inceptionresnetv1
+"""
 SMALL = ("resnet20", "resnet56", "resnet110", "preresnet164", "preresnet1001", "wrn")  # of CIFAR, 32x32
 LARGE = ("inception_v3", "inception_v4", "inception_resnet", "xception")  # 299x299
 FLAT = ("alexnet", "vgg")  # heads that flatten

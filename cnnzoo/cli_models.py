@@ -1,0 +1,151 @@
+"""The commands about models and their weights: what there is, how it differs, where it is had."""
+
+import os
+import sys
+from pathlib import Path
+
+import click
+
+import cnnzoo
+from cnnzoo.checkpoints import manifest
+from cnnzoo.errors import InputError
+from cnnzoo.tables import columns
+
+
+@click.command("list")
+@click.argument("pattern", default="*")
+@click.option("--family", help="Only this family.")
+@click.option("--weights", is_flag=True, default=None, help="Only models with published weights.")
+def list_(pattern: str, family: str | None, weights: bool | None) -> None:
+    """Names that match PATTERN (as in file names: 'resnet*'), with their sizes, best accuracy and number of weights."""
+    infos = [cnnzoo.info(name) for name in cnnzoo.list_models(pattern, family=family, weights=weights)]
+    if not infos:
+        raise InputError(f"No model matches {pattern!r}; cnnzoo list shows all")
+    rows = [("name", "family", "input", "parameters", "multiply-adds", "best top-1", "", "weights")]
+    for i in infos:
+        size, (accuracy, data) = "x".join(map(str, i.row.input_shape)), best(i.weights)
+        count = str(len(i.weights) or "")
+        rows.append((i.name, i.family, size, short(i.row.params), short(i.row.macs), accuracy, data, count))
+    click.echo(columns(rows, right=(3, 4, 5, 7)))
+
+
+def short(number: int) -> str:
+    """Thousands, millions or thousands of millions, to four digits: 25.56 M."""
+    unit, letter = next((u, c) for u, c in ((10**9, "G"), (10**6, "M"), (10**3, "k"), (1, "")) if number >= u or u == 1)
+    return f"{number / unit:#.4g} {letter}"
+
+
+def best(weights: tuple[manifest.Weights, ...]) -> tuple[str, str]:
+    """The best published accuracy on the first data set of a model's weights, and that data set's name."""
+    if not weights:
+        return "", ""
+    data = data_set(weights)
+    return f"{max(w.top1 or 0 for w in weights if w.tag.partition('.')[0] == data):.2f} %", data
+
+
+def data_set(weights: tuple[manifest.Weights, ...]) -> str:
+    """The tag of a model's default weights: the first data set that the manifest has for it."""
+    return weights[0].tag.partition(".")[0]
+
+
+@click.command()
+@click.argument("model")
+def info(model: str) -> None:
+    """Input, parameters, paper and published weights of MODEL."""
+    click.echo(cnnzoo.info(model))
+
+
+@click.command()
+@click.argument("a")
+@click.argument("b")
+def diff(a: str, b: str) -> None:
+    """How two models differ: sizes, rows, and layer by layer.
+
+    For example: cnnzoo diff resnet50 resnet50_v1
+    """
+    for name in (a, b):
+        cnnzoo.info(name)  # names are checked before anything slow
+    load_keras()
+    from cnnzoo.diff import diff
+
+    click.echo(diff(a, b))
+
+
+@click.command()
+@click.argument("models", nargs=-1, required=True, metavar="NAME[:TAG]...")
+@click.option("--all", "every", is_flag=True, help="All weights of each model, not only the default.")
+def fetch(models: tuple[str, ...], every: bool) -> None:
+    """Download published weights into the cache, for machines and hours without a network.
+
+    A NAME alone means its default weights; cnnzoo info NAME shows all. What cannot be had is reported, the others are
+    fetched, and the command exits with 2. CNNZOO_HOME is the cache's folder, CNNZOO_MIRROR another server.
+    """
+    from cnnzoo.checkpoints.download import fetch
+
+    found, bad = [row for model in models for row in wanted(model, every)], 0
+    for row in found:
+        title = f"{row.model}:{row.tag}"
+        if not row.url:
+            click.echo(f"{title}: comes with the package")
+            continue
+        try:
+            path, sha256 = fetch(row.url, row.file, row.hash, row.bytes)
+            click.echo(f"{title}: {path}, {path.stat().st_size:,} bytes, sha256 {sha256}")
+        except InputError as error:
+            click.echo(f"Error: {title}: {error}", err=True)
+            bad += 1
+    if bad:
+        sys.exit(2)
+
+
+def wanted(model: str, every: bool) -> list[manifest.Weights]:
+    """The rows of the manifest that NAME or NAME:TAG means."""
+    name, colon, tag = model.partition(":")
+    weights = cnnzoo.info(name).weights
+    if not weights:
+        raise InputError(f"No weights of {name} are published; cnnzoo list --weights shows the models that have some")
+    if every:
+        return [row for row in weights if row.tag.startswith(tag)]
+    return [manifest.find(name, tag if colon else data_set(weights))]
+
+
+@click.command()
+@click.argument("source", metavar="IN")
+@click.argument("name")
+@click.argument("out", type=click.Path(path_type=Path), metavar="OUT.safetensors")
+@click.option("--preprocessing", default="auto", show_default=True, help="torch, tf, caffe, bvlc, unit or none.")
+@click.option("--classes", help="Names of the classes, separated by commas, in the order of the logits.")
+def convert(source: str, name: str, out: Path, preprocessing: str, classes: str | None) -> None:
+    """Read the checkpoint IN (.pth, .h5, .npz, ... or a tag) as the model NAME and write OUT.safetensors.
+
+    The layout of IN is told by the names of its tensors, and every one must find its place. OUT has the names of our
+    layers, and a card with the classes and the preprocessing.
+    """
+    cnnzoo.info(name)
+    if out.suffix != ".safetensors":
+        raise InputError(f"Weights are saved to a .safetensors file. Received: {str(out)!r}")
+    load_keras()
+    weights = Path(source) if Path(source).is_file() else source
+    names = classes.split(",") if classes else None
+    model = cnnzoo.get(name, weights=weights, classes=names, preprocessing=preprocessing)
+    cnnzoo.save_weights(model, out)
+    click.echo(f"Written to {out}: {cnnzoo.card(model).receipt}")
+
+
+def load_keras() -> None:
+    """Import Keras and its backend without TensorFlow's notes on the machine, which no setting stops.
+
+    See https://github.com/tensorflow/tensorflow/issues/100442.
+    """
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with Path(os.devnull).open("w") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        import keras  # noqa: F401
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+COMMANDS = (list_, info, diff, fetch, convert)

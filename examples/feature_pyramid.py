@@ -1,0 +1,14 @@
+"""Feature maps at strides 4 to 32, as detectors and segmenters want them, from any network of the zoo."""
+
+import numpy as np
+
+import cnnzoo
+from cnnzoo.features import taps
+
+model = cnnzoo.get("resnet18", input_shape=(None, None, 3))  # weights="imagenet" for features that have learned
+pyramid = cnnzoo.feature_extractor(model, levels=(2, 3, 4, 5))
+names = taps(model)
+
+photo = np.random.default_rng(0).integers(0, 256, (1, 192, 256, 3), "uint8")
+for level, maps in pyramid(photo).items():
+    print(f"{level}: {names[int(level[-1])]:16} {tuple(maps.shape)}")

@@ -1,0 +1,106 @@
+"""What is said of two variants: the row, the layers, and in few lines."""
+
+import re
+from dataclasses import fields, replace
+
+import pytest
+
+import cnnzoo
+from cnnzoo import registry
+from cnnzoo.diff import GENERAL, WORDS, diff, pattern
+from cnnzoo.models import FAMILIES
+
+
+def says(text, line):
+    """Whether a line of the text is this, whatever the widths of its columns."""
+    return line in [re.sub(r" +", " ", found.strip()) for found in text.splitlines()]
+
+
+def test_the_convolution_that_strides():
+    text = diff("resnet50", "resnet50_v1")
+    assert says(text, "parameters 25,557,032 the same")
+    assert says(text, "multiply-adds 4,089,184,256 3,857,973,248")
+    assert says(text, "strided 2 1 the convolution of a bottleneck that strides")
+    assert says(text, "strides 2 1 layer2_0_conv2, layer3_0_conv2, layer4_0_conv2")
+    assert says(text, "strides 1 2 layer2_0_conv1, layer3_0_conv1, layer4_0_conv1")
+    assert len(text.splitlines()) < 25
+
+
+def test_batch_norm_without_gamma_and_pools_that_leave_their_padding_out():
+    text = diff("inception_v3", "inception_v3_keras")
+    assert says(text, "scale yes no every BatchNormalization (96)")
+    assert says(text, "9 ZeroPadding2D mixed_[5b-7c]_branch_pool_pool_pad")
+    assert says(text, "padding valid same mixed_[5b-7c]_branch_pool_pool")
+
+
+def test_two_googlenets():
+    text = diff("googlenet", "googlenet_2014")
+    assert says(text, "2 LocalResponseNorm conv1_norm, conv3_norm")
+    assert says(text, "kernel size 3 5 inception[3a-5b]_branch3_2")
+    assert says(text, "pool size 2 3 maxpool4")
+    assert says(text, "use bias no yes every Conv2D (59)")
+    assert "aux1_conv_pool" in text, "auxiliary heads are compared too"
+
+
+def test_two_xceptions():
+    text = diff("xception", "xception_timm")
+    assert says(text, "epsilon 0.001 1e-05 every BatchNormalization (40)")
+    assert says(text, "4 MaxPooling2D block[2,3,4,13]_pool_stride")
+
+
+def test_what_only_one_has_is_looked_through():
+    text = diff("vgg11", "vgg11_bn")
+    assert says(text, "8 BatchNormalization bn[1-5]_[1-2] (8)")
+    assert "follow different ones" not in text
+
+
+def test_another_order_of_the_same_layers():
+    text = diff("resnet18", "preresnet18")
+    assert "layer1_0_conv1 follows maxpool in resnet18, layer1_0_bn1_relu in preresnet18" in text
+    assert "preresnet18: Batch norm and activation before each convolution" in text
+
+
+def test_different_families_have_little_to_compare():
+    text = diff("resnet20", "lenet5")
+    assert says(text, "input 32x32x3 32x32x1")
+    assert "They are of different families, resnet and lenet" in text
+    assert "Only" not in text
+
+
+def test_one_name_twice_and_one_graph_under_two_names(monkeypatch):
+    assert diff("lenet5", "lenet5") == "lenet5 and lenet5 are one and the same."
+    row = replace(cnnzoo.info("lenet5").row, preprocessing="tf")
+    monkeypatch.setitem(registry.FAMILIES["lenet"], "lenet5_again", row)
+    text = diff("lenet5", "lenet5_again")
+    assert says(text, "preprocessing unit tf")
+    assert "Their graphs are the same, layer by layer." in text
+
+
+def test_functions_are_named():
+    assert says(diff("lenet5", "lenet5_1998"), "activation tanh scaled_tanh c5, f6")
+
+
+def test_unknown_names():
+    with pytest.raises(cnnzoo.InputError, match="Did you mean .*resnet50"):
+        diff("resnet50", "resnet5O")
+
+
+def test_every_field_has_its_words():
+    found = {field.name for rows in FAMILIES.values() for row in rows.values() for field in fields(row)} - GENERAL
+    assert found == WORDS.keys()
+
+
+@pytest.mark.parametrize(
+    ("names", "text"),
+    [
+        (["conv1"], "conv1"),
+        (["a_1", "a_3", "b"], "a_1, a_3, b"),
+        ([f"layer{i}_0_conv2" for i in (4, 2, 3, 1)], "layer[1-4]_0_conv2"),
+        ([f"layer{i}" for i in (1, 2, 3, 9)], "layer[1,2,3,9]"),
+        (["m1_1", "m1_2", "m2_1", "m2_3"], "m[1-2]_[1-3] (4)"),
+        ([f"mixed_5{i}_branch3x3dbl_1" for i in "bcde"], "mixed_[5b,5c,5d,5e]_branch3x3dbl_1"),
+        (["conv1", "conv2", "bn1", "fc", "relu"], "conv[1-2], bn1, fc and 1 patterns more"),
+    ],
+)
+def test_many_names_are_a_pattern(names, text):
+    assert pattern(names) == text

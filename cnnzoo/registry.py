@@ -1,7 +1,6 @@
 """The one place where a name becomes a model."""
 
 import logging
-import re
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -11,11 +10,11 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
+from cnnzoo import assembly
 from cnnzoo import preprocessing as pre
 from cnnzoo.cards import Card, attach
 from cnnzoo.checkpoints import manifest, tensors
-from cnnzoo.checkpoints.source import Source, find
-from cnnzoo.checkpoints.translate import translate
+from cnnzoo.checkpoints.source import find
 from cnnzoo.errors import InputError, class_names, integer, unknown
 from cnnzoo.lazy import Lazy
 from cnnzoo.models import FAMILIES, Variant
@@ -152,7 +151,8 @@ def get(
 
     Args:
         name: a name of `list_models`, or a row of your own (a `cnnzoo.models.Variant`).
-        weights: a tag of the manifest, the path of a .safetensors file, or None for fresh weights.
+        weights: a tag of the manifest ("imagenet" for the best default), the path of a checkpoint (.safetensors, .pth,
+            .pt, .th, .h5, .npz or a zipped .h5, whose layout is told by its tensors' names), or None for fresh weights.
         classes: their number or names; the weights' by default. Other names than the weights' get a new head.
         input_shape: height, width and, where it differs from the row's, channels.
         include_top: with False the model ends in feature maps (B, h, w, c), or (B, c) under `pooling`.
@@ -160,8 +160,8 @@ def get(
             of pixels scaled to 0..1.
         pooling: None, "avg" or "max", of the feature maps when `include_top` is False.
         classifier_activation: None for logits, "softmax" for probabilities.
-        aux: auxiliary heads, for the networks that have them.
-        licence: "commercial" refuses weights that may not be used commercially.
+        aux: auxiliary heads, for the networks that have them: outputs are then a dict, {"logits", "aux1", ...}.
+        licence: "commercial" refuses weights that may not be used commercially or of which nobody states a licence.
 
     Raises:
         InputError: for anything that is unknown, does not fit or is not allowed.
@@ -187,16 +187,16 @@ def get(
     try:
         features = row.features(pre.normalise(inputs, preprocessing))
         # Loading wants the heads even where the model goes without: strictly, a checkpoint fits the whole network.
-        heads = _heads(row, inputs, features, len(names), aux) if include_top or source.tensors else {}
+        heads = assembly.heads(row, inputs, features, len(names), aux) if include_top or source.tensors else {}
     except ValueError as error:
         raise InputError(f"{title} cannot be built with input_shape={shape}: {error}") from error
-    found, dropped, size = _translated(source, inputs, heads)
+    found, dropped, size = assembly.translated(source, inputs, heads)
     if classes is None and size and size != len(names):  # a file that does not name its classes
         names = tuple(map(str, range(size)))
-        heads = _heads(row, inputs, features, size, aux)
+        heads = assembly.heads(row, inputs, features, size, aux)
 
     try:
-        outputs = _outputs(heads, classifier_activation) if include_top else _pool(features, pooling)
+        outputs = assembly.outputs(heads, classifier_activation) if include_top else assembly.pool(features, pooling)
     except ValueError as error:
         raise InputError(
             f"{title} cannot be built with classifier_activation={classifier_activation!r}: {error}"
@@ -213,70 +213,11 @@ def get(
     )
     if found:
         new_head = names != source.classes if source.classes else len(names) != (size or row.classes)
-        droppable = _droppable(row, inputs, heads, model, found, aux, new_head)
+        droppable = assembly.droppable(row, inputs, heads, model, found, aux, new_head)
         receipt = tensors.load(model, found, source.name, droppable)
         card = replace(card, receipt=replace(receipt, dropped=(*receipt.dropped, *dropped)))
         log.info("%s, weights %s: %s", title, weights, card.receipt)
     return attach(model, card)
-
-
-def _heads(row: Variant, inputs: Any, features: Any, classes: int, aux: bool) -> dict[str, Any]:
-    """The logits, and those of the auxiliary heads on the layers that the row names."""
-    heads = {"logits": row.head(features, classes)}
-    trunk: Any = keras.Model(inputs, features) if aux else None
-    for i, tap in enumerate(row.aux_taps if aux else (), 1):
-        heads[f"aux{i}"] = row.aux(trunk.get_layer(tap).output, classes, f"aux{i}")
-    return heads
-
-
-def _outputs(heads: dict[str, Any], activation: str | None) -> Any:
-    """The logits, activated where asked for; with auxiliary heads a dict of all."""
-    if activation:
-        heads = {
-            name: keras.layers.Activation(
-                activation, dtype="float32", name="predictions" if name == "logits" else f"{name}_predictions"
-            )(logits)
-            for name, logits in heads.items()
-        }
-    return heads if len(heads) > 1 else heads["logits"]
-
-
-def _translated(source: Source, inputs: Any, heads: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...], int]:
-    """The source's tensors by our names, those that no network needs, and the classes of a foreign head, else 0."""
-    if not source.tensors:
-        return {}, (), 0
-    whole = keras.Model(inputs, heads)
-    if source.ours or len(source.tensors.keys() & tensors.named(whole).keys()) > len(source.tensors) / 2:
-        return source.tensors, (), 0
-    found = translate(source.tensors, whole, source.name)
-    head = found.tensors.get(f"{_layer(heads['logits'])}.bias")
-    return found.tensors, found.dropped, 0 if head is None else len(head)
-
-
-def _droppable(
-    row: Variant, inputs: Any, heads: dict[str, Any], model: Any, found: dict[str, Any], aux: bool, new_head: bool
-) -> set[str]:
-    """What loading may drop: tensors of layers that `model` goes without, a replaced head's, auxiliary heads'."""
-    whole = tensors.named(keras.Model(inputs, heads))
-    last = {_layer(logits) for logits in heads.values()}
-    drop = whole.keys() - tensors.named(model).keys()
-    if new_head:
-        drop |= {name for name in whole if name.split(".")[0] in last}
-    auxiliary = {name for name in found if re.match(r"aux\d_", name)} if row.aux_taps else set()
-    if not aux:
-        return drop | auxiliary
-    return drop if auxiliary else drop | {name for name in whole if re.match(r"aux\d_", name)}
-
-
-def _layer(logits: Any) -> str:
-    """The name of the layer that gives these logits."""
-    return logits._keras_history.operation.name
-
-
-def _pool(features: Any, pooling: str | None) -> Any:
-    if pooling == "avg":
-        return keras.layers.GlobalAveragePooling2D(name="pooling")(features)
-    return keras.layers.GlobalMaxPooling2D(name="pooling")(features) if pooling == "max" else features
 
 
 def _class_names(classes: int | Sequence[str] | None, known: tuple[str, ...]) -> tuple[str, ...]:

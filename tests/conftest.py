@@ -1,5 +1,6 @@
 """What the tests share: real data, a small trained run, the command line."""
 
+import gc
 import os
 from pathlib import Path
 from types import SimpleNamespace
@@ -30,6 +31,13 @@ def test_data():
 def mnist(test_data):
     with np.load(test_data("mnist.npz")) as file:
         return {key: file[key] for key in file.files}
+
+
+@pytest.fixture
+def collected():
+    """Models of a test are gone after it: those of the whole registry do not fit into memory together."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture

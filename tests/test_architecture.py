@@ -12,7 +12,8 @@ GROUND = {"cards", "errors", "files", "lazy", "tables"}
 FIRST = {"layers", "preprocessing", "checkpoints", "evaluation", "features"}
 SECOND = {"models": {"layers"}, "data": {"preprocessing"}}
 THIRD = {
-    "registry": {"models", "checkpoints", "preprocessing"},
+    "registry": {"models", "checkpoints", "preprocessing", "assembly"},
+    "assembly": {"models", "checkpoints"},
     "training": {"data", "evaluation", "preprocessing"},
     "export": {"data", "evaluation", "preprocessing", "layers"},
 }

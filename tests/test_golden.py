@@ -17,6 +17,7 @@ GOLDEN = Path(__file__).parent / "golden"
 sys.path.insert(0, str(GOLDEN))
 import draw
 
+pytestmark = pytest.mark.usefixtures("collected")
 FILES = sorted((GOLDEN / "logits").glob("*.npz"))
 each = pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 # Rows that no publisher has: the paper's own, proven in tests/models, and weights that are read elsewhere.

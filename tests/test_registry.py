@@ -18,6 +18,7 @@ from cnnzoo.checkpoints.tensors import named
 from cnnzoo.features import taps
 from cnnzoo.models import FAMILIES, Variant
 
+pytestmark = pytest.mark.usefixtures("collected")
 NAMES = cnnzoo.list_models()
 
 

@@ -71,7 +71,7 @@ def test_the_smallest_size_is_the_smallest(name):
     with pytest.raises(cnnzoo.InputError, match=f"{max(row.min_size, 1)}x" if row.min_size > 1 else "whole number"):
         cnnzoo.get(name, input_shape=(row.min_size - 1, row.min_size, 3))
     if row.min_size > 1:
-        with pytest.raises(ValueError):  # noqa: PT011: whatever Keras says of an empty map
+        with pytest.raises(ValueError):  # whatever Keras says of an empty map
             x = row.features(keras.Input((row.min_size - 1, row.min_size - 1, 3)))
             assert min(x.shape[1:3]) > 0 or keras.layers.Conv2D(1, 1, padding="valid")(x) is None
 

@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint types examples docs wheel test-floors clean
+.PHONY: demo test lint types examples docs wheel test-floors test-backends clean
 
 demo: $(VENV)/installed  ## Train, evaluate and export LeNet-5 on handwritten digits
 	$(BIN)/cnnzoo demo
@@ -35,6 +35,12 @@ wheel: $(VENV)/installed  ## The wheel alone, in an environment of its own, runs
 test-floors:  ## The fast tests on the oldest versions that pyproject.toml allows
 	$(MAKE) VENV=.venv-floors PIP_CONSTRAINT=$(CURDIR)/.venv-floors.txt .venv-floors.txt .venv-floors/installed
 	.venv-floors/bin/python -m pytest -n 2 -m "not slow" -W default  # old releases warn of their own old age
+
+test-backends:  ## Golden logits, and what every row promises, on JAX and torch: over an hour, for nights
+	$(MAKE) VENV=.venv-backends .venv-backends/installed
+	.venv-backends/bin/python -m pip install --quiet jax torch
+	for backend in jax torch; do KERAS_BACKEND=$$backend .venv-backends/bin/python -m pytest -n 2 --dist load -o tmp_path_retention_policy=none \
+		tests/test_golden.py tests/test_registry.py tests/test_features.py tests/checkpoints/test_translate.py || exit 1; done
 
 .venv-floors.txt: pyproject.toml
 	$(PYTHON) -c 'import tomllib; print("\n".join(d.replace(">=", "==") for d in tomllib.load(open("pyproject.toml", "rb"))["project"]["dependencies"]))' > $@

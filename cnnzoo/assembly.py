@@ -41,8 +41,14 @@ def translated(source: Source, inputs: Any, heads: dict[str, Any]) -> tuple[dict
     if source.ours or len(source.tensors.keys() & tensors.named(whole).keys()) > len(source.tensors) / 2:
         return source.tensors, (), 0
     found = translate(source.tensors, whole, source.name)
-    head = found.tensors.get(f"{layer(heads['logits'])}.bias")
-    return found.tensors, found.dropped, 0 if head is None else len(head)
+    name = layer(heads["logits"])
+    kernel: Any = found.tensors.get(f"{name}.kernel")
+    bias: Any = found.tensors.get(f"{name}.bias")
+    if kernel is None or bias is None:
+        return found.tensors, found.dropped, 0
+    # A head is built for as many classes as the file has, where the rest of its shape is the network's.
+    fits = kernel.shape == (whole.get_layer(name).input.shape[-1], *bias.shape)
+    return found.tensors, found.dropped, len(bias) if fits else 0
 
 
 def droppable(

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cnnzoo.errors import InputError, integer
+from cnnzoo.errors import InputError, class_names, integer
 from cnnzoo.files import atomic
 
 
@@ -20,11 +20,15 @@ class Receipt:
     adapted: tuple[str, ...] = ()  # the first kernel, where the images have other channels
 
     def __str__(self) -> str:
-        names = {"initialised": self.initialised, "dropped": self.dropped, "adapted": self.adapted}
+        counters = [name for name in self.dropped if name.endswith("num_batches_tracked")]
+        dropped = tuple(name for name in self.dropped if name not in counters)
+        names = {"initialised": self.initialised, "dropped": dropped, "adapted": self.adapted}
         parts = [f"{len(self.loaded)} loaded"]
         for key, value in names.items():
             if value:
                 parts.append(f"{len(value)} {key} ({', '.join(value[:4])}{', ...' if len(value) > 4 else ''})")
+        if counters:
+            parts.append(f"{len(counters)} of torch's counters left out")
         return ", ".join(parts)
 
 
@@ -45,7 +49,8 @@ class Card:
         if len(self.ids) != len(self.classes):  # of other classes
             object.__setattr__(self, "ids", ())
         if not isinstance(self.preprocessing, str | None):  # JSON and TOML give lists; equal cards compare equal
-            object.__setattr__(self, "preprocessing", tuple(map(tuple, self.preprocessing)))
+            pair = tuple(tuple(map(float, side)) for side in self.preprocessing)  # numpy's numbers are no JSON
+            object.__setattr__(self, "preprocessing", pair)
 
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self), indent=1, ensure_ascii=False) + "\n"
@@ -62,7 +67,9 @@ class Card:
             if not isinstance(found.training, dict) or not isinstance(found.weights, dict | None):
                 raise TypeError("training and weights are objects")
             integer("pad", found.pad, 0, 10_000)
-        except (TypeError, ValueError, AttributeError) as error:
+            if found.classes:
+                class_names(found.classes)
+        except (TypeError, ValueError, AttributeError, RecursionError) as error:
             raise InputError(f"This is no model card of cnnzoo: {error}") from None
         return found
 

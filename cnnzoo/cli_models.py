@@ -3,6 +3,7 @@
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -17,11 +18,11 @@ from cnnzoo.tables import columns
 @click.option("--family", help="Only this family.")
 @click.option("--weights", is_flag=True, default=None, help="Only models with published weights.")
 def list_(pattern: str, family: str | None, weights: bool | None) -> None:
-    """Names that match PATTERN (as in file names: 'resnet*'), with their sizes, best accuracy and number of weights."""
+    """Names that match PATTERN (as in file names: 'resnet*'), with sizes, the default weights' accuracy, how many."""
     infos = [cnnzoo.info(name) for name in cnnzoo.list_models(pattern, family=family, weights=weights)]
     if not infos:
         raise InputError(f"No model matches {pattern!r}; cnnzoo list shows all")
-    rows = [("name", "family", "input", "parameters", "multiply-adds", "best top-1", "", "weights")]
+    rows = [("name", "family", "input", "parameters", "multiply-adds", "top-1", "", "weights")]
     for i in infos:
         size, (accuracy, data) = "x".join(map(str, i.row.input_shape)), best(i.weights)
         count = str(len(i.weights) or "")
@@ -36,11 +37,11 @@ def short(number: int) -> str:
 
 
 def best(weights: tuple[manifest.Weights, ...]) -> tuple[str, str]:
-    """The best published accuracy on the first data set of a model's weights, and that data set's name."""
+    """The accuracy of a model's default weights on their data set, as published, and that data set's name."""
     if not weights:
         return "", ""
     data = data_set(weights)
-    return f"{max(w.top1 or 0 for w in weights if w.tag.partition('.')[0] == data):.2f} %", data
+    return f"{manifest.find(weights[0].model, data).top1:.2f} %", data
 
 
 def data_set(weights: tuple[manifest.Weights, ...]) -> str:
@@ -105,7 +106,8 @@ def wanted(model: str, every: bool) -> list[manifest.Weights]:
     if not weights:
         raise InputError(f"No weights of {name} are published; cnnzoo list --weights shows the models that have some")
     if every:
-        return [row for row in weights if row.tag.startswith(tag)]
+        chosen = [row for row in weights if row.tag.startswith(tag)]
+        return chosen or [manifest.find(name, tag)]
     return [manifest.find(name, tag if colon else data_set(weights))]
 
 
@@ -114,7 +116,7 @@ def wanted(model: str, every: bool) -> list[manifest.Weights]:
 @click.argument("name")
 @click.argument("out", type=click.Path(path_type=Path), metavar="OUT.safetensors")
 @click.option("--preprocessing", default="auto", show_default=True, help="torch, tf, caffe, bvlc, unit or none.")
-@click.option("--classes", help="Names of the classes, separated by commas, in the order of the logits.")
+@click.option("--classes", help="Names of the logits, separated by commas, or a list: imagenet, cifar10, ...")
 def convert(source: str, name: str, out: Path, preprocessing: str, classes: str | None) -> None:
     """Read the checkpoint IN (.pth, .h5, .npz, ... or a tag) as the model NAME and write OUT.safetensors.
 
@@ -126,8 +128,13 @@ def convert(source: str, name: str, out: Path, preprocessing: str, classes: str 
         raise InputError(f"Weights are saved to a .safetensors file. Received: {str(out)!r}")
     load_keras()
     weights = Path(source) if Path(source).is_file() else source
-    names = classes.split(",") if classes else None
+    names: Any = classes.split(",") if classes and "," in classes else classes
     model = cnnzoo.get(name, weights=weights, classes=names, preprocessing=preprocessing)
+    receipt = cnnzoo.card(model).receipt
+    if receipt and receipt.initialised:
+        found = cnnzoo.get(name, weights=weights, preprocessing=preprocessing).output_shape[-1]
+        why = f"{receipt.initialised[0]} would start anew"
+        raise InputError(f"--classes names the {found} logits of {source}, or {why}. Received: {classes}")
     cnnzoo.save_weights(model, out)
     click.echo(f"Written to {out}: {cnnzoo.card(model).receipt}")
 

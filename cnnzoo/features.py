@@ -1,6 +1,6 @@
 """Feature maps of any model, at the strides where they are wanted."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from cnnzoo.errors import InputError
@@ -11,17 +11,22 @@ keras = Lazy("keras")
 RESHAPING = ("InputLayer", "Rescaling", "ZeroPadding2D", "AdaptiveAveragePooling2D")  # no features of their own
 
 
-def feature_extractor(model: Any, levels: Sequence[int] = (2, 3, 4, 5)) -> Any:
+def feature_extractor(model: Any, levels: Iterable[int] = (2, 3, 4, 5)) -> Any:
     """A model of the same layers and weights that gives {"level2": maps, ...}: level l has strides of 2**l.
 
     Images (B, H, W, C) to maps (B, about H / 2**l, about W / 2**l, c) of the last layer on the trunk at that stride;
-    `taps` names it. Raises InputError for a level that the model does not have.
+    `taps` names it. Raises InputError for a level that the model does not have, or a model that is no flat graph.
     """
-    found = taps(model)
-    chosen = list(levels) if isinstance(levels, Sequence) and not isinstance(levels, str) else [levels]
-    if not chosen or any(level not in found for level in chosen):
+    found = _trunk(model)
+    try:
+        chosen = [
+            level for level in levels if not isinstance(level, bool) and found[int(level)] and int(level) == level
+        ]
+    except (TypeError, ValueError, KeyError):
+        chosen = []
+    if not chosen:
         raise InputError(f"{model.name} has the levels {', '.join(map(str, found))}. Received: {levels!r}")
-    outputs = {f"level{level}": model.get_layer(found[level]).output for level in chosen}
+    outputs = {f"level{int(level)}": found[int(level)].output for level in chosen}
     return keras.Model(model.input, outputs, name=f"{model.name}_features")
 
 
@@ -31,22 +36,38 @@ def taps(model: Any) -> dict[int, str]:
     The trunk is what every path from the images passes through: not the inside of a block, but its sum or
     concatenation, after the activation where there is one.
     """
-    if isinstance(model.output, dict):  # auxiliary heads are no part of the trunk
+    return {level: layer.name for level, layer in _trunk(model).items()}
+
+
+def _trunk(model: Any) -> dict[int, Any]:
+    """The layers that `taps` names."""
+    if not isinstance(model, keras.Model) or not getattr(model, "inputs", None) or len(model.inputs) != 1:
+        raise InputError(f"Features are taken from a Keras functional model of one input. Received: {model!r:.200}")
+    name = model.name
+    if isinstance(model.output, dict) and "logits" in model.output:  # auxiliary heads are no part of the trunk
         model = keras.Model(model.input, model.output["logits"])
     layers = {id(layer) for layer in model.operations}
     strides: dict[str, int] = {}
     waiting: dict[str, int] = {}  # layers whose maps are still to be used, and by how many
     found = {}
     for layer in model.operations:
+        uses = sum(id(node.operation) in layers for node in layer._outbound_nodes)
+        kind = type(layer).__name__
+        if isinstance(layer, keras.Model) or "Transpose" in kind or "UpSampling" in kind:
+            raise InputError(f"{name} is no flat graph that only goes down: its {layer.name} is a {kind}")
         before = [x._keras_history.operation.name for node in layer._inbound_nodes[:1] for x in node.input_tensors]
-        for name in before:
-            waiting[name] -= 1
-            if not waiting[name]:
-                del waiting[name]
-        stride = layer.strides[0] if getattr(layer, "strides", None) else 1
-        strides[layer.name] = stride * max((strides[name] for name in before), default=1)
-        if not waiting and len(layer.output.shape) == 4 and type(layer).__name__ not in RESHAPING:
-            found[strides[layer.name].bit_length() - 1] = layer.name
-        if uses := sum(id(node.operation) in layers for node in layer._outbound_nodes):
+        if any(other not in waiting for other in before):
+            raise InputError(f"{name} is no flat graph: what comes before its {layer.name} is used elsewhere too")
+        for other in before:
+            waiting[other] -= 1
+            if not waiting[other]:
+                del waiting[other]
+        stride = max(layer.strides) if getattr(layer, "strides", None) else 1
+        strides[layer.name] = stride * max((strides[other] for other in before), default=1)
+        level = strides[layer.name].bit_length() - 1
+        maps = len(getattr(layer.output, "shape", ())) == 4 and kind not in RESHAPING
+        if maps and not waiting and strides[layer.name] == 2**level:
+            found[level] = layer
+        if uses:
             waiting[layer.name] = uses
     return dict(sorted(found.items()))

@@ -132,7 +132,7 @@ class TableConv2D(keras.layers.Layer):
         uniform = keras.initializers.RandomUniform(-1, 1)
         self.kernel = self.add_weight(
             shape=(k, k, len(pairs)),
-            initializer=lambda shape, dtype: uniform(shape, dtype) * limits,
+            initializer=lambda shape, dtype: uniform(shape, dtype) * ops.cast(limits, dtype),
             name="kernel",
         )
         self.bias = self.add_weight(shape=(len(self.table),), initializer="zeros", name="bias")

@@ -1,6 +1,7 @@
 """The one place where a name becomes a model."""
 
 import logging
+import re
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -153,7 +154,8 @@ def get(
         name: a name of `list_models`, or a row of your own (a `cnnzoo.models.Variant`).
         weights: a tag of the manifest ("imagenet" for the best default), the path of a checkpoint (.safetensors, .pth,
             .pt, .th, .h5, .npz or a zipped .h5, whose layout is told by its tensors' names), or None for fresh weights.
-        classes: their number or names; the weights' by default. Other names than the weights' get a new head.
+        classes: their number, their names, or the name of a list ("imagenet", "cifar10"); the weights' by default.
+            Other names than the weights' get a new head; a file that does not name its classes takes as many names.
         input_shape: height, width and, where it differs from the row's, channels.
         include_top: with False the model ends in feature maps (B, h, w, c), or (B, c) under `pooling`.
         preprocessing: "auto" for the weights' own statistics, a name of `preprocessing.STATISTICS`, or (mean, std)
@@ -183,13 +185,16 @@ def get(
     if isinstance(preprocessing, str) and preprocessing == "auto":
         preprocessing = row.preprocessing if source.preprocessing is None else source.preprocessing
 
+    pre.statistics(preprocessing)
+
     inputs = keras.Input(shape, name="images")
     try:
         features = row.features(pre.normalise(inputs, preprocessing))
         # Loading wants the heads even where the model goes without: strictly, a checkpoint fits the whole network.
         heads = assembly.heads(row, inputs, features, len(names), aux) if include_top or source.tensors else {}
     except ValueError as error:
-        raise InputError(f"{title} cannot be built with input_shape={shape}: {error}") from error
+        why = re.sub(r"\x1b\[\d*m", "", str(error)).strip().split("\n")[0]  # Keras explains at length, in bold
+        raise InputError(f"{title} cannot be built with input_shape={shape} and aux={aux}: {why}") from error
     found, dropped, size = assembly.translated(source, inputs, heads)
     if classes is None and size and size != len(names):  # a file that does not name its classes
         names = tuple(map(str, range(size)))
@@ -224,6 +229,8 @@ def _class_names(classes: int | Sequence[str] | None, known: tuple[str, ...]) ->
     """Names from a number or a list; `known` are the weights' own, which an equal number keeps."""
     if classes is None:
         return known
+    if isinstance(classes, str):
+        return manifest.classes(classes)
     if not isinstance(classes, list | tuple):
         number = integer("classes, unless a list of names,", classes, 1, 1_000_000)
         return known if number == len(known) else tuple(map(str, range(number)))
@@ -238,6 +245,8 @@ def _shape(title: str, row: Variant, shape: Sequence[int | None] | None) -> tupl
     full = (*sides, row.input_shape[-1]) if len(sides) == 2 else sides
     if len(full) != 3 or full[2] is None:
         raise InputError(f"input_shape is (height, width, channels). Received: {shape!r}")
+    if full[0] in (1, 3) and full[2] >= 16:
+        raise InputError(f"input_shape is (height, width, channels): channels come last. Received: {shape!r}")
     height, width = (side if side is None else integer("a side of input_shape", side, 1, 65_535) for side in full[:2])
     channels = integer("the channels of input_shape", full[2], 1, 1024)
     if any(side is not None and side < row.min_size for side in (height, width)):

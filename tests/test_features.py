@@ -40,7 +40,24 @@ def test_auxiliary_heads_are_no_part_of_the_trunk():
     assert taps(model) == taps(cnnzoo.get("googlenet"))
 
 
-@pytest.mark.parametrize("levels", [(2, 6), (), "2", (2.5,)])
+@pytest.mark.parametrize("levels", [(2, 6), (), "b", (2.5,), None, [[2]], {"a": 1}, [True]])
 def test_levels_that_are_not_there(levels):
     with pytest.raises(cnnzoo.InputError, match=r"has the levels 0, 1, 2\. Received"):
         cnnzoo.feature_extractor(cnnzoo.get("resnet20"), levels)
+
+
+def test_graphs_that_have_no_trunk():
+    import keras
+
+    flat = cnnzoo.get("resnet20", include_top=False)
+    inputs = keras.Input((32, 32, 3))
+    nested = keras.Model(inputs, flat(inputs))
+    with pytest.raises(cnnzoo.InputError, match="no flat graph"):
+        cnnzoo.feature_extractor(nested)
+    up = keras.Model(inputs, keras.layers.Conv2DTranspose(3, 2, 2)(inputs))
+    with pytest.raises(cnnzoo.InputError, match="only goes down"):
+        cnnzoo.feature_extractor(up)
+    for thing in (None, 5, "resnet18", keras.Sequential([])):
+        with pytest.raises(cnnzoo.InputError, match="functional model"):
+            cnnzoo.feature_extractor(thing)
+    assert set(cnnzoo.feature_extractor(flat, {0, 1}).output) == {"level0", "level1"}

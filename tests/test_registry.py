@@ -45,6 +45,7 @@ def designs():
 DESIGNS = designs()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_the_row_states_its_size(name):
     row, model = cnnzoo.info(name).row, cnnzoo.get(name)
@@ -105,6 +106,7 @@ def test_fresh_weights_follow_the_seed(name):
     assert not all(np.array_equal(a, b) for a, b in zip(*models[1:], strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DESIGNS)
 def test_without_the_top(name):
     row = shallow(cnnzoo.info(name).row)
@@ -199,7 +201,8 @@ def test_under_mixed_precision_pixels_are_normalised_in_float32():
         ({"input_shape": (32.5, 32, 1)}, "a side of input_shape"),
         ({"preprocessing": ([np.nan], [1.0])}, "positive std"),
         ({"weights": True}, "weights is a tag"),
-        ({"classes": "cats"}, "a list of names"),
+        ({"classes": "cats"}, "Unknown list of classes.*imagenet"),
+        ({"input_shape": (3, 224, 224)}, "channels come last"),
         ({"classes": ["a", "a"]}, "list of distinct names"),
         ({"input_shape": (32,)}, r"\(height, width, channels\)"),
         ({"input_shape": (None, None, 1)}, "cannot be built"),

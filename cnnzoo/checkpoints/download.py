@@ -50,9 +50,15 @@ def fetch(url: str, file: str, digest: str = "", size: int | None = None) -> tup
         raise InputError(f"A file of the cache has a plain name like vgg16.h5. Received: {file!r}")
     if not DIGEST.fullmatch(digest):
         raise InputError(f"A hash is sha256:, sha256-prefix:, sha1: or md5: and its hex digits. Received: {digest!r}")
+    published = url
     if mirror := os.environ.get("CNNZOO_MIRROR"):
         url = f"{mirror.rstrip('/')}/{file}"
-    path = home() / "weights" / file
+    try:
+        path = home() / "weights" / file
+        if path.exists() and not path.is_file():
+            raise InputError(f"Cannot read {path}: it is no file")
+    except (OSError, RuntimeError) as error:  # of a home that is nobody's, or a name that is too long
+        raise InputError(f"Cannot use the cache: {error}; see CNNZOO_HOME") from None
     part, ledger = path.with_name(f"{file}.part"), path.with_name(f"{file}.sha256")
     if path.exists() and ledger.exists():  # nothing to write: the cache may be read-only
         return path, _verify(path, digest, ledger)
@@ -60,12 +66,20 @@ def fetch(url: str, file: str, digest: str = "", size: int | None = None) -> tup
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"Cannot write to {path.parent}, the cache: {error.strerror}; see CNNZOO_HOME") from None
-    with FileLock(path.with_name(f".{file}.lock")):
+    lock = FileLock(path.with_name(f".{file}.lock"))
+    try:
+        lock.acquire()
+    except OSError as error:
+        raise InputError(f"Cannot write to {path.parent}, the cache: {error.strerror}; see CNNZOO_HOME") from None
+    with lock:
+        lock.release()  # held once more by the block
         try:
             new = path if path.exists() else _download(url, part, size)
         except InputError as error:
             known = f"sha256:{_recorded(ledger)}" if ledger.exists() else digest or "not published"
-            raise InputError(f"{error}. By hand: put {url} into {path.parent} as {file}; its hash is {known}") from None
+            raise InputError(
+                f"{error}. By hand: put {published} into {path.parent} as {file}; its hash is {known}"
+            ) from None
         sha256 = _verify(new, digest, ledger)
         if new == part:
             os.replace(part, path)

@@ -20,6 +20,7 @@ SAFETENSORS = {
     **{"U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "<u1", "BOOL": "?"},
 }
 ZIP = b"PK\3\4"
+LONGEST = 1024  # characters of a tensor's name
 HEADER = 2**16  # bytes of a .npy file that its header lies within
 SIGNS = {
     b"": "nothing known",
@@ -53,7 +54,11 @@ def read(content: bytes, name: str) -> Checkpoint:
         begin = content[:8].hex(" ") if content and not begun else SIGNS[begun]
         raise InputError(f"Cannot read {name} as {kind}: it is {len(content)} bytes that begin as {begin}")
     try:
-        return reader(content)
+        found = reader(content)
+        for title in found.tensors:
+            if len(title) > LONGEST or not title.isprintable():
+                raise InputError(f"a tensor is named {title[:100]!r}..., {len(title)} characters")
+        return found
     except Exception as error:  # a hostile file makes the parsers beneath raise anything
         why = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"Cannot read {name} as {kind}: {why:.500}") from error

@@ -48,6 +48,8 @@ def find(title: str, weights: str | Path | None, licence: str | None = None) -> 
         layout = translate.recognise(found)
         implied = layout.preprocessing if layout else None
         return Source(path.name, found, preprocessing=implied, provenance={"file": path.name})
+    if Path(weights).is_file():
+        raise InputError(f"Checkpoints are files of {', '.join(SUFFIXES)}. Received: {weights!r}")
     row = manifest.find(title, weights)
     _allow(f"{weights!r} of {title}", row.licence, licence)
     if row.url:

@@ -11,6 +11,7 @@ from cnnzoo.files import atomic
 from cnnzoo.lazy import Lazy
 
 keras = Lazy("keras")
+LIMIT = 4 * 2**30  # bytes of a checkpoint
 
 
 def named(model: Any) -> dict[str, Any]:
@@ -39,14 +40,28 @@ def read(path: Path, sha256: str | None = None) -> tuple[dict[str, Any], Card | 
     from cnnzoo.checkpoints import readers
 
     try:
+        if path.exists() and not path.is_file():
+            raise InputError(f"Cannot read the weights {str(path)!r}: it is no file")
+        if path.stat().st_size > LIMIT:
+            raise InputError(f"Cannot read the weights {str(path)!r}: {path.stat().st_size:,} bytes, over {LIMIT:,}")
         content = path.read_bytes()
     except OSError as error:
         raise InputError(f"Cannot read the weights {str(path)!r}: {error.strerror}") from None
+    except ValueError as error:  # a null byte or a lone surrogate in the path
+        raise InputError(f"Cannot read the weights {str(path)!r:.200}: {error}") from None
     if sha256 and (found := hashlib.sha256(content).hexdigest()) != sha256:
         raise InputError(f"{path.name} is not the published file: sha256 {sha256} expected, {found} found")
     checkpoint = readers.read(content, path.name)
-    text = checkpoint.metadata.get("cnnzoo")
-    return checkpoint.tensors, Card.from_json(text) if text else None
+    if not checkpoint.tensors:
+        raise InputError(f"{path.name} holds no tensors")
+    text = (checkpoint.metadata or {}).get("cnnzoo")
+    try:
+        card = Card.from_json(text) if text else None
+    except InputError as error:
+        raise InputError(f"{path.name}: {error}") from None
+    if card and card.classes and not any(len(card.classes) in value.shape for value in checkpoint.tensors.values()):
+        raise InputError(f"{path.name} names {len(card.classes)} classes, and none of its tensors has as many")
+    return checkpoint.tensors, card
 
 
 def load(model: Any, tensors: dict[str, Any], source: str, droppable: Set[str] = frozenset()) -> Receipt:
@@ -73,6 +88,7 @@ def load(model: Any, tensors: dict[str, Any], source: str, droppable: Set[str] =
             for name in wanted
             if name in tensors and tuple(tensors[name].shape) != tuple(variables[name].shape)
         ],
+        "not fit to compute with": [name for name in wanted if name in tensors and not sound(name, tensors[name])],
     }
     if any(problems.values()):
         what = "; ".join(f"{kind}: {shorten(names)}" for kind, names in problems.items() if names)
@@ -83,11 +99,20 @@ def load(model: Any, tensors: dict[str, Any], source: str, droppable: Set[str] =
     return Receipt(tuple(wanted), tuple(sorted(fresh)), tuple(sorted(unused)), adapted)
 
 
+def sound(name: str, values: Any) -> bool:
+    """Are these finite fractions, and variances not negative?"""
+    import numpy as np
+
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite
+        fits = values.dtype.kind == "f" and np.isfinite(values.astype("float32", copy=False)).all()
+    return bool(fits and (not name.endswith("moving_variance") or (values >= 0).all()))
+
+
 def adapt(kernel: Any, shape: tuple[int, ...]) -> Any:
     """The first kernel (h, w, channels, filters) for another number of channels, where that is all that differs.
 
-    Summed over the colours for gray images, so that gray gives what its copy in every colour gave; else repeated in
-    turn, scaled to keep the sum.
+    Summed over the colours for gray images, so that gray gives what its copy in every colour gave, but for the mean
+    that normalisation subtracts, which is one for all; else repeated in turn, scaled to keep the sum.
     """
     import numpy as np
 

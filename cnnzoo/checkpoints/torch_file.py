@@ -26,6 +26,7 @@ STORAGES = {
     **{"torch.ByteStorage": "<u1", "torch.BoolStorage": "?", "torch.BFloat16Storage": "bfloat16"},
     **{"torch.storage.UntypedStorage": "<u1", "torch.UntypedStorage": "<u1"},
 }
+REPEATED = 2**20  # bytes of a tensor that is larger than its storage
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,8 @@ class Tensor:
             return np.zeros(self.shape, np.float32 if self.dtype == "bfloat16" else dtype)
         steps = [stride if n > 1 else 0 for n, stride in zip(self.shape, self.strides, strict=True)]
         reach = self.offset + 1 + sum((n - 1) * step for n, step in zip(self.shape, steps, strict=True))
+        if math.prod(self.shape) * dtype.itemsize > max(len(data), REPEATED):  # by a stride of zero
+            raise InputError(f"a tensor of shape {self.shape} has a storage of {len(data)} bytes only")
         if reach * dtype.itemsize > len(data):
             raise InputError(f"a tensor of shape {self.shape} reaches beyond its storage of {len(data)} bytes")
         strides = [step * dtype.itemsize for step in steps]

@@ -50,6 +50,15 @@ def translate(tensors: dict[str, Any], model: Any, source: str) -> Translation:
         known = ", ".join(sorted({layout.name for layout in LAYOUTS}))
         named = ", ".join(list(tensors)[:5]) or "nothing: it holds none"
         raise InputError(f"{source} has no layout that is known ({known}, or cnnzoo's own). Its tensors are: {named}")
+    try:
+        return _translate(tensors, model, source, layout)
+    except (TypeError, ValueError, IndexError, OverflowError) as error:  # of names and shapes that no publisher has
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{source} does not fit {model.name}, by the layout of {layout.name}: {error}") from error
+
+
+def _translate(tensors: dict[str, Any], model: Any, source: str, layout: Layout) -> Translation:
     found = dict(zip(cleaned(tensors), tensors.values(), strict=True))
     layers = {layer.name: layer for layer in model.layers}
     names = _sequence(layout, found, model) | _numbered(layout, found, layers)
@@ -170,7 +179,7 @@ def _fold(ours: dict[str, Any], layers: dict[str, Any], layout: Layout) -> None:
             continue
         (node,) = layer._outbound_nodes
         mean = f"{node.operation.name}.moving_mean"
-        if mean in ours:
+        if mean in ours and ours[mean].shape == ours[name].shape:
             ours[mean] = ours[mean] - ours.pop(name)
     norms = {name: layer for name, layer in layers.items() if type(layer).__name__ == "BatchNormalization"}
     for name, layer in norms.items():

@@ -1,5 +1,6 @@
 """Published layouts: recognised by their names, translated without loss, refused where they do not fit."""
 
+import os
 from dataclasses import replace
 
 import h5py
@@ -201,3 +202,59 @@ def test_imagenet_s_classes_have_names_and_wordnet_ids(test_data, tmp_path, monk
     ((wnid, name, probability), *_) = cnnzoo.load(tmp_path / "m.keras").predict(images)[0].decoded()
     assert manifest.wnids()[manifest.classes("imagenet").index(name)] == wnid
     assert 0 < probability <= 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"conv1.bias": np.zeros(7, "float32")}, "left over: conv1.bias"),
+        ({"conv1.bias": np.zeros((), "float32")}, "left over: conv1.bias"),
+        ({"fc.bias": np.zeros((), "float32")}, "does not fit resnet18"),
+        ({"fc.bias": np.zeros(900_000, "float32")}, "misshapen: fc.bias"),
+        ({"bn1.running_mean": np.full(64, np.nan, "float32")}, "not fit to compute with: bn1.moving_mean"),
+        ({"bn1.running_mean": np.full(64, 1e300)}, "not fit to compute with: bn1.moving_mean"),
+        ({"bn1.running_var": np.full(64, -1, "float32")}, "not fit to compute with: bn1.moving_variance"),
+        ({"bn1.bias": np.zeros(64, bool)}, "not fit to compute with: bn1.beta"),
+        ({"x" * 2000 + ".weight": np.zeros(1, "float32")}, "2007 characters"),
+        ({"x\n.weight": np.zeros(1, "float32")}, "a tensor is named"),
+    ],
+)
+def test_hostile_tensors_are_named(changes, message, resnet18, tmp_path):
+    with pytest.raises(cnnzoo.InputError, match=message):
+        get(written(resnet18 | changes, tmp_path))
+
+
+def test_files_without_tensors_and_no_files(tmp_path):
+    with h5py.File(tmp_path / "empty.h5", "w") as file:
+        file.attrs["layer_names"] = np.array([], "S1")
+    save_file({}, tmp_path / "empty.safetensors")
+    for name in ("empty.h5", "empty.safetensors"):
+        with pytest.raises(cnnzoo.InputError, match=f"{name} holds no tensors"):
+            cnnzoo.get("resnet20", weights=tmp_path / name)
+    os.mkfifo(tmp_path / "pipe.pth")
+    (tmp_path / "folder.pth").mkdir()
+    for name in ("pipe.pth", "folder.pth"):
+        with pytest.raises(cnnzoo.InputError, match="it is no file"):
+            cnnzoo.get("resnet20", weights=tmp_path / name)
+    with pytest.raises(cnnzoo.InputError, match="null"):
+        cnnzoo.get("resnet20", weights="a\0b.pth")
+    (tmp_path / "w.tar").write_bytes(b"x")
+    with pytest.raises(cnnzoo.InputError, match=r"Checkpoints are files of \.safetensors"):
+        cnnzoo.get("resnet20", weights=str(tmp_path / "w.tar"))
+
+
+def test_a_card_with_more_classes_than_the_tensors(resnet18, tmp_path):
+    card = cnnzoo.Card("resnet18", tuple(map(str, range(500_000)))).to_json()
+    save_file(
+        {key: np.ascontiguousarray(value) for key, value in resnet18.items()},
+        tmp_path / "c.safetensors",
+        {"cnnzoo": card},
+    )
+    with pytest.raises(cnnzoo.InputError, match="c.safetensors names 500000 classes"):
+        get(tmp_path / "c.safetensors")
+
+
+def test_names_of_a_list_for_a_file_without_names(resnet18, tmp_path):
+    card = cnnzoo.card(get(written(resnet18, tmp_path), classes="imagenet"))
+    assert card.classes[0] == "tench"
+    assert not card.receipt.initialised

@@ -1,6 +1,5 @@
 """Every row against a reference implementation: the same drawn weights, by the published layout, give its logits."""
 
-import gc
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -24,13 +23,6 @@ each = pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 # Rows that no publisher has: the paper's own, proven in tests/models, and weights that are read elsewhere.
 WITHOUT = {"lenet5", "lenet5_relu", "lenet5_1998", "lenet_caffe", "alexnet_2012", "vgg11_lrn", "vgg16_c"}
 WITHOUT |= {"googlenet_2014", "resnet20", "resnet32", "resnet44", "resnet56", "resnet110", "resnet1202"}
-
-
-@pytest.fixture(autouse=True)
-def collected():
-    """A model is a cycle that Python would let lie, gigabytes in a few tests."""
-    yield
-    gc.collect()
 
 
 class Golden:

@@ -68,13 +68,14 @@ def _safetensors(content: bytes) -> Checkpoint:
     from safetensors import deserialize
 
     tensors = {}
-    for name, found in deserialize(content):
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    unordered = dict(deserialize(content))  # another order each time
+    for name, found in ((name, unordered[name]) for name in header if name in unordered):
         if (dtype := SAFETENSORS.get(found["dtype"])) is None:
             raise InputError(f"its {name:.200} is {found['dtype']}, which is none of {', '.join(SAFETENSORS)}")
         array: np.ndarray = np.ndarray(found["shape"], dtype, found["data"])
         tensors[name] = widened(array) if found["dtype"] == "BF16" else array
-    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-    return Checkpoint(tensors, header.get("__metadata__", {}))
+    return Checkpoint(tensors, header.get("__metadata__") or {})
 
 
 def _npz(content: bytes) -> Checkpoint:

@@ -41,7 +41,7 @@ class AlexNet(Variant):
         x = layers.flatten(x, 6, name="flatten")
         for name in ("fc6", "fc7"):
             x = keras.layers.Dropout(0.5, name=f"{name}_drop")(x)
-            x = keras.layers.Dense(4096, activation="relu", kernel_initializer="he_normal", name=name)(x)
+            x = keras.layers.Dense(4096, activation="relu", kernel_initializer="he_uniform", name=name)(x)
         return keras.layers.Dense(classes, name="fc8")(x)
 
 

@@ -38,7 +38,7 @@ class VGG(Variant):
         """Maps to logits (B, classes)."""
         x = layers.flatten(x, 7, name="flatten")
         for name in ("fc6", "fc7"):
-            x = keras.layers.Dense(4096, activation="relu", kernel_initializer="he_normal", name=name)(x)
+            x = keras.layers.Dense(4096, activation="relu", kernel_initializer="he_uniform", name=name)(x)
             x = keras.layers.Dropout(0.5, name=f"{name}_drop")(x)
         return keras.layers.Dense(classes, name="fc8")(x)
 

@@ -50,7 +50,7 @@ class Xception(Variant):
         return keras.layers.Add(name=f"{name}_add")([y, x])
 
     def separable(self, x, filters, name):
-        start = {"depthwise_initializer": "he_normal", "pointwise_initializer": "he_normal"}
+        start = {"depthwise_initializer": "he_uniform", "pointwise_initializer": "he_uniform"}
         x = keras.layers.SeparableConv2D(filters, 3, padding="same", use_bias=False, name=name, **start)(x)
         return layers.norm(x, epsilon=self.epsilon, activation=None, name=f"{name}_bn")
 

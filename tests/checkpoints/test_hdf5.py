@@ -113,7 +113,10 @@ def test_other_files_and_places_are_never_reached(tmp_path):
     refused(linked(h5py.SoftLink("/bn/bn/kernel:0")), "is a link")
     refused(linked(h5py.ExternalLink(str(secret), "/x")), "is a link")
     refused(sized((4,), external=[(str(secret), 0, 16)]), "another file")
-    refused(replaced(lambda group, name: group.create_virtual_dataset(name, virtual)), "(virtual|declares more than is stored)")
+    refused(
+        replaced(lambda group, name: group.create_virtual_dataset(name, virtual)),
+        "(virtual|declares more than is stored)",
+    )
 
 
 def test_no_more_than_is_stored_is_believed():

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from cnnzoo.checkpoints.layouts import LAYOUTS, Layout
@@ -32,11 +32,8 @@ MODULES = ("conv2d", "mixed_5", "block35", "mixed_6a", "mixed_6", "block17", "mi
 class Translation:
     """A checkpoint in our names; arrays are views of the file's where they can be."""
 
-    layout: str
     tensors: dict[str, Any]  # "layer.variable"
-    dropped: tuple[str, ...] = ()  # tensors that no network needs: torch's counters of batches
-    preprocessing: Any = None
-    origin: dict[str, str] = field(default_factory=dict)  # our name: the checkpoint's
+    dropped: tuple[str, ...]  # tensors that no network needs: torch's counters of batches
 
 
 def translate(tensors: dict[str, Any], model: Any, source: str) -> Translation:
@@ -63,20 +60,19 @@ def _translate(tensors: dict[str, Any], model: Any, source: str, layout: Layout)
     layers = {layer.name: layer for layer in model.layers}
     names = _sequence(layout, found, model) | _numbered(layout, found, layers)
     ours: dict[str, Any] = {}
-    origin, dropped = {}, []
+    dropped = []
     for (name, value), original in zip(found.items(), tensors, strict=True):
-        place, _, leaf = name.replace("/", ".").rpartition(".") if "/" not in name else name.rpartition("/")
+        place, _, leaf = name.rpartition("/" if "/" in name else ".")
         if leaf == "num_batches_tracked":
             dropped.append(original)
             continue
         title = names.get(place) or layout.layer(place)
         layer, variable = _variable(title, leaf, layers)
         ours[f"{layer}.{variable}"] = _shape(value, leaf, variable, layers.get(layer))
-        origin[f"{layer}.{variable}"] = original
-    if len(origin) + len(dropped) < len(tensors):
+    if len(ours) + len(dropped) < len(tensors):
         raise InputError(f"{source} names the same tensor twice, by the layout of {layout.name}")
     _fold(ours, layers, layout)
-    return Translation(layout.name, ours, tuple(dropped), layout.preprocessing, origin)
+    return Translation(ours, tuple(dropped))
 
 
 def cleaned(names: Iterable[str]) -> list[str]:

@@ -4,6 +4,8 @@ from .cards import save as save
 from .checkpoints.tensors import save_weights as save_weights
 from .data.images import ImageData as ImageData
 from .data.sources import load_data as load_data
+from .data.transform import Transform as Transform
+from .data.transform import transform as transform
 from .errors import InputError as InputError
 from .errors import Interrupted as Interrupted
 from .errors import TrainingError as TrainingError

@@ -9,6 +9,8 @@ from typing import Any
 from cnnzoo.errors import InputError, class_names, integer
 from cnnzoo.files import atomic
 
+CROP = 0.875  # of the side of a photo, where weights state nothing: 224 of 256, as since AlexNet
+
 
 @dataclass(frozen=True)
 class Receipt:
@@ -44,6 +46,7 @@ class Card:
     receipt: Receipt | None = None
     training: dict[str, Any] = field(default_factory=dict)  # recipe, seed, data, if trained here
     ids: tuple[str, ...] = ()  # of the classes, where they have some: WordNet's
+    transform: dict[str, Any] | None = None  # crop and interpolation of the evaluation, as data.transform has them
 
     def __post_init__(self) -> None:
         if len(self.ids) != len(self.classes):  # of other classes
@@ -51,6 +54,11 @@ class Card:
         if not isinstance(self.preprocessing, str | None):  # JSON and TOML give lists; equal cards compare equal
             pair = tuple(tuple(map(float, side)) for side in self.preprocessing)  # numpy's numbers are no JSON
             object.__setattr__(self, "preprocessing", pair)
+
+    @property
+    def evaluation(self) -> dict[str, Any]:
+        """Crop and interpolation: the weights' own, or what is usual for photos."""
+        return {"crop": CROP, "interpolation": "bilinear"} | (self.transform or {})
 
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self), indent=1, ensure_ascii=False) + "\n"
@@ -66,6 +74,8 @@ class Card:
             found = cls(**values, receipt=receipt and Receipt(**{k: tuple(v) for k, v in receipt.items()}))
             if not isinstance(found.training, dict) or not isinstance(found.weights, dict | None):
                 raise TypeError("training and weights are objects")
+            if found.transform is not None and not set(found.transform) <= {"crop", "interpolation"}:
+                raise TypeError("transform has a crop and an interpolation")
             integer("pad", found.pad, 0, 10_000)
             if found.classes:
                 class_names(found.classes)

@@ -10,13 +10,12 @@ from typing import Any
 import click
 
 import cnnzoo
-from cnnzoo.cli_models import COMMANDS, load_keras
+from cnnzoo import cli_data, cli_models
+from cnnzoo.cli_data import load, loading
+from cnnzoo.cli_models import load_keras
 from cnnzoo.errors import InputError, Interrupted, TrainingError
 
 run_dir = click.option("--run-dir", type=click.Path(path_type=Path), help="Where to write.")
-split = click.option(
-    "--split", nargs=3, type=float, default=(0.8, 0.1, 0.1), show_default=True, help="Train, validation, test."
-)
 seed = click.option(
     "--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Of every random draw."
 )
@@ -32,13 +31,14 @@ def cli() -> None:
     A first look:     cnnzoo demo
     What there is:    cnnzoo list 'vgg*';  cnnzoo info resnet50;  cnnzoo diff resnet50 resnet50_v1
     Weights:          cnnzoo fetch resnet50:imagenet;  cnnzoo convert net.pth resnet50 net.safetensors
+    Your photos:      cnnzoo doctor photos/;  cnnzoo show photos/ --augment rand
     Train, evaluate:  cnnzoo train lenet5 digits --recipe digits --run-dir runs/a
     Use:              cnnzoo predict runs/a photo.png;  cnnzoo predict lenet5:mnist digit.png
     Deploy:           cnnzoo export runs/a exported
     """
 
 
-for command in COMMANDS:
+for command in (*cli_models.COMMANDS, *cli_data.COMMANDS):
     cli.add_command(command)
 
 
@@ -68,11 +68,8 @@ def recipes_() -> None:
 @click.option("--recipe", default="sgd", show_default=True, help="How to train; cnnzoo recipes shows all.")
 @click.option("--set", "settings", multiple=True, metavar="FIELD=VALUE", help="Change a field of the recipe.")
 @click.option("--weights", help="Start from published weights (a tag) or a checkpoint's file.")
-@split
-@click.option("--classes", help="Names of the classes, separated by commas, in the order of the labels.")
-@click.option("--pad", type=click.IntRange(0), help="Black pixels to leave around the resized image.")
+@loading
 @run_dir
-@seed
 @click.option("--resume", is_flag=True, help="Go on with an interrupted run.")
 @overwrite
 def train(
@@ -81,15 +78,15 @@ def train(
     recipe: str,
     settings: tuple[str, ...],
     weights: str | None,
-    split: tuple[float, float, float],
-    classes: str | None,
-    pad: int | None,
     run_dir: Path | None,
-    seed: int,
     resume: bool,
     overwrite: bool,
+    **options: Any,
 ) -> None:
-    """Train MODEL on DATA ("digits" or an .npz file) and report on the test split.
+    """Train MODEL on DATA and report on the test split.
+
+    DATA is a folder of photos with a sub-folder a class, a CSV or Parquet table of them, an .npz file, tfds:NAME, or
+    "digits".
 
     The run directory, runs/MODEL-DATA by default, gets report.html, report.json, predictions.csv, model.keras and
     run.json. Ctrl-C stops between two steps; the same command with --resume goes on after the last whole epoch.
@@ -98,9 +95,8 @@ def train(
 
     cnnzoo.info(model)  # names are checked before anything slow
     chosen = recipes.find(recipe, recipes.parse(settings))
-    names = classes.split(",") if classes else None
-    images = cnnzoo.load_data(data, split=split, seed=seed, pad=pad, classes=names)
-    where = run_dir or Path("runs") / f"{model}-{Path(data).stem}"
+    images, seed = load(data, **options), options["seed"]
+    where = run_dir or Path("runs") / f"{model}-{Path(data.replace(':', '-')).stem}"
     click.echo(images)
     load_keras()
     from cnnzoo.training.loop import reproducible
@@ -118,10 +114,9 @@ def train(
 @click.argument("model")
 @click.argument("data")
 @click.option("--on", default="test", show_default=True, help="The split to evaluate on.")
-@split
-@seed
+@loading
 @click.option("--out", type=click.Path(path_type=Path), help="Write the report here too.")
-def evaluate(model: str, data: str, on: str, split: tuple[float, float, float], seed: int, out: Path | None) -> None:
+def evaluate(model: str, data: str, on: str, out: Path | None, **options: Any) -> None:
     """Evaluate MODEL (a run, a .keras file, or NAME:TAG like lenet5:mnist) on DATA.
 
     Give the run's own --split and --seed, or images that the model was trained on count as test images.
@@ -129,7 +124,7 @@ def evaluate(model: str, data: str, on: str, split: tuple[float, float, float], 
     network = open_model(model).model
     if network is None:
         raise InputError(f"A run, a .keras file or NAME:TAG is evaluated. Received the export {model!r}")
-    report = cnnzoo.evaluate(network, cnnzoo.load_data(data, split=split, seed=seed), split=on)
+    report = cnnzoo.evaluate(network, load(data, **options), split=on)
     if out:
         if (out / "run.json").exists():
             raise InputError(f"{out} holds a run, whose report stays as it is; choose another folder")

@@ -28,3 +28,9 @@ def atomic(path: Path) -> Iterator[Path]:
         os.replace(new, path)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def home() -> Path:
+    """The folder of the cache: CNNZOO_HOME, or cnnzoo in XDG_CACHE_HOME, or ~/.cache/cnnzoo."""
+    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(os.environ.get("CNNZOO_HOME") or Path(cache, "cnnzoo")).expanduser()

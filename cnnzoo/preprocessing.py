@@ -69,16 +69,56 @@ def _spread(values: Sequence[float], channels: int) -> list[float]:
     return list(values) if len(values) == channels else [sum(values) / len(values)] * channels
 
 
-def fit(images: Any, shape: Sequence[int], pad: int = 0) -> Any:
-    """Images (N, H, W, C) of 0 to 255 brought to `shape` (height, width, channels), in whole levels, float32.
+# Keras' names of the filters, with Pillow's numbers for them.
+INTERPOLATIONS = {"nearest": 0, "lanczos3": 1, "bilinear": 2, "bicubic": 3}
 
-    They are resized (bilinear, antialiased) to the shape less `pad` pixels on each side, which are black.
-    Gray becomes RGB by repetition, RGB becomes gray by luminance. Works on arrays and inside graphs.
-    """
-    ops = keras.ops
-    height, width, channels = shape
+
+def inner(size: Sequence[int], pad: int) -> tuple[int, int]:
+    """Height and width of the image within a border of `pad` pixels; raises InputError where none is left."""
+    height, width = size
     if 2 * integer("pad", pad, 0, 65_535) >= min(height, width):
         raise InputError(f"A border of {pad} pixels leaves nothing of {height}x{width}")
+    return height - 2 * pad, width - 2 * pad
+
+
+def resized(height: Any, width: Any, size: tuple[int, int], crop: float | None) -> tuple[Any, Any]:
+    """What an image of `height` by `width`, numbers or tensors, is resized to before `size` is cut from its centre.
+
+    The sides keep their ratio, and `size` is the share `crop` of the one that is short of it; with no `crop`, it is
+    `size` that the whole image is squashed to. As torchvision's Resize and CenterCrop: 256 and 224 are a crop of 0.875.
+    """
+    if crop is None:
+        return size
+    rows, columns = (round(side / crop) for side in size)
+    larger = max if isinstance(height, int) and isinstance(width, int) else keras.ops.maximum
+    return larger(rows, height * columns // width), larger(columns, width * rows // height)
+
+
+def centre(outer: Any, side: int) -> Any:
+    """Where the `side` central pixels of `outer` begin; a half goes to the even number, as in torchvision."""
+    rest = outer - side
+    return rest // 2 + rest % 2 * (rest // 2 % 2)
+
+
+def _resize(x: Any, size: Sequence[Any], interpolation: str) -> Any:
+    if all(isinstance(side, int) for side in size):
+        return keras.ops.image.resize(x, size, interpolation, antialias=True, data_format="channels_last")
+    import tensorflow as tf  # a graph for images of any size, where Keras' operation wants numbers
+
+    return tf.image.resize(x, size, interpolation, antialias=True)
+
+
+def fit(
+    images: Any, shape: Sequence[int], pad: int = 0, crop: float | None = None, interpolation: str = "bilinear"
+) -> Any:
+    """Images (N, H, W, C) of 0 to 255 brought to `shape` (height, width, channels), in whole levels, float32.
+
+    They are resized (antialiased) to the shape less `pad` pixels on each side, which are black; see `resized` for
+    `crop`, which those that have the size already are spared. Gray becomes RGB by repetition, RGB becomes gray by
+    luminance. Works on arrays and inside graphs.
+    """
+    ops = keras.ops
+    channels, size = shape[2], inner(shape[:2], pad)
     x = ops.cast(images, "float32")
     if x.shape[-1] != channels:
         if (x.shape[-1], channels) == (1, 3):
@@ -87,21 +127,16 @@ def fit(images: Any, shape: Sequence[int], pad: int = 0) -> Any:
             x = ops.image.rgb_to_grayscale(x, data_format="channels_last")
         else:
             raise InputError(f"The model takes images of {channels} channels. Received: {x.shape[-1]}")
-    size = (height - 2 * pad, width - 2 * pad)
-    x = ops.image.resize(x, size, interpolation="bilinear", antialias=True, data_format="channels_last")
-    x = ops.clip(ops.round(x), 0, 255)
+    height, width = ops.shape(x)[1:3]
+    rows, columns = resized(height, width, size, crop)
+    if isinstance(height, int) and isinstance(width, int):
+        rows, columns = size if (height, width) == size else (rows, columns)
+    else:
+        there = ops.logical_and(height == size[0], width == size[1])
+        rows, columns = (ops.where(there, a, b) for a, b in zip(size, (rows, columns), strict=True))
+    for sides in ((height, columns), (rows, columns)):  # in two passes with whole levels between, as Pillow
+        x = ops.clip(ops.round(_resize(x, sides, interpolation)), 0, 255)
+    if crop is not None:
+        top, left = centre(rows, size[0]), centre(columns, size[1])
+        x = ops.reshape(x[:, top : top + size[0], left : left + size[1]], (-1, *size, channels))
     return ops.pad(x, ((0, 0), (pad, pad), (pad, pad), (0, 0))) if pad else x
-
-
-def augmentation(policy: str) -> list[Any]:
-    """The layers of an augmentation policy, for images (N, H, W, C) of 0 to 255."""
-    if policy not in POLICIES:
-        raise unknown("augmentation", policy, POLICIES)
-    return POLICIES[policy]()
-
-
-POLICIES = {
-    "none": lambda: [],
-    # up to a sixteenth of the side each way, black moving in: for digits, which no flip leaves alone
-    "shift": lambda: [keras.layers.RandomTranslation(1 / 16, 1 / 16, fill_mode="constant", seed=0)],
-}

@@ -215,6 +215,7 @@ def get(
         source.provenance or None,
         training=source.training,
         ids=source.ids if include_top and names == source.classes else (),
+        transform=source.transform,
     )
     if found:
         new_head = names != source.classes if source.classes else len(names) != (size or row.classes)

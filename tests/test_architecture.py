@@ -9,12 +9,12 @@ import cnnzoo
 
 PACKAGE = Path(cnnzoo.__file__).parent
 GROUND = {"cards", "errors", "files", "lazy", "tables"}
-FIRST = {"layers", "preprocessing", "checkpoints", "evaluation", "features"}
-SECOND = {"models": {"layers"}, "data": {"preprocessing"}}
+FIRST = {"layers", "preprocessing", "augmentation", "checkpoints", "evaluation", "features"}
+SECOND = {"models": {"layers"}, "data": {"preprocessing", "augmentation"}}
 THIRD = {
     "registry": {"models", "checkpoints", "preprocessing", "assembly"},
     "assembly": {"models", "checkpoints"},
-    "training": {"data", "evaluation", "preprocessing"},
+    "training": {"data", "evaluation", "preprocessing", "augmentation"},
     "export": {"data", "evaluation", "preprocessing", "layers"},
 }
 BELOW = GROUND | FIRST | SECOND.keys() | THIRD.keys() | {"cnnzoo"}
@@ -22,7 +22,7 @@ ALLOWED = (
     dict.fromkeys(GROUND | FIRST, GROUND)
     | {name: GROUND | below for name, below in (SECOND | THIRD).items()}
     | dict.fromkeys(("demo", "diff"), BELOW)
-    | {name: BELOW | {"cli_models", "demo", "diff"} for name in ("cli", "cli_models")}
+    | {name: BELOW | {"cli_models", "cli_data", "demo", "diff"} for name in ("cli", "cli_models", "cli_data")}
     | {"__init__": set(), "__main__": {"cli"}}
 )
 

@@ -74,20 +74,3 @@ def test_fit_changes_between_gray_and_colour():
     np.testing.assert_allclose(np.asarray(pre.fit(colour, (4, 4, 1))), gray, atol=1)
     with pytest.raises(cnnzoo.InputError, match="3 channels. Received: 2"):
         pre.fit(np.zeros((1, 4, 4, 2)), (4, 4, 3))
-
-
-@pytest.mark.parametrize("policy", [name for name in pre.POLICIES if name != "none"])
-def test_augmentation_changes_images_within_their_range(policy):
-    images = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 1)).astype("float32")
-    out = images
-    for layer in pre.augmentation(policy):
-        out = np.asarray(layer(out, training=True))
-    assert out.shape == images.shape
-    assert not np.array_equal(out, images)
-    assert out.min() >= 0
-    assert out.max() <= 255
-
-
-def test_an_unknown_policy_is_named():
-    with pytest.raises(cnnzoo.InputError, match="Did you mean shift"):
-        pre.augmentation("shfit")

@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import urljoin
 
 from cnnzoo.errors import InputError
-from cnnzoo.files import atomic
+from cnnzoo.files import atomic, home
 
 log = logging.getLogger(__name__)
 
@@ -27,12 +27,6 @@ BACKOFF = 0.5  # seconds, and more each time
 TIMEOUT = (10, 30)  # seconds to connect, and to wait for the next bytes
 LIMIT = 4 * 2**30  # bytes, where the size is not known
 STEP = 2**16  # bytes; a download that stops loses less than this
-
-
-def home() -> Path:
-    """The folder of the cache: CNNZOO_HOME, or cnnzoo in XDG_CACHE_HOME, or ~/.cache/cnnzoo."""
-    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(os.environ.get("CNNZOO_HOME") or Path(cache, "cnnzoo")).expanduser()
 
 
 def fetch(url: str, file: str, digest: str = "", size: int | None = None) -> tuple[Path, str]:

@@ -76,6 +76,13 @@ class Weights:
         return self.hash.removeprefix("sha256:") if self.hash.startswith("sha256:") else ""
 
     @property
+    def transform(self) -> dict[str, Any]:
+        """What the card keeps of the evaluation transform."""
+        side = self.input_size - 2 * self.pad
+        crop = None if self.resize == side else side / self.resize
+        return {"crop": crop, "interpolation": self.interpolation}
+
+    @property
     def path(self) -> Traversable:
         """Of what is shipped."""
         return folder() / self.file

@@ -24,6 +24,7 @@ class Source:
     training: dict[str, Any] = field(default_factory=dict)
     ours: bool = False  # written by save_weights, by our names
     ids: tuple[str, ...] = ()  # of the classes
+    transform: dict[str, Any] | None = None  # crop and interpolation that the accuracy was measured with
 
 
 def find(title: str, weights: str | Path | None, licence: str | None = None) -> Source:
@@ -44,7 +45,7 @@ def find(title: str, weights: str | Path | None, licence: str | None = None) -> 
             provenance = {"file": path.name, **stated}  # a copy of published weights stays under their licence
             _allow(path.name, stated.get("licence"), licence)
             known = (card.classes, card.preprocessing, card.pad, provenance, card.training, True, card.ids)
-            return Source(path.name, found, *known)
+            return Source(path.name, found, *known, card.transform)
         layout = translate.recognise(found)
         implied = layout.preprocessing if layout else None
         return Source(path.name, found, preprocessing=implied, provenance={"file": path.name})
@@ -63,7 +64,7 @@ def find(title: str, weights: str | Path | None, licence: str | None = None) -> 
     training = card.training if card else {}
     name, ours = f"{row.file} ({row.tag})", card is not None
     known = (row.class_names, row.preprocessing, row.pad, row.provenance, training, ours, row.class_ids)
-    return Source(name, found, *known)
+    return Source(name, found, *known, row.transform)
 
 
 def _allow(what: str, licence: str | None, wanted: str | None) -> None:

@@ -5,22 +5,31 @@ So a run that starts again at any epoch sees what the undisturbed run saw, on ev
 
 import math
 import threading
+from typing import Any
 
 import keras
 import numpy as np
 
-from cnnzoo import preprocessing as pre
+from cnnzoo.augmentation import Augmentation
 from cnnzoo.data.images import Split
+from cnnzoo.data.photos import Photos, pool
+from cnnzoo.data.transform import Transform
+
+STEP = 4  # images of a job for a thread
 
 
 class Batches(keras.utils.PyDataset):
-    """Images (B, H, W, C) and one-hot labels (B, classes) of a split, shuffled and augmented where `seed` is given."""
+    """Images (B, H, W, C) and one-hot labels (B, classes) of a split, shuffled and augmented where `seed` is given.
+
+    Images are uint8, or as the array has them; float32 after layers of augmentation.
+    """
 
     def __init__(self, split: Split, classes: int, batch_size: int, seed: int | None = None, augment: str = "none"):
         super().__init__()
         self.split, self.batch_size, self.seed = split, batch_size, seed
         self.one_hot = np.eye(classes, dtype="float32")
-        self.layers, self.lock = pre.augmentation(augment), threading.Lock()
+        self.augmentation, self.lock = Augmentation(augment, split.images.shape[1:3]), threading.Lock()
+        self.ahead: dict[tuple[int, int], tuple[np.ndarray, list[Any]]] = {}
         self.begin(0)
 
     def begin(self, epoch: int) -> None:
@@ -33,14 +42,59 @@ class Batches(keras.utils.PyDataset):
         return math.ceil(len(self.split) / self.batch_size)
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        batch = self.split.take(self.indices[index * self.batch_size : (index + 1) * self.batch_size])
-        return self.augmented(batch.images.astype("float32"), index), self.one_hot[batch.labels]
+        """Batch `index` of the epoch; the next one is begun, so that it is there when it is asked for."""
+        with self.lock:  # Keras may ask from threads of its own
+            key = self.epoch, index
+            images, jobs = self.ahead.pop(key) if key in self.ahead else self._begin(index)
+            self.ahead = {}
+            if index + 1 < len(self):
+                self.ahead[self.epoch, index + 1] = self._begin(index + 1)
+        for job in jobs:
+            job.result()
+        labels = self.one_hot[self.split.labels[self._indices(index)]]
+        if self.seed is None or not self.augmentation:
+            return images, labels
+        with self.lock:
+            draw = np.random.default_rng((self.seed, self.epoch, index))
+            return self.augmentation(images.astype("float32"), labels, draw)
 
-    def augmented(self, images: np.ndarray, index: int) -> np.ndarray:
-        """The images after the policy's layers, whose generators start from (seed, epoch, index)."""
-        draw = np.random.default_rng((self.seed or 0, self.epoch, index))
-        with self.lock:  # Keras may ask for batches ahead, from threads of its own
-            for layer in self.layers:
-                layer.generator.state.assign(draw.integers(2**31, size=2))
-                images = layer(images, training=True)
-        return keras.ops.convert_to_numpy(images)
+    def _indices(self, index: int) -> np.ndarray:
+        return self.indices[index * self.batch_size : (index + 1) * self.batch_size]
+
+    def _begin(self, index: int) -> tuple[np.ndarray, list[Any]]:
+        """An array for the images of a batch, and the jobs that fill it."""
+        images, indices = self.split.images, self._indices(index)
+        area = None if self.seed is None else self.augmentation.area
+        if isinstance(images, np.ndarray) and area is None:
+            return images[indices], []
+        out = np.empty((len(indices), *images.shape[1:]), "uint8")
+        transform = None if isinstance(images, Photos) else Transform(images.shape[1:3], images.shape[3])
+        seed = self.seed, self.epoch
+
+        def fill(start: int) -> None:
+            for place, i in enumerate(indices[start : start + STEP].tolist(), start):
+                if area is None:
+                    out[place] = images[i]
+                    continue
+                draw = np.random.default_rng((*seed, i))  # type: ignore[arg-type]  # a crop follows from the image alone
+                out[place] = transform.cropped(images[i], area, draw) if transform else images.crop(i, area, draw)
+
+        return out, [pool().submit(fill, start) for start in range(0, len(indices), STEP)]
+
+
+def dataset(batches: Batches) -> Any:
+    """A `tf.data.Dataset` of the batches, prefetched; every pass over it is another epoch."""
+    import tensorflow as tf
+
+    epochs = iter(range(2**62))
+
+    def generate():
+        batches.begin(next(epochs))
+        for i in range(len(batches)):
+            yield batches[i]
+
+    images = batches.split.images
+    kind = "float32" if batches.seed is not None and batches.augmentation else images.dtype
+    signature = tf.TensorSpec((None, *images.shape[1:]), kind), tf.TensorSpec((None, len(batches.one_hot)), "float32")
+    made = tf.data.Dataset.from_generator(generate, output_signature=signature)
+    return made.apply(tf.data.experimental.assert_cardinality(len(batches))).prefetch(2)

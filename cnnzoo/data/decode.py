@@ -1,5 +1,10 @@
-"""One image file to pixels."""
+"""One image file to upright pixels: Pillow's, in whatever format and mode it was saved."""
 
+import io
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -8,30 +13,89 @@ import numpy as np
 from cnnzoo.errors import InputError
 
 MAX_PIXELS = 100_000_000  # more is refused before anything is decoded
+MAX_RATIO = 200  # of the sides: more is a strip, which no crop or resize makes a picture of
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "WEBP", "TIFF")
 
 
-def decode(path: Any, channels: int) -> np.ndarray:
+def decode(source: Any, channels: int = 3) -> np.ndarray:
     """The pixels of an image file, upright, as uint8 (H, W, channels); gray for one channel, RGB for three.
 
-    Raises InputError that names the file where it is missing, no image, or too large.
-    """
-    from PIL import Image, ImageOps
+    Args:
+        source: the path, or the bytes of the file.
+        channels: 1 or 3.
 
+    Raises:
+        InputError: that names the file where it is missing, no image, or too large.
+    """
+    with reading(source, channels) as image:
+        pixels = np.asarray(upright(image, channels))
+    return pixels.reshape(*pixels.shape[:2], channels)
+
+
+@contextmanager
+def reading(source: Any, channels: int) -> Iterator[Any]:
+    """As `opened`, for what shall give gray or RGB images; errors name the source."""
     if channels not in (1, 3):
         raise InputError(f"Image files give 1 or 3 channels; the model takes {channels}. Pass an array")
-    path = Path(path)
-    if not path.is_file():  # a pipe would wait for ever
-        raise InputError(f"There is no file {str(path)!r}")
     try:
-        with Image.open(path) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise InputError(f"{path}: {image.width}x{image.height} pixels, more than the {MAX_PIXELS:,} allowed")
-            pixels = np.asarray(flat(ImageOps.exif_transpose(image)).convert("L" if channels == 1 else "RGB"))
+        with opened(source) as image:
+            yield image
+    except InputError as error:
+        name = "the bytes" if isinstance(source, bytes) else repr(os.fspath(source))
+        raise InputError(f"Cannot read {name} as an image: {error}") from None
+
+
+@contextmanager
+def opened(source: Any) -> Iterator[Any]:
+    """The image of a path or of bytes, its header read and its size checked; raises InputError with the reason.
+
+    What Pillow raises inside the block, while it decodes, becomes an InputError too.
+    """
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else regular(source), formats=FORMATS) as image:
+            width, height = image.size
+            if width * height > MAX_PIXELS:
+                raise InputError(f"{width}x{height} pixels, more than the {MAX_PIXELS:,} allowed")
+            if max(width, height) > MAX_RATIO * min(width, height):
+                raise InputError(f"{width}x{height} pixels, a strip")
+            yield image
     except InputError:
         raise
+    except Image.UnidentifiedImageError:
+        raise InputError(f"no {', '.join(FORMATS)} file") from None
     except Exception as error:  # Pillow's decoders raise many kinds
-        raise InputError(f"Cannot read {str(path)!r} as an image: {error}") from None
-    return pixels.reshape(*pixels.shape[:2], channels)
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise InputError(" ".join(str(reason or type(error).__name__).split())) from None
+
+
+def regular(path: Any) -> Path:
+    """The path of a regular file, not empty; raises InputError with the reason."""
+    try:
+        facts = Path(path).stat()
+    except (OSError, ValueError) as error:
+        raise InputError("there is no such file" if isinstance(error, FileNotFoundError) else str(error)) from None
+    if not stat.S_ISREG(facts.st_mode):  # a pipe would wait for ever
+        raise InputError("a folder" if stat.S_ISDIR(facts.st_mode) else "no regular file")
+    if not facts.st_size:
+        raise InputError("the file is empty")
+    return Path(path)
+
+
+def upright(image: Any, channels: int = 3) -> Any:
+    """A Pillow image turned as its EXIF orientation says, in 8 bits: gray or RGB, transparency over white."""
+    from PIL import ImageOps
+
+    mode = "L" if channels == 1 else "RGB"
+    image = flat(ImageOps.exif_transpose(image) if turned(image) > 1 else image)
+    image.load()
+    return image if image.mode == mode else image.convert(mode)
+
+
+def turned(image: Any) -> int:
+    """The EXIF orientation: 1 as it is, from 5 on lying on its side."""
+    return image.getexif().get(0x0112, 1)
 
 
 def flat(image: Any) -> Any:
@@ -43,9 +107,9 @@ def flat(image: Any) -> Any:
     if image.mode.startswith("I"):
         levels = np.asarray(image).astype("int64")
         if levels.min() < 0 or levels.max() > 65535:
-            raise InputError(f"Gray levels are 0 to 65535. Received: {levels.min()} to {levels.max()}")
+            raise InputError(f"gray levels are 0 to 65535, not {levels.min()} to {levels.max()}")
         return Image.fromarray(np.round(levels / 257).astype("uint8"))
-    if "A" in image.mode or "transparency" in image.info:
+    if "A" in image.mode or "a" in image.mode or "transparency" in image.info:
         colour = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", colour.size, "white"), colour)
     return image

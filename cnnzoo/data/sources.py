@@ -2,15 +2,26 @@
 
 import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from cnnzoo.cards import CROP
+from cnnzoo.data import listing, streams
+from cnnzoo.data.arrays import NAMED, from_arrays, named
+from cnnzoo.data.cache import WHERE
+from cnnzoo.data.doctor import diagnose
 from cnnzoo.data.images import ImageData, Split
-from cnnzoo.data.split import complete, fractions, stratified
+from cnnzoo.data.listing import Item
+from cnnzoo.data.photos import Photo, Photos
+from cnnzoo.data.scan import Facts, scan
+from cnnzoo.data.split import Ties, complete, fractions, stratified, three
 from cnnzoo.errors import InputError, class_names, integer, unknown
+
+TABLES = (".csv", ".tsv", ".txt", ".parquet")
 
 
 def load_data(
@@ -21,19 +32,35 @@ def load_data(
     split: Sequence[float] = (0.8, 0.1, 0.1),
     seed: int = 0,
     pad: int | None = None,
+    cache: str = "auto",
+    doctor: bool = True,
+    strict: bool = False,
+    label_column: str | None = None,
+    group_column: str | None = None,
 ) -> ImageData:
     """Images and labels from anywhere, checked and in three splits that are stratified and seeded.
 
+    Copies of an image stay on one side of every split; one in training of what a given test part has is left out.
+
     Args:
-        source: "digits" (scikit-learn's handwritten digits); an .npz file with x_train, y_train, x_test, y_test, or
-            with x and y; arrays (x, y), or ((x_train, y_train), (x_test, y_test)) as keras.datasets gives them.
-            Images are (N, H, W) or (N, H, W, C) of 0 to 255, labels (N,) class indices or names.
+        source: a folder with a sub-folder a class, or with train, val (valid, validation) and test folders of such; a
+            CSV or Parquet file with a path, relative to it, a label and perhaps a split for each image; "digits"
+            (scikit-learn's handwritten digits); an .npz file with x_train, y_train, x_test, y_test, or with x and y;
+            arrays (x, y), or ((x_train, y_train), (x_test, y_test)) as keras.datasets gives them. Arrays of images are
+            (N, H, W) or (N, H, W, C) of 0 to 255, labels (N,) class indices or names.
         image_size: height and width; the model's by default, when the two meet.
-        classes: names, in the order of the label indices.
+        classes: names, in the order of the label indices; by default the labels' own, class_2 before class_10.
         split: shares of train, validation and test. A source with a test part of its own keeps it whole;
-            the validation share then comes from its training part.
+            the validation share then comes from its training part, where it has none of its own. Where it has
+            training and validation parts only, the latter is the test part.
         seed: of the split.
         pad: black pixels to leave around the resized image (MNIST's 28x28 in LeNet's 32x32: 2); the model's by default.
+        cache: where resized image files are kept for the next epoch: "memory", "disk", "none", or "auto", which is
+            memory up to 2 GiB. With "memory" and "disk" training takes its random crops from the resized images.
+        doctor: look at every pixel of image files before anything else, and set aside what cannot be used; without,
+            only at their headers.
+        strict: what would be set aside is an error.
+        label_column, group_column: of a table; images of one group stay on one side of every split.
 
     Raises:
         InputError: for sources, shapes, values or labels that do not do.
@@ -41,178 +68,133 @@ def load_data(
     shares, seed = fractions(split), integer("seed", seed, 0)
     if pad is not None:
         integer("pad", pad, 0, 65_535)
-    if isinstance(source, (str, os.PathLike)):
-        name, arrays = Path(source).name, _named(source)  # a report goes places where a path means nothing
+    if cache not in WHERE:
+        raise unknown("cache", cache, WHERE)
+    if isinstance(source, str | os.PathLike) and str(source) not in NAMED and Path(source).suffix != ".npz":
+        found = listed(source, label_column, group_column)
+        data = replace(from_items(*found, classes, shares, seed, doctor, strict), crop=CROP)
+    elif isinstance(source, str | os.PathLike):
+        data = from_arrays(named(source), Path(source).name, classes, shares, seed)
+    elif (stream := streams.of(source)) is not None:
+        data = from_items("stream", *stream, classes, shares, seed, doctor, strict)
     else:
-        name, arrays = "arrays", source
-    (x, y), test = _parts(arrays)
-    known = _class_names(classes, *(labels for _, labels in ((x, y), test or (x, y))))
-    everything = _split(x, y, known, "train" if test else name)
-    if test:
-        rest, part = stratified(everything.labels, shares[1], seed, known, "validation")
-        train, validation, held_out = everything.take(rest), everything.take(part), _split(*test, known, "test")
-        complete(held_out.labels, known, "test")
-        if held_out.images.shape[1:] != everything.images.shape[1:]:
-            shapes = f"{everything.images.shape[1:]} and {held_out.images.shape[1:]}"
-            raise InputError(f"Training and test images differ in shape: {shapes}")
-    else:
-        rest, part = stratified(everything.labels, shares[2], seed, known, "test")
-        held_out, everything = everything.take(part), everything.take(rest)
-        share = shares[1] / (shares[0] + shares[1])
-        rest, part = stratified(everything.labels, share, seed, known, "validation")
-        train, validation = everything.take(rest), everything.take(part)
-    data = ImageData(train, validation, held_out, known, name, pad=pad)
+        data = from_arrays(source, "arrays", classes, shares, seed)
+    data = replace(data, pad=pad, cache=cache)
     if image_size is None:
         return data
     if not isinstance(image_size, list | tuple) or len(image_size) != 2:
         raise InputError(f"image_size is (height, width). Received: {image_size!r}")
     sides = [integer("a side of image_size", side, 1, 65_535) for side in image_size]
-    return data.bind((*sides, train.images.shape[3]), pad or 0)
+    return data.bind((*sides, data.train.images.shape[3]), pad or 0)
 
 
-def _digits() -> tuple[Any, Any]:
-    """1,797 handwritten digits of 43 people, 8x8 in 17 levels, which come with scikit-learn."""
-    from sklearn.datasets import load_digits
-
-    digits = load_digits()
-    return np.round(digits.images * (255 / 16)).astype("uint8"), digits.target
+Listed = tuple[str, list[Item], list[tuple[str, str]]]
 
 
-MAX_CLASSES = 100_000
-RESCALED = 32  # images whose values end below this were hardly 0 to 255
-
-NAMED: dict[str, Callable[[], Any]] = {"digits": _digits}
-
-
-def _named(source: Any) -> Any:
-    """Arrays from a name or a file."""
-    path = Path(source)
-    if str(source) in NAMED:
-        return NAMED[str(source)]()
+def listed(source: Any, label_column: str | None = None, group_column: str | None = None) -> Listed:
+    """The name of a source of image files, its images, and what of it is left out; see `load_data`."""
+    path, suffix = Path(source), Path(source).suffix.casefold()
+    if str(source).startswith("tfds:"):
+        return str(source), *streams.tfds(str(source).removeprefix("tfds:"))
     if not path.exists():
-        raise unknown("data source", str(source), [*NAMED, "a path to an .npz file"])
-    if path.suffix != ".npz":
+        raise unknown("data source", str(source), [*NAMED, "tfds:NAME", "a path to a folder, a table or an .npz file"])
+    if path.is_dir():
+        name = path.resolve().name  # a report goes places where a path means nothing
+        return name, *(streams.tfds(str(path)) if streams.prepared(path) else listing.folder(path))
+    if suffix not in TABLES:
         raise InputError(
-            f"Data is read from .npz files, arrays and the names {', '.join(NAMED)}. Received: {str(path)!r}"
+            f"Data is a folder of images, a table ({', '.join(TABLES)}), an .npz file, arrays, or one of "
+            f"{', '.join(NAMED)}, tfds:NAME. Received: {str(path)!r}"
         )
-    try:
-        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
-            keys = set(file.files)
-            if {"x_train", "y_train", "x_test", "y_test"} <= keys:
-                return (file["x_train"], file["y_train"]), (file["x_test"], file["y_test"])
-            if {"x", "y"} <= keys:
-                return file["x"], file["y"]
-    except Exception as error:  # numpy raises whatever the zip, the header or the pickle in it makes it raise
-        hint = "; text labels are saved by labels.astype(str)" if "pickle" in str(error) else ""
-        raise InputError(f"Cannot read {str(path)!r} as .npz arrays: {error}{hint}") from None
-    raise InputError(
-        f"{path.name} holds neither x_train, y_train, x_test, y_test nor x, y. Received: {', '.join(sorted(keys))}"
-    )
+    return path.name, listing.table(path, label_column, group_column), []
 
 
-def _parts(arrays: Any) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray] | None]:
-    """(x, y) or ((x, y), (x_test, y_test)) as arrays."""
-    if isinstance(arrays, dict):
-        raise InputError("Data is a name, a path or arrays (x, y). Received: a dict")
-    try:
-        first, second = arrays
-        nested = isinstance(first, tuple | list) and len(first) == 2 and np.ndim(first[0]) > 1
-        (x, y), test = (first, second) if nested else ((first, second), None)
-        return (np.asarray(x), np.asarray(y)), test and (np.asarray(test[0]), np.asarray(test[1]))
-    except (TypeError, ValueError, LookupError) as error:
-        what = f"Received: {type(arrays).__name__} ({error})"
-        raise InputError(f"Data is a name, a path, arrays (x, y) or ((x, y), (x_test, y_test)). {what}") from None
+def examined(items: Sequence[Item], doctor: bool = True) -> list[Facts]:
+    """The facts of every image, with progress."""
+    from rich.console import Console
+    from rich.progress import track
+
+    console, sources = Console(stderr=True), [item.source for item in items]
+    found = scan(sources, doctor)
+    quiet = not console.is_terminal
+    return list(track(found, "Looking at the images", len(items), console=console, transient=True, disable=quiet))
 
 
-def _labels(y: Any) -> np.ndarray:
-    """Labels (N,) or (N, 1), as text or as numbers."""
-    y = np.asarray(y)
-    if y.ndim == 2 and y.shape[1] == 1:  # as keras.datasets.cifar10 gives them
-        y = y[:, 0]
-    if y.ndim != 1:
-        hint = "; one-hot rows become indices by labels.argmax(axis=1)" if y.ndim == 2 else ""
-        raise InputError(f"Labels are (N,), class indices or names{hint}. Received: shape {y.shape}")
-    if y.dtype.kind == "S":
-        try:
-            return np.char.decode(y, "utf-8")
-        except UnicodeDecodeError as error:
-            raise InputError(f"Labels in bytes are UTF-8: {error}") from None
-    if y.dtype.kind == "O":
-        y = np.array(y.tolist()) if all(isinstance(v, str) for v in y) else y
-    if y.dtype.kind not in "Ubuif":
-        raise InputError(f"Labels are class indices or names. Received: dtype {y.dtype}")
-    return y
+def from_items(
+    name: str,
+    items: list[Item],
+    strays: list[tuple[str, str]],
+    classes: Sequence[str] | None,
+    shares: tuple[float, float, float],
+    seed: int,
+    doctor: bool,
+    strict: bool,
+) -> ImageData:
+    """The data of image files, looked at, set aside where need be, and split."""
+    known = _classes(items, classes)
+    facts = examined(items, doctor)
+    diagnosis, keep = diagnose(name, items, facts, strays)
+    if diagnosis.aside:
+        first = [f"{f.images[0]!r} ({f.reason})" for f in diagnosis.aside[:5]]
+        what = f"{name}: {diagnosis.account()}: {', '.join(first)}{', ...' if len(diagnosis.aside) > 5 else ''}"
+        if strict or not keep.any():
+            raise InputError(what)
+        warnings.warn(what, stacklevel=3)
+    kept = [(item, fact) for item, fact, good in zip(items, facts, keep, strict=True) if good]
+    index = {label: i for i, label in enumerate(known)}
+    labels = np.array([index[item.label] for item, _ in kept], "int64")
+    photos = [Photo(item.source, item.name, fact.digest, (fact.height, fact.width)) for item, fact in kept]
+    everything = Split(Photos(photos), labels, np.array([photo.name for photo in photos]))
+    groups = [item.group for item, _ in kept] if any(item.group for item in items) else None
+    ties = Ties([photo.digest for photo in photos], groups)
+    parts, notes = _divide([item.split for item, _ in kept], labels, shares, seed, known, ties)
+    notes = (f"{diagnosis.images:,} files, {diagnosis.account()}.", *notes)
+    train, validation, test = map(everything.take, parts)
+    return ImageData(train, validation, test, known, name, notes=notes, diagnosis=diagnosis)
 
 
-def _class_names(classes: Sequence[str] | None, *labels: Any) -> tuple[str, ...]:
-    """The names given, or those of the labels: as they are, sorted, or 0 to the highest index."""
-    if classes is not None:
-        names = class_names(classes) if isinstance(classes, list | tuple) else ()
-        if len(names) < 2:
-            raise InputError(f"classes is a list of two names at least. Received: {classes!r}")
-        return names
-    parts = [part for part in map(_labels, labels) if len(part)]
-    if not parts:
-        raise InputError("The data has no images")
-    if len({part.dtype.kind == "U" for part in parts}) > 1:
-        raise InputError("Labels are class indices in one part and names in the other; give both alike")
-    values = np.concatenate(parts)
-    if len(np.unique(values)) < 2:
-        raise InputError(f"A classifier needs two classes at least. Received: only {values[0]}")
-    if values.dtype.kind == "U":
-        return class_names(np.unique(values).tolist())
-    if not np.isfinite(values).all() or values.max() >= MAX_CLASSES:
-        raise InputError(f"Class indices are 0 to {MAX_CLASSES - 1:,} at most. Received: {values.max()}")
-    return tuple(map(str, range(max(int(values.max()) + 1, 1))))
-
-
-def _split(x: np.ndarray, y: np.ndarray, classes: Sequence[str], name: str) -> Split:
-    """Images and labels, checked."""
-    x = check_images(x)
-    y = _labels(y)
-    if len(y) != len(x):
-        raise InputError(f"Labels are (N,), one for each of the {len(x)} images. Received: shape {y.shape}")
-    if y.dtype.kind == "U":
-        index = {name: i for i, name in enumerate(classes)}
-        strangers = sorted(set(y.tolist()) - index.keys())
-        labels = np.array([index.get(label, 0) for label in y.tolist()], "int64")
-    else:
-        wrong = ~((y >= 0) & (y < len(classes)) & (y == np.floor(y)))
-        strangers = sorted({str(label) for label in y[wrong]})
-        labels = np.where(wrong, 0, y).astype("int64")
-    if strangers:
+def _classes(items: Sequence[Item], asked: Sequence[str] | None) -> tuple[str, ...]:
+    """The names of the classes, in order; raises InputError where labels are outside them."""
+    labels = sorted({item.label for item in items}, key=listing.natural)
+    trained = {item.label for item in items if item.split in ("", "train")}
+    if not trained:
+        raise InputError("There is no training part: no train folder, or no line of a table with that split")
+    if asked is not None and not isinstance(asked, list | tuple):
+        raise InputError(f"classes is a list of two names at least. Received: {asked!r}")
+    known = class_names(labels if asked is None else asked)
+    if strangers := [label for label in labels if label not in known]:
         raise InputError(
-            f"Labels outside the {len(classes)} classes {', '.join(classes[:10])}: {', '.join(strangers[:10])}"
+            f"Labels outside the {len(known)} classes {', '.join(known[:10])}: {', '.join(strangers[:10])}"
         )
-    return Split(x, labels, np.array([f"{name}[{i}]" for i in range(len(x))]))
+    if untrained := [label for label in known if label not in trained]:
+        raise InputError(f"No training image is of the class {', '.join(untrained[:10])}")
+    if len(known) < 2:
+        raise InputError(f"A classifier needs two classes at least. Received: only {known[0]}")
+    return known
 
 
-def check_images(images: Any) -> np.ndarray:
-    """Images (N, H, W) or (N, H, W, C) of 0 to 255 as (N, H, W, C); warns of what looks rescaled already."""
-    x = np.asarray(images)
-    if x.dtype.kind not in "buif":
-        raise InputError(f"Images are arrays of numbers. Received: dtype {x.dtype}")
-    if x.ndim not in (3, 4) or (x.ndim == 4 and x.shape[3] not in range(1, 65)) or 0 in x.shape:
-        raise InputError(f"Images are (N, H, W) or (N, H, W, C), values 0 to 255. Received: shape {x.shape}")
-    if x.ndim == 4 and x.shape[1] in (1, 3) and x.shape[3] > 4:
-        raise InputError(
-            f"Images have their channels last; x.transpose(0, 2, 3, 1) moves them. Received: shape {x.shape}"
-        )
-    x = x[..., None] if x.ndim == 3 else x
-    if x.dtype == np.uint8:
-        return x
-    if not np.isfinite(x).all():
-        bad = int((~np.isfinite(x).reshape(len(x), -1).all(1)).sum())
-        raise InputError(f"{bad} of {len(x)} images hold NaN or infinite pixels")
-    low, high = float(x.min()), float(x.max())
-    if low < -RESCALED or high > 255:
-        raise InputError(
-            f"Pixels are 0 to 255 (16-bit ones divided by 257). Received: {x.dtype} from {low:g} to {high:g}"
-        )
-    if x.any() and (low < 0 or high <= RESCALED):
-        warnings.warn(
-            f"Images of {x.dtype} from {low:.3g} to {high:.3g} look rescaled already; models here take 0 to 255 and "
-            "normalise inside. Scale them to 255; at the model's own size, preprocessing='none' takes them as they are",
-            stacklevel=2,
-        )
-    return x.astype("float32") if x.dtype.kind == "f" else x
+def _divide(
+    given: list[str],
+    labels: np.ndarray,
+    shares: tuple[float, float, float],
+    seed: int,
+    classes: Sequence[str],
+    ties: Ties,
+) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], tuple[str, ...]]:
+    """Indices of train, validation and test, and what was decided where the source does not say all of it."""
+    if not any(given):
+        return three(labels, shares, seed, classes, ties), ()
+    parts = {split: np.flatnonzero(np.array(given) == split) for split in ("train", "validation", "test")}
+    train, validation, test = parts.values()
+    for name, part in parts.items():
+        if len(part):
+            complete(labels[part], classes, name)
+    if len(validation) and len(test):
+        return (train, validation, test), ()
+    given_test = "test" if len(test) else "validation"
+    if not len(test) and not len(validation):
+        first, second, third = three(labels[train], shares, seed, classes, ties.of(train))
+        return (train[first], train[second], train[third]), ()
+    rest, part = stratified(labels[train], shares[1], seed, classes, "validation", ties.of(train))
+    note = f"The {given_test} part is the test split; {len(part):,} images of the training part are for validation."
+    return (train[rest], train[part], test if len(test) else validation), (note,)

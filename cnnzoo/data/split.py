@@ -1,7 +1,8 @@
-"""Stratified, seeded splits."""
+"""Stratified, seeded splits that keep copies and groups together."""
 
 import math
 from collections.abc import Sequence
+from fractions import Fraction
 
 import numpy as np
 
@@ -20,26 +21,81 @@ def fractions(split: Sequence[float]) -> tuple[float, float, float]:
     return train, validation, test
 
 
+def three(
+    labels: np.ndarray, shares: tuple[float, float, float], seed: int, classes: Sequence[str], ties: "Ties"
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Indices of train, validation and test."""
+    rest, test = stratified(labels, shares[2], seed, classes, "test", ties)
+    share = shares[1] / (shares[0] + shares[1])
+    train, validation = stratified(labels[rest], share, seed, classes, "validation", ties.of(rest))
+    return rest[train], rest[validation], test
+
+
 def stratified(
-    labels: np.ndarray, share: float, seed: int, classes: Sequence[str], what: str
+    labels: np.ndarray, share: float, seed: int, classes: Sequence[str], what: str, ties: "Ties"
 ) -> tuple[np.ndarray, np.ndarray]:
     """Indices of the rest and of a `share` of each class; both sides hold every class, or InputError says which not."""
-    from sklearn.model_selection import train_test_split
+    from sklearn.model_selection import StratifiedGroupKFold, train_test_split
 
-    counts = np.bincount(labels, minlength=len(classes))
-    size = math.ceil(share * len(labels))
+    units = ties.units
+    label = _majority(units, labels, len(classes))  # what has copies counts once
+    counts = np.bincount(labels if ties.groups else label, minlength=len(classes))
+    size = math.ceil(share * (len(labels) if ties.groups else len(label)))
     rare = [f"{name} ({count})" for name, count in zip(classes, counts, strict=True) if count < 2]
     if rare or size < len(classes):
         why = f"too few images of {', '.join(rare)}" if rare else f"{size} images for {len(classes)} classes"
         raise InputError(f"The {what} split would lack a class: {why}. Give more images or another split")
     try:
-        rest, part = train_test_split(np.arange(len(labels)), test_size=size, stratify=labels, random_state=seed)
+        if ties.groups:  # of many sizes and labels: the folds are balanced over images, not over groups
+            ratio = Fraction(share).limit_denominator(min(20, len(label), int(counts.min())))
+            folds = StratifiedGroupKFold(max(ratio.denominator, 2), shuffle=True, random_state=seed)
+            chosen = list(folds.split(labels, labels, units))[: max(ratio.numerator, 1)]
+            part = np.sort(np.concatenate([fold for _, fold in chosen]))
+            rest = np.setdiff1d(np.arange(len(labels)), part)
+        else:
+            taken = train_test_split(np.arange(len(label)), test_size=size, stratify=label, random_state=seed)
+            rest, part = (np.flatnonzero(np.isin(units, side)) for side in taken)
     except ValueError as error:  # a side with fewer images than classes
         raise InputError(f"The {what} split cannot be taken: {error}") from None
-    rest, part = np.sort(rest), np.sort(part)
     complete(labels[part], classes, what)
     complete(labels[rest], classes, "training")
     return rest, part
+
+
+class Ties:
+    """Which images go to the same side: those that are copies of each other, and those of one group."""
+
+    def __init__(self, keys: Sequence[str] | np.ndarray, groups: Sequence[str] | None = None) -> None:
+        """`keys` are equal for copies, `groups` for what else belongs together."""
+        self.groups = groups is not None
+        self.units = _numbered(keys)
+        if groups is not None:
+            from scipy.sparse import coo_array
+            from scipy.sparse.csgraph import connected_components
+
+            theirs = _numbered(groups)
+            images, n = self.units.max() + 1, self.units.max() + theirs.max() + 2
+            graph = coo_array((np.ones(len(theirs)), (self.units, images + theirs)), (n, n))
+            self.units = _numbered(connected_components(graph, directed=False)[1][self.units])
+
+    def of(self, indices: np.ndarray) -> "Ties":
+        """The ties among some of the images."""
+        part = object.__new__(Ties)
+        part.groups, part.units = self.groups, _numbered(self.units[indices])
+        return part
+
+
+def _numbered(keys: Sequence[str] | np.ndarray) -> np.ndarray:
+    """Numbers for keys, equal for equal ones, in the order in which they first appear."""
+    _, first, inverse = np.unique(np.asarray(keys), return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(first))[inverse]
+
+
+def _majority(units: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
+    """The commonest label of each unit, the lowest among equals."""
+    pairs, counts = np.unique(units * classes + labels, return_counts=True)
+    pairs = pairs[np.lexsort((pairs, -counts, pairs // classes))]
+    return pairs[np.unique(pairs // classes, return_index=True)[1]] % classes
 
 
 def complete(labels: np.ndarray, classes: Sequence[str], what: str) -> None:

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from cnnzoo import cards
+from cnnzoo.data.arrays import check_images
 from cnnzoo.data.decode import decode
-from cnnzoo.data.images import fit
-from cnnzoo.data.sources import check_images
+from cnnzoo.data.transform import Transform, transform
 from cnnzoo.errors import InputError
 from cnnzoo.evaluation.predict import probabilities
 from cnnzoo.export import saved_model
@@ -61,7 +61,8 @@ class Classifier:
                 f"{model.name} is no image classifier of a fixed input size: it takes {model.input_shape} "
                 f"and gives {model.output_shape}"
             )
-        return cls(card, shape, lambda images: probabilities(model, fit(images, shape, card.pad)), model)
+        fit = transform(model)
+        return cls(card, shape, lambda images: probabilities(model, fit(images)), model)
 
     def __repr__(self) -> str:
         return f"<Classifier {self.card.name}: {'x'.join(map(str, self.shape))} to {len(self.classes)} classes>"
@@ -70,6 +71,12 @@ class Classifier:
     def classes(self) -> tuple[str, ...]:
         """The names, in the order of the probabilities."""
         return self.card.classes
+
+    def _file(self, path: Any) -> np.ndarray:
+        """A file's pixels, transformed exactly where nothing is done to them afterwards."""
+        if self.card.pad or None in self.shape:
+            return decode(path, self.shape[2])
+        return Transform((self.shape[0], self.shape[1]), self.shape[2], **self.card.evaluation).one(path)
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
         """Probabilities (N, classes) of images (N, H, W, C) of 0 to 255, of any size."""
@@ -90,7 +97,7 @@ class Classifier:
         if isinstance(images, (str, Path)):
             images = [images]
         if isinstance(images, (list, tuple)) and all(isinstance(image, (str, Path)) for image in images):
-            batches = [decode(path, self.shape[2])[None] for path in images]
+            batches = [self._file(path)[None] for path in images]
         else:
             checked = check_images(images)
             batches = [checked[i : i + 256] for i in range(0, len(checked), 256)]

@@ -6,9 +6,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cnnzoo.errors import InputError, unknown
+from cnnzoo.evaluation.predict import probabilities
 from cnnzoo.export import saved_model
 from cnnzoo.export.classifier import Classifier, load
 from cnnzoo.files import atomic
+from cnnzoo.preprocessing import fit
 
 FORMATS = {"saved_model": saved_model.write}
 TOLERANCE = 1e-5  # of a probability; float32 graphs differ by rounding only
@@ -57,4 +59,8 @@ def compare(one: Classifier, other: Classifier, count: int = 8) -> float:
     height, width, channels = one.shape
     sizes = [(height, width), (height * 3 // 2 + 1, width + 7)]
     batches = [draw.integers(0, 256, (count, *size, channels), "uint8") for size in sizes]
-    return max(float(np.abs(one.probabilities(b) - other.probabilities(b)).max()) for b in batches)
+
+    def expected(images: np.ndarray) -> np.ndarray:  # resized as in a graph, where pixels may be a level off Pillow's
+        return probabilities(one.model, fit(images, one.shape, one.card.pad, **one.card.evaluation))
+
+    return max(float(np.abs(expected(b) - other.probabilities(b)).max()) for b in batches)

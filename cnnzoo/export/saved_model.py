@@ -36,7 +36,7 @@ def write(model: Any, path: Path) -> None:
     softmax = (lambda x: x) if gives_probabilities(model) else tf.nn.softmax
 
     def pixels(images):
-        scores = softmax(tf.cast(model(fit(images, shape, card.pad), training=False), tf.float32))
+        scores = softmax(tf.cast(model(fit(images, shape, card.pad, **card.evaluation), training=False), tf.float32))
         values, indices = tf.math.top_k(scores, likeliest)
         return {"class_names": tf.gather(names, indices), "probabilities": values, "scores": scores}
 

@@ -55,10 +55,11 @@ def fit_and_evaluate(
     recipe, seed = recipes.find(recipe), integer("seed", seed, 0)
     if not isinstance(data, ImageData):
         raise InputError(f"data comes from cnnzoo.load_data. Received: {type(data).__name__}")
-    native = data.train.images.shape[1:]
     data = meet(model, data)
-    card = dataclasses.replace(cards.card(model), classes=data.classes, pad=data.pad or 0)
-    notes = (_account(native, data),)
+    assert data.transform
+    how = {"crop": data.transform.crop, "interpolation": data.transform.interpolation}
+    card = dataclasses.replace(cards.card(model), classes=data.classes, pad=data.pad or 0, transform=how)
+    notes = (data.account(), *data.notes)
     plan: dict[str, Any] = {
         "model": model.name,
         "variables": _fingerprint(model),
@@ -72,6 +73,7 @@ def fit_and_evaluate(
             "classes": list(data.classes),
             "images": {name: len(split) for name, split in data.splits.items()},
             "size": notes[0],
+            "cropped from": "resized images" if data.photos and data.cache in ("memory", "disk") else "originals",
         },
     }
     with Run(run_dir, plan, resume=resume, overwrite=overwrite) as run:
@@ -90,6 +92,8 @@ def fit_and_evaluate(
         if run.folder:
             cards.save(model, run.folder / "model.keras")
             report.save(run.folder)
+            if data.diagnosis:
+                data.diagnosis.save(run.folder)
         run.close("done", seconds=round(time.perf_counter() - start, 1), accuracy=report.accuracy)
     return report
 
@@ -156,7 +160,7 @@ def evaluate(model: Any, data: ImageData, *, split: str = "test", batch_size: in
     """The report of one prediction pass over a split of `data`: "train", "validation" or "test"."""
     if split not in data.splits:
         raise unknown("split", split, data.splits)
-    native, card = data.train.images.shape[1:], cards.card(model)
+    card = cards.card(model)
     data = meet(model, data)
     classes = _agreed(card.classes, data.classes)
     before = card.training.get("data", {})
@@ -171,7 +175,7 @@ def evaluate(model: Any, data: ImageData, *, split: str = "test", batch_size: in
     guesses = probabilities(model, Batches(part, len(classes), batch_size))
     if bad := int((~np.isfinite(guesses).all(axis=1)).sum()):
         raise InputError(f"{model.name} gives no numbers for {bad} of {len(part)} images; its weights may be broken")
-    notes = (_account(native, data),)
+    notes = (data.account(), *data.notes)
     return Report(model.name, data.source, split, classes, part.names, part.labels, guesses, part.images, notes=notes)
 
 
@@ -185,7 +189,10 @@ def meet(model: Any, data: ImageData) -> ImageData:
         )
     if None in shape[:2]:
         shape = (*data.train.images.shape[1:3], shape[2])
-    return data.bind(shape, cards.card(model).pad)
+    if None in shape:
+        raise InputError(f"{model.name} takes images of any size, so load_data(..., image_size=...) must choose one")
+    card = cards.card(model)
+    return data.bind(shape, card.pad, card.transform)
 
 
 def _agreed(model: Sequence[str], data: Sequence[str]) -> tuple[str, ...]:
@@ -206,15 +213,6 @@ def reproducible(seed: int) -> None:
         import tensorflow as tf
 
         tf.config.experimental.enable_op_determinism()
-
-
-def _account(native: Sequence[int], data: ImageData) -> str:
-    """How the images came to the model's size, for the run's record."""
-    before, after = ("x".join(map(str, shape)) for shape in (native, data.train.images.shape[1:]))
-    if before == after:
-        return f"Images of {before}, as they are."
-    border = f", within a black border of {data.pad}" if data.pad else ""
-    return f"Images of {before} resized by the pipeline (bilinear, antialiased) to {after}{border}."
 
 
 def _fingerprint(model: Any) -> str:

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, get_type_hints
 
+from cnnzoo import augmentation
 from cnnzoo.errors import InputError, unknown
-from cnnzoo.preprocessing import POLICIES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +23,7 @@ class Recipe:
     weight_decay: float = 0.0
     warmup_epochs: float = 1.0
     label_smoothing: float = 0.0
-    augment: str = "none"  # a policy of preprocessing.POLICIES
+    augment: str = "none"  # policies of augmentation.POLICIES, joined by "+"
     rubbish: float | None = None  # j of LeCun et al. 1998, equation 9: a class of no class, whose logit is -j
     source: str = ""
     cost: str = ""  # measured, on two cores
@@ -35,8 +35,7 @@ class Recipe:
             kinds = kind | int if kind in (float, float | None) else kind  # a whole number will do for a fraction
             if isinstance(value, bool) != (kind is bool) or not isinstance(value, kinds):
                 raise InputError(f"The recipe's {name} is {getattr(kind, '__name__', kind)}. Received: {value!r:.200}")
-        if self.augment not in POLICIES:
-            raise unknown("augmentation", self.augment, POLICIES)
+        augmentation.parts(self.augment)
         rules = {
             "epochs": 1 <= self.epochs <= 1_000_000,
             "batch_size": 1 <= self.batch_size <= 1_000_000,

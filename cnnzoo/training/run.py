@@ -16,7 +16,16 @@ from filelock import FileLock, Timeout
 from cnnzoo.errors import InputError, Interrupted
 from cnnzoo.files import atomic
 
-OURS = ("state", "report.json", "report.html", "predictions.csv", "model.keras", "model.card.json")
+OURS = (
+    "state",
+    "report.json",
+    "report.html",
+    "predictions.csv",
+    "model.keras",
+    "model.card.json",
+    "doctor.json",
+    "doctor.html",
+)
 LAST, BEST = "last.npz", "best.npz"  # numpy's format: HDF5 takes the process down when the disk is full
 LOCK = ".lock"
 SCRATCH = (".epoch-", *(f".{name}." for name in (*OURS, "run.json")))  # how cnnzoo.files names what is half written

@@ -5,8 +5,7 @@ import pytest
 from conftest import blobs
 
 import cnnzoo
-from cnnzoo.data.batches import Batches
-from cnnzoo.data.sources import NAMED
+from cnnzoo.data.arrays import NAMED
 
 
 def test_digits():
@@ -87,7 +86,7 @@ def test_image_size_and_the_models_size():
 x, y = blobs(30)
 BAD = {
     "unknown name": ("digit", {}, "Did you mean digits"),
-    "folder": (".", {}, r"\.npz files"),
+    "folder": ("cnnzoo", {}, "no images in sub-folders|set aside"),
     "rank": ((x[0], y[:12]), {}, r"shape \(12, 12\)"),
     "five axes": ((x[None, ..., None], y), {}, r"\(N, H, W\)"),
     "text for pixels": ((x.astype(str), y), {}, "arrays of numbers"),
@@ -118,7 +117,7 @@ BAD = {
     "size": ((x, y), {"image_size": 8}, r"\(height, width\)"),
     "split": ((x, y), {"split": 5}, "three positive shares"),
     "no number": ((x, y), {"split": (np.nan, np.nan, np.nan)}, "three positive shares"),
-    "a dict": ({"x": x, "y": y}, {}, "Received: a dict"),
+    "a dict": ({"x": x, "y": y}, {}, "keys train, validation, test"),
     "shares": ((x, y), {"split": (0.8, 0.1, 0.2)}, "add up to 1"),
     "no arrays": (7, {}, "a name, a path, arrays"),
     "no labels": ((x, None), {}, r"Labels are \(N,\)"),
@@ -159,29 +158,6 @@ def test_hostile_and_broken_files(tmp_path):
 def test_images_that_look_rescaled_get_a_warning():
     with pytest.warns(UserWarning, match="look rescaled already"):
         cnnzoo.load_data((x / 255, y), split=(0.4, 0.3, 0.3))
-
-
-def test_batches_depend_on_seed_epoch_and_index_alone():
-    split = cnnzoo.load_data("digits").train
-    one, two = (Batches(split, 10, 32, seed=5, augment="shift") for _ in range(2))
-    one.begin(3)
-    two.begin(1)
-    two[7]
-    two.begin(3)
-    two[1]
-    for a, b in zip(one[4], two[4], strict=True):
-        np.testing.assert_array_equal(a, b)
-    two.begin(4)
-    assert not np.array_equal(one[4][0], two[4][0])
-    assert len(one) == 45
-    labels = np.concatenate([one[i][1] for i in range(len(one))])
-    np.testing.assert_array_equal(labels.sum(axis=0), np.bincount(split.labels))
-
-
-def test_batches_without_a_seed_keep_the_order():
-    split = cnnzoo.load_data("digits").test
-    batches = Batches(split, 10, 50)
-    np.testing.assert_array_equal(np.concatenate([batches[i][0] for i in range(len(batches))]), split.images)
 
 
 def test_the_names_that_errors_offer_exist():

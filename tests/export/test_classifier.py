@@ -58,7 +58,7 @@ def test_depth_and_transparency(tmp_path):
     with pytest.raises(cnnzoo.InputError, match="no agreed range"):
         decode(tmp_path / "float.tiff", 1)
     os.mkfifo(tmp_path / "pipe.png")
-    with pytest.raises(cnnzoo.InputError, match="no file"):
+    with pytest.raises(cnnzoo.InputError, match="no regular file"):
         decode(tmp_path / "pipe.png", 1)
 
 
@@ -72,7 +72,7 @@ def test_bad_images_are_named(classifier, tmp_path):
         "no.png": "as an image",
         "torn.png": "as an image",
         "bomb.png": "pixels",
-        "gone.png": "There is no file",
+        "gone.png": "there is no such file",
     }.items():
         with pytest.raises(cnnzoo.InputError, match=message) as error:
             classifier.predict([tmp_path / name])

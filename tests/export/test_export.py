@@ -39,7 +39,7 @@ def test_it_answers_in_a_process_with_tensorflow_alone(exported, trained, data, 
     command = [sys.executable, "-c", STRANGER, exported, tmp_path / "images.npy"]
     answer = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
     p = trained.report.probabilities
-    np.testing.assert_allclose(answer["p"], -np.sort(-p, axis=1), atol=1e-5)
+    np.testing.assert_allclose(answer["p"], -np.sort(-p, axis=1), atol=2e-3)  # pixels may be a level off
     assert [row[0] for row in answer["names"]] == [trained.report.classes[i] for i in p.argmax(axis=1)]
 
 

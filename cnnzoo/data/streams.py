@@ -1,0 +1,149 @@
+"""Data sets of others, TensorFlow Datasets, tf.data and PyDataset, read once into records, then taken in any order."""
+
+import io
+import os
+import sys
+import tempfile
+import weakref
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cnnzoo.data.arrays import check_images
+from cnnzoo.data.listing import SPLITS, Item
+from cnnzoo.errors import InputError
+from cnnzoo.files import home
+
+Found = tuple[list[Item], list[tuple[str, str]]]
+
+
+@dataclass(frozen=True)
+class Record:
+    """The bytes of one image in a spool."""
+
+    spool: "Spool"
+    start: int
+    length: int
+
+    def read(self) -> bytes:
+        return os.pread(self.spool.file.fileno(), self.length, self.start)
+
+
+class Spool:
+    """A file without a name that holds images one after the other; gone with the last of its records."""
+
+    def __init__(self) -> None:
+        home().mkdir(parents=True, exist_ok=True)
+        self.file = tempfile.TemporaryFile(dir=home())  # noqa: SIM115  # open as long as there are records
+        self.end = 0
+        weakref.finalize(self, self.file.close)
+
+    def add(self, content: bytes) -> Record:
+        self.file.write(content)
+        self.file.flush()
+        record = Record(self, self.end, len(content))
+        self.end += len(content)
+        return record
+
+
+def prepared(path: Path) -> bool:
+    """Whether a folder is one that TensorFlow Datasets prepared."""
+    return any((path / name).is_file() for name in ("dataset_info.json", "features.json"))
+
+
+def tfds(name: str) -> Found:
+    """The images of a TensorFlow Datasets builder: by name, or the folder that it prepared."""
+    try:
+        import tensorflow_datasets
+    except ImportError:
+        raise ImportError("tfds: is TensorFlow Datasets: pip install 'cnnzoo[tfds]'") from None
+    there = Path(name).is_dir()
+    try:
+        builder = tensorflow_datasets.builder_from_directory(name) if there else tensorflow_datasets.builder(name)
+        if not there:
+            builder.download_and_prepare()
+    except Exception as error:  # whatever a name, a network or a builder's code raises
+        raise InputError(f"TensorFlow Datasets cannot give {name!r}: {' '.join(str(error).split())[:300]}") from None
+    kinds = builder.info.features or {}
+    features = tensorflow_datasets.features
+    image = next((key for key, kind in kinds.items() if isinstance(kind, features.Image)), None)
+    label = next((key for key, kind in kinds.items() if isinstance(kind, features.ClassLabel)), None)
+    if image is None or label is None:
+        raise InputError(f"{name} has no image and class label. Its features: {', '.join(kinds)}")
+    spool, items, told = Spool(), list[Item](), set(builder.info.splits)
+    given = {split: SPLITS.get(split.casefold(), "") for split in told}
+    if not any(given.values()) and len(told) > 1:
+        raise InputError(f"{name} has none of the splits train, validation, test. Received: {', '.join(sorted(told))}")
+    for split in sorted(split for split in told if given[split] or len(told) == 1):
+        decoders = {image: tensorflow_datasets.decode.SkipDecoding()}
+        rows = builder.as_dataset(split=split, decoders=decoders, shuffle_files=False).as_numpy_iterator()
+        for i, row in enumerate(rows):
+            text = kinds[label].int2str(int(row[label]))
+            items.append(Item(spool.add(row[image]), f"{split}[{i}]", text, given[split]))
+    return items, []
+
+
+def of(source: Any) -> Found | None:
+    """The images of a tf.data.Dataset or a keras.utils.PyDataset, or of a dict of such by split; else None."""
+    if isinstance(source, dict):
+        if unknown := [key for key in source if str(key).casefold() not in SPLITS]:
+            raise InputError(f"A dict of data sets has the keys train, validation, test. Received: {unknown[0]!r}")
+        parts = {SPLITS[str(key).casefold()]: part for key, part in source.items()}
+    else:
+        parts = {"": source}
+    if not parts or not all(map(_is_stream, parts.values())):
+        return None
+    spool, items = Spool(), list[Item]()
+    for split, part in parts.items():
+        for i, (image, label) in enumerate(_pairs(part)):
+            items.append(Item(spool.add(_png(image)), f"{split or 'stream'}[{i}]", label, split))
+    return items, []
+
+
+def _is_stream(source: Any) -> bool:
+    tensorflow, keras = sys.modules.get("tensorflow"), sys.modules.get("keras")
+    return bool(
+        (tensorflow and isinstance(source, tensorflow.data.Dataset))
+        or (keras and isinstance(source, keras.utils.PyDataset))
+    )
+
+
+def _pairs(source: Any) -> Iterator[tuple[np.ndarray, str]]:
+    """Every image (H, W, C), uint8, with its label, whether they come in batches or alone."""
+    names = getattr(source, "class_names", None)  # as image_dataset_from_directory leaves them
+    for element in _elements(source):
+        if not isinstance(element, tuple) or len(element) < 2:
+            raise InputError(f"A data set gives pairs (image, label). Received: {type(element).__name__}")
+        images, labels = np.asarray(element[0]), np.asarray(element[1])
+        if images.ndim == 3:
+            images, labels = images[None], labels[None]
+        images = check_images(images)
+        if labels.ndim == 2 and labels.shape[1] > 1:  # one-hot
+            labels = labels.argmax(axis=1)
+        for image, label in zip(images, labels.ravel(), strict=True):
+            text = label.decode() if isinstance(label, bytes) else str(label)
+            yield np.clip(np.rint(image), 0, 255).astype("uint8"), names[int(label)] if names else text
+
+
+def _elements(source: Any) -> Iterable[Any]:
+    if hasattr(source, "as_numpy_iterator"):
+        if int(source.cardinality()) == -1:
+            raise InputError("The data set never ends; dataset.take(n) makes an end")
+        return source.as_numpy_iterator()
+    if source.num_batches is None:
+        raise InputError("The PyDataset never ends: its length is not defined")
+    return (source[i] for i in range(source.num_batches))
+
+
+def _png(image: np.ndarray) -> bytes:
+    """A lossless file of gray or RGB pixels."""
+    from PIL import Image
+
+    if image.shape[2] not in (1, 3):
+        raise InputError(f"Streams give gray or RGB images. Received: {image.shape[2]} channels")
+    out = io.BytesIO()
+    Image.fromarray(image[..., 0] if image.shape[2] == 1 else image).save(out, "PNG", compress_level=1)
+    return out.getvalue()

@@ -1,0 +1,186 @@
+"""Batches: the same for the same seed, whatever runs beside; kept images; bounded memory."""
+
+import os
+import subprocess
+import sys
+import textwrap
+
+import keras
+import numpy as np
+import pytest
+from pictures import classes
+
+import cnnzoo
+from cnnzoo.data import cache
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path_factory, monkeypatch):
+    folder = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("CNNZOO_HOME", str(folder))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    return classes(tmp_path_factory.mktemp("photos") / "p", {"a": 30, "b": 30})
+
+
+def load(root, side=80, **options):
+    return cnnzoo.load_data(root, image_size=(side, side), **options)
+
+
+def epoch(batches):
+    images, labels = zip(*(batches[i] for i in range(len(batches))), strict=True)
+    return np.concatenate(images), np.concatenate(labels)
+
+
+def test_they_depend_on_seed_epoch_and_index_alone():
+    data = cnnzoo.load_data("digits", image_size=(8, 8))
+    one, two = (data.batches("train", 32, seed=5, augment="shift") for _ in range(2))
+    one.begin(3)
+    two.begin(1)
+    two[7]
+    two.begin(3)
+    two[1]
+    for a, b in zip(one[4], two[4], strict=True):
+        np.testing.assert_array_equal(a, b)
+    two.begin(4)
+    assert not np.array_equal(one[4][0], two[4][0])
+    assert len(one) == 45
+    labels = np.concatenate([one[i][1] for i in range(len(one))])
+    np.testing.assert_array_equal(labels.sum(axis=0), np.bincount(data.train.labels))
+
+
+def test_without_a_seed_they_keep_the_order():
+    data = cnnzoo.load_data("digits", image_size=(8, 8))
+    np.testing.assert_array_equal(epoch(data.batches("test", 50, augment="basic"))[0], data.test.images)
+
+
+@pytest.mark.parametrize("augment", ["none", "basic", "trivial+erase+mixup"])
+def test_two_loads_give_the_same_batches(root, augment):
+    one, two = (epoch(load(root).batches("train", 7, seed=3, augment=augment)) for _ in range(2))
+    np.testing.assert_array_equal(one[0], two[0])
+    np.testing.assert_array_equal(one[1], two[1])
+    other = epoch(load(root).batches("train", 7, seed=4, augment=augment))
+    assert not np.array_equal(one[0], other[0])
+    assert one[0].shape == (48, 80, 80, 3)
+
+
+def test_a_crop_follows_from_the_image_not_from_its_batch(root):
+    few, many = (load(root).batches("train", size, seed=3, augment="basic") for size in (3, 16))
+    few.begin(2)
+    many.begin(2)
+    np.testing.assert_array_equal(epoch(few)[0], epoch(many)[0])
+    assert epoch(few)[0].dtype == np.uint8
+
+
+def test_keras_asks_ahead_and_gets_the_same(root):
+    model = keras.Sequential([keras.Input((80, 80, 3)), keras.layers.Flatten(), keras.layers.Dense(2)])
+    model.set_weights([np.random.default_rng(0).normal(size=w.shape) for w in model.get_weights()])
+    outputs = []
+    for workers in (1, 3):
+        batches = load(root).batches("train", 7, seed=3, augment="rand")
+        batches.workers = workers
+        outputs.append(model.predict(batches, verbose=0))
+    np.testing.assert_array_equal(*outputs)
+
+
+def test_as_tf_data(root):
+    data = load(root)
+    made = data.dataset("train", 7, seed=3, augment="basic")
+    batches = data.batches("train", 7, seed=3, augment="basic")
+    assert int(made.cardinality()) == len(batches) == 7
+    for number in range(2):
+        batches.begin(number)
+        images, labels = epoch(batches)
+        theirs = list(made.as_numpy_iterator())
+        np.testing.assert_array_equal(np.concatenate([image for image, _ in theirs]), images)
+        np.testing.assert_array_equal(np.concatenate([label for _, label in theirs]), labels)
+    with pytest.raises(cnnzoo.InputError, match="Did you mean train"):
+        data.dataset("tain")
+
+
+@pytest.mark.parametrize("where", ["none", "auto", "memory", "disk"])
+def test_what_is_kept_is_what_is_decoded(root, where, home):
+    plain, data = load(root, cache="none"), load(root, cache=where)
+    for _ in range(2):
+        for split in data.splits:
+            images, expected = (epoch(d.batches(split, 9))[0].astype(int) for d in (data, plain))
+            softer = split == "train" and where in ("memory", "disk")
+            assert np.abs(images - expected).max() <= (2 if softer else 0)
+    kept = data.train.images.kept
+    assert (kept is None) == (where == "none")
+    assert bool(list(home.glob("images/*.u8"))) == (where == "disk")
+    if kept is not None:
+        assert kept.marks.all()
+    again = load(root, cache=where)
+    if where == "disk":
+        assert again.train.images.kept.marks.all()
+    first, second = (epoch(d.batches("train", 9, seed=1, augment="basic"))[0] for d in (data, again))
+    np.testing.assert_array_equal(first, second)
+
+
+def test_auto_never_changes_a_pixel(root):
+    one, two = (epoch(load(root, cache=c).batches("train", 9, seed=1, augment="basic"))[0] for c in ("none", "auto"))
+    np.testing.assert_array_equal(one, two)
+
+
+def test_the_longest_unused_goes_first(root, home, monkeypatch):
+    monkeypatch.setattr(cache, "DISK_BYTES", 1_200_000)  # 60 images of 64x64x3, resized to 73x97, are 1,274,000 bytes
+    for side in (32, 40, 48):
+        load(root, side, cache="disk")
+        for i, file in enumerate(sorted(home.glob("images/*.u8"), key=lambda file: file.stat().st_mtime)):
+            os.utime(file, (i, i))
+    sizes = [file.stat().st_size for file in home.glob("images/*.u8")]
+    assert sum(sizes) <= 1_200_000
+    with pytest.raises(cnnzoo.InputError, match=r"resized images take 0\.0 GiB; .*cache='none'"):
+        load(root, 96, cache="disk")
+
+
+def test_a_torn_cache_is_made_anew(root, home):
+    data = load(root, cache="disk")
+    expected = epoch(data.batches("train", 9))[0]
+    for file in home.glob("images/*.u8"):
+        file.write_bytes(file.read_bytes()[:-5])
+    np.testing.assert_array_equal(epoch(load(root, cache="disk").batches("train", 9))[0], expected)
+
+
+STREAM = """
+import resource, sys
+import numpy as np
+import cnnzoo
+from cnnzoo.data import cache
+limit = 32 * 2**20
+cache.AUTO_BYTES = limit
+data = cnnzoo.load_data(sys.argv[1], image_size=(512, 512), doctor=False)
+total = sum(len(split) for split in data.splits.values()) * 512 * 512 * 3
+assert total > 10 * limit, total
+batches = data.batches("train", 4, seed=0, augment="basic")
+batches[0]
+data.test.images[:4]
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+for i in range(len(batches)):
+    batches[i]
+for i in range(0, len(data.test), 4):
+    data.test.images[i : i + 4]
+grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
+assert grown < limit, grown
+print("done")
+"""
+
+
+def test_a_set_ten_times_the_limit_streams(tmp_path):
+    root = classes(tmp_path / "p", {"a": 220, "b": 220}, size=(30, 40))
+    command = [sys.executable, "-c", textwrap.dedent(STREAM), str(root)]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert answer.stdout == "done\n", answer.stderr
+
+
+def test_arrays_are_cropped_too():
+    draw = np.random.default_rng(0)
+    images, labels = draw.integers(0, 256, (40, 96, 96, 5), "uint8"), np.arange(40) % 2
+    data = cnnzoo.load_data((images, labels), image_size=(80, 80))
+    out, _ = epoch(data.batches("train", 8, seed=0, augment="basic"))
+    assert out.shape == (32, 80, 80, 5)
+    assert out.dtype == np.uint8

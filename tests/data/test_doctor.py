@@ -1,0 +1,112 @@
+"""The doctor finds each kind of trouble where it is, and none where there is none."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from pictures import broken, classes, scene, write
+from PIL import Image
+
+from cnnzoo.data.doctor import KINDS, diagnose
+from cnnzoo.data.sources import examined, listed
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path_factory, monkeypatch):
+    monkeypatch.setenv("CNNZOO_HOME", str(tmp_path_factory.mktemp("home")))
+
+
+def look(root):
+    name, items, strays = listed(root)
+    return diagnose(name, items, examined(items), strays)[0]
+
+
+def found(diagnosis):
+    return {(finding.kind, finding.images) for finding in diagnosis.findings}
+
+
+def test_a_healthy_folder_has_no_findings(tmp_path):
+    diagnosis = look(classes(tmp_path / "p", {"a": 12, "b": 12}))
+    assert not diagnosis.findings
+    assert "Nothing to complain of" in diagnosis.to_html()
+    assert str(diagnosis).splitlines() == ["p: 24 files, 24 images in 2 classes", "0 set aside"]
+
+
+def ill(root):
+    """A folder with one case of each kind."""
+    for i, split in enumerate(("train", "test")):
+        classes(root / split, {"a": 30, "b": 30}, seed=1000 * i)
+    classes(root / "train", {"rare": 2}, seed=5000)
+    train, test = root / "train", root / "test"
+    write(train / "a", {"torn.jpg": broken()["cut5.jpg"]})
+    Image.fromarray(np.full((60, 80, 3), 200, "uint8")).save(train / "a" / "wall.png")
+    Image.fromarray(scene(20, 20, seed=903)).save(train / "a" / "small.png")
+    Image.fromarray(scene(seed=904)).save(train / "a" / "lies.bmp", "PNG")
+    shutil.copy(train / "a" / "a_1.png", train / "a" / "again.png")
+    shutil.copy(train / "a" / "a_2.png", train / "b" / "torn between.png")
+    shutil.copy(test / "a" / "a_3.png", train / "a" / "leaked.png")
+    with Image.open(train / "b" / "b_4.png") as image:
+        image.convert("RGB").save(train / "b" / "nearly.jpg", quality=90)
+    with Image.open(test / "b" / "b_5.png") as image:
+        image.convert("RGB").save(train / "b" / "nearly leaked.jpg", quality=90)
+    Image.fromarray((scene(seed=909)[..., 0] > 99).astype("uint8") * 255).convert("P").save(train / "b" / "icon.gif")
+    (root / "train" / "readme.txt").write_text("a stray")
+    return root
+
+
+def test_each_kind_is_found(tmp_path):
+    diagnosis = look(ill(tmp_path / "p"))
+    expected = {
+        ("unreadable", ("train/a/torn.jpg",)),
+        ("constant", ("train/a/wall.png",)),
+        ("tiny", ("train/a/small.png",)),
+        ("suffix", ("train/a/lies.bmp",)),
+        ("duplicate", ("train/a/a_1.png", "train/a/again.png")),
+        ("duplicate", ("train/a/a_2.png", "train/b/torn between.png")),
+        ("conflict", ("train/a/a_2.png", "train/b/torn between.png")),
+        ("leak", ("train/a/leaked.png", "test/a/a_3.png")),
+        ("near duplicate", ("train/b/b_4.png", "train/b/nearly.jpg")),
+        ("near leak", ("test/b/b_5.png", "train/b/nearly leaked.jpg")),
+        ("drawing", ("train/b/icon.gif",)),
+        ("stray", ("train/readme.txt",)),
+        ("imbalance", ()),
+        ("one split", ()),
+    }
+    pairs = {(kind, tuple(sorted(names))) for kind, names in found(diagnosis)}
+    assert pairs == {(kind, tuple(sorted(names))) for kind, names in expected}
+    assert {kind for kind, _ in expected} == set(KINDS)
+    assert {f.kind for f in diagnosis.aside} == {"unreadable", "leak", "drawing", "stray"}
+    assert "rare: 2 images, the largest class has 64" in str(diagnosis) + diagnosis.to_json()
+    assert "rare is not in test" in diagnosis.to_html()
+
+
+def test_what_it_writes(tmp_path, cli):
+    ill(tmp_path / "p")
+    done = cli("doctor", tmp_path / "p", "--out", tmp_path / "out")
+    assert done.code == 0, done.err
+    assert "4 set aside" in done.out
+    content = json.loads((tmp_path / "out" / "doctor.json").read_text())
+    assert content["files"] == 133
+    assert {finding["kind"] for finding in content["findings"]} == set(KINDS)
+    page = (tmp_path / "out" / "doctor.html").read_text()
+    assert page.count("data:image/jpeg;base64") >= 12
+    assert cli("doctor", tmp_path / "p", "--out", tmp_path / "out", "--strict").code == 1
+    assert cli("doctor", tmp_path / "none").code == 2
+
+
+def test_names_are_escaped(tmp_path):
+    root = classes(tmp_path / "p", {"a": 4, "<b>": 4})
+    (root / "a" / "<script>alert(1)<script>.jpg").write_bytes(b"x")
+    page = look(root).to_html()
+    assert "<script>alert" not in page
+    assert "&lt;script&gt;" in page
+
+
+def test_drawings_among_drawings_stay(tmp_path):
+    for label in ("a", "b"):
+        (tmp_path / "p" / label).mkdir(parents=True)
+        for i in range(5):
+            picture = (scene(seed=i + 10 * (label == "b"))[..., 0] > 99).astype("uint8") * 255
+            Image.fromarray(picture).convert("P").save(tmp_path / "p" / label / f"{i}.gif")
+    assert not look(tmp_path / "p").aside

@@ -1,0 +1,262 @@
+"""Folders of photos: whatever lies in them is loaded with the right pixels, or named with the reason."""
+
+import json
+import os
+import shutil
+import warnings
+
+import numpy as np
+import pytest
+from pictures import broken, classes, fifo, formats, orientations, scene, write
+from PIL import Image
+
+import cnnzoo
+from cnnzoo.data.decode import decode
+from cnnzoo.data.listing import natural
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path_factory, monkeypatch):
+    monkeypatch.setenv("CNNZOO_HOME", str(tmp_path_factory.mktemp("home")))
+
+
+def quiet(*args, **options):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        return cnnzoo.load_data(*args, **options)
+
+
+def photos(data):
+    return {name: i for split in data.splits.values() for name, i in zip(split.names, split.images, strict=True)}
+
+
+def test_the_torture_folder(tmp_path):
+    """Every file is loaded with the right pixels or reported by name and reason."""
+    root = tmp_path / "torture"
+    good = {"one": formats(1) | orientations(1), "two": formats(2) | orientations(2)}
+    for label, files in good.items():
+        write(root / label, files)
+    bad = broken()
+    write(root / "one", bad)
+    odd = "a b \N{HONEYBEE} \n c.png"
+    shutil.copy(root / "two" / "a.png", root / "two" / odd)
+    (root / "two" / odd).write_bytes((root / "two" / odd).read_bytes() + b" ")
+    (root / "two" / "inner").mkdir()
+    Image.fromarray(scene(seed=77)).save(root / "two" / "inner" / "deeper.png")
+    (root / "two" / "loop").symlink_to(root)
+    (root / "two" / "dangling.png").symlink_to(root / "gone.png")
+    fifo(root / "one" / "pipe.jpg")
+    (root / "two" / os.fsdecode(b"latin\xe9.png")).write_bytes(
+        (root / "two" / "inner" / "deeper.png").read_bytes() + b"2"
+    )
+    (root / ".hidden").mkdir()
+    (root / "stray.jpg").write_bytes(formats()["a.jpg"][0])
+    (root / "one" / "Thumbs.db").write_bytes(b"litter")
+    if os.geteuid():
+        shutil.copy(root / "one" / "a.png", root / "one" / "secret.png")
+        (root / "one" / "secret.png").chmod(0)
+        bad["secret.png"] = b""
+
+    data = quiet(root, seed=1)
+    found, aside = photos(data), {f.images[0]: f for f in data.diagnosis.aside}
+    for name in (*bad, "pipe.jpg"):
+        assert aside[f"one/{name}"].kind == "unreadable"
+        assert aside[f"one/{name}"].reason
+    assert aside["stray.jpg"].kind == "stray"
+    assert "dangling.png" in " ".join(aside)
+    assert "no such file" in aside["two/dangling.png"].reason
+    for label, files in good.items():
+        for name, (_, pixels, tolerance) in files.items():
+            if name == "bits.png":
+                assert aside[f"{label}/{name}"].kind == "drawing"
+                continue
+            image = found[f"{label}/{name}"]
+            assert image.shape == pixels.shape
+            assert np.abs(image.astype(int) - pixels).max() <= tolerance
+    assert {f"two/{odd}", "two/inner/deeper.png", "two/latin\\xe9.png"} <= set(found)
+    assert aside["two/loop"].reason == "a link to a folder that it lies in"
+    assert not any("loop" in name or "hidden" in name or "Thumbs" in name for name in found)
+    everything = sum(len(files) for files in good.values()) + len(bad) + 7 - ("secret.png" in bad)
+    assert len(found) + len(aside) >= everything - 1
+    json.loads(data.diagnosis.to_json())
+    assert "two/named.png" in data.diagnosis.to_html()
+    with pytest.raises(cnnzoo.InputError, match=r"set aside: .*unreadable"):
+        cnnzoo.load_data(root, strict=True)
+
+
+def test_hymenoptera_loads_as_it_is(test_data):
+    """397 photos; the placeholder that a photo service sent for one that is gone is set aside, and named."""
+    with pytest.warns(UserWarning, match="imageNotFound.gif' .33 colours, in a set of photos"):
+        data = cnnzoo.load_data(test_data("hymenoptera"), image_size=(64, 64))
+    assert [len(split) for split in data.splits.values()] == [219, 25, 153]
+    assert data.classes == ("ants", "bees")
+    (finding,) = data.diagnosis.aside
+    assert finding.kind == "drawing"
+    assert "1 set aside: 1 drawing" in str(data)
+    assert data.test.images[:3].shape == (3, 64, 64, 3)
+
+
+def test_classes_are_in_natural_order(tmp_path):
+    classes(tmp_path / "p", {f"class_{i}": 3 for i in (1, 2, 10)})
+    data = cnnzoo.load_data(tmp_path / "p", split=(0.4, 0.3, 0.3))
+    assert data.classes == ("class_1", "class_2", "class_10")
+    chosen = cnnzoo.load_data(tmp_path / "p", split=(0.4, 0.3, 0.3), classes=["class_10", "class_2", "class_1"])
+    assert chosen.classes == ("class_10", "class_2", "class_1")
+    assert all(name.startswith("class_10/") for name in chosen.train.names[chosen.train.labels == 0])
+    assert sorted(["b", "a10", "A9", "10", "9"], key=natural) == ["9", "10", "A9", "a10", "b"]
+
+
+@pytest.mark.parametrize(
+    "names", [("train", "val", "test"), ("Train", "valid", "Test"), ("training", "validation", "testing")]
+)
+def test_given_splits_stay(tmp_path, names):
+    for i, name in enumerate(names):
+        classes(tmp_path / "p" / name, {"a": 4 - i, "b": 5 - i}, seed=1000 * i)
+    data = cnnzoo.load_data(tmp_path / "p")
+    assert [len(split) for split in data.splits.values()] == [9, 7, 5]
+    assert data.fingerprints == cnnzoo.load_data(tmp_path / "p", seed=5).fingerprints
+
+
+def test_a_missing_validation_part_is_taken_from_training(tmp_path):
+    for i, name in enumerate(("train", "test")):
+        classes(tmp_path / "p" / name, {"a": 10, "b": 10}, seed=1000 * i)
+    data = cnnzoo.load_data(tmp_path / "p")
+    assert [len(split) for split in data.splits.values()] == [18, 2, 20]
+    assert "The test part is the test split; 2 images of the training part are for validation." in data.notes
+    (tmp_path / "p" / "test").rename(tmp_path / "p" / "val")
+    named = cnnzoo.load_data(tmp_path / "p")
+    assert named.fingerprints == data.fingerprints
+    assert "The validation part is the test split" in str(named)
+
+
+def test_copies_never_cross_a_split(tmp_path):
+    root = classes(tmp_path / "p", {"a": 20, "b": 20})
+    for i in range(20):
+        for copy in range(3):
+            shutil.copy(root / "a" / f"a_{i}.png", root / "a" / f"copy{copy}_{i}.png")
+    shutil.copy(root / "a" / "a_0.png", root / "b" / "same.png")
+    for seed in range(3):
+        data = cnnzoo.load_data(root, seed=seed)
+        digests = [{photo.digest for photo in split.images.photos} for split in data.splits.values()]
+        assert not digests[0] & digests[1]
+        assert not (digests[0] | digests[1]) & digests[2]
+        assert sum(map(len, data.splits.values())) == 101
+    kinds = [finding.kind for finding in data.diagnosis.findings]
+    assert kinds.count("duplicate") == 20
+    assert kinds.count("conflict") == 1
+
+
+def test_a_copy_in_training_of_a_test_image_is_left_out(tmp_path):
+    for i, name in enumerate(("train", "test")):
+        classes(tmp_path / "p" / name, {"a": 10, "b": 10}, seed=1000 * i)
+    shutil.copy(tmp_path / "p" / "test" / "a" / "a_3.png", tmp_path / "p" / "train" / "b" / "stolen.png")
+    with pytest.warns(UserWarning, match="1 leak: 'train/b/stolen.png' .the same file is in test: 'test/a/a_3.png'"):
+        data = cnnzoo.load_data(tmp_path / "p")
+    assert len(data.test) == 20
+    assert len(data.train) + len(data.validation) == 20
+
+
+def test_the_scan_is_kept_and_notices_changes(tmp_path, monkeypatch):
+    root = classes(tmp_path / "p", {"a": 6, "b": 6})
+    first = cnnzoo.load_data(root, split=(0.4, 0.3, 0.3))
+    from cnnzoo.data import scan
+
+    looked = []
+    examine = scan.examine
+    monkeypatch.setattr(scan, "examine", lambda *args: (looked.append(args[0]), examine(*args))[1])
+    again = cnnzoo.load_data(root, split=(0.4, 0.3, 0.3))
+    assert again.fingerprints == first.fingerprints
+    assert not looked
+    Image.fromarray(scene(seed=5)).save(root / "a" / "a_2.png")
+    cnnzoo.load_data(root, split=(0.4, 0.3, 0.3))
+    assert [path.name for path in looked] == ["a_2.png"]
+
+
+def test_without_the_doctor_headers_are_read(tmp_path):
+    root = classes(tmp_path / "p", {"a": 6, "b": 6}, suffix="jpg")
+    content = (root / "a" / "a_1.jpg").read_bytes()
+    (root / "a" / "a_1.jpg").write_bytes(content[: len(content) // 2])
+    data = cnnzoo.load_data(root, split=(0.4, 0.3, 0.3), doctor=False, image_size=(32, 32))
+    assert sum(map(len, data.splits.values())) == 12
+    with pytest.raises(cnnzoo.InputError, match=r"a_1\.jpg' as an image"):
+        for split in data.splits:
+            for batch in range(len(data.batches(split, 4))):
+                data.batches(split, 4)[batch]
+
+
+def bad_folders(root):
+    """Folders that cannot be loaded, with what is said of them."""
+    (root / "empty").mkdir()
+    classes(root / "one class", {"a": 5})
+    classes(root / "lonely", {"a": 9, "b": 1})
+    classes(root / "train only in name" / "test", {"a": 3, "b": 3})
+    classes(root / "strange test" / "train", {"a": 5, "b": 5})
+    classes(root / "strange test" / "test", {"a": 5, "c": 5}, seed=2000)
+    classes(root / "short test" / "train", {"a": 5, "b": 5})
+    classes(root / "short test" / "test", {"a": 5}, seed=2000)
+    for name in ("val", "valid"):
+        classes(root / "two validations" / name, {"a": 3, "b": 3})
+    classes(root / "two validations" / "train", {"a": 3, "b": 3})
+    (root / "flat").mkdir()
+    Image.fromarray(scene()).save(root / "flat" / "a.png")
+    write(root / "rubbish" / "a", broken())
+    write(root / "rubbish" / "b", {"x.jpg": b"x"})
+    return {
+        "missing": "Unknown data source",
+        "empty": "no images in sub-folders",
+        "one class": "two classes at least. Received: only a",
+        "lonely": r"too few images of b \(1\)",
+        "train only in name": "no training part",
+        "strange test": "No training image is of the class c",
+        "short test": "test split has no image of: b",
+        "two validations": "two folders for the validation split",
+        "flat": "1 files lie in it outside such",
+        "rubbish": "set aside: .* unreadable",
+    }
+
+
+def test_bad_folders_are_named_before_anything_else(tmp_path):
+    for name, message in bad_folders(tmp_path).items():
+        with pytest.raises(cnnzoo.InputError, match=message):
+            cnnzoo.load_data(tmp_path / name)
+    for options, message in (
+        ({"cache": "disc"}, "Did you mean disk"),
+        ({"classes": ["a"]}, "outside the 1 classes a: b"),
+        ({"image_size": (0, 4)}, "a side of image_size"),
+    ):
+        with pytest.raises(cnnzoo.InputError, match=message):
+            cnnzoo.load_data(classes(tmp_path / message[:6], {"a": 9, "b": 9}), **options)
+
+
+def test_it_binds_to_the_models_transform(tmp_path):
+    root = classes(tmp_path / "p", {"a": 9, "b": 9})
+    data = cnnzoo.load_data(root)
+    assert data.train.images.shape[1:] == (None, None, 3)
+    assert data.train.images[0].shape == (60, 80, 3)
+    with pytest.raises(cnnzoo.InputError, match="one by one"):
+        data.train.images[:2]
+    with pytest.raises(cnnzoo.InputError, match="image_size"):
+        data.batches()
+    model = cnnzoo.get("resnet20", classes=["a", "b"])
+    report = cnnzoo.evaluate(model, data)
+    assert "the central 87.5 % of the sides, to 32x32x3" in report.notes[0]
+    bound = data.bind((32, 32, 3), 0)
+    expected = cnnzoo.transform(model)([root / name for name in bound.test.names])
+    np.testing.assert_array_equal(bound.test.images[:], expected)
+    np.testing.assert_array_equal(report.images[:], expected)
+    gray = data.bind((32, 32, 1), 2, {"crop": None, "interpolation": "bicubic"})
+    assert gray.test.images[0].shape == (32, 32, 1)
+    assert not gray.test.images[0][:2].any()
+    with pytest.raises(cnnzoo.InputError, match="brought to"):
+        gray.bind((48, 48, 1), 0)
+    with pytest.raises(cnnzoo.InputError, match="any size"):
+        cnnzoo.evaluate(cnnzoo.get("resnet20", classes=["a", "b"], input_shape=(None, None, 3)), data)
+
+
+def test_a_photo_that_goes_away_is_named(tmp_path):
+    root = classes(tmp_path / "p", {"a": 9, "b": 9})
+    data = cnnzoo.load_data(root, image_size=(32, 32))
+    (root / data.train.names[0]).unlink()
+    with pytest.raises(cnnzoo.InputError, match="there is no such file"):
+        data.batches()[0]
+    assert decode(root / data.train.names[1]).shape == (60, 80, 3)

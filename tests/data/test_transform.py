@@ -1,0 +1,150 @@
+"""Sizes and crops: as torchvision and Pillow do it, for files, arrays and graphs alike."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from pictures import formats, orientations, scene, write
+from PIL import Image
+
+import cnnzoo
+from cnnzoo import Transform, cards
+from cnnzoo import preprocessing as pre
+from cnnzoo.data.decode import decode
+from cnnzoo.data.transform import random_box
+
+FILTERS = {name: Image.Resampling(number) for name, number in pre.INTERPOLATIONS.items()}
+
+
+def by_hand(pixels, side, resize, interpolation):
+    """Resize the shorter side, then cut out the centre, in the words of torchvision's documentation."""
+    image = Image.fromarray(pixels)
+    short, long = sorted(image.size)
+    sides = (resize, int(resize * long / short))
+    image = image.resize(sides if image.width <= image.height else sides[::-1], FILTERS[interpolation])
+    left, top = round((image.width - side) / 2), round((image.height - side) / 2)
+    return np.asarray(image.crop((left, top, left + side, top + side)))
+
+
+@pytest.mark.parametrize("interpolation", FILTERS)
+@pytest.mark.parametrize(("side", "resize"), [(24, 28), (50, 50), (96, 110), (33, 38)])
+def test_the_centre_crop_is_torchvisions(interpolation, side, resize):
+    transform = Transform((side, side), 3, side / resize, interpolation)
+    for height, width in ((60, 80), (80, 60), (61, 90), (64, 64), (41, 200)):
+        pixels = scene(height, width)
+        difference = np.abs(transform(pixels).astype(int) - by_hand(pixels, side, resize, interpolation))
+        if interpolation == "nearest":  # or the pixel beside it
+            assert (difference > 0).mean() < 0.2
+        else:
+            assert difference.max() <= 2
+            assert (difference > 1).mean() < 0.001
+
+
+def test_parity_with_pillow_on_photos(test_data):
+    """The whole image is equal, the crop within a level, on every photo there is."""
+    whole, crop = Transform((224, 224)), Transform((224, 224), crop=0.875)
+    differs = []
+    for folder in ("hymenoptera", "imagenet_100"):
+        for path in sorted(test_data(folder).rglob("*.[jp][pn]g")):
+            pixels = decode(path)
+            plain = np.asarray(Image.fromarray(pixels).resize((224, 224), Image.Resampling.BILINEAR))
+            np.testing.assert_array_equal(whole(path), plain)
+            difference = np.abs(crop(path).astype(int) - by_hand(pixels, 224, 256, "bilinear"))
+            assert difference.max() <= 1
+            differs.append((difference > 0).mean())
+    assert len(differs) > 400
+    assert np.mean(differs) < 0.01
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+@pytest.mark.parametrize("crop", [None, 0.875])
+def test_graphs_resize_as_files_do(interpolation, crop):
+    """What an export does to a batch is within a level of Pillow, but for a pixel in ten thousand."""
+    transform = Transform((48, 40), 3, crop, interpolation, pad=2)
+    for height, width in ((60, 80), (131, 90), (30, 31)):
+        pixels = np.stack([scene(height, width, seed) for seed in range(3)])
+        graph = np.asarray(pre.fit(pixels, (48, 40, 3), 2, crop, interpolation))
+        difference = np.abs(graph - transform(pixels))
+        assert difference.max() <= 3
+        assert (difference > 1).mean() < 1e-4
+
+
+def test_sizes_in_numbers_and_tensors():
+    import keras
+
+    for sides in ((375, 500), (500, 375), (333, 333), (10, 1999)):
+        for size, crop in (((224, 224), 0.875), ((96, 160), 0.9), ((32, 32), 1.0)):
+            numbers = pre.resized(*sides, size, crop)
+            tensors = pre.resized(*map(keras.ops.convert_to_tensor, sides), size, crop)
+            assert numbers == tuple(map(int, tensors))
+            assert all(outer >= inner for outer, inner in zip(numbers, size, strict=True))
+    assert pre.resized(375, 500, (224, 224), 0.875) == (256, 341)
+    assert [pre.centre(341, 224), pre.centre(343, 224), pre.centre(256, 224)] == [58, 60, 16]
+
+
+def test_what_it_takes(tmp_path):
+    paths = write(tmp_path, formats())
+    transform = Transform((32, 48), 3, 0.9)
+    one = transform(paths["a.png"])
+    assert one.shape == transform.shape == (32, 48, 3)
+    assert transform([paths["a.png"], str(paths["a.jpg"])]).shape == (2, 32, 48, 3)
+    np.testing.assert_array_equal(transform(paths["a.png"].read_bytes()), one)
+    np.testing.assert_array_equal(transform(scene()), one)
+    np.testing.assert_array_equal(transform(scene()[None]), one[None])
+    assert transform(scene()[..., 0]).shape == (32, 48, 3)
+    assert np.abs(transform(scene().astype("float32")).astype(int) - one).max() <= 1
+    assert transform([]).shape == (0, 32, 48, 3)
+    many = Transform((32, 48), 5, 0.9)(np.repeat(scene()[..., :1], 5, axis=2))
+    assert many.shape == (32, 48, 5)
+    with pytest.raises(cnnzoo.InputError, match="path or an array"):
+        transform(np.zeros(3))
+    with pytest.raises(cnnzoo.InputError, match="Did you mean bilinear"):
+        Transform((32, 32), interpolation="bilinera")
+    with pytest.raises(cnnzoo.InputError, match="share of the side"):
+        Transform((32, 32), crop=1.2)
+
+
+def test_a_models_own_transform():
+    keras_weights = {"crop": None, "interpolation": "nearest"}
+    model = cnnzoo.get("resnet20", input_shape=(48, 48, 3))
+    assert cnnzoo.transform(model) == Transform((48, 48), 3, 0.875)
+    cards.attach(model, replace(cards.card(model), transform=keras_weights))
+    assert cnnzoo.transform(model) == Transform((48, 48), 3, None, "nearest")
+    assert cnnzoo.transform(cnnzoo.get("lenet5", weights="mnist")) == Transform((32, 32), 1, None, pad=2)
+    with pytest.raises(cnnzoo.InputError, match="no fixed input size"):
+        cnnzoo.transform(cnnzoo.get("resnet20", input_shape=(None, None, 3)))
+
+
+def test_published_transforms():
+    from cnnzoo.checkpoints import manifest
+
+    assert manifest.find("resnet18", "imagenet.tv_v1").transform == {"crop": 224 / 256, "interpolation": "bilinear"}
+    assert manifest.find("vgg16", "imagenet.keras").transform == {"crop": None, "interpolation": "nearest"}
+    for row in manifest.rows():
+        transform = Transform((row.input_size, row.input_size), **row.transform, pad=row.pad)
+        assert min(transform.sides((300, 400))) == row.resize
+
+
+def test_random_crops(tmp_path):
+    paths = write(tmp_path, orientations())
+    transform, area = Transform((24, 24)), (0.2, 0.6)
+    draws = [np.random.default_rng(5) for _ in range(9)]
+    upright = [transform.cropped(path, area, draw) for path, draw in zip(paths.values(), draws, strict=False)]
+    for other in upright[1:]:  # the same crop of the same picture, however the camera was held
+        assert np.abs(other.astype(int) - upright[0]).mean() < 4
+    array = transform.cropped(decode(paths["turned1.jpg"]), area, draws[8])
+    assert np.abs(array.astype(int) - upright[0]).mean() < 4
+    for _ in range(200):
+        top, left, height, width = random_box(60, 80, area, draws[0])
+        assert 0 <= top <= 60 - height
+        assert 0 <= left <= 80 - width
+        assert 0.18 < height * width / 4800 < 0.62
+    assert random_box(10, 1000, (0.9, 1), draws[0])[2:] == (10, 13)
+
+
+def test_a_large_jpeg_is_decoded_small(tmp_path):
+    big = Image.fromarray(scene(1200, 1600))
+    big.save(tmp_path / "big.jpg", quality=95)
+    whole = Transform((96, 96)).cropped(tmp_path / "big.jpg", (1, 1), np.random.default_rng(0))
+    array = Transform((96, 96)).cropped(np.asarray(big), (1, 1), np.random.default_rng(0))
+    assert np.abs(whole.astype(int) - array).mean() < 3

@@ -1,0 +1,56 @@
+"""Policies of augmentation: what they do to a batch, and that a seed decides all of it."""
+
+import numpy as np
+import pytest
+
+import cnnzoo
+from cnnzoo.augmentation import POLICIES, Augmentation, parts
+
+
+def batch(channels=3, side=96):
+    draw = np.random.default_rng(0)
+    images = draw.integers(0, 256, (12, side, side, channels)).astype("float32")
+    return images, np.eye(3, dtype="float32")[np.arange(12) % 3]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("policy", [*POLICIES, "rand+erase+mixup+cutmix"])
+def test_policies(policy, channels):
+    images, labels = batch(channels)
+    augmentation = Augmentation(policy, (96, 96))
+    out, mixed = augmentation(images, labels, np.random.default_rng(1))
+    same, _ = Augmentation(policy, (96, 96))(images, labels, np.random.default_rng(1))
+    other, _ = augmentation(images, labels, np.random.default_rng(2))
+    np.testing.assert_array_equal(out, same)
+    assert out.shape == images.shape
+    assert out.min() >= 0
+    assert out.max() <= 255
+    assert np.array_equal(out, images) == (not augmentation)
+    assert np.array_equal(out, other) == (not augmentation)
+    np.testing.assert_allclose(mixed.sum(axis=1), 1, atol=1e-6)
+    assert np.array_equal(mixed, labels) == (not augmentation.mixes)
+
+
+def test_a_policy_crops_files_and_shifts_small_images():
+    assert Augmentation("basic", (96, 96)).area == (0.08, 1.0)
+    small = Augmentation("basic", (32, 32))
+    assert small.area is None
+    assert [type(layer).__name__ for layer in small.layers] == ["RandomTranslation", "RandomFlip"]
+    assert Augmentation("none", (96, 96)).area is None
+
+
+def test_mixed_labels_follow_their_images():
+    images = np.zeros((2, 8, 8, 1), "float32")
+    images[1] = 200
+    for seed in range(8):
+        out, labels = Augmentation("mixup", (8, 8))(images, np.eye(2, dtype="float32"), np.random.default_rng(seed))
+        np.testing.assert_allclose(out[:, 0, 0, 0] / 200, labels[:, 1], atol=1e-6)
+
+
+def test_unknown_policies_are_named():
+    with pytest.raises(cnnzoo.InputError, match="Did you mean shift"):
+        parts("shfit")
+    with pytest.raises(cnnzoo.InputError, match="Did you mean mixup"):
+        cnnzoo.Recipe(epochs=1, batch_size=1, learning_rate=0.1, augment="basic+mixupp")
+    with pytest.raises(cnnzoo.InputError, match="is a name"):
+        parts(None)

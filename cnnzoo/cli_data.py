@@ -22,6 +22,7 @@ def loading(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--cache", default="auto", show_default=True, help="Where resized photos are kept: memory, disk, none."
         ),
+        click.option("--crop", default="auto", show_default=True, help="Share of the side that is seen; 'none': all."),
         click.option("--pad", type=click.IntRange(0), help="Black pixels to leave around the resized image."),
         click.option(
             "--split",
@@ -40,10 +41,14 @@ def loading(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def load(data: str, classes: str | None, no_doctor: bool, **options: Any) -> Any:
+def load(data: str, classes: str | None, no_doctor: bool, crop: str, **options: Any) -> Any:
     """load_data by the options of a command."""
     names = classes.split(",") if classes else None
-    return cnnzoo.load_data(data, classes=names, doctor=not no_doctor, **options)
+    try:
+        share = {"auto": "auto", "none": None}[crop] if crop in ("auto", "none") else float(crop)
+    except ValueError:
+        raise InputError(f"--crop is auto, none, or a share of the side. Received: {crop!r}") from None
+    return cnnzoo.load_data(data, classes=names, doctor=not no_doctor, crop=share, **options)
 
 
 @click.command()

@@ -4,6 +4,7 @@ So a run that starts again at any epoch sees what the undisturbed run saw, on ev
 """
 
 import math
+import random
 import threading
 from typing import Any
 
@@ -76,7 +77,8 @@ class Batches(keras.utils.PyDataset):
                 if area is None:
                     out[place] = images[i]
                     continue
-                draw = np.random.default_rng((*seed, i))  # type: ignore[arg-type]  # a crop follows from the image alone
+                # A crop follows from the image alone; numpy's generators take longer to seed than a crop to draw
+                draw = random.Random(f"{seed} {i}")
                 out[place] = transform.cropped(images[i], area, draw) if transform else images.crop(i, area, draw)
 
         return out, [pool().submit(fill, start) for start in range(0, len(indices), STEP)]

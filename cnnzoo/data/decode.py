@@ -5,7 +5,6 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ import numpy as np
 from cnnzoo.errors import InputError
 
 MAX_PIXELS = 100_000_000  # more is refused before anything is decoded
+MAX_BYTES = 2**30  # of a file
 MAX_RATIO = 200  # of the sides: more is a strip, which no crop or resize makes a picture of
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "WEBP", "TIFF")
 
@@ -54,7 +54,8 @@ def opened(source: Any) -> Iterator[Any]:
     from PIL import Image
 
     try:
-        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else regular(source), formats=FORMATS) as image:
+        encoded = source if isinstance(source, bytes) else content(source)
+        with Image.open(io.BytesIO(encoded), formats=FORMATS) as image:
             width, height = image.size
             if width * height > MAX_PIXELS:
                 raise InputError(f"{width}x{height} pixels, more than the {MAX_PIXELS:,} allowed")
@@ -70,17 +71,23 @@ def opened(source: Any) -> Iterator[Any]:
         raise InputError(" ".join(str(reason or type(error).__name__).split())) from None
 
 
-def regular(path: Any) -> Path:
-    """The path of a regular file, not empty; raises InputError with the reason."""
+def content(path: Any) -> bytes:
+    """The bytes of a regular file of some size; raises InputError with the reason."""
     try:
-        facts = Path(path).stat()
+        facts = os.stat(path)  # noqa: PTH116  # for every image of every epoch: a Path takes longer than the call
+        if not stat.S_ISREG(facts.st_mode):  # a pipe would wait for ever
+            raise InputError("a folder" if stat.S_ISDIR(facts.st_mode) else "no regular file")
+        if not 0 < facts.st_size <= MAX_BYTES:
+            large = f"{facts.st_size:,} bytes, more than the {MAX_BYTES:,} allowed"
+            raise InputError(large if facts.st_size else "the file is empty")
+        with open(path, "rb", buffering=0) as file:  # noqa: PTH123
+            return file.read(facts.st_size)
+    except FileNotFoundError:
+        raise InputError("there is no such file") from None
+    except InputError:
+        raise
     except (OSError, ValueError) as error:
-        raise InputError("there is no such file" if isinstance(error, FileNotFoundError) else str(error)) from None
-    if not stat.S_ISREG(facts.st_mode):  # a pipe would wait for ever
-        raise InputError("a folder" if stat.S_ISDIR(facts.st_mode) else "no regular file")
-    if not facts.st_size:
-        raise InputError("the file is empty")
-    return Path(path)
+        raise InputError(getattr(error, "strerror", None) or str(error)) from None
 
 
 def upright(image: Any, channels: int = 3) -> Any:

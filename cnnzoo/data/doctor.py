@@ -15,7 +15,7 @@ from cnnzoo.data.listing import Item
 from cnnzoo.data.scan import SUFFIXES, Facts
 from cnnzoo.errors import InputError
 from cnnzoo.files import atomic
-from cnnzoo.tables import table
+from cnnzoo.tables import columns
 
 TINY = 32  # pixels of a side: hardly a photo
 NEAR = 3  # bits of 64 in which near duplicates differ at most
@@ -76,7 +76,7 @@ class Diagnosis:
                 for kind in KINDS
                 if kind in kinds
             ]
-            lines.append(table(["finding", "count", "decision", "the first"], rows))
+            lines.append(columns([["finding", "count", "decision", "the first"], *rows], right=(1,)))
         return "\n".join(lines)
 
     def account(self) -> str:

@@ -61,6 +61,7 @@ class ImageData:
     transform: Transform | None = None  # once the images have been bound to a size
     native: tuple[Any, ...] = ()  # (height, width, channels) before that
     crop: float | None = None  # of the resized image's side, where the model's weights state none; None: all of it
+    chosen: dict[str, Any] = field(default_factory=dict)  # of the transform, by the user: whatever the weights state
     pad: int | None = None  # black pixels around the resized image; None takes the model's
     cache: str = "auto"  # where resized photos are kept; see data.cache.keep
     notes: tuple[str, ...] = ()  # decisions that a reader should know of
@@ -88,9 +89,9 @@ class ImageData:
     def bind(self, shape: Sequence[int], pad: int, known: dict[str, Any] | None = None) -> "ImageData":
         """The same data with every image brought to the model's (height, width, channels).
 
-        `pad` and `known`, crop and interpolation, are the model's; where its weights state none, files of photos are
-        cropped as is usual, and everything else is squashed. Raises InputError where the data has a
-        size already, and it is another.
+        `pad` and `known`, crop and interpolation, are the model's; what was chosen for the data goes before them. Where
+        neither says anything, files of photos are cropped as is usual, and everything else is squashed. Raises
+        InputError where the data has a size already, and it is another.
         """
         now = self.train.images.shape[1:]
         if self.transform is not None and now != tuple(shape):
@@ -98,7 +99,9 @@ class ImageData:
         if self.transform is not None and not self.photos:
             return self
         pad, native = pad if self.pad is None else self.pad, self.native or now
-        transform = Transform((shape[0], shape[1]), shape[2], **{"crop": self.crop} | (known or {}), pad=pad)
+        transform = Transform(
+            (shape[0], shape[1]), shape[2], **{"crop": self.crop} | (known or {}) | self.chosen, pad=pad
+        )
         if transform == self.transform:
             return self
         train, validation, test = (

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import random
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -94,7 +95,7 @@ class Photos:
         parts = [repr(transform), pillow, *(photo.digest for photo in self.photos)]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
-    def crop(self, i: int, area: tuple[float, float], draw: np.random.Generator) -> np.ndarray:
+    def crop(self, i: int, area: tuple[float, float], draw: random.Random) -> np.ndarray:
         """A random crop, resized, of image `i`; see `Transform.cropped`."""
         assert self.transform
         kept = self.kept is not None and self.kept.crops

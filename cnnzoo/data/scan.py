@@ -10,13 +10,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from cnnzoo.data.decode import opened, regular, turned, upright
+from cnnzoo.data.decode import content, opened, turned, upright
 from cnnzoo.data.photos import pool
 from cnnzoo.errors import InputError
 from cnnzoo.files import home
 
 VERSION = 1  # of Facts and of what is refused: a new one forgets what was kept
-MAX_BYTES = 2**30  # of one file
 FEW = 64  # colours of a palette: a photo has more
 STEP = 512  # files between two writes to what is kept
 SUFFIXES = {
@@ -50,9 +49,9 @@ def examine(source: Any, pixels: bool = True) -> Facts:
     """The facts of a path or a record with `read()`; `pixels` decodes it, else its header is trusted."""
     facts: dict[str, Any] = {}
     try:
-        content = source.read() if hasattr(source, "read") else _content(source)
-        facts["digest"] = hashlib.sha256(content).hexdigest()
-        with opened(content) as image:
+        encoded = source.read() if hasattr(source, "read") else content(source)
+        facts["digest"] = hashlib.sha256(encoded).hexdigest()
+        with opened(encoded) as image:
             facts |= {"format": image.format, "mode": image.mode}
             facts |= dict(zip(("height", "width"), image.size if turned(image) > 4 else image.size[::-1], strict=True))
             if pixels:
@@ -60,16 +59,6 @@ def examine(source: Any, pixels: bool = True) -> Facts:
     except InputError as error:
         facts["problem"] = str(error)
     return Facts(**facts)
-
-
-def _content(path: Path) -> bytes:
-    size = regular(path).stat().st_size
-    if size > MAX_BYTES:
-        raise InputError(f"{size:,} bytes, more than the {MAX_BYTES:,} allowed")
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise InputError(error.strerror or str(error)) from None
 
 
 def _look(image: Any) -> dict[str, Any]:

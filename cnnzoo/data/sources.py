@@ -32,6 +32,7 @@ def load_data(
     split: Sequence[float] = (0.8, 0.1, 0.1),
     seed: int = 0,
     pad: int | None = None,
+    crop: float | str | None = "auto",
     cache: str = "auto",
     doctor: bool = True,
     strict: bool = False,
@@ -55,6 +56,8 @@ def load_data(
             training and validation parts only, the latter is the test part.
         seed: of the split.
         pad: black pixels to leave around the resized image (MNIST's 28x28 in LeNet's 32x32: 2); the model's by default.
+        crop: how much of the resized image's sides the model sees, from 0 to 1, or None for the whole image, squashed.
+            "auto" is what the model's weights were evaluated with; without such, 0.875 for files of photos.
         cache: where resized image files are kept for the next epoch: "memory", "disk", "none", or "auto", which is
             memory up to 2 GiB. With "memory" and "disk" training takes its random crops from the resized images.
         doctor: look at every pixel of image files before anything else, and set aside what cannot be used; without,
@@ -68,6 +71,8 @@ def load_data(
     shares, seed = fractions(split), integer("seed", seed, 0)
     if pad is not None:
         integer("pad", pad, 0, 65_535)
+    if crop not in ("auto", None) and (not isinstance(crop, int | float) or not 0 < crop <= 1):
+        raise InputError(f"crop is 'auto', None, or a share of the side, above 0 and at most 1. Received: {crop!r}")
     if cache not in WHERE:
         raise unknown("cache", cache, WHERE)
     if isinstance(source, str | os.PathLike) and str(source) not in NAMED and Path(source).suffix != ".npz":
@@ -79,7 +84,7 @@ def load_data(
         data = from_items("stream", *stream, classes, shares, seed, doctor, strict)
     else:
         data = from_arrays(source, "arrays", classes, shares, seed)
-    data = replace(data, pad=pad, cache=cache)
+    data = replace(data, pad=pad, cache=cache, chosen={} if crop == "auto" else {"crop": crop})
     if image_size is None:
         return data
     if not isinstance(image_size, list | tuple) or len(image_size) != 2:

@@ -2,6 +2,7 @@
 
 import math
 import os
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -106,7 +107,7 @@ class Transform:
             turned = upright(image, self.channels)
             return self._resize(turned, self.sides(turned.size[::-1]))
 
-    def cropped(self, source: Any, area: tuple[float, float], draw: np.random.Generator) -> np.ndarray:
+    def cropped(self, source: Any, area: tuple[float, float], draw: random.Random) -> np.ndarray:
         """A random crop, resized to the whole size, or its mirror image, of a file or of pixels (H, W, C).
 
         Args:
@@ -116,9 +117,8 @@ class Transform:
         """
         if isinstance(source, np.ndarray):
             top, left, height, width = random_box(source.shape[0], source.shape[1], area, draw)
-            return _mirrored(
-                resize(source[top : top + height, left : left + width], self.size, self.interpolation), draw
-            )
+            small = resize(source[top : top + height, left : left + width], self.size, self.interpolation)
+            return small[:, ::-1] if draw.random() < 0.5 else small
         with reading(source, self.channels) as image:
             sides = image.size if turned(image) > 4 else image.size[::-1]
             top, left, height, width = random_box(sides[0], sides[1], area, draw)
@@ -129,10 +129,13 @@ class Transform:
             whole = upright(image, self.channels)
         y, x = whole.height / sides[0], whole.width / sides[1]
         box = left * x, top * y, min((left + width) * x, whole.width), min((top + height) * y, whole.height)
-        return _mirrored(self._resize(whole, self.size, box), draw)
+        return self._resize(whole, self.size, box, mirrored=draw.random() < 0.5)
 
-    def _resize(self, image: Any, size: Sequence[int], box: Sequence[float] | None = None) -> np.ndarray:
+    def _resize(
+        self, image: Any, size: Sequence[int], box: Sequence[float] | None = None, mirrored: bool = False
+    ) -> np.ndarray:
         small = image.resize((size[1], size[0]), pre.INTERPOLATIONS[self.interpolation], box=box)
+        small = small.transpose(0) if mirrored else small  # Pillow's number for left to right
         return np.asarray(small).reshape(*size, self.channels)
 
 
@@ -147,19 +150,16 @@ def resize(pixels: np.ndarray, size: Sequence[int], interpolation: str) -> np.nd
     """Pixels (H, W, C) at another (height, width); one channel at a time where Pillow has no such images."""
     from PIL import Image
 
-    flat = [pixels] if pixels.dtype == np.uint8 and pixels.shape[2] in (1, 3) else np.split(pixels, pixels.shape[2], 2)
-    images = [picture(pixels)] if len(flat) == 1 else [Image.fromarray(p[..., 0].astype("float32")) for p in flat]
-    small = [np.asarray(i.resize((size[1], size[0]), pre.INTERPOLATIONS[interpolation])) for i in images]
-    return np.clip(np.rint(np.dstack(small)), 0, 255).astype("uint8")
+    sides, number = (size[1], size[0]), pre.INTERPOLATIONS[interpolation]
+    if pixels.dtype == np.uint8 and pixels.shape[2] in (1, 3):
+        return np.asarray(picture(pixels).resize(sides, number)).reshape(*size, -1)
+    planes = [Image.fromarray(pixels[..., i].astype("float32")) for i in range(pixels.shape[2])]
+    return np.clip(np.rint(np.dstack([np.asarray(plane.resize(sides, number)) for plane in planes])), 0, 255).astype(
+        "uint8"
+    )
 
 
-def _mirrored(pixels: np.ndarray, draw: np.random.Generator) -> np.ndarray:
-    return pixels[:, ::-1] if draw.random() < 0.5 else pixels
-
-
-def random_box(
-    height: int, width: int, area: tuple[float, float], draw: np.random.Generator
-) -> tuple[int, int, int, int]:
+def random_box(height: int, width: int, area: tuple[float, float], draw: random.Random) -> tuple[int, int, int, int]:
     """Top, left, height and width of a crop with a share of the area within `area` and sides within 3:4 and 4:3.
 
     As GoogLeNet was trained (Szegedy et al. 2014, section 6). Where ten draws do not fit, the largest such centre.
@@ -169,7 +169,7 @@ def random_box(
         ratio = math.exp(draw.uniform(math.log(3 / 4), math.log(4 / 3)))
         h, w = round(math.sqrt(pixels / ratio)), round(math.sqrt(pixels * ratio))
         if 0 < h <= height and 0 < w <= width:
-            return int(draw.integers(height - h + 1)), int(draw.integers(width - w + 1)), h, w
+            return draw.randint(0, height - h), draw.randint(0, width - w), h, w
     w, h = min(width, round(height * 4 / 3)), min(height, round(width * 4 / 3))
     return (height - h) // 2, (width - w) // 2, h, w
 

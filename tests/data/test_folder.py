@@ -223,6 +223,7 @@ def test_bad_folders_are_named_before_anything_else(tmp_path):
         ({"cache": "disc"}, "Did you mean disk"),
         ({"classes": ["a"]}, "outside the 1 classes a: b"),
         ({"image_size": (0, 4)}, "a side of image_size"),
+        ({"crop": 1.5}, "crop is 'auto', None, or a share"),
     ):
         with pytest.raises(cnnzoo.InputError, match=message):
             cnnzoo.load_data(classes(tmp_path / message[:6], {"a": 9, "b": 9}), **options)
@@ -249,6 +250,8 @@ def test_it_binds_to_the_models_transform(tmp_path):
     assert not gray.test.images[0][:2].any()
     with pytest.raises(cnnzoo.InputError, match="brought to"):
         gray.bind((48, 48, 1), 0)
+    chosen = cnnzoo.load_data(root, crop=0.5).bind((32, 32, 3), 0, {"crop": 0.875, "interpolation": "bicubic"})
+    assert (chosen.transform.crop, chosen.transform.interpolation) == (0.5, "bicubic")
     with pytest.raises(cnnzoo.InputError, match="any size"):
         cnnzoo.evaluate(cnnzoo.get("resnet20", classes=["a", "b"], input_shape=(None, None, 3)), data)
 

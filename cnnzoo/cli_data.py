@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 import cnnzoo
+from cnnzoo.cli_models import load_keras
 from cnnzoo.errors import InputError
 
 
@@ -92,11 +93,12 @@ def show(data: str, augment: str, image_size: tuple[int, int], out: Path, **opti
     augmentation.parts(augment)
     if out.suffix.lower() != ".png":
         raise InputError(f"The picture is a .png file. Received: {str(out)!r}")
+    load_keras()
     loaded = load(data, image_size=image_size, **options)
     images, labels = loaded.batches("train", 16, options["seed"], augment)[0]
 
     def caption(label: Any) -> str:
-        shares = [(share, loaded.classes[i]) for i, share in enumerate(label) if share > 0]
+        shares = [(share, loaded.classes[i]) for i, share in enumerate(label) if share > 0.005]
         if len(shares) == 1:
             return shares[0][1]
         return ", ".join(f"{100 * share:.0f} % {name}" for share, name in sorted(shares, reverse=True)[:2])

@@ -155,4 +155,6 @@ class ImageData:
         shape = self.train.images.shape[1:]
         what = "photos" if None in shape else "x".join(map(str, shape))
         head = f"{self.source}: {what}, {len(self.classes)} classes"
-        return "\n".join([head, table(["class", *counts], [*rows, total]), *self.notes])
+        kept = [split.images.kept for split in self.splits.values() if self.photos and split.images.kept]
+        room = [f"Resized images take {sum(k.bytes for k in kept) / 2**20:,.1f} MiB ({self.cache})."] if kept else []
+        return "\n".join([head, table(["class", *counts], [*rows, total]), *self.notes, *room])

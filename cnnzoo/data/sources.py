@@ -45,10 +45,12 @@ def load_data(
 
     Args:
         source: a folder with a sub-folder a class, or with train, val (valid, validation) and test folders of such; a
-            CSV or Parquet file with a path, relative to it, a label and perhaps a split for each image; "digits"
-            (scikit-learn's handwritten digits); an .npz file with x_train, y_train, x_test, y_test, or with x and y;
-            arrays (x, y), or ((x_train, y_train), (x_test, y_test)) as keras.datasets gives them. Arrays of images are
-            (N, H, W) or (N, H, W, C) of 0 to 255, labels (N,) class indices or names.
+            CSV or Parquet file with a path, relative to it, a label and perhaps a split for each image; "tfds:NAME", or
+            a folder that TensorFlow Datasets prepared; a tf.data.Dataset or keras.utils.PyDataset of pairs (image,
+            label), or a dict of such by split; "digits" (scikit-learn's handwritten digits); an .npz file with x_train,
+            y_train, x_test, y_test, or with x and y; arrays (x, y), or ((x_train, y_train), (x_test, y_test)) as
+            keras.datasets gives them. Arrays of images are (N, H, W) or (N, H, W, C) of 0 to 255, labels (N,) class
+            indices or names.
         image_size: height and width; the model's by default, when the two meet.
         classes: names, in the order of the label indices; by default the labels' own, class_2 before class_10.
         split: shares of train, validation and test. A source with a test part of its own keeps it whole;

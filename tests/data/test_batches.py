@@ -110,6 +110,7 @@ def test_what_is_kept_is_what_is_decoded(root, where, home):
             softer = split == "train" and where in ("memory", "disk")
             assert np.abs(images - expected).max() <= (2 if softer else 0)
     kept = data.train.images.kept
+    assert ("Resized images take" in str(data)) == (where != "none")
     assert (kept is None) == (where == "none")
     assert bool(list(home.glob("images/*.u8"))) == (where == "disk")
     if kept is not None:

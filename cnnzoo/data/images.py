@@ -11,7 +11,7 @@ import numpy as np
 from cnnzoo.data.doctor import Diagnosis
 from cnnzoo.data.photos import Photos
 from cnnzoo.data.transform import Transform
-from cnnzoo.errors import InputError, unknown
+from cnnzoo.errors import InputError, integer, unknown
 from cnnzoo.tables import table
 
 
@@ -112,7 +112,7 @@ class ImageData:
     def batches(
         self, split: str = "train", batch_size: int = 32, seed: int | None = None, augment: str = "none"
     ) -> Any:
-        """A `keras.utils.PyDataset` of images (B, H, W, C), float32, and one-hot labels (B, classes).
+        """A `keras.utils.PyDataset` of images (B, H, W, C) of 0 to 255 and one-hot labels (B, classes).
 
         With a `seed` they are shuffled, anew in every epoch, and augmented by a policy of `cnnzoo.augmentation`; equal
         seeds give equal batches. The data must be bound: load_data(..., image_size=...).
@@ -123,7 +123,9 @@ class ImageData:
             raise unknown("split", split, self.splits)
         if self.transform is None and self.photos:
             raise InputError("Photos come in batches at one size: load_data(..., image_size=(height, width))")
-        return Batches(self.splits[split], len(self.classes), batch_size, seed, augment)
+        seed = None if seed is None else integer("seed", seed, 0)
+        size = integer("batch_size", batch_size, 1, 1_000_000)
+        return Batches(self.splits[split], len(self.classes), size, seed, augment)
 
     def dataset(
         self, split: str = "train", batch_size: int = 32, seed: int | None = None, augment: str = "none"

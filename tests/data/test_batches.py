@@ -99,6 +99,8 @@ def test_as_tf_data(root):
         np.testing.assert_array_equal(np.concatenate([label for _, label in theirs]), labels)
     with pytest.raises(cnnzoo.InputError, match="Did you mean train"):
         data.dataset("tain")
+    with pytest.raises(cnnzoo.InputError, match="batch_size is a whole number from 1"):
+        data.batches(batch_size=0)
 
 
 @pytest.mark.parametrize("where", ["none", "auto", "memory", "disk"])

@@ -59,12 +59,22 @@ RESCALED = 32  # images whose values end below this were hardly 0 to 255
 NAMED: dict[str, Callable[[], Any]] = {"digits": _digits}
 
 
+def there(path: Path) -> bool:
+    """Whether there is a folder or a regular file; raises InputError for what else there is."""
+    try:
+        if path.exists() and not path.is_dir() and not path.is_file():
+            raise InputError(f"{str(path)!r} is no regular file")
+        return path.exists()
+    except OSError as error:
+        raise InputError(f"{str(path)[:200]!r} is no path: {error.strerror}") from None
+
+
 def named(source: Any) -> Any:
     """Arrays from a name or a file."""
     path = Path(source)
     if str(source) in NAMED:
         return NAMED[str(source)]()
-    if not path.exists():
+    if not there(path):
         raise unknown("data source", str(source), [*NAMED, "a path to an .npz file"])
     try:
         with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:

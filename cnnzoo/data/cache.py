@@ -61,7 +61,11 @@ def keep(sides: Sequence[tuple[int, int]], transform: Transform, where: str, key
     total = sum(map(math.prod, shapes))
     if where == "none" or (where == "auto" and total > AUTO_BYTES):
         return None
-    return Kept(shapes, home() / "images" / f"{key}.u8" if where == "disk" else None, crops)
+    try:
+        return Kept(shapes, home() / "images" / f"{key}.u8" if where == "disk" else None, crops)
+    except (OSError, MemoryError) as error:
+        why = getattr(error, "strerror", None) or error or "there is not enough memory"
+        raise InputError(f"Resized images of {total / 2**30:.1f} GiB cannot be kept ({where}): {why}") from None
 
 
 def room(path: Path, total: int) -> None:

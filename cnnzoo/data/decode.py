@@ -11,7 +11,7 @@ import numpy as np
 
 from cnnzoo.errors import InputError
 
-MAX_PIXELS = 100_000_000  # more is refused before anything is decoded
+MAX_PIXELS = 89_000_000  # more is refused before anything is decoded; Pillow warns of bombs from here on
 MAX_BYTES = 2**30  # of a file
 MAX_RATIO = 200  # of the sides: more is a strip, which no crop or resize makes a picture of
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "WEBP", "TIFF")
@@ -95,14 +95,25 @@ def upright(image: Any, channels: int = 3) -> Any:
     from PIL import ImageOps
 
     mode = "L" if channels == 1 else "RGB"
+    tags = getattr(image, "tag_v2", {})
+    negative = tags.get(262) == 0 and image.mode.startswith("I")  # white is zero, which Pillow minds up to 8 bits only
     image = flat(ImageOps.exif_transpose(image) if turned(image) > 1 else image)
     image.load()
+    image = ImageOps.invert(image) if negative else image
     return image if image.mode == mode else image.convert(mode)
 
 
 def turned(image: Any) -> int:
-    """The EXIF orientation: 1 as it is, from 5 on lying on its side."""
-    return image.getexif().get(0x0112, 1)
+    """The EXIF orientation, 1 to 8: 1 as it is, from 5 on lying on its side."""
+    value = image.getexif().get(0x0112, 1)
+    return value if value in range(1, 9) else 1
+
+
+def sides(image: Any) -> tuple[int, int]:
+    """Height and width of an opened image once it is upright; decodes none but turned TIFFs."""
+    if image.format == "TIFF" and turned(image) > 1:  # whose size Pillow may have turned already
+        return upright(image).size[::-1]
+    return image.size if turned(image) > 4 else image.size[::-1]
 
 
 def flat(image: Any) -> Any:

@@ -19,6 +19,7 @@ from cnnzoo.tables import columns
 
 TINY = 32  # pixels of a side: hardly a photo
 NEAR = 3  # bits of 64 in which near duplicates differ at most
+MOST = 1000  # pairs of near duplicates that are listed
 RARE = 10  # times fewer images than the largest class has
 DRAWN = 0.9  # share of images without a palette that makes a set one of photos
 SHOWN = 12  # pictures of a kind of finding on the page
@@ -202,7 +203,7 @@ def _near(items: Sequence[Item], facts: Sequence[Facts]) -> list[Finding]:
     """Pairs whose perceptual hashes differ in three bits at most, and so agree on one of four quarters."""
     hashes = np.array([f.phash or 0 for f in facts], "uint64")
     known = np.array([f.phash is not None for f in facts], bool)
-    pairs = set()
+    pairs = set[tuple[int, int]]()
     for quarter in range(4):
         bands = (hashes >> np.uint64(16 * quarter)) & np.uint64(0xFFFF)
         order = np.flatnonzero(known)[np.argsort(bands[known], kind="stable")]
@@ -210,8 +211,10 @@ def _near(items: Sequence[Item], facts: Sequence[Facts]) -> list[Finding]:
             for n, i in enumerate(same[:-1].tolist()):
                 others = same[n + 1 :]
                 for j in others[np.bitwise_count(hashes[others] ^ hashes[i]) <= NEAR].tolist():
-                    if facts[i].digest != facts[j].digest:
+                    if facts[i].digest != facts[j].digest and len(pairs) < MOST:
                         pairs.add((min(i, j), max(i, j)))
+                if len(pairs) >= MOST:  # frames of a film, say: enough to see that
+                    break
     found = []
     for i, j in sorted(pairs):
         across = items[i].split != items[j].split

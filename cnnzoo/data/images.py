@@ -119,7 +119,7 @@ class ImageData:
         """
         from cnnzoo.data.batches import Batches
 
-        if split not in self.splits:
+        if not isinstance(split, str) or split not in self.splits:
             raise unknown("split", split, self.splits)
         if self.transform is None and self.photos:
             raise InputError("Photos come in batches at one size: load_data(..., image_size=(height, width))")

@@ -38,7 +38,9 @@ class Item:
 
 def natural(name: str) -> list[Any]:
     """A key that sorts class_2 before class_10."""
-    return [(1, int(part), "") if part.isdecimal() else (0, 0, part.casefold()) for part in re.split(r"(\d+)", name)]
+    parts = re.split(r"([0-9]+)", name)
+    numbers = [(part.lstrip("0"), part) for part in parts]  # shorter ones are smaller, however long they get
+    return [(1, len(n), n) if part.isdecimal() else (0, 0, part.casefold()) for n, part in numbers]
 
 
 def folder(root: Path) -> tuple[list[Item], list[tuple[str, str]]]:
@@ -46,10 +48,11 @@ def folder(root: Path) -> tuple[list[Item], list[tuple[str, str]]]:
 
     Also what is left out, each with its reason. Raises InputError where there are no classes.
     """
-    there = sorted((e for e in _entries(root) if e.is_dir()), key=lambda e: natural(e.name))
+    there = sorted(filter(_is_dir, _entries(root)), key=lambda e: natural(e.name))
     parts = {e.name: SPLITS[e.name.casefold()] for e in there if e.name.casefold() in SPLITS}
-    if parts and len(parts) == len(there):
+    if parts and (len(parts) == len(there) or {"train"} < set(parts.values())):
         items, out = list[Item](), _strays(root, "outside train, validation and test")
+        out += [(text(e.name), "a folder beside train, validation and test") for e in there if e.name not in parts]
         for name, split in parts.items():
             if list(parts.values()).count(split) > 1:
                 raise InputError(f"{root} has two folders for the {split} split: {', '.join(parts)}")
@@ -64,14 +67,14 @@ def folder(root: Path) -> tuple[list[Item], list[tuple[str, str]]]:
 
 
 def _classes(root: Path, base: Path, split: str) -> tuple[list[Item], list[tuple[str, str]]]:
-    items, out = [], _strays(root, "in no class's folder", base)
-    for entry in sorted((e for e in _entries(root) if e.is_dir()), key=lambda e: natural(e.name)):
-        above = frozenset({_identity(base), _identity(root)})
-        for path in sorted(_files(Path(entry.path), above), key=lambda path: natural(str(path))):
+    items, out = list[Item](), _strays(root, "in no class's folder", base)
+    for entry in sorted(filter(_is_dir, _entries(root)), key=lambda e: natural(e.name)):
+        seen = {_identity(base), _identity(root)}
+        for path in sorted(_files(Path(entry.path), seen), key=lambda path: natural(str(path))):
             if path.is_dir():
-                out.append((_name(path, base), "a link to a folder that it lies in"))
+                out.append((_name(path, base), "a link to a folder that was looked into already"))
             else:
-                items.append(Item(path, _name(path, base), _text(entry.name), split))
+                items.append(Item(path, _name(path, base), text(entry.name), split))
     return items, out
 
 
@@ -84,18 +87,26 @@ def _entries(root: Path) -> list[Any]:
         raise InputError(f"Cannot look into {str(root)!r}: {error.strerror}") from None
 
 
+def _is_dir(entry: Any) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
 def _strays(root: Path, why: str, base: Path | None = None) -> list[tuple[str, str]]:
-    return [(_name(Path(e.path), base or root), why) for e in _entries(root) if not e.is_dir()]
+    return [(_name(Path(e.path), base or root), why) for e in _entries(root) if not _is_dir(e)]
 
 
-def _files(root: Path, above: frozenset[tuple[int, int]]) -> Iterator[Path]:
-    """All files under a folder, and folders that are links to one of those above."""
-    if _identity(root) in above:
+def _files(root: Path, seen: set[tuple[int, int]]) -> Iterator[Path]:
+    """All files under a folder, each folder once, and the folders that are links to those in `seen`."""
+    if _identity(root) in seen:
         yield root
         return
+    seen.add(_identity(root))
     for entry in _entries(root):
-        if entry.is_dir():
-            yield from _files(Path(entry.path), above | {_identity(root)})
+        if _is_dir(entry):
+            yield from _files(Path(entry.path), seen)
         else:
             yield Path(entry.path)
 
@@ -106,10 +117,10 @@ def _identity(folder: Path) -> tuple[int, int]:
 
 
 def _name(path: Path, base: Path) -> str:
-    return _text(path.relative_to(base).as_posix())
+    return text(path.relative_to(base).as_posix())
 
 
-def _text(name: str) -> str:
+def text(name: str) -> str:
     """A file's name as text that can be written: bytes that are no UTF-8 become \\xNN."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
@@ -119,7 +130,7 @@ def table(file: Path, label: str | None, group: str | None) -> list[Item]:
 
     Raises InputError that names the column or the row.
     """
-    rows, columns = _parquet(file) if file.suffix == ".parquet" else _csv(file)
+    rows, columns = _parquet(file) if file.suffix.casefold() == ".parquet" else _csv(file)
     path = _column(file, columns, None, PATHS, "path")
     target = _column(file, columns, label, LABELS, "label")
     split = next((name for name in columns if name.casefold() in PARTS), "")
@@ -180,13 +191,21 @@ def _parquet(file: Path) -> Rows:
     except ImportError:
         raise ImportError("Parquet files are read with pyarrow: pip install 'cnnzoo[parquet]'") from None
     try:
-        content = parquet.read_table(file).to_pydict()
-    except (ArrowException, OSError) as error:
-        raise InputError(f"Cannot read {str(file)!r} as Parquet: {error}") from None
-    columns = list(content)
+        schema = parquet.read_schema(file)
+        plain = [f.name for f in schema if any(kind(f.type) for kind in _plain())]
+        content = parquet.read_table(file, columns=plain).to_pydict()
+    except (ArrowException, OSError, ValueError) as error:
+        raise InputError(f"Cannot read {str(file)!r} as Parquet: {str(error)[:300]}") from None
     lines = zip(*content.values(), strict=True)
-    texts = ({k: "" if v is None else str(v) for k, v in zip(columns, line, strict=True)} for line in lines)
-    return [(i + 1, row) for i, row in enumerate(texts)], columns
+    texts = ({k: "" if v is None else str(v) for k, v in zip(plain, line, strict=True)} for line in lines)
+    return [(i + 1, row) for i, row in enumerate(texts)], plain
+
+
+def _plain() -> list[Any]:
+    """Tests for the types of columns that paths and labels can be: text and whole numbers."""
+    from pyarrow import types
+
+    return [types.is_string, types.is_large_string, types.is_string_view, types.is_integer, types.is_boolean]
 
 
 def _column(file: Path, columns: Sequence[str], asked: str | None, known: Sequence[str], what: str) -> str:

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from cnnzoo.data.decode import content, opened, turned, upright
+from cnnzoo.data.decode import content, opened, sides, upright
 from cnnzoo.data.photos import pool
 from cnnzoo.errors import InputError
 from cnnzoo.files import home
@@ -53,7 +53,7 @@ def examine(source: Any, pixels: bool = True) -> Facts:
         facts["digest"] = hashlib.sha256(encoded).hexdigest()
         with opened(encoded) as image:
             facts |= {"format": image.format, "mode": image.mode}
-            facts |= dict(zip(("height", "width"), image.size if turned(image) > 4 else image.size[::-1], strict=True))
+            facts |= dict(zip(("height", "width"), sides(image), strict=True))
             if pixels:
                 facts |= _look(image)
     except InputError as error:
@@ -106,11 +106,14 @@ class _Kept:
         if self.database is None:
             return None
         query = "select facts from facts where path = ? and size = ? and changed = ? and pixels >= ?"
-        row = self.database.execute(query, (*key, pixels)).fetchone()
         try:
-            return Facts(**json.loads(row[0])) if row else None
-        except (TypeError, ValueError):
+            row = self.database.execute(query, (*key, pixels)).fetchone()
+            facts = Facts(**json.loads(row[0])) if row else None
+        except (sqlite3.Error, TypeError, ValueError):
             return None
+        kinds = (str, str, str, int, int, int | None, bool, int, str)
+        sound = facts and all(isinstance(v, kind) for v, kind in zip(asdict(facts).values(), kinds, strict=True))
+        return facts if sound and facts and facts.format in SUFFIXES else None
 
     def put(self, rows: list[tuple[Any, Any, bool]]) -> None:
         if self.database is None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from cnnzoo.cards import CROP
 from cnnzoo.data import listing, streams
-from cnnzoo.data.arrays import NAMED, from_arrays, named
+from cnnzoo.data.arrays import NAMED, from_arrays, named, there
 from cnnzoo.data.cache import WHERE
 from cnnzoo.data.doctor import diagnose
 from cnnzoo.data.images import ImageData, Split
@@ -73,20 +73,24 @@ def load_data(
     shares, seed = fractions(split), integer("seed", seed, 0)
     if pad is not None:
         integer("pad", pad, 0, 65_535)
-    if crop not in ("auto", None) and (not isinstance(crop, int | float) or not 0 < crop <= 1):
+    share = isinstance(crop, int | float) and 0 < crop <= 1
+    if not (share or crop is None or (isinstance(crop, str) and crop == "auto")):
         raise InputError(f"crop is 'auto', None, or a share of the side, above 0 and at most 1. Received: {crop!r}")
     if cache not in WHERE:
         raise unknown("cache", cache, WHERE)
-    if isinstance(source, str | os.PathLike) and str(source) not in NAMED and Path(source).suffix != ".npz":
+    arrays = isinstance(source, str | os.PathLike) and (str(source) in NAMED or Path(source).suffix == ".npz")
+    if isinstance(source, str | os.PathLike) and not arrays:
         found = listed(source, label_column, group_column)
         data = replace(from_items(*found, classes, shares, seed, doctor, strict), crop=CROP)
-    elif isinstance(source, str | os.PathLike):
+    elif (label_column, group_column) != (None, None):
+        raise InputError(f"label_column and group_column are of tables ({', '.join(TABLES)}), which this source is not")
+    elif arrays:
         data = from_arrays(named(source), Path(source).name, classes, shares, seed)
     elif (stream := streams.of(source)) is not None:
         data = from_items("stream", *stream, classes, shares, seed, doctor, strict)
     else:
         data = from_arrays(source, "arrays", classes, shares, seed)
-    data = replace(data, pad=pad, cache=cache, chosen={} if crop == "auto" else {"crop": crop})
+    data = replace(data, pad=pad, cache=cache, chosen={} if isinstance(crop, str) else {"crop": crop})
     if image_size is None:
         return data
     if not isinstance(image_size, list | tuple) or len(image_size) != 2:
@@ -101,12 +105,18 @@ Listed = tuple[str, list[Item], list[tuple[str, str]]]
 def listed(source: Any, label_column: str | None = None, group_column: str | None = None) -> Listed:
     """The name of a source of image files, its images, and what of it is left out; see `load_data`."""
     path, suffix = Path(source), Path(source).suffix.casefold()
+    if suffix not in TABLES and (label_column, group_column) != (None, None):
+        raise InputError(
+            f"label_column and group_column are of tables ({', '.join(TABLES)}). Received: {str(source)!r}"
+        )
+    if str(source) in NAMED or suffix == ".npz":
+        raise InputError(f"Image files are looked at, in a folder or a table; {str(source)!r} holds arrays")
     if str(source).startswith("tfds:"):
         return str(source), *streams.tfds(str(source).removeprefix("tfds:"))
-    if not path.exists():
+    if not there(path):
         raise unknown("data source", str(source), [*NAMED, "tfds:NAME", "a path to a folder, a table or an .npz file"])
     if path.is_dir():
-        name = path.resolve().name  # a report goes places where a path means nothing
+        name = listing.text(path.resolve().name)  # a report goes places where a path means nothing
         return name, *(streams.tfds(str(path)) if streams.prepared(path) else listing.folder(path))
     if suffix not in TABLES:
         raise InputError(
@@ -152,12 +162,23 @@ def from_items(
     labels = np.array([index[item.label] for item, _ in kept], "int64")
     photos = [Photo(item.source, item.name, fact.digest, (fact.height, fact.width)) for item, fact in kept]
     everything = Split(Photos(photos), labels, np.array([photo.name for photo in photos]))
-    groups = [item.group for item, _ in kept] if any(item.group for item in items) else None
+    groups = None
+    if any(item.group for item in items):  # an image without one is a group of its own
+        groups = [item.group or f"\0{i}" for i, (item, _) in enumerate(kept)]
+        _together([item for item, _ in kept])
     ties = Ties([photo.digest for photo in photos], groups)
     parts, notes = _divide([item.split for item, _ in kept], labels, shares, seed, known, ties)
     notes = (f"{diagnosis.images:,} files, {diagnosis.account()}.", *notes)
     train, validation, test = map(everything.take, parts)
     return ImageData(train, validation, test, known, name, notes=notes, diagnosis=diagnosis)
+
+
+def _together(items: Sequence[Item]) -> None:
+    """Raise InputError where a group is in several of the splits that the source gives."""
+    homes: dict[str, str] = {}
+    for item in items:
+        if item.group and homes.setdefault(item.group, item.split) != item.split:
+            raise InputError(f"The group {item.group!r} is in the splits {homes[item.group]} and {item.split}")
 
 
 def _classes(items: Sequence[Item], asked: Sequence[str] | None) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """Stratified, seeded splits that keep copies and groups together."""
 
 import math
+import warnings
 from collections.abc import Sequence
 from fractions import Fraction
 
@@ -47,9 +48,11 @@ def stratified(
         raise InputError(f"The {what} split would lack a class: {why}. Give more images or another split")
     try:
         if ties.groups:  # of many sizes and labels: the folds are balanced over images, not over groups
-            ratio = Fraction(share).limit_denominator(min(20, len(label), int(counts.min())))
+            ratio = max(Fraction(share), Fraction(1, 20)).limit_denominator(min(20, len(label)))
             folds = StratifiedGroupKFold(max(ratio.denominator, 2), shuffle=True, random_state=seed)
-            chosen = list(folds.split(labels, labels, units))[: max(ratio.numerator, 1)]
+            with warnings.catch_warnings():  # of rare classes, which `complete` looks after
+                warnings.simplefilter("ignore", UserWarning)
+                chosen = list(folds.split(labels, labels, units))[: max(ratio.numerator, 1)]
             part = np.sort(np.concatenate([fold for _, fold in chosen]))
             rest = np.setdiff1d(np.arange(len(labels)), part)
         else:
@@ -59,6 +62,11 @@ def stratified(
         raise InputError(f"The {what} split cannot be taken: {error}") from None
     complete(labels[part], classes, what)
     complete(labels[rest], classes, "training")
+    if ties.groups and not share / 2 <= len(part) / len(labels) <= share * 2:
+        raise InputError(
+            f"The {what} split would have {len(part)} of {len(labels)} images, where {share:.1%} were asked for: the "
+            "groups are too few or too large. Choose another split, or another seed"
+        )
     return rest, part
 
 

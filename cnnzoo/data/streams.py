@@ -36,8 +36,11 @@ class Spool:
     """A file without a name that holds images one after the other; gone with the last of its records."""
 
     def __init__(self) -> None:
-        home().mkdir(parents=True, exist_ok=True)
-        self.file = tempfile.TemporaryFile(dir=home())  # noqa: SIM115  # open as long as there are records
+        try:
+            home().mkdir(parents=True, exist_ok=True)
+            self.file = tempfile.TemporaryFile(dir=home())  # noqa: SIM115  # open as long as there are records
+        except OSError as error:
+            raise InputError(f"Cannot use the cache {str(home())!r}: {error.strerror}; see CNNZOO_HOME") from None
         self.end = 0
         weakref.finalize(self, self.file.close)
 
@@ -92,6 +95,8 @@ def of(source: Any) -> Found | None:
         if unknown := [key for key in source if str(key).casefold() not in SPLITS]:
             raise InputError(f"A dict of data sets has the keys train, validation, test. Received: {unknown[0]!r}")
         parts = {SPLITS[str(key).casefold()]: part for key, part in source.items()}
+        if len(parts) < len(source):
+            raise InputError(f"A dict of data sets has one for each split. Received: {', '.join(map(str, source))}")
     else:
         parts = {"": source}
     if not parts or not all(map(_is_stream, parts.values())):
@@ -120,12 +125,32 @@ def _pairs(source: Any) -> Iterator[tuple[np.ndarray, str]]:
         images, labels = np.asarray(element[0]), np.asarray(element[1])
         if images.ndim == 3:
             images, labels = images[None], labels[None]
+        if images.dtype.kind == "f" and images.size and images.max() <= 1:
+            raise InputError("A data set gives images of 0 to 255. Received: floats up to 1; multiply them by 255")
         images = check_images(images)
-        if labels.ndim == 2 and labels.shape[1] > 1:  # one-hot
-            labels = labels.argmax(axis=1)
-        for image, label in zip(images, labels.ravel(), strict=True):
-            text = label.decode() if isinstance(label, bytes) else str(label)
-            yield np.clip(np.rint(image), 0, 255).astype("uint8"), names[int(label)] if names else text
+        texts = _texts(labels, names)
+        if len(texts) != len(images):
+            raise InputError(f"A batch has a label for each image. Received: {len(images)} images, {len(texts)} labels")
+        for image, label in zip(images, texts, strict=True):
+            yield np.clip(np.rint(image), 0, 255).astype("uint8"), label
+
+
+def _texts(labels: np.ndarray, names: Any) -> list[str]:
+    """Labels as text: names, or what `names` call the indices; raises InputError for any other kind."""
+    if labels.ndim == 2 and labels.shape[1] > 1:
+        if not ((labels == 0) | (labels == 1)).all() or not (labels.sum(axis=1) == 1).all():
+            raise InputError("Labels with several numbers are one-hot: a single 1 in each row")
+        labels = labels.argmax(axis=1)
+    labels = labels.ravel()
+    if labels.dtype.kind in "SO" and all(isinstance(label, bytes | str) for label in labels):
+        return [label.decode("utf-8", "backslashreplace") if isinstance(label, bytes) else label for label in labels]
+    if labels.dtype.kind == "U":
+        return labels.tolist()
+    if labels.dtype.kind not in "buif" or not np.isfinite(labels).all() or (labels != np.floor(labels)).any():
+        raise InputError(f"Labels are class indices, names or one-hot. Received: {labels.dtype} {labels[:3]}")
+    if names and (labels.min() < 0 or labels.max() >= len(names)):
+        raise InputError(f"The data set names {len(names)} classes. Received: the label {labels.max()}")
+    return [str(names[int(label)]) if names else str(int(label)) for label in labels]
 
 
 def _elements(source: Any) -> Iterable[Any]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from cnnzoo import cards
 from cnnzoo import preprocessing as pre
-from cnnzoo.data.decode import reading, turned, upright
+from cnnzoo.data.decode import reading, sides, upright
 from cnnzoo.errors import InputError, unknown
 
 
@@ -47,12 +47,14 @@ class Transform:
             return self.one(images)
         if isinstance(images, list | tuple):
             return np.stack([self(image) for image in images]) if images else np.empty((0, *self.shape), "uint8")
+        from cnnzoo.data.arrays import check_images
+
         array = np.asarray(images)
         if array.ndim == 4:
-            return self.arrays(array)
+            return self.arrays(check_images(array))
         if array.ndim not in (2, 3):
             raise InputError(f"An image is a path or an array (H, W) or (H, W, C). Received: shape {array.shape}")
-        return self.arrays(array.reshape(1, *array.shape[:2], -1))[0]
+        return self.arrays(check_images(array[None] if array.ndim == 3 else array[None, ..., None]))[0]
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -120,14 +122,14 @@ class Transform:
             small = resize(source[top : top + height, left : left + width], self.size, self.interpolation)
             return small[:, ::-1] if draw.random() < 0.5 else small
         with reading(source, self.channels) as image:
-            sides = image.size if turned(image) > 4 else image.size[::-1]
-            top, left, height, width = random_box(sides[0], sides[1], area, draw)
+            rows, columns = sides(image)
+            top, left, height, width = random_box(rows, columns, area, draw)
             # A JPEG far larger than needed is decoded at a half, a quarter or an eighth: its own kind of antialiasing
             reduction = min(height // self.size[0], width // self.size[1])
             if image.format in ("JPEG", "MPO") and reduction > 1:
                 image.draft(None, (image.width // reduction, image.height // reduction))
             whole = upright(image, self.channels)
-        y, x = whole.height / sides[0], whole.width / sides[1]
+        y, x = whole.height / rows, whole.width / columns
         box = left * x, top * y, min((left + width) * x, whole.width), min((top + height) * y, whole.height)
         return self._resize(whole, self.size, box, mirrored=draw.random() < 0.5)
 

@@ -1,6 +1,7 @@
 """Files to pixels: every format and mode, upright, as Pillow gives them; what cannot be read is named."""
 
 import io
+import random
 
 import numpy as np
 import pytest
@@ -8,7 +9,9 @@ from pictures import broken, formats, orientations, saved, scene, write
 from PIL import Image
 
 import cnnzoo
+from cnnzoo import Transform
 from cnnzoo.data.decode import MAX_PIXELS, decode
+from cnnzoo.data.scan import examine
 
 GOOD = formats() | orientations()
 
@@ -59,6 +62,27 @@ def test_floating_point_and_deep_levels():
         decode(saved(Image.fromarray(np.full((4, 4), 70_000, "int32")), "TIFF"))
     with pytest.raises(cnnzoo.InputError, match="1 or 3 channels"):
         decode(b"", 4)
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "tif", "webp"])
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8, 9, 65535])
+def test_sides_are_known_before_decoding(tmp_path, suffix, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = tmp_path / f"a.{suffix}"
+    Image.fromarray(scene(40, 64)).save(path, exif=exif)
+    facts = examine(path)
+    assert (facts.height, facts.width) == decode(path).shape[:2]
+    plain = tmp_path / "plain.png"
+    Image.fromarray(decode(path)).save(plain)
+    crops = [Transform((32, 32)).cropped(p, (0.3, 0.9), random.Random(1)) for p in (path, plain)]
+    np.testing.assert_array_equal(*crops)
+
+
+def test_deep_negatives():
+    ramp = Image.fromarray(np.linspace(0, 65535, 64).astype("uint16").reshape(8, 8))
+    straight, negative = (decode(saved(ramp, "TIFF", tiffinfo={262: white})) for white in (1, 0))
+    np.testing.assert_array_equal(255 - straight, negative)
 
 
 @pytest.mark.parametrize("folder", ["hymenoptera", "imagenet_100"])

@@ -95,6 +95,21 @@ def test_what_it_writes(tmp_path, cli):
     assert cli("doctor", tmp_path / "none").code == 2
 
 
+def test_frames_of_a_film(tmp_path):
+    """Nearly equal pictures without end do not make findings without end."""
+    picture = scene(seed=1).copy()
+    for label in ("a", "b"):
+        (tmp_path / "p" / label).mkdir(parents=True)
+        for i in range(30):
+            picture[i, i] = 0
+            picture[0, 0] = i
+            Image.fromarray(picture).save(tmp_path / "p" / label / f"{i}.png")
+    monkey = pytest.MonkeyPatch()
+    monkey.setattr("cnnzoo.data.doctor.MOST", 50)
+    assert sum(f.kind == "near duplicate" for f in look(tmp_path / "p").findings) == 50
+    monkey.undo()
+
+
 def test_names_are_escaped(tmp_path):
     root = classes(tmp_path / "p", {"a": 4, "<b>": 4})
     (root / "a" / "<script>alert(1)<script>.jpg").write_bytes(b"x")

@@ -74,7 +74,7 @@ def test_the_torture_folder(tmp_path):
             assert image.shape == pixels.shape
             assert np.abs(image.astype(int) - pixels).max() <= tolerance
     assert {f"two/{odd}", "two/inner/deeper.png", "two/latin\\xe9.png"} <= set(found)
-    assert aside["two/loop"].reason == "a link to a folder that it lies in"
+    assert aside["two/loop"].reason == "a link to a folder that was looked into already"
     assert not any("loop" in name or "hidden" in name or "Thumbs" in name for name in found)
     everything = sum(len(files) for files in good.values()) + len(bad) + 7 - ("secret.png" in bad)
     assert len(found) + len(aside) >= everything - 1
@@ -154,6 +154,51 @@ def test_a_copy_in_training_of_a_test_image_is_left_out(tmp_path):
         data = cnnzoo.load_data(tmp_path / "p")
     assert len(data.test) == 20
     assert len(data.train) + len(data.validation) == 20
+
+
+def test_what_lies_beside_the_splits_is_reported(tmp_path):
+    for i, name in enumerate(("train", "val", "test")):
+        classes(tmp_path / "p" / name, {"a": 4, "b": 4}, seed=1000 * i)
+    (tmp_path / "p" / "__MACOSX").mkdir()
+    data = quiet(tmp_path / "p")
+    assert data.classes == ("a", "b")
+    assert [f.images for f in data.diagnosis.aside] == [("__MACOSX",)]
+    vehicles = classes(tmp_path / "v", {"car": 9, "train": 9})
+    assert cnnzoo.load_data(vehicles).classes == ("car", "train")
+
+
+def test_links(tmp_path):
+    root = classes(tmp_path / "p", {"a": 9, "b": 9})
+    (root / "a" / "self").symlink_to(root / "a" / "self")
+    for one in range(6):
+        (root / "b" / f"d{one}").mkdir()
+        Image.fromarray(scene(seed=50 + one)).save(root / "b" / f"d{one}" / "x.png")
+        for other in range(6):
+            (root / "b" / f"d{one}" / f"to{other}").symlink_to(root / "b" / f"d{other}")
+    data = quiet(root)
+    assert sum(map(len, data.splits.values())) == 24
+    os.mkfifo(tmp_path / "x.csv")
+    for source, message in ((tmp_path / "x.csv", "no regular file"), ("a" * 5000, "is no path")):
+        with pytest.raises(cnnzoo.InputError, match=message):
+            cnnzoo.load_data(source)
+
+
+def test_a_damaged_scan_is_made_anew(tmp_path, monkeypatch):
+    from cnnzoo.data import scan
+
+    home = tmp_path / "home"
+    monkeypatch.setenv("CNNZOO_HOME", str(home))
+    root = classes(tmp_path / "p", {"a": 9, "b": 9})
+    expected = cnnzoo.load_data(root).fingerprints
+    file = home / f"scans-{scan.VERSION}.sqlite"
+    good = file.read_bytes()
+    for bad in (b"rubbish" * 999, good[:5000] + b"\xff" * (len(good) - 5000)):
+        file.write_bytes(bad)
+        assert cnnzoo.load_data(root).fingerprints == expected
+    monkeypatch.setenv("CNNZOO_HOME", str(root / "a" / "a_0.png"))
+    assert cnnzoo.load_data(root).fingerprints == expected
+    with pytest.raises(cnnzoo.InputError, match=r"cannot be kept \(disk\)"):
+        cnnzoo.load_data(root, image_size=(32, 32), cache="disk")
 
 
 def test_the_scan_is_kept_and_notices_changes(tmp_path, monkeypatch):

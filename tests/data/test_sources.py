@@ -62,6 +62,38 @@ def test_splits_and_groups_of_a_table(root):
     )
 
 
+def test_groups_that_cannot_be_split_as_asked(root):
+    rows = [(path, label, "all" if i % 10 else f"one {i}") for i, (path, label) in enumerate(lines(root))]
+    with pytest.raises(cnnzoo.InputError, match="split"):
+        cnnzoo.load_data(write(root, rows, "path,label,who"), group_column="who")
+    given = [(path, label, ("train", "val", "test")[i % 3], f"P{i % 2}") for i, (path, label) in enumerate(lines(root))]
+    with pytest.raises(cnnzoo.InputError, match="The group 'P1' is in the splits train and validation|The group 'P0'"):
+        cnnzoo.load_data(write(root, given, "path,label,split,who"), group_column="who")
+    alone = [(path, label, "" if i % 2 else f"P{i}") for i, (path, label) in enumerate(lines(root))]
+    data = cnnzoo.load_data(write(root, alone, "path,label,who"), group_column="who", split=(0.6, 0.2, 0.2))
+    assert [len(split) for split in data.splits.values()] == [12, 4, 4]
+
+
+def test_columns_are_of_tables(root):
+    for options in ({"group_column": "patient"}, {"label_column": "kind"}):
+        for source in (root, "digits", Pictures(40)):
+            with pytest.raises(cnnzoo.InputError, match="are of tables"):
+                cnnzoo.load_data(source, **options)
+
+
+def test_parquet_takes_the_columns_it_needs(root):
+    import pyarrow
+    from pyarrow import parquet
+
+    paths, labels = zip(*lines(root), strict=True)
+    columns = {"path": paths, "label": labels, "image": [{"bytes": b"x" * 99, "path": "y"}] * 20}
+    parquet.write_table(pyarrow.table(columns), root / "t.PARQUET")
+    assert cnnzoo.load_data(root / "t.PARQUET").classes == ("a", "b")
+    parquet.write_table(pyarrow.table({"image": columns["image"], "label": labels}), root / "s.parquet")
+    with pytest.raises(cnnzoo.InputError, match="no column for the path.*Received: label"):
+        cnnzoo.load_data(root / "s.parquet")
+
+
 def test_parquet(root):
     import pyarrow
     from pyarrow import parquet
@@ -199,6 +231,23 @@ def test_tf_data():
         cnnzoo.load_data(alone.repeat())
     with pytest.raises(cnnzoo.InputError, match="pairs"):
         cnnzoo.load_data(tf.data.Dataset.from_tensor_slices(images))
+
+
+def test_bad_streams():
+    import tensorflow as tf
+
+    images = np.stack([scene(20, 24, seed=i) for i in range(40)])
+    for labels, message in (
+        (np.zeros((40, 3)), "a single 1 in each row"),
+        (np.full(40, 0.5), "class indices, names or one-hot"),
+        (np.full(40, np.nan), "class indices, names or one-hot"),
+    ):
+        with pytest.raises(cnnzoo.InputError, match=message):
+            cnnzoo.load_data(tf.data.Dataset.from_tensor_slices((images, labels)).batch(8))
+    with pytest.raises(cnnzoo.InputError, match="multiply them by 255"):
+        cnnzoo.load_data(tf.data.Dataset.from_tensor_slices((images / 255, np.arange(40) % 2)))
+    with pytest.raises(cnnzoo.InputError, match="one for each split"):
+        cnnzoo.load_data({"train": Pictures(20), "val": Pictures(10), "validation": Pictures(10)})
 
 
 BLOCKED = """

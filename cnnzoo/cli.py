@@ -107,7 +107,8 @@ def train(
         network, images, recipe=chosen, run_dir=where, seed=seed, resume=resume, overwrite=overwrite
     )
     click.echo(report)
-    click.echo(f"Written to {where}: report.html, report.json, predictions.csv, model.keras, run.json")
+    looked = ", doctor.html, doctor.json" if images.diagnosis else ""
+    click.echo(f"Written to {where}: report.html, report.json, predictions.csv, model.keras, run.json{looked}")
 
 
 @cli.command()

@@ -189,7 +189,7 @@ def test_ctrl_c_says_how_to_go_on(tmp_path):
     ("arguments", "message"),
     [
         (("train", "lenet", "digits"), "Unknown model. Did you mean lenet5"),
-        (("train", "lenet5", "digit"), "Unknown data source. Did you mean digits"),
+        (("train", "lenet5", "digit"), "no such file or folder. Did you mean digits"),
         (("train", "lenet5", "digits", "--recipe", "sdg"), "Unknown recipe. Did you mean sgd"),
         (("train", "lenet5", "digits", "--set", "epoch=3"), "Did you mean epochs"),
         (("train", "lenet5", "digits", "--weights", "imagenet"), "Unknown weights of lenet5"),

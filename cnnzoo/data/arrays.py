@@ -75,7 +75,7 @@ def named(source: Any) -> Any:
     if str(source) in NAMED:
         return NAMED[str(source)]()
     if not there(path):
-        raise unknown("data source", str(source), [*NAMED, "a path to an .npz file"])
+        raise unknown("data source, and no such file or folder", str(source), [*NAMED, "a path to an .npz file"])
     try:
         with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             keys = set(file.files)

@@ -6,6 +6,7 @@ So a run that starts again at any epoch sees what the undisturbed run saw, on ev
 import math
 import random
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -22,7 +23,8 @@ STEP = 4  # images of a job for a thread
 class Batches(keras.utils.PyDataset):
     """Images (B, H, W, C) and one-hot labels (B, classes) of a split, shuffled and augmented where `seed` is given.
 
-    Images are uint8, or as the array has them; float32 after layers of augmentation.
+    Images are uint8, or as the array has them; float32 after layers of augmentation. `advance` makes the end of an
+    epoch, as Keras tells it or as a loop over the batches reaches it, the beginning of the next.
     """
 
     def __init__(self, split: Split, classes: int, batch_size: int, seed: int | None = None, augment: str = "none"):
@@ -31,6 +33,7 @@ class Batches(keras.utils.PyDataset):
         self.one_hot = np.eye(classes, dtype="float32")
         self.augmentation, self.lock = Augmentation(augment, split.images.shape[1:3]), threading.Lock()
         self.ahead: dict[tuple[int, int], tuple[np.ndarray, list[Any]]] = {}
+        self.advance = False
         self.begin(0)
 
     def begin(self, epoch: int) -> None:
@@ -39,11 +42,21 @@ class Batches(keras.utils.PyDataset):
         if self.seed is not None:
             self.indices = np.random.default_rng((self.seed, epoch)).permutation(self.indices)
 
+    def on_epoch_end(self) -> None:
+        if self.advance:
+            self.begin(self.epoch + 1)
+
+    def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        yield from (self[i] for i in range(len(self)))
+        self.on_epoch_end()
+
     def __len__(self) -> int:
         return math.ceil(len(self.split) / self.batch_size)
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Batch `index` of the epoch; the next one is begun, so that it is there when it is asked for."""
+        if not 0 <= index < len(self):
+            raise IndexError(f"There are {len(self)} batches. Received: {index}")
         with self.lock:  # Keras may ask from threads of its own
             key = self.epoch, index
             images, jobs = self.ahead.pop(key) if key in self.ahead else self._begin(index)
@@ -88,12 +101,8 @@ def dataset(batches: Batches) -> Any:
     """A `tf.data.Dataset` of the batches, prefetched; every pass over it is another epoch."""
     import tensorflow as tf
 
-    epochs = iter(range(2**62))
-
     def generate():
-        batches.begin(next(epochs))
-        for i in range(len(batches)):
-            yield batches[i]
+        yield from batches
 
     images = batches.split.images
     kind = "float32" if batches.seed is not None and batches.augmentation else images.dtype

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from cnnzoo.data.listing import Item
+from cnnzoo.data.listing import Item, natural
 from cnnzoo.data.scan import SUFFIXES, Facts
 from cnnzoo.errors import InputError
 from cnnzoo.files import atomic
@@ -38,6 +38,7 @@ KINDS = {
     "suffix": "named as what it is not",
     "imbalance": f"a class with less than a {RARE}th of the largest's images",
     "one split": "a class that only some splits have",
+    "few": "a class with too few images for three splits",
 }
 
 
@@ -163,7 +164,8 @@ def diagnose(
     counts = Counter(items[i].label for i in rest)
     findings += _classes([items[i] for i in rest], counts)
     known = {item.name: item for item in items}
-    return Diagnosis(source, len(items) + len(strays), dict(counts), tuple(findings), known), keep
+    ordered = {name: counts[name] for name in sorted(counts, key=natural)}
+    return Diagnosis(source, len(items) + len(strays), ordered, tuple(findings), known), keep
 
 
 def _drawings(facts: Sequence[Facts], keep: np.ndarray) -> list[int]:
@@ -243,6 +245,13 @@ def _classes(items: Sequence[Item], counts: Counter[str]) -> list[Finding]:
         if RARE * count < largest
     ]
     splits = sorted({item.split for item in items})
+    if splits == [""]:
+        few = [
+            Finding("few", (), f"{name}: {count}, and each split needs one")
+            for name, count in counts.items()
+            if count < 3
+        ]
+        found += few
     have = {split: {item.label for item in items if item.split == split} for split in splits}
     for name in counts:
         if lack := [split for split in splits if name not in have[split]]:

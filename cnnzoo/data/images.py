@@ -49,7 +49,7 @@ class Split:
         return replace(self, images=bound)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ImageData:
     """A data set in three splits; made by `load_data`, prints itself as a table."""
 
@@ -124,8 +124,12 @@ class ImageData:
         if self.transform is None and self.photos:
             raise InputError("Photos come in batches at one size: load_data(..., image_size=(height, width))")
         seed = None if seed is None else integer("seed", seed, 0)
+        if seed is None and augment != "none":
+            raise InputError(f"Augmentation is drawn from a seed: batches(..., seed=0, augment={augment!r})")
         size = integer("batch_size", batch_size, 1, 1_000_000)
-        return Batches(self.splits[split], len(self.classes), size, seed, augment)
+        batches = Batches(self.splits[split], len(self.classes), size, seed, augment)
+        batches.advance = True
+        return batches
 
     def dataset(
         self, split: str = "train", batch_size: int = 32, seed: int | None = None, augment: str = "none"
@@ -148,6 +152,10 @@ class ImageData:
             crop = f", the central {100 * self.transform.crop:.4g} % of the sides,"
         how = f"resized by the pipeline ({self.transform.interpolation}, antialiased)"
         return f"{what} {how}{crop} to {after}{border}."
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{len(split):,} {name}" for name, split in self.splits.items())
+        return f"<ImageData {self.source}: {len(self.classes)} classes, {sizes}>"
 
     def __str__(self) -> str:
         counts = {name: np.bincount(s.labels, minlength=len(self.classes)) for name, s in self.splits.items()}

@@ -219,5 +219,6 @@ def _column(file: Path, columns: Sequence[str], asked: str | None, known: Sequen
         one = f"several columns for the {what}: {', '.join(found)}" if found else f"no column for the {what}"
         raise InputError(
             f"{file.name} has {one}. Allowed names: {', '.join(known)}. Received: {', '.join(columns) or 'nothing'}"
+            + ("; label_column (--label-column) names another" if what == "label" else "")
         )
     return found[0]

@@ -6,7 +6,7 @@ import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +113,9 @@ class _Kept:
             return None
         kinds = (str, str, str, int, int, int | None, bool, int, str)
         sound = facts and all(isinstance(v, kind) for v, kind in zip(asdict(facts).values(), kinds, strict=True))
-        return facts if sound and facts and facts.format in SUFFIXES else None
+        if not facts or not sound or facts.format not in SUFFIXES:
+            return None
+        return facts if pixels else replace(facts, phash=None, constant=False, colours=0)  # as headers alone tell it
 
     def put(self, rows: list[tuple[Any, Any, bool]]) -> None:
         if self.database is None:

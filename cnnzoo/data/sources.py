@@ -114,7 +114,11 @@ def listed(source: Any, label_column: str | None = None, group_column: str | Non
     if str(source).startswith("tfds:"):
         return str(source), *streams.tfds(str(source).removeprefix("tfds:"))
     if not there(path):
-        raise unknown("data source", str(source), [*NAMED, "tfds:NAME", "a path to a folder, a table or an .npz file"])
+        raise unknown(
+            "data source, and no such file or folder",
+            str(source),
+            [*NAMED, "tfds:NAME", "a path to a folder, a table or an .npz file"],
+        )
     if path.is_dir():
         name = listing.text(path.resolve().name)  # a report goes places where a path means nothing
         return name, *(streams.tfds(str(path)) if streams.prepared(path) else listing.folder(path))
@@ -148,6 +152,9 @@ def from_items(
     strict: bool,
 ) -> ImageData:
     """The data of image files, looked at, set aside where need be, and split."""
+    if isinstance(classes, list | tuple) and not {item.label for item in items} & set(map(str, classes)):
+        indices = {str(i): str(label) for i, label in enumerate(classes)}  # labels that are numbers
+        items = [replace(item, label=indices.get(item.label, item.label)) for item in items]
     known = _classes(items, classes)
     facts = examined(items, doctor)
     diagnosis, keep = diagnose(name, items, facts, strays)

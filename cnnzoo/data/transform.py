@@ -181,6 +181,8 @@ def transform(model: Any) -> Transform:
 
     Raises InputError where the model has no fixed input size.
     """
+    if not hasattr(model, "input_shape"):
+        raise InputError(f"transform takes a Keras model (a Classifier's is its `model`). Received: {model!r:.200}")
     shape = tuple(model.input_shape[1:])
     if len(shape) != 3 or None in shape:
         raise InputError(f"{model.name} has no fixed input size: it takes {model.input_shape}")

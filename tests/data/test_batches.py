@@ -54,7 +54,26 @@ def test_they_depend_on_seed_epoch_and_index_alone():
 
 def test_without_a_seed_they_keep_the_order():
     data = cnnzoo.load_data("digits", image_size=(8, 8))
-    np.testing.assert_array_equal(epoch(data.batches("test", 50, augment="basic"))[0], data.test.images)
+    np.testing.assert_array_equal(epoch(data.batches("test", 50))[0], data.test.images)
+    with pytest.raises(cnnzoo.InputError, match="drawn from a seed"):
+        data.batches("test", 50, augment="basic")
+    with pytest.raises(IndexError):
+        data.batches("test", 50)[99]
+
+
+def test_every_pass_is_another_epoch(root):
+    """For loops of one's own and for Keras' fit alike."""
+    batches, again = (load(root, 32).batches("train", 16, seed=3) for _ in range(2))
+    passes = [np.concatenate([images for images, _ in batches]) for _ in range(3)]
+    assert not np.array_equal(passes[0], passes[1])
+    for number, images in enumerate(passes):
+        again.begin(number)
+        np.testing.assert_array_equal(epoch(again)[0], images)
+    batches.begin(0)
+    model = keras.Sequential([keras.Input((32, 32, 3)), keras.layers.Flatten(), keras.layers.Dense(2)])
+    model.compile("sgd", "mse")
+    model.fit(batches, epochs=3, verbose=0, shuffle=False)
+    assert batches.epoch >= 3  # Keras may look at a first batch beforehand
 
 
 @pytest.mark.parametrize("augment", ["none", "basic", "trivial+erase+mixup"])

@@ -221,7 +221,9 @@ def test_without_the_doctor_headers_are_read(tmp_path):
     root = classes(tmp_path / "p", {"a": 6, "b": 6}, suffix="jpg")
     content = (root / "a" / "a_1.jpg").read_bytes()
     (root / "a" / "a_1.jpg").write_bytes(content[: len(content) // 2])
+    quiet(root, split=(0.4, 0.3, 0.3))  # what the doctor found and kept is not used
     data = cnnzoo.load_data(root, split=(0.4, 0.3, 0.3), doctor=False, image_size=(32, 32))
+    assert repr(data).startswith("<ImageData p: 2 classes, 4 train")
     assert sum(map(len, data.splits.values())) == 12
     with pytest.raises(cnnzoo.InputError, match=r"a_1\.jpg' as an image"):
         for split in data.splits:

@@ -41,6 +41,15 @@ def test_tables(root, header):
     assert [len(split) for split in data.splits.values()] == [12, 4, 4]
 
 
+def test_numbers_for_labels(root):
+    rows = [(path, "ab".index(label)) for path, label in lines(root)]
+    table = write(root, [(path, str(label)) for path, label in rows])
+    assert cnnzoo.load_data(table).classes == ("0", "1")
+    named = cnnzoo.load_data(table, classes=["bee", "ant"])
+    assert named.classes == ("bee", "ant")
+    assert {name[0] for name in named.train.names[named.train.labels == 0]} == {"a"}
+
+
 def test_splits_and_groups_of_a_table(root):
     rows = [(path, label, ("train", "val", "test")[i % 3]) for i, (path, label) in enumerate(lines(root))]
     data = cnnzoo.load_data(write(root, rows, "path,label,split"))

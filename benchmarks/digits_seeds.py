@@ -12,7 +12,7 @@ import numpy as np
 
 import cnnzoo
 from cnnzoo.training import recipes
-from cnnzoo.training.loop import reproducible
+from cnnzoo.training.prepare import reproducible
 
 RESULTS = Path(__file__).parent / "results"
 

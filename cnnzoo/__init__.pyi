@@ -19,8 +19,11 @@ from .registry import get as get
 from .registry import info as info
 from .registry import list_models as list_models
 from .registry import register as register
-from .training.loop import evaluate as evaluate
+from .training.evaluate import evaluate as evaluate
+from .training.finetune import fine_tune as fine_tune
 from .training.loop import fit_and_evaluate as fit_and_evaluate
-from .training.recipes import Recipe as Recipe
+from .training.lr_find import RateTest as RateTest
+from .training.lr_find import lr_find as lr_find
+from .training.recipe import Recipe as Recipe
 
 __version__: str

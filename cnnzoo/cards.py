@@ -2,7 +2,8 @@
 
 import dataclasses
 import json
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,7 @@ class Card:
     receipt: Receipt | None = None
     training: dict[str, Any] = field(default_factory=dict)  # recipe, seed, data, if trained here
     ids: tuple[str, ...] = ()  # of the classes, where they have some: WordNet's
+    temperature: float | None = None  # by which the logits are divided for probabilities that mean what they say
     transform: dict[str, Any] | None = None  # crop and interpolation of the evaluation, as data.transform has them
 
     def __post_init__(self) -> None:
@@ -77,6 +79,8 @@ class Card:
             if found.transform is not None and not set(found.transform) <= {"crop", "interpolation"}:
                 raise TypeError("transform has a crop and an interpolation")
             integer("pad", found.pad, 0, 10_000)
+            if found.temperature is not None and not 0 < found.temperature < 1000:
+                raise TypeError("temperature is a positive number")
             if found.classes:
                 class_names(found.classes)
         except (TypeError, ValueError, AttributeError, RecursionError) as error:
@@ -100,6 +104,11 @@ def card(model: Any) -> Card:
     shape = model.output_shape
     classes = shape[-1] if isinstance(shape, tuple) and len(shape) == 2 else 0
     return Card(model.name, tuple(map(str, range(classes or 0))))
+
+
+def renamed(card: Card, classes: Sequence[str]) -> Card:
+    """The card of a model whose head is new, for other classes."""
+    return replace(card, classes=tuple(classes), ids=(), temperature=None)
 
 
 def attach(model: Any, card: Card) -> Any:

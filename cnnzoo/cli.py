@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 import cnnzoo
-from cnnzoo import cli_data, cli_models
+from cnnzoo import cli_data, cli_models, cli_training
 from cnnzoo.cli_data import load, loading
 from cnnzoo.cli_models import load_keras
 from cnnzoo.errors import InputError, Interrupted, TrainingError
@@ -33,12 +33,13 @@ def cli() -> None:
     Weights:          cnnzoo fetch resnet50:imagenet;  cnnzoo convert net.pth resnet50 net.safetensors
     Your photos:      cnnzoo doctor photos/;  cnnzoo show photos/ --augment rand
     Train, evaluate:  cnnzoo train lenet5 digits --recipe digits --run-dir runs/a
+    Fine-tune:        cnnzoo fine-tune resnet50:imagenet photos/ --run-dir runs/b
     Use:              cnnzoo predict runs/a photo.png;  cnnzoo predict lenet5:mnist digit.png
     Deploy:           cnnzoo export runs/a exported
     """
 
 
-for command in (*cli_models.COMMANDS, *cli_data.COMMANDS):
+for command in (*cli_models.COMMANDS, *cli_data.COMMANDS, *cli_training.COMMANDS):
     cli.add_command(command)
 
 
@@ -51,64 +52,6 @@ def demo(run_dir: Path | None, seed: int) -> None:
     from cnnzoo.demo import DEFAULT, demo
 
     demo(run_dir or DEFAULT, seed)
-
-
-@cli.command("recipes")
-def recipes_() -> None:
-    """The recipes of train: what each is for, what it costs and what it reached."""
-    from cnnzoo.training.recipes import RECIPES
-
-    for name, recipe in RECIPES.items():
-        click.echo(f"{name}\n  from     {recipe.source}\n  cost     {recipe.cost}\n  reached  {recipe.result}")
-
-
-@cli.command()
-@click.argument("model")
-@click.argument("data")
-@click.option("--recipe", default="sgd", show_default=True, help="How to train; cnnzoo recipes shows all.")
-@click.option("--set", "settings", multiple=True, metavar="FIELD=VALUE", help="Change a field of the recipe.")
-@click.option("--weights", help="Start from published weights (a tag) or a checkpoint's file.")
-@loading
-@run_dir
-@click.option("--resume", is_flag=True, help="Go on with an interrupted run.")
-@overwrite
-def train(
-    model: str,
-    data: str,
-    recipe: str,
-    settings: tuple[str, ...],
-    weights: str | None,
-    run_dir: Path | None,
-    resume: bool,
-    overwrite: bool,
-    **options: Any,
-) -> None:
-    """Train MODEL on DATA and report on the test split.
-
-    DATA is a folder of photos with a sub-folder a class, a CSV or Parquet table of them, an .npz file, tfds:NAME, or
-    "digits".
-
-    The run directory, runs/MODEL-DATA by default, gets report.html, report.json, predictions.csv, model.keras and
-    run.json. Ctrl-C stops between two steps; the same command with --resume goes on after the last whole epoch.
-    """
-    from cnnzoo.training import recipes
-
-    cnnzoo.info(model)  # names are checked before anything slow
-    chosen = recipes.find(recipe, recipes.parse(settings))
-    images, seed = load(data, **options), options["seed"]
-    where = run_dir or Path("runs") / f"{model}-{Path(data.replace(':', '-')).stem}"
-    click.echo(images)
-    load_keras()
-    from cnnzoo.training.loop import reproducible
-
-    reproducible(seed)
-    network = cnnzoo.get(model, weights=weights, classes=images.classes)
-    report = cnnzoo.fit_and_evaluate(
-        network, images, recipe=chosen, run_dir=where, seed=seed, resume=resume, overwrite=overwrite
-    )
-    click.echo(report)
-    looked = ", doctor.html, doctor.json" if images.diagnosis else ""
-    click.echo(f"Written to {where}: report.html, report.json, predictions.csv, model.keras, run.json{looked}")
 
 
 @cli.command()
@@ -181,7 +124,8 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         with warnings.catch_warnings():
             warnings.showwarning = lambda message, *_: click.echo(f"Warning: {message}", err=True)
-            cli.main(arguments, prog_name="cnnzoo", standalone_mode=False)
+            asked = sys.argv[1:] if arguments is None else arguments
+            cli.main(arguments, prog_name="cnnzoo", standalone_mode=False, obj=asked)
     except InputError as error:
         _end(error, 2)
     except TrainingError as error:

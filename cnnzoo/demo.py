@@ -37,7 +37,7 @@ def demo(run_dir: Path = DEFAULT, seed: int = 0) -> None:
     print(data)
 
     say(2, "The model: LeNet-5, 32x32 gray images in, logits out; pixels are normalised inside")
-    from cnnzoo.training.loop import reproducible
+    from cnnzoo.training.prepare import reproducible
 
     reproducible(seed)
     model = cnnzoo.get("lenet5", classes=data.classes)

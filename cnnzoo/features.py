@@ -47,7 +47,7 @@ def _trunk(model: Any) -> dict[int, Any]:
     if isinstance(model.output, dict) and "logits" in model.output:  # auxiliary heads are no part of the trunk
         model = keras.Model(model.input, model.output["logits"])
     layers = {id(layer) for layer in model.operations}
-    strides: dict[str, int] = {}
+    strides = _strides(model)
     waiting: dict[str, int] = {}  # layers whose maps are still to be used, and by how many
     found = {}
     for layer in model.operations:
@@ -55,15 +55,13 @@ def _trunk(model: Any) -> dict[int, Any]:
         kind = type(layer).__name__
         if isinstance(layer, keras.Model) or "Transpose" in kind or "UpSampling" in kind:
             raise InputError(f"{name} is no flat graph that only goes down: its {layer.name} is a {kind}")
-        before = [x._keras_history.operation.name for node in layer._inbound_nodes[:1] for x in node.input_tensors]
+        before = _before(layer)
         if any(other not in waiting for other in before):
             raise InputError(f"{name} is no flat graph: what comes before its {layer.name} is used elsewhere too")
         for other in before:
             waiting[other] -= 1
             if not waiting[other]:
                 del waiting[other]
-        stride = max(layer.strides) if getattr(layer, "strides", None) else 1
-        strides[layer.name] = stride * max((strides[other] for other in before), default=1)
         level = strides[layer.name].bit_length() - 1
         maps = len(getattr(layer.output, "shape", ())) == 4 and kind not in RESHAPING
         if maps and not waiting and strides[layer.name] == 2**level:
@@ -71,3 +69,47 @@ def _trunk(model: Any) -> dict[int, Any]:
         if uses:
             waiting[layer.name] = uses
     return dict(sorted(found.items()))
+
+
+def stages(model: Any) -> list[list[Any]]:
+    """The layers with weights in groups, from the images on: maps of one stride each, hidden dense layers, the head.
+
+    The head is the last layer, of auxiliary heads all layers. Any functional model of one input will do.
+    """
+    outputs = model.output
+    logits = outputs["logits"] if isinstance(outputs, dict) and "logits" in outputs else keras.tree.flatten(outputs)[0]
+    strides, trunk = _strides(model), {id(op) for op in keras.Model(model.input, logits).operations}
+    last = head(model)
+    hidden = 1 + max(strides.values())  # maps come before
+    groups: dict[int, list[Any]] = {}
+    for layer in model.operations:
+        if getattr(layer, "weights", None):
+            maps = len(keras.tree.flatten(layer.output)[0].shape) == 4
+            stage = strides[layer.name] if maps else hidden
+            groups.setdefault(hidden + 1 if layer is last or id(layer) not in trunk else stage, []).append(layer)
+    return [groups[stage] for stage in sorted(groups)]
+
+
+def head(model: Any) -> Any:
+    """The last layer with weights before the logits, or the one that is nearest to them."""
+    outputs = model.output
+    x = outputs["logits"] if isinstance(outputs, dict) and "logits" in outputs else keras.tree.flatten(outputs)[0]
+    layer = x._keras_history.operation
+    while not layer.weights and (before := keras.tree.flatten(layer.input)):
+        layer = before[0]._keras_history.operation
+    return layer
+
+
+def _before(layer: Any) -> list[str]:
+    """The names of the layers whose output a layer takes."""
+    return [x._keras_history.operation.name for node in layer._inbound_nodes[:1] for x in node.input_tensors]
+
+
+def _strides(model: Any) -> dict[str, int]:
+    """How many pixels of the images lie between two of each layer's maps."""
+    strides: dict[str, int] = {}
+    for layer in model.operations:
+        own = getattr(layer, "strides", None) or 1
+        own = own if isinstance(own, int) else max(own)
+        strides[layer.name] = own * max((strides[other] for other in _before(layer)), default=1)
+    return strides

@@ -14,7 +14,7 @@ SECOND = {"models": {"layers"}, "data": {"preprocessing", "augmentation"}}
 THIRD = {
     "registry": {"models", "checkpoints", "preprocessing", "assembly"},
     "assembly": {"models", "checkpoints"},
-    "training": {"data", "evaluation", "preprocessing", "augmentation"},
+    "training": {"data", "evaluation", "preprocessing", "augmentation", "features"},
     "export": {"data", "evaluation", "preprocessing", "layers"},
 }
 BELOW = GROUND | FIRST | SECOND.keys() | THIRD.keys() | {"cnnzoo"}
@@ -22,7 +22,10 @@ ALLOWED = (
     dict.fromkeys(GROUND | FIRST, GROUND)
     | {name: GROUND | below for name, below in (SECOND | THIRD).items()}
     | dict.fromkeys(("demo", "diff"), BELOW)
-    | {name: BELOW | {"cli_models", "cli_data", "demo", "diff"} for name in ("cli", "cli_models", "cli_data")}
+    | {
+        name: BELOW | {"cli_models", "cli_data", "cli_training", "demo", "diff"}
+        for name in ("cli", "cli_models", "cli_data", "cli_training")
+    }
     | {"__init__": set(), "__main__": {"cli"}}
 )
 

@@ -16,7 +16,7 @@ import keras
 
 import cnnzoo
 from cnnzoo.training import recipes
-from cnnzoo.training.loop import reproducible
+from cnnzoo.training.prepare import reproducible
 
 HERE = Path(__file__).parent
 

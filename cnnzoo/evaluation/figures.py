@@ -22,14 +22,15 @@ def plain(text: str) -> str:
     return text.replace("$", r"\$")
 
 
-def curves(history: Mapping[str, Sequence[float]], best_epoch: int) -> bytes:
+def curves(history: Mapping[str, Sequence[float]], best_epoch: int | None) -> bytes:
     """Loss and accuracy of training and validation over the epochs; the kept epoch is marked."""
     figure = Figure(figsize=(10, 3.2), layout="constrained")
     epochs = range(1, len(history["loss"]) + 1)
     for axes, key in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
         axes.plot(epochs, history[key], color=BLUE, label="training")
         axes.plot(epochs, history[f"val_{key}"], color=ORANGE, label="validation")
-        axes.axvline(best_epoch, color="gray", linestyle=":", label=f"kept: epoch {best_epoch}")
+        if best_epoch:
+            axes.axvline(best_epoch, color="gray", linestyle=":", label=f"kept: epoch {best_epoch}")
         axes.set(xlabel="epoch", title=key)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
@@ -55,6 +56,40 @@ def confusion(matrix: np.ndarray, classes: Sequence[str]) -> bytes:
     if len(classes) <= 25:
         for i, j in zip(*np.nonzero(matrix), strict=True):
             axes.text(j, i, matrix[i, j], ha="center", va="center", color="white" if shares[i, j] > 0.5 else "black")
+    return png(figure)
+
+
+def reliability(bins: Mapping[str, Sequence[float]]) -> bytes:
+    """Accuracy over confidence, bin by bin, and the share of images below.
+
+    Where bars end on the diagonal, probabilities keep their word.
+    """
+    figure = Figure(figsize=(4.6, 4.6), layout="constrained")
+    axes, below = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
+    images, accuracy, confidence = (np.asarray(bins[key]) for key in ("images", "accuracy", "confidence"))
+    edges = np.linspace(0, 1, len(images) + 1)
+    there, width = images > 0, 1 / len(images)
+    axes.bar(edges[:-1][there], accuracy[there], width, align="edge", color=BLUE, alpha=0.7)
+    axes.plot(confidence[there], accuracy[there], "o", color=ORANGE, markersize=4)
+    axes.plot([0, 1], [0, 1], color="gray", linestyle=":")
+    axes.set(ylabel="accuracy", xlim=(0, 1), ylim=(0, 1))
+    below.bar(edges[:-1], images / images.sum(), width, align="edge", color=BLUE, alpha=0.7)
+    below.set(xlabel="confidence", ylabel="images")
+    for each in (axes, below):
+        each.spines[["top", "right"]].set_visible(False)
+    return png(figure)
+
+
+def rates(rates: Sequence[float], losses: Sequence[float], suggestion: float) -> bytes:
+    """The loss over the learning rate of a range test; the suggestion is marked."""
+    figure = Figure(figsize=(6, 3.6), layout="constrained")
+    axes = figure.subplots()
+    axes.plot(rates, losses, color=BLUE)
+    axes.axvline(suggestion, color=ORANGE, linestyle=":", label=f"suggested: {suggestion:.2g}")
+    axes.set(xscale="log", xlabel="learning rate", ylabel="loss, smoothed")
+    axes.grid(alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False)
     return png(figure)
 
 

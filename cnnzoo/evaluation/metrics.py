@@ -8,10 +8,18 @@ from numpy.typing import ArrayLike
 from scipy.stats import binomtest
 from sklearn import metrics as sk
 
+from cnnzoo.evaluation import calibration
+
 RESAMPLES = 2000
 
 
-def compute(y_true: ArrayLike, probabilities: ArrayLike, classes: Sequence[str], seed: int = 0) -> dict[str, Any]:
+def compute(
+    y_true: ArrayLike,
+    probabilities: ArrayLike,
+    classes: Sequence[str],
+    seed: int = 0,
+    temperature: float | None = None,
+) -> dict[str, Any]:
     """All metrics as plain numbers, ready for JSON.
 
     Args:
@@ -19,13 +27,15 @@ def compute(y_true: ArrayLike, probabilities: ArrayLike, classes: Sequence[str],
         probabilities: (N, classes); rows add up to one.
         classes: names, in the order of the columns.
         seed: of the bootstrap intervals.
+        temperature: of which the calibrated figures are, where one was fitted on other images.
     """
     y_true, probabilities = np.asarray(y_true), np.asarray(probabilities, "float64")
     labels = np.arange(len(classes))
     y_pred = probabilities.argmax(axis=1)
     matrix = sk.confusion_matrix(y_true, y_pred, labels=labels)
-    right = binomtest(int(matrix.trace()), int(matrix.sum()))
-    intervals = {"accuracy": [float(v) for v in right.proportion_ci(0.95, "wilson")]}
+    intervals = {"accuracy": wilson(int(matrix.trace()), len(y_true))}
+    ranking = rankings(y_true, probabilities, labels)
+    bins = calibration.reliability(y_true, probabilities)
     scores = {average: _scores(y_true, y_pred, labels, average) for average in (None, "macro", "weighted")}
     per_class = [dict(zip(scores[None], column, strict=True)) for column in zip(*scores[None].values(), strict=True)]
     result = {
@@ -34,19 +44,86 @@ def compute(y_true: ArrayLike, probabilities: ArrayLike, classes: Sequence[str],
         # balanced_accuracy_score, without its warning where a class is predicted that the split lacks
         "balanced_accuracy": float(sk.recall_score(y_true, y_pred, labels=np.unique(y_true), average="macro")),
         "macro_f1": scores["macro"]["f1"],
+        "roc_auc": _mean(ranking["roc_auc"]),
+        "average_precision": _mean(ranking["average_precision"]),
         "log_loss": float(sk.log_loss(y_true, probabilities, labels=labels)),
+        "calibration_error": calibration.error(bins),
         "macro": scores["macro"],
         "weighted": scores["weighted"],
         "per_class": {
-            name: row | {"images": int(count)}
-            for name, row, count in zip(classes, per_class, matrix.sum(1), strict=True)
+            name: row | {"roc_auc": auc, "average_precision": ap, "images": int(count)}
+            for name, row, auc, ap, count in zip(classes, per_class, *ranking.values(), matrix.sum(1), strict=True)
         },
         "confusion_matrix": matrix.tolist(),
+        "confused": confused(matrix, classes),
+        "reliability": bins,
         "intervals_95": intervals | bootstrap(matrix, seed),
     }
+    if temperature is not None:
+        result["calibrated"] = calibration.calibrated(y_true, probabilities, temperature, labels)
     if len(classes) > 5:
-        result["top5_accuracy"] = float(sk.top_k_accuracy_score(y_true, probabilities, k=5, labels=labels))
+        top = sk.top_k_accuracy_score(y_true, probabilities, k=5, labels=labels, normalize=False)
+        result["top5_accuracy"] = float(top) / len(y_true)
+        intervals = result["intervals_95"]
+        intervals["top5_accuracy"] = wilson(int(top), len(y_true))
     return result
+
+
+def wilson(right: int, images: int) -> list[float]:
+    """The 95 % interval of a share, by Wilson's score."""
+    return [float(v) for v in binomtest(right, images).proportion_ci(0.95, "wilson")]
+
+
+def rankings(y_true: np.ndarray, probabilities: np.ndarray, labels: np.ndarray) -> dict[str, list[float | None]]:
+    """How well each class's probability ranks its images before the others, one against the rest.
+
+    None for a class of which there are no images, or no others.
+    """
+    found: dict[str, list[float | None]] = {"roc_auc": [], "average_precision": []}
+    for label in labels:
+        mine, p = y_true == label, probabilities[:, label]
+        both = mine.any() and not mine.all()
+        found["roc_auc"].append(float(sk.roc_auc_score(mine, p)) if both else None)
+        found["average_precision"].append(float(sk.average_precision_score(mine, p)) if both else None)
+    return found
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    """The mean over the classes that have a value."""
+    there = [value for value in values if value is not None]
+    return float(np.mean(there)) if there else None
+
+
+def confused(matrix: np.ndarray, classes: Sequence[str], count: int = 10) -> list[dict[str, Any]]:
+    """The pairs of classes that are most often taken for each other, in this direction: images and their share."""
+    wrong = np.where(np.eye(len(matrix), dtype=bool), 0, matrix)
+    order = np.argsort(-wrong, axis=None, kind="stable")[:count]
+    pairs = [np.unravel_index(i, wrong.shape) for i in order if wrong.flat[i]]
+    return [
+        {
+            "true": classes[i],
+            "taken_for": classes[j],
+            "images": int(wrong[i, j]),
+            "share": wrong[i, j] / matrix[i].sum(),
+        }
+        for i, j in pairs
+    ]
+
+
+def suspects(y_true: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """Indices of images whose label may be wrong, the likeliest first.
+
+    Confident learning (Northcutt et al. 2021, arXiv:1911.00068): another class is as probable as it is, on average, for
+    images of that class, and the label is not; ranked by how much more probable it is than the label.
+    """
+    rows, classes = np.arange(len(y_true)), probabilities.shape[1]
+    means = np.array([probabilities[y_true == i, i].mean() if (y_true == i).any() else np.inf for i in range(classes)])
+    guess = np.where(probabilities >= means, probabilities, 0).argmax(axis=1)
+    sure = (probabilities >= means).any(axis=1) & (guess != y_true)
+    sure &= probabilities[rows, y_true] < means[y_true]
+    margin = probabilities[rows, guess] - probabilities[rows, y_true]
+    found = np.flatnonzero(sure & (margin > 0))
+    return found[np.argsort(-margin[found], kind="stable")]
 
 
 def _scores(y_true: ArrayLike, y_pred: ArrayLike, labels: ArrayLike, average: str | None) -> dict[str, Any]:

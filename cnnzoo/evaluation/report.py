@@ -19,8 +19,12 @@ HEADLINES = {
     "balanced_accuracy": "balanced accuracy",
     "macro_f1": "macro F1",
     "top5_accuracy": "top-5 accuracy",
+    "roc_auc": "ROC AUC, one against the rest",
+    "average_precision": "average precision",
     "log_loss": "log loss",
+    "calibration_error": "calibration error",
 }
+FRACTIONS = ("log_loss", "roc_auc", "average_precision")  # the others are shown in per cent
 WORST = 24  # mistakes shown as pictures
 
 
@@ -38,6 +42,8 @@ class Report:
     images: np.ndarray = field(repr=False)  # (N, H, W, C), for the pictures of mistakes
     history: dict[str, list[float]] = field(default_factory=dict, repr=False)
     best_epoch: int | None = None  # counted from 1
+    temperature: float | None = None  # fitted on validation
+    probe: dict[str, Any] | None = None  # what the head alone reached, before fine-tuning
     run_dir: Path | None = None
     notes: tuple[str, ...] = ()  # what a reader should know: sizes, decisions
     record: dict[str, Any] = field(default_factory=dict, repr=False)  # how the model was trained, for the page
@@ -45,7 +51,7 @@ class Report:
     @cached_property
     def metrics(self) -> dict[str, Any]:
         """Every metric by name; see `evaluation.metrics.compute`."""
-        return metrics.compute(self.labels, self.probabilities, self.classes)
+        return metrics.compute(self.labels, self.probabilities, self.classes, temperature=self.temperature)
 
     @property
     def accuracy(self) -> float:
@@ -61,15 +67,20 @@ class Report:
         wrong = np.flatnonzero(self.predicted != self.labels)
         return wrong[np.argsort(-self.probabilities[wrong].max(axis=1), kind="stable")]
 
+    @property
+    def suspects(self) -> np.ndarray:
+        """Indices of images whose label may be wrong, the likeliest first; see `metrics.suspects`."""
+        return metrics.suspects(self.labels, self.probabilities)
+
     def headlines(self) -> list[tuple[str, str, str]]:
         """Rows (metric, value, 95 % interval) for people."""
 
         def show(key: str, value: float) -> str:
-            return f"{value:.4f}" if key == "log_loss" else f"{100 * value:.2f} %"
+            return f"{value:.4f}" if key in FRACTIONS else f"{100 * value:.2f} %"
 
         rows = []
         for key, title in HEADLINES.items():
-            if key in self.metrics:
+            if self.metrics.get(key) is not None:
                 bounds = self.metrics["intervals_95"].get(key, ())
                 rows.append((title, show(key, self.metrics[key]), " to ".join(show(key, v) for v in bounds)))
         return rows
@@ -84,7 +95,18 @@ class Report:
         wrong = (
             f"{len(self.worst)} mistakes; lowest F1: {', '.join(self.hardest())}" if len(self.worst) else "no mistakes"
         )
-        return "\n".join([head, table(["metric", "value", "95 % interval"], self.headlines()), wrong])
+        parts = [head, table(["metric", "value", "95 % interval"], self.headlines()), wrong]
+        return "\n".join([*parts, *([self.beside] if self.probe else [])])
+
+    @property
+    def beside(self) -> str:
+        """What the head alone reached, in a sentence."""
+        assert self.probe
+        kept = f"epoch {self.best_epoch}" if self.best_epoch else "the probe: no epoch was better on validation"
+        return (
+            f"The linear probe before fine-tuning: {100 * self.probe['accuracy']:.2f} %, and "
+            f"{100 * self.probe['validation_accuracy']:.2f} % on validation; kept is {kept}."
+        )
 
     def to_json(self) -> str:
         """What was measured, without times or places: equal runs give equal text."""
@@ -94,6 +116,7 @@ class Report:
             "split": self.split,
             "classes": self.classes,
             "best_epoch": self.best_epoch,
+            "probe": self.probe,
             "metrics": self.metrics,
             "history": self.history,
             "notes": self.notes,
@@ -109,16 +132,21 @@ class Report:
         def uri(png: bytes) -> str:
             return "data:image/png;base64," + base64.b64encode(png).decode()
 
-        worst = self.worst[:WORST]
-        captions = [
-            f"{self.classes[self.labels[i]]}, taken for {self.classes[self.predicted[i]]}\n"
-            f"{100 * self.probabilities[i].max():.0f} %, {self.names[i]}"
-            for i in worst
-        ]
+        def shown(indices: np.ndarray, verb: str) -> str | None:
+            captions = [
+                f"{self.classes[self.labels[i]]}, {verb} {self.classes[self.predicted[i]]}\n"
+                f"{100 * self.probabilities[i].max():.0f} %, {self.names[i]}"
+                for i in indices
+            ]
+            return uri(figures.mistakes(self.images[indices], captions)) if len(indices) else None
+
+        worst, suspects = self.worst[:WORST], self.suspects[:WORST]
         pictures = {
-            "curves": uri(figures.curves(self.history, self.best_epoch or 1)) if self.history else None,
+            "curves": uri(figures.curves(self.history, self.best_epoch)) if self.history else None,
             "confusion": uri(figures.confusion(self.metrics["confusion_matrix"], self.classes)),
-            "mistakes": uri(figures.mistakes(self.images[worst], captions)) if len(worst) else None,
+            "reliability": uri(figures.reliability(self.metrics["reliability"])),
+            "mistakes": shown(worst, "taken for"),
+            "suspects": shown(suspects, "perhaps"),
         }
         environment = Environment(loader=PackageLoader("cnnzoo.evaluation", "."), autoescape=True)
         return environment.get_template("report.html").render(report=self, pictures=pictures, shown=len(worst))

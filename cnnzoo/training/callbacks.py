@@ -3,6 +3,8 @@
 import math
 import signal
 import threading
+import time
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -11,59 +13,135 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from cnnzoo.data.batches import Batches
 from cnnzoo.errors import Interrupted, TrainingError
+from cnnzoo.training.optimizer import inner
 from cnnzoo.training.run import Run
+
+SHARE = 50  # a state is written after this many times the time that the last one took, at the soonest
+
+
+class Callbacks(keras.callbacks.CallbackList):
+    """Callbacks of one training, which begins and ends for them once, in however many calls of `fit` it runs."""
+
+    def on_train_begin(self, logs=None):
+        """Nothing, as `begin` says it."""
+
+    def on_train_end(self, logs=None):
+        """Nothing, as `end` says it."""
+
+    def begin(self) -> None:
+        super().on_train_begin()
+
+    def end(self) -> None:
+        super().on_train_end()
 
 
 class Keeper(keras.callbacks.Callback):
     """Sets the epoch of the data, follows the best one by validation, and keeps the run's state.
 
-    Best is the highest validation accuracy; among equals, the lowest validation loss.
+    Best is the highest validation accuracy; among equals, the lowest validation loss. Under a moving average of the
+    weights it is that which is validated and kept.
     """
 
-    def __init__(self, run: Run, batches: Batches, best: list[Any] | None) -> None:
+    def __init__(
+        self, run: Run, batches: Batches, best: list[Any] | None, meters: list[Any], patience: int | None, every: float
+    ) -> None:
+        """`meters` are the values of an epoch's metrics so far, `every` the seconds between states within an epoch."""
         super().__init__()
-        self.run, self.batches, self.best = run, batches, best
+        self.run, self.batches, self.best, self.meters = run, batches, best, meters
+        self.patience, self.every, self.per_epoch = patience, every, len(batches)
+        self.steps, self.took = run.state.step, 0.0
+        self.written = time.monotonic()
 
     def on_train_begin(self, logs=None):
         if self.best is None:
-            self.best = self.model.get_weights()
-            self.run.checkpoint(self.model)
+            self.best = averaged(self.model)
+            self.keep(self.best)
 
     def on_epoch_begin(self, epoch, logs=None):
         self.batches.begin(epoch)
+        self.steps = self.run.state.step
+        if self.meters:  # an epoch of which a part is done
+            for variable, value in zip(self.model.metrics_variables, self.meters, strict=True):
+                variable.assign(value)
+            self.meters = []
 
     def on_train_batch_end(self, batch, logs=None):
-        self.check("loss", logs["loss"], batch + 1)
+        self.steps += 1
+        self.check("loss", logs["loss"])
+        wait = max(self.every, SHARE * self.took) if self.every else 0
+        if time.monotonic() - self.written >= wait and self.steps < self.per_epoch:
+            self.keep()
 
     def on_epoch_end(self, epoch, logs=None):
-        self.check("validation loss", logs["val_loss"], len(self.batches))
-        state = self.run.state
-        state.epoch = epoch + 1
+        logs = plain(logs)
+        self.check("validation loss", logs["val_loss"])
+        state, before = self.run.state, self.best
+        state.epoch, state.step, self.steps = epoch + 1, 0, 0
         for key, value in logs.items():
             state.history.setdefault(key, []).append(float(value))
         score = (float(logs["val_accuracy"]), -float(logs["val_loss"]))
         if score > state.best:
-            state.best, state.best_epoch, self.best = score, state.epoch, self.model.get_weights()
-        self.run.checkpoint(self.model)
+            state.best, state.best_epoch, self.best = score, state.epoch, averaged(self.model)
+        if self.patience and state.epoch - state.best_epoch >= self.patience:
+            self.model.stop_training = state.stopped = True
+        self.keep(None if self.best is before else self.best)
 
-    def check(self, what, loss, steps):
+    def on_test_begin(self, logs=None):
+        swap(self.model)
+
+    def on_test_end(self, logs=None):
+        swap(self.model)
+
+    def keep(self, best: list[Any] | None = None) -> None:
+        """Write the state; `best` where it is new."""
+        begun = time.monotonic()
+        if hasattr(self.model, "jax_state_sync"):
+            self.model.jax_state_sync()
+        self.run.state.step = self.steps
+        self.run.checkpoint(self.model, self.run.state.epoch * self.per_epoch + self.steps, best)
+        self.written = time.monotonic()
+        self.took = self.written - begun
+
+    def check(self, what, loss):
         """Stop, with the best weights so far, where a loss is no number."""
         if math.isfinite(loss):
             return
         self.model.set_weights(self.best)
         epoch, best = self.batches.epoch, self.run.state.best_epoch
         raise TrainingError(
-            f"The {what} became {loss} at step {epoch * len(self.batches) + steps} (epoch {epoch + 1}); the weights of "
-            f"{f'epoch {best}' if best else 'the start'} are kept. A lower learning_rate usually helps"
+            f"The {what} became {loss} at step {epoch * self.per_epoch + self.steps} (epoch {epoch + 1}); the "
+            f"weights of {f'epoch {best}' if best else 'the start'} are kept. A lower learning_rate usually helps"
         )
+
+
+def plain(logs: dict[str, Any]) -> dict[str, Any]:
+    """Logs under the names that a model of one output gives them."""
+    return {key.replace("logits_accuracy", "accuracy"): value for key, value in logs.items()}
+
+
+def averaged(model: Any) -> list[Any]:
+    """The weights of a compiled model, with their moving averages in the place of those that have one."""
+    optimizer = inner(model.optimizer)
+    pairs = zip(model.trainable_variables, getattr(optimizer, "_model_variables_moving_average", ()), strict=False)
+    averages = {id(variable): average for variable, average in pairs}
+    return [keras.ops.convert_to_numpy(averages.get(id(v), v)).copy() for v in model.weights]
+
+
+def swap(model: Any) -> None:
+    """Change the trainable variables for their moving averages, or back: bit by bit, which Keras' callback does not."""
+    averages = getattr(inner(model.optimizer), "_model_variables_moving_average", ())
+    for variable, average in zip(model.trainable_variables, averages, strict=False):
+        value = keras.ops.convert_to_numpy(variable).copy()
+        variable.assign(average)
+        average.assign(value)
 
 
 class Stop(keras.callbacks.Callback):
     """Ctrl-C ends training after the step, never in the middle of a write; a second one ends it at once."""
 
-    def __init__(self) -> None:
+    def __init__(self, keeper: Keeper) -> None:
         super().__init__()
-        self.asked = False
+        self.keeper, self.asked = keeper, False
         self.before: Any = None
 
     def __enter__(self) -> "Stop":
@@ -81,38 +159,52 @@ class Stop(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         if self.asked:
+            if self.keeper.steps < self.keeper.per_epoch:
+                self.keeper.keep()
             raise Interrupted
 
-    on_epoch_end = on_train_batch_end
+    def on_epoch_end(self, epoch, logs=None):
+        if self.asked:
+            raise Interrupted
 
 
 class Meter(keras.callbacks.Callback):
-    """The whole run's progress: a bar with an estimate in a terminal, about ten lines in a log."""
+    """The whole run's progress: a bar with an estimate in a terminal, a line an epoch in a notebook or a log."""
 
-    def __init__(self, epochs: int, steps: int, done: int) -> None:
+    def __init__(self, epochs: int, steps: int, done: int, lines: int = 10) -> None:
         super().__init__()
         self.epochs, self.steps, self.done = epochs, steps, done
         self.console = Console(stderr=True)
+        self.live = self.console.is_terminal and not self.console.is_jupyter
+        self.every = 1 if self.console.is_jupyter else math.ceil(epochs / lines)
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("steps"))
         times = (TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
-        self.bar = Progress(*columns, *times, console=self.console, disable=not self.console.is_terminal)
+        self.bar = Progress(*columns, *times, console=self.console, disable=not self.live)
 
     def on_train_begin(self, logs=None):
         self.bar.start()
-        self.task = self.bar.add_task("training", total=self.epochs * self.steps, completed=self.done * self.steps)
+        self.task = self.bar.add_task("training", total=self.epochs * self.steps, completed=self.done)
+        self.begun = time.monotonic()
 
     def on_train_batch_end(self, batch, logs=None):
         self.bar.advance(self.task)
 
     def on_epoch_end(self, epoch, logs=None):
+        logs = plain(logs)
         line = (
             f"epoch {epoch + 1}/{self.epochs}: loss {logs['loss']:.4f}, validation accuracy {logs['val_accuracy']:.4f}"
         )
         self.bar.update(self.task, description=line)
-        if not self.console.is_terminal and (
-            (epoch + 1) % math.ceil(self.epochs / 10) == 0 or epoch + 1 == self.epochs
-        ):
-            self.console.print(line, highlight=False)
+        if not self.live and ((epoch + 1) % self.every == 0 or epoch + 1 == self.epochs):
+            ahead = (self.epochs - epoch - 1) * self.steps
+            seconds = (time.monotonic() - self.begun) / max((epoch + 1) * self.steps - self.done, 1) * ahead
+            left = f", {seconds / 60:.0f} min left" if seconds >= 90 else ""
+            self.console.print(f"{line}{left}", highlight=False)
 
     def close(self) -> None:
         self.bar.stop()
+
+
+def together(model: Any, callbacks: Sequence[Any]) -> Callbacks:
+    """Callbacks for `fit`, Keras' history among them."""
+    return Callbacks(callbacks, add_history=True, model=model)

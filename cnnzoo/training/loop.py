@@ -3,8 +3,9 @@
 import dataclasses
 import hashlib
 import time
-import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from importlib.util import find_spec
 from typing import Any
 
 import keras
@@ -13,11 +14,14 @@ import numpy as np
 from cnnzoo import cards
 from cnnzoo.data.batches import Batches
 from cnnzoo.data.images import ImageData
-from cnnzoo.errors import InputError, TrainingError, integer, unknown
-from cnnzoo.evaluation.predict import gives_probabilities, probabilities
+from cnnzoo.errors import InputError, TrainingError, integer
 from cnnzoo.evaluation.report import Report
-from cnnzoo.training import recipes
-from cnnzoo.training.callbacks import Keeper, Meter, Stop
+from cnnzoo.training import recipes, state
+from cnnzoo.training.callbacks import Keeper, Meter, Stop, plain, together
+from cnnzoo.training.devices import replicated
+from cnnzoo.training.evaluate import BATCH, agreed, evaluate, filled, meet, temperature_of
+from cnnzoo.training.precision import chosen, mixed
+from cnnzoo.training.prepare import compile_by, deployed, held, reproducible, settle
 from cnnzoo.training.recipes import Recipe
 from cnnzoo.training.run import Run, flat, versions
 
@@ -29,9 +33,14 @@ def fit_and_evaluate(
     recipe: str | Recipe = "sgd",
     run_dir: Any = None,
     seed: int = 0,
-    resume: bool = False,
+    resume: bool | None = None,
     overwrite: bool = False,
+    sample_weight: Any = None,
     callbacks: Sequence[Any] = (),
+    tensorboard: bool = False,
+    devices: str | Sequence[str] | None = None,
+    deterministic: bool = True,
+    checkpoint_every: float = 60.0,
     verbose: bool = True,
 ) -> Report:
     """Train `model` on the training split, keep its best epoch by validation, report on the test split.
@@ -42,9 +51,15 @@ def fit_and_evaluate(
         recipe: a name of `training.recipes.RECIPES` or a `Recipe`.
         run_dir: where to write report.json, report.html, predictions.csv, model.keras and run.json, if anywhere.
         seed: of the order of the data, of augmentation and of every draw from here on.
-        resume: go on with the run in `run_dir` after the last epoch that it finished.
+        resume: by default the same call goes on with a run in `run_dir` that was stopped, after the last step that was
+            kept, and refuses one that has ended; True measures that again, False refuses both.
         overwrite: start anew where `run_dir` holds a run.
+        sample_weight: how much each image of `data.train` counts, (N,), of mean one or so.
         callbacks: more `keras.callbacks.Callback`s.
+        tensorboard: write event files into `run_dir`/tensorboard.
+        devices: "auto" for all local GPUs, a list like ["GPU:0", "GPU:1"], or None for the backend's default device.
+        deterministic: choose operations that give the same bits each time, where the backend has several.
+        checkpoint_every: seconds between the states that are kept within an epoch; each epoch's end is kept anyway.
         verbose: show progress.
 
     Raises:
@@ -52,15 +67,70 @@ def fit_and_evaluate(
         TrainingError: where the loss is no longer a number; the model holds the last good weights.
         Interrupted: after Ctrl-C; the run can be resumed.
     """
-    recipe, seed = recipes.find(recipe), integer("seed", seed, 0)
+    recipe = recipes.find(recipe)
     if not isinstance(data, ImageData):
         raise InputError(f"data comes from cnnzoo.load_data. Received: {type(data).__name__}")
     data = meet(model, data)
+    agreed(cards.card(model).classes, data.classes)
+    options = Options(
+        run_dir,
+        seed,
+        resume,
+        overwrite,
+        sample_weight,
+        callbacks,
+        tensorboard,
+        devices,
+        deterministic,
+        checkpoint_every,
+        verbose,
+    )
+    return follow("fit_and_evaluate", model, data, recipe, options)
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What does not change what is learned, but where, how safely and how visibly; and the seed."""
+
+    run_dir: Any
+    seed: int
+    resume: bool | None
+    overwrite: bool
+    sample_weight: Any
+    callbacks: Sequence[Any]
+    tensorboard: bool
+    devices: str | Sequence[str] | None
+    deterministic: bool
+    checkpoint_every: float
+    verbose: bool
+
+    def __post_init__(self) -> None:
+        integer("seed", self.seed, 0)
+        if not isinstance(self.checkpoint_every, int | float) or not self.checkpoint_every >= 0:
+            raise InputError(f"checkpoint_every is a number of seconds. Received: {self.checkpoint_every!r}")
+        if self.tensorboard and self.run_dir is None:
+            raise InputError("tensorboard=True writes into the run_dir. Received: run_dir=None")
+
+
+Before = Callable[[Any, ImageData, Run], None]
+
+
+def follow(
+    how: str, model: Any, data: ImageData, recipe: Recipe, options: Options, before: Before | None = None
+) -> Report:
+    """Train and report by `recipe`; `before` does what comes first in a run that has no state yet."""
+    filled(data, "train", "validation", "test")
+    seed = options.seed
+    weights = _weights(options.sample_weight, len(data.train))
+    recipe = dataclasses.replace(recipe, precision=chosen(recipe.precision))
     assert data.transform
-    how = {"crop": data.transform.crop, "interpolation": data.transform.interpolation}
-    card = dataclasses.replace(cards.card(model), classes=data.classes, pad=data.pad or 0, transform=how)
+    seen = {"crop": data.transform.crop, "interpolation": data.transform.interpolation}
+    card = dataclasses.replace(
+        cards.card(model), classes=data.classes, pad=data.pad or 0, transform=seen, temperature=None
+    )
     notes = (data.account(), *data.notes)
     plan: dict[str, Any] = {
+        "how": how,
         "model": model.name,
         "variables": _fingerprint(model),
         "preprocessing": card.preprocessing,
@@ -74,23 +144,34 @@ def fit_and_evaluate(
             "images": {name: len(split) for name, split in data.splits.items()},
             "size": notes[0],
             "cropped from": "resized images" if data.photos and data.cache in ("memory", "disk") else "originals",
+            "sample_weight": None if weights is None else hashlib.sha256(weights.data).hexdigest(),
         },
     }
-    with Run(run_dir, plan, resume=resume, overwrite=overwrite) as run:
+    with Run(options.run_dir, plan, resume=options.resume, overwrite=options.overwrite) as run:
         cards.attach(model, dataclasses.replace(card, training={key: plan[key] for key in ("recipe", "seed", "data")}))
-        reproducible(seed)
+        reproducible(seed, options.deterministic)
         start = time.perf_counter()
-        train(model, data, recipe, run, seed, callbacks, verbose)
+        if before and not run.latest:
+            before(model, data, run)
+        try:
+            train(model, data, recipe, run, options, weights)
+        except TrainingError as error:
+            if run.folder:
+                path = cards.save(deployed(model), run.folder / "model.keras")
+                raise TrainingError(f"{error}, saved as {path}") from None
+            raise
+        cards.attach(model, dataclasses.replace(cards.card(model), temperature=temperature_of(model, data)))
         report = dataclasses.replace(
             evaluate(model, data),
             history=run.state.history,
             best_epoch=run.state.best_epoch,
+            probe=run.state.probe,
             run_dir=run.folder,
             notes=notes,
             record=flat({"seed": seed, "images": plan["data"]["images"], "recipe": plan["recipe"], **versions()}),
         )
         if run.folder:
-            cards.save(model, run.folder / "model.keras")
+            cards.save(deployed(model), run.folder / "model.keras")
             report.save(run.folder)
             if data.diagnosis:
                 data.diagnosis.save(run.folder)
@@ -98,121 +179,105 @@ def fit_and_evaluate(
     return report
 
 
-def train(
-    model: Any, data: ImageData, recipe: Recipe, run: Run, seed: int, callbacks: Sequence[Any], verbose: bool
-) -> None:
+def train(model: Any, data: ImageData, recipe: Recipe, run: Run, options: Options, weights: Any = None) -> None:
     """Fit `model` by `recipe`, from the run's last state on, and leave the best epoch's weights in it."""
-    classes = len(data.classes)
-    batches = Batches(data.train, classes, recipe.batch_size, seed, recipe.augment)
-    validation = Batches(data.validation, classes, max(recipe.batch_size, 256))
-    compile_by(model, recipe, len(batches))
-    keeper = Keeper(run, batches, run.restore(model))
-    meter = [Meter(recipe.epochs, len(batches), run.state.epoch)] if verbose else []
-    try:
-        with Stop() as stop:
-            model.fit(
-                batches,
+    if recipe.learning_rate == "auto":
+        recipe = _found(model, data, recipe, run, options)
+    with ExitStack() as stack:
+        network = stack.enter_context(replicated(model, options.devices))
+        stack.enter_context(held(network, recipe))
+        stack.enter_context(mixed(network, recipe.precision))
+        heads = tuple(network.output) if isinstance(network.output, dict) else ()
+        batches, rest = (
+            Batches(
+                data.train,
+                len(data.classes),
+                recipe.batch_size,
+                options.seed,
+                recipe.augment,
+                balance=recipe.balance,
+                weights=weights,
+                heads=heads,
+                start=start,
+            )
+            for start in (0, run.state.step)
+        )
+        validation = Batches(data.validation, len(data.classes), max(recipe.batch_size, BATCH), heads=heads)
+        compile_by(network, recipe, len(batches))
+        best, meters = state.restore(run.latest, network) if run.latest else (None, [])
+        if best is None and run.state.probe:  # what comes now has to be better
+            score = plain(network.evaluate(validation, verbose=0, return_dict=True))
+            run.state.best = (score["accuracy"], -score["loss"])
+        keeper = Keeper(run, batches, best, meters if run.state.step else [], recipe.patience, options.checkpoint_every)
+        done = run.state.epoch * len(batches) + run.state.step
+        meter = [Meter(recipe.epochs, len(batches), done)] if options.verbose else []
+        board = [_tensorboard(run)] if options.tensorboard else []
+        if options.verbose and done:
+            meter[0].console.print(
+                f"Going on after {run.state.epoch} epochs and {run.state.step} steps", highlight=False
+            )
+        stop = stack.enter_context(Stop(keeper))
+        for each in meter:
+            stack.callback(each.close)
+        shared = together(network, [keeper, stop, *options.callbacks, *board, *meter])
+
+        def fit(part: Any, epochs: int) -> None:
+            network.fit(
+                part,
                 validation_data=validation,
                 initial_epoch=run.state.epoch,
-                epochs=recipe.epochs,
+                epochs=epochs,
                 shuffle=False,
                 verbose=0,
-                callbacks=[keeper, stop, *callbacks, *meter],
+                callbacks=shared,
             )
-    except TrainingError as error:
+
+        shared.begin()
+        if run.state.step:  # an epoch of which a part is done
+            keeper.batches = rest
+            network.test_on_batch(*validation[0])  # until Keras has seen a batch, there are no meters to restore
+            fit(rest, run.state.epoch + 1)
+            keeper.batches = batches
+        if run.state.epoch < recipe.epochs and not run.state.stopped and not network.stop_training:
+            fit(batches, recipe.epochs)
+        shared.end()
+        network.set_weights(keeper.best)
+    settle(model)
+
+
+def _found(model: Any, data: ImageData, recipe: Recipe, run: Run, options: Options) -> Recipe:
+    """The recipe with the learning rate that the range test suggests, once a run."""
+    from cnnzoo.training.lr_find import lr_find
+
+    if run.state.learning_rate is None:
+        found = lr_find(model, data, recipe=recipe, seed=options.seed, verbose=options.verbose)
+        run.state.learning_rate = found.suggestion
         if run.folder:
-            path = cards.save(model, run.folder / "model.keras")
-            raise TrainingError(f"{error}, saved as {path}") from None
-        raise
-    finally:
-        for each in meter:
-            each.close()
-    model.set_weights(keeper.best)
+            found.save(run.folder / "lr_find.png")
+    return dataclasses.replace(recipe, learning_rate=run.state.learning_rate)
 
 
-def compile_by(model: Any, recipe: Recipe, steps_per_epoch: int) -> None:
-    """Give `model` the recipe's optimizer and loss."""
-    steps, warmup = recipe.epochs * steps_per_epoch, round(recipe.warmup_epochs * steps_per_epoch)
-    rate = keras.optimizers.schedules.CosineDecay(
-        0.0 if warmup else recipe.learning_rate,
-        max(steps - warmup, 1),
-        warmup_target=recipe.learning_rate if warmup else None,
-        warmup_steps=warmup,
-    )
-    optimizer = keras.optimizers.SGD(rate, recipe.momentum, recipe.nesterov, weight_decay=recipe.weight_decay or None)
-    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-    entropy = keras.losses.CategoricalCrossentropy(
-        from_logits=not gives_probabilities(model), label_smoothing=recipe.label_smoothing
-    )
-
-    def with_rubbish(y_true, logits):
-        """Equation 9 of LeCun et al. 1998: cross-entropy that also competes with a constant logit -j."""
-        ops = keras.ops
-        none, minus_j = ops.zeros_like(logits[:, :1]), ops.full_like(logits[:, :1], -(recipe.rubbish or 0.0))
-        return entropy(ops.concatenate([y_true, none], axis=-1), ops.concatenate([logits, minus_j], axis=-1))
-
-    loss = entropy if recipe.rubbish is None else with_rubbish
-    model.compile(optimizer, loss, metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")])
-    optimizer.build(model.trainable_variables)  # so that its state can be kept and restored before the first step
+def _tensorboard(run: Run) -> Any:
+    assert run.folder
+    if not find_spec("tensorboard"):  # which Keras' callback needs
+        raise InputError("Event files need tensorboard: pip install 'cnnzoo[tensorboard]'")
+    return keras.callbacks.TensorBoard(run.folder / "tensorboard", write_graph=False)
 
 
-def evaluate(model: Any, data: ImageData, *, split: str = "test", batch_size: int = 256) -> Report:
-    """The report of one prediction pass over a split of `data`: "train", "validation" or "test"."""
-    if split not in data.splits:
-        raise unknown("split", split, data.splits)
-    card = cards.card(model)
-    data = meet(model, data)
-    classes = _agreed(card.classes, data.classes)
-    before = card.training.get("data", {})
-    known = before.get("fingerprints", {}).get(split)
-    if before.get("source") == data.source and known != data.fingerprints[split]:
-        warnings.warn(
-            f"The model was trained on another split of {data.source}: images that it learned from may be among these. "
-            "Load the data with the split and seed of its run",
-            stacklevel=2,
-        )
-    part = data.splits[split]
-    guesses = probabilities(model, Batches(part, len(classes), batch_size))
-    if bad := int((~np.isfinite(guesses).all(axis=1)).sum()):
-        raise InputError(f"{model.name} gives no numbers for {bad} of {len(part)} images; its weights may be broken")
-    notes = (data.account(), *data.notes)
-    return Report(model.name, data.source, split, classes, part.names, part.labels, guesses, part.images, notes=notes)
-
-
-def meet(model: Any, data: ImageData) -> ImageData:
-    """The data at the model's size; raises InputError where the model tells another number of classes."""
-    shape, outputs = model.input_shape[1:], model.output_shape
-    if not isinstance(outputs, tuple) or len(outputs) != 2 or outputs[1] != len(data.classes):
+def _weights(sample_weight: Any, images: int) -> np.ndarray | None:
+    """Weights of the training images, checked."""
+    if sample_weight is None:
+        return None
+    try:
+        weights = np.ascontiguousarray(sample_weight, "float32")
+    except (TypeError, ValueError) as error:
+        raise InputError(f"sample_weight is an array of numbers: {error}") from None
+    if weights.shape != (images,) or not np.isfinite(weights).all() or weights.min() < 0 or not weights.any():
         raise InputError(
-            f"{model.name} gives outputs of shape {outputs}, the data has {len(data.classes)} classes "
-            f"({', '.join(data.classes[:10])}). A model for this data is built with classes={len(data.classes)}"
+            f"sample_weight is one number of 0 at least for each of the {images} training images, not all 0. "
+            f"Received: shape {weights.shape}"
         )
-    if None in shape[:2]:
-        shape = (*data.train.images.shape[1:3], shape[2])
-    if None in shape:
-        raise InputError(f"{model.name} takes images of any size, so load_data(..., image_size=...) must choose one")
-    card = cards.card(model)
-    return data.bind(shape, card.pad, card.transform)
-
-
-def _agreed(model: Sequence[str], data: Sequence[str]) -> tuple[str, ...]:
-    """The names of the classes, which are the same in model and data, or mere numbers in one of them."""
-    numbers = tuple(map(str, range(len(data))))
-    if tuple(model) != tuple(data) and numbers not in (tuple(model), tuple(data)):
-        raise InputError(
-            f"The model's classes are {', '.join(model)}, the data's {', '.join(data)}; "
-            "load_data(..., classes=...) takes the names in the model's order"
-        )
-    return tuple(data) if tuple(model) == numbers else tuple(model)
-
-
-def reproducible(seed: int) -> None:
-    """Seed Python, numpy and Keras; on TensorFlow, choose operations that give the same bits each time."""
-    keras.utils.set_random_seed(seed)
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        tf.config.experimental.enable_op_determinism()
+    return weights
 
 
 def _fingerprint(model: Any) -> str:

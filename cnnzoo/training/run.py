@@ -4,17 +4,19 @@ import json
 import platform
 import shutil
 import sys
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from filelock import FileLock, Timeout
 
 from cnnzoo.errors import InputError, Interrupted
 from cnnzoo.files import atomic
+from cnnzoo.training import state
+from cnnzoo.training.state import ANEW, State
 
 OURS = (
     "state",
@@ -26,20 +28,10 @@ OURS = (
     "doctor.json",
     "doctor.html",
 )
-LAST, BEST = "last.npz", "best.npz"  # numpy's format: HDF5 takes the process down when the disk is full
 LOCK = ".lock"
-SCRATCH = (".epoch-", *(f".{name}." for name in (*OURS, "run.json")))  # how cnnzoo.files names what is half written
+SCRATCH = (".step-", *(f".{name}." for name in (*OURS, "run.json")))  # how cnnzoo.files names what is half written
 PACKAGES = ("cnnzoo", "keras", "tensorflow", "numpy", "scikit-learn")
-
-
-@dataclass
-class State:
-    """Where training stands after an epoch."""
-
-    epoch: int = 0  # epochs done
-    history: dict[str, list[float]] = field(default_factory=dict)
-    best_epoch: int = 0
-    best: tuple[float, float] = (-1.0, 0.0)  # validation accuracy and minus validation loss
+COMMAND: ContextVar[Sequence[str]] = ContextVar("COMMAND", default=())  # what the command line was asked
 
 
 class Run:
@@ -48,8 +40,11 @@ class Run:
     A context manager: what ends the block otherwise than well is written into the record.
     """
 
-    def __init__(self, folder: Any, plan: dict[str, Any], *, resume: bool = False, overwrite: bool = False):
-        """Claim the folder for `plan`; raises InputError where it holds another run or other things."""
+    def __init__(self, folder: Any, plan: dict[str, Any], *, resume: bool | None = None, overwrite: bool = False):
+        """Claim the folder for `plan`; raises InputError where it holds another run or other things.
+
+        A run of the same plan that has not ended goes on, unless `resume` is False; one that has, where it is True.
+        """
         self.plan, self.state, self.record = plan, State(), dict[str, Any]()
         if resume and overwrite:
             raise InputError("Choose one: resume goes on with the run, overwrite starts it anew")
@@ -62,8 +57,8 @@ class Run:
         except OSError as error:
             raise InputError(f"Cannot use the run directory {str(folder)!r}: {error}") from None
 
-    def _claim(self, folder: Path, resume: bool, overwrite: bool) -> None:
-        self._check(folder, resume or overwrite)
+    def _claim(self, folder: Path, resume: bool | None, overwrite: bool) -> None:
+        self._check(folder, resume, overwrite)
         folder.mkdir(parents=True, exist_ok=True)
         self.lock = FileLock(folder / LOCK, timeout=0)
         try:
@@ -71,11 +66,11 @@ class Run:
         except Timeout:
             raise InputError(f"Another process is at work in {folder}") from None
         try:
-            there = self._check(folder, resume or overwrite)
-            for scratch in [*folder.glob(".*.*"), *folder.glob("state/.epoch-*")]:  # of a process that was killed
+            there = self._check(folder, resume, overwrite)
+            for scratch in [*folder.glob(".*.*"), *folder.glob("state/.step-*")]:  # of a process that was killed
                 if scratch.is_dir() and scratch.name.startswith(SCRATCH):
                     shutil.rmtree(scratch)
-            if there and resume:
+            if there and not overwrite:
                 self._reopen(folder)
             else:
                 self._start(folder)
@@ -83,12 +78,12 @@ class Run:
             self.lock.release()
             raise
 
-    def _check(self, folder: Path, may_hold_a_run: bool) -> bool:
+    def _check(self, folder: Path, resume: bool | None, overwrite: bool) -> bool:
         """Whether the folder holds a run; raises InputError where it may not."""
         if folder.exists() and not folder.is_dir():
             raise InputError(f"The run directory {str(folder)!r} is a file")
         there = (folder / "run.json").is_file()
-        if there and not may_hold_a_run:
+        if there and not overwrite and (resume is False or (resume is None and _ended(folder))):
             how = "resume=True (--resume) goes on with it, overwrite=True (--overwrite) starts anew"
             raise InputError(f"{folder} holds a run already: {how}")
         if not there and folder.exists() and any(entry.name != LOCK for entry in folder.iterdir()):
@@ -100,30 +95,27 @@ class Run:
         for name in OURS:
             path = folder / name
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-        started = {"status": "running", "started": _now(), "command": sys.argv}
+        started = {
+            "status": "running",
+            "started": _now(),
+            "command": COMMAND.get() or sys.argv,
+            "folder": str(Path.cwd()),
+        }
         self.record = started | {"plan": self.plan, "versions": versions()}
         self._write_record()
 
     def _reopen(self, folder: Path) -> None:
         """Take over the record and the last state of a run of the same plan."""
-        anew = "; overwrite=True (--overwrite) starts anew"
         try:
             self.record = json.loads((folder / "run.json").read_bytes())
             then, now = flat(self.record["plan"]), flat(json.loads(json.dumps(self.plan)))
         except (ValueError, LookupError, TypeError, AttributeError) as error:
-            raise InputError(f"{folder / 'run.json'} cannot be read: {error}{anew}") from None
+            raise InputError(f"{folder / 'run.json'} cannot be read: {error}; {ANEW}") from None
         names = [name for name in now if then.get(name) != now[name]]
         if differs := [f"{name}: {then.get(name)!r} then, {now[name]!r} now" for name in names]:
-            raise InputError(f"{folder} holds a different run, so it cannot go on: {'; '.join(differs)}")
-        if done := self._latest():
-            try:
-                values = json.loads((done / "state.json").read_bytes())
-                self.state = State(**values | {"best": tuple(values["best"])})
-                lengths = {len(series) for series in self.state.history.values()}
-                if (lengths or {0}) != {self.state.epoch}:
-                    raise ValueError("the history is not as long as the epochs")
-            except (ValueError, LookupError, TypeError, AttributeError, OSError) as error:
-                raise InputError(f"{done / 'state.json'} cannot be read: {error}{anew}") from None
+            raise InputError(f"{folder} holds a different run, so it cannot go on: {'; '.join(differs)}; {ANEW}")
+        if self.latest:
+            self.state = state.read(self.latest)
 
     def __enter__(self) -> "Run":
         return self
@@ -138,39 +130,21 @@ class Run:
             if self.folder:
                 self.lock.release()
         if kind and issubclass(kind, KeyboardInterrupt):
-            done = f"Stopped; {self.state.epoch} of {self.plan['recipe']['epochs']} epochs are done"
-            how = "the same call with resume=True, or command with --resume, goes on"
+            part = f" and {self.state.step} steps" if self.state.step else ""
+            done = f"Stopped; {self.state.epoch} of {self.plan['recipe']['epochs']} epochs{part} are done"
+            how = "the same call or command goes on"
             kept = f"and kept in {self.folder}: {how}" if self.folder else "but there is no run_dir"
             raise Interrupted(f"{done} {kept}") from None
 
-    def _latest(self) -> Path | None:
-        """The newest complete state; a rename makes each appear whole."""
-        states = sorted((self.folder / "state").glob("epoch-*")) if self.folder else []
-        return states[-1] if states else None
+    @property
+    def latest(self) -> Path | None:
+        """The newest state, where the run has one."""
+        return self.folder and state.latest(self.folder / "state")
 
-    def restore(self, model: Any) -> list[Any] | None:
-        """Put the last state into a compiled model and its optimizer; returns the best epoch's weights."""
-        state = self._latest()
-        if state is None:
-            return None
-        assign(model, state / BEST)
-        best = model.get_weights()
-        assign(model, state / LAST)
-        return best
-
-    def checkpoint(self, model: Any) -> None:
-        """Keep the state after an epoch: the new one is whole before the old one goes."""
-        if self.folder is None:
-            return
-        old = self._latest()
-        with atomic(self.folder / "state" / f"epoch-{self.state.epoch:05}") as new:
-            new.mkdir()
-            np.savez(new / LAST, *map(np.asarray, _variables(model)))
-            improved = self.state.best_epoch == self.state.epoch
-            shutil.copyfile(new / LAST if improved or old is None else old / BEST, new / BEST)
-            (new / "state.json").write_text(json.dumps(vars(self.state)), encoding="utf-8")
-        if old:
-            shutil.rmtree(old, ignore_errors=True)
+    def checkpoint(self, model: Any, steps: int, best: list[Any] | None) -> None:
+        """Keep the state after `steps` steps; see `state.write`."""
+        if self.folder:
+            state.write(self.folder / "state", self.state, steps, model, best)
 
     def close(self, status: str, **facts: Any) -> None:
         """Record how the run ended."""
@@ -185,19 +159,12 @@ class Run:
             new.write_text(json.dumps(self.record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def _variables(model: Any) -> list[Any]:
-    """All that a compiled model and its optimizer remember."""
-    return [*model.variables, *model.optimizer.variables]
-
-
-def assign(model: Any, file: Path) -> None:
-    """Set a compiled model and its optimizer to a kept state; raises InputError where the file is broken."""
+def _ended(folder: Path) -> bool:
+    """Whether the run of a folder came to its end; one whose record is broken counts as such."""
     try:
-        with np.load(file, allow_pickle=False) as kept:
-            for variable, name in zip(_variables(model), kept.files, strict=True):
-                variable.assign(kept[name])
-    except Exception as error:  # numpy raises whatever a torn file makes it raise
-        raise InputError(f"The state {file} cannot be read: {error}; overwrite=True starts anew") from None
+        return json.loads((folder / "run.json").read_bytes())["status"] == "done"
+    except (ValueError, LookupError, TypeError):
+        return True
 
 
 def flat(plan: dict[str, Any], prefix: str = "") -> dict[str, Any]:

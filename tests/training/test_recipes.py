@@ -28,7 +28,7 @@ def test_fields_are_replaced():
     [
         (["learning_rat=0.1"], "Did you mean learning_rate"),
         (["learning_rate"], "reads field=value"),
-        (["learning_rate=fast"], "learning_rate is float. Received: 'fast'"),
+        (["learning_rate=fast"], "learning_rate is out of range. Received: 'fast'"),
         (["epochs=2.5"], "epochs is int"),
         (["epochs=True"], "epochs is int"),
         (["epochs=0"], "epochs is out of range"),

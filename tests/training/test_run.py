@@ -14,6 +14,7 @@ from fitting import RECIPE, fit, fresh, report_of
 
 import cnnzoo
 from cnnzoo.training import run
+from cnnzoo.training import state as state_
 
 
 def test_a_run_leaves_its_files(trained):
@@ -51,7 +52,7 @@ class StopAfter(keras.callbacks.Callback):
 def test_an_interrupted_run_goes_on_to_the_same_end(data, tmp_path, epoch):
     before = signal.getsignal(signal.SIGINT)
     fit(fresh(), data, run_dir=tmp_path / "whole")
-    with pytest.raises(cnnzoo.Interrupted, match=f"{epoch} of 4 epochs are done and kept in .*resume"):
+    with pytest.raises(cnnzoo.Interrupted, match=f"{epoch} of 4 epochs and 2 steps are done and kept in .*same call"):
         fit(fresh(), data, run_dir=tmp_path / "torn", callbacks=[StopAfter(epoch)])
     assert signal.getsignal(signal.SIGINT) is before
     assert json.loads((tmp_path / "torn" / "run.json").read_text())["status"] == "interrupted"
@@ -66,7 +67,7 @@ def test_a_folder_that_holds_a_run_is_safe(trained, data, tmp_path):
     before = report_of(trained.folder)
     with pytest.raises(cnnzoo.InputError, match="--resume. goes on with it, .*--overwrite. starts anew"):
         fit(fresh(), data, run_dir=trained.folder)
-    with pytest.raises(cnnzoo.InputError, match=r"different run.* on: recipe\.learning_rate: 0\.05 then, 0\.01 now$"):
+    with pytest.raises(cnnzoo.InputError, match=r"different run.* on: recipe\.learning_rate: 0\.05 then, 0\.01 now; overwrite"):
         fit(fresh(), data, run_dir=trained.folder, recipe=replace(trained.recipe, learning_rate=0.01), resume=True)
     with pytest.raises(cnnzoo.InputError, match="seed: 0 then, 1 now"):
         fit(fresh(), data, run_dir=trained.folder, recipe=trained.recipe, seed=1, resume=True)
@@ -106,7 +107,7 @@ def test_one_process_at_a_time(data, tmp_path):
 def test_broken_records_are_named(data, tmp_path):
     folder = tmp_path / "a"
     fit(fresh(), data, run_dir=folder)
-    good, state = (folder / "run.json").read_bytes(), folder / "state" / "epoch-00004"
+    good, state = (folder / "run.json").read_bytes(), next((folder / "state").iterdir())
     for broken in (b"", b"[]", b"null", b'{"plan": []}', b'{"plan"', b"\xff"):
         (folder / "run.json").write_bytes(broken)
         with pytest.raises(cnnzoo.InputError, match=r"run\.json cannot be read: .*overwrite"):
@@ -118,19 +119,19 @@ def test_broken_records_are_named(data, tmp_path):
         with pytest.raises(cnnzoo.InputError, match=r"state\.json cannot be read|loss"):
             fit(fresh(), data, run_dir=folder, resume=True)
     (state / "state.json").write_bytes(kept)
-    (state / run.LAST).write_bytes(b"torn")
-    with pytest.raises(cnnzoo.InputError, match=r"last\.npz cannot be read"):
+    (state / state_.LAST).write_bytes(b"torn")
+    with pytest.raises(cnnzoo.InputError, match="The state .* cannot be read"):
         fit(fresh(), data, run_dir=folder, resume=True)
     fit(fresh(), data, run_dir=folder, overwrite=True)
 
 
 def test_what_a_killed_process_left_is_cleared(data, tmp_path):
-    for name in (".report.html.abc", "state/.epoch-00009.xyz"):
+    for name in (".report.html.abc", "state/.step-000000009.xyz"):
         (tmp_path / "a" / name).mkdir(parents=True)
     (tmp_path / "a" / "run.json").write_text("{}")
     fit(fresh(), data, run_dir=tmp_path / "a", recipe=replace(RECIPE, epochs=1), overwrite=True)
     assert not list((tmp_path / "a").glob(".report*"))
-    assert [path.name for path in (tmp_path / "a" / "state").iterdir()] == ["epoch-00001"]
+    assert [path.name for path in (tmp_path / "a" / "state").iterdir()] == ["step-000000003"]
 
 
 def test_a_run_from_other_weights_is_another_run(data, tmp_path):
@@ -159,18 +160,18 @@ def test_overwrite_replaces_a_run_and_nothing_else(data, tmp_path):
 def test_a_crash_while_writing_leaves_the_last_state(data, tmp_path, monkeypatch):
     """The state of epoch 2 cannot be completed: that of epoch 1 is whole, and the run goes on from it."""
     fit(fresh(), data, run_dir=tmp_path / "whole")
-    real = run.json.dumps
+    real = state_.json.dumps
 
     def fail(value, *args, **kwargs):
         if isinstance(value, dict) and value.get("epoch") == 2:
             raise OSError(28, "No space left on device")
         return real(value, *args, **kwargs)
 
-    monkeypatch.setattr(run.json, "dumps", fail)
-    with pytest.raises(OSError, match="No space left"):
+    monkeypatch.setattr(state_.json, "dumps", fail)
+    with pytest.raises(cnnzoo.TrainingError, match="No space left on device; the one before, .* is whole"):
         fit(fresh(), data, run_dir=tmp_path / "torn")
     monkeypatch.undo()
-    assert [path.name for path in (tmp_path / "torn" / "state").iterdir()] == ["epoch-00001"]
+    assert [path.name for path in (tmp_path / "torn" / "state").iterdir()] == ["step-000000003"]
     fit(fresh(), data, run_dir=tmp_path / "torn", resume=True)
     assert report_of(tmp_path / "whole") == report_of(tmp_path / "torn")
 

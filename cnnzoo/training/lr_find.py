@@ -1,0 +1,129 @@
+"""The learning-rate range test: how high the rate may go, told by a hundred steps of rising rates."""
+
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+
+from cnnzoo.data.batches import Batches
+from cnnzoo.data.images import ImageData
+from cnnzoo.errors import InputError, TrainingError, integer
+from cnnzoo.evaluation import figures
+from cnnzoo.files import atomic
+from cnnzoo.training import prepare, recipes
+from cnnzoo.training.evaluate import filled, meet
+from cnnzoo.training.optimizer import inner
+from cnnzoo.training.precision import chosen, mixed
+from cnnzoo.training.recipes import Recipe
+
+MEMORY = 0.9  # of the smoothed loss
+HOPELESS = 3.0  # times the lowest loss, where the test ends
+MARGIN = 10.0  # how far below the rate of the lowest loss the suggestion is
+
+
+@dataclass(frozen=True)
+class RateTest:
+    """The learning rates of a test, the smoothed loss at each, and the rate to train at."""
+
+    rates: tuple[float, ...]
+    losses: tuple[float, ...]
+    suggestion: float
+
+    def __str__(self) -> str:
+        lowest = self.rates[int(np.argmin(self.losses))]
+        return (
+            f"Suggested learning rate: {self.suggestion:.2g}, a tenth of {lowest:.2g}, where the loss was lowest, "
+            f"{min(self.losses):.4f}; {len(self.rates)} steps from {self.rates[0]:.2g} to {self.rates[-1]:.2g}"
+        )
+
+    def save(self, path: Any) -> None:
+        """Draw the curve into a PNG file."""
+        if Path(path).suffix.lower() != ".png":
+            raise InputError(f"The picture is a .png file. Received: {str(path)!r}")
+        with atomic(Path(path)) as new:
+            new.write_bytes(figures.rates(self.rates, self.losses, self.suggestion))
+
+
+def lr_find(
+    model: Any,
+    data: ImageData,
+    *,
+    recipe: str | Recipe = "sgd",
+    seed: int = 0,
+    low: float = 1e-6,
+    high: float = 10.0,
+    steps: int = 100,
+    verbose: bool = True,
+) -> RateTest:
+    """Train for `steps` batches at rates that rise from `low` to `high`, and put every weight back.
+
+    The suggestion is a tenth of the rate at which the smoothed loss was lowest (Smith 2015, arXiv:1506.01186).
+
+    Raises:
+        InputError: where model, data and recipe do not go together.
+        TrainingError: where no rate lowers the loss.
+    """
+    recipe = replace(
+        recipes.find(recipe), learning_rate=1.0, schedule="constant", warmup_epochs=0.0, unfreeze_epochs=0.0
+    )
+    if not 0 < low < high < math.inf:
+        raise InputError(f"Rates rise from low to high, both positive. Received: {low} and {high}")
+    integer("steps", steps, 10, 100_000)
+    filled(data, "train")
+    data = meet(model, data)
+    before = [keras.ops.convert_to_numpy(variable).copy() for variable in model.variables]
+    heads = tuple(model.output) if isinstance(model.output, dict) else ()
+    batches = Batches(
+        data.train, len(data.classes), recipe.batch_size, seed, recipe.augment, balance=recipe.balance, heads=heads
+    )
+    batches.advance = True
+    every = [low * (high / low) ** (i / (steps - 1)) for i in range(steps)]
+    rates: list[float] = []
+    losses: list[float] = []
+    mean, console = 0.0, Console(stderr=True)
+    shown = track(
+        every, "Rising learning rates", console=console, transient=True, disable=not (verbose and console.is_terminal)
+    )
+    try:
+        with prepare.held(model, recipe), mixed(model, chosen(recipe.precision)):
+            prepare.compile_by(model, recipe, len(batches))
+            inner(model.optimizer)._learning_rate = Rising(low, high, steps)
+            for step, rate in enumerate(shown):
+                if step and not step % len(batches):
+                    batches.on_epoch_end()
+                model.reset_metrics()
+                loss = float(model.train_on_batch(*batches[step % len(batches)], return_dict=True)["loss"])
+                if not math.isfinite(loss):
+                    break
+                mean = MEMORY * mean + (1 - MEMORY) * loss
+                rates.append(rate)
+                losses.append(mean / (1 - MEMORY ** (step + 1)))
+                if losses[-1] > HOPELESS * min(losses):
+                    break
+    finally:
+        for variable, value in zip(model.variables, before, strict=True):
+            variable.assign(value)
+        prepare.settle(model)
+    lowest = int(np.argmin(losses)) if losses else 0
+    if not lowest:
+        raise TrainingError(f"No learning rate from {low:g} to {high:g} lowers the loss; the weights are as before")
+    return RateTest(tuple(rates), tuple(losses), float(f"{rates[lowest] / MARGIN:.2g}"))
+
+
+class Rising(keras.optimizers.schedules.LearningRateSchedule):
+    """From `low` to `high` by equal factors."""
+
+    def __init__(self, low: float, high: float, steps: int) -> None:
+        super().__init__()
+        self.low, self.high, self.steps = low, high, steps
+
+    def __call__(self, step: Any) -> Any:
+        return self.low * (self.high / self.low) ** (keras.ops.cast(step, "float32") / (self.steps - 1))
+
+    def get_config(self) -> dict[str, Any]:
+        return {"low": self.low, "high": self.high, "steps": self.steps}

@@ -1,0 +1,66 @@
+"""The linear probe: the best last layer on features that stay as they are, a convex problem."""
+
+import warnings
+from typing import Any
+
+import keras
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, StratifiedKFold
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from cnnzoo.data.batches import Batches
+from cnnzoo.data.images import ImageData
+from cnnzoo.errors import InputError
+from cnnzoo.features import head
+from cnnzoo.training.evaluate import BATCH
+
+STRENGTHS = tuple(10.0**power for power in range(-5, 3))  # scikit-learn's C, of standardised features
+FOLDS = 5
+ENOUGH = 4_000  # images on which the strength is chosen, where there are more
+
+
+def solve(model: Any, data: ImageData, seed: int, balanced: bool = False) -> float:
+    """Set the model's last layer to the logistic regression on its input; returns the C that cross-validation chose.
+
+    Features are those of the training split, as evaluation sees it, standardised; the standardisation ends in the
+    layer's weights.
+    """
+    layer = head(model)
+    if not isinstance(layer, keras.layers.Dense):
+        raise InputError(f"A probe needs a model that ends in a Dense layer. {model.name} ends in {layer.name}")
+    batches = Batches(data.train, len(data.classes), BATCH)
+    features = keras.Model(model.input, layer.input).predict(batches, verbose=0).astype("float64")
+    strength, kernel, bias = regression(features, data.train.labels, seed, balanced, layer.use_bias)
+    layer.set_weights([kernel, bias] if layer.use_bias else [kernel])
+    return strength
+
+
+def regression(
+    features: np.ndarray, labels: np.ndarray, seed: int, balanced: bool = False, intercept: bool = True
+) -> tuple[float, np.ndarray, np.ndarray]:
+    """C, a kernel (d, classes) and a bias (classes,) of a softmax over features (N, d), for every class in labels."""
+    made = make_pipeline(
+        StandardScaler(with_mean=intercept),
+        LogisticRegression(fit_intercept=intercept, class_weight="balanced" if balanced else None, max_iter=500),
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # of the weakest penalties, which are seldom the best
+        name, strength = "logisticregression__C", 1.0
+        if (folds := min(FOLDS, int(np.bincount(labels).min()))) > 1:
+            some = np.random.default_rng(seed).permutation(len(labels))[:ENOUGH]
+            folds = min(folds, int(np.bincount(labels[some], minlength=labels.max() + 1).min()) or 1)
+        if folds > 1:
+            parts = StratifiedKFold(folds, shuffle=True, random_state=seed)
+            search = GridSearchCV(made, {name: STRENGTHS}, scoring="neg_log_loss", cv=parts, refit=False)
+            strength = search.fit(features[some], labels[some]).best_params_[name]
+        made.set_params(**{name: strength}).fit(features, labels)
+    scaler, solved = made[0], made[-1]
+    weights, bias = solved.coef_ / scaler.scale_, np.zeros(len(solved.coef_))
+    if intercept:
+        bias = solved.intercept_ - weights @ scaler.mean_
+    if len(weights) == 1:  # of two classes scikit-learn keeps the difference
+        weights, bias = np.concatenate([-weights, weights]) / 2, np.concatenate([-bias, bias]) / 2
+    return float(strength), weights.T.astype("float32"), bias.astype("float32")

@@ -66,9 +66,7 @@ def train(model: str, data: str, **options: Any) -> None:
     run.json. Ctrl-C stops between two steps; the same command goes on, after a crash too.
     """
     cnnzoo.info(model)  # names are checked before anything slow
-    _run(
-        cnnzoo.fit_and_evaluate, model, data, lambda names, **keys: cnnzoo.get(model, classes=names, **keys), **options
-    )
+    _run("fit_and_evaluate", model, data, lambda names, **keys: cnnzoo.get(model, classes=names, **keys), **options)
 
 
 @click.command("fine-tune")
@@ -89,7 +87,7 @@ def fine_tune(model: str, data: str, **options: Any) -> None:
     if Path(model).exists():
         if options["weights"] or options["image_size"]:
             raise InputError("--weights and --image-size are for networks by name, which a run or a file has already")
-        _run(cnnzoo.fine_tune, model, data, lambda names: cnnzoo.load(model).model, **options)
+        _run("fine_tune", model, data, lambda names: cnnzoo.load(model).model, **options)
         return
     cnnzoo.info(name)
     weights = options.pop("weights") or tag
@@ -97,11 +95,11 @@ def fine_tune(model: str, data: str, **options: Any) -> None:
         raise InputError(
             f"Weights are fine-tuned: {name}:imagenet, or --weights with a file. cnnzoo train starts from scratch"
         )
-    _run(cnnzoo.fine_tune, name, data, lambda names, **keys: cnnzoo.get(name, **keys), weights=weights, **options)
+    _run("fine_tune", name, data, lambda names, **keys: cnnzoo.get(name, **keys), weights=weights, **options)
 
 
 def _run(
-    trainer: Callable[..., Any],
+    trainer: str,
     model: str,
     data: str,
     make: Callable[..., Any],
@@ -125,11 +123,14 @@ def _run(
     from cnnzoo.training.prepare import reproducible
     from cnnzoo.training.run import COMMAND
 
-    COMMAND.set(click.get_current_context().find_root().obj or [])
     reproducible(seed, running["deterministic"])
     keys: dict[str, Any] = {"weights": weights} if weights else {}
     network = make(images.classes, **keys, **({"input_shape": image_size} if image_size else {}))
-    report = trainer(network, images, recipe=chosen, run_dir=where, seed=seed, **running)
+    token = COMMAND.set(click.get_current_context().find_root().obj or ())
+    try:
+        report = getattr(cnnzoo, trainer)(network, images, recipe=chosen, run_dir=where, seed=seed, **running)
+    finally:
+        COMMAND.reset(token)
     click.echo(report)
     looked = ", doctor.html, doctor.json" if images.diagnosis else ""
     click.echo(f"Written to {where}: report.html, report.json, predictions.csv, model.keras, run.json{looked}")

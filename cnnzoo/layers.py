@@ -32,16 +32,18 @@ def conv(x, filters, kernel_size, strides=1, *, name, padding="same", groups=1, 
     )(x)
 
 
-def norm(x, *, name, epsilon=1e-5, scale=True, activation="relu"):
-    """Batch norm and activation; torch's momentum of 0.1 is Keras' 0.9."""
-    x = keras.layers.BatchNormalization(momentum=0.9, epsilon=epsilon, scale=scale, name=name)(x)
+def norm(x, *, name, epsilon=1e-5, scale=True, gamma="ones", activation="relu"):
+    """Batch norm, whose gamma begins with ones or "zeros", and activation; torch's momentum of 0.1 is Keras' 0.9."""
+    x = keras.layers.BatchNormalization(momentum=0.9, epsilon=epsilon, scale=scale, gamma_initializer=gamma, name=name)(
+        x
+    )
     return keras.layers.Activation(activation, name=f"{name}_{activation}")(x) if activation else x
 
 
-def conv_bn(x, filters, kernel_size, strides=1, *, name, bn, groups=1, epsilon=1e-5, activation="relu"):
+def conv_bn(x, filters, kernel_size, strides=1, *, name, bn, groups=1, epsilon=1e-5, gamma="ones", activation="relu"):
     """Convolution without bias, batch norm and activation: (B, H, W, C) to (B, ceil(H/s), ceil(W/s), filters)."""
     x = conv(x, filters, kernel_size, strides, groups=groups, name=name)
-    return norm(x, epsilon=epsilon, activation=activation, name=bn)
+    return norm(x, epsilon=epsilon, gamma=gamma, activation=activation, name=bn)
 
 
 def max_pool(x, size=3, strides=2, *, name, padding="valid"):

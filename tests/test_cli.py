@@ -20,7 +20,8 @@ import cnnzoo
 from cnnzoo.checkpoints import manifest, tensors
 from cnnzoo.cli import cli as group
 
-COMMANDS = ("demo", "list", "info", "diff", "fetch", "convert", "recipes", "train", "evaluate", "predict", "export")
+COMMANDS = ("demo", "list", "info", "diff", "fetch", "convert", "recipes", "train", "fine-tune", "lr-find", "rerun")
+COMMANDS += ("evaluate", "predict", "export")
 
 
 def test_help_shows_every_command():
@@ -179,8 +180,8 @@ def test_ctrl_c_says_how_to_go_on(tmp_path):
     torn.send_signal(signal.SIGINT)
     _, err = torn.communicate()
     assert torn.returncode == 130
-    assert re.search(r"Stopped; \d+ of 12 epochs are done and kept in .*--resume", err)
-    subprocess.run([*command, tmp_path / "torn", "--resume"], check=True, capture_output=True)
+    assert re.search(r"Stopped; \d+ of 12 epochs( and \d+ steps)? are done and kept in .*same call or command", err)
+    subprocess.run([*command, tmp_path / "torn"], check=True, capture_output=True)
     subprocess.run([*command, tmp_path / "whole"], check=True, capture_output=True)
     assert (tmp_path / "torn" / "report.json").read_bytes() == (tmp_path / "whole" / "report.json").read_bytes()
 
@@ -193,6 +194,15 @@ def test_ctrl_c_says_how_to_go_on(tmp_path):
         (("train", "lenet5", "digits", "--recipe", "sdg"), "Unknown recipe. Did you mean sgd"),
         (("train", "lenet5", "digits", "--set", "epoch=3"), "Did you mean epochs"),
         (("train", "lenet5", "digits", "--weights", "imagenet"), "Unknown weights of lenet5"),
+        (("train", "lenet5", "digits", "--set", "schedule=cosin"), "Did you mean cosine"),
+        (("train", "lenet5", "digits", "--devices", "GPU:7"), "Unknown device"),
+        (("train", "lenet5", "digits", "--resume", "--overwrite"), "Choose one"),
+        (("fine-tune", "lenet5", "digits"), "Weights are fine-tuned: lenet5:imagenet, or --weights"),
+        (("fine-tune", "lenet5:mnits", "digits"), "Did you mean mnist"),
+        (("fine-tune", "lenet:mnist", "digits"), "Unknown model. Did you mean lenet5"),
+        (("lr-find", "lenet5", "digits", "--out", "a.jpg"), "a .png file"),
+        (("recipes", "quik"), "Did you mean quick"),
+        (("rerun", "nowhere"), "does not exist"),
         (("train", "lenet5", "digits", "--split", "1", "1", "1"), "add up to 1"),
         (("train", "lenet5", "nowhere.npz"), "Unknown data source"),
         (("train", "lenet5", "x" * 300), "too long"),

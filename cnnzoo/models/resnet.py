@@ -56,9 +56,10 @@ class ResNet(Variant):
         """The convolutions around the shortcut, activated after their sum."""
         y, plan = x, self.plan(stage, strides)
         for i, (filters, kernel_size, stride, groups) in enumerate(plan, 1):
-            activation = "relu" if i < len(plan) else None
+            # a fresh block begins as its shortcut: Goyal et al. 2017, arXiv:1706.02677, section 5.1
+            end = {"activation": None, "gamma": "zeros"} if i == len(plan) else {}
             names = {"name": f"{name}_conv{i}", "bn": f"{name}_bn{i}"}
-            y = layers.conv_bn(y, filters, kernel_size, stride, groups=groups, activation=activation, **names)
+            y = layers.conv_bn(y, filters, kernel_size, stride, groups=groups, **names, **end)
         y = keras.layers.Add(name=f"{name}_add")([y, self.bypass(x, y.shape[-1], strides, f"{name}_shortcut")])
         return keras.layers.Activation("relu", name=f"{name}_relu")(y)
 

@@ -24,10 +24,10 @@ def replace(model: Any, classes: Sequence[str]) -> None:
 def _again(model: Any, output: Any, classes: int) -> Any:
     """The output with a new dense layer; what activates it comes after the new one too."""
     layer = output._keras_history.operation
-    new = type(layer).from_config(layer.get_config() | ({"units": classes} if layer.weights else {}))
     if layer.weights and not isinstance(layer, keras.layers.Dense):
         raise InputError(
             f"{model.name} ends in {layer.name}, a {type(layer).__name__}, which fits no other classes; "
             "a new head takes the place of a Dense layer only"
         )
+    new = type(layer).from_config(layer.get_config() | ({"units": classes} if layer.weights else {}))
     return new(layer.input if layer.weights else _again(model, layer.input, classes))

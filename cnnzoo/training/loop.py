@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from importlib.util import find_spec
 from typing import Any
 
@@ -157,8 +157,9 @@ def follow(
             train(model, data, recipe, run, options, weights)
         except TrainingError as error:
             if run.folder:
-                path = cards.save(deployed(model), run.folder / "model.keras")
-                raise TrainingError(f"{error}, saved as {path}") from None
+                with suppress(OSError):  # of a disk that is full, which the error tells already
+                    path = cards.save(deployed(model), run.folder / "model.keras")
+                    error.args = (f"{error}, saved as {path}",)
             raise
         cards.attach(model, dataclasses.replace(cards.card(model), temperature=temperature_of(model, data)))
         report = dataclasses.replace(
@@ -168,7 +169,8 @@ def follow(
             probe=run.state.probe,
             run_dir=run.folder,
             notes=notes,
-            record=flat({"seed": seed, "images": plan["data"]["images"], "recipe": plan["recipe"], **versions()}),
+            record=flat({"learning_rate": {"found": run.state.learning_rate}} if run.state.learning_rate else {})
+            | flat({"seed": seed, "images": plan["data"]["images"], "recipe": plan["recipe"], **versions()}),
         )
         if run.folder:
             cards.save(deployed(model), run.folder / "model.keras")
@@ -205,9 +207,9 @@ def train(model: Any, data: ImageData, recipe: Recipe, run: Run, options: Option
         validation = Batches(data.validation, len(data.classes), max(recipe.batch_size, BATCH), heads=heads)
         compile_by(network, recipe, len(batches))
         best, meters = state.restore(run.latest, network) if run.latest else (None, [])
-        if best is None and run.state.probe:  # what comes now has to be better
+        if best is None and run.state.probe:  # only what is more accurate takes its place, not what is as accurate
             score = plain(network.evaluate(validation, verbose=0, return_dict=True))
-            run.state.best = (score["accuracy"], -score["loss"])
+            run.state.best = (score["accuracy"], 0.0)
         keeper = Keeper(run, batches, best, meters if run.state.step else [], recipe.patience, options.checkpoint_every)
         done = run.state.epoch * len(batches) + run.state.step
         meter = [Meter(recipe.epochs, len(batches), done)] if options.verbose else []
@@ -282,5 +284,6 @@ def _weights(sample_weight: Any, images: int) -> np.ndarray | None:
 
 def _fingerprint(model: Any) -> str:
     """What the model's variables are called and shaped, hashed."""
-    rows = [(layer.name, v.name, tuple(v.shape)) for layer in model.layers for v in layer.weights]
+    # not by the names of layers, which Keras counts on within a process where they are not given
+    rows = [(type(layer).__name__, v.name, tuple(v.shape)) for layer in model.layers for v in layer.weights]
     return hashlib.sha256(repr(rows).encode()).hexdigest()[:16]

@@ -37,8 +37,8 @@ class RateTest:
     def __str__(self) -> str:
         lowest = self.rates[int(np.argmin(self.losses))]
         return (
-            f"Suggested learning rate: {self.suggestion:.2g}, a tenth of {lowest:.2g}, where the loss was lowest, "
-            f"{min(self.losses):.4f}; {len(self.rates)} steps from {self.rates[0]:.2g} to {self.rates[-1]:.2g}"
+            f"Suggested learning rate: {self.suggestion:.2g}; the loss was lowest, {min(self.losses):.4f}, at "
+            f"{lowest:.2g}, of {len(self.rates)} steps from {self.rates[0]:.2g} to {self.rates[-1]:.2g}"
         )
 
     def save(self, path: Any) -> None:
@@ -62,7 +62,8 @@ def lr_find(
 ) -> RateTest:
     """Train for `steps` batches at rates that rise from `low` to `high`, and put every weight back.
 
-    The suggestion is a tenth of the rate at which the smoothed loss was lowest (Smith 2015, arXiv:1506.01186).
+    The suggestion is the rate at which the smoothed loss fell fastest, and at most a tenth of that at which it was
+    lowest (after Smith 2015, arXiv:1506.01186).
 
     Raises:
         InputError: where model, data and recipe do not go together.
@@ -112,7 +113,8 @@ def lr_find(
     lowest = int(np.argmin(losses)) if losses else 0
     if not lowest:
         raise TrainingError(f"No learning rate from {low:g} to {high:g} lowers the loss; the weights are as before")
-    return RateTest(tuple(rates), tuple(losses), float(f"{rates[lowest] / MARGIN:.2g}"))
+    fastest = int(np.argmin(np.gradient(losses[: lowest + 1]))) if lowest > 1 else lowest
+    return RateTest(tuple(rates), tuple(losses), float(f"{min(rates[fastest], rates[lowest] / MARGIN):.2g}"))
 
 
 class Rising(keras.optimizers.schedules.LearningRateSchedule):

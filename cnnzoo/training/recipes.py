@@ -67,6 +67,17 @@ RECIPES = {
         cost="3 to 4 minutes on MNIST",
         result="lenet5 on MNIST's test set: 99.18 %",
     ),
+    "fashion": Recipe(
+        epochs=15,
+        batch_size=64,
+        learning_rate=0.1,
+        weight_decay=5e-3,
+        augment="basic",
+        precision="auto",
+        source="He et al. 2015, section 4.2, in fewer epochs: shifts and flips, here down a cosine",
+        cost="TODO",
+        result="TODO",
+    ),
     "lenet_1998": Recipe(
         epochs=20,
         batch_size=64,

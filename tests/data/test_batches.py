@@ -9,9 +9,12 @@ import keras
 import numpy as np
 import pytest
 from pictures import classes
+from sklearn.utils.class_weight import compute_sample_weight
 
 import cnnzoo
 from cnnzoo.data import cache
+from cnnzoo.data.batches import Batches
+from cnnzoo.data.images import Split
 
 
 @pytest.fixture(autouse=True)
@@ -206,3 +209,54 @@ def test_arrays_are_cropped_too():
     out, _ = epoch(data.batches("train", 8, seed=0, augment="basic"))
     assert out.shape == (32, 80, 80, 5)
     assert out.dtype == np.uint8
+
+
+def uneven():
+    labels = np.repeat([0, 1, 2], [60, 20, 10])
+    images = np.random.default_rng(0).integers(0, 256, (90, 8, 8, 1), "uint8")
+    return Split(images, labels, np.arange(90).astype(str))
+
+
+def test_rare_classes_are_drawn_as_often_as_others():
+    batches = Batches(uneven(), 3, 16, 0, balance="sampling")
+    labels = np.concatenate([y.argmax(1) for _, y in batches])
+    assert np.bincount(labels).tolist() == [30, 30, 30]
+    assert len(set(batches.indices[labels == 0])) == 30, "of a common class none twice"
+    first = batches.indices.copy()
+    batches.begin(1)
+    assert not np.array_equal(first, batches.indices)
+    batches.begin(0)
+    np.testing.assert_array_equal(first, batches.indices)
+
+
+def test_rare_classes_count_more():
+    split = uneven()
+    weights = np.random.default_rng(1).random(90).astype("float32")
+    batches = Batches(split, 3, 16, 0, balance="weights", weights=weights)
+    seen = [(y.argmax(1), w) for _, y, w in batches]
+    labels, found = (np.concatenate(column) for column in zip(*seen, strict=True))
+    expected = compute_sample_weight("balanced", split.labels)[batches.indices] * weights[batches.indices]
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    np.testing.assert_array_equal(labels, split.labels[batches.indices])
+
+
+def test_weights_follow_their_images_through_mixup():
+    batches = Batches(uneven(), 3, 90, 0, "mixup", balance="weights")
+    _, labels, weights = batches[0]
+    assert (np.sort(labels, axis=1)[:, -2] > 0).any(), "labels are mixed"
+    np.testing.assert_allclose(weights, labels @ np.array([0.5, 1.5, 3.0]), rtol=1e-5)
+
+
+def test_the_rest_of_an_epoch_is_its_end():
+    whole, rest = (Batches(uneven(), 3, 16, 0, start=start) for start in (0, 4))
+    for each in (whole, rest):
+        each.begin(5)
+    assert (len(whole), len(rest)) == (6, 2)
+    for i in range(2):
+        for a, b in zip(whole[4 + i], rest[i], strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_several_heads_get_the_labels_by_name():
+    _, labels = Batches(uneven(), 3, 16, heads=("logits", "aux1"))[0]
+    assert labels.keys() == {"logits", "aux1"}

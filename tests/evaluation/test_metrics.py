@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import bootstrap as scipy_bootstrap
 from sklearn.metrics import balanced_accuracy_score, f1_score
 
-from cnnzoo.evaluation import metrics
+from cnnzoo.evaluation import calibration, metrics
 
 
 @pytest.fixture(scope="module")
@@ -38,10 +38,17 @@ def test_classes_by_hand(case):
         hit = np.sum((guesses == c) & (labels == c))
         precision, recall = hit / np.sum(guesses == c), hit / np.sum(labels == c)
         f1s.append(2 * precision * recall / (precision + recall))
+        mine, others = p[labels == c, c], p[labels != c, c]
+        auc = np.mean((mine[:, None] > others) + (mine[:, None] == others) / 2)
+        ranked = labels[np.argsort(-p[:, c])] == c
+        average = np.sum(ranked * np.cumsum(ranked) / np.arange(1, 401)) / ranked.sum()
         expected = {"precision": precision, "recall": recall, "f1": f1s[-1], "images": np.sum(labels == c)}
+        expected |= {"roc_auc": auc, "average_precision": average}
         assert found["per_class"][name] == pytest.approx(expected)
         assert found["confusion_matrix"][c][c] == hit
     assert found["macro_f1"] == found["macro"]["f1"] == pytest.approx(np.mean(f1s))
+    for key in ("roc_auc", "average_precision"):
+        assert found[key] == pytest.approx(np.mean([scores[key] for scores in found["per_class"].values()]))
     assert found["weighted"]["f1"] == pytest.approx(np.average(f1s, weights=np.bincount(labels)))
     assert np.sum(found["confusion_matrix"]) == 400
 
@@ -77,7 +84,9 @@ def test_a_class_that_is_absent_or_never_predicted():
     p = np.array([[0.6, 0.3, 0.1], [0.7, 0.2, 0.1], [0.2, 0.1, 0.7]])
     found = metrics.compute([0, 1, 0], p, ["accuracy", "macro avg", "x"])  # names that scikit-learn's report uses
     assert found["per_class"]["macro avg"]["recall"] == 0
-    assert found["per_class"]["x"] == {"precision": 0, "recall": 0, "f1": 0, "images": 0}
+    nothing = {"roc_auc": None, "average_precision": None}
+    assert found["per_class"]["x"] == {"precision": 0, "recall": 0, "f1": 0, "images": 0} | nothing
+    assert found["roc_auc"] == pytest.approx(0.25), "the mean over the classes that have images"
     assert found["balanced_accuracy"] == pytest.approx(0.25)
     assert "top5_accuracy" not in found
     assert all(np.isfinite(bounds).all() for bounds in found["intervals_95"].values())
@@ -87,3 +96,56 @@ def test_a_perfect_score():
     found = metrics.compute([0, 1, 1], np.array([[0.9, 0.1], [0.2, 0.8], [0.3, 0.7]]), ["a", "b"])
     assert found["accuracy"] == found["macro_f1"] == 1
     assert found["intervals_95"]["accuracy"][0] < 0.5, "three images prove little"
+
+
+def test_calibration_by_hand(case):
+    labels, p, found = case
+    confidence, right = p.max(axis=1), p.argmax(axis=1) == labels
+    error = 0.0
+    for low in np.arange(15) / 15:
+        there = (confidence >= low) & (confidence < low + 1 / 15)
+        if there.any():
+            error += there.mean() * abs(confidence[there].mean() - right[there].mean())
+    assert found["calibration_error"] == pytest.approx(error)
+    assert sum(found["reliability"]["images"]) == 400
+
+
+def test_the_temperature_mends_what_was_scaled():
+    """Labels are drawn from the probabilities, then the logits are tripled: dividing by three is what is right."""
+    draw = np.random.default_rng(0)
+    honest = draw.dirichlet([0.5] * 4, 20_000)
+    labels = (honest.cumsum(axis=1) > draw.random((20_000, 1))).argmax(axis=1)
+    bold = calibration.scaled(honest, 1 / 3)
+    found = calibration.temperature(labels, bold)
+    assert found == pytest.approx(3, rel=0.03)
+    np.testing.assert_allclose(calibration.scaled(bold, 3), honest, atol=1e-6)
+    metric = metrics.compute(labels, bold, list("abcd"), temperature=found)
+    assert metric["calibrated"]["calibration_error"] < 0.02 < metric["calibration_error"]
+    assert metric["calibrated"]["log_loss"] == pytest.approx(
+        -np.mean(np.log(calibration.scaled(bold, found)[np.arange(20_000), labels]))
+    )
+    assert calibration.temperature(labels, np.eye(4)[labels]) == 1, "who never errs is left alone"
+
+
+def test_confused_pairs_by_hand(case):
+    labels, p, found = case
+    guesses = p.argmax(axis=1)
+    pairs = {(a, b): np.sum((labels == a) & (guesses == b)) for a in range(6) for b in range(6) if a != b}
+    top = found["confused"][0]
+    assert top["images"] == max(pairs.values())
+    a, b = "abcdef".index(top["true"]), "abcdef".index(top["taken_for"])
+    assert pairs[a, b] == top["images"]
+    assert top["share"] == pytest.approx(np.mean(guesses[labels == a] == b))
+    counts = [pair["images"] for pair in found["confused"]]
+    assert counts == sorted(pairs.values(), reverse=True)[: len(counts)]
+
+
+def test_labels_that_were_changed_are_suspected():
+    draw = np.random.default_rng(0)
+    truth = draw.integers(0, 3, 300)
+    p = np.full((300, 3), 0.05)
+    p[np.arange(300), truth] = 0.9
+    labels = truth.copy()
+    labels[:7] = (truth[:7] + 1) % 3
+    assert sorted(metrics.suspects(labels, p)) == list(range(7))
+    assert not len(metrics.suspects(truth, p))

@@ -37,7 +37,7 @@ def test_predictions_hold_all_that_the_metrics_need(trained):
     labels = [classes.index(row["true"]) for row in rows]
     p = np.array([[float(row[f"p({name})"]) for name in classes] for row in rows])
     written = json.loads((trained.folder / "report.json").read_text())
-    assert metrics.compute(labels, p, classes) == written["metrics"]
+    assert metrics.compute(labels, p, classes, temperature=trained.report.temperature) == written["metrics"]
     assert [row["predicted"] for row in rows] == [classes[i] for i in p.argmax(axis=1)]
 
 
@@ -47,7 +47,7 @@ def test_the_page_is_whole_and_safe(report):
     assert "<b>ant" not in page
     assert "<td>&lt;b&gt;</td>" in page, "names are escaped"
     pictures = re.findall(r"data:image/png;base64,([^\"]+)", page)
-    assert len(pictures) == 3
+    assert len(pictures) == 5, "curves, confusion, reliability, mistakes, suspects"
     for picture in pictures:
         assert min(Image.open(io.BytesIO(base64.b64decode(picture))).size) > 300
     assert f"{100 * report.accuracy:.2f} %" in page
@@ -56,7 +56,7 @@ def test_the_page_is_whole_and_safe(report):
 def test_a_report_without_history_or_mistakes():
     p = np.eye(2)[[0, 1, 1]]
     found = Report("net", "set", "test", ("a", "b"), np.arange(3), np.array([0, 1, 1]), p, np.zeros((3, 4, 4, 1)))
-    assert len(re.findall("data:image", found.to_html())) == 1
+    assert len(re.findall("data:image", found.to_html())) == 2, "confusion, reliability"
     assert "no mistakes" in str(found)
 
 

@@ -67,7 +67,9 @@ def test_a_folder_that_holds_a_run_is_safe(trained, data, tmp_path):
     before = report_of(trained.folder)
     with pytest.raises(cnnzoo.InputError, match="--resume. goes on with it, .*--overwrite. starts anew"):
         fit(fresh(), data, run_dir=trained.folder)
-    with pytest.raises(cnnzoo.InputError, match=r"different run.* on: recipe\.learning_rate: 0\.05 then, 0\.01 now; overwrite"):
+    with pytest.raises(
+        cnnzoo.InputError, match=r"different run.* on: recipe\.learning_rate: 0\.05 then, 0\.01 now; overwrite"
+    ):
         fit(fresh(), data, run_dir=trained.folder, recipe=replace(trained.recipe, learning_rate=0.01), resume=True)
     with pytest.raises(cnnzoo.InputError, match="seed: 0 then, 1 now"):
         fit(fresh(), data, run_dir=trained.folder, recipe=trained.recipe, seed=1, resume=True)

@@ -1,0 +1,51 @@
+"""Several devices train one model: here two logical CPUs, in a process of their own."""
+
+import subprocess
+import sys
+
+import pytest
+from fitting import fit, fresh
+
+import cnnzoo
+
+CODE = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import tensorflow as tf
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+from conftest import blobs
+from dataclasses import replace
+from fitting import RECIPE, fit, fresh
+import cnnzoo, numpy as np
+data = cnnzoo.load_data(blobs(), split=(0.6, 0.2, 0.2))
+recipe = replace(RECIPE, augment="none", ema=0.5)
+both, one = fresh(), fresh()
+two = fit(both, data, recipe=recipe, devices=["CPU:0", "CPU:1"], run_dir=sys.argv[2] + "/two")
+alone = fit(one, data, recipe=recipe)
+again = fit(fresh(), data, recipe=recipe, devices="CPU:0,CPU:1", run_dir=sys.argv[2] + "/two", resume=True)
+assert again.history == two.history
+for a, b in zip(both.get_weights(), one.get_weights()):
+    np.testing.assert_allclose(a, b, atol=2e-4)
+np.testing.assert_allclose(two.history["loss"], alone.history["loss"], rtol=1e-3)
+print("equal", two.accuracy)
+"""
+
+
+@pytest.mark.slow
+def test_two_devices_learn_what_one_does(tmp_path):
+    folder = str(__import__("pathlib").Path(__file__).parents[1])
+    answer = subprocess.run(
+        [sys.executable, "-c", CODE, folder, str(tmp_path)], capture_output=True, text=True, check=False
+    )
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stdout.startswith("equal")
+
+
+def test_devices_that_are_not_there_are_named(data):
+    with pytest.raises(cnnzoo.InputError, match=r"Unknown device.*Allowed: .*CPU:0"):
+        fit(fresh(), data, devices=["CPU:0", "GPU:7"])
+
+
+def test_auto_is_no_copy_where_there_is_no_gpu(data):
+    assert fit(fresh(), data, devices="auto").history == fit(fresh(), data).history

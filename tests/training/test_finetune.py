@@ -1,0 +1,196 @@
+"""fine_tune: the probe is the convex optimum, the network goes on from it, and never ends worse on validation."""
+
+from dataclasses import replace
+
+import keras
+import numpy as np
+import pytest
+from conftest import blobs
+from fitting import RECIPE, fit
+from scipy.special import log_softmax
+
+import cnnzoo
+from cnnzoo.features import head, stages
+from cnnzoo.training import probe, recipes
+from cnnzoo.training.head import replace as new_head
+
+GENTLE = replace(recipes.find("finetune"), epochs=3, batch_size=12, learning_rate=0.01, precision="float32")
+
+
+def tune(model, data, **options):
+    return cnnzoo.fine_tune(model, data, **{"recipe": GENTLE, "verbose": False, **options})
+
+
+def pretrained():
+    return cnnzoo.get("lenet5", weights="mnist")
+
+
+@pytest.mark.parametrize("classes", [2, 4])
+def test_the_probe_is_the_optimum_of_its_criterion(classes):
+    """At scikit-learn's C, of standardised features: no step in any direction lowers penalty plus C times the loss."""
+    draw = np.random.default_rng(0)
+    labels = draw.integers(0, classes, 120)
+    features = draw.normal(5, 3, (120, 6)) + labels[:, None] * draw.normal(size=6)
+    strength, kernel, bias = probe.regression(features, labels, seed=0)
+    scale = features.std(axis=0)[:, None]
+
+    def criterion(kernel, bias):
+        loss = -log_softmax(features @ kernel + bias, axis=1)[np.arange(120), labels].sum()
+        weights = kernel * scale
+        weights = weights if classes > 2 else (weights[:, 1:] - weights[:, :1])  # of two classes, of the difference
+        return strength * loss + (weights**2).sum() / 2
+
+    best = criterion(kernel, bias)
+    for _ in range(50):
+        other = criterion(kernel + draw.normal(0, 0.02, kernel.shape) / scale, bias + draw.normal(0, 0.02, bias.shape))
+        assert best <= other + 1e-3 * abs(other)
+    assert probe.regression(features, labels, seed=0)[1].tolist() == kernel.tolist()
+
+
+def test_few_images_and_rare_classes_have_a_probe_too():
+    features, labels = np.random.default_rng(0).normal(size=(9, 4)), np.array([0, 0, 0, 0, 1, 1, 1, 1, 2])
+    strength, kernel, _ = probe.regression(features, labels, seed=0)
+    assert strength == 1, "a class of one image cannot be in two folds"
+    assert kernel.shape == (4, 3)
+
+
+@pytest.mark.parametrize("activation", [None, "softmax"])
+def test_a_new_head_takes_the_place_of_the_old_one(activation):
+    model = cnnzoo.get("resnet20", classifier_activation=activation)
+    before = {v.path: v.numpy() for v in model.variables}
+    images = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3))
+    model.predict(images, verbose=0)
+    new_head(model, ["ant", "bee", "cow"])
+    assert model.output_shape == (None, 3)
+    assert model.predict(images, verbose=0).shape == (2, 3)
+    assert cnnzoo.card(model).classes == ("ant", "bee", "cow")
+    after = {v.path: v.numpy() for v in model.variables}
+    assert before.keys() == after.keys(), "names are API, and no variable of the old head is left"
+    same = {path for path in before if np.array_equal(before[path], after[path])}
+    assert {path for path in before if not path.startswith("fc")} <= same
+    assert before["fc/kernel"].shape != after["fc/kernel"].shape
+
+
+def test_auxiliary_heads_become_new_too():
+    model = cnnzoo.get("googlenet_2014", aux=True, input_shape=(224, 224, 3))
+    new_head(model, ["a", "b"])
+    assert {name: x.shape[-1] for name, x in model.output.items()} == {"logits": 2, "aux1": 2, "aux2": 2}
+
+
+def test_a_head_that_is_no_dense_layer_is_refused():
+    model = cnnzoo.get("lenet5_1998")
+    with pytest.raises(cnnzoo.InputError, match="ends in output, a RadialBasis"):
+        new_head(model, ["a", "b"])
+
+
+def test_a_model_of_other_classes_is_fine_tuned(data, tmp_path):
+    model = pretrained()
+    report = tune(model, data, run_dir=tmp_path / "a")
+    assert report.accuracy > 0.9
+    assert report.classes == cnnzoo.card(model).classes == ("0", "1", "2")
+    assert any(
+        "A new head for the classes of the data takes the place of the one for 10 classes" in n for n in report.notes
+    )
+    assert report.probe["C"] in probe.STRENGTHS
+    assert "linear probe before fine-tuning" in str(report)
+    assert "linear probe before fine-tuning" in (tmp_path / "a" / "report.html").read_text()
+    best = max([report.probe["validation_accuracy"], *report.history["val_accuracy"]])
+    validated = cnnzoo.evaluate(model, data, split="validation")
+    assert validated.accuracy == pytest.approx(best)
+    loaded = cnnzoo.load(tmp_path / "a")
+    np.testing.assert_allclose(loaded.probabilities(data.test.images), report.probabilities, atol=1e-6)
+    assert keras.models.load_model(tmp_path / "a" / "model.keras").output_shape == (None, 3)
+
+
+def test_what_is_worse_than_the_probe_is_not_kept(data):
+    """At a rate that wrecks the network, its head alone stays: every weight but the head's is as it was."""
+    model = pretrained()
+    before = [v.numpy() for layer in model.layers if layer is not head(model) for v in layer.variables]
+    report = tune(model, data, recipe=replace(GENTLE, learning_rate=30.0, optimizer="adamw"))
+    assert report.best_epoch == 0
+    assert report.accuracy == report.probe["accuracy"]
+    after = [v.numpy() for layer in model.layers if layer is not head(model) for v in layer.variables]
+    for a, b in zip(before, after, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert "no epoch was better on validation" in str(report)
+
+
+def test_the_same_classes_keep_the_head_where_the_network_goes_on(data):
+    model = cnnzoo.get("lenet5", classes=3)
+    fit(model, data, recipe=replace(RECIPE, epochs=1))
+    report = tune(model, data)
+    assert not any("new head" in note for note in report.notes)
+
+
+def test_it_goes_on_after_a_crash(data, tmp_path):
+    class Crash(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 1:
+                raise RuntimeError
+
+    tune(pretrained(), data, run_dir=tmp_path / "whole")
+    with pytest.raises(RuntimeError):
+        tune(pretrained(), data, run_dir=tmp_path / "torn", callbacks=[Crash()])
+    tune(pretrained(), data, run_dir=tmp_path / "torn")
+    assert (tmp_path / "whole" / "report.json").read_bytes() == (tmp_path / "torn" / "report.json").read_bytes()
+    with pytest.raises(cnnzoo.InputError, match="holds a different run.*how: 'fine_tune' then"):
+        fit(pretrained_for(data), data, run_dir=tmp_path / "torn", resume=True)
+
+
+def pretrained_for(data):
+    return cnnzoo.get("lenet5", weights="mnist", classes=list(data.classes))
+
+
+@pytest.mark.parametrize("bn", ["frozen", "train"])
+def test_batch_norms_are_frozen_or_trained(bn):
+    images, labels = blobs(size=32)
+    data = cnnzoo.load_data((images, labels), split=(0.6, 0.2, 0.2))
+    keras.utils.set_random_seed(0)
+    model = cnnzoo.get("resnet20", classes=3)
+    norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    before, after = [v.numpy() for layer in norms for v in layer.variables], []
+
+    class Look(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            after.extend(v.numpy() for layer in norms for v in layer.variables)
+
+    tune(model, data, bn=bn, recipe=replace(GENTLE, epochs=1), callbacks=[Look()])
+    moved = [not np.array_equal(a, b) for a, b in zip(before, after, strict=True)]
+    assert any(moved) == (bn == "train")
+
+
+def test_the_stages_of_a_network_are_its_strides():
+    groups = [[layer.name for layer in group] for group in stages(cnnzoo.get("resnet18"))]
+    assert [group[0] for group in groups] == [
+        "conv1",
+        "layer1_0_conv1",
+        "layer2_0_conv1",
+        "layer3_0_conv1",
+        "layer4_0_conv1",
+        "fc",
+    ]
+    assert groups[-1] == ["fc"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"bn": "melted"}, "Unknown bn of a recipe"),
+        ({"recipe": "fintune"}, "Did you mean finetune"),
+        ({"sample_weight": [1.0]}, "one number of 0 at least for each of the 36 training images"),
+        ({"checkpoint_every": -1}, "checkpoint_every is a number of seconds"),
+        ({"tensorboard": True}, "tensorboard=True writes into the run_dir"),
+    ],
+)
+def test_wrong_options_are_named(data, options, message):
+    with pytest.raises(cnnzoo.InputError, match=message):
+        tune(pretrained(), data, **options)
+
+
+def test_data_that_is_none_or_lacks_a_split(data):
+    with pytest.raises(cnnzoo.InputError, match=r"comes from cnnzoo\.load_data"):
+        tune(pretrained(), "digits")
+    empty = replace(data, validation=data.validation.take(np.array([], int)))
+    for trainer in (tune, fit):
+        with pytest.raises(cnnzoo.InputError, match=r"The validation split of arrays is empty\. Received: 36 train, 0"):
+            trainer(cnnzoo.get("lenet5", classes=3), empty)

@@ -1,0 +1,57 @@
+"""Layers compute in fewer bits while they are trained, and only then."""
+
+from dataclasses import replace
+
+import keras
+import numpy as np
+import pytest
+from fitting import RECIPE, fit, fresh
+
+import cnnzoo
+from cnnzoo.training import precision, prepare
+
+
+@pytest.mark.parametrize("activation", [None, "softmax"])
+def test_all_but_pixels_and_logits(activation):
+    model = cnnzoo.get("resnet20", classifier_activation=activation)
+    images = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3))
+    before = model.predict(images, verbose=0)
+    with precision.mixed(model, "bfloat16"):
+        policies = {layer.name: layer.dtype_policy.name for layer in model.layers}
+        mixed = np.asarray(model(images))
+    whole = {name for name, policy in policies.items() if policy == "float32"}
+    assert whole == {"images", "normalise", "fc", *(["predictions"] if activation else [])} - (
+        {"images"} if policies["images"] != "float32" else set()
+    )
+    assert mixed.dtype == np.float32
+    assert not np.array_equal(mixed, before), "it did compute in fewer bits"
+    np.testing.assert_allclose(mixed, before, atol=0.05 * np.abs(before).max())
+    assert {layer.dtype_policy.name for layer in model.layers} == {"float32"}
+    np.testing.assert_array_equal(model.predict(images, verbose=0), before)
+
+
+def test_training_in_bfloat16_learns_and_leaves_a_model_of_float32(data, tmp_path):
+    model = fresh()
+    report = fit(model, data, recipe=replace(RECIPE, epochs=8, precision="bfloat16"), run_dir=tmp_path / "a")
+    assert report.accuracy > 0.8
+    assert {v.dtype for v in model.variables} == {"float32"}
+    loaded = keras.models.load_model(tmp_path / "a" / "model.keras")
+    assert {layer.dtype_policy.name for layer in loaded.layers} == {"float32"}
+
+
+def test_float16_scales_its_loss(data):
+    model = fresh()
+    recipe = replace(RECIPE, precision="float16")
+    with precision.mixed(model, "float16"):
+        prepare.compile_by(model, recipe, 3)
+        assert isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
+        assert float(model.optimizer.scale_loss(1.0)) > 1000
+    assert fit(fresh(), data, recipe=replace(recipe, epochs=8, ema=0.5)).accuracy > 0.8
+
+
+def test_auto_is_what_the_machine_is_fast_at(monkeypatch):
+    assert precision.chosen("float16") == "float16"
+    for gpu, flags, expected in ((True, "", "float16"), (False, "avx512_bf16", "bfloat16"), (False, "sse", "float32")):
+        monkeypatch.setattr(precision, "accelerated", lambda gpu=gpu: gpu)
+        monkeypatch.setattr(precision.Path, "read_text", lambda *_, flags=flags, **__: f"flags : fpu {flags}\n")
+        assert precision.chosen("auto") == expected

@@ -5,10 +5,22 @@ from typing import Any
 import numpy as np
 from scipy.special import softmax
 
+from cnnzoo import cards
+from cnnzoo.lazy import Lazy
+
+keras = Lazy("keras")
+
 
 def logits(model: Any) -> Any:
     """The output that tells the classes, which a model with auxiliary heads has among others."""
     return model.output["logits"] if isinstance(model.output, dict) else model.output
+
+
+def classifier(model: Any) -> Any:
+    """The model without its auxiliary heads, which are for training."""
+    if not isinstance(model.output, dict):
+        return model
+    return cards.attach(keras.Model(model.input, logits(model), name=model.name), cards.card(model))
 
 
 def gives_probabilities(model: Any) -> bool:

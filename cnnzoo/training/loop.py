@@ -1,7 +1,7 @@
 """fit_and_evaluate: train by a recipe, keep the best epoch, measure once on the untouched test split."""
 
 import dataclasses
-import hashlib
+import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
@@ -9,7 +9,6 @@ from importlib.util import find_spec
 from typing import Any
 
 import keras
-import numpy as np
 
 from cnnzoo import cards
 from cnnzoo.data.batches import Batches
@@ -20,6 +19,7 @@ from cnnzoo.training import recipes, state
 from cnnzoo.training.callbacks import Keeper, Meter, Stop, plain, together
 from cnnzoo.training.devices import replicated
 from cnnzoo.training.evaluate import BATCH, agreed, evaluate, filled, meet, temperature_of
+from cnnzoo.training.plan import counted, planned
 from cnnzoo.training.precision import chosen, mixed
 from cnnzoo.training.prepare import compile_by, deployed, held, reproducible, settle
 from cnnzoo.training.recipes import Recipe
@@ -121,7 +121,7 @@ def follow(
     """Train and report by `recipe`; `before` does what comes first in a run that has no state yet."""
     filled(data, "train", "validation", "test")
     seed = options.seed
-    weights = _weights(options.sample_weight, len(data.train))
+    weights = counted(options.sample_weight, len(data.train))
     recipe = dataclasses.replace(recipe, precision=chosen(recipe.precision))
     assert data.transform
     seen = {"crop": data.transform.crop, "interpolation": data.transform.interpolation}
@@ -129,24 +129,7 @@ def follow(
         cards.card(model), classes=data.classes, pad=data.pad or 0, transform=seen, temperature=None
     )
     notes = (data.account(), *data.notes)
-    plan: dict[str, Any] = {
-        "how": how,
-        "model": model.name,
-        "variables": _fingerprint(model),
-        "preprocessing": card.preprocessing,
-        "weights": card.weights,
-        "recipe": dataclasses.asdict(recipe),
-        "seed": seed,
-        "data": {
-            "source": data.source,
-            "fingerprints": data.fingerprints,
-            "classes": list(data.classes),
-            "images": {name: len(split) for name, split in data.splits.items()},
-            "size": notes[0],
-            "cropped from": "resized images" if data.photos and data.cache in ("memory", "disk") else "originals",
-            "sample_weight": None if weights is None else hashlib.sha256(weights.data).hexdigest(),
-        },
-    }
+    plan = planned(how, model, data, recipe, seed, weights)
     with Run(options.run_dir, plan, resume=options.resume, overwrite=options.overwrite) as run:
         cards.attach(model, dataclasses.replace(card, training={key: plan[key] for key in ("recipe", "seed", "data")}))
         reproducible(seed, options.deterministic)
@@ -207,9 +190,9 @@ def train(model: Any, data: ImageData, recipe: Recipe, run: Run, options: Option
         validation = Batches(data.validation, len(data.classes), max(recipe.batch_size, BATCH), heads=heads)
         compile_by(network, recipe, len(batches))
         best, meters = state.restore(run.latest, network) if run.latest else (None, [])
-        if best is None and run.state.probe:  # only what is more accurate takes its place, not what is as accurate
-            score = plain(network.evaluate(validation, verbose=0, return_dict=True))
-            run.state.best = (score["accuracy"], 0.0)
+        if best is None and run.state.probe:  # it stays unless an epoch is better by more than chance
+            share = plain(network.evaluate(validation, verbose=0, return_dict=True))["accuracy"]
+            run.state.best = (share + math.sqrt(share * (1 - share) / len(data.validation)), 0.0)
         keeper = Keeper(run, batches, best, meters if run.state.step else [], recipe.patience, options.checkpoint_every)
         done = run.state.epoch * len(batches) + run.state.step
         meter = [Meter(recipe.epochs, len(batches), done)] if options.verbose else []
@@ -264,26 +247,3 @@ def _tensorboard(run: Run) -> Any:
     if not find_spec("tensorboard"):  # which Keras' callback needs
         raise InputError("Event files need tensorboard: pip install 'cnnzoo[tensorboard]'")
     return keras.callbacks.TensorBoard(run.folder / "tensorboard", write_graph=False)
-
-
-def _weights(sample_weight: Any, images: int) -> np.ndarray | None:
-    """Weights of the training images, checked."""
-    if sample_weight is None:
-        return None
-    try:
-        weights = np.ascontiguousarray(sample_weight, "float32")
-    except (TypeError, ValueError) as error:
-        raise InputError(f"sample_weight is an array of numbers: {error}") from None
-    if weights.shape != (images,) or not np.isfinite(weights).all() or weights.min() < 0 or not weights.any():
-        raise InputError(
-            f"sample_weight is one number of 0 at least for each of the {images} training images, not all 0. "
-            f"Received: shape {weights.shape}"
-        )
-    return weights
-
-
-def _fingerprint(model: Any) -> str:
-    """What the model's variables are called and shaped, hashed."""
-    # not by the names of layers, which Keras counts on within a process where they are not given
-    rows = [(type(layer).__name__, v.name, tuple(v.shape)) for layer in model.layers for v in layer.weights]
-    return hashlib.sha256(repr(rows).encode()).hexdigest()[:16]

@@ -56,14 +56,13 @@ def lr_find(
     recipe: str | Recipe = "sgd",
     seed: int = 0,
     low: float = 1e-6,
-    high: float = 10.0,
+    high: float = 1.0,
     steps: int = 100,
     verbose: bool = True,
 ) -> RateTest:
     """Train for `steps` batches at rates that rise from `low` to `high`, and put every weight back.
 
-    The suggestion is the rate at which the smoothed loss fell fastest, and at most a tenth of that at which it was
-    lowest (after Smith 2015, arXiv:1506.01186).
+    The suggestion is a tenth of the rate at which the smoothed loss was lowest (after Smith 2015, arXiv:1506.01186).
 
     Raises:
         InputError: where model, data and recipe do not go together.
@@ -113,8 +112,7 @@ def lr_find(
     lowest = int(np.argmin(losses)) if losses else 0
     if not lowest:
         raise TrainingError(f"No learning rate from {low:g} to {high:g} lowers the loss; the weights are as before")
-    fastest = int(np.argmin(np.gradient(losses[: lowest + 1]))) if lowest > 1 else lowest
-    return RateTest(tuple(rates), tuple(losses), float(f"{min(rates[fastest], rates[lowest] / MARGIN):.2g}"))
+    return RateTest(tuple(rates), tuple(losses), float(f"{rates[lowest] / MARGIN:.2g}"))
 
 
 class Rising(keras.optimizers.schedules.LearningRateSchedule):

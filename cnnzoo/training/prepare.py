@@ -6,8 +6,7 @@ from typing import Any
 
 import keras
 
-from cnnzoo import cards
-from cnnzoo.evaluation.predict import gives_probabilities, logits
+from cnnzoo.evaluation.predict import classifier, gives_probabilities
 from cnnzoo.features import stages
 from cnnzoo.training.optimizer import optimizer
 from cnnzoo.training.recipe import Recipe
@@ -45,12 +44,10 @@ def settle(model: Any) -> None:
 
 
 def deployed(model: Any) -> Any:
-    """The model without its auxiliary heads, which are for training."""
-    if not isinstance(model.output, dict):
-        return model
-    plain = keras.Model(model.input, logits(model), name=model.name)
-    settle(plain)
-    return cards.attach(plain, cards.card(model))
+    """The model as it is saved: without auxiliary heads, compiled with Keras' own."""
+    if (plain := classifier(model)) is not model:
+        settle(plain)
+    return plain
 
 
 @contextmanager

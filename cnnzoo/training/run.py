@@ -27,6 +27,8 @@ OURS = (
     "model.card.json",
     "doctor.json",
     "doctor.html",
+    "lr_find.png",
+    "tensorboard",
 )
 LOCK = ".lock"
 SCRATCH = (".step-", *(f".{name}." for name in (*OURS, "run.json")))  # how cnnzoo.files names what is half written

@@ -165,3 +165,83 @@ def test_the_criterion_of_1998_by_hand():
     penalties = -logits.astype("float64")
     expected = np.mean((penalties * one_hot).sum(1) + np.log(np.exp(-2.0) + np.exp(-penalties).sum(1)))
     assert float(model.loss(one_hot, logits)) == pytest.approx(expected, rel=1e-5)
+
+
+def with_auxiliary_head():
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((12, 12, 1))
+    x = keras.layers.Conv2D(6, 3, activation="relu", name="conv")(keras.layers.Rescaling(1 / 255)(inputs))
+    aux = keras.layers.Dense(3, name="aux1_fc")(keras.layers.GlobalAveragePooling2D()(x))
+    logits = keras.layers.Dense(3, name="fc")(keras.layers.Flatten()(x))
+    return keras.Model(inputs, {"logits": logits, "aux1": aux}, name="aux")
+
+
+def test_auxiliary_heads_train_by_their_weight_and_are_left_out_of_what_is_saved(data, tmp_path):
+    heads = {}
+    for weight in (0.0, 0.3):
+        model = with_auxiliary_head()
+        before = model.get_layer("aux1_fc").kernel.numpy()
+        recipe = replace(RECIPE, epochs=8, weight_decay=0.0, aux_weight=weight)
+        report = fit(model, data, recipe=recipe, run_dir=tmp_path / str(weight))
+        assert report.accuracy > 0.8
+        assert report.history.keys() >= {"loss", "accuracy", "val_accuracy", "aux1_loss"}
+        heads[weight] = not np.array_equal(before, model.get_layer("aux1_fc").kernel.numpy())
+    assert heads == {0.0: False, 0.3: True}
+    loaded = cnnzoo.load(tmp_path / "0.3")
+    assert loaded.model.output_shape == (None, 3)
+    np.testing.assert_allclose(loaded.probabilities(data.test.images), report.probabilities, atol=1e-6)
+    exported = cnnzoo.export(model, tmp_path / "exported")
+    assert exported.difference < 1e-5
+
+
+def test_classes_that_are_others_are_refused(data):
+    named = cnnzoo.load_data(
+        (data.train.images, data.train.labels), classes=["ant", "bee", "cow"], split=(0.4, 0.3, 0.3)
+    )
+    for names in (["bee", "ant", "cow"], ["x", "y", "z"]):
+        model = cnnzoo.get("lenet5", classes=names)
+        with pytest.raises(cnnzoo.InputError, match=r"The model's classes are .*fine_tune gives the model a new head"):
+            fit(model, named)
+        assert cnnzoo.card(model).classes == tuple(names)
+
+
+def test_images_that_count_nothing_teach_nothing(data):
+    """Class 2 with a weight of 0 is never predicted; balanced by weights, sample weights still hold."""
+    weights = (data.train.labels != 2).astype("float32")
+    for balance in ("none", "weights"):
+        recipe = replace(RECIPE, epochs=8, balance=balance, augment="none")
+        report = fit(fresh(), data, recipe=recipe, sample_weight=weights)
+        assert not (report.predicted == 2).any()
+
+
+def test_rare_classes_are_found_where_they_are_balanced():
+    from conftest import blobs
+
+    images, labels = blobs(600)
+    draw = np.random.default_rng(0)
+    keep = (labels > 0) | (draw.random(600) < 0.06)
+    noise = draw.integers(0, 90, images.shape)
+    images = np.clip(images + noise, 0, 255).astype("uint8")
+    uneven = cnnzoo.load_data((images[keep], labels[keep]), split=(0.5, 0.2, 0.3))
+    recalls = {}
+    for balance in ("none", "weights", "sampling"):
+        recipe = replace(RECIPE, epochs=2, balance=balance, learning_rate=0.01)
+        recalls[balance] = fit(fresh(), uneven, recipe=recipe).metrics["per_class"]["0"]["recall"]
+    assert recalls["none"] < min(recalls["weights"], recalls["sampling"]), recalls
+
+
+@pytest.mark.parametrize("weights", [[1.0], "heavy", [-1.0] * 36, [0.0] * 36, [np.nan] * 36])
+def test_weights_that_do_not_do_are_named(data, weights):
+    with pytest.raises(cnnzoo.InputError, match="sample_weight is"):
+        fit(fresh(), data, sample_weight=weights)
+
+
+def test_a_trained_model_is_compiled_with_keras_own(data, tmp_path):
+    model = fresh()
+    fit(model, data, recipe=replace(RECIPE, rubbish=1.0, stage_decay=0.5, ema=0.5), run_dir=tmp_path / "a")
+    bound = data.bind((32, 32, 1), 0)
+    found = model.evaluate(bound.test.images, np.eye(3)[bound.test.labels], verbose=0, return_dict=True)
+    assert found.keys() == {"loss", "accuracy"}
+    code = "import sys, keras; keras.models.load_model(sys.argv[1]); assert 'cnnzoo' not in sys.modules"
+    command = [sys.executable, "-c", code, str(tmp_path / "a" / "model.keras")]
+    subprocess.run(command, check=True, capture_output=True)

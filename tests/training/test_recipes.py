@@ -21,6 +21,8 @@ def test_fields_are_replaced():
     recipe = recipes.find("sgd", recipes.parse(["learning_rate=0.2", " epochs = 3", "augment=shift", "rubbish=1"]))
     assert (recipe.learning_rate, recipe.epochs, recipe.augment, recipe.rubbish) == (0.2, 3, "shift", 1.0)
     assert recipes.find(recipe) is not None
+    falling = recipes.find("sgd", recipes.parse(["learning_rate=auto", "schedule=step", "drops=[0.5, 0.75]"]))
+    assert (falling.learning_rate, falling.drops) == ("auto", (0.5, 0.75))
 
 
 @pytest.mark.parametrize(
@@ -39,10 +41,19 @@ def test_fields_are_replaced():
         (["learning_rate=1e400"], "learning_rate is out of range"),
         (["epochs={[]}"], "epochs is int"),
         (["augment=flip"], "Unknown augmentation"),
+        (["optimizer=adamv"], "Did you mean adamw"),
+        (["precision=fp16"], "Unknown precision of a recipe"),
+        (["schedule=step"], "'step' needs drops"),
+        (["schedule=step", "drops=(0.5, 2)"], "drops is shares of the run between 0 and 1. Received: (0.5, 2)"),
+        (["ema=1.0"], "ema is out of range"),
+        (["stages=-1"], "stages is out of range"),
+        (["patience=0"], "patience is out of range"),
+        (["stage_decay=0"], "stage_decay is out of range"),
+        (["source=me"], "Unknown recipe field"),
     ],
 )
 def test_wrong_settings_are_named(settings, message):
-    with pytest.raises(cnnzoo.InputError, match=message):
+    with pytest.raises(cnnzoo.InputError, match=re.escape(message)):
         recipes.find("sgd", recipes.parse(settings))
 
 

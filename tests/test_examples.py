@@ -69,6 +69,6 @@ def test_the_tables_name_every_model_once():
 def test_the_readmes_commands_exist():
     from cnnzoo.cli import cli
 
-    commands = set(re.findall(r"^cnnzoo (\w+)", README, re.M))
+    commands = set(re.findall(r"^cnnzoo ([\w-]+)", README, re.M))
     assert commands
     assert commands <= cli.commands.keys()

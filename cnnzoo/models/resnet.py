@@ -56,8 +56,7 @@ class ResNet(Variant):
         """The convolutions around the shortcut, activated after their sum."""
         y, plan = x, self.plan(stage, strides)
         for i, (filters, kernel_size, stride, groups) in enumerate(plan, 1):
-            # a fresh block begins as its shortcut: Goyal et al. 2017, arXiv:1706.02677, section 5.1
-            end = {"activation": None, "gamma": "zeros"} if i == len(plan) else {}
+            end = {"activation": None, "gamma": "zeros"} if i == len(plan) else {}  # Goyal et al. 2017, section 5.1
             names = {"name": f"{name}_conv{i}", "bn": f"{name}_bn{i}"}
             y = layers.conv_bn(y, filters, kernel_size, stride, groups=groups, **names, **end)
         y = keras.layers.Add(name=f"{name}_add")([y, self.bypass(x, y.shape[-1], strides, f"{name}_shortcut")])

@@ -182,7 +182,8 @@ class Meter(keras.callbacks.Callback):
         self.bar = Progress(*columns, *times, console=self.console, disable=not self.live)
 
     def on_train_begin(self, logs=None):
-        self.bar.start()
+        if self.live:
+            self.bar.start()
         self.task = self.bar.add_task("training", total=self.epochs * self.steps, completed=self.done)
         self.begun = time.monotonic()
 
@@ -202,7 +203,8 @@ class Meter(keras.callbacks.Callback):
             self.console.print(f"{line}{left}", highlight=False)
 
     def close(self) -> None:
-        self.bar.stop()
+        if self.live:
+            self.bar.stop()
 
 
 def together(model: Any, callbacks: Sequence[Any]) -> Callbacks:

@@ -16,7 +16,7 @@ def replicated(model: Any, devices: str | Sequence[str] | None) -> Iterator[Any]
     `devices` is None, "auto" for all local GPUs, or their names, as TensorFlow gives them. Raises InputError for names
     that there are not, or on other backends than TensorFlow.
     """
-    names = _names(devices)
+    names = named(devices)
     if len(names) < 2:
         yield model
         return
@@ -33,7 +33,7 @@ def replicated(model: Any, devices: str | Sequence[str] | None) -> Iterator[Any]
             model.set_weights(copy.get_weights())
 
 
-def _names(devices: str | Sequence[str] | None) -> list[str]:
+def named(devices: str | Sequence[str] | None) -> list[str]:
     """Devices by their names; empty for one device or none, which need no copies."""
     if devices is None or keras.backend.backend() != "tensorflow":
         if devices in (None, "auto"):

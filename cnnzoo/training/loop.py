@@ -17,7 +17,7 @@ from cnnzoo.errors import InputError, TrainingError, integer
 from cnnzoo.evaluation.report import Report
 from cnnzoo.training import recipes, state
 from cnnzoo.training.callbacks import Keeper, Meter, Stop, plain, together
-from cnnzoo.training.devices import replicated
+from cnnzoo.training.devices import named, replicated
 from cnnzoo.training.evaluate import BATCH, agreed, evaluate, filled, meet, temperature_of
 from cnnzoo.training.plan import counted, planned
 from cnnzoo.training.precision import chosen, mixed
@@ -110,6 +110,9 @@ class Options:
             raise InputError(f"checkpoint_every is a number of seconds. Received: {self.checkpoint_every!r}")
         if self.tensorboard and self.run_dir is None:
             raise InputError("tensorboard=True writes into the run_dir. Received: run_dir=None")
+        if self.tensorboard and not find_spec("tensorboard"):  # which Keras' callback needs
+            raise InputError("Event files need tensorboard: pip install 'cnnzoo[tensorboard]'")
+        named(self.devices)
 
 
 Before = Callable[[Any, ImageData, Run], None]
@@ -196,7 +199,9 @@ def train(model: Any, data: ImageData, recipe: Recipe, run: Run, options: Option
         keeper = Keeper(run, batches, best, meters if run.state.step else [], recipe.patience, options.checkpoint_every)
         done = run.state.epoch * len(batches) + run.state.step
         meter = [Meter(recipe.epochs, len(batches), done)] if options.verbose else []
-        board = [_tensorboard(run)] if options.tensorboard else []
+        board = []
+        if options.tensorboard and run.folder:
+            board = [keras.callbacks.TensorBoard(run.folder / "tensorboard", write_graph=False)]
         if options.verbose and done:
             meter[0].console.print(
                 f"Going on after {run.state.epoch} epochs and {run.state.step} steps", highlight=False
@@ -240,10 +245,3 @@ def _found(model: Any, data: ImageData, recipe: Recipe, run: Run, options: Optio
         if run.folder:
             found.save(run.folder / "lr_find.png")
     return dataclasses.replace(recipe, learning_rate=run.state.learning_rate)
-
-
-def _tensorboard(run: Run) -> Any:
-    assert run.folder
-    if not find_spec("tensorboard"):  # which Keras' callback needs
-        raise InputError("Event files need tensorboard: pip install 'cnnzoo[tensorboard]'")
-    return keras.callbacks.TensorBoard(run.folder / "tensorboard", write_graph=False)

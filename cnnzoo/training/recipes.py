@@ -33,8 +33,8 @@ RECIPES = {
         augment="gentle",
         precision="auto",
         source="a few epochs from scratch: He et al. 2018 (Bag of tricks, arXiv:1812.01187) in short, by AdamW",
-        cost="TODO",
-        result="TODO",
+        cost="34 minutes on Imagenette at 128 pixels, resnet34d",
+        result="resnet34d on Imagenette's 3,925 photos: 78.85 % after 5 epochs, one seed",
     ),
     "finetune": Recipe(
         epochs=10,

@@ -93,16 +93,21 @@ def rates(rates: Sequence[float], losses: Sequence[float], suggestion: float) ->
     return png(figure)
 
 
+def short(line: str, length: int = 26) -> str:
+    """A line that fits over a picture: of a long one, its beginning and its end, where names differ."""
+    return line if len(line) <= length else f"{line[: length // 2 - 1]}…{line[-length // 2 :]}"
+
+
 def mistakes(images: np.ndarray, captions: Sequence[str]) -> bytes:
     """A grid of images (N, H, W, C) of 0 to 255 with a caption over each."""
     columns = min(8, len(images))
     rows = -(-len(images) // columns)
-    figure = Figure(figsize=(1.5 * columns, 1.9 * rows), layout="constrained")
+    figure = Figure(figsize=(1.5 * columns, 2.1 * rows), layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes in grid:
         axes.axis("off")
     for axes, image, caption in zip(grid, images, captions, strict=False):
         shown = image[..., 0] if image.shape[-1] != 3 else image
         axes.imshow(np.clip(shown, 0, 255).astype("uint8"), cmap="gray", vmin=0, vmax=255)
-        axes.set_title(plain(caption), fontsize=8)
+        axes.set_title(plain("\n".join(map(short, caption.split("\n")))), fontsize=7)
     return png(figure)

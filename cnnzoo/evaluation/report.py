@@ -134,7 +134,7 @@ class Report:
 
         def shown(indices: np.ndarray, verb: str) -> str | None:
             captions = [
-                f"{self.classes[self.labels[i]]}, {verb} {self.classes[self.predicted[i]]}\n"
+                f"{self.classes[self.labels[i]]}\n{verb} {self.classes[self.predicted[i]]}\n"
                 f"{100 * self.probabilities[i].max():.0f} %, {self.names[i]}"
                 for i in indices
             ]

@@ -101,7 +101,8 @@ def card(model: Any) -> Card:
     known = getattr(model, "_cnnzoo_card", None)
     if known is not None:
         return known
-    heads = model.output if isinstance(model.output, dict) else {}  # auxiliary ones beside the logits
+    output = getattr(model, "output", None)  # a Sequential has none
+    heads = output if isinstance(output, dict) else {}  # auxiliary ones beside the logits
     shape = tuple(heads["logits"].shape) if "logits" in heads else model.output_shape
     classes = shape[-1] if isinstance(shape, tuple) and len(shape) == 2 else 0
     return Card(model.name, tuple(map(str, range(classes or 0))))

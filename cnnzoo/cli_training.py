@@ -87,7 +87,7 @@ def fine_tune(model: str, data: str, **options: Any) -> None:
     if Path(model).exists():
         if options["weights"] or options["image_size"]:
             raise InputError("--weights and --image-size are for networks by name, which a run or a file has already")
-        _run("fine_tune", model, data, lambda names: cnnzoo.load(model).model, **options)
+        _run("fine_tune", model, data, lambda names: opened(model), **options)
         return
     cnnzoo.info(name)
     weights = options.pop("weights") or tag
@@ -96,6 +96,14 @@ def fine_tune(model: str, data: str, **options: Any) -> None:
             f"Weights are fine-tuned: {name}:imagenet, or --weights with a file. cnnzoo train starts from scratch"
         )
     _run("fine_tune", name, data, lambda names, **keys: cnnzoo.get(name, **keys), weights=weights, **options)
+
+
+def opened(path: str) -> Any:
+    """The Keras model of a run or a file."""
+    model = cnnzoo.load(path).model
+    if model is None:
+        raise InputError(f"A run or a .keras file is fine-tuned. Received the export {path!r}")
+    return model
 
 
 def _run(
@@ -200,7 +208,7 @@ def rerun(run: Path, run_dir: Path | None) -> None:
     """
     from cnnzoo.training.run import flat, versions
 
-    folder = run.parent if run.is_file() else run
+    folder = (run.parent if run.is_file() else run).resolve()
     try:
         record, before = (json.loads((folder / name).read_bytes()) for name in ("run.json", "report.json"))
         command, home, then = list(record["command"]), Path(record["folder"]), dict(record["versions"])

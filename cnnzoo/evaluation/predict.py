@@ -16,6 +16,13 @@ def logits(model: Any) -> Any:
     return model.output["logits"] if isinstance(model.output, dict) else model.output
 
 
+def functional(model: Any) -> Any:
+    """The model, or of a Sequential one a functional model of the same layers, with the same card."""
+    if not isinstance(model, keras.Sequential) or not model.built:
+        return model
+    return cards.attach(keras.Model(model.inputs, model.outputs[0], name=model.name), cards.card(model))
+
+
 def classifier(model: Any) -> Any:
     """The model without its auxiliary heads, which are for training."""
     if not isinstance(model.output, dict):

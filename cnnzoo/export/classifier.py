@@ -12,7 +12,7 @@ from cnnzoo.data.arrays import check_images
 from cnnzoo.data.decode import decode
 from cnnzoo.data.transform import Transform, transform
 from cnnzoo.errors import InputError
-from cnnzoo.evaluation.predict import classifier, probabilities
+from cnnzoo.evaluation.predict import classifier, functional, probabilities
 from cnnzoo.export import saved_model
 
 
@@ -50,7 +50,7 @@ class Classifier:
     @classmethod
     def of(cls, model: Any) -> "Classifier":
         """Over a Keras model; raises InputError where it is no classifier of images of a fixed size."""
-        model = classifier(model)
+        model = classifier(functional(model))
         card, shape = cards.card(model), model.input_shape[1:]
         if (
             len(model.output_shape) != 2

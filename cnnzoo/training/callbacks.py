@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from cnnzoo.data.batches import Batches
 from cnnzoo.errors import Interrupted, TrainingError
-from cnnzoo.training.optimizer import inner
+from cnnzoo.training.optimizer import averages
 from cnnzoo.training.run import Run
 
 SHARE = 50  # a state is written after this many times the time that the last one took, at the soonest
@@ -50,7 +50,7 @@ class Keeper(keras.callbacks.Callback):
         self.run, self.batches, self.best, self.meters = run, batches, best, meters
         self.patience, self.every, self.per_epoch = patience, every, len(batches)
         self.steps, self.took = run.state.step, 0.0
-        self.written = time.monotonic()
+        self.written, self.kept = time.monotonic(), -1
 
     def on_train_begin(self, logs=None):
         if self.best is None:
@@ -93,12 +93,20 @@ class Keeper(keras.callbacks.Callback):
         swap(self.model)
 
     def keep(self, best: list[Any] | None = None) -> None:
-        """Write the state; `best` where it is new."""
+        """Write the state, unless it is there; `best` where it is new."""
+        total = self.run.state.epoch * self.per_epoch + self.steps
+        if best is None and total == self.kept:
+            return
         begun = time.monotonic()
         if hasattr(self.model, "jax_state_sync"):
             self.model.jax_state_sync()
         self.run.state.step = self.steps
-        self.run.checkpoint(self.model, self.run.state.epoch * self.per_epoch + self.steps, best)
+        try:
+            self.run.checkpoint(self.model, total, best)
+        except TrainingError:
+            self.model.set_weights(self.best)
+            raise
+        self.kept = total
         self.written = time.monotonic()
         self.took = self.written - begun
 
@@ -121,16 +129,14 @@ def plain(logs: dict[str, Any]) -> dict[str, Any]:
 
 def averaged(model: Any) -> list[Any]:
     """The weights of a compiled model, with their moving averages in the place of those that have one."""
-    optimizer = inner(model.optimizer)
-    pairs = zip(model.trainable_variables, getattr(optimizer, "_model_variables_moving_average", ()), strict=False)
-    averages = {id(variable): average for variable, average in pairs}
-    return [keras.ops.convert_to_numpy(averages.get(id(v), v)).copy() for v in model.weights]
+    pairs = zip(model.trainable_variables, averages(model.optimizer), strict=False)
+    known = {id(variable): average for variable, average in pairs}
+    return [keras.ops.convert_to_numpy(known.get(id(v), v)).copy() for v in model.weights]
 
 
 def swap(model: Any) -> None:
     """Change the trainable variables for their moving averages, or back: bit by bit, which Keras' callback does not."""
-    averages = getattr(inner(model.optimizer), "_model_variables_moving_average", ())
-    for variable, average in zip(model.trainable_variables, averages, strict=False):
+    for variable, average in zip(model.trainable_variables, averages(model.optimizer), strict=False):
         value = keras.ops.convert_to_numpy(variable).copy()
         variable.assign(average)
         average.assign(value)
@@ -158,9 +164,8 @@ class Stop(keras.callbacks.Callback):
         signal.signal(signal.SIGINT, self.before)
 
     def on_train_batch_end(self, batch, logs=None):
-        if self.asked:
-            if self.keeper.steps < self.keeper.per_epoch:
-                self.keeper.keep()
+        if self.asked and self.keeper.steps < self.keeper.per_epoch:  # else the epoch's end keeps it all
+            self.keeper.keep()
             raise Interrupted
 
     def on_epoch_end(self, epoch, logs=None):
@@ -207,6 +212,6 @@ class Meter(keras.callbacks.Callback):
             self.bar.stop()
 
 
-def together(model: Any, callbacks: Sequence[Any]) -> Callbacks:
-    """Callbacks for `fit`, Keras' history among them."""
-    return Callbacks(callbacks, add_history=True, model=model)
+def together(model: Any, callbacks: Sequence[Any], **params: int) -> Callbacks:
+    """Callbacks for `fit`, Keras' history among them, with the parameters that they may ask for."""
+    return Callbacks(callbacks, add_history=True, model=model, verbose=0, **params)

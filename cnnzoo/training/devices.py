@@ -17,7 +17,7 @@ def replicated(model: Any, devices: str | Sequence[str] | None) -> Iterator[Any]
     that there are not, or on other backends than TensorFlow.
     """
     names = named(devices)
-    if len(names) < 2:
+    if not names:
         yield model
         return
     import tensorflow as tf
@@ -34,7 +34,7 @@ def replicated(model: Any, devices: str | Sequence[str] | None) -> Iterator[Any]
 
 
 def named(devices: str | Sequence[str] | None) -> list[str]:
-    """Devices by their names; empty for one device or none, which need no copies."""
+    """Devices by their names; empty where the backend's default one will do."""
     if devices is None or keras.backend.backend() != "tensorflow":
         if devices in (None, "auto"):
             return []
@@ -44,9 +44,12 @@ def named(devices: str | Sequence[str] | None) -> list[str]:
     there = [device.name.removeprefix("/physical_device:") for device in tf.config.list_physical_devices()]
     there += [device.name.removeprefix("/device:") for device in tf.config.list_logical_devices()]
     if devices == "auto":
-        return sorted({name for name in there if name.startswith("GPU:")})
+        found = sorted({name for name in there if name.startswith("GPU:")})
+        return found if len(found) > 1 else []  # one needs no copy
     asked = devices.split(",") if isinstance(devices, str) else list(devices)
     for name in asked:
         if name not in there:
             raise unknown("device", name, {"auto", *there})
+    if len(set(asked)) < len(asked):
+        raise InputError(f"devices are distinct. Received: {', '.join(asked)}")
     return asked

@@ -11,7 +11,7 @@ from cnnzoo.data.batches import Batches
 from cnnzoo.data.images import ImageData
 from cnnzoo.errors import InputError, unknown
 from cnnzoo.evaluation import calibration
-from cnnzoo.evaluation.predict import logits, probabilities
+from cnnzoo.evaluation.predict import functional, logits, probabilities
 from cnnzoo.evaluation.report import Report
 
 BATCH = 256
@@ -25,6 +25,7 @@ def evaluate(model: Any, data: ImageData, *, split: str = "test", batch_size: in
     """
     if split not in data.splits:
         raise unknown("split", split, data.splits)
+    model = functional(model)
     card = cards.card(model)
     data = meet(model, data)
     classes = agreed(card.classes, data.classes)

@@ -9,12 +9,14 @@ import keras
 from cnnzoo import cards
 from cnnzoo.data.images import ImageData
 from cnnzoo.errors import InputError
+from cnnzoo.evaluation.predict import functional
 from cnnzoo.evaluation.report import Report
 from cnnzoo.training import head, probe, recipes
 from cnnzoo.training.evaluate import evaluate, filled, meet, same, sized
 from cnnzoo.training.loop import Options, follow
+from cnnzoo.training.plan import counted
 from cnnzoo.training.recipes import Recipe
-from cnnzoo.training.run import Run
+from cnnzoo.training.run import Run, free
 
 
 def fine_tune(
@@ -71,9 +73,17 @@ def fine_tune(
         verbose,
     )
     filled(data, "train", "validation", "test")
+    counted(sample_weight, len(data.train))
+    given, model = model, functional(model)
     data = sized(model, data)
     card = cards.card(model)
     if not same(card.classes, data.classes):
+        if given is not model:
+            raise InputError(
+                f"{model.name} is a Sequential, which takes no new head. keras.Model(model.inputs, model.outputs[0]) "
+                "of it does"
+            )
+        free(run_dir, resume, overwrite)  # or its head would be gone for nothing
         before = f"{len(card.classes)} classes" if len(card.classes) > 5 else ", ".join(card.classes)
         keras.utils.set_random_seed(seed)
         head.replace(model, data.classes)
@@ -83,8 +93,8 @@ def fine_tune(
         )
     data = meet(model, data)
 
-    def first(model: Any, data: ImageData, run: Run) -> None:
-        strength = probe.solve(model, data, seed, recipe.balance != "none")
+    def first(model: Any, data: ImageData, run: Run, weights: Any) -> None:
+        strength = probe.solve(model, data, seed, recipe.balance != "none", weights)
         validated, tested = (evaluate(model, data, split=split) for split in ("validation", "test"))
         run.state.probe = {
             "C": strength,
@@ -93,4 +103,6 @@ def fine_tune(
             "log_loss": tested.metrics["log_loss"],
         }
 
-    return follow("fine_tune", model, data, recipe, options, first)
+    report = follow("fine_tune", model, data, recipe, options, first)
+    cards.attach(given, cards.card(model))
+    return report

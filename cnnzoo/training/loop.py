@@ -14,6 +14,7 @@ from cnnzoo import cards
 from cnnzoo.data.batches import Batches
 from cnnzoo.data.images import ImageData
 from cnnzoo.errors import InputError, TrainingError, integer
+from cnnzoo.evaluation.predict import functional
 from cnnzoo.evaluation.report import Report
 from cnnzoo.training import recipes, state
 from cnnzoo.training.callbacks import Keeper, Meter, Stop, plain, together
@@ -70,6 +71,7 @@ def fit_and_evaluate(
     recipe = recipes.find(recipe)
     if not isinstance(data, ImageData):
         raise InputError(f"data comes from cnnzoo.load_data. Received: {type(data).__name__}")
+    given, model = model, functional(model)
     data = meet(model, data)
     agreed(cards.card(model).classes, data.classes)
     options = Options(
@@ -85,7 +87,9 @@ def fit_and_evaluate(
         checkpoint_every,
         verbose,
     )
-    return follow("fit_and_evaluate", model, data, recipe, options)
+    report = follow("fit_and_evaluate", model, data, recipe, options)
+    cards.attach(given, cards.card(model))
+    return report
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,7 +119,7 @@ class Options:
         named(self.devices)
 
 
-Before = Callable[[Any, ImageData, Run], None]
+Before = Callable[[Any, ImageData, Run, Any], None]
 
 
 def follow(
@@ -138,12 +142,13 @@ def follow(
         reproducible(seed, options.deterministic)
         start = time.perf_counter()
         if before and not run.latest:
-            before(model, data, run)
+            before(model, data, run, weights)
         try:
             train(model, data, recipe, run, options, weights)
         except TrainingError as error:
             if run.folder:
-                with suppress(OSError):  # of a disk that is full, which the error tells already
+                settle(model)
+                with suppress(OSError, InputError):  # of a disk that is full, which the error tells already
                     path = cards.save(deployed(model), run.folder / "model.keras")
                     error.args = (f"{error}, saved as {path}",)
             raise
@@ -170,7 +175,7 @@ def follow(
 def train(model: Any, data: ImageData, recipe: Recipe, run: Run, options: Options, weights: Any = None) -> None:
     """Fit `model` by `recipe`, from the run's last state on, and leave the best epoch's weights in it."""
     if recipe.learning_rate == "auto":
-        recipe = _found(model, data, recipe, run, options)
+        recipe = _found(model, data, recipe, run, options, weights)
     with ExitStack() as stack:
         network = stack.enter_context(replicated(model, options.devices))
         stack.enter_context(held(network, recipe))
@@ -209,7 +214,8 @@ def train(model: Any, data: ImageData, recipe: Recipe, run: Run, options: Option
         stop = stack.enter_context(Stop(keeper))
         for each in meter:
             stack.callback(each.close)
-        shared = together(network, [keeper, stop, *options.callbacks, *board, *meter])
+        every = [keeper, stop, *options.callbacks, *board, *meter]
+        shared = together(network, every, epochs=recipe.epochs, steps=len(batches))
 
         def fit(part: Any, epochs: int) -> None:
             network.fit(
@@ -235,12 +241,12 @@ def train(model: Any, data: ImageData, recipe: Recipe, run: Run, options: Option
     settle(model)
 
 
-def _found(model: Any, data: ImageData, recipe: Recipe, run: Run, options: Options) -> Recipe:
+def _found(model: Any, data: ImageData, recipe: Recipe, run: Run, options: Options, weights: Any) -> Recipe:
     """The recipe with the learning rate that the range test suggests, once a run."""
     from cnnzoo.training.lr_find import lr_find
 
     if run.state.learning_rate is None:
-        found = lr_find(model, data, recipe=recipe, seed=options.seed, verbose=options.verbose)
+        found = lr_find(model, data, recipe=recipe, seed=options.seed, sample_weight=weights, verbose=options.verbose)
         run.state.learning_rate = found.suggestion
         if run.folder:
             found.save(run.folder / "lr_find.png")

@@ -14,10 +14,12 @@ from cnnzoo.data.batches import Batches
 from cnnzoo.data.images import ImageData
 from cnnzoo.errors import InputError, TrainingError, integer
 from cnnzoo.evaluation import figures
+from cnnzoo.evaluation.predict import functional
 from cnnzoo.files import atomic
 from cnnzoo.training import prepare, recipes
 from cnnzoo.training.evaluate import filled, meet
 from cnnzoo.training.optimizer import inner
+from cnnzoo.training.plan import counted
 from cnnzoo.training.precision import chosen, mixed
 from cnnzoo.training.recipes import Recipe
 
@@ -55,6 +57,7 @@ def lr_find(
     *,
     recipe: str | Recipe = "sgd",
     seed: int = 0,
+    sample_weight: Any = None,
     low: float = 1e-6,
     high: float = 1.0,
     steps: int = 100,
@@ -68,19 +71,20 @@ def lr_find(
         InputError: where model, data and recipe do not go together.
         TrainingError: where no rate lowers the loss.
     """
-    recipe = replace(
-        recipes.find(recipe), learning_rate=1.0, schedule="constant", warmup_epochs=0.0, unfreeze_epochs=0.0
-    )
+    recipe = recipes.find(recipe)
+    plain: dict[str, Any] = {"learning_rate": 1.0, "schedule": "constant", "warmup_epochs": 0.0, "unfreeze_epochs": 0.0}
+    recipe = replace(recipe, precision=chosen(recipe.precision), **plain)
     if not 0 < low < high < math.inf:
         raise InputError(f"Rates rise from low to high, both positive. Received: {low} and {high}")
     integer("steps", steps, 10, 100_000)
     filled(data, "train")
+    model = functional(model)
     data = meet(model, data)
+    weights = counted(sample_weight, len(data.train))
     before = [keras.ops.convert_to_numpy(variable).copy() for variable in model.variables]
     heads = tuple(model.output) if isinstance(model.output, dict) else ()
-    batches = Batches(
-        data.train, len(data.classes), recipe.batch_size, seed, recipe.augment, balance=recipe.balance, heads=heads
-    )
+    how: dict[str, Any] = {"balance": recipe.balance, "weights": weights, "heads": heads}
+    batches = Batches(data.train, len(data.classes), recipe.batch_size, seed, recipe.augment, **how)
     batches.advance = True
     every = [low * (high / low) ** (i / (steps - 1)) for i in range(steps)]
     rates: list[float] = []
@@ -90,7 +94,7 @@ def lr_find(
         every, "Rising learning rates", console=console, transient=True, disable=not (verbose and console.is_terminal)
     )
     try:
-        with prepare.held(model, recipe), mixed(model, chosen(recipe.precision)):
+        with prepare.held(model, recipe), mixed(model, recipe.precision):
             prepare.compile_by(model, recipe, len(batches))
             inner(model.optimizer)._learning_rate = Rising(low, high, steps)
             for step, rate in enumerate(shown):

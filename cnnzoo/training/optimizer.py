@@ -88,11 +88,18 @@ def optimizer(model: Any, recipe: Recipe, steps_per_epoch: int) -> Any:
     variables = model.trainable_variables
     made.shares = [recipe.stage_decay ** depth[id(v)] for v in variables]
     made.begins = [round(recipe.unfreeze_epochs * steps_per_epoch * max(depth[id(v)] - 1, 0)) for v in variables]
-    made.decays = [recipe.weight_decay if v.name == "kernel" else 0.0 for v in variables]
+    made.decays = [recipe.weight_decay if v.name.endswith("kernel") else 0.0 for v in variables]
     if recipe.precision == "float16":
         made = keras.optimizers.LossScaleOptimizer(made)
     made.build(variables)  # so that its state can be kept and restored before the first step
+    for variable, mean in zip(variables, averages(made), strict=False):
+        mean.assign(variable)  # Keras begins with zeros until the first step
     return made
+
+
+def averages(optimizer: Any) -> list[Any]:
+    """The moving averages of the trainable variables, in their order; empty where the recipe has none."""
+    return getattr(inner(optimizer), "_model_variables_moving_average", [])
 
 
 def inner(optimizer: Any) -> Any:

@@ -9,7 +9,7 @@ import numpy as np
 from cnnzoo import cards
 from cnnzoo.data.images import ImageData
 from cnnzoo.errors import InputError
-from cnnzoo.training.recipes import Recipe
+from cnnzoo.training.recipe import LABELS, Recipe
 
 
 def planned(
@@ -23,7 +23,7 @@ def planned(
         "variables": _fingerprint(model),
         "preprocessing": card.preprocessing,
         "weights": card.weights,
-        "recipe": dataclasses.asdict(recipe),
+        "recipe": {field: value for field, value in dataclasses.asdict(recipe).items() if field not in LABELS},
         "seed": seed,
         "data": {
             "source": data.source,

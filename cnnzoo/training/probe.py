@@ -22,7 +22,7 @@ FOLDS = 5
 ENOUGH = 4_000  # images on which the strength is chosen, where there are more
 
 
-def solve(model: Any, data: ImageData, seed: int, balanced: bool = False) -> float:
+def solve(model: Any, data: ImageData, seed: int, balanced: bool = False, weights: np.ndarray | None = None) -> float:
     """Set the model's last layer to the logistic regression on its input; returns the C that cross-validation chose.
 
     Features are those of the training split, as evaluation sees it, standardised; the standardisation ends in the
@@ -33,15 +33,24 @@ def solve(model: Any, data: ImageData, seed: int, balanced: bool = False) -> flo
         raise InputError(f"A probe needs a model that ends in a Dense layer. {model.name} ends in {layer.name}")
     batches = Batches(data.train, len(data.classes), BATCH)
     features = keras.Model(model.input, layer.input).predict(batches, verbose=0).astype("float64")
-    strength, kernel, bias = regression(features, data.train.labels, seed, balanced, layer.use_bias)
+    strength, kernel, bias = regression(features, data.train.labels, seed, balanced, layer.use_bias, weights)
     layer.set_weights([kernel, bias] if layer.use_bias else [kernel])
     return strength
 
 
 def regression(
-    features: np.ndarray, labels: np.ndarray, seed: int, balanced: bool = False, intercept: bool = True
+    features: np.ndarray,
+    labels: np.ndarray,
+    seed: int,
+    balanced: bool = False,
+    intercept: bool = True,
+    weights: np.ndarray | None = None,
 ) -> tuple[float, np.ndarray, np.ndarray]:
-    """C, a kernel (d, classes) and a bias (classes,) of a softmax over features (N, d), for every class in labels."""
+    """C, a kernel (d, classes) and a bias (classes,) of a softmax over features (N, d), for every class in labels.
+
+    Images count by their `weights` (N,), and by how rare their class is where it is `balanced`.
+    """
+    counts = np.ones(len(labels)) if weights is None else weights.astype("float64")
     made = make_pipeline(
         StandardScaler(with_mean=intercept),
         LogisticRegression(fit_intercept=intercept, class_weight="balanced" if balanced else None, max_iter=500),
@@ -55,12 +64,17 @@ def regression(
         if folds > 1:
             parts = StratifiedKFold(folds, shuffle=True, random_state=seed)
             search = GridSearchCV(made, {name: STRENGTHS}, scoring="neg_log_loss", cv=parts, refit=False)
-            strength = search.fit(features[some], labels[some]).best_params_[name]
-        made.set_params(**{name: strength}).fit(features, labels)
+            strength = search.fit(features[some], labels[some], **_counts(counts[some])).best_params_[name]
+        made.set_params(**{name: strength}).fit(features, labels, **_counts(counts))
     scaler, solved = made[0], made[-1]
-    weights, bias = solved.coef_ / scaler.scale_, np.zeros(len(solved.coef_))
+    kernel, bias = solved.coef_ / scaler.scale_, np.zeros(len(solved.coef_))
     if intercept:
-        bias = solved.intercept_ - weights @ scaler.mean_
-    if len(weights) == 1:  # of two classes scikit-learn keeps the difference
-        weights, bias = np.concatenate([-weights, weights]) / 2, np.concatenate([-bias, bias]) / 2
-    return float(strength), weights.T.astype("float32"), bias.astype("float32")
+        bias = solved.intercept_ - kernel @ scaler.mean_
+    if len(kernel) == 1:  # of two classes scikit-learn keeps the difference
+        kernel, bias = np.concatenate([-kernel, kernel]) / 2, np.concatenate([-bias, bias]) / 2
+    return float(strength), kernel.T.astype("float32"), bias.astype("float32")
+
+
+def _counts(weights: np.ndarray) -> dict[str, np.ndarray]:
+    """Weights as the pipeline's last step takes them."""
+    return {"logisticregression__sample_weight": weights}

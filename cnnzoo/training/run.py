@@ -60,7 +60,7 @@ class Run:
             raise InputError(f"Cannot use the run directory {str(folder)!r}: {error}") from None
 
     def _claim(self, folder: Path, resume: bool | None, overwrite: bool) -> None:
-        self._check(folder, resume, overwrite)
+        free(folder, resume, overwrite)
         folder.mkdir(parents=True, exist_ok=True)
         self.lock = FileLock(folder / LOCK, timeout=0)
         try:
@@ -68,7 +68,7 @@ class Run:
         except Timeout:
             raise InputError(f"Another process is at work in {folder}") from None
         try:
-            there = self._check(folder, resume, overwrite)
+            there = free(folder, resume, overwrite)
             for scratch in [*folder.glob(".*.*"), *folder.glob("state/.step-*")]:  # of a process that was killed
                 if scratch.is_dir() and scratch.name.startswith(SCRATCH):
                     shutil.rmtree(scratch)
@@ -79,18 +79,6 @@ class Run:
         except BaseException:
             self.lock.release()
             raise
-
-    def _check(self, folder: Path, resume: bool | None, overwrite: bool) -> bool:
-        """Whether the folder holds a run; raises InputError where it may not."""
-        if folder.exists() and not folder.is_dir():
-            raise InputError(f"The run directory {str(folder)!r} is a file")
-        there = (folder / "run.json").is_file()
-        if there and not overwrite and (resume is False or (resume is None and _ended(folder))):
-            how = "resume=True (--resume) goes on with it, overwrite=True (--overwrite) starts anew"
-            raise InputError(f"{folder} holds a run already: {how}")
-        if not there and folder.exists() and any(entry.name != LOCK for entry in folder.iterdir()):
-            raise InputError(f"{folder} is not empty and holds no run; choose another run directory")
-        return there
 
     def _start(self, folder: Path) -> None:
         """Clear what an earlier run wrote, its record last, so that a stop in between leaves a run."""
@@ -126,7 +114,7 @@ class Run:
         try:
             if kind:
                 self.close("interrupted" if issubclass(kind, KeyboardInterrupt) else "failed")
-        except OSError:
+        except (OSError, InputError):
             pass  # the disk is full, say, and that is what is being reported
         finally:
             if self.folder:
@@ -159,6 +147,22 @@ class Run:
         assert self.folder
         with atomic(self.folder / "run.json") as new:
             new.write_text(json.dumps(self.record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def free(place: Any, resume: bool | None, overwrite: bool) -> bool:
+    """Whether the folder, if any, holds a run; raises InputError where it may not."""
+    if place is None:
+        return False
+    folder = Path(place)
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"The run directory {str(folder)!r} is a file")
+    there = (folder / "run.json").is_file()
+    if there and not overwrite and (resume is False or (resume is None and _ended(folder))):
+        how = "resume=True (--resume) goes on with it, overwrite=True (--overwrite) starts anew"
+        raise InputError(f"{folder} holds a run already: {how}")
+    if not there and folder.exists() and any(not entry.name.startswith((LOCK, *SCRATCH)) for entry in folder.iterdir()):
+        raise InputError(f"{folder} is not empty and holds no run; choose another run directory")
+    return there
 
 
 def _ended(folder: Path) -> bool:

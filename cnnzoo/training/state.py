@@ -63,11 +63,11 @@ def write(folder: Path, state: State, steps: int, model: Any, best: list[Any] | 
             elif old:
                 _link(old / BEST, new / BEST)
             (new / FACTS).write_text(json.dumps(vars(state)), encoding="utf-8")
-    except OSError as error:
+    except (OSError, InputError) as error:  # which a folder that cannot be made is
         before = (
             f"the one before, {old}, is whole, and the same command goes on from it" if old else "there is none yet"
         )
-        why = f"{error.strerror or error}; {before}"
+        why = f"{getattr(error, 'strerror', None) or error}; {before}"
         raise TrainingError(f"The state after {steps} steps cannot be written to {str(folder)!r}: {why}") from None
     if old and old.name != f"step-{steps:09}":
         shutil.rmtree(old, ignore_errors=True)

@@ -49,3 +49,9 @@ def test_devices_that_are_not_there_are_named(data):
 
 def test_auto_is_no_copy_where_there_is_no_gpu(data):
     assert fit(fresh(), data, devices="auto").history == fit(fresh(), data).history
+
+
+def test_a_device_by_name_is_used_and_named_once(data):
+    assert fit(fresh(), data, devices=["CPU:0"]).accuracy > 0
+    with pytest.raises(cnnzoo.InputError, match="devices are distinct"):
+        fit(fresh(), data, devices="CPU:0,CPU:0")

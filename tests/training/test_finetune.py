@@ -47,6 +47,18 @@ def test_the_probe_is_the_optimum_of_its_criterion(classes):
     assert probe.regression(features, labels, seed=0)[1].tolist() == kernel.tolist()
 
 
+def test_images_that_count_nothing_do_not_count_in_the_probe():
+    draw = np.random.default_rng(0)
+    labels = np.arange(90) % 3
+    features = draw.normal(size=(90, 5)) + labels[:, None]
+    wrong, weights = labels.copy(), np.ones(90, "float32")
+    wrong[:30], weights[:30] = (labels[:30] + 1) % 3, 0
+    _, kernel, bias = probe.regression(features, wrong, 0, weights=weights)
+    assert ((features @ kernel + bias).argmax(1) == labels).mean() > 0.6
+    _, kernel, bias = probe.regression(features, wrong, 0)
+    assert ((features @ kernel + bias).argmax(1) == labels).mean() < 0.6
+
+
 def test_few_images_and_rare_classes_have_a_probe_too():
     features, labels = np.random.default_rng(0).normal(size=(9, 4)), np.array([0, 0, 0, 0, 1, 1, 1, 1, 2])
     strength, kernel, _ = probe.regression(features, labels, seed=0)
@@ -102,11 +114,12 @@ def test_a_model_of_other_classes_is_fine_tuned(data, tmp_path):
     assert keras.models.load_model(tmp_path / "a" / "model.keras").output_shape == (None, 3)
 
 
-def test_what_is_worse_than_the_probe_is_not_kept(data):
+@pytest.mark.parametrize("ema", [0.0, 0.99])
+def test_what_is_worse_than_the_probe_is_not_kept(data, ema):
     """At a rate that wrecks the network, its head alone stays: every weight but the head's is as it was."""
     model = pretrained()
     before = [v.numpy() for layer in model.layers if layer is not head(model) for v in layer.variables]
-    report = tune(model, data, recipe=replace(GENTLE, learning_rate=30.0, optimizer="adamw"))
+    report = tune(model, data, recipe=replace(GENTLE, learning_rate=30.0, optimizer="adamw", ema=ema))
     assert report.best_epoch == 0
     assert report.accuracy == report.probe["accuracy"]
     after = [v.numpy() for layer in model.layers if layer is not head(model) for v in layer.variables]
@@ -120,6 +133,14 @@ def test_the_same_classes_keep_the_head_where_the_network_goes_on(data):
     fit(model, data, recipe=replace(RECIPE, epochs=1))
     report = tune(model, data)
     assert not any("new head" in note for note in report.notes)
+
+
+def test_a_head_is_kept_where_the_folder_is_taken(data, tmp_path):
+    tune(pretrained(), data, run_dir=tmp_path / "a")
+    model = pretrained()
+    with pytest.raises(cnnzoo.InputError, match="holds a run already"):
+        tune(model, data, run_dir=tmp_path / "a")
+    assert model.output_shape == (None, 10)
 
 
 def test_it_goes_on_after_a_crash(data, tmp_path):

@@ -54,8 +54,13 @@ def test_tensorboard_that_is_not_installed_is_named(data, tmp_path, monkeypatch)
 
 def test_any_callback_runs(data):
     calls = []
+
+    class Asks(keras.callbacks.Callback):
+        def on_train_begin(self, logs=None):
+            assert (self.params["epochs"], self.params["steps"]) == (4, 3)
+
     printer = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: calls.append(sorted(logs)))
     stop = keras.callbacks.EarlyStopping("val_loss", min_delta=100, patience=1)
-    report = fit(fresh(), data, callbacks=[printer, stop])
+    report = fit(fresh(), data, callbacks=[printer, stop, Asks()])
     assert len(calls) == len(report.history["loss"]) == 2
     assert calls[0] == ["accuracy", "loss", "val_accuracy", "val_loss"]

@@ -245,3 +245,22 @@ def test_a_trained_model_is_compiled_with_keras_own(data, tmp_path):
     code = "import sys, keras; keras.models.load_model(sys.argv[1]); assert 'cnnzoo' not in sys.modules"
     command = [sys.executable, "-c", code, str(tmp_path / "a" / "model.keras")]
     subprocess.run(command, check=True, capture_output=True)
+
+
+def test_a_sequential_model_trains_too(data, tmp_path):
+    keras.utils.set_random_seed(0)
+    layers = [keras.layers.Rescaling(1 / 255), keras.layers.Flatten(), keras.layers.Dense(3)]
+    model = keras.Sequential([keras.Input((12, 12, 1)), *layers])
+    report = fit(model, data, recipe=replace(RECIPE, epochs=8), run_dir=tmp_path / "a")
+    assert report.accuracy > 0.8
+    assert cnnzoo.card(model).classes == ("0", "1", "2")
+    np.testing.assert_array_equal(cnnzoo.evaluate(model, data).probabilities, report.probabilities)
+    assert cnnzoo.export(model, tmp_path / "out").difference < 1e-5
+
+
+def test_what_is_saved_of_a_failed_run_loads_in_keras(data, tmp_path):
+    with pytest.raises(cnnzoo.TrainingError, match="of the start are kept"):
+        fit(fresh(), data, recipe=replace(RECIPE, learning_rate=1e30, ema=0.9), run_dir=tmp_path / "a")
+    loaded = keras.models.load_model(tmp_path / "a" / "model.keras")
+    for a, b in zip(loaded.get_weights(), fresh().get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)

@@ -50,7 +50,9 @@ def bare():
         weights=None, classes=10, input_shape=(SIZE, SIZE, 3), classifier_activation=None
     )
     model.compile(
-        keras.optimizers.SGD(0.01, 0.9, True), keras.losses.CategoricalCrossentropy(from_logits=True), ["accuracy"]
+        keras.optimizers.SGD(0.01, 0.9, True),
+        keras.losses.CategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
     )
 
     def run():

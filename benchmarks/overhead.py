@@ -64,7 +64,7 @@ def main(name, size, batch, steps, turns, keep):
     models["bare"].compile(
         keras.optimizers.SGD(0.01, 0.9, nesterov=True),
         keras.losses.CategoricalCrossentropy(from_logits=True),
-        ["accuracy"],
+        metrics=["accuracy"],
     )
     rows = []
     for turn in range(1, turns + 1):

@@ -1,6 +1,7 @@
 """Where the features do not fit: a ResNet-56 of CIFAR-10 learns clothes from 2,000 gray images, tested on 10,000.
 
-python benchmarks/training/fashion_finetune.py --seeds 3
+python benchmarks/training/fashion_finetune.py --set learning_rate=0.01 --set bn=train --set batch_size=32 \\
+    --set epochs=8
 """
 
 import click

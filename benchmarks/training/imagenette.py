@@ -14,7 +14,7 @@ from cnnzoo.training.prepare import reproducible
 
 
 @click.command()
-@click.option("--model", default="resnet18d", show_default=True)
+@click.option("--model", default="resnet34d", show_default=True)
 @click.option("--size", default=128, show_default=True)
 @click.option("--seeds", default=1, show_default=True)
 @click.option("--set", "settings", multiple=True, metavar="FIELD=VALUE")

@@ -53,12 +53,15 @@ def deployed(model: Any) -> Any:
 @contextmanager
 def held(model: Any, recipe: Recipe) -> Iterator[None]:
     """Layers that the recipe leaves alone do not train within the block: early stages, frozen batch norms."""
-    before = [(layer, layer.trainable) for layer in model.layers]
     groups = stages(model)
     early = [] if recipe.stages is None else groups[: max(len(groups) - 1 - recipe.stages, 0)]
-    norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    still = [layer for group in early for layer in group]
+    if recipe.bn == "frozen":  # those of a nested model too
+        every = model._flatten_layers(include_self=False)
+        still += [layer for layer in every if isinstance(layer, keras.layers.BatchNormalization)]
+    before = [(layer, layer.trainable) for layer in still]
     try:
-        for layer in [*(layer for group in early for layer in group), *(norms if recipe.bn == "frozen" else [])]:
+        for layer in still:
             layer.trainable = False
         yield
     finally:

@@ -93,7 +93,7 @@ def optimizer(model: Any, recipe: Recipe, steps_per_epoch: int) -> Any:
         made = keras.optimizers.LossScaleOptimizer(made)
     made.build(variables)  # so that its state can be kept and restored before the first step
     for variable, mean in zip(variables, averages(made), strict=False):
-        mean.assign(variable)  # Keras begins with zeros until the first step
+        mean.assign(ops.convert_to_numpy(variable).copy())  # Keras begins with zeros until the first step
     return made
 
 

@@ -9,7 +9,7 @@ from cnnzoo.lazy import Lazy
 
 keras, np = Lazy("keras"), Lazy("numpy")
 
-SMALL = 64  # pixels of a side, below which a random crop is a shift by up to an eighth: He et al. 2015, section 4.2
+SMALL = 64  # pixels of a side, below which a random crop is a shift: He et al. 2015, section 4.2
 GROUPS = 8  # of a batch; each draws operations of its own
 
 
@@ -24,6 +24,7 @@ class Policy:
     # Least and greatest share of the area of a random crop, which half of the images see in a mirror. Cut from the file
     # as it is decoded: Keras' layers for both take longer than the decoding
     area: tuple[float, float] | None = None
+    shift: float = 1 / 8  # of the side, each way, in the place of a crop where images are small
     layers: Callable[[], list[Any]] = _none  # that every image passes, in order
     choices: Callable[[], list[Any]] = _none  # of which every group of images passes a few
     drawn: int = 0  # how many
@@ -56,7 +57,7 @@ POLICIES = {
     "none": Policy(),
     # up to a sixteenth of the side each way, black moving in: for digits, which no flip leaves alone
     "shift": Policy(layers=lambda: [keras.layers.RandomTranslation(1 / 16, 1 / 16, fill_mode="constant", seed=0)]),
-    "gentle": Policy((0.35, 1.0)),  # crops that keep the object, for trainings too short to see all of every image
+    "gentle": Policy((0.35, 1.0), 1 / 16),  # crops that keep the object, for trainings too short to see all of every image
     "basic": Policy(CROP),
     # Müller and Hutter 2021, arXiv:2103.10158: one operation, of any strength
     "trivial": Policy(CROP, choices=lambda: _operations(0.9), drawn=1),
@@ -83,11 +84,12 @@ class Augmentation:
 
     def __init__(self, policy: str, size: tuple[int, int]) -> None:
         rows = parts(policy)
-        area = next((row.area for row in rows if row.area), None)
+        area, most = next(((row.area, row.shift) for row in rows if row.area), (None, 0.0))
         small = min(size) < SMALL
         layers = keras.layers
         shift = [
-            layers.RandomTranslation(1 / 8, 1 / 8, fill_mode="constant", seed=0),
+            # by whole pixels, as there: in between them images would be blurred, which those to be classified are not
+            layers.RandomTranslation(most, most, fill_mode="constant", interpolation="nearest", seed=0),
             layers.RandomFlip("horizontal", 0),
         ]
         self.area = None if small else area  # of crops that are yet to be made, from the original images

@@ -23,9 +23,9 @@ def main(model: str, seeds: int, settings: tuple[str, ...], run_dir: Path) -> No
     recipe = recipes.find("fashion", recipes.parse(settings))
 
     def train(seed: int) -> cnnzoo.Report:
-        data = cnnzoo.load_data(DATA / "fashion_mnist.npz", pad=2, seed=seed)
+        data = cnnzoo.load_data(DATA / "fashion_mnist.npz", seed=seed)
         reproducible(seed)
-        network = cnnzoo.get(model, classes=10)
+        network = cnnzoo.get(model, input_shape=(28, 28, 3), classes=10)
         return cnnzoo.fit_and_evaluate(network, data, recipe=recipe, seed=seed, run_dir=run_dir / str(seed))
 
     keep(f"fashion-{model}", [row(seed, lambda seed=seed: train(seed)) for seed in range(seeds)])

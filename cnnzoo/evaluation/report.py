@@ -103,6 +103,8 @@ class Report:
         """What the head alone reached, in a sentence."""
         assert self.probe
         kept = f"epoch {self.best_epoch}" if self.best_epoch else "the probe: no epoch was better on validation"
+        if self.probe["validation_accuracy"] == 1:
+            kept = "the probe: no epoch can be better on validation, so none was trained"
         return (
             f"The linear probe before fine-tuning: {100 * self.probe['accuracy']:.2f} %, and "
             f"{100 * self.probe['validation_accuracy']:.2f} % on validation; kept is {kept}."

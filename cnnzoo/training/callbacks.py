@@ -16,6 +16,7 @@ from cnnzoo.errors import Interrupted, TrainingError
 from cnnzoo.training.optimizer import averages
 from cnnzoo.training.run import Run
 
+QUIET = 60.0  # seconds after which a log says where training is, within an epoch too
 SHARE = 50  # a state is written after this many times the time that the last one took, at the soonest
 
 
@@ -174,11 +175,11 @@ class Stop(keras.callbacks.Callback):
 
 
 class Meter(keras.callbacks.Callback):
-    """The whole run's progress: a bar with an estimate in a terminal, a line an epoch in a notebook or a log."""
+    """The whole run's progress, with an estimate: a bar in a terminal; in a log some ten lines, or one a minute."""
 
     def __init__(self, epochs: int, steps: int, done: int, lines: int = 10) -> None:
         super().__init__()
-        self.epochs, self.steps, self.done = epochs, steps, done
+        self.epochs, self.steps, self.before, self.done = epochs, steps, done, done
         self.console = Console(stderr=True)
         self.live = self.console.is_terminal and not self.console.is_jupyter
         self.every = 1 if self.console.is_jupyter else math.ceil(epochs / lines)
@@ -190,22 +191,31 @@ class Meter(keras.callbacks.Callback):
         if self.live:
             self.bar.start()
         self.task = self.bar.add_task("training", total=self.epochs * self.steps, completed=self.done)
-        self.begun = time.monotonic()
+        self.begun = self.said = time.monotonic()
 
     def on_train_batch_end(self, batch, logs=None):
         self.bar.advance(self.task)
+        self.done += 1
+        epoch, step = divmod(self.done, self.steps)
+        if step and time.monotonic() - self.said >= QUIET:
+            self.say(f"epoch {epoch + 1}/{self.epochs}, step {step}/{self.steps}: loss {logs['loss']:.4f}")
 
     def on_epoch_end(self, epoch, logs=None):
-        logs = plain(logs)
-        line = (
-            f"epoch {epoch + 1}/{self.epochs}: loss {logs['loss']:.4f}, validation accuracy {logs['val_accuracy']:.4f}"
-        )
+        logs, done = plain(logs), epoch + 1
+        line = f"epoch {done}/{self.epochs}: loss {logs['loss']:.4f}, validation accuracy {logs['val_accuracy']:.4f}"
         self.bar.update(self.task, description=line)
-        if not self.live and ((epoch + 1) % self.every == 0 or epoch + 1 == self.epochs):
-            ahead = (self.epochs - epoch - 1) * self.steps
-            seconds = (time.monotonic() - self.begun) / max((epoch + 1) * self.steps - self.done, 1) * ahead
-            left = f", {seconds / 60:.0f} min left" if seconds >= 90 else ""
-            self.console.print(f"{line}{left}", highlight=False)
+        if done % self.every == 0 or done == self.epochs or time.monotonic() - self.said >= QUIET:
+            self.say(line)
+
+    def say(self, line: str) -> None:
+        """A line for a log, with the time that is left where that is long."""
+        if self.live:
+            return
+        self.said = time.monotonic()
+        ahead = self.epochs * self.steps - self.done
+        seconds = (self.said - self.begun) / max(self.done - self.before, 1) * ahead
+        left = f", {seconds / 60:.0f} min left" if seconds >= 90 else ""
+        self.console.print(f"{line}{left}", highlight=False)
 
     def close(self) -> None:
         if self.live:

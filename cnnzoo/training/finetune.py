@@ -42,7 +42,7 @@ def fine_tune(
     The head comes first: a logistic regression on the network's features, whose penalty cross-validation chooses. From
     there the stages below are trained, the last one first, each at a share of the next one's rate (Kumar et al. 2022,
     arXiv:2202.10054). The best epoch is kept where it is better on validation than the probe by a standard error, else
-    the probe; the report has both figures.
+    the probe; the report has both figures. Where the probe errs on no validation image, there are no epochs.
 
     Args:
         model: a Keras classifier with weights that were trained. Where its classes are not the data's, it gets a new

@@ -17,7 +17,7 @@ from cnnzoo.errors import InputError, TrainingError, integer
 from cnnzoo.evaluation.predict import functional
 from cnnzoo.evaluation.report import Report
 from cnnzoo.training import recipes, state
-from cnnzoo.training.callbacks import Keeper, Meter, Stop, plain, together
+from cnnzoo.training.callbacks import Keeper, Meter, Stop, together
 from cnnzoo.training.devices import named, replicated
 from cnnzoo.training.evaluate import BATCH, agreed, evaluate, filled, meet, temperature_of
 from cnnzoo.training.plan import counted, planned
@@ -135,9 +135,9 @@ def follow(
     card = dataclasses.replace(
         cards.card(model), classes=data.classes, pad=data.pad or 0, transform=seen, temperature=None
     )
-    notes = (data.account(), *data.notes)
+    notes = data.account(), *data.notes
     plan = planned(how, model, data, recipe, seed, weights)
-    with Run(options.run_dir, plan, resume=options.resume, overwrite=options.overwrite) as run:
+    with Run(options.run_dir, plan, notes, resume=options.resume, overwrite=options.overwrite) as run:
         cards.attach(model, dataclasses.replace(card, training={key: plan[key] for key in ("recipe", "seed", "data")}))
         reproducible(seed, options.deterministic)
         start = time.perf_counter()
@@ -159,7 +159,7 @@ def follow(
             best_epoch=run.state.best_epoch,
             probe=run.state.probe,
             run_dir=run.folder,
-            notes=notes,
+            notes=tuple(run.record["notes"]),
             record=flat({"learning_rate": {"found": run.state.learning_rate}} if run.state.learning_rate else {})
             | flat({"seed": seed, "images": plan["data"]["images"], "recipe": plan["recipe"], **versions()}),
         )
@@ -199,8 +199,9 @@ def train(model: Any, data: ImageData, recipe: Recipe, run: Run, options: Option
         compile_by(network, recipe, len(batches))
         best, meters = state.restore(run.latest, network) if run.latest else (None, [])
         if best is None and run.state.probe:  # it stays unless an epoch is better by more than chance
-            share = plain(network.evaluate(validation, verbose=0, return_dict=True))["accuracy"]
+            share = run.state.probe["validation_accuracy"]
             run.state.best = (share + math.sqrt(share * (1 - share) / len(data.validation)), 0.0)
+            run.state.stopped = share == 1  # which no epoch is better than
         keeper = Keeper(run, batches, best, meters if run.state.step else [], recipe.patience, options.checkpoint_every)
         done = run.state.epoch * len(batches) + run.state.step
         meter = [Meter(recipe.epochs, len(batches), done)] if options.verbose else []

@@ -54,7 +54,8 @@ def mixed(model: Any, precision: str) -> Iterator[None]:
         while not layer.weights:  # what activates the logits; they stay whole too
             layer = layer.input._keras_history.operation
             whole.add(layer.name)
-    before = [(layer, layer.dtype_policy) for layer in model.layers]
+    every = model._flatten_layers(include_self=False)  # those of a nested model too
+    before = [(layer, layer.dtype_policy) for layer in every]
     try:
         for layer, _ in before:
             if layer.name not in whole:

@@ -9,7 +9,7 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from filelock import FileLock, Timeout
 
@@ -42,12 +42,23 @@ class Run:
     A context manager: what ends the block otherwise than well is written into the record.
     """
 
-    def __init__(self, folder: Any, plan: dict[str, Any], *, resume: bool | None = None, overwrite: bool = False):
+    OURS: ClassVar[tuple[str, ...]] = OURS
+
+    def __init__(
+        self,
+        folder: Any,
+        plan: dict[str, Any],
+        notes: Sequence[str] = (),
+        *,
+        resume: bool | None = None,
+        overwrite: bool = False,
+    ) -> None:
         """Claim the folder for `plan`; raises InputError where it holds another run or other things.
 
+        Notes of its start are those of the whole run.
         A run of the same plan that has not ended goes on, unless `resume` is False; one that has, where it is True.
         """
-        self.plan, self.state, self.record = plan, State(), dict[str, Any]()
+        self.plan, self.state, self.record = plan, State(), dict[str, Any](notes=list(notes))
         if resume and overwrite:
             raise InputError("Choose one: resume goes on with the run, overwrite starts it anew")
         if folder is None and resume:
@@ -70,7 +81,7 @@ class Run:
         try:
             there = free(folder, resume, overwrite)
             for scratch in [*folder.glob(".*.*"), *folder.glob("state/.step-*")]:  # of a process that was killed
-                if scratch.is_dir() and scratch.name.startswith(SCRATCH):
+                if scratch.is_dir() and scratch.name.startswith((*SCRATCH, *(f".{name}." for name in self.OURS))):
                     shutil.rmtree(scratch)
             if there and not overwrite:
                 self._reopen(folder)
@@ -82,7 +93,7 @@ class Run:
 
     def _start(self, folder: Path) -> None:
         """Clear what an earlier run wrote, its record last, so that a stop in between leaves a run."""
-        for name in OURS:
+        for name in self.OURS:
             path = folder / name
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
         started = {
@@ -91,18 +102,17 @@ class Run:
             "command": COMMAND.get() or sys.argv,
             "folder": str(Path.cwd()),
         }
-        self.record = started | {"plan": self.plan, "versions": versions()}
+        self.record |= started | {"plan": self.plan, "versions": versions()}
         self._write_record()
 
     def _reopen(self, folder: Path) -> None:
         """Take over the record and the last state of a run of the same plan."""
         try:
-            self.record = json.loads((folder / "run.json").read_bytes())
-            then, now = flat(self.record["plan"]), flat(json.loads(json.dumps(self.plan)))
+            self.record |= json.loads((folder / "run.json").read_bytes())
+            differs = differences(self.record["plan"], self.plan)
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise InputError(f"{folder / 'run.json'} cannot be read: {error}; {ANEW}") from None
-        names = [name for name in now if then.get(name) != now[name]]
-        if differs := [f"{name}: {then.get(name)!r} then, {now[name]!r} now" for name in names]:
+        if differs:
             raise InputError(f"{folder} holds a different run, so it cannot go on: {'; '.join(differs)}; {ANEW}")
         if self.latest:
             self.state = state.read(self.latest)
@@ -120,11 +130,14 @@ class Run:
             if self.folder:
                 self.lock.release()
         if kind and issubclass(kind, KeyboardInterrupt):
-            part = f" and {self.state.step} steps" if self.state.step else ""
-            done = f"Stopped; {self.state.epoch} of {self.plan['recipe']['epochs']} epochs{part} are done"
             how = "the same call or command goes on"
             kept = f"and kept in {self.folder}: {how}" if self.folder else "but there is no run_dir"
-            raise Interrupted(f"{done} {kept}") from None
+            raise Interrupted(f"Stopped; {self.so_far()} {kept}") from None
+
+    def so_far(self) -> str:
+        """What is done, for one who stops."""
+        part = f" and {self.state.step} steps" if self.state.step else ""
+        return f"{self.state.epoch} of {self.plan['recipe']['epochs']} epochs{part} are done"
 
     @property
     def latest(self) -> Path | None:
@@ -171,6 +184,13 @@ def _ended(folder: Path) -> bool:
         return json.loads((folder / "run.json").read_bytes())["status"] == "done"
     except (ValueError, LookupError, TypeError):
         return True
+
+
+def differences(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """What is not as it was in two plans."""
+    before, after = flat(then), flat(json.loads(json.dumps(now)))
+    names = [name for name in after if before.get(name) != after[name]]
+    return [f"{name}: {before.get(name)!r} then, {after[name]!r} now" for name in names]
 
 
 def flat(plan: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -55,3 +55,14 @@ def test_auto_is_what_the_machine_is_fast_at(monkeypatch):
         monkeypatch.setattr(precision, "accelerated", lambda gpu=gpu: gpu)
         monkeypatch.setattr(precision.Path, "read_text", lambda *_, flags=flags, **__: f"flags : fpu {flags}\n")
         assert precision.chosen("auto") == expected
+
+
+def test_a_nested_models_layers_too():
+    base = cnnzoo.get("resnet20", include_top=False, pooling="avg")
+    inputs = keras.Input((32, 32, 3))
+    model = keras.Model(inputs, keras.layers.Dense(3)(base(inputs)))
+    with precision.mixed(model, "bfloat16"):
+        assert base.get_layer("conv1").compute_dtype == "bfloat16"
+        assert base.get_layer("normalise").compute_dtype == "float32"
+        assert model.layers[-1].compute_dtype == "float32"
+    assert {layer.dtype_policy.name for layer in base.layers} == {"float32"}

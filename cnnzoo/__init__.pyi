@@ -25,5 +25,8 @@ from .training.loop import fit_and_evaluate as fit_and_evaluate
 from .training.lr_find import RateTest as RateTest
 from .training.lr_find import lr_find as lr_find
 from .training.recipe import Recipe as Recipe
+from .tuning.hypermodel import hypermodel as hypermodel
+from .tuning.result import TuneResult as TuneResult
+from .tuning.tune import tune as tune
 
 __version__: str

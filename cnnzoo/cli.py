@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 import cnnzoo
-from cnnzoo import cli_data, cli_models, cli_training
+from cnnzoo import cli_data, cli_models, cli_training, cli_tuning
 from cnnzoo.cli_data import load, loading
 from cnnzoo.cli_models import load_keras
 from cnnzoo.errors import InputError, Interrupted, TrainingError
@@ -34,12 +34,13 @@ def cli() -> None:
     Your photos:      cnnzoo doctor photos/;  cnnzoo show photos/ --augment rand
     Train, evaluate:  cnnzoo train lenet5 digits --recipe digits --run-dir runs/a
     Fine-tune:        cnnzoo fine-tune resnet50:imagenet photos/ --run-dir runs/b
+    Better recipes:   cnnzoo tune resnet18 photos/ --trials 20 --run-dir runs/c
     Use:              cnnzoo predict runs/a photo.png;  cnnzoo predict lenet5:mnist digit.png
     Deploy:           cnnzoo export runs/a exported
     """
 
 
-for command in (*cli_models.COMMANDS, *cli_data.COMMANDS, *cli_training.COMMANDS):
+for command in (*cli_models.COMMANDS, *cli_data.COMMANDS, *cli_training.COMMANDS, *cli_tuning.COMMANDS):
     cli.add_command(command)
 
 
@@ -130,6 +131,10 @@ def main(arguments: list[str] | None = None) -> None:
         _end(error, 2)
     except TrainingError as error:
         _end(error, 1)
+    except ImportError as error:
+        if "pip install" not in str(error):
+            raise
+        _end(error, 2)  # an extra that is not there
     except OSError as error:  # a disk that is full, say; a name that is too long is wrong input
         _end(error, 2 if error.errno == errno.ENAMETOOLONG else 1)
     except click.ClickException as error:

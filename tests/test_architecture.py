@@ -17,14 +17,15 @@ THIRD = {
     "training": {"data", "evaluation", "preprocessing", "augmentation", "features"},
     "export": {"data", "evaluation", "preprocessing", "layers"},
 }
+FOURTH = {"tuning"}
 BELOW = GROUND | FIRST | SECOND.keys() | THIRD.keys() | {"cnnzoo"}
 ALLOWED = (
     dict.fromkeys(GROUND | FIRST, GROUND)
     | {name: GROUND | below for name, below in (SECOND | THIRD).items()}
-    | dict.fromkeys(("demo", "diff"), BELOW)
+    | dict.fromkeys(FOURTH | {"demo", "diff"}, BELOW)
     | {
-        name: BELOW | {"cli_models", "cli_data", "cli_training", "demo", "diff"}
-        for name in ("cli", "cli_models", "cli_data", "cli_training")
+        name: BELOW | FOURTH | {"cli_models", "cli_data", "cli_training", "cli_tuning", "demo", "diff"}
+        for name in ("cli", "cli_models", "cli_data", "cli_training", "cli_tuning")
     }
     | {"__init__": set(), "__main__": {"cli"}}
 )

@@ -1,0 +1,6 @@
+"""Searches for better recipes and rows, by Keras Tuner."""
+
+from importlib.util import find_spec
+
+if not all(map(find_spec, ("keras_tuner", "tensorboard", "psutil"))):
+    raise ImportError("Searches need Keras Tuner: pip install 'cnnzoo[tune]'")

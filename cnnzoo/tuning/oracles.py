@@ -1,0 +1,110 @@
+"""Keras Tuner's oracles, made to start from the defaults, to survive, and to miss a worker that dies."""
+
+import functools
+import json
+from pathlib import Path
+from typing import Any
+
+import keras_tuner
+import numpy as np
+from keras_tuner import oracles
+
+from cnnzoo.errors import unknown
+from cnnzoo.files import atomic
+from cnnzoo.tuning.space import Space
+
+FILE = "oracle.json"
+ENDLESS = 1_000_000_000  # failures in a row: a search tells of them and goes on
+
+
+class _Kept(keras_tuner.Oracle):
+    """Of every oracle here: its first trial is the default, and all that it knows is one file, there whole or not."""
+
+    ongoing_trials: dict[str, Any]
+
+    def _random_values(self):
+        if not self.trials:
+            return {hp.name: hp.default for hp in self.hyperparameters.space}
+        return super()._random_values()
+
+    @keras_tuner.synchronized
+    def create_trial(self, tuner_id):
+        trial = super().create_trial(tuner_id)
+        if trial.status == "STOPPED" and self.ongoing_trials:  # one of which its worker may yet leave behind
+            self.tuner_ids.add(tuner_id)
+            trial.status = "IDLE"
+        return trial
+
+    @keras_tuner.synchronized
+    def release(self, tuner_id):
+        """Let others have the trial of a worker that is gone."""
+        if trial := self.ongoing_trials.pop(tuner_id, None):
+            self._retry_queue.append(trial.trial_id)
+            self.save()
+        self.tuner_ids.discard(tuner_id)
+
+    def _save_trial(self, trial):
+        """Nothing: trials are part of the one file."""
+
+    def save(self):
+        trials = [self.trials[name].get_state() for name in self.start_order]
+        with atomic(Path(self._get_oracle_fname())) as new:
+            new.write_text(json.dumps({"oracle": self.get_state(), "trials": trials}), encoding="utf-8")
+
+    def reload(self):
+        kept = json.loads(Path(self._get_oracle_fname()).read_bytes())
+        made = (keras_tuner.engine.trial.Trial.from_state(state) for state in kept["trials"])
+        self.trials = {trial.trial_id: trial for trial in made}
+        self.set_state(kept["oracle"])
+        self._retry_queue += [trial.trial_id for trial in self.ongoing_trials.values() if trial.status == "RUNNING"]
+        self.ongoing_trials = {}
+
+
+class Random(_Kept, oracles.RandomSearchOracle):
+    """Independent draws."""
+
+
+class Bayesian(_Kept, oracles.BayesianOptimizationOracle):
+    """A Gaussian process, whose draws follow from the seed and the number of trials, also after a restart."""
+
+    def populate_space(self, trial_id):
+        self._random_state = np.random.RandomState(self.seed + len(self.trials))
+        return super().populate_space(trial_id)
+
+
+class Hyperband(_Kept, oracles.HyperbandOracle):
+    """Many short trainings, of which the better ones go on: Li et al. 2018, arXiv:1603.06560."""
+
+
+class Grid(_Kept, oracles.GridSearchOracle):
+    """Every combination, the defaults first; what is next follows from the trials there are."""
+
+    def reload(self):
+        super().reload()
+        order = functools.cmp_to_key(
+            lambda a, b: self._compare(*(self.trials[n].hyperparameters.values for n in (a, b)))
+        )
+        for name in sorted(self.start_order, key=order):
+            self._ordered_ids.insert(name)
+        self._populate_next = list(self.start_order)
+
+
+KINDS: dict[str, Any] = {"random": Random, "bayesian": Bayesian, "hyperband": Hyperband, "grid": Grid}
+
+
+def make(kind: str, space: Space, objective: Any, trials: int, seed: int) -> Any:
+    """An oracle by name for a number of trials; raises InputError for unknown names."""
+    if kind not in KINDS:
+        raise unknown("oracle", kind, KINDS)
+    options: dict[str, Any] = {"max_epochs": space.recipe.epochs} if kind == "hyperband" else {}
+    made = KINDS[kind](
+        objective=objective,
+        hyperparameters=space.hyperparameters(),
+        allow_new_entries=False,
+        seed=seed + 1,  # 0 would draw one
+        max_consecutive_failed_trials=ENDLESS,
+        **options,
+    )
+    made.max_trials = trials
+    made.verbose = 0
+    return made

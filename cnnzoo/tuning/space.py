@@ -1,0 +1,211 @@
+"""What a search varies: fields of the recipe, fields of the row, the row itself; and over which values."""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from cnnzoo.errors import InputError, unknown
+from cnnzoo.models import Variant
+from cnnzoo.registry import info
+from cnnzoo.training.recipe import SETTABLE, Recipe
+
+KEYS = ("low", "high", "step", "log")
+DIGITS = 4  # significant ones, of a drawn number
+
+
+def _log(low: float, high: float) -> dict[str, Any]:
+    return {"low": low, "high": high, "log": True}
+
+
+COMMON = {"weight_decay": _log(1e-5, 0.1), "label_smoothing": {"low": 0.0, "high": 0.2}}
+PHOTOS = COMMON | {"batch_size": [16, 32, 64], "augment": ["none", "gentle", "basic"]}
+# By family, of training from scratch; without batch norms high rates end in losses that are no numbers
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "lenet": {
+        "learning_rate": _log(3e-3, 0.3),
+        "momentum": {"low": 0.8, "high": 0.97},
+        "batch_size": [16, 32, 64, 128],
+        "augment": ["none", "shift"],
+    }
+    | COMMON,
+    "alexnet": {"learning_rate": _log(1e-3, 0.05), "clip": [None, 1.0]} | PHOTOS,
+    "vgg": {"learning_rate": _log(1e-3, 0.05), "clip": [None, 1.0]} | PHOTOS,
+    "resnet": {"learning_rate": _log(0.01, 0.5)} | PHOTOS,
+    "inception": {"learning_rate": _log(3e-3, 0.2)} | PHOTOS,
+}
+# Of weights that were trained: the head is solved before, so that the rates are those of the layers below
+FINE_TUNE: dict[str, Any] = {
+    "learning_rate": _log(1e-5, 0.02),
+    "stage_decay": {"low": 0.2, "high": 1.0},
+    "unfreeze_epochs": [0.0, 1.0, 2.0],
+    "bn": ["frozen", "train"],
+    "augment": ["none", "gentle"],
+} | COMMON
+
+
+@dataclass(frozen=True)
+class Dimension:
+    """One thing that varies: over `values`, or from `low` to `high`."""
+
+    field: str  # of a recipe; "model"; "row.FIELD"
+    default: Any
+    values: tuple[Any, ...] = ()
+    low: float = 0
+    high: float = 0
+    step: float | None = None
+    log: bool = False
+
+    @property
+    def labels(self) -> dict[Any, Any] | None:
+        """Values by the text that stands for them where they are not all numbers of a kind; Keras Tuner asks for it."""
+        if not self.values or any({type(v) for v in self.values} == {kind} for kind in (int, float)):
+            return None
+        return {str(value): value for value in self.values}
+
+    def declare(self, hp: Any) -> Any:
+        """Register with Keras Tuner's HyperParameters; returns the value that they hold."""
+        if self.values:
+            labels = self.labels
+            choices = list(labels or self.values)
+            return hp.Choice(self.field, choices, default=str(self.default) if labels else self.default)
+        kind = hp.Int if all(isinstance(v, int) for v in (self.low, self.high)) else hp.Float
+        sampling = "log" if self.log else "linear"
+        return kind(self.field, self.low, self.high, step=self.step, sampling=sampling, default=self.default)
+
+    def decode(self, value: Any) -> Any:
+        """The value itself, from Keras Tuner's; drawn fractions to a few digits, which a person can read."""
+        if labels := self.labels:
+            return labels[value]
+        return float(f"{value:.{DIGITS}g}") if isinstance(value, float) and not self.values else value
+
+
+@dataclass(frozen=True)
+class Space:
+    """The dimensions of a search around a row and a recipe, which are its defaults."""
+
+    model: str | Variant
+    recipe: Recipe
+    dimensions: tuple[Dimension, ...]
+
+    def hyperparameters(self) -> Any:
+        """The space as Keras Tuner's HyperParameters."""
+        import keras_tuner
+
+        hp = keras_tuner.HyperParameters()
+        for dimension in self.dimensions:
+            dimension.declare(hp)
+        return hp
+
+    def decode(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """What a trial varies, by field; what Keras Tuner keeps for itself ("tuner/epochs", say) is left out."""
+        return {d.field: d.decode(values[d.field]) for d in self.dimensions if d.field in values}
+
+    def apply(self, chosen: Mapping[str, Any]) -> tuple[str | Variant, Recipe]:
+        """The row and the recipe with the chosen values; raises InputError where they do not go together."""
+        model: str | Variant = chosen.get("model", self.model)
+        row = {field.removeprefix("row."): value for field, value in chosen.items() if field.startswith("row.")}
+        recipe = {field: value for field, value in chosen.items() if field in SETTABLE}
+        return _with(model, row) if row else model, replace(self.recipe, **recipe)
+
+    def facts(self) -> dict[str, Any]:
+        """The space for a record, in plain values."""
+        return {d.field: list(d.values) or [d.low, d.high, d.step, d.log] for d in self.dimensions}
+
+
+def make(
+    model: str | Variant, recipe: Recipe, ranges: Mapping[str, Any] | str | Path | None, weights: bool = False
+) -> Space:
+    """A space from {field: [values] or {"low", "high", "step", "log"}}, or the TOML file of one, or the family's.
+
+    Raises InputError for fields and values that neither the recipe nor the row could have.
+    """
+    row = info(model) if isinstance(model, str) else None
+    if ranges is None:
+        family = row.family if row else type(model).__name__.lower()
+        ranges = FINE_TUNE if weights else DEFAULTS.get(family, DEFAULTS["resnet"])
+    elif isinstance(ranges, str | Path):
+        ranges = read(ranges)
+    if not isinstance(ranges, Mapping) or not ranges:
+        raise InputError(
+            f"A space is a mapping from fields to values, or the path of a TOML file. Received: {ranges!r:.200}"
+        )
+    names = ranges.get("model", [model])
+    space = Space(model, recipe, tuple(_dimension(model, recipe, *entry, names) for entry in ranges.items()))
+    if weights and any(field == "model" or field.startswith("row.") for field in ranges):
+        raise InputError(
+            "Weights belong to one row: a search from weights varies the recipe only, not model or row fields"
+        )
+    return space
+
+
+def read(path: str | Path) -> dict[str, Any]:
+    """The table of a TOML file; raises InputError where it is none."""
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InputError(f"Cannot read {str(path)!r} as TOML: {error}") from None
+
+
+def _dimension(model: str | Variant, recipe: Recipe, field: str, given: Any, names: Any) -> Dimension:
+    """A dimension, each of whose ends or values is tried."""
+    default = _default(model, recipe, field, names)
+    if isinstance(given, Mapping):
+        for key in given:
+            if key not in KEYS:
+                raise unknown(f"key of the range of {field}", key, KEYS)
+        if not {"low", "high"} <= given.keys() or not all(
+            isinstance(given[k], int | float) for k in given if k != "log"
+        ):
+            raise InputError(
+                f"A range has numbers low and high: {field} = {{low = 0.1, high = 1}}. Received: {given!r}"
+            )
+        low, high, log = given["low"], given["high"], given.get("log", False)
+        if not low < high or (log and low <= 0) or given.get("step", 2 if log else 1) <= (1 if log else 0):
+            why = "low lies below high, and above 0 where log is true; step is above 0, and above 1 where log is true"
+            raise InputError(f"The range of {field} is empty: {why}. Received: {given!r}")
+        if not isinstance(default, int | float) or isinstance(default, bool):
+            raise InputError(
+                f"{field} is {default!r} by default, which is no number: give a list of values. Received: {given!r}"
+            )
+        if isinstance(default, float):
+            low, high = float(low), float(high)
+        dimension = Dimension(field, default, (), low, high, given.get("step"), log)
+        tried: tuple[Any, ...] = low, high
+    elif isinstance(given, list | tuple) and given:
+        tried = tuple(tuple(value) if isinstance(value, list) else value for value in given)
+        if {type(value) for value in (*tried, default)} == {int, float}:
+            tried, default = tuple(map(float, tried)), float(default)
+        dimension = Dimension(field, default, tuple(dict.fromkeys((default, *tried))))
+    else:
+        raise InputError(f"{field} takes a list of values or a range with low and high. Received: {given!r:.200}")
+    for value in tried:
+        Space(model, recipe, ()).apply({field: value})
+        if field == "model":
+            info(value)
+    return dimension
+
+
+def _default(model: str | Variant, recipe: Recipe, field: str, names: Any) -> Any:
+    """What the field is where nothing is varied; raises InputError for unknown fields."""
+    if field == "model":
+        return model
+    if field.startswith("row."):
+        name = field.removeprefix("row.")
+        for row in (info(each).row if isinstance(each, str) else each for each in [model, *names]):
+            allowed = [f"row.{each.name}" for each in fields(row)]
+            if field not in allowed:
+                raise unknown(f"field of {model if isinstance(model, str) else 'the row'}", field, allowed)
+        return getattr(info(model).row if isinstance(model, str) else model, name)
+    if field not in SETTABLE:
+        raise unknown("field of a space", field, [*SETTABLE, "model", "row.FIELD"])
+    return getattr(recipe, field)
+
+
+def _with(model: str | Variant, row: Mapping[str, Any]) -> Variant:
+    """The row with other fields."""
+    try:
+        return replace(info(model).row if isinstance(model, str) else model, **row)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"The row cannot have {dict(row)}: {error}") from None

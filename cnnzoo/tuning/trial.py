@@ -1,0 +1,180 @@
+"""A trial: an ordinary run whose test split is its validation split, so that a search never sees the test split."""
+
+import dataclasses
+import json
+import os
+import time
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from cnnzoo.data.images import ImageData
+from cnnzoo.errors import InputError, Interrupted, TrainingError
+from cnnzoo.evaluation.report import Report
+from cnnzoo.files import atomic
+from cnnzoo.registry import get
+from cnnzoo.training import state
+from cnnzoo.training.finetune import fine_tune
+from cnnzoo.training.loop import fit_and_evaluate
+from cnnzoo.training.prepare import reproducible
+from cnnzoo.tuning.space import Space
+
+OUTCOME, LOG, RUN = "outcome.json", "log.txt", "run"
+LOWER = ("log_loss", "calibration_error")  # is better
+SHARES = 20  # of a training, at the ends of which trials are compared
+SOONEST = 0.25  # of a training, before which no trial is hopeless
+FEWEST = 4  # trials to compare with
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """What all trials of a search share."""
+
+    space: Space
+    data: ImageData
+    weights: Any
+    objective: str
+    image_size: tuple[int, int] | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """One training: a trial's, or of the final comparison, which is on the test split."""
+
+    folder: Path
+    chosen: dict[str, Any]
+    seed: int
+    run: Path | None = None  # an earlier trial's, which this one goes on with
+    epochs: int | None = None  # after which it ends, though the schedule goes further
+    bar: tuple[float, ...] = ()  # what has to be reached after each share of the training
+    final: bool = False
+
+
+def run(setting: Setting, job: Job, beat: Callable[[], None]) -> tuple[str, Any]:
+    """("done", the outcome or, of a final, the report) or ("failed", why); what is printed goes to the folder's log."""
+    job.folder.mkdir(parents=True, exist_ok=True)
+    if not job.final and (job.folder / OUTCOME).exists():  # it had ended, which the search had not kept
+        kept = json.loads((job.folder / OUTCOME).read_bytes())
+        return ("failed", kept["reason"]) if "reason" in kept else ("done", kept)
+    with (job.folder / LOG).open("ab") as log:
+        for stream in (1, 2):
+            os.dup2(log.fileno(), stream)
+    try:
+        begun = time.perf_counter()
+        end = End(job.epochs, job.bar, job.run or job.folder / RUN)
+        report = _train(setting, job, [Beat(beat), end])
+        if job.final:
+            return "done", report
+        outcome = {
+            "chosen": job.chosen,
+            "epochs": setting.space.apply(job.chosen)[1].epochs,
+            "score": _score(report, setting.objective),
+            "metrics": {key: value for key, value in report.metrics.items() if isinstance(value, float)},
+            "history": report.history,
+            "best_epoch": report.best_epoch,
+            "hopeless": end.hopeless,
+            "seconds": round(time.perf_counter() - begun, 1),
+            "training": round(end.seconds, 1),
+        }
+        record(job.folder, outcome)
+        return "done", outcome
+    except (InputError, TrainingError, Interrupted) as error:
+        traceback.print_exc()
+        return "failed", str(error)
+    except Exception as error:
+        traceback.print_exc()
+        return "failed", f"{type(error).__name__}: {error}"
+
+
+def record(folder: Path, outcome: Mapping[str, Any]) -> None:
+    """Keep how a trial ended."""
+    with atomic(folder / OUTCOME) as new:
+        new.write_text(json.dumps(outcome), encoding="utf-8")
+
+
+def _train(setting: Setting, job: Job, callbacks: Sequence[Any]) -> Report:
+    row, recipe = setting.space.apply(job.chosen)
+    data = setting.data if job.final else dataclasses.replace(setting.data, test=setting.data.validation)
+    reproducible(job.seed)
+    model = get(
+        row,
+        weights=setting.weights,
+        classes=None if setting.weights else list(data.classes),
+        input_shape=setting.image_size,
+    )
+    train = fine_tune if setting.weights else fit_and_evaluate
+    where = job.run or job.folder / RUN
+    return train(model, data, recipe=recipe, run_dir=where, seed=job.seed, resume=True, callbacks=callbacks)
+
+
+def _score(report: Report, objective: str) -> float:
+    value = report.metrics.get(objective)
+    if not isinstance(value, float) or not np.isfinite(value):
+        known = ", ".join(key for key, other in report.metrics.items() if isinstance(other, float))
+        raise InputError(f"The metric {objective} is not found for these data. There are: {known}")
+    return value
+
+
+class Beat(keras.callbacks.Callback):
+    """A sign of life at every step."""
+
+    def __init__(self, beat: Callable[[], None]) -> None:
+        super().__init__()
+        self.beat = beat
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.beat()
+
+    def on_test_batch_end(self, batch, logs=None):
+        self.beat()
+
+
+class End(keras.callbacks.Callback):
+    """Ends a trial that has had its epochs, or whose best accuracy so far is below the bar for its share of them."""
+
+    def __init__(self, epochs: int | None, bar: tuple[float, ...], run: Path) -> None:
+        super().__init__()
+        self.until, self.bar, self.run = epochs, bar, run
+        self.best, self.hopeless, self.seconds = 0.0, False, 0.0
+
+    def on_train_begin(self, logs=None):
+        self.begun = time.perf_counter()
+        if kept := state.latest(self.run / "state"):  # of before a stop
+            known = state.read(kept)
+            self.best = max(known.history.get("val_accuracy", [0.0]))
+            self.check(known.epoch)
+
+    def on_epoch_end(self, epoch, logs=None):
+        name = "val_accuracy" if "val_accuracy" in logs else "val_logits_accuracy"
+        self.best = max(self.best, float(logs[name]))
+        self.check(epoch + 1)
+
+    def on_train_end(self, logs=None):
+        self.seconds = time.perf_counter() - self.begun
+
+    def check(self, done: int) -> None:
+        share = done / self.params["epochs"]
+        self.hopeless = bool(self.bar) and SOONEST <= share < 1 and self.best < self.bar[int(share * SHARES) - 1]
+        if self.hopeless or (self.until and done >= self.until):
+            self.model.stop_training = True
+
+
+def bar(histories: Sequence[Mapping[str, Sequence[float]]], epochs: Sequence[int]) -> tuple[float, ...]:
+    """The accuracy that three quarters of the trials had reached after each share of their `epochs`.
+
+    It is 0 where few got there.
+    """
+    levels = []
+    for share in range(1, SHARES + 1):
+        reached = []
+        for history, whole in zip(histories, epochs, strict=True):
+            done = -(-whole * share // SHARES)
+            accuracies = history.get("val_accuracy", ())
+            if 0 < done <= len(accuracies):
+                reached.append(max(accuracies[:done]))
+        levels.append(float(np.quantile(reached, 0.25)) if len(reached) >= FEWEST else 0.0)
+    return tuple(levels)

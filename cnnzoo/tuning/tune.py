@@ -1,0 +1,136 @@
+"""tune: a search over recipes and rows by Keras Tuner, each trial in its process, that ends in a comparison."""
+
+import functools
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from cnnzoo.data.images import ImageData
+from cnnzoo.errors import InputError, integer, unknown
+from cnnzoo.evaluation.report import HEADLINES
+from cnnzoo.models import Variant
+from cnnzoo.training import recipes
+from cnnzoo.training.recipe import Recipe
+from cnnzoo.training.run import OURS as TRAININGS
+from cnnzoo.training.run import Run
+from cnnzoo.tuning import space as spaces
+from cnnzoo.tuning import trial as trials_
+from cnnzoo.tuning.result import TuneResult
+from cnnzoo.tuning.search import Search
+from cnnzoo.tuning.server import Limits, Server
+from cnnzoo.tuning.trial import Setting
+
+
+def tune(
+    model: str | Variant,
+    data: ImageData,
+    *,
+    space: Mapping[str, Any] | str | Path | None = None,
+    trials: int = 20,
+    oracle: str = "random",
+    objective: str = "accuracy",
+    recipe: str | Recipe | None = None,
+    weights: Any = None,
+    image_size: tuple[int, int] | None = None,
+    seed: int = 0,
+    seeds: int = 1,
+    run_dir: Any = None,
+    workers: int = 1,
+    resume: bool | None = None,
+    overwrite: bool = False,
+    prune: bool = True,
+    memory: float | None = None,
+    patience: float = 600.0,
+    verbose: bool = True,
+) -> TuneResult | None:
+    """Search for a better recipe, and row, than the default; then compare both on the test split.
+
+    Trials never see that. The default is the first one. Each is a run in a process of its own: one that crashes, hangs,
+    or takes too much memory is recorded with its reason, and the search goes on. The same call goes on with a search
+    that was stopped, and with the epoch of the trial that was running.
+
+    Args:
+        model: a name of `list_models`, or a row.
+        data: from `load_data`; trials are scored on its validation split.
+        space: {field: [values] or {"low", "high", "step", "log"}} or the path of such a TOML file; fields are those of
+            a recipe, "model", and "row.FIELD". By default the family's, `tuning.space.DEFAULTS`.
+        trials: how many.
+        oracle: "random", "bayesian", "hyperband" or "grid", from Keras Tuner.
+        objective: a metric of `Report.metrics`, on validation.
+        recipe: what fields start from, "sgd" by default, and "finetune" with weights.
+        weights: as in `get`; trials then `fine_tune`, else they `fit_and_evaluate`.
+        image_size: height and width; the network's own by default.
+        seed: of the draws and of every trial.
+        seeds: how many times the best and the default are trained anew, with seeds of their own, to be compared.
+        run_dir: where to write; runs/tune-MODEL-SOURCE by default.
+        workers: trials at a time on this machine. On several, Keras Tuner's variables KERASTUNER_TUNER_ID,
+            KERASTUNER_ORACLE_IP and KERASTUNER_ORACLE_PORT make this call its chief or a worker; run_dir is shared.
+        resume, overwrite: as in `fit_and_evaluate`.
+        prune: end trials that are below three quarters of the others at the same share of their training.
+        memory: bytes that a trial may use; by default four fifths of the machine's, divided by the workers.
+        patience: seconds without a step, after which a trial counts as hung.
+        verbose: show progress.
+
+    Returns:
+        The trials, the best recipe and row, and their report; None for a worker of a chief elsewhere.
+
+    Raises:
+        InputError: where something does not go together, or no trial succeeded (with their reasons).
+        Interrupted: after Ctrl-C; the same call goes on.
+    """
+    search = Search(
+        _setting(model, data, space, objective, recipe, weights, image_size),
+        integer("trials", trials, 1),
+        oracle,
+        integer("seed", seed, 0, 2**32 - 2),
+        _folder(model, data, run_dir),
+        integer("workers", workers, 1, 1024),
+        bool(prune) and oracle != "hyperband",
+        verbose,
+    )
+    integer("seeds", seeds, 1, 1000)
+    most = memory or 0.8 * psutil.virtual_memory().total / workers
+    limits = Limits(most, patience)
+    plan = search.plan()
+    if search.worker:
+        search.joined(plan)
+        with Server(functools.partial(trials_.run, search.setting), limits) as search.server:
+            search.go()
+        return None
+    with SearchRun(search.folder, plan, resume=resume, overwrite=overwrite) as run:
+        with Server(functools.partial(trials_.run, search.setting), limits) as search.server:
+            search.go()
+            result = search.finish(seeds)
+        result.save(search.folder)
+        run.close("done", trials=len(result.trials))
+    return result
+
+
+class SearchRun(Run):
+    """The folder of a search."""
+
+    OURS = (*TRAININGS, "oracle.json", "trials", "trials.csv", "final", "workers", "best.toml")
+
+    def so_far(self) -> str:
+        assert self.folder
+        ended = len(list(self.folder.glob(f"trials/*/{trials_.OUTCOME}")))
+        return f"{ended} trials have ended"
+
+
+def _folder(model: str | Variant, data: ImageData, run_dir: Any) -> Path:
+    name = model if isinstance(model, str) else type(model).__name__
+    return Path(run_dir or Path("runs") / f"tune-{name}-{Path(data.source.replace(':', '-')).stem}").resolve()
+
+
+def _setting(
+    model: str | Variant, data: ImageData, space: Any, objective: str, recipe: Any, weights: Any, image_size: Any
+) -> Setting:
+    if not isinstance(data, ImageData):
+        raise InputError(f"data comes from cnnzoo.load_data. Received: {type(data).__name__}")
+    if objective not in HEADLINES:
+        raise unknown("metric", objective, HEADLINES)
+    base = recipes.find(recipe or ("finetune" if weights else "sgd"))
+    made = spaces.make(model, base, space, bool(weights))
+    return Setting(made, data, weights, objective, image_size)

@@ -1,0 +1,105 @@
+"""The oracles start from the defaults, lose nothing when they are killed, and miss a worker that dies."""
+
+import keras_tuner
+import pytest
+
+import cnnzoo
+from cnnzoo.training import recipes
+from cnnzoo.tuning import oracles
+from cnnzoo.tuning import space as spaces
+
+RANGES = {"learning_rate": {"low": 0.001, "high": 1, "log": True}, "batch_size": [16, 32], "augment": ["none", "shift"]}
+SPACE = spaces.make("lenet5", recipes.find("sgd"), RANGES)
+
+
+def made(kind, folder, trials=12, reload=False):
+    oracle = oracles.make(kind, SPACE, keras_tuner.Objective("accuracy", "max"), trials, 0)
+    oracle._set_project_dir(str(folder), "search")
+    if reload:
+        oracle.reload()
+    return oracle
+
+
+def score(trial):
+    values = SPACE.decode(trial.hyperparameters.values)
+    return 1 - abs(values["learning_rate"] - 0.3) - (values["augment"] == "none") / 10
+
+
+def end(oracle, trial, status="COMPLETED"):
+    if status == "COMPLETED":
+        oracle.update_trial(trial.trial_id, {"accuracy": score(trial)})
+    trial.status = status
+    oracle.end_trial(trial)
+
+
+def seen(oracle):
+    return [
+        (name, oracle.trials[name].hyperparameters.values, oracle.trials[name].score) for name in oracle.start_order
+    ]
+
+
+@pytest.mark.parametrize("kind", oracles.KINDS)
+def test_the_default_comes_first(kind, tmp_path):
+    trial = made(kind, tmp_path).create_trial("a")
+    assert SPACE.apply(SPACE.decode(trial.hyperparameters.values)) == ("lenet5", recipes.find("sgd"))
+
+
+@pytest.mark.parametrize("kind", oracles.KINDS)
+def test_a_killed_oracle_goes_on_with_the_same_trials(kind, tmp_path):
+    """At every moment: after a trial was made, and after it has ended."""
+    whole = made(kind, tmp_path / "whole")
+    while (trial := whole.create_trial("a")).status == "RUNNING":
+        end(whole, trial)
+    assert len(whole.trials) == 12
+    torn = made(kind, tmp_path / "torn")
+    torn.save()
+    while (trial := torn.create_trial("a")).status == "RUNNING":
+        torn = made(kind, tmp_path / "torn", reload=True)
+        again = torn.create_trial("a")
+        assert (again.trial_id, again.hyperparameters.values) == (trial.trial_id, trial.hyperparameters.values)
+        end(torn, again)
+        torn = made(kind, tmp_path / "torn", reload=True)
+    assert seen(torn) == seen(whole)
+
+
+@pytest.mark.parametrize("kind", oracles.KINDS)
+def test_failures_do_not_end_a_search(kind, tmp_path):
+    oracle, count = made(kind, tmp_path), 0
+    while (trial := oracle.create_trial("a")).status == "RUNNING":
+        end(oracle, trial, "FAILED" if 1 <= count <= 6 else "COMPLETED")
+        count += 1
+    assert count == 12
+
+
+def test_more_trials_can_be_asked_for(tmp_path):
+    few, many = made("random", tmp_path / "a", trials=4), made("random", tmp_path / "b")
+    for oracle in (few, many):
+        while (trial := oracle.create_trial("a")).status == "RUNNING":
+            end(oracle, trial)
+    few = made("random", tmp_path / "a", reload=True)
+    while (trial := few.create_trial("a")).status == "RUNNING":
+        end(few, trial)
+    assert [values for _, values, _ in seen(few)] == [values for _, values, _ in seen(many)]
+
+
+@pytest.mark.parametrize("kind", oracles.KINDS)
+def test_another_worker_takes_up_what_one_leaves_behind(kind, tmp_path):
+    oracle = made(kind, tmp_path, trials=3)
+    lost = oracle.create_trial("a")
+    while (trial := oracle.create_trial("b")).status == "RUNNING":
+        end(oracle, trial)
+    assert trial.status == "IDLE", "it waits, for `a` may be gone"
+    oracle.release("a")
+    found = oracle.create_trial("b")
+    assert found.trial_id == lost.trial_id
+    end(oracle, found)
+    while (trial := oracle.create_trial("b")).status == "RUNNING":
+        end(oracle, trial)
+    assert trial.status == "STOPPED"
+    assert not oracle.tuner_ids
+    assert len(oracle.end_order) == 3
+
+
+def test_an_unknown_oracle_is_refused():
+    with pytest.raises(cnnzoo.InputError, match="Unknown oracle. Did you mean bayesian"):
+        oracles.make("baysian", SPACE, None, 1, 0)

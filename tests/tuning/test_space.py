@@ -1,0 +1,107 @@
+"""What a search varies: fields of recipes and rows, their values, and what is refused."""
+
+from dataclasses import replace
+
+import keras_tuner
+import pytest
+
+import cnnzoo
+from cnnzoo.models import FAMILIES
+from cnnzoo.training import recipes
+from cnnzoo.tuning import space as spaces
+
+SGD = recipes.find("sgd")
+
+
+def drawn(space, **values):
+    """The defaults, but for some values, as a trial has them."""
+    return space.decode(space.hyperparameters().values | values)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_family_has_a_space_that_keeps_the_default(family):
+    name = next(iter(FAMILIES[family]))
+    for weights in (False, True):
+        base = recipes.find("finetune" if weights else "sgd")
+        space = spaces.make(name, base, None, weights)
+        assert len(space.dimensions) >= 5
+        row, recipe = space.apply(drawn(space))
+        assert (row, recipe) == (name, base)
+
+
+def test_values_reach_the_recipe_and_the_row():
+    ranges = {
+        "learning_rate": {"low": 0.001, "high": 1, "log": True},
+        "epochs": {"low": 2, "high": 8},
+        "augment": ["none", "shift"],
+        "clip": [None, 1.0],
+        "model": ["resnet18", "resnet34"],
+        "row.width": [64, 128],
+        "row.depths": [[1, 1, 1, 1], [2, 2, 2, 2]],
+    }
+    space = spaces.make("resnet18", SGD, ranges)
+    chosen = drawn(
+        space,
+        learning_rate=0.123456789,
+        epochs=3,
+        augment="shift",
+        clip="1.0",
+        model="resnet34",
+        **{"row.width": 128, "row.depths": "(1, 1, 1, 1)"},
+    )
+    row, recipe = space.apply(chosen)
+    assert recipe == replace(SGD, learning_rate=0.1235, epochs=3, augment="shift", clip=1.0)
+    assert row == replace(cnnzoo.info("resnet34").row, width=128, depths=(1, 1, 1, 1))
+    assert space.apply(drawn(space)) == (replace(cnnzoo.info("resnet18").row, width=64, depths=(2, 2, 2, 2)), SGD)
+
+
+def test_a_space_of_a_file_is_that_of_the_mapping(tmp_path):
+    path = tmp_path / "space.toml"
+    path.write_text(
+        'learning_rate = {low = 0.001, high = 1, log = true}\nmodel = ["lenet5"]\n"row.units" = [[120, 84]]\n'
+    )
+    table = {"learning_rate": {"low": 0.001, "high": 1, "log": True}, "model": ["lenet5"], "row.units": [[120, 84]]}
+    if "units" not in cnnzoo.info("lenet5").row.__dataclass_fields__:
+        table.pop("row.units")
+        path.write_text("\n".join(path.read_text().splitlines()[:2]))
+    assert spaces.make("lenet5", SGD, path) == spaces.make("lenet5", SGD, table)
+
+
+@pytest.mark.parametrize(
+    ("ranges", "message"),
+    [
+        ({"learning_rat": [0.1]}, "Unknown field of a space. Did you mean learning_rate"),
+        ({"row.width": [1]}, "Unknown field of lenet5"),
+        ({"model": ["lenet6"]}, "Unknown model. Did you mean lenet"),
+        ({"learning_rate": {"low": 0.1, "hi": 1}}, "Unknown key of the range of learning_rate"),
+        ({"learning_rate": {"low": 0.1}}, "A range has numbers low and high"),
+        ({"learning_rate": {"low": 1, "high": 0.1}}, "The range of learning_rate is empty"),
+        ({"learning_rate": {"low": 0, "high": 0.1, "log": True}}, "above 0 where log is true"),
+        ({"momentum": {"low": 0.5, "high": 1.5}}, "momentum is out of range. Received: 1.5"),
+        ({"augment": ["none", "shfit"]}, "Unknown augmentation. Did you mean shift"),
+        ({"augment": {"low": 0, "high": 1}}, "which is no number: give a list"),
+        ({"batch_size": []}, "takes a list of values or a range"),
+        ({"batch_size": 32}, "takes a list of values or a range"),
+        ({}, "A space is a mapping"),
+        ("no.toml", "Cannot read 'no.toml' as TOML"),
+    ],
+)
+def test_what_is_wrong_is_refused_at_once(ranges, message):
+    with pytest.raises(cnnzoo.InputError, match=message):
+        spaces.make("lenet5", SGD, ranges)
+
+
+def test_weights_belong_to_one_row():
+    with pytest.raises(cnnzoo.InputError, match="Weights belong to one row"):
+        spaces.make("lenet5", SGD, {"model": ["lenet5", "lenet5_relu"]}, weights=True)
+
+
+def test_values_pass_through_keras_tuners_messages():
+    """Between machines they travel as its protocol buffers."""
+    ranges = {"learning_rate": {"low": 0.001, "high": 1, "log": True}, "clip": [None, 1.0], "batch_size": [16, 32]}
+    space = spaces.make("lenet5", SGD, ranges)
+    hp = space.hyperparameters()
+    hp.values["learning_rate"] = 0.0123456
+    there = keras_tuner.HyperParameters.from_proto(hp.to_proto())
+    assert space.decode(there.values) == space.decode(hp.values)
+    assert space.decode(there.values)["learning_rate"] == 0.01235

@@ -57,7 +57,9 @@ POLICIES = {
     "none": Policy(),
     # up to a sixteenth of the side each way, black moving in: for digits, which no flip leaves alone
     "shift": Policy(layers=lambda: [keras.layers.RandomTranslation(1 / 16, 1 / 16, fill_mode="constant", seed=0)]),
-    "gentle": Policy((0.35, 1.0), 1 / 16),  # crops that keep the object, for trainings too short to see all of every image
+    "gentle": Policy(
+        (0.35, 1.0), 1 / 16
+    ),  # crops that keep the object, for trainings too short to see all of every image
     "basic": Policy(CROP),
     # Müller and Hutter 2021, arXiv:2103.10158: one operation, of any strength
     "trivial": Policy(CROP, choices=lambda: _operations(0.9), drawn=1),

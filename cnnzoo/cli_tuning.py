@@ -27,7 +27,9 @@ from cnnzoo.cli_models import load_keras
 @click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="Final trainings of each recipe.")
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Trials at a time.")
 @click.option("--memory", type=click.FloatRange(0, min_open=True), help="Gigabytes that a trial may use.")
-@click.option("--patience", type=float, default=600.0, show_default=True, help="Seconds without a step: a trial hangs.")
+@click.option(
+    "--patience", type=float, default=600.0, show_default=True, help="Seconds of doing nothing: a trial hangs."
+)
 @click.option("--prune/--no-prune", default=True, help="End trials early that are far behind the others.")
 @click.option("--run-dir", type=click.Path(path_type=Path), help="Where to write; runs/tune-MODEL-DATA by default.")
 @click.option("--resume/--no-resume", default=None, help="Go on with a search that has ended; refuse one that has not.")

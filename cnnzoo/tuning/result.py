@@ -76,7 +76,7 @@ def compared(default: Sequence[Report], best: Sequence[Report]) -> dict[str, Any
         differences = (b.predicted == b.labels) * 1.0 - (a.predicted == a.labels)
     mean = float(differences.mean())
     low = high = mean
-    if len(differences) > 1 and differences.any():
+    if np.ptp(differences) > 0:
         low, high = stats.ttest_1samp(differences, 0).confidence_interval(0.95)
     return accuracies | {"difference": mean, "low": float(low), "high": float(high), "seeds": len(pairs)}
 

@@ -146,7 +146,7 @@ class Search:
 
     def ended(self) -> list[Trial]:
         """The trials that have ended, by number."""
-        folders = sorted((self.folder / "trials").glob("*"), key=lambda path: int(path.name))
+        folders = sorted((self.folder / "trials").glob("[0-9]*"), key=lambda path: int(path.name))
         return [trial for path in folders if (trial := Trial.read(path))]
 
     def finish(self, seeds: int) -> TuneResult:

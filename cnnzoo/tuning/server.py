@@ -21,12 +21,13 @@ import psutil
 from cnnzoo.errors import TrainingError
 
 START = "import sys; from cnnzoo.tuning import server; server.serve(int(sys.argv[1]))"
+WORK = 0.5  # seconds of a processor, fewer than which are no sign of life
 LOOK = 0.5  # seconds between looks at the memory and the progress of the children
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What ends a trial's process: bytes of resident memory, and seconds without a step."""
+    """What ends a trial's process: bytes of resident memory, and seconds in which it did nothing."""
 
     memory: float
     silence: float
@@ -36,10 +37,11 @@ class Server:
     """A process that forks others; a context manager, with which all of them end."""
 
     def __init__(self, task: Any, limits: Limits) -> None:
-        """`task` is called with each job in a process of its own, as `task(job, beat)`; it beats at every step."""
+        """`task` is called with each job in a process of its own."""
         ours, theirs = multiprocessing.Pipe()
         command = [sys.executable, "-c", START, str(theirs.fileno())]
-        self.process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
+        quiet = {"TF_CPP_MIN_LOG_LEVEL": "3"} | os.environ
+        self.process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, env=quiet)
         theirs.close()
         self.connection, self.lock = ours, threading.Lock()
         self.waiting: dict[int, Future[tuple[str, Any]]] = {}
@@ -80,8 +82,9 @@ class Server:
 class _Child:
     process: Any
     connection: Connection
-    beat: Any  # when the last step ended
     outcome: tuple[str, Any] | None = None
+    worked: float = 0.0  # seconds of processors
+    at: float = 0.0  # when that was seen
 
     def look(self, limits: Limits) -> bool:
         """Whether the child has ended, by itself or as it went past a limit."""
@@ -100,13 +103,16 @@ class _Child:
 
     def _past(self, limits: Limits) -> str | None:
         try:
-            used = psutil.Process(self.process.pid).memory_info().rss
+            there = psutil.Process(self.process.pid)
+            used, worked = there.memory_info().rss, sum(there.cpu_times()[:2])
         except psutil.Error:
             return None
+        if worked >= self.worked + WORK:
+            self.worked, self.at = worked, time.monotonic()
         if used > limits.memory:
             return f"It used {used / 1e9:.1f} GB of memory, more than the {limits.memory / 1e9:.1f} GB that a trial may"
-        if (silent := time.monotonic() - self.beat.value) > limits.silence:
-            return f"It made no step for {silent:.0f} s"
+        if (silent := time.monotonic() - self.at) > limits.silence:
+            return f"It did nothing for {silent:.0f} s"
         return None
 
 
@@ -118,7 +124,7 @@ def _ending(code: int) -> str:
     return f"Its process was killed by {name}" + (", as the machine does when memory runs out" if -code == 9 else "")
 
 
-def _child(task: Any, job: Any, beat: Any, connection: Connection, server: int) -> None:
+def _child(task: Any, job: Any, connection: Connection, server: int) -> None:
     """A job in its process, which does not outlive the server."""
 
     def follow() -> None:
@@ -128,7 +134,7 @@ def _child(task: Any, job: Any, beat: Any, connection: Connection, server: int) 
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the search, which ends its children
     threading.Thread(target=follow, daemon=True).start()
-    connection.send(task(job, lambda: setattr(beat, "value", time.monotonic())))
+    connection.send(task(job))
 
 
 def serve(fileno: int) -> None:
@@ -153,10 +159,9 @@ def serve(fileno: int) -> None:
                     child.process.kill()
                 return
             ours, theirs = context.Pipe(duplex=False)
-            beat = context.Value("d", time.monotonic(), lock=False)
-            process = context.Process(target=_child, args=(task, job, beat, theirs, os.getpid()))
+            process = context.Process(target=_child, args=(task, job, theirs, os.getpid()))
             process.start()
             theirs.close()
-            children[number] = _Child(process, ours, beat)
+            children[number] = _Child(process, ours, at=time.monotonic())
         for number in [number for number, child in children.items() if child.look(limits)]:
             connection.send((number, children.pop(number).outcome))

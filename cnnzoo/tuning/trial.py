@@ -5,7 +5,7 @@ import json
 import os
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +54,7 @@ class Job:
     final: bool = False
 
 
-def run(setting: Setting, job: Job, beat: Callable[[], None]) -> tuple[str, Any]:
+def run(setting: Setting, job: Job) -> tuple[str, Any]:
     """("done", the outcome or, of a final, the report) or ("failed", why); what is printed goes to the folder's log."""
     job.folder.mkdir(parents=True, exist_ok=True)
     if not job.final and (job.folder / OUTCOME).exists():  # it had ended, which the search had not kept
@@ -66,7 +66,7 @@ def run(setting: Setting, job: Job, beat: Callable[[], None]) -> tuple[str, Any]
     try:
         begun = time.perf_counter()
         end = End(job.epochs, job.bar, job.run or job.folder / RUN)
-        report = _train(setting, job, [Beat(beat), end])
+        report = _train(setting, job, [end])
         if job.final:
             return "done", report
         outcome = {
@@ -117,20 +117,6 @@ def _score(report: Report, objective: str) -> float:
         known = ", ".join(key for key, other in report.metrics.items() if isinstance(other, float))
         raise InputError(f"The metric {objective} is not found for these data. There are: {known}")
     return value
-
-
-class Beat(keras.callbacks.Callback):
-    """A sign of life at every step."""
-
-    def __init__(self, beat: Callable[[], None]) -> None:
-        super().__init__()
-        self.beat = beat
-
-    def on_train_batch_end(self, batch, logs=None):
-        self.beat()
-
-    def on_test_batch_end(self, batch, logs=None):
-        self.beat()
 
 
 class End(keras.callbacks.Callback):

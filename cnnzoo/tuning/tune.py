@@ -70,7 +70,7 @@ def tune(
         resume, overwrite: as in `fit_and_evaluate`.
         prune: end trials that are below three quarters of the others at the same share of their training.
         memory: bytes that a trial may use; by default four fifths of the machine's, divided by the workers.
-        patience: seconds without a step, after which a trial counts as hung.
+        patience: seconds in which a trial does nothing, after which it counts as hung.
         verbose: show progress.
 
     Returns:

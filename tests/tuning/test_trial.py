@@ -22,7 +22,7 @@ def setting(data, monkeypatch):
 
 
 def run(setting, folder, **options):
-    return trials.run(setting, Job(folder, **{"chosen": {}, "seed": 0, **options}), lambda: None)
+    return trials.run(setting, Job(folder, **{"chosen": {}, "seed": 0, **options}))
 
 
 def test_a_trial_is_scored_on_validation_and_never_sees_the_test_split(setting, data, tmp_path):

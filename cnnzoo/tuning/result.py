@@ -92,7 +92,7 @@ class TuneResult:
     fields: tuple[str, ...]  # that varied
     objective: str
     report: Report  # of the best recipe, trained anew, on the test split
-    default: Report  # of the default
+    default: Report | None  # of the default, unless it fails
     comparison: dict[str, Any]  # of both; see `compared`
     run_dir: Path
     run: Path  # of the best recipe's training, which `load` and `export` take
@@ -107,8 +107,10 @@ class TuneResult:
 
     def verdict(self) -> str:
         """How the best compares with the default, in a sentence."""
+        if not self.default:
+            return f"{100 * self.report.accuracy:.2f} % on {len(self.report.labels):,} test images; the default fails."
         c = self.comparison
-        if self.best.number == 0 or self.report is self.default:
+        if self.best.number == 0:
             accuracy = f"{100 * self.default.accuracy:.2f} % on {len(self.default.labels):,} test images"
             return f"The default was not beaten: {accuracy}."
         means = {name: 100 * float(np.mean(c[name])) for name in ("best", "default")}

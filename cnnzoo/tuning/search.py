@@ -158,26 +158,26 @@ class Search:
             raise InputError(f"None of the {len(ended)} trials succeeded: {reasons}")
         sign = -1 if self.setting.objective in LOWER else 1
         best = max(fine, key=lambda trial: sign * trial.score)  # of equals the first
-        default: dict[str, Any] = {}
-        jobs = {}
-        for name, chosen in (("default", default), ("best", best.chosen)):
-            if name == "default" or self.setting.space.apply(chosen) != self.setting.space.apply(default):
-                for i in range(1, seeds + 1):
-                    jobs[name, i] = Job(self.folder / "final" / name / str(i), chosen, self.seed + i, final=True)
-        self.board.say(f"Training {len(jobs)} times anew, to compare the best with the default on the test split")
-        with ThreadPoolExecutor(self.workers) as pool:
-            outcomes = dict(zip(jobs, pool.map(self.server.run, jobs.values()), strict=True))
-        for (name, i), (status, found) in outcomes.items():
-            if status == "failed":
-                raise TrainingError(f"The final training of the {name}, seed {i}, failed: {found}")
-        reports = {
-            name: [found for (of, _), (_, found) in outcomes.items() if of == name] for name in ("default", "best")
+        chosen = {0: {}, best.number: best.chosen}  # trial 0 is the default
+        runs = {
+            (number, i): Job(self.folder / "final" / str(number) / str(i), values, self.seed + i, final=True)
+            for number, values in chosen.items()
+            for i in range(1, seeds + 1)
         }
-        reports["best"] = reports["best"] or reports["default"]
-        return self._result(ended, best, reports)
+        self.board.say(f"Training {len(runs)} times anew, to compare the best with the default on the test split")
+        with ThreadPoolExecutor(self.workers) as pool:
+            outcomes = dict(zip(runs, pool.map(self.server.run, runs.values()), strict=True))
+        found = {n: [outcomes[n, i] for i in range(1, seeds + 1)] for n in chosen}
+        failures = {n: [why for status, why in each if status == "failed"] for n, each in found.items()}
+        if failures[best.number]:
+            raise TrainingError(f"Trained anew, the best, trial {best.number}, failed: {failures[best.number][0]}")
+        default = None if failures[0] else [report for _, report in found[0]]
+        return self._result(ended, best, [report for _, report in found[best.number]], default)
 
-    def _result(self, ended: list[Trial], best: Trial, reports: dict[str, list[Report]]) -> TuneResult:
-        space, where = self.setting.space, "best" if (self.folder / "final" / "best").exists() else "default"
+    def _result(
+        self, ended: list[Trial], best: Trial, reports: list[Report], default: list[Report] | None
+    ) -> TuneResult:
+        space = self.setting.space
         row, recipe = space.apply(best.chosen)
         return TuneResult(
             model=row,
@@ -186,10 +186,10 @@ class Search:
             trials=tuple(ended),
             fields=tuple(d.field for d in space.dimensions),
             objective=self.setting.objective,
-            report=reports["best"][0],
-            default=reports["default"][0],
-            comparison=compared(reports["default"], reports["best"]),
+            report=reports[0],
+            default=default[0] if default else None,
+            comparison=compared(default, reports) if default else {},
             run_dir=self.folder,
-            run=self.folder / "final" / where / "1" / trials_.RUN,
+            run=self.folder / "final" / str(best.number) / "1" / trials_.RUN,
             asked=self.plan(),
         )

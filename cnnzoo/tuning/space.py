@@ -15,6 +15,10 @@ KEYS = ("low", "high", "step", "log")
 DIGITS = 4  # significant ones, of a drawn number
 
 
+def _rounded(value: float) -> float:
+    return float(f"{value:.{DIGITS}g}")
+
+
 def _log(low: float, high: float) -> dict[str, Any]:
     return {"low": low, "high": high, "log": True}
 
@@ -78,7 +82,10 @@ class Dimension:
         """The value itself, from Keras Tuner's; drawn fractions to a few digits, which a person can read."""
         if labels := self.labels:
             return labels[value]
-        return float(f"{value:.{DIGITS}g}") if isinstance(value, float) and not self.values else value
+        if self.values or not isinstance(value, float):
+            return value
+        rounded = _rounded(value)
+        return self.default if rounded == _rounded(self.default) else rounded
 
 
 @dataclass(frozen=True)

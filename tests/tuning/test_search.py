@@ -75,7 +75,9 @@ def test_another_search_is_refused_and_an_ended_one_can_get_more_trials(data, tm
         cnnzoo.InputError, match="different run, so it cannot go on: .*oracle: 'random' then, 'grid' now"
     ):
         tune(data, tmp_path / "a", trials=2, oracle="grid", resume=True)
-    assert len(tune(data, tmp_path / "a", trials=2, resume=True).trials) == 2
+    more = tune(data, tmp_path / "a", trials=6, resume=True)
+    assert len(more.trials) == 6
+    assert more.best.number > 0, "another best than the first time, trained anew beside it"
     assert len(tune(data, tmp_path / "a", trials=1, overwrite=True).trials) == 1
 
 
@@ -102,6 +104,15 @@ def test_a_search_without_any_success_lists_the_reasons(data, tmp_path):
             space={"augment": ["none", "shift"]},
             trials=2,
         )
+
+
+def test_a_default_that_fails_can_be_improved(data, tmp_path):
+    ranges = {"learning_rate": [0.01, 0.05]}
+    got = tune(data, tmp_path / "a", recipe=replace(RECIPE, learning_rate=1e38), space=ranges, oracle="grid", trials=3)
+    assert got.trials[0].status == "failed"
+    assert got.default is None
+    assert "the default fails" in str(got)
+    assert cnnzoo.load(got.run)
 
 
 def test_fine_tuning_can_be_searched(data, tmp_path):

@@ -55,6 +55,12 @@ def test_values_reach_the_recipe_and_the_row():
     assert space.apply(drawn(space)) == (replace(cnnzoo.info("resnet18").row, width=64, depths=(2, 2, 2, 2)), SGD)
 
 
+def test_the_default_stays_as_it_is_to_the_last_digit():
+    recipe = replace(SGD, learning_rate=0.0123456789)
+    space = spaces.make("lenet5", recipe, {"learning_rate": {"low": 0.001, "high": 1, "log": True}})
+    assert space.apply(drawn(space)) == ("lenet5", recipe)
+
+
 def test_a_space_of_a_file_is_that_of_the_mapping(tmp_path):
     path = tmp_path / "space.toml"
     path.write_text(

@@ -9,6 +9,10 @@ class InputError(ValueError):
     """Something that was given is wrong; the message fits on a line, and the command line exits with 2."""
 
 
+class BusyError(InputError):
+    """Another process is at work there; later it may not be."""
+
+
 class TrainingError(RuntimeError):
     """Training could not go on; what was reached is kept."""
 

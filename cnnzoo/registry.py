@@ -82,6 +82,11 @@ def register(name: str, row: Variant | None = None) -> Any:
     return row
 
 
+def registered() -> dict[str, Variant]:
+    """The rows that this process has registered, by name."""
+    return dict(_registered)
+
+
 @cache
 def _plugins() -> dict[str, Variant]:
     """Rows of installed packages: entry points of the group cnnzoo.models, each a row or a dict of rows."""

@@ -53,6 +53,9 @@ class Photos:
     def __len__(self) -> int:
         return len(self.photos)
 
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"kept": None}  # another process makes its own
+
     @property
     def shape(self) -> tuple[Any, ...]:
         """(N, height, width, channels); the sides are None until a transform is bound."""

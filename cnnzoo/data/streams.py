@@ -44,6 +44,14 @@ class Spool:
         self.end = 0
         weakref.finalize(self, self.file.close)
 
+    def __getstate__(self) -> bytes:
+        """The images themselves, for another process."""
+        return os.pread(self.file.fileno(), self.end, 0)
+
+    def __setstate__(self, content: bytes) -> None:
+        Spool.__init__(self)
+        self.add(content)
+
     def add(self, content: bytes) -> Record:
         self.file.write(content)
         self.file.flush()

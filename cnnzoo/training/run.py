@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 from filelock import FileLock, Timeout
 
-from cnnzoo.errors import InputError, Interrupted
+from cnnzoo.errors import BusyError, InputError, Interrupted
 from cnnzoo.files import atomic
 from cnnzoo.training import state
 from cnnzoo.training.state import ANEW, State
@@ -77,7 +77,7 @@ class Run:
         try:
             self.lock.acquire()
         except Timeout:
-            raise InputError(f"Another process is at work in {folder}") from None
+            raise BusyError(f"Another process is at work in {folder}") from None
         try:
             there = free(folder, resume, overwrite)
             for scratch in [*folder.glob(".*.*"), *folder.glob("state/.step-*")]:  # of a process that was killed

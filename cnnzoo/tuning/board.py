@@ -42,7 +42,9 @@ class Board:
         """Say how a trial ended."""
         self.running.pop(trial.trial_id, None)
         ended = self.search.ended()
-        this = next(t for t in ended if t.number == int(trial.trial_id))
+        this = next((t for t in ended if t.number == int(trial.trial_id)), None)
+        if this is None:
+            return
         how = (
             f"failed: {this.reason}" if this.status == "failed" else f"{self.search.setting.objective} {this.score:.4f}"
         )

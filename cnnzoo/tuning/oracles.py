@@ -2,14 +2,19 @@
 
 import functools
 import json
+import threading
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import keras_tuner
 import numpy as np
 from keras_tuner import oracles
+from keras_tuner.src.engine.oracle import THREADS
+from sklearn.exceptions import ConvergenceWarning
 
-from cnnzoo.errors import unknown
+from cnnzoo.errors import InputError, unknown
 from cnnzoo.files import atomic
 from cnnzoo.tuning.space import Space
 
@@ -17,17 +22,36 @@ FILE = "oracle.json"
 ENDLESS = 1_000_000_000  # failures in a row: a search tells of them and goes on
 
 
+def _alone(method: Callable[..., Any]) -> Callable[..., Any]:
+    """One thread at a time, like Keras Tuner's `synchronized`, whose lock an error would leave taken."""
+
+    @functools.wraps(method)
+    def call(self, *args, **kwargs):
+        with self.lock:
+            before, THREADS[self] = THREADS[self], threading.current_thread().name
+            try:
+                return method(self, *args, **kwargs)
+            finally:
+                THREADS[self] = before
+
+    return call
+
+
 class _Kept(keras_tuner.Oracle):
     """Of every oracle here: its first trial is the default, and all that it knows is one file, there whole or not."""
 
     ongoing_trials: dict[str, Any]
+
+    def __init__(self, **options: Any) -> None:
+        self.lock = threading.RLock()
+        super().__init__(**options)
 
     def _random_values(self):
         if not self.trials:
             return {hp.name: hp.default for hp in self.hyperparameters.space}
         return super()._random_values()
 
-    @keras_tuner.synchronized
+    @_alone
     def create_trial(self, tuner_id):
         trial = super().create_trial(tuner_id)
         if trial.status == "STOPPED" and self.ongoing_trials:  # one of which its worker may yet leave behind
@@ -35,7 +59,19 @@ class _Kept(keras_tuner.Oracle):
             trial.status = "IDLE"
         return trial
 
-    @keras_tuner.synchronized
+    def exhausted(self) -> bool:
+        """Whether all trials that were asked for have ended."""
+        return len(self.end_order) >= self.max_trials and not self._retry_queue
+
+    @_alone
+    def update_trial(self, *args, **kwargs):
+        return super().update_trial(*args, **kwargs)
+
+    @_alone
+    def end_trial(self, trial):
+        super().end_trial(trial)
+
+    @_alone
     def release(self, tuner_id):
         """Let others have the trial of a worker that is gone."""
         if trial := self.ongoing_trials.pop(tuner_id, None):
@@ -69,7 +105,9 @@ class Bayesian(_Kept, oracles.BayesianOptimizationOracle):
 
     def populate_space(self, trial_id):
         self._random_state = np.random.RandomState(self.seed + len(self.trials))
-        return super().populate_space(trial_id)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # of a process over a few trials
+            return super().populate_space(trial_id)
 
 
 class Hyperband(_Kept, oracles.HyperbandOracle):
@@ -96,7 +134,9 @@ def make(kind: str, space: Space, objective: Any, trials: int, seed: int) -> Any
     """An oracle by name for a number of trials; raises InputError for unknown names."""
     if kind not in KINDS:
         raise unknown("oracle", kind, KINDS)
-    options: dict[str, Any] = {"max_epochs": space.recipe.epochs} if kind == "hyperband" else {}
+    options: dict[str, Any] = {}
+    if kind == "hyperband":  # one round of brackets after the other, until there are trials enough
+        options = {"max_epochs": space.recipe.epochs, "hyperband_iterations": ENDLESS}
     made = KINDS[kind](
         objective=objective,
         hyperparameters=space.hyperparameters(),
@@ -105,6 +145,14 @@ def make(kind: str, space: Space, objective: Any, trials: int, seed: int) -> Any
         max_consecutive_failed_trials=ENDLESS,
         **options,
     )
+    if kind == "hyperband":
+        rounds = made._brackets[0]["bracket_num"]
+        first = sum(made._get_size(rounds, number) for number in range(rounds + 1))
+        if trials < first:
+            raise InputError(
+                f"Hyperband over {space.recipe.epochs} epochs begins with {first} trials, most of them short: "
+                f"trials={first} at least, or fewer epochs, or another oracle. Received: trials={trials}"
+            )
     made.max_trials = trials
     made.verbose = 0
     return made

@@ -67,7 +67,7 @@ def compared(default: Sequence[Report], best: Sequence[Report]) -> dict[str, Any
 
     Of several seeds it is Student's over the seeds, and of one over the images.
     """
-    pairs = list(zip(default, best, strict=True))
+    pairs, images = list(zip(default, best, strict=True)), len(best[0].labels)
     accuracies = {"default": [a.accuracy for a, _ in pairs], "best": [b.accuracy for _, b in pairs]}
     if len(pairs) > 1:
         differences = np.subtract(accuracies["best"], accuracies["default"])
@@ -75,7 +75,7 @@ def compared(default: Sequence[Report], best: Sequence[Report]) -> dict[str, Any
         a, b = pairs[0]
         differences = (b.predicted == b.labels) * 1.0 - (a.predicted == a.labels)
     mean = float(differences.mean())
-    low = high = mean
+    low, high = mean - 3 / images, mean + 3 / images  # the rule of three, of differences that do not differ
     if np.ptp(differences) > 0:
         low, high = stats.ttest_1samp(differences, 0).confidence_interval(0.95)
     return accuracies | {"difference": mean, "low": float(low), "high": float(high), "seeds": len(pairs)}
@@ -108,7 +108,8 @@ class TuneResult:
     def verdict(self) -> str:
         """How the best compares with the default, in a sentence."""
         if not self.default:
-            return f"{100 * self.report.accuracy:.2f} % on {len(self.report.labels):,} test images; the default fails."
+            accuracy = f"{100 * self.report.accuracy:.2f} % on {len(self.report.labels):,} test images"
+            return f"{accuracy}; trained anew, the default fails: {self.comparison['default failed']}."
         c = self.comparison
         if self.best.number == 0:
             accuracy = f"{100 * self.default.accuracy:.2f} % on {len(self.default.labels):,} test images"

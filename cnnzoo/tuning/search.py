@@ -7,7 +7,8 @@ import json
 import os
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,16 @@ from cnnzoo.tuning.server import Server
 from cnnzoo.tuning.trial import LOWER, Job, Setting
 
 PULSE = 2.0  # seconds between a worker's signs of life
+
+
+def _role() -> str:
+    """What Keras Tuner's variables make of this process, if anything; raises InputError where one is missing."""
+    names = [f"KERASTUNER_{name}" for name in ("TUNER_ID", "ORACLE_IP", "ORACLE_PORT")]
+    if missing := [name for name in names if not os.environ.get(name)]:
+        if len(missing) < len(names):
+            raise InputError(f"A search on several machines needs {', '.join(names)}. Not set: {', '.join(missing)}")
+        return ""
+    return os.environ[names[0]]
 
 
 class Search:
@@ -42,7 +53,7 @@ class Search:
     ) -> None:
         self.setting, self.seed, self.folder, self.workers, self.prune = setting, seed, folder, workers, prune
         self.trials, self.kind, self.verbose = trials, oracle, verbose
-        self.role = os.environ.get("KERASTUNER_TUNER_ID", "") if "KERASTUNER_ORACLE_IP" in os.environ else ""
+        self.role, self.over = _role(), threading.Event()
         self.chief, self.worker = "chief" in self.role, bool(self.role) and "chief" not in self.role
         from keras_tuner import Objective
 
@@ -71,8 +82,17 @@ class Search:
             "data": {"source": data.source, "fingerprints": data.fingerprints, "classes": list(data.classes)},
         }
 
-    def joined(self, plan: dict[str, Any]) -> None:
-        """Wait for the chief's record; raises InputError where it is of another search."""
+    def check(self) -> None:
+        """Raise InputError where model, weights and data do not go together."""
+        status, why = self.server.run(Job(self.folder, {}, self.seed, check=True))
+        if status == "failed":
+            raise InputError(why)
+
+    def joined(self, plan: dict[str, Any]) -> bool:
+        """Wait for the chief's record; False where its search has ended.
+
+        Raises InputError where it is of another search.
+        """
         record = self.folder / "run.json"
         for _ in range(600):
             if record.exists():
@@ -80,8 +100,10 @@ class Search:
             time.sleep(0.5)
         else:
             raise InputError(f"No chief has begun a search in {self.folder}, which all machines share")
-        if found := differences(json.loads(record.read_bytes())["plan"], plan):
+        kept = json.loads(record.read_bytes())
+        if found := differences(kept["plan"], plan):
             raise InputError(f"{self.folder} holds a different search: {'; '.join(found)}")
+        return kept["status"] != "done"
 
     def go(self) -> None:
         """Run trials until the oracle has no more."""
@@ -94,16 +116,28 @@ class Search:
         threading.Thread(target=self._watch if self.chief else self._live, args=(names, done), daemon=True).start()
         with self.board:
             try:
-                if self.chief or self.workers == 1:
-                    self._tuner(names[0]).search()
-                else:
-                    tuners = [self._tuner(name) for name in names]
-                    with ThreadPoolExecutor(self.workers) as pool:
-                        list(pool.map(lambda tuner: tuner.search(), tuners))
+                tuners = [self._tuner(name) for name in names[: 1 if self.chief else None]]
+                if self.worker or not self.oracle.exhausted():  # no worker comes to a chief that has no trial
+                    self._at_once(lambda tuner: tuner.search(), tuners)
             except FatalError as error:
-                raise TrainingError(str(error)) from None
+                raise error.__cause__ or TrainingError(str(error)) from None
             finally:
                 done.set()
+
+    def _at_once(self, do: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
+        """What `do` returns for each item, as many at a time as there are workers."""
+        if len(items) == 1:  # in this thread, which Ctrl-C interrupts
+            return [do(items[0])]
+        with ThreadPoolExecutor(self.workers) as pool:
+            try:
+                futures = [pool.submit(do, item) for item in items]
+                for future in wait(futures, return_when=FIRST_EXCEPTION).done:
+                    future.result()
+                return [future.result() for future in futures]
+            except BaseException:
+                self.over.set()
+                self.server.stop()  # or the other threads would go on, and be waited for
+                raise
 
     def _tuner(self, name: str) -> Any:
         from cnnzoo.tuning.tuner import Tuner
@@ -113,18 +147,22 @@ class Search:
 
     def _live(self, names: list[str], done: threading.Event) -> None:
         """Signs of life of a worker, in the folder that its chief sees too."""
-        (self.folder / "workers").mkdir(exist_ok=True)
+        place = self.folder / "workers"
         while self.worker and not done.wait(PULSE):
-            for name in names:
-                (self.folder / "workers" / name).write_text(str(time.time()), encoding="utf-8")
+            with contextlib.suppress(OSError):  # the next one may do
+                place.mkdir(exist_ok=True)
+                for name in names:
+                    (place / name).write_text(str(time.time()), encoding="utf-8")
 
     def _watch(self, names: list[str], done: threading.Event) -> None:
         """Let other workers have the trials of those that show no sign of life."""
         seen: dict[str, tuple[str, float]] = {}
         while not done.wait(PULSE):
             for name in list(self.oracle.tuner_ids):
-                path = self.folder / "workers" / name
-                sign = path.read_text(encoding="utf-8") if path.exists() else ""
+                try:
+                    sign = (self.folder / "workers" / name).read_text(encoding="utf-8")
+                except OSError:
+                    sign = ""
                 if seen.get(name, ("", 0.0))[0] != sign or name not in seen:
                     seen[name] = sign, time.monotonic()
                 elif time.monotonic() - seen[name][1] > 10 * PULSE:
@@ -141,7 +179,9 @@ class Search:
         ended = [t for t in self.ended() if t.status != "failed"]
         levels = trials_.bar([t.history for t in ended], [t.epochs for t in ended]) if self.prune else ()
         run = None if first is trial else place / first.trial_id / trials_.RUN
-        chosen = self.setting.space.decode(values)
+        space = self.setting.space
+        # the first trial is the default, whatever Keras Tuner can hold of it
+        chosen = space.decode(values) if int(first.trial_id) else space.defaults()
         return Job(place / trial.trial_id, chosen, self.seed, run, values.get("tuner/epochs"), levels)
 
     def ended(self) -> list[Trial]:
@@ -154,28 +194,32 @@ class Search:
         ended = self.ended()
         fine = [trial for trial in ended if trial.status != "failed"]
         if not fine:
-            reasons = "; ".join(dict.fromkeys(f"trial {t.number}: {t.reason}" for t in ended))
-            raise InputError(f"None of the {len(ended)} trials succeeded: {reasons}")
+            reasons: dict[str, list[str]] = {}
+            for t in ended:
+                reasons.setdefault(t.reason, []).append(str(t.number))
+            told = "; ".join(f"{why} (trial {', '.join(numbers)})" for why, numbers in reasons.items())
+            raise InputError(f"None of the {len(ended)} trials succeeded: {told}")
+        default, why = self._anew(0, {}, seeds)
         sign = -1 if self.setting.objective in LOWER else 1
-        best = max(fine, key=lambda trial: sign * trial.score)  # of equals the first
-        chosen = {0: {}, best.number: best.chosen}  # trial 0 is the default
-        runs = {
-            (number, i): Job(self.folder / "final" / str(number) / str(i), values, self.seed + i, final=True)
-            for number, values in chosen.items()
-            for i in range(1, seeds + 1)
-        }
-        self.board.say(f"Training {len(runs)} times anew, to compare the best with the default on the test split")
-        with ThreadPoolExecutor(self.workers) as pool:
-            outcomes = dict(zip(runs, pool.map(self.server.run, runs.values()), strict=True))
-        found = {n: [outcomes[n, i] for i in range(1, seeds + 1)] for n in chosen}
-        failures = {n: [why for status, why in each if status == "failed"] for n, each in found.items()}
-        if failures[best.number]:
-            raise TrainingError(f"Trained anew, the best, trial {best.number}, failed: {failures[best.number][0]}")
-        default = None if failures[0] else [report for _, report in found[0]]
-        return self._result(ended, best, [report for _, report in found[best.number]], default)
+        for best in sorted(fine, key=lambda trial: -sign * trial.score):  # of equals the first
+            reports, failure = self._anew(best.number, best.chosen, seeds) if best.number else (default, why)
+            if reports:
+                return self._result(ended, best, reports, default, why)
+            self.board.say(f"Trained anew, trial {best.number} failed, so the next best one is taken: {failure}")
+        raise TrainingError(f"Trained anew, every trial failed: {failure}")
+
+    def _anew(self, number: int, chosen: dict[str, Any], seeds: int) -> tuple[list[Report], str]:
+        """Reports on the test split of a trial's recipe, trained with other seeds; or none, and why one failed."""
+        self.board.say(f"Training {'the default' if number == 0 else f'trial {number}'} anew, for the test split")
+        place = self.folder / "final" / str(number)
+        jobs = [Job(place / str(i), chosen, self.seed + i, final=True) for i in range(1, seeds + 1)]
+        outcomes = self._at_once(self.server.run, jobs)
+        if failures := [why for status, why in outcomes if status == "failed"]:
+            return [], failures[0]
+        return [report for _, report in outcomes], ""
 
     def _result(
-        self, ended: list[Trial], best: Trial, reports: list[Report], default: list[Report] | None
+        self, ended: list[Trial], best: Trial, reports: list[Report], default: list[Report], why: str
     ) -> TuneResult:
         space = self.setting.space
         row, recipe = space.apply(best.chosen)
@@ -188,7 +232,7 @@ class Search:
             objective=self.setting.objective,
             report=reports[0],
             default=default[0] if default else None,
-            comparison=compared(default, reports) if default else {},
+            comparison=compared(default, reports) if default else {"default failed": why},
             run_dir=self.folder,
             run=self.folder / "final" / str(best.number) / "1" / trials_.RUN,
             asked=self.plan(),

@@ -21,13 +21,14 @@ import psutil
 from cnnzoo.errors import TrainingError
 
 START = "import sys; from cnnzoo.tuning import server; server.serve(int(sys.argv[1]))"
+ENDED = "The process that starts the trials has ended; the same call goes on from here"
 WORK = 0.5  # seconds of a processor, fewer than which are no sign of life
 LOOK = 0.5  # seconds between looks at the memory and the progress of the children
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What ends a trial's process: bytes of resident memory, and seconds in which it did nothing."""
+    """What ends a trial's process: bytes of memory of its own, and seconds in which it did nothing."""
 
     memory: float
     silence: float
@@ -40,12 +41,19 @@ class Server:
         """`task` is called with each job in a process of its own."""
         ours, theirs = multiprocessing.Pipe()
         command = [sys.executable, "-c", START, str(theirs.fileno())]
-        quiet = {"TF_CPP_MIN_LOG_LEVEL": "3"} | os.environ
-        self.process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, env=quiet)
+        # where the caller's modules are; a GPU is shared
+        paths = {"PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path)), "TF_FORCE_GPU_ALLOW_GROWTH": "true"}
+        self.process = subprocess.Popen(
+            command,
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            env={"TF_CPP_MIN_LOG_LEVEL": "3"} | os.environ | paths,
+            start_new_session=True,  # Ctrl-C is for the search, which ends its children
+        )
         theirs.close()
         self.connection, self.lock = ours, threading.Lock()
         self.waiting: dict[int, Future[tuple[str, Any]]] = {}
-        self.count = 0
+        self.count, self.ended = 0, False
         ours.send((task, limits))
         threading.Thread(target=self._listen, daemon=True).start()
 
@@ -53,18 +61,26 @@ class Server:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.connection.close()  # which the server takes as the end of all
-        self.process.terminate()
+        self.stop()
+
+    def stop(self) -> None:
+        """End every process; jobs that wait, and later ones, raise TrainingError."""
+        self.process.kill()  # whom its children follow
         self.process.wait()
 
     def run(self, job: Any) -> tuple[str, Any]:
         """("done", what the task returned) or ("failed", why), once the job's process has ended."""
         future: Future[tuple[str, Any]] = Future()
         with self.lock:
+            if self.ended:
+                raise TrainingError(ENDED)
             self.count += 1
             number = self.count
+            try:
+                self.connection.send((number, job))
+            except OSError:
+                raise TrainingError(ENDED) from None
             self.waiting[number] = future
-            self.connection.send((number, job))
         return future.result()
 
     def _listen(self) -> None:
@@ -73,9 +89,10 @@ class Server:
                 number, outcome = self.connection.recv()
                 self.waiting.pop(number).set_result(outcome)
         except (EOFError, OSError):
-            error = TrainingError("The process that starts the trials has ended; the same call goes on from here")
-            for future in self.waiting.values():
-                future.set_exception(error)
+            with self.lock:
+                self.ended = True
+                for future in self.waiting.values():
+                    future.set_exception(TrainingError(ENDED))
 
 
 @dataclass
@@ -88,13 +105,15 @@ class _Child:
 
     def look(self, limits: Limits) -> bool:
         """Whether the child has ended, by itself or as it went past a limit."""
+        alive = self.process.is_alive()  # asked first, or an answer might come in between
         if self.outcome is None and self.connection.poll():
-            with contextlib.suppress(EOFError):
+            with contextlib.suppress(EOFError, OSError):  # it was killed while it answered
                 self.outcome = self.connection.recv()
-        if self.process.is_alive():
-            if (why := self._past(limits)) and self.outcome is None:
+        if alive:
+            if self.outcome is None and (why := self._past(limits)):
                 self.outcome = "failed", why
-                self.process.kill()
+            if self.outcome:
+                self.process.kill()  # all that it had to do is done
             return False
         self.process.join()
         if self.outcome is None:
@@ -104,7 +123,7 @@ class _Child:
     def _past(self, limits: Limits) -> str | None:
         try:
             there = psutil.Process(self.process.pid)
-            used, worked = there.memory_info().rss, sum(there.cpu_times()[:2])
+            used, worked = there.memory_full_info().uss, sum(there.cpu_times()[:2])
         except psutil.Error:
             return None
         if worked >= self.worked + WORK:
@@ -132,14 +151,12 @@ def _child(task: Any, job: Any, connection: Connection, server: int) -> None:
             time.sleep(LOOK)
         os._exit(1)
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the search, which ends its children
     threading.Thread(target=follow, daemon=True).start()
     connection.send(task(job))
 
 
 def serve(fileno: int) -> None:
     """Fork a child for each job, watch them, and tell of their ends, until the search hangs up."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     import keras
 
     import cnnzoo.tuning.trial  # noqa: F401  # all that takes long to import
@@ -149,19 +166,21 @@ def serve(fileno: int) -> None:
     # JAX and torch have threads at work once they are imported, which a fork loses
     context: Any = multiprocessing.get_context("fork" if keras.backend.backend() == "tensorflow" else "spawn")
     children: dict[int, _Child] = {}
-    while True:
-        wait([connection, *(child.process.sentinel for child in children.values())], timeout=LOOK)
-        while connection.poll():
-            try:
+    try:
+        while True:
+            wait([connection, *(child.process.sentinel for child in children.values())], timeout=LOOK)
+            while connection.poll():
                 number, job = connection.recv()
-            except EOFError:
-                for child in children.values():
-                    child.process.kill()
-                return
-            ours, theirs = context.Pipe(duplex=False)
-            process = context.Process(target=_child, args=(task, job, theirs, os.getpid()))
-            process.start()
-            theirs.close()
-            children[number] = _Child(process, ours, at=time.monotonic())
-        for number in [number for number, child in children.items() if child.look(limits)]:
-            connection.send((number, children.pop(number).outcome))
+                ours, theirs = context.Pipe(duplex=False)
+                process = context.Process(target=_child, args=(task, job, theirs, os.getpid()))
+                process.start()
+                theirs.close()
+                children[number] = _Child(process, ours, at=time.monotonic())
+            for number in [number for number, child in children.items() if child.look(limits)]:
+                connection.send((number, children.pop(number).outcome))
+    except (EOFError, OSError):
+        pass  # the search is gone
+    finally:
+        for child in children.values():
+            child.process.kill()
+        os._exit(0)

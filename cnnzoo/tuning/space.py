@@ -1,10 +1,11 @@
 """What a search varies: fields of the recipe, fields of the row, the row itself; and over which values."""
 
+import math
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 from cnnzoo.errors import InputError, unknown
 from cnnzoo.models import Variant
@@ -13,10 +14,6 @@ from cnnzoo.training.recipe import SETTABLE, Recipe
 
 KEYS = ("low", "high", "step", "log")
 DIGITS = 4  # significant ones, of a drawn number
-
-
-def _rounded(value: float) -> float:
-    return float(f"{value:.{DIGITS}g}")
 
 
 def _log(low: float, high: float) -> dict[str, Any]:
@@ -76,16 +73,14 @@ class Dimension:
             return hp.Choice(self.field, choices, default=str(self.default) if labels else self.default)
         kind = hp.Int if all(isinstance(v, int) for v in (self.low, self.high)) else hp.Float
         sampling = "log" if self.log else "linear"
-        return kind(self.field, self.low, self.high, step=self.step, sampling=sampling, default=self.default)
+        within = min(max(self.default, self.low), self.high)  # or Keras Tuner takes the logarithm of 0
+        return kind(self.field, self.low, self.high, step=self.step, sampling=sampling, default=within)
 
     def decode(self, value: Any) -> Any:
         """The value itself, from Keras Tuner's; drawn fractions to a few digits, which a person can read."""
         if labels := self.labels:
             return labels[value]
-        if self.values or not isinstance(value, float):
-            return value
-        rounded = _rounded(value)
-        return self.default if rounded == _rounded(self.default) else rounded
+        return float(f"{value:.{DIGITS}g}") if isinstance(value, float) and not self.values else value
 
 
 @dataclass(frozen=True)
@@ -104,6 +99,10 @@ class Space:
         for dimension in self.dimensions:
             dimension.declare(hp)
         return hp
+
+    def defaults(self) -> dict[str, Any]:
+        """What varies, as it is where nothing does."""
+        return {d.field: d.default for d in self.dimensions}
 
     def decode(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """What a trial varies, by field; what Keras Tuner keeps for itself ("tuner/epochs", say) is left out."""
@@ -169,6 +168,10 @@ def _dimension(model: str | Variant, recipe: Recipe, field: str, given: Any, nam
                 f"A range has numbers low and high: {field} = {{low = 0.1, high = 1}}. Received: {given!r}"
             )
         low, high, log = given["low"], given["high"], given.get("log", False)
+        if any(isinstance(given[k], float) and not math.isfinite(given[k]) for k in given):
+            raise InputError(f"The range of {field} is of finite numbers. Received: {given!r}")
+        if isinstance(default, int) and not all(isinstance(given[k], int) for k in given):
+            raise InputError(f"{field} is a whole number, and so are low, high and step. Received: {given!r}")
         if not low < high or (log and low <= 0) or given.get("step", 2 if log else 1) <= (1 if log else 0):
             why = "low lies below high, and above 0 where log is true; step is above 0, and above 1 where log is true"
             raise InputError(f"The range of {field} is empty: {why}. Received: {given!r}")
@@ -178,20 +181,28 @@ def _dimension(model: str | Variant, recipe: Recipe, field: str, given: Any, nam
             )
         if isinstance(default, float):
             low, high = float(low), float(high)
-        dimension = Dimension(field, default, (), low, high, given.get("step"), log)
-        tried: tuple[Any, ...] = low, high
-    elif isinstance(given, list | tuple) and given:
-        tried = tuple(tuple(value) if isinstance(value, list) else value for value in given)
-        if {type(value) for value in (*tried, default)} == {int, float}:
-            tried, default = tuple(map(float, tried)), float(default)
-        dimension = Dimension(field, default, tuple(dict.fromkeys((default, *tried))))
-    else:
+        _tried(model, recipe, field, (low, high))
+        return Dimension(field, default, (), low, high, given.get("step"), log)
+    if not isinstance(given, list | tuple) or not given:
         raise InputError(f"{field} takes a list of values or a range with low and high. Received: {given!r:.200}")
-    for value in tried:
+    values = tuple(map(_frozen, given))
+    _tried(model, recipe, field, values)
+    if {type(value) for value in (*values, default)} == {int, float}:
+        values, default = tuple(map(float, values)), float(default)
+    return Dimension(field, default, tuple(dict.fromkeys((default, *values))))
+
+
+def _tried(model: str | Variant, recipe: Recipe, field: str, values: Iterable[Any]) -> None:
+    """Raise InputError for values that the field could not have."""
+    for value in values:
         Space(model, recipe, ()).apply({field: value})
         if field == "model":
             info(value)
-    return dimension
+
+
+def _frozen(value: Any) -> Any:
+    """Lists as tuples, which rows have and which can be looked up."""
+    return tuple(map(_frozen, value)) if isinstance(value, list | tuple) else value
 
 
 def _default(model: str | Variant, recipe: Recipe, field: str, names: Any) -> Any:
@@ -207,7 +218,9 @@ def _default(model: str | Variant, recipe: Recipe, field: str, names: Any) -> An
         return getattr(info(model).row if isinstance(model, str) else model, name)
     if field not in SETTABLE:
         raise unknown("field of a space", field, [*SETTABLE, "model", "row.FIELD"])
-    return getattr(recipe, field)
+    value = getattr(recipe, field)
+    fraction = float in (get_type_hints(Recipe)[field], *get_args(get_type_hints(Recipe)[field]))
+    return float(value) if fraction and isinstance(value, int) else value
 
 
 def _with(model: str | Variant, row: Mapping[str, Any]) -> Variant:

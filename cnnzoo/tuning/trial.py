@@ -13,20 +13,24 @@ import keras
 import numpy as np
 
 from cnnzoo.data.images import ImageData
-from cnnzoo.errors import InputError, Interrupted, TrainingError
+from cnnzoo.errors import BusyError, InputError, TrainingError
 from cnnzoo.evaluation.report import Report
 from cnnzoo.files import atomic
-from cnnzoo.registry import get
+from cnnzoo.models import Variant
+from cnnzoo.registry import get, list_models, register
 from cnnzoo.training import state
+from cnnzoo.training.evaluate import filled, sized
 from cnnzoo.training.finetune import fine_tune
 from cnnzoo.training.loop import fit_and_evaluate
 from cnnzoo.training.prepare import reproducible
+from cnnzoo.training.recipe import Recipe
 from cnnzoo.tuning.space import Space
 
 OUTCOME, LOG, RUN = "outcome.json", "log.txt", "run"
 LOWER = ("log_loss", "calibration_error")  # is better
 SHARES = 20  # of a training, at the ends of which trials are compared
 SOONEST = 0.25  # of a training, before which no trial is hopeless
+WAIT = 2.0  # seconds between looks at a run in which another process is at work
 FEWEST = 4  # trials to compare with
 
 
@@ -39,6 +43,7 @@ class Setting:
     weights: Any
     objective: str
     image_size: tuple[int, int] | None = None
+    rows: dict[str, Variant] = dataclasses.field(default_factory=dict)  # that the caller has registered, by name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,37 +57,28 @@ class Job:
     epochs: int | None = None  # after which it ends, though the schedule goes further
     bar: tuple[float, ...] = ()  # what has to be reached after each share of the training
     final: bool = False
+    check: bool = False  # whether all goes together, and no training
 
 
 def run(setting: Setting, job: Job) -> tuple[str, Any]:
     """("done", the outcome or, of a final, the report) or ("failed", why); what is printed goes to the folder's log."""
-    job.folder.mkdir(parents=True, exist_ok=True)
-    if not job.final and (job.folder / OUTCOME).exists():  # it had ended, which the search had not kept
-        kept = json.loads((job.folder / OUTCOME).read_bytes())
-        return ("failed", kept["reason"]) if "reason" in kept else ("done", kept)
-    with (job.folder / LOG).open("ab") as log:
-        for stream in (1, 2):
-            os.dup2(log.fileno(), stream)
     try:
-        begun = time.perf_counter()
-        end = End(job.epochs, job.bar, job.run or job.folder / RUN)
-        report = _train(setting, job, [end])
-        if job.final:
-            return "done", report
-        outcome = {
-            "chosen": job.chosen,
-            "epochs": setting.space.apply(job.chosen)[1].epochs,
-            "score": _score(report, setting.objective),
-            "metrics": {key: value for key, value in report.metrics.items() if isinstance(value, float)},
-            "history": report.history,
-            "best_epoch": report.best_epoch,
-            "hopeless": end.hopeless,
-            "seconds": round(time.perf_counter() - begun, 1),
-            "training": round(end.seconds, 1),
-        }
-        record(job.folder, outcome)
-        return "done", outcome
-    except (InputError, TrainingError, Interrupted) as error:
+        if job.check:
+            _made(setting, job)
+            return "done", None
+        job.folder.mkdir(parents=True, exist_ok=True)
+        with (job.folder / LOG).open("ab") as log:
+            for stream in (1, 2):
+                os.dup2(log.fileno(), stream)
+        while True:
+            if not job.final and (job.folder / OUTCOME).exists():  # it had ended, which the search had not kept
+                kept = json.loads((job.folder / OUTCOME).read_bytes())
+                return ("failed", kept["reason"]) if "reason" in kept else ("done", kept)
+            try:
+                return "done", _done(setting, job)
+            except BusyError:  # a worker that was taken for dead
+                time.sleep(WAIT)
+    except (InputError, TrainingError) as error:
         traceback.print_exc()
         return "failed", str(error)
     except Exception as error:
@@ -90,25 +86,51 @@ def run(setting: Setting, job: Job) -> tuple[str, Any]:
         return "failed", f"{type(error).__name__}: {error}"
 
 
+def _done(setting: Setting, job: Job) -> Any:
+    """The outcome of the job's training, or of a final its report."""
+    begun = time.perf_counter()
+    end = End(job.epochs, job.bar, job.run or job.folder / RUN)
+    model, recipe, data = _made(setting, job)
+    train = fine_tune if setting.weights else fit_and_evaluate
+    where = job.run or job.folder / RUN
+    report = train(model, data, recipe=recipe, run_dir=where, seed=job.seed, resume=True, callbacks=[end])
+    if job.final:
+        return report
+    outcome = {
+        "chosen": job.chosen,
+        "epochs": recipe.epochs,
+        "score": _score(report, setting.objective),
+        "metrics": {key: value for key, value in report.metrics.items() if isinstance(value, float)},
+        "history": report.history,
+        "best_epoch": report.best_epoch,
+        "hopeless": end.hopeless,
+        "seconds": round(time.perf_counter() - begun, 1),
+        "training": round(end.seconds, 1),
+    }
+    record(job.folder, outcome)
+    return outcome
+
+
+def _made(setting: Setting, job: Job) -> tuple[Any, Recipe, ImageData]:
+    """The model, the recipe and the data of a job, which fit each other; else an InputError."""
+    known = list_models()
+    for name in setting.rows.keys() - set(known):  # that the caller has registered
+        register(name, setting.rows[name])
+    row, recipe = setting.space.apply(job.chosen)
+    data = setting.data if job.final else dataclasses.replace(setting.data, test=setting.data.validation)
+    filled(setting.data, "train", "validation", "test")
+    reproducible(job.seed)
+    classes = None if setting.weights else list(data.classes)
+    model = get(row, weights=setting.weights, classes=classes, input_shape=setting.image_size)
+    if job.check:
+        sized(model, data)
+    return model, recipe, data
+
+
 def record(folder: Path, outcome: Mapping[str, Any]) -> None:
     """Keep how a trial ended."""
     with atomic(folder / OUTCOME) as new:
         new.write_text(json.dumps(outcome), encoding="utf-8")
-
-
-def _train(setting: Setting, job: Job, callbacks: Sequence[Any]) -> Report:
-    row, recipe = setting.space.apply(job.chosen)
-    data = setting.data if job.final else dataclasses.replace(setting.data, test=setting.data.validation)
-    reproducible(job.seed)
-    model = get(
-        row,
-        weights=setting.weights,
-        classes=None if setting.weights else list(data.classes),
-        input_shape=setting.image_size,
-    )
-    train = fine_tune if setting.weights else fit_and_evaluate
-    where = job.run or job.folder / RUN
-    return train(model, data, recipe=recipe, run_dir=where, seed=job.seed, resume=True, callbacks=callbacks)
 
 
 def _score(report: Report, objective: str) -> float:

@@ -1,6 +1,7 @@
 """tune: a search over recipes and rows by Keras Tuner, each trial in its process, that ends in a comparison."""
 
 import functools
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,11 @@ from cnnzoo.data.images import ImageData
 from cnnzoo.errors import InputError, integer, unknown
 from cnnzoo.evaluation.report import HEADLINES
 from cnnzoo.models import Variant
+from cnnzoo.registry import registered
 from cnnzoo.training import recipes
 from cnnzoo.training.recipe import Recipe
 from cnnzoo.training.run import OURS as TRAININGS
-from cnnzoo.training.run import Run
+from cnnzoo.training.run import Run, free
 from cnnzoo.tuning import space as spaces
 from cnnzoo.tuning import trial as trials_
 from cnnzoo.tuning.result import TuneResult
@@ -91,21 +93,39 @@ def tune(
         verbose,
     )
     integer("seeds", seeds, 1, 1000)
-    most = memory or 0.8 * psutil.virtual_memory().total / workers
-    limits = Limits(most, patience)
-    plan = search.plan()
+    limits = Limits(_positive("memory", memory, 0.8 * _machine() / workers), _positive("patience", patience, 600.0))
+    plan, task = search.plan(), functools.partial(trials_.run, search.setting)
     if search.worker:
-        search.joined(plan)
-        with Server(functools.partial(trials_.run, search.setting), limits) as search.server:
-            search.go()
+        if search.joined(plan):
+            with Server(task, limits) as search.server:
+                search.go()
         return None
-    with SearchRun(search.folder, plan, resume=resume, overwrite=overwrite) as run:
-        with Server(functools.partial(trials_.run, search.setting), limits) as search.server:
+    free(search.folder, resume, overwrite)
+    with Server(task, limits) as search.server:
+        search.check()
+        with SearchRun(search.folder, plan, resume=resume, overwrite=overwrite) as run:
             search.go()
             result = search.finish(seeds)
-        result.save(search.folder)
-        run.close("done", trials=len(result.trials))
+            result.save(search.folder)
+            run.close("done", trials=len(result.trials))
     return result
+
+
+def _positive(name: str, value: float | None, default: float) -> float:
+    if value is None:
+        return default
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+        raise InputError(f"{name} is a number above 0. Received: {value!r}")
+    return value
+
+
+def _machine() -> float:
+    """Bytes of memory: the machine's, or the container's where it has fewer."""
+    try:
+        bound = float(Path("/sys/fs/cgroup/memory.max").read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # "max", say
+        bound = math.inf
+    return min(bound, psutil.virtual_memory().total)
 
 
 class SearchRun(Run):
@@ -129,8 +149,17 @@ def _setting(
 ) -> Setting:
     if not isinstance(data, ImageData):
         raise InputError(f"data comes from cnnzoo.load_data. Received: {type(data).__name__}")
-    if objective not in HEADLINES:
-        raise unknown("metric", objective, HEADLINES)
+    if not isinstance(model, str | Variant):
+        raise InputError(f"model is a name of cnnzoo.list_models() or a row. Received: {model!r:.200}")
+    allowed = [name for name in HEADLINES if name != "top5_accuracy" or len(data.classes) > 5]
+    if objective not in allowed:
+        raise unknown("metric", objective, allowed)
+    rows = registered()
+    for name, row in {"the model": model, **rows}.items():
+        if type(row).__module__ == "__main__":
+            raise InputError(
+                f"The class of {name}, {type(row).__name__}, is in the script itself: trials import it from a module"
+            )
     base = recipes.find(recipe or ("finetune" if weights else "sgd"))
     made = spaces.make(model, base, space, bool(weights))
-    return Setting(made, data, weights, objective, image_size)
+    return Setting(made, data, weights, objective, image_size, rows)

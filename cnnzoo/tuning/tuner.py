@@ -5,11 +5,14 @@ from typing import Any
 
 from keras_tuner.engine.base_tuner import BaseTuner
 from keras_tuner.errors import FailedTrialError, FatalError
+from keras_tuner.src import config
 
-from cnnzoo.errors import TrainingError
 from cnnzoo.tuning import oracles
 from cnnzoo.tuning.search import Search
+from cnnzoo.tuning.server import ENDED
 from cnnzoo.tuning.trial import record
+
+config.DEBUG = False  # which prints a traceback of every trial that fails
 
 
 class Tuner(BaseTuner):
@@ -31,6 +34,8 @@ class Tuner(BaseTuner):
             self.oracle.reload()
 
     def pre_create_trial(self):
+        if self.mine.over.is_set():
+            raise FatalError(ENDED)
         if self.idle:
             time.sleep(0.2)  # while others run what the next trial depends on
         self.idle = True
@@ -40,13 +45,14 @@ class Tuner(BaseTuner):
         self.mine.board.begin(trial)
 
     def run_trial(self, trial: Any) -> dict[str, float]:
-        job = self.mine.job(trial, self.oracle)
         try:
+            job = self.mine.job(trial, self.oracle)
             status, outcome = self.mine.server.run(job)
-        except TrainingError as error:
-            raise FatalError(str(error)) from None
+            if status == "failed":
+                record(job.folder, {"chosen": job.chosen, "reason": outcome})
+        except Exception as error:  # of the search, not of the trial, which is to be run again
+            raise FatalError(str(error)) from error
         if status == "failed":
-            record(job.folder, {"chosen": job.chosen, "reason": outcome})
             raise FailedTrialError(outcome)
         return {self.mine.setting.objective: outcome["score"]}
 

@@ -1,5 +1,8 @@
 """The oracles start from the defaults, lose nothing when they are killed, and miss a worker that dies."""
 
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
 import keras_tuner
 import pytest
 
@@ -13,7 +16,8 @@ SPACE = spaces.make("lenet5", recipes.find("sgd"), RANGES)
 
 
 def made(kind, folder, trials=12, reload=False):
-    oracle = oracles.make(kind, SPACE, keras_tuner.Objective("accuracy", "max"), trials, 0)
+    space = replace(SPACE, recipe=replace(SPACE.recipe, epochs=4)) if kind == "hyperband" else SPACE
+    oracle = oracles.make(kind, space, keras_tuner.Objective("accuracy", "max"), trials, 0)
     oracle._set_project_dir(str(folder), "search")
     if reload:
         oracle.reload()
@@ -71,6 +75,33 @@ def test_failures_do_not_end_a_search(kind, tmp_path):
     assert count == 12
 
 
+def test_a_default_outside_its_range_is_no_trouble(tmp_path):
+    """A weight decay of 0 has no logarithm, and is the first trial all the same."""
+    space = spaces.make("lenet5", recipes.find("digits"), {"weight_decay": {"low": 1e-5, "high": 0.1, "log": True}})
+    oracle = oracles.make("bayesian", space, keras_tuner.Objective("accuracy", "max"), 6, 0)
+    oracle._set_project_dir(str(tmp_path), "search")
+    for i in range(6):
+        trial = oracle.create_trial("a")
+        oracle.update_trial(trial.trial_id, {"accuracy": i / 10})
+        trial.status = "COMPLETED"
+        oracle.end_trial(trial)
+    assert space.defaults() == {"weight_decay": 0.0}
+
+
+def test_an_error_leaves_no_lock_behind(tmp_path, monkeypatch):
+    oracle = made("random", tmp_path)
+    monkeypatch.setattr(oracle, "save", lambda: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        oracle.create_trial("a")
+    with ThreadPoolExecutor(1) as pool, pytest.raises(ZeroDivisionError):
+        pool.submit(oracle.create_trial, "b").result(timeout=5)
+
+
+def test_hyperband_says_how_many_trials_it_needs():
+    with pytest.raises(cnnzoo.InputError, match="Hyperband over 30 epochs begins with 5. trials"):
+        oracles.make("hyperband", SPACE, keras_tuner.Objective("accuracy", "max"), 20, 0)
+
+
 def test_more_trials_can_be_asked_for(tmp_path):
     few, many = made("random", tmp_path / "a", trials=4), made("random", tmp_path / "b")
     for oracle in (few, many):
@@ -84,7 +115,7 @@ def test_more_trials_can_be_asked_for(tmp_path):
 
 @pytest.mark.parametrize("kind", oracles.KINDS)
 def test_another_worker_takes_up_what_one_leaves_behind(kind, tmp_path):
-    oracle = made(kind, tmp_path, trials=3)
+    oracle = made(kind, tmp_path, trials=12)
     lost = oracle.create_trial("a")
     while (trial := oracle.create_trial("b")).status == "RUNNING":
         end(oracle, trial)
@@ -97,7 +128,7 @@ def test_another_worker_takes_up_what_one_leaves_behind(kind, tmp_path):
         end(oracle, trial)
     assert trial.status == "STOPPED"
     assert not oracle.tuner_ids
-    assert len(oracle.end_order) == 3
+    assert len(oracle.end_order) == 12
 
 
 def test_an_unknown_oracle_is_refused():

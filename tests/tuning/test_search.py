@@ -186,6 +186,23 @@ def test_kill_9_at_three_random_moments(tmp_path):
     assert len(outcomes(torn)) == 4
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_ctrl_c_stops_at_once_and_the_same_command_goes_on(tmp_path, workers):
+    command = [*COMMAND, "--workers", str(workers), "--run-dir", str(tmp_path / "a")]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while not list((tmp_path / "a").glob("trials/*/run/state/step-*")):
+        time.sleep(0.05)
+        assert process.poll() is None, process.communicate()
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 130, err
+    assert "trials have ended" in err
+    assert "the same call or command goes on" in err
+    assert "Traceback" not in err
+    subprocess.run(command, check=True, capture_output=True)
+    assert len(outcomes(tmp_path / "a")) == 4
+
+
 SCRIPT = """
 import sys
 import cnnzoo

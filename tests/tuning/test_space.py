@@ -25,8 +25,9 @@ def test_every_family_has_a_space_that_keeps_the_default(family):
         base = recipes.find("finetune" if weights else "sgd")
         space = spaces.make(name, base, None, weights)
         assert len(space.dimensions) >= 5
-        row, recipe = space.apply(drawn(space))
-        assert (row, recipe) == (name, base)
+        assert space.apply(space.defaults()) == (name, base)
+        for values in ({}, {"learning_rate": space.hyperparameters().space[0].random_sample(0)}):
+            space.apply(drawn(space, **values))
 
 
 def test_values_reach_the_recipe_and_the_row():
@@ -52,13 +53,13 @@ def test_values_reach_the_recipe_and_the_row():
     row, recipe = space.apply(chosen)
     assert recipe == replace(SGD, learning_rate=0.1235, epochs=3, augment="shift", clip=1.0)
     assert row == replace(cnnzoo.info("resnet34").row, width=128, depths=(1, 1, 1, 1))
-    assert space.apply(drawn(space)) == (replace(cnnzoo.info("resnet18").row, width=64, depths=(2, 2, 2, 2)), SGD)
+    assert space.apply(space.defaults()) == (replace(cnnzoo.info("resnet18").row, width=64, depths=(2, 2, 2, 2)), SGD)
 
 
 def test_the_default_stays_as_it_is_to_the_last_digit():
     recipe = replace(SGD, learning_rate=0.0123456789)
     space = spaces.make("lenet5", recipe, {"learning_rate": {"low": 0.001, "high": 1, "log": True}})
-    assert space.apply(drawn(space)) == ("lenet5", recipe)
+    assert space.apply(space.defaults()) == ("lenet5", recipe)
 
 
 def test_a_space_of_a_file_is_that_of_the_mapping(tmp_path):
@@ -80,6 +81,9 @@ def test_a_space_of_a_file_is_that_of_the_mapping(tmp_path):
         ({"row.width": [1]}, "Unknown field of lenet5"),
         ({"model": ["lenet6"]}, "Unknown model. Did you mean lenet"),
         ({"learning_rate": {"low": 0.1, "hi": 1}}, "Unknown key of the range of learning_rate"),
+        ({"learning_rate": {"low": 0.1, "high": float("inf")}}, "of finite numbers"),
+        ({"batch_size": {"low": 8, "high": 64, "step": 1.5}}, "batch_size is a whole number, and so are"),
+        ({"augment": [["none"], {}]}, "The recipe.s augment is str"),
         ({"learning_rate": {"low": 0.1}}, "A range has numbers low and high"),
         ({"learning_rate": {"low": 1, "high": 0.1}}, "The range of learning_rate is empty"),
         ({"learning_rate": {"low": 0, "high": 0.1, "log": True}}, "above 0 where log is true"),

@@ -171,8 +171,8 @@ def lr_find(
 
     cnnzoo.info(model)
     chosen = recipes.find(recipe, recipes.parse(settings))
-    if out.suffix.lower() != ".png":
-        raise InputError(f"The picture is a .png file. Received: {str(out)!r}")
+    if out.suffix.lower() != ".png" or out.is_dir() or not out.resolve().parent.is_dir():
+        raise InputError(f"The picture is a .png file in a folder that is there. Received: {str(out)!r}")
     images = load(data, **options)
     load_keras()
     from cnnzoo.training.prepare import reproducible
@@ -212,8 +212,10 @@ def rerun(run: Path, run_dir: Path | None) -> None:
     try:
         record, before = (json.loads((folder / name).read_bytes()) for name in ("run.json", "report.json"))
         command, home, then = list(record["command"]), Path(record["folder"]), dict(record["versions"])
-    except (OSError, ValueError, LookupError, TypeError) as error:
-        raise InputError(f"{folder} holds no run that has ended: {error}") from None
+        assert all(isinstance(word, str) for word in command), f"the command {command}"
+        assert isinstance(before, dict) and home.is_dir(), f"the folder {home} in which it ran"
+    except (OSError, ValueError, LookupError, TypeError, AssertionError) as error:
+        raise InputError(f"{folder} holds no run of train or fine-tune that has ended: {error}") from None
     if command[:1] not in (["train"], ["fine-tune"]):
         raise InputError(
             f"{folder} was made by a program, {' '.join(command)!r}: run that again. Commands are repeated"

@@ -9,6 +9,8 @@ import cnnzoo
 from cnnzoo.cli_data import load, loading
 from cnnzoo.cli_models import load_keras
 
+ORACLES = ("random", "bayesian", "hyperband", "grid")
+
 
 @click.command()
 @click.argument("model")
@@ -17,7 +19,7 @@ from cnnzoo.cli_models import load_keras
     "--space", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A TOML file of what varies."
 )
 @click.option("--trials", type=click.IntRange(1), default=20, show_default=True, help="How many.")
-@click.option("--oracle", default="random", show_default=True, help="random, bayesian, hyperband or grid.")
+@click.option("--oracle", type=click.Choice(ORACLES), default="random", show_default=True, help="What chooses trials.")
 @click.option("--objective", default="accuracy", show_default=True, help="The metric, on validation.")
 @click.option("--recipe", help="What fields start from: sgd, or finetune from weights; or a TOML file.")
 @click.option("--set", "settings", multiple=True, metavar="FIELD=VALUE", help="Change a field of that recipe.")
@@ -51,6 +53,9 @@ def tune(model: str, data: str, **options: Any) -> None:
     running = ("trials", "oracle", "objective", "seeds", "workers", "patience", "prune")
     names = (*running, "space", "image_size", "run_dir", "resume", "overwrite")
     given = {key: options.pop(key) for key in names}
+    from cnnzoo.tuning import space as spaces
+
+    spaces.make(name, chosen, given["space"], bool(weights))  # before anything slow
     images, seed = load(data, **options), options["seed"]
     click.echo(images)
     load_keras()

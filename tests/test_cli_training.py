@@ -69,4 +69,4 @@ def test_rerun_of_what_no_command_made(cli, trained, tmp_path):
     answer = cli("rerun", trained.folder)
     assert answer.code == 2
     assert "was made by a program" in answer.err
-    assert "holds no run that has ended" in cli("rerun", tmp_path).err
+    assert "holds no run of train or fine-tune that has ended" in cli("rerun", tmp_path).err

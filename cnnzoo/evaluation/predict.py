@@ -6,6 +6,7 @@ import numpy as np
 from scipy.special import softmax
 
 from cnnzoo import cards
+from cnnzoo.errors import InputError
 from cnnzoo.lazy import Lazy
 
 keras = Lazy("keras")
@@ -18,6 +19,8 @@ def logits(model: Any) -> Any:
 
 def functional(model: Any) -> Any:
     """The model, or of a Sequential one a functional model of the same layers, with the same card."""
+    if not isinstance(model, keras.Model):
+        raise InputError(f"model is a Keras model, such as cnnzoo.get gives. Received: {model!r:.200}")
     if not isinstance(model, keras.Sequential) or not model.built:
         return model
     return cards.attach(keras.Model(model.inputs, model.outputs[0], name=model.name), cards.card(model))

@@ -76,7 +76,7 @@ def fine_tune(
     counted(sample_weight, len(data.train))
     given, model = model, functional(model)
     data = sized(model, data)
-    card = cards.card(model)
+    card, undo = cards.card(model), None
     if not same(card.classes, data.classes):
         if given is not model:
             raise InputError(
@@ -86,12 +86,11 @@ def fine_tune(
         free(run_dir, resume, overwrite)  # or its head would be gone for nothing
         before = f"{len(card.classes)} classes" if len(card.classes) > 5 else ", ".join(card.classes)
         keras.utils.set_random_seed(seed)
-        head.replace(model, data.classes)
+        undo = head.replace(model, data.classes)
         data = dataclasses.replace(
             data,
             notes=(*data.notes, f"A new head for the classes of the data takes the place of the one for {before}."),
         )
-    data = meet(model, data)
 
     def first(model: Any, data: ImageData, run: Run, weights: Any) -> None:
         strength = probe.solve(model, data, seed, recipe.balance != "none", weights)
@@ -103,6 +102,11 @@ def fine_tune(
             "log_loss": tested.metrics["log_loss"],
         }
 
-    report = follow("fine_tune", model, data, recipe, options, first)
+    try:
+        report = follow("fine_tune", model, meet(model, data), recipe, options, first)
+    except InputError:  # nothing was trained
+        if undo:
+            undo()
+        raise
     cards.attach(given, cards.card(model))
     return report

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -110,6 +111,14 @@ class Options:
 
     def __post_init__(self) -> None:
         integer("seed", self.seed, 0)
+        if not isinstance(self.run_dir, str | Path | None):
+            raise InputError(f"run_dir is the path of a folder. Received: {self.run_dir!r}")
+        if not isinstance(self.callbacks, list | tuple) or not all(
+            isinstance(each, keras.callbacks.Callback) for each in self.callbacks
+        ):
+            raise InputError(f"callbacks is a list of keras.callbacks.Callback. Received: {self.callbacks!r:.200}")
+        if self.resume and self.run_dir is None:
+            raise InputError("resume needs the run_dir of the run")
         if not isinstance(self.checkpoint_every, int | float) or not self.checkpoint_every >= 0:
             raise InputError(f"checkpoint_every is a number of seconds. Received: {self.checkpoint_every!r}")
         if self.tensorboard and self.run_dir is None:

@@ -74,11 +74,14 @@ def lr_find(
     recipe = recipes.find(recipe)
     plain: dict[str, Any] = {"learning_rate": 1.0, "schedule": "constant", "warmup_epochs": 0.0, "unfreeze_epochs": 0.0}
     recipe = replace(recipe, precision=chosen(recipe.precision), **plain)
-    if not 0 < low < high < math.inf:
-        raise InputError(f"Rates rise from low to high, both positive. Received: {low} and {high}")
+    if not isinstance(low, int | float) or not isinstance(high, int | float) or not 0 < low < high < math.inf:
+        raise InputError(f"Rates rise from low to high, both positive. Received: {low!r} and {high!r}")
     integer("steps", steps, 10, 100_000)
-    filled(data, "train")
+    integer("seed", seed, 0)
     model = functional(model)
+    if not isinstance(data, ImageData):
+        raise InputError(f"data comes from cnnzoo.load_data. Received: {type(data).__name__}")
+    filled(data, "train")
     data = meet(model, data)
     weights = counted(sample_weight, len(data.train))
     before = [keras.ops.convert_to_numpy(variable).copy() for variable in model.variables]

@@ -56,9 +56,9 @@ class Recipe:
     def __post_init__(self) -> None:
         for name, kind in get_type_hints(Recipe).items():
             value = getattr(self, name)
-            if name == "drops" and isinstance(value, list | tuple):
-                object.__setattr__(self, name, tuple(value))
-                if all(isinstance(share, int | float) and 0 < share < 1 for share in value):
+            if name == "drops":
+                if isinstance(value, list | tuple) and all(isinstance(v, int | float) and 0 < v < 1 for v in value):
+                    object.__setattr__(self, name, tuple(value))
                     continue
             elif isinstance(value, bool) == (kind is bool) and _is(value, kind):
                 continue

@@ -16,6 +16,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from cnnzoo.errors import InputError, unknown
 from cnnzoo.files import atomic
+from cnnzoo.training.state import ANEW
 from cnnzoo.tuning.space import Space
 
 FILE = "oracle.json"
@@ -88,10 +89,13 @@ class _Kept(keras_tuner.Oracle):
             new.write_text(json.dumps({"oracle": self.get_state(), "trials": trials}), encoding="utf-8")
 
     def reload(self):
-        kept = json.loads(Path(self._get_oracle_fname()).read_bytes())
-        made = (keras_tuner.engine.trial.Trial.from_state(state) for state in kept["trials"])
-        self.trials = {trial.trial_id: trial for trial in made}
-        self.set_state(kept["oracle"])
+        try:
+            kept = json.loads(Path(self._get_oracle_fname()).read_bytes())
+            made = (keras_tuner.engine.trial.Trial.from_state(state) for state in kept["trials"])
+            self.trials = {trial.trial_id: trial for trial in made}
+            self.set_state(kept["oracle"])
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            raise InputError(f"{self._get_oracle_fname()} cannot be read: {error}; {ANEW}") from None
         self._retry_queue += [trial.trial_id for trial in self.ongoing_trials.values() if trial.status == "RUNNING"]
         self.ongoing_trials = {}
 
@@ -132,7 +136,7 @@ KINDS: dict[str, Any] = {"random": Random, "bayesian": Bayesian, "hyperband": Hy
 
 def make(kind: str, space: Space, objective: Any, trials: int, seed: int) -> Any:
     """An oracle by name for a number of trials; raises InputError for unknown names."""
-    if kind not in KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         raise unknown("oracle", kind, KINDS)
     options: dict[str, Any] = {}
     if kind == "hyperband":  # one round of brackets after the other, until there are trials enough

@@ -17,6 +17,7 @@ from cnnzoo.files import atomic
 from cnnzoo.models import Variant
 from cnnzoo.tables import table
 from cnnzoo.training.recipe import SETTABLE, Recipe
+from cnnzoo.training.state import ANEW
 from cnnzoo.tuning.trial import LOWER, OUTCOME
 
 
@@ -43,12 +44,13 @@ class Trial:
             if "reason" in kept:
                 return cls(int(folder.name), chosen, "failed", reason=kept["reason"])
             status = "hopeless" if kept["hopeless"] else "completed"
-            facts = (kept[name] for name in ("score", "seconds", "training", "epochs", "history"))
-            return cls(int(folder.name), chosen, status, *facts)
+            score, seconds, training = (float(kept[name]) for name in ("score", "seconds", "training"))
+            history = {key: [float(value) for value in values] for key, values in kept["history"].items()}
+            return cls(int(folder.name), chosen, status, score, seconds, training, int(kept["epochs"]), history)
         except FileNotFoundError:
             return None
         except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-            raise InputError(f"{folder / OUTCOME} cannot be read: {error}") from None
+            raise InputError(f"{folder / OUTCOME} cannot be read: {error}; {ANEW}") from None
 
     def row(self, fields: Sequence[str]) -> dict[str, Any]:
         """The trial for a table."""

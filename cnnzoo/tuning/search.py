@@ -16,6 +16,7 @@ from cnnzoo.errors import InputError, TrainingError
 from cnnzoo.evaluation.report import Report
 from cnnzoo.training.recipe import LABELS
 from cnnzoo.training.run import differences
+from cnnzoo.training.state import ANEW
 from cnnzoo.tuning import trial as trials_
 from cnnzoo.tuning.board import Board
 from cnnzoo.tuning.result import Trial, TuneResult, compared
@@ -114,6 +115,8 @@ class Search:
         ]
         done = threading.Event()
         threading.Thread(target=self._watch if self.chief else self._live, args=(names, done), daemon=True).start()
+        if not self.worker and self.ended() and not (self.folder / "oracle.json").exists():
+            raise InputError(f"{self.folder} has trials, but no oracle.json, which made them; {ANEW}")
         with self.board:
             try:
                 tuners = [self._tuner(name) for name in names[: 1 if self.chief else None]]
@@ -186,8 +189,8 @@ class Search:
 
     def ended(self) -> list[Trial]:
         """The trials that have ended, by number."""
-        folders = sorted((self.folder / "trials").glob("[0-9]*"), key=lambda path: int(path.name))
-        return [trial for path in folders if (trial := Trial.read(path))]
+        folders = [path for path in (self.folder / "trials").glob("*") if path.name.isdecimal()]
+        return [trial for path in sorted(folders, key=lambda path: int(path.name)) if (trial := Trial.read(path))]
 
     def finish(self, seeds: int) -> TuneResult:
         """Train the best and the default anew, and compare them on the test split."""
@@ -198,7 +201,7 @@ class Search:
             for t in ended:
                 reasons.setdefault(t.reason, []).append(str(t.number))
             told = "; ".join(f"{why} (trial {', '.join(numbers)})" for why, numbers in reasons.items())
-            raise InputError(f"None of the {len(ended)} trials succeeded: {told}")
+            raise InputError(f"None of the {len(ended)} trials succeeded: {told}; {ANEW}")
         default, why = self._anew(0, {}, seeds)
         sign = -1 if self.setting.objective in LOWER else 1
         for best in sorted(fine, key=lambda trial: -sign * trial.score):  # of equals the first

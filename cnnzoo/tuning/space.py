@@ -1,6 +1,5 @@
 """What a search varies: fields of the recipe, fields of the row, the row itself; and over which values."""
 
-import math
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
@@ -12,6 +11,7 @@ from cnnzoo.models import Variant
 from cnnzoo.registry import info
 from cnnzoo.training.recipe import SETTABLE, Recipe
 
+FACTS = ("params", "macs", "paper", "min_size", "classes", "input_shape", "preprocessing")  # no part of the graph
 KEYS = ("low", "high", "step", "log")
 DIGITS = 4  # significant ones, of a drawn number
 
@@ -80,7 +80,9 @@ class Dimension:
         """The value itself, from Keras Tuner's; drawn fractions to a few digits, which a person can read."""
         if labels := self.labels:
             return labels[value]
-        return float(f"{value:.{DIGITS}g}") if isinstance(value, float) and not self.values else value
+        if self.values or not isinstance(value, float):
+            return value
+        return round(value) if isinstance(self.low, int) else float(f"{value:.{DIGITS}g}")
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,7 @@ def make(
         ranges = FINE_TUNE if weights else DEFAULTS.get(family, DEFAULTS["resnet"])
     elif isinstance(ranges, str | Path):
         ranges = read(ranges)
-    if not isinstance(ranges, Mapping) or not ranges:
+    if not isinstance(ranges, Mapping) or not ranges or not all(isinstance(field, str) for field in ranges):
         raise InputError(
             f"A space is a mapping from fields to values, or the path of a TOML file. Received: {ranges!r:.200}"
         )
@@ -150,7 +152,7 @@ def read(path: str | Path) -> dict[str, Any]:
     """The table of a TOML file; raises InputError where it is none."""
     try:
         return tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"Cannot read {str(path)!r} as TOML: {error}") from None
 
 
@@ -161,20 +163,23 @@ def _dimension(model: str | Variant, recipe: Recipe, field: str, given: Any, nam
         for key in given:
             if key not in KEYS:
                 raise unknown(f"key of the range of {field}", key, KEYS)
-        if not {"low", "high"} <= given.keys() or not all(
-            isinstance(given[k], int | float) for k in given if k != "log"
-        ):
+        numbers = {key: value for key, value in given.items() if key != "log"}
+        if not {"low", "high"} <= given.keys() or not all(type(value) in (int, float) for value in numbers.values()):
             raise InputError(
                 f"A range has numbers low and high: {field} = {{low = 0.1, high = 1}}. Received: {given!r}"
             )
         low, high, log = given["low"], given["high"], given.get("log", False)
-        if any(isinstance(given[k], float) and not math.isfinite(given[k]) for k in given):
-            raise InputError(f"The range of {field} is of finite numbers. Received: {given!r}")
-        if isinstance(default, int) and not all(isinstance(given[k], int) for k in given):
+        if not isinstance(log, bool):
+            raise InputError(f"log is true or false. Received: {log!r:.200}")
+        if any(not abs(value) < 1e300 for value in numbers.values()):
+            raise InputError(f"The range of {field} is of finite numbers. Received: {given!r:.200}")
+        if isinstance(default, int) and not all(isinstance(value, int) for value in numbers.values()):
             raise InputError(f"{field} is a whole number, and so are low, high and step. Received: {given!r}")
         if not low < high or (log and low <= 0) or given.get("step", 2 if log else 1) <= (1 if log else 0):
             why = "low lies below high, and above 0 where log is true; step is above 0, and above 1 where log is true"
             raise InputError(f"The range of {field} is empty: {why}. Received: {given!r}")
+        if given.get("step", 0) > (high / low if log else high - low):
+            raise InputError(f"The step of {field} is larger than its range. Received: {given!r}")
         if not isinstance(default, int | float) or isinstance(default, bool):
             raise InputError(
                 f"{field} is {default!r} by default, which is no number: give a list of values. Received: {given!r}"
@@ -194,8 +199,10 @@ def _dimension(model: str | Variant, recipe: Recipe, field: str, given: Any, nam
 
 def _tried(model: str | Variant, recipe: Recipe, field: str, values: Iterable[Any]) -> None:
     """Raise InputError for values that the field could not have."""
+    # whether fields go together is for the trials to find
+    alone = replace(recipe, epochs=1_000_000, warmup_epochs=0.0, drops=recipe.drops or (0.5,))
     for value in values:
-        Space(model, recipe, ()).apply({field: value})
+        Space(model, alone, ()).apply({field: value})
         if field == "model":
             info(value)
 
@@ -212,9 +219,9 @@ def _default(model: str | Variant, recipe: Recipe, field: str, names: Any) -> An
     if field.startswith("row."):
         name = field.removeprefix("row.")
         for row in (info(each).row if isinstance(each, str) else each for each in [model, *names]):
-            allowed = [f"row.{each.name}" for each in fields(row)]
+            allowed = [f"row.{each.name}" for each in fields(row) if each.name not in FACTS]
             if field not in allowed:
-                raise unknown(f"field of {model if isinstance(model, str) else 'the row'}", field, allowed)
+                raise unknown(f"field of {type(row).__name__}", field, allowed)
         return getattr(info(model).row if isinstance(model, str) else model, name)
     if field not in SETTABLE:
         raise unknown("field of a space", field, [*SETTABLE, "model", "row.FIELD"])

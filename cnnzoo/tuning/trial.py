@@ -79,7 +79,8 @@ def run(setting: Setting, job: Job) -> tuple[str, Any]:
             except BusyError:  # a worker that was taken for dead
                 time.sleep(WAIT)
     except (InputError, TrainingError) as error:
-        traceback.print_exc()
+        if not job.check:
+            traceback.print_exc()
         return "failed", str(error)
     except Exception as error:
         traceback.print_exc()

@@ -86,13 +86,16 @@ def tune(
         _setting(model, data, space, objective, recipe, weights, image_size),
         integer("trials", trials, 1),
         oracle,
-        integer("seed", seed, 0, 2**32 - 2),
+        integer("seed", seed, 0, 2**31),
         _folder(model, data, run_dir),
         integer("workers", workers, 1, 1024),
         bool(prune) and oracle != "hyperband",
         verbose,
     )
     integer("seeds", seeds, 1, 1000)
+    for key, value in {"prune": prune, "overwrite": overwrite}.items():
+        if not isinstance(value, bool):
+            raise InputError(f"{key} is True or False. Received: {value!r}")
     limits = Limits(_positive("memory", memory, 0.8 * _machine() / workers), _positive("patience", patience, 600.0))
     plan, task = search.plan(), functools.partial(trials_.run, search.setting)
     if search.worker:
@@ -140,6 +143,8 @@ class SearchRun(Run):
 
 
 def _folder(model: str | Variant, data: ImageData, run_dir: Any) -> Path:
+    if not isinstance(run_dir, str | Path | None):
+        raise InputError(f"run_dir is the path of a folder. Received: {run_dir!r}")
     name = model if isinstance(model, str) else type(model).__name__
     return Path(run_dir or Path("runs") / f"tune-{name}-{Path(data.source.replace(':', '-')).stem}").resolve()
 

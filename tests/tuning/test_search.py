@@ -96,7 +96,7 @@ def test_failed_trials_are_recorded_and_the_search_goes_on(data, tmp_path):
 
 
 def test_a_search_without_any_success_lists_the_reasons(data, tmp_path):
-    with pytest.raises(cnnzoo.InputError, match="None of the 2 trials succeeded: trial 0: The loss became"):
+    with pytest.raises(cnnzoo.InputError, match="None of the 2 trials succeeded: The loss became .*trial 0"):
         tune(
             data,
             tmp_path / "a",

@@ -78,7 +78,7 @@ def test_a_space_of_a_file_is_that_of_the_mapping(tmp_path):
     ("ranges", "message"),
     [
         ({"learning_rat": [0.1]}, "Unknown field of a space. Did you mean learning_rate"),
-        ({"row.width": [1]}, "Unknown field of lenet5"),
+        ({"row.width": [1]}, "Unknown field of LeNet"),
         ({"model": ["lenet6"]}, "Unknown model. Did you mean lenet"),
         ({"learning_rate": {"low": 0.1, "hi": 1}}, "Unknown key of the range of learning_rate"),
         ({"learning_rate": {"low": 0.1, "high": float("inf")}}, "of finite numbers"),

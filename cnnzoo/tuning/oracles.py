@@ -62,7 +62,8 @@ class _Kept(keras_tuner.Oracle):
 
     def exhausted(self) -> bool:
         """Whether all trials that were asked for have ended."""
-        return len(self.end_order) >= self.max_trials and not self._retry_queue
+        ended = [trial for trial in self.trials.values() if trial.status in ("COMPLETED", "FAILED")]
+        return len(ended) == len(self.trials) >= self.max_trials
 
     @_alone
     def update_trial(self, *args, **kwargs):

@@ -49,7 +49,7 @@ RECIPES = {
         unfreeze_epochs=1.0,
         patience=5,
         source="Kumar et al. 2022, arXiv:2202.10054: linear probe, then fine-tune; stages as Howard, Ruder 2018",
-        cost="4 to 5 minutes on 219 photos of hymenoptera, googlenet_2014",
+        cost="up to 5 minutes on 219 photos of hymenoptera, googlenet_2014",
         result="googlenet_2014 on 153 photos of hymenoptera: 95.86 %, mean of three seeds, which is the probe's",
     ),
     "digits": Recipe(
@@ -79,7 +79,7 @@ RECIPES = {
         augment="gentle",
         precision="auto",
         source="He et al. 2015, section 4.2, in fewer epochs: shifts and flips, here down a cosine",
-        cost="42 minutes on Fashion-MNIST, resnet20",
+        cost="some 42 minutes on Fashion-MNIST, resnet20, by the rate of a shorter run",
         result="resnet20 on Fashion-MNIST's test set: 93.89 %, one seed",
     ),
     "lenet_1998": Recipe(

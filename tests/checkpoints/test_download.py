@@ -76,9 +76,9 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header(name, str(value))
         self.end_headers()
         part = body[: server.cuts.popleft()] if server.cuts and status < 300 else body
+        server.sent += len(part)  # before it goes out: the client may be done before the next line runs
         self.wfile.write(part)
         self.wfile.flush()
-        server.sent += len(part)
         if part != body and server.stalled.is_set():
             time.sleep(1)
 

@@ -8,6 +8,7 @@ import click
 import cnnzoo
 from cnnzoo.cli_data import load, loading
 from cnnzoo.cli_models import load_keras
+from cnnzoo.errors import unknown
 
 ORACLES = ("random", "bayesian", "hyperband", "grid")
 
@@ -30,7 +31,11 @@ ORACLES = ("random", "bayesian", "hyperband", "grid")
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Trials at a time.")
 @click.option("--memory", type=click.FloatRange(0, min_open=True), help="Gigabytes that a trial may use.")
 @click.option(
-    "--patience", type=float, default=600.0, show_default=True, help="Seconds of doing nothing: a trial hangs."
+    "--patience",
+    type=click.FloatRange(0, min_open=True),
+    default=600.0,
+    show_default=True,
+    help="Seconds of doing nothing: a trial hangs.",
 )
 @click.option("--prune/--no-prune", default=True, help="End trials early that are far behind the others.")
 @click.option("--run-dir", type=click.Path(path_type=Path), help="Where to write; runs/tune-MODEL-DATA by default.")
@@ -53,9 +58,12 @@ def tune(model: str, data: str, **options: Any) -> None:
     running = ("trials", "oracle", "objective", "seeds", "workers", "patience", "prune")
     names = (*running, "space", "image_size", "run_dir", "resume", "overwrite")
     given = {key: options.pop(key) for key in names}
+    from cnnzoo.evaluation.report import HEADLINES
     from cnnzoo.tuning import space as spaces
 
     spaces.make(name, chosen, given["space"], bool(weights))  # before anything slow
+    if given["objective"] not in HEADLINES:
+        raise unknown("metric", given["objective"], HEADLINES)
     images, seed = load(data, **options), options["seed"]
     click.echo(images)
     load_keras()

@@ -26,14 +26,18 @@ from cnnzoo.tuning.trial import LOWER, Job, Setting
 PULSE = 2.0  # seconds between a worker's signs of life
 
 
-def _role() -> str:
-    """What Keras Tuner's variables make of this process, if anything; raises InputError where one is missing."""
+def _role() -> tuple[str, str]:
+    """What Keras Tuner's variables make of this process, and its chief's address; or neither.
+
+    Raises InputError where one of them is missing.
+    """
     names = [f"KERASTUNER_{name}" for name in ("TUNER_ID", "ORACLE_IP", "ORACLE_PORT")]
     if missing := [name for name in names if not os.environ.get(name)]:
         if len(missing) < len(names):
             raise InputError(f"A search on several machines needs {', '.join(names)}. Not set: {', '.join(missing)}")
-        return ""
-    return os.environ[names[0]]
+        return "", ""
+    role, ip, port = (os.environ[name] for name in names)
+    return role, f"{ip}:{port}"
 
 
 class Search:
@@ -54,7 +58,8 @@ class Search:
     ) -> None:
         self.setting, self.seed, self.folder, self.workers, self.prune = setting, seed, folder, workers, prune
         self.trials, self.kind, self.verbose = trials, oracle, verbose
-        self.role, self.over = _role(), threading.Event()
+        self.over = threading.Event()
+        self.role, self.address = _role()
         self.chief, self.worker = "chief" in self.role, bool(self.role) and "chief" not in self.role
         from keras_tuner import Objective
 

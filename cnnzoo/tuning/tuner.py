@@ -1,11 +1,13 @@
 """Keras Tuner's loop over trials, each of which the search's server runs."""
 
+import json
 import time
 from typing import Any
 
+import grpc
 from keras_tuner.engine.base_tuner import BaseTuner
 from keras_tuner.errors import FailedTrialError, FatalError
-from keras_tuner.src import config
+from keras_tuner.src import config, protos
 
 from cnnzoo.tuning import oracles
 from cnnzoo.tuning.search import Search
@@ -13,6 +15,8 @@ from cnnzoo.tuning.server import ENDED
 from cnnzoo.tuning.trial import record
 
 config.DEBUG = False  # which prints a traceback of every trial that fails
+AGAIN = {"maxAttempts": 5, "initialBackoff": "1s", "maxBackoff": "10s", "backoffMultiplier": 2}
+AGAIN |= {"retryableStatusCodes": ["UNAVAILABLE"]}
 
 
 class Tuner(BaseTuner):
@@ -22,6 +26,10 @@ class Tuner(BaseTuner):
         self.mine, self.idle = search, False
         super().__init__(search.oracle, directory=str(search.folder.parent), project_name=search.folder.name)
         self.tuner_id = name
+        if search.worker:  # a chief that is started again in the middle of a call is asked again
+            service = {"grpc.service_config": json.dumps({"methodConfig": [{"name": [{}], "retryPolicy": AGAIN}]})}
+            channel = grpc.insecure_channel(search.address, options=list(service.items()))
+            self.oracle.stub = protos.get_service_grpc().OracleStub(channel)
 
     def _get_tuner_fname(self):
         return str(self.mine.folder / oracles.FILE)  # a tuner knows nothing that its oracle does not

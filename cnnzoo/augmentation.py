@@ -1,5 +1,6 @@
 """Augmentation policies: named lists of Keras' preprocessing layers, drawn from a seed and nothing else."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -88,19 +89,14 @@ class Augmentation:
         rows = parts(policy)
         area, most = next(((row.area, row.shift) for row in rows if row.area), (None, 0.0))
         small = min(size) < SMALL
-        layers = keras.layers
-        shift = [
-            # by whole pixels, as there: in between them images would be blurred, which those to be classified are not
-            layers.RandomTranslation(most, most, fill_mode="constant", interpolation="nearest", seed=0),
-            layers.RandomFlip("horizontal", 0),
-        ]
         self.area = None if small else area  # of crops that are yet to be made, from the original images
-        self.layers = (shift if area and small else []) + [layer for row in rows for layer in row.layers()]
+        self.shift = most if small else 0.0
+        self.layers = [layer for row in rows for layer in row.layers()]
         self.choices = [(row.choices(), row.drawn) for row in rows if row.drawn]
         self.mixes = [layer for row in rows for layer in row.mixes()]
 
     def __bool__(self) -> bool:
-        """Whether there is anything to do once images are cropped."""
+        """Whether there is anything to do once images are cropped or shifted."""
         return bool(self.layers or self.choices or self.mixes)
 
     def __call__(self, images: Any, labels: Any, draw: Any) -> tuple[Any, Any]:
@@ -121,6 +117,25 @@ class Augmentation:
             if images.shape[-1] == 3 or not colour:
                 images = _apply(layers[i], images, draw)
         return images
+
+
+def shifted(images: Any, most: float, draw: Any) -> Any:
+    """Images (N, H, W, C), each shifted by up to `most` of its sides, black moving in, and half of them in a mirror.
+
+    By whole pixels: in between them images would be blurred, which those to be classified are not.
+    """
+    count, *sides = images.shape[:3]
+    edges = [math.ceil(most * side) for side in sides]
+    rows, columns = (
+        edge + np.rint(draw.uniform(-most * side, most * side, count)).astype(int)
+        for edge, side in zip(edges, sides, strict=True)
+    )
+    padded = np.pad(images, ((0, 0), *((edge, edge) for edge in edges), (0, 0)))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, tuple(sides), axis=(1, 2))  # (N, ..., ..., C, H, W)
+    moved = np.moveaxis(windows[np.arange(count), rows, columns], 1, -1)
+    mirrored = draw.random(count) < 0.5
+    moved[mirrored] = moved[mirrored, :, ::-1]
+    return np.ascontiguousarray(moved)
 
 
 def _groups(images: Any) -> list[Any]:

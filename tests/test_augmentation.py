@@ -1,10 +1,12 @@
 """Policies of augmentation: what they do to a batch, and that a seed decides all of it."""
 
+import itertools
+
 import numpy as np
 import pytest
 
 import cnnzoo
-from cnnzoo.augmentation import POLICIES, Augmentation, parts
+from cnnzoo.augmentation import POLICIES, Augmentation, parts, shifted
 
 
 def batch(channels=3, side=96):
@@ -35,7 +37,8 @@ def test_a_policy_crops_files_and_shifts_small_images():
     assert Augmentation("basic", (96, 96)).area == (0.08, 1.0)
     small = Augmentation("basic", (32, 32))
     assert small.area is None
-    assert [type(layer).__name__ for layer in small.layers] == ["RandomTranslation", "RandomFlip"]
+    assert small.shift == 1 / 8
+    assert not Augmentation("basic", (96, 96)).shift
     assert Augmentation("none", (96, 96)).area is None
 
 
@@ -54,3 +57,21 @@ def test_unknown_policies_are_named():
         cnnzoo.Recipe(epochs=1, batch_size=1, learning_rate=0.1, augment="basic+mixupp")
     with pytest.raises(cnnzoo.InputError, match="is a name"):
         parts(None)
+
+
+def test_small_images_are_shifted_by_whole_pixels_and_half_of_them_mirrored():
+    draw = np.random.default_rng(0)
+    images = draw.integers(1, 256, (400, 16, 12, 3), "uint8")
+    moved = shifted(images, 1 / 8, np.random.default_rng(1))
+    assert moved.dtype == np.uint8
+    assert moved.shape == images.shape
+    seen = set()
+    padded = np.pad(images, ((0, 0), (2, 2), (2, 2), (0, 0)))
+    for before, after in zip(padded, moved, strict=True):
+        places = itertools.product(range(5), range(5), (1, -1))
+        (place,) = [p for p in places if (before[p[0] : p[0] + 16, p[1] : p[1] + 12][:, :: p[2]] == after).all()]
+        seen.add(place)
+    assert {row for row, _, _ in seen} == {0, 1, 2, 3, 4}, "up to an eighth of 16 rows each way"
+    assert {column for _, column, _ in seen} == {1, 2, 3}, "less than 1.5 of 12 columns"
+    assert {mirror for _, _, mirror in seen} == {1, -1}
+    np.testing.assert_array_equal(moved, shifted(images, 1 / 8, np.random.default_rng(1)))

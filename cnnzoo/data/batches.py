@@ -12,7 +12,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from cnnzoo.augmentation import Augmentation
+from cnnzoo.augmentation import Augmentation, shifted
 from cnnzoo.data.images import Split
 from cnnzoo.data.photos import Photos, pool
 from cnnzoo.data.transform import Transform
@@ -96,9 +96,11 @@ class Batches(keras.utils.PyDataset):
             job.result()
         indices = self._indices(index)
         labels = self.one_hot[self.split.labels[indices]]
-        if self.seed is not None and self.augmentation:
+        draw = None if self.seed is None else np.random.default_rng((self.seed, self.epoch, index))
+        if draw and self.augmentation.shift:
+            images = shifted(images, self.augmentation.shift, draw)
+        if draw and self.augmentation:
             with self.lock:
-                draw = np.random.default_rng((self.seed, self.epoch, index))
                 images, labels = self.augmentation(images.astype("float32"), labels, draw)
         targets = dict.fromkeys(self.heads, labels) if self.heads else labels
         if self.weights is None and self.balance != "weights":

@@ -72,15 +72,15 @@ RECIPES = {
         result="lenet5 on MNIST's test set: 99.18 %",
     ),
     "fashion": Recipe(
-        epochs=28,
+        epochs=20,
         batch_size=128,
         learning_rate=0.1,
         weight_decay=5e-3,
         augment="gentle",
         precision="auto",
         source="He et al. 2015, section 4.2, in fewer epochs: shifts and flips, here down a cosine",
-        cost="some 42 minutes on Fashion-MNIST, resnet20, by the rate of a shorter run",
-        result="resnet20 on Fashion-MNIST's test set: 93.89 %, one seed",
+        cost="34 minutes on Fashion-MNIST, resnet20",
+        result="resnet20 on Fashion-MNIST's test set: 93.61 %, one seed; 28 epochs 93.89 %",
     ),
     "lenet_1998": Recipe(
         epochs=20,

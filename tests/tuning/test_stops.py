@@ -168,3 +168,11 @@ def test_a_chief_that_is_killed_comes_back_to_its_workers(tmp_path):
         out, err = process.communicate(timeout=600)
         assert process.returncode == 0, (out, err)
     assert len(outcomes(tmp_path / "a")) == 8
+
+
+def test_a_search_runs_on_jax(tmp_path):
+    """Whose threads no fork survives: trials are started anew."""
+    command = [*COMMAND, "--trials", "2", "--set", "epochs=1", "--run-dir", tmp_path / "a"]
+    subprocess.run(command, check=True, capture_output=True, env=os.environ | {"KERAS_BACKEND": "jax"})
+    assert all("score" in each for each in outcomes(tmp_path / "a").values())
+    assert len(outcomes(tmp_path / "a")) == 2

@@ -199,6 +199,7 @@ def test_ctrl_c_says_how_to_go_on(tmp_path):
         (("train", "lenet5", "digits", "--resume", "--overwrite"), "Choose one"),
         (("fine-tune", "lenet5", "digits"), "Weights are fine-tuned: lenet5:imagenet, or --weights"),
         (("fine-tune", "lenet5:mnits", "digits"), "Did you mean mnist"),
+        (("tune", "lenet5", "no/data", "--objective", "acuracy"), "Unknown metric. Did you mean accuracy"),
         (("fine-tune", "lenet:mnist", "digits"), "Unknown model. Did you mean lenet5"),
         (("lr-find", "lenet5", "digits", "--out", "a.jpg"), "a .png file"),
         (("recipes", "quik"), "Did you mean quick"),

@@ -15,8 +15,13 @@ from cnnzoo.tuning.server import ENDED
 from cnnzoo.tuning.trial import record
 
 config.DEBUG = False  # which prints a traceback of every trial that fails
-AGAIN = {"maxAttempts": 5, "initialBackoff": "1s", "maxBackoff": "10s", "backoffMultiplier": 2}
-AGAIN |= {"retryableStatusCodes": ["UNAVAILABLE"]}
+AGAIN = {  # gRPC's retries, for a chief that is started again in the middle of a call
+    "maxAttempts": 5,
+    "initialBackoff": "1s",
+    "maxBackoff": "10s",
+    "backoffMultiplier": 2,
+    "retryableStatusCodes": ["UNAVAILABLE"],
+}
 
 
 class Tuner(BaseTuner):
@@ -26,9 +31,9 @@ class Tuner(BaseTuner):
         self.mine, self.idle = search, False
         super().__init__(search.oracle, directory=str(search.folder.parent), project_name=search.folder.name)
         self.tuner_id = name
-        if search.worker:  # a chief that is started again in the middle of a call is asked again
-            service = {"grpc.service_config": json.dumps({"methodConfig": [{"name": [{}], "retryPolicy": AGAIN}]})}
-            channel = grpc.insecure_channel(search.address, options=list(service.items()))
+        if search.worker:
+            service = json.dumps({"methodConfig": [{"name": [{}], "retryPolicy": AGAIN}]})
+            channel = grpc.insecure_channel(search.address, options=[("grpc.service_config", service)])
             self.oracle.stub = protos.get_service_grpc().OracleStub(channel)
 
     def _get_tuner_fname(self):

@@ -69,11 +69,11 @@ class Transform:
     def arrays(self, images: np.ndarray) -> np.ndarray:
         """The transformed images of an array (N, H, W, C) of 0 to 255; Pillow's if they are uint8, gray or RGB.
 
-        Arrays of the size and channels wanted are left as they are: somebody has brought them there.
+        Arrays of the size wanted, within the border, are neither resized nor cropped: somebody has brought them there.
         """
         if images.shape[1:] == self.shape and not self.pad:
             return images
-        if images.shape[1:3] == self.size and not self.pad and self.crop is not None:
+        if images.shape[1:3] == pre.inner(self.size, self.pad) and self.crop is not None:
             return replace(self, crop=None).arrays(images)
         if images.dtype == np.uint8 and {images.shape[3], self.channels} <= {1, 3}:
             done = np.empty((len(images), *self.shape), "uint8")

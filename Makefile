@@ -43,7 +43,7 @@ test-backends:  ## Golden logits, and what every row promises, on JAX and torch:
 		tests/test_golden.py tests/test_registry.py tests/test_features.py tests/checkpoints/test_translate.py || exit 1; done
 
 .venv-floors.txt: pyproject.toml
-	$(PYTHON) -c 'import tomllib; print("\n".join(d.replace(">=", "==") for d in tomllib.load(open("pyproject.toml", "rb"))["project"]["dependencies"]))' > $@
+	$(PYTHON) -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb"))["project"]; print("\n".join(d.replace(">=", "==") for d in p["dependencies"] + p["optional-dependencies"]["export"]))' > $@
 
 $(VENV)/installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("cnnzoo needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; name another with PYTHON=..." if sys.version_info < (3, 11) else 0)'

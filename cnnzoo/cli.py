@@ -10,8 +10,9 @@ from typing import Any
 import click
 
 import cnnzoo
-from cnnzoo import cli_data, cli_models, cli_training, cli_tuning
+from cnnzoo import cli_data, cli_export, cli_models, cli_training, cli_tuning
 from cnnzoo.cli_data import load, loading
+from cnnzoo.cli_export import open_model
 from cnnzoo.cli_models import load_keras
 from cnnzoo.errors import InputError, Interrupted, TrainingError
 
@@ -19,7 +20,6 @@ run_dir = click.option("--run-dir", type=click.Path(path_type=Path), help="Where
 seed = click.option(
     "--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Of every random draw."
 )
-overwrite = click.option("--overwrite", is_flag=True, help="Replace what an earlier run or export wrote there.")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -36,12 +36,14 @@ def cli() -> None:
     Fine-tune:        cnnzoo fine-tune resnet50:imagenet photos/ --run-dir runs/b
     Better recipes:   cnnzoo tune resnet18 photos/ --trials 20 --run-dir runs/c
     Use:              cnnzoo predict runs/a photo.png;  cnnzoo predict lenet5:mnist digit.png
-    Deploy:           cnnzoo export runs/a exported
+    A whole folder:   cnnzoo predict runs/a photos/ --out answers.csv
+    Deploy:           cnnzoo export runs/a exported --format onnx
     """
 
 
-for command in (*cli_models.COMMANDS, *cli_data.COMMANDS, *cli_training.COMMANDS, *cli_tuning.COMMANDS):
-    cli.add_command(command)
+for room in (cli_models, cli_data, cli_training, cli_tuning, cli_export):
+    for command in room.COMMANDS:
+        cli.add_command(command)
 
 
 @cli.command()
@@ -75,48 +77,6 @@ def evaluate(model: str, data: str, on: str, out: Path | None, **options: Any) -
             raise InputError(f"{out} holds a run, whose report stays as it is; choose another folder")
         report.save(out)
     click.echo(report)
-
-
-@cli.command()
-@click.argument("model")
-@click.argument("images", nargs=-1, required=True)
-@click.option("--top", type=click.IntRange(1), default=3, show_default=True, help="Classes to show.")
-def predict(model: str, images: tuple[str, ...], top: int) -> None:
-    """Class names and probabilities of IMAGES by MODEL (a run, a .keras file, an export, or NAME:TAG).
-
-    A file that is no image is reported, the others are answered, and the command exits with 2.
-    """
-    classifier, bad = open_model(model), 0
-    for image in images:
-        try:
-            click.echo(f"{image}: {classifier.predict(image, top=top)[0]}")
-        except InputError as error:
-            click.echo(f"Error: {error}", err=True)
-            bad += 1
-    if bad:
-        sys.exit(2)
-
-
-@cli.command()
-@click.argument("model")
-@click.argument("out", type=click.Path(path_type=Path))
-@click.option("--format", default="saved_model", show_default=True, help="What to write.")
-@overwrite
-def export(model: str, out: Path, format: str, overwrite: bool) -> None:
-    """Export MODEL (a run, a .keras file, or NAME:TAG) to the folder OUT, compared before it is called done."""
-    done = cnnzoo.export(open_model(model).model or model, out, format, overwrite=overwrite)
-    click.echo(f"Written to {out}; its probabilities are within {done.difference:.1g} of the model's")
-
-
-def open_model(model: str) -> Any:
-    """The classifier at a path, or NAME:TAG, a model with published weights."""
-    name, colon, tag = model.partition(":")
-    load_keras()
-    if colon and not Path(model).exists():
-        from cnnzoo.export.classifier import Classifier
-
-        return Classifier.of(cnnzoo.get(name, weights=tag))
-    return cnnzoo.load(model)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -18,15 +18,13 @@ THIRD = {
     "export": {"data", "evaluation", "preprocessing", "layers"},
 }
 FOURTH = {"tuning"}
+CLI = {"cli", "cli_models", "cli_data", "cli_training", "cli_tuning", "cli_export"}
 BELOW = GROUND | FIRST | SECOND.keys() | THIRD.keys() | {"cnnzoo"}
 ALLOWED = (
     dict.fromkeys(GROUND | FIRST, GROUND)
     | {name: GROUND | below for name, below in (SECOND | THIRD).items()}
     | dict.fromkeys(FOURTH | {"demo", "diff"}, BELOW)
-    | {
-        name: BELOW | FOURTH | {"cli_models", "cli_data", "cli_training", "cli_tuning", "demo", "diff"}
-        for name in ("cli", "cli_models", "cli_data", "cli_training", "cli_tuning")
-    }
+    | {name: BELOW | FOURTH | CLI | {"demo", "diff"} for name in CLI}
     | {"__init__": set(), "__main__": {"cli"}}
 )
 

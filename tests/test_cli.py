@@ -134,6 +134,35 @@ def test_train_evaluate_predict_export(cli, npz, tmp_path):
     assert cli("evaluate", tmp_path / "out", npz).code == 2
 
 
+def test_a_folder_is_answered_into_a_file(cli, tmp_path, mnist):
+    (tmp_path / "scans").mkdir()
+    for i, image in enumerate(mnist["x_test"][:5]):
+        Image.fromarray(image).save(tmp_path / "scans" / f"{i}.png")
+    out = tmp_path / "answers.csv"
+    asked = ("predict", "lenet5:mnist", tmp_path / "scans", "--out", out, "--runtime", "keras", "--batch-size", 2)
+    answer = cli(*asked, "--top", 1)
+    assert (answer.code, answer.out) == (0, f"5 images, 0 of them unreadable; written to {out}\n")
+    lines = out.read_text().splitlines()
+    assert lines[0] == "path,error,class_1,probability_1"
+    assert [line.split(",")[2] for line in lines[1:]] == [str(label) for label in mnist["y_test"][:5]]
+    assert "--overwrite" in cli(*asked).err
+    (tmp_path / "scans" / "torn.png").write_bytes(b"no image")
+    assert cli(*asked, "--overwrite").code == 2, "as one could not be read"
+
+
+@pytest.mark.slow
+def test_int8_says_what_it_costs(cli, tmp_path):
+    run, out = tmp_path / "run", tmp_path / "out"
+    assert cli("train", "lenet5", "digits", "--set", "epochs=3", "--run-dir", run).code == 0
+    arguments = ("export", run, out, "--format", "openvino", "--precision", "int8", "--data", "digits")
+    answer = cli(*arguments, "--max-drop", 0.05)
+    assert answer.code == 0, answer.err
+    before, now = map(float, re.search(r"([\d.]+) % before, ([\d.]+) % now", answer.out).groups())
+    assert before - now <= 5
+    assert re.search(r"int8, 32x32 pixels", (out / "model_card.md").read_text())
+    assert cli(*arguments).code == 2, "it is there already"
+
+
 def test_resume_and_overwrite(cli, npz, tmp_path):
     run = tmp_path / "run"
     first = cli("train", "lenet5", npz, *QUICK, "--run-dir", run)
@@ -217,6 +246,13 @@ def test_ctrl_c_says_how_to_go_on(tmp_path):
         (("predict", "runs/nowhere", "a.png"), "there is none at"),
         (("export", "runs/nowhere", "out"), "there is none at"),
         (("evaluate", "runs/nowhere", "digits"), "there is none at"),
+        (("export", "lenet5:mnist", "out", "--format", "onx"), "Unknown format. Did you mean onnx"),
+        (("export", "lenet5:mnist", "out", "--precision", "int8"), "Unknown precision of saved_model"),
+        (("export", "lenet5:mnist", "out", "--format", "litert", "--precision", "int8"), "int8 needs data (--data)"),
+        (("predict", "lenet5:mnist", "a.png", "--runtime", "tensorrt"), "Unknown runtime"),
+        (("predict", "lenet5:mnist", "a.png", "--precision", "int8"), "an export says so"),
+        (("predict", "lenet5:mnist", "a.png", "--out", "a.txt"), "Unknown kind of file"),
+        (("predict", "lenet5:mnist", "*.png", "--out", "a.csv"), "There are no files at '*.png'"),
         (("train", "lenet5"), "Missing argument"),
         (("demo", "--seed", "x"), "not a valid integer"),
         (("demo", "--seed", "4294967296"), "is not in the range"),

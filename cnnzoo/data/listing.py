@@ -98,15 +98,21 @@ def _strays(root: Path, why: str, base: Path | None = None) -> list[tuple[str, s
     return [(_name(Path(e.path), base or root), why) for e in _entries(root) if not _is_dir(e)]
 
 
-def _files(root: Path, seen: set[tuple[int, int]]) -> Iterator[Path]:
+def files(root: Path) -> Iterator[Path]:
+    """All files under a folder, each folder once, in the order of their names; no litter."""
+    return (path for path in _files(root, set(), ordered=True) if not path.is_dir())
+
+
+def _files(root: Path, seen: set[tuple[int, int]], ordered: bool = False) -> Iterator[Path]:
     """All files under a folder, each folder once, and the folders that are links to those in `seen`."""
     if _identity(root) in seen:
         yield root
         return
     seen.add(_identity(root))
-    for entry in _entries(root):
+    entries = _entries(root)
+    for entry in sorted(entries, key=lambda e: natural(e.name)) if ordered else entries:
         if _is_dir(entry):
-            yield from _files(Path(entry.path), seen)
+            yield from _files(Path(entry.path), seen, ordered)
         else:
             yield Path(entry.path)
 

@@ -1,6 +1,9 @@
-"""load: one interface over a run, a .keras file and every export."""
+"""Classifier: one interface over a run, a .keras file and every export, by whatever runtime is fastest."""
 
-from collections.abc import Callable, Sequence
+import itertools
+import threading
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,20 +12,24 @@ import numpy as np
 
 from cnnzoo import cards
 from cnnzoo.data.arrays import check_images
-from cnnzoo.data.decode import decode
-from cnnzoo.data.transform import Transform, transform
-from cnnzoo.errors import InputError
-from cnnzoo.evaluation.predict import classifier, functional, probabilities
-from cnnzoo.export import saved_model
+from cnnzoo.data.transform import Transform
+from cnnzoo.errors import InputError, integer
+from cnnzoo.evaluation.predict import classifier, functional
+from cnnzoo.export import answers, convert, runtimes, sources
+
+PIXELS = 32 * 224 * 224 * 3  # of a batch, where the caller does not say: throughput grows no more beyond
+MOST = 256  # images of a batch
 
 
 @dataclass(frozen=True, repr=False)
 class Prediction:
-    """The likeliest classes of one image, best first."""
+    """The likeliest classes of one image, best first; or why there are none."""
 
     classes: tuple[str, ...]
     probabilities: tuple[float, ...]
     ids: tuple[str, ...] = ()  # of the classes, where they have some: WordNet's, for ImageNet
+    source: str = ""  # the path, or the number among arrays
+    error: str = ""  # why the image could not be read
 
     def decoded(self) -> list[tuple[str, str, float]]:
         """(id, name, probability) of each class, as keras.applications' decode_predictions gives them."""
@@ -30,12 +37,17 @@ class Prediction:
 
     @property
     def label(self) -> str:
+        """The likeliest class; raises InputError where the image could not be read."""
+        if self.error:
+            raise InputError(self.error)
         return self.classes[0]
 
     def __repr__(self) -> str:
         return f"<{self}>"
 
     def __str__(self) -> str:
+        if self.error:
+            return f"Error: {self.error}"
         return ", ".join(f"{name} {100 * p:.1f} %" for name, p in zip(self.classes, self.probabilities, strict=True))
 
 
@@ -43,12 +55,25 @@ class Classifier:
     """Images in, class names and probabilities out, wherever the model comes from."""
 
     def __init__(
-        self, card: cards.Card, shape: Sequence[int], run: Callable[[np.ndarray], np.ndarray], model: Any = None
-    ):
-        self.card, self.shape, self.model, self._run = card, tuple(shape), model, run
+        self,
+        card: cards.Card,
+        shape: Sequence[int],
+        make: Callable[[], runtimes.Run],
+        runtime: str,
+        precision: str,
+        model: Any = None,
+    ) -> None:
+        """`make` gives the function from images (N, *shape) to probabilities, when it is first wanted."""
+        height, width, channels = shape
+        self.card, self.shape, self.model = card, (height, width, channels), model
+        self.runtime, self.precision = runtime, precision
+        self._make = make
+        self._run: runtimes.Run | None = None
+        self._one = threading.Lock()
+        self.transform = Transform((height, width), channels, **card.evaluation, pad=card.pad)
 
     @classmethod
-    def of(cls, model: Any) -> "Classifier":
+    def of(cls, model: Any, runtime: str = "auto", precision: str | None = None) -> "Classifier":
         """Over a Keras model; raises InputError where it is no classifier of images of a fixed size."""
         model = classifier(functional(model))
         card, shape = cards.card(model), model.input_shape[1:]
@@ -62,75 +87,166 @@ class Classifier:
                 f"{model.name} is no image classifier of a fixed input size: it takes {model.input_shape} "
                 f"and gives {model.output_shape}"
             )
-        fit = transform(model)
-        return cls(card, shape, lambda images: probabilities(model, fit(images)), model)
+        chosen = runtimes.choose(runtime, precision, convert.readers())
+
+        def make() -> runtimes.Run:
+            try:
+                return chosen.open(model, chosen.precision)
+            except ImportError:
+                raise
+            except Exception as error:  # converters raise whatever a layer that they do not know makes them raise
+                told = f"{chosen.name} cannot run {model.name}: {error}"
+                if runtime != "auto" or chosen.precision != "float32" or chosen.name == "keras":
+                    raise InputError(told) from error
+                warnings.warn(f"{told}; Keras does", stacklevel=2)
+                made.runtime = "keras"
+                return convert.of_keras(model, chosen.precision)
+
+        made = cls(card, shape, make, chosen.name, chosen.precision, model)
+        return made
 
     def __repr__(self) -> str:
-        return f"<Classifier {self.card.name}: {'x'.join(map(str, self.shape))} to {len(self.classes)} classes>"
+        size = "x".join(map(str, self.shape))
+        return f"<Classifier {self.card.name}: {size} to {len(self.classes)} classes, {self.runtime} {self.precision}>"
 
     @property
     def classes(self) -> tuple[str, ...]:
         """The names, in the order of the probabilities."""
         return self.card.classes
 
-    def _file(self, path: Any) -> np.ndarray:
-        """A file's pixels, transformed exactly where nothing is done to them afterwards."""
-        if self.card.pad or None in self.shape:
-            return decode(path, self.shape[2])
-        return Transform((self.shape[0], self.shape[1]), self.shape[2], **self.card.evaluation).one(path)
-
     def probabilities(self, images: np.ndarray) -> np.ndarray:
         """Probabilities (N, classes) of images (N, H, W, C) of 0 to 255, of any size."""
-        return self._run(images)
+        return self.scores(self.transform.arrays(np.asarray(images)))
 
-    def predict(self, images: Any, top: int = 5) -> list[Prediction]:
+    def scores(self, images: np.ndarray) -> np.ndarray:
+        """Probabilities (N, classes) of images (N, height, width, channels) as the network takes them."""
+        with self._one:  # most runtimes answer one caller at a time
+            if self._run is None:
+                self._run = self._make()
+            return self._run(images)
+
+    def predict(self, images: Any, top: int = 5, batch_size: int | str = "auto") -> list[Prediction]:
         """The `top` likeliest classes of each image.
 
         Args:
-            images: paths of image files (a list, or one), or an array (N, H, W) or (N, H, W, C) of 0 to 255.
+            images: paths of files, folders or patterns such as "photos/*.jpg" (a list, or one), the bytes of files, or
+                an array (N, H, W) or (N, H, W, C) of 0 to 255.
             top: how many classes to give.
+            batch_size: images at a time; by default as many as make the machine busy.
 
         Raises:
-            InputError: for a file that is missing or no image, or an array that is no batch of images.
+            InputError: for an array that is no batch of images, and where the one image asked about cannot be read. Of
+                several, those that cannot are answered with their `error`, and a warning says how many.
         """
-        if top < 1:
-            raise InputError(f"top is a number above 0. Received: {top}")
-        if isinstance(images, (str, Path)):
-            images = [images]
-        if isinstance(images, (list, tuple)) and all(isinstance(image, (str, Path)) for image in images):
-            batches = [self._file(path)[None] for path in images]
-        else:
-            checked = check_images(images)
-            batches = [checked[i : i + 256] for i in range(0, len(checked), 256)]
-        scores = [row for batch in batches for row in self.probabilities(batch)]
-        best = [np.argsort(-row, kind="stable")[:top] for row in scores]
-        ids = self.card.ids
-        return [
-            Prediction(
-                tuple(self.classes[i] for i in order),
-                tuple(float(row[i]) for i in order),
-                tuple(ids[i] for i in order) if ids else (),
-            )
-            for row, order in zip(scores, best, strict=True)
-        ]
+        found = list(self.stream(images, top, batch_size))
+        bad = [prediction for prediction in found if prediction.error]
+        if bad and sources.single(images):
+            raise InputError(bad[0].error)
+        if bad:
+            warnings.warn(f"{len(bad)} of {len(found)} images cannot be read. The first: {bad[0].error}", stacklevel=2)
+        return found
 
+    def stream(self, images: Any, top: int = 5, batch_size: int | str = "auto") -> Iterator[Prediction]:
+        """As `predict`, one after the other, for any number of images: few are held at a time."""
+        integer("top", top, 1)
+        if batch_size == "auto":
+            batch_size = max(1, min(MOST, PIXELS // int(np.prod(self.shape))))
+        size = integer("batch_size", batch_size, 1)
+        batches = self._arrays(images, size) if isinstance(images, np.ndarray) else self._files(images, size)
+        return itertools.chain.from_iterable(self._answered(*batch, top) for batch in batches)
 
-def load(path: Any) -> Classifier:
-    """The classifier in a run directory, a .keras file or an export; raises InputError where there is none."""
-    path = Path(path)
-    if (path / saved_model.CARD).exists():
-        card = cards.Card.read(path / saved_model.CARD)
+    def predict_to(
+        self,
+        path: Any,
+        images: Any,
+        top: int = 5,
+        batch_size: int | str = "auto",
+        *,
+        overwrite: bool = False,
+        verbose: bool = True,
+    ) -> answers.Answers:
+        """Predictions to a file, .csv, .jsonl or .parquet (a folder of parts), as they come, with their progress.
+
+        The same call goes on with what was stopped. Images that cannot be read have their error in their row.
+
+        Raises:
+            InputError: for a file that is there, or was begun with another model or images.
+        """
+        if isinstance(images, Iterator):
+            images = list(images)  # they are gone through again after a stop
+        if next(sources.each(images), None) is None:
+            raise InputError("No images were given")
+        plan = {"model": self.card.to_json(), "precision": self.precision, "top": top, "images": sources.named(images)}
+        out = answers.Out(path, plan, overwrite)
         try:
-            run, shape = saved_model.read(path)
-        except Exception as error:  # TensorFlow raises whatever a torn file makes it raise
-            raise InputError(f"Cannot load the export {str(path)!r}: {error}") from None
-        return Classifier(card, shape, run)
+            found = self.stream(out.rest(sources.each(images)), top, batch_size)
+            if verbose:
+                found = sources.tracked(found, sum(1 for _ in out.rest(sources.each(images))))
+            return out.write(found, top)
+        finally:
+            out.close()
+
+    def _arrays(self, images: np.ndarray, size: int) -> Iterator[tuple[list[str], np.ndarray, dict[int, str]]]:
+        checked = check_images(images)
+        for start in range(0, len(checked), size):
+            pixels = self.transform.arrays(checked[start : start + size])
+            yield [str(start + i) for i in range(len(pixels))], pixels, {}
+
+    def _files(self, images: Any, size: int) -> Iterator[tuple[list[str], np.ndarray, dict[int, str]]]:
+        """Batches of names, images, black where one cannot be read, and the reasons; read ahead by threads."""
+
+        def read(item: tuple[str, Any]) -> tuple[str, Any, str]:
+            try:
+                return item[0], self.transform(item[1]), ""
+            except InputError as error:
+                return item[0], np.zeros(self.shape, "uint8"), str(error)
+
+        items = images if isinstance(images, Iterator) else sources.each(images)
+        pictures = sources.ahead(read, items, 2 * size)
+        while some := list(itertools.islice(pictures, size)):
+            errors = {i: error for i, (_, _, error) in enumerate(some) if error}
+            yield [name for name, _, _ in some], np.stack([pixels for _, pixels, _ in some]), errors
+
+    def _answered(self, names: list[str], pixels: np.ndarray, errors: dict[int, str], top: int) -> list[Prediction]:
+        if len(errors) == len(names):
+            return [Prediction((), (), source=name, error=errors[i]) for i, name in enumerate(names)]
+        scores, found, ids = self.scores(pixels), [], self.card.ids
+        best = np.argsort(-scores, axis=1, kind="stable")[:, :top]
+        for i, (name, row, order) in enumerate(zip(names, scores, best, strict=True)):
+            if i in errors:
+                found.append(Prediction((), (), source=name, error=errors[i]))
+                continue
+            classes = tuple(self.classes[j] for j in order)
+            found.append(
+                Prediction(classes, tuple(row[order].tolist()), tuple(ids[j] for j in order) if ids else (), name)
+            )
+        return found
+
+
+def load(path: Any, runtime: str = "auto", precision: str | None = None) -> Classifier:
+    """The classifier in a run directory, a .keras file or an export.
+
+    Args:
+        path: where it is.
+        runtime: "keras" (TensorFlow, for a SavedModel), "openvino", "onnxruntime" or "litert"; "auto" takes the
+            fastest that is installed and can read what is there.
+        precision: "float32", "bfloat16" (OpenVINO, on processors that have it), or "int8", for an export that is. By
+            default that of the export, and float32 of models.
+
+    Raises:
+        InputError: where there is nothing to load, or the runtime cannot run it.
+    """
+    from cnnzoo.export.formats import opened
+
+    path = Path(path)
+    if found := opened(path):
+        return found.classifier(path, runtime, precision)
     file = path / "model.keras" if path.is_dir() else path
     if path.is_dir() and (path / "run.json").exists() and not file.exists():
         raise InputError(f"The run in {path} is not finished; train again with --resume")
     if file.suffix != ".keras" or not file.exists():
         raise InputError(f"A run directory, a .keras file or an export is loaded; there is none at {str(path)!r}")
-    return Classifier.of(load_keras(file))
+    return Classifier.of(load_keras(file), runtime, precision)
 
 
 def load_keras(file: Path) -> Any:

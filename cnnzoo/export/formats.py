@@ -1,66 +1,159 @@
 """export: a trained model to a folder that runs elsewhere, compared with the model before it is called done."""
 
+import importlib
+import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
+from cnnzoo import cards
+from cnnzoo.data.images import ImageData
 from cnnzoo.errors import InputError, unknown
-from cnnzoo.evaluation.predict import probabilities
-from cnnzoo.export import saved_model
+from cnnzoo.export import check, model_card, runtimes
 from cnnzoo.export.classifier import Classifier, load
+from cnnzoo.export.fold import fold
 from cnnzoo.files import atomic
-from cnnzoo.preprocessing import fit
 
-FORMATS = {"saved_model": saved_model.write}
-TOLERANCE = 1e-5  # of a probability; float32 graphs differ by rounding only
+CARD, GUIDE = "cnnzoo.json", "model_card.md"
+
+
+@dataclass(frozen=True)
+class Format:
+    """A format: its module here, which writes and reads it, and the precisions that it has."""
+
+    name: str
+    precisions: tuple[str, ...] = ("float32",)
+    any_size: bool = False  # whether it pads, and resizes what is not of its size, unless it is int8
+
+    @property
+    def module(self) -> Any:
+        return importlib.import_module(f"cnnzoo.export.{self.name}")
+
+    def classifier(self, path: Path, runtime: str, precision: str | None) -> Classifier:
+        """The classifier of an export; raises InputError where it is broken."""
+        card, facts = _read(path)
+        readers, own = self.module.READERS, facts["precision"]
+        choice = runtimes.choose(runtime, precision, readers, own)
+        height, width, channels = facts["shape"]
+        border = card.pad if self.any_size and own != "int8" else 0
+
+        def make() -> runtimes.Run:
+            try:
+                run = choice.open(path, choice.precision, (height - 2 * border, width - 2 * border, channels))
+                return lambda images: run(images[:, border : height - border, border : width - border])
+            except ImportError:
+                raise
+            except Exception as error:  # runtimes raise whatever a torn file makes them raise
+                raise InputError(f"Cannot load the export {str(path)!r}: {error}") from None
+
+        return Classifier(card, facts["shape"], make, choice.name, choice.precision)
+
+
+FORMATS = {
+    "saved_model": Format("saved_model"),
+    "litert": Format("litert", ("float32", "float16", "int8")),
+    "onnx": Format("onnx", ("float32", "int8"), any_size=True),
+    "openvino": Format("openvino", ("float32", "float16", "int8"), any_size=True),
+}
 
 
 class Export(NamedTuple):
-    """What was written, and how far its probabilities are from the model's at most."""
+    """What was written, how far its probabilities are from the model's at most, and its accuracy, if it was asked."""
 
     path: Path
     format: str
     difference: float
+    accuracy: float | None = None  # on the validation split
+    before: float | None = None  # of the model
 
 
-def export(model: Any, path: Any, format: str = "saved_model", *, overwrite: bool = False) -> Export:
-    """Write `model` to the folder `path`, and compare the two on seeded images before it is called done.
+def export(
+    model: Any,
+    path: Any,
+    format: str = "saved_model",
+    *,
+    precision: str = "float32",
+    data: ImageData | None = None,
+    max_drop: float = 0.01,
+    overwrite: bool = False,
+) -> Export:
+    """Write `model` to the folder `path`, and compare the two, in the format's own runtime, before it is called done.
 
     Args:
         model: a Keras classifier, or the path of a run or of a .keras file.
-        path: a folder that is not there yet, or an earlier one under `overwrite`.
-        format: "saved_model": signature `pixels`, uint8 (N, H, W, C) of any size to class names and probabilities.
+        path: a folder that is not there yet, or an earlier export under `overwrite`.
+        format: "saved_model" (files or pixels in), "onnx", "openvino" (pixels of any size), or "litert" (pixels of the
+            model's size); class names and probabilities out.
+        precision: "float32"; "float16" halves the file (LiteRT, OpenVINO); "int8" is for speed and needs `data`.
+        data: images of training calibrate int8, and those of validation say what it costs.
+        max_drop: how much accuracy int8 may cost.
+        overwrite: replace an earlier export, at once when the new one is done.
 
     Raises:
         InputError: for an unknown format, a path that is taken, a model that is no classifier, or an export that
-            does not give the model's probabilities; nothing is written then.
+            does not give the model's probabilities or costs too much accuracy; nothing is written then.
     """
     path = Path(path)
-    if format not in FORMATS:
-        raise unknown("format", format, FORMATS)
-    if path.exists() and not (overwrite and saved_model.is_export(path)):
-        how = "choose another path" if overwrite else "overwrite=True (--overwrite) replaces an export and nothing else"
-        raise InputError(f"{path} is there already; {how}")
-    original = Classifier.of(model) if hasattr(model, "layers") else load(model)
+    row = wanted(format, precision, path, overwrite, data is not None)
+    original = Classifier.of(model, "keras") if hasattr(model, "layers") else load(model, "keras")
     if original.model is None:
         raise InputError(f"An export is not exported again. Received: {str(model)!r}")
+    seen = check.shown(original, data)
     with atomic(path) as new:
-        FORMATS[format](original.model, new)
-        difference = compare(original, load(new))
-        if not difference <= TOLERANCE:
-            raise InputError(f"The export's probabilities differ from the model's by {difference:.2g}; it was not kept")
-    return Export(path, format, difference)
+        row.module.write(fold(original.model), new, precision, seen.calibration)
+        facts = {"format": format, "precision": precision, "shape": original.shape}
+        _write(new, original.card, facts)
+        done = Export(path, format, *check.compared(original, load(new), seen, precision, max_drop))
+        (new / GUIDE).write_text(model_card.text(original, done, facts, model, row.module.USAGE), encoding="utf-8")
+    return done
 
 
-def compare(one: Classifier, other: Classifier, count: int = 8) -> float:
-    """The largest difference of a probability, over seeded images of the model's own and of another size."""
-    draw = np.random.default_rng(0)
-    height, width, channels = one.shape
-    sizes = [(height, width), (height * 3 // 2 + 1, width + 7)]
-    batches = [draw.integers(0, 256, (count, *size, channels), "uint8") for size in sizes]
+def wanted(format: str, precision: str, path: Path, overwrite: bool, data: bool) -> Format:
+    """The format asked for; raises InputError where what is asked for cannot be, and nothing was tried yet."""
+    if format not in FORMATS:
+        raise unknown("format", format, FORMATS)
+    row = FORMATS[format]
+    if precision not in row.precisions:
+        raise unknown(f"precision of {format}", precision, row.precisions)
+    if precision == "int8" and not data:
+        raise InputError("int8 needs data (--data): images to calibrate with and to see what it costs")
+    if path.exists() and not (overwrite and is_export(path)):
+        how = "choose another path" if overwrite else "overwrite=True (--overwrite) replaces an export and nothing else"
+        raise InputError(f"{path} is there already; {how}")
+    return row
 
-    def expected(images: np.ndarray) -> np.ndarray:  # resized as in a graph, where pixels may be a level off Pillow's
-        return probabilities(one.model, fit(images, one.shape, one.card.pad, **one.card.evaluation))
 
-    return max(float(np.abs(expected(b) - other.probabilities(b)).max()) for b in batches)
+def _write(path: Path, card: cards.Card, facts: dict[str, Any]) -> None:
+    (path / CARD).write_text(json.dumps(facts | {"card": json.loads(card.to_json())}, indent=1), encoding="utf-8")
+
+
+def _read(path: Path) -> tuple[cards.Card, dict[str, Any]]:
+    """The card of an export and what else is said of it; raises InputError where its file is broken."""
+    try:
+        facts = json.loads((path / CARD).read_bytes())
+        card = cards.Card.from_json(json.dumps(facts["card"]))
+        shape = tuple(int(side) for side in facts["shape"])
+        if len(shape) != 3 or not all(0 < side < 100_000 for side in shape):
+            raise TypeError(f"the shape {shape}")
+        return card, facts | {"shape": shape, "precision": str(facts["precision"])}
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise InputError(f"Cannot read {str(path / CARD)!r}: {error}") from None
+
+
+def opened(path: Path) -> Format | None:
+    """The format of the export at a path, or None where there is no export."""
+    if not (path / CARD).is_file():
+        return None
+    try:
+        name = json.loads((path / CARD).read_bytes())["format"]
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise InputError(f"Cannot read {str(path / CARD)!r}: {error}") from None
+    if not isinstance(name, str) or name not in FORMATS:
+        raise unknown("format of an export", name, FORMATS)
+    return FORMATS[name]
+
+
+def is_export(path: Path) -> bool:
+    """Whether `path` holds an export of ours and nothing else."""
+    found = opened(path) if path.is_dir() else None
+    return found is not None and {entry.name for entry in path.iterdir()} <= {CARD, GUIDE, *found.module.FILES}

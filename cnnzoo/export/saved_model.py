@@ -1,4 +1,4 @@
-"""A SavedModel that takes pixels and gives class names and probabilities, and needs TensorFlow alone."""
+"""A SavedModel that takes files or pixels, gives class names and probabilities, and needs TensorFlow alone."""
 
 from pathlib import Path
 from typing import Any
@@ -6,61 +6,82 @@ from typing import Any
 import numpy as np
 
 from cnnzoo import cards
-from cnnzoo.evaluation.predict import gives_probabilities
-from cnnzoo.preprocessing import fit
+from cnnzoo.data.transform import transform
+from cnnzoo.export import encoded
+from cnnzoo.export.graph import fitted
+from cnnzoo.export.network import scores
+from cnnzoo.export.runtimes import Run, rounded
 
-CARD = "assets.extra/cnnzoo.json"  # the folder that the format leaves to others
-
-
-FILES = {"assets", "assets.extra", "fingerprint.pb", "saved_model.pb", "variables"}
-
-
-def is_export(path: Path) -> bool:
-    """Whether `path` holds an export of ours and nothing else."""
-    return (path / CARD).exists() and {entry.name for entry in path.iterdir()} <= FILES
+FILES = ("assets", "fingerprint.pb", "saved_model.pb", "variables")
+BROKEN = "no JPEG, PNG, GIF, BMP or WebP image that TensorFlow decodes"
 
 
-def write(model: Any, path: Path) -> None:
-    """Write the SavedModel folder `path`, whose signature `pixels` (and default) is
+def write(model: Any, path: Path, precision: str, images: Any) -> None:
+    """Write the SavedModel folder `path`, whose signatures are
 
-    images, uint8 (N, H, W, C) of any height and width -> class_names (N, k) and probabilities (N, k),
-    the k = min(5, classes) likeliest first, and scores (N, classes): the probability of every class in order.
+    serving_default: image_bytes, string (N,), the contents of image files
+    pixels: images, uint8 (N, H, W, C) of any height and width
+    network: images, uint8 (N, height, width, channels) as the network takes them
+
+    to class_names (N, k) and probabilities (N, k), the k = min(5, classes) likeliest first; scores (N, classes), the
+    probability of every class in order; and of files errors (N,), empty where there is none.
     """
     import keras
     import tensorflow as tf
 
-    card = cards.card(model)
-    names = tf.constant(card.classes)
-    shape = model.input_shape[1:]
-    likeliest = min(5, len(card.classes))
-    softmax = (lambda x: x) if gives_probabilities(model) else tf.nn.softmax
+    names, likeliest = tf.constant(cards.card(model).classes), min(5, len(cards.card(model).classes))
+    run, change = scores(model), transform(model)
 
-    def pixels(images):
-        scores = softmax(tf.cast(model(fit(images, shape, card.pad, **card.evaluation), training=False), tf.float32))
-        values, indices = tf.math.top_k(scores, likeliest)
-        return {"class_names": tf.gather(names, indices), "probabilities": values, "scores": scores}
+    def answer(images: Any) -> dict[str, Any]:
+        found = run(images)
+        values, indices = tf.math.top_k(found, likeliest)
+        return {"class_names": tf.gather(names, indices), "probabilities": values, "scores": found}
 
+    def pixels(images: Any) -> dict[str, Any]:
+        return answer(fitted(images, change))
+
+    def files(image_bytes: Any) -> dict[str, Any]:
+        images, good = encoded.images(image_bytes, change)
+        answers = answer(images)
+        for name, nothing in (("class_names", ""), ("probabilities", 0.0), ("scores", 0.0)):
+            answers[name] = tf.where(good[:, None], answers[name], nothing)
+        return answers | {"errors": tf.where(good, "", BROKEN)}
+
+    channels = model.input_shape[3]
     archive = keras.export.ExportArchive()
     archive.track(model)
-    signature = [tf.TensorSpec((None, None, None, shape[2]), tf.uint8, name="images")]
-    archive.add_endpoint("pixels", pixels, signature)
-    archive.add_endpoint("serving_default", pixels, signature)
+    archive.add_endpoint("network", answer, [tf.TensorSpec((None, *model.input_shape[1:]), tf.uint8, "images")])
+    archive.add_endpoint("pixels", pixels, [tf.TensorSpec((None, None, None, channels), tf.uint8, "images")])
+    archive.add_endpoint("serving_default", files, [tf.TensorSpec((None,), tf.string, "image_bytes")])
     archive.write_out(str(path), verbose=False)
-    extra = path / CARD
-    extra.parent.mkdir()
-    extra.write_text(card.to_json(), encoding="utf-8")
 
 
-def read(path: Path) -> tuple[Any, tuple[Any, ...]]:
-    """A function from images (N, H, W, C) to probabilities (N, classes), and the shape (H, W, C) that it takes."""
+def keras_(path: Path, precision: str, shape: tuple[int, ...]) -> Run:
+    """TensorFlow's own runtime."""
     import tensorflow as tf
 
     loaded = tf.saved_model.load(str(path))
-    pixels = loaded.signatures["pixels"]
+    network = loaded.signatures["network"]
 
     def run(images: np.ndarray) -> np.ndarray:
-        whole = np.clip(np.rint(images), 0, 255).astype("uint8")
-        return pixels(images=tf.constant(whole))["scores"].numpy()
+        return network(images=tf.constant(rounded(images)))["scores"].numpy()
 
     run.owner = loaded  # type: ignore[attr-defined]  # a signature does not keep its variables alive
-    return run, tuple(pixels.structured_input_signature[1]["images"].shape[1:])
+    return run
+
+
+READERS = {"keras": keras_}
+USAGE = """```python
+import tensorflow as tf
+
+model = tf.saved_model.load("{name}")
+answer = model.signatures["serving_default"](image_bytes=tf.constant([open("photo.jpg", "rb").read()]))
+print(answer["class_names"].numpy()[0], answer["probabilities"].numpy()[0])
+```
+
+By TensorFlow Serving, with the folder as version 1 of a model called {name}:
+
+```sh
+tensorflow_model_server --rest_api_port=8501 --model_name={name} --model_base_path=/models/{name}
+curl -d "{{\\"instances\\": [{{\\"b64\\": \\"$(base64 -w 0 photo.jpg)\\"}}]}}" localhost:8501/v1/models/{name}:predict
+```"""

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -75,11 +76,20 @@ def test_bad_images_are_named(classifier, tmp_path):
         "gone.png": "there is no such file",
     }.items():
         with pytest.raises(cnnzoo.InputError, match=message) as error:
-            classifier.predict([tmp_path / name])
+            classifier.predict(tmp_path / name)
         assert name in str(error.value)
+    good = tmp_path / "good.png"
+    Image.fromarray(noise).save(good)
+    with pytest.warns(UserWarning, match=r"2 of 3 images cannot be read. The first: .*no\.png"):
+        answers = classifier.predict([tmp_path / "no.png", good, tmp_path / "gone.png"])
+    assert [bool(answer.error) for answer in answers] == [True, False, True]
+    assert answers[1] == replace(classifier.predict(good)[0], source=str(good))
+    assert str(answers[2]).startswith("Error: Cannot read")
+    with pytest.raises(cnnzoo.InputError, match="there is no such file"):
+        assert answers[2].label
     with pytest.raises(cnnzoo.InputError, match="values 0 to 255"):
         classifier.predict(np.zeros((4, 4)))
-    with pytest.raises(cnnzoo.InputError, match="top is a number above 0"):
+    with pytest.raises(cnnzoo.InputError, match="top is a whole number from 1"):
         classifier.predict(np.zeros((1, 4, 4)), top=0)
     with pytest.warns(UserWarning, match="rescaled already"):
         classifier.predict(np.random.default_rng(0).uniform(0, 1, (1, 12, 12)))

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import cnnzoo
-from cnnzoo.export import formats
+from cnnzoo.export import check
 
 STRANGER = """
 import sys, json
@@ -18,7 +18,7 @@ for name in ("cnnzoo", "keras", "sklearn"):
     sys.modules[name] = None  # any import of these fails
 import numpy as np, tensorflow as tf
 export, images = tf.saved_model.load(sys.argv[1]), np.load(sys.argv[2])
-answer = export.signatures["serving_default"](images=tf.constant(images))
+answer = export.signatures["pixels"](images=tf.constant(images))
 names = [[name.decode() for name in row] for row in answer["class_names"].numpy()]
 print(json.dumps({"names": names, "p": answer["probabilities"].numpy().tolist()}))
 """
@@ -28,7 +28,7 @@ print(json.dumps({"names": names, "p": answer["probabilities"].numpy().tolist()}
 def exported(trained, tmp_path_factory):
     path = tmp_path_factory.mktemp("export") / "out"
     done = cnnzoo.export(trained.model, path)
-    assert done.difference <= formats.TOLERANCE
+    assert done.difference <= check.TOLERANCES["float32"]
     return path
 
 
@@ -39,7 +39,7 @@ def test_it_answers_in_a_process_with_tensorflow_alone(exported, trained, data, 
     command = [sys.executable, "-c", STRANGER, exported, tmp_path / "images.npy"]
     answer = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
     p = trained.report.probabilities
-    np.testing.assert_allclose(answer["p"], -np.sort(-p, axis=1), atol=2e-3)  # pixels may be a level off
+    np.testing.assert_allclose(answer["p"], -np.sort(-p, axis=1), atol=1e-5)
     assert [row[0] for row in answer["names"]] == [trained.report.classes[i] for i in p.argmax(axis=1)]
 
 
@@ -95,21 +95,25 @@ def test_what_is_there_stays(trained, tmp_path):
 
 
 def test_an_export_that_differs_is_not_kept(trained, tmp_path, monkeypatch):
-    monkeypatch.setattr(formats, "compare", lambda *_: 0.01)
-    with pytest.raises(cnnzoo.InputError, match=r"differ from the model's by 0\.01"):
+    monkeypatch.setattr(check, "TOLERANCES", {"float32": -1.0})
+    with pytest.raises(cnnzoo.InputError, match="differ from the model's by"):
         cnnzoo.export(trained.model, tmp_path / "out")
     assert not list(tmp_path.iterdir())
 
 
 def test_the_comparison_sees_a_wrong_graph(trained):
-    one = formats.Classifier.of(trained.model)
-    other = formats.Classifier(one.card, one.shape, lambda images: one.probabilities(255 - images))
-    assert formats.compare(one, other) > formats.TOLERANCE
+    one = cnnzoo.Classifier.of(trained.model, "keras")
+    other = cnnzoo.Classifier(one.card, one.shape, lambda: lambda images: one.probabilities(255 - images), "", "")
+    with pytest.raises(cnnzoo.InputError, match="differ from the model's by"):
+        check.compared(one, other, check.shown(one, None), "float32", 0.01)
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"format": "savedmodel"}, "Did you mean saved_model"), ({"format": "tflite"}, "Allowed: saved_model")],
+    [
+        ({"format": "savedmodel"}, "Did you mean saved_model"),
+        ({"format": "tflite"}, "Allowed: litert, onnx, openvino, saved_model"),
+    ],
 )
 def test_an_unknown_format_is_named(trained, tmp_path, options, message):
     with pytest.raises(cnnzoo.InputError, match=message):

@@ -1,0 +1,59 @@
+"""The card that goes with an export: what the model is, what it is worth, whose it is, and how to call it."""
+
+import json
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from cnnzoo.errors import InputError
+
+SHOWN = {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "macro_f1": "macro F1"}
+
+
+def text(classifier: Any, done: Any, facts: dict[str, Any], model: Any, usage: str) -> str:
+    """The card in Markdown; figures are those of the run's report, where `model` is a run's folder."""
+    from jinja2 import Environment, PackageLoader
+
+    card, (height, width, channels) = classifier.card, classifier.shape
+    report, classes = _report(model), card.classes
+    page = Environment(loader=PackageLoader("cnnzoo.export", "."), keep_trailing_newline=True).get_template(
+        "model_card.md"
+    )
+    mode = "L" if channels == 1 else "RGB"
+    return page.render(
+        card=card,
+        done=done,
+        facts=facts,
+        version=version("cnnzoo"),
+        size=f"{height}x{width}",
+        name=done.path.name,
+        classes=", ".join(classes[:20]) + (f" and {len(classes) - 20} more" if len(classes) > 20 else ""),
+        report=report,
+        metrics=_rows(report) if report else (),
+        usage=usage.format(name=done.path.name, mode=mode, height=height, width=width, channels=channels),
+    )
+
+
+def _report(model: Any) -> dict[str, Any] | None:
+    """The report of a run's folder, or of the run that a .keras file lies in; None elsewhere."""
+    if hasattr(model, "layers"):
+        return None
+    path = Path(model)
+    file = (path if path.is_dir() else path.parent) / "report.json"
+    if not file.is_file():
+        return None
+    try:
+        kept = json.loads(file.read_bytes())
+        return kept["metrics"] | {"split": kept["split"]}
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise InputError(f"Cannot read {str(file)!r}: {error}") from None
+
+
+def _rows(report: dict[str, Any]) -> list[tuple[str, str, str]]:
+    intervals = report.get("intervals_95", {})
+    rows = []
+    for key, name in SHOWN.items():
+        low, high = intervals.get(key, (None, None))
+        between = "" if low is None else f"{100 * low:.2f} to {100 * high:.2f} %"
+        rows.append((name, f"{100 * report[key]:.2f} %", between))
+    return rows

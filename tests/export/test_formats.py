@@ -1,0 +1,272 @@
+"""Every format answers as its model does, in its own runtime, alone; and what cannot be exported is told."""
+
+import json
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+import cnnzoo
+from cnnzoo.export import check, formats, runtimes
+
+ALL = [(name, precision) for name, row in formats.FORMATS.items() for precision in row.precisions]
+IDS = [f"{name}-{precision}" for name, precision in ALL]
+
+# What each export needs, where none of the others can be imported
+ALONE = {
+    "saved_model": "tensorflow",
+    "litert": "ai_edge_litert",
+    "onnx": "onnxruntime",
+    "openvino": "openvino",
+}
+STRANGER = """
+import sys
+for name in {"cnnzoo", "keras", "tensorflow", "onnxruntime", "openvino", "ai_edge_litert", "sklearn"} - {sys.argv[1]}:
+    sys.modules[name] = None  # any import of these fails
+import numpy as np
+images = np.load(sys.argv[3])
+path = sys.argv[2]
+if sys.argv[1] == "tensorflow":
+    import tensorflow as tf
+    scores = tf.saved_model.load(path).signatures["network"](images=tf.constant(images))["scores"].numpy()
+elif sys.argv[1] == "onnxruntime":
+    import onnxruntime
+    scores = onnxruntime.InferenceSession(f"{path}/model.onnx").run(None, {"images": images})[0]
+elif sys.argv[1] == "openvino":
+    import openvino
+    scores = openvino.compile_model(f"{path}/model.xml", "CPU", {"INFERENCE_PRECISION_HINT": "f32"})(images)[0]
+else:
+    from ai_edge_litert.interpreter import Interpreter
+    model = Interpreter(f"{path}/model.tflite")
+    image, output = model.get_input_details()[0]["index"], model.get_output_details()[0]["index"]
+    model.resize_tensor_input(image, images.shape)
+    model.allocate_tensors()
+    model.set_tensor(image, images)
+    model.invoke()
+    scores = model.get_tensor(output)
+np.save(sys.argv[4], scores)
+"""
+
+
+@pytest.fixture(scope="module")
+def exported(trained, data, tmp_path_factory):
+    """A function from a format and a precision to the folder of an export of the trained run, made once."""
+    folder, made = tmp_path_factory.mktemp("exports"), {}
+
+    def make(name, precision="float32"):
+        if (name, precision) not in made:
+            path = folder / f"{name}-{precision}"
+            made[name, precision] = cnnzoo.export(
+                trained.folder, path, name, precision=precision, data=data, max_drop=0.1
+            )
+        return made[name, precision]
+
+    return make
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "precision"), ALL, ids=IDS)
+def test_it_answers_as_the_model(name, precision, exported, trained, data):
+    done = exported(name, precision)
+    tolerance = check.TOLERANCES.get(precision, 0.15)
+    assert done.difference <= tolerance
+    assert done.before == pytest.approx(trained.report.history["val_accuracy"][trained.report.best_epoch - 1])
+    assert done.accuracy >= done.before - 0.1
+    there, original = cnnzoo.load(done.path), cnnzoo.load(trained.folder, "keras")
+    assert there.card == original.card
+    assert there.precision == precision
+    for images in (data.test.images, np.random.default_rng(0).integers(0, 256, (3, 50, 20, 1), "uint8")):
+        np.testing.assert_allclose(there.probabilities(images), original.probabilities(images), atol=tolerance)
+    guide = (done.path / "model_card.md").read_text()
+    assert f"{name}, {precision}" in guide
+    assert "95 % interval" in guide
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", formats.FORMATS)
+def test_it_runs_with_its_own_runtime_alone(name, exported, trained, data, tmp_path):
+    images = data.test.images
+    sized = cnnzoo.load(trained.folder, "keras").transform.arrays(images)
+    np.save(tmp_path / "images.npy", sized)
+    command = [sys.executable, "-c", STRANGER, ALONE[name], exported(name).path, tmp_path / "images.npy"]
+    subprocess.run([*command, tmp_path / "scores.npy"], check=True, capture_output=True)
+    expected = cnnzoo.load(trained.folder, "keras").probabilities(images)
+    np.testing.assert_allclose(np.load(tmp_path / "scores.npy"), expected, atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["onnx", "openvino"])
+def test_pixels_of_any_size_are_resized_inside(name, exported, trained):
+    photo = check.photographs(replace(cnnzoo.load(trained.folder, "keras").transform, size=(90, 70), pad=0))
+    original = cnnzoo.load(trained.folder, "keras")
+    path = exported(name).path
+    if name == "onnx":
+        import onnxruntime
+
+        (found,) = onnxruntime.InferenceSession(path / "model.onnx").run(None, {"images": photo})
+    else:
+        import openvino
+
+        found = openvino.compile_model(path / "model.xml", "CPU", {"INFERENCE_PRECISION_HINT": "f32"})(photo)[0]
+    np.testing.assert_allclose(found, original.probabilities(photo), atol=1e-3)
+
+
+@pytest.mark.slow
+def test_tensorflow_serving_gets_its_answers(exported, trained, data, tmp_path):
+    """The REST protocol, as documented, around the signature: instances of {"b64": ...} to rows of predictions."""
+    import base64
+    import io
+
+    import tensorflow as tf
+
+    def served(request):
+        instances = json.loads(request)["instances"]
+        contents = [base64.b64decode(instance["b64"]) for instance in instances]
+        signature = tf.saved_model.load(str(exported("saved_model").path)).signatures["serving_default"]
+        ((name, spec),) = signature.structured_input_signature[1].items()
+        assert (spec.dtype, spec.shape.rank) == (tf.string, 1), "one input, so that an instance may be its value alone"
+        columns = {key: value.numpy() for key, value in signature(**{name: tf.constant(contents)}).items()}
+        text = lambda v: v.decode() if isinstance(v, bytes) else v.astype(object).tolist()  # noqa: E731
+        texts = lambda v: [t.decode() for t in v] if v.dtype == object else v.tolist()  # noqa: E731
+        rows = [
+            {key: texts(column[i]) if column.ndim > 1 else text(column[i]) for key, column in columns.items()}
+            for i in range(len(contents))
+        ]
+        return json.dumps({"predictions": rows})
+
+    contents = []
+    for image in data.test.images[:3]:
+        out = io.BytesIO()
+        Image.fromarray(image[..., 0]).save(out, "PNG")
+        contents.append(out.getvalue())
+    asked = [*contents, b"no image"]
+    request = json.dumps({"instances": [{"b64": base64.b64encode(content).decode()} for content in asked]})
+    answers = json.loads(served(request))["predictions"]
+    expected = cnnzoo.load(trained.folder, "keras").predict(contents)
+    for answer, prediction in zip(answers, expected, strict=False):
+        assert answer["errors"] == ""
+        assert tuple(answer["class_names"]) == prediction.classes
+        assert answer["probabilities"] == pytest.approx(prediction.probabilities, abs=1e-5)
+    assert "no JPEG" in answers[3]["errors"]
+    assert answers[3]["class_names"] == ["", "", ""]
+    assert not any(answers[3]["scores"])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"format": "savedmodel"}, "Did you mean saved_model"),
+        ({"format": "onnx", "precision": "float16"}, "Unknown precision of onnx.*Allowed: float32, int8"),
+        ({"format": "onnx", "precision": "int8"}, "int8 needs data"),
+    ],
+)
+def test_what_cannot_be_is_told_at_once(trained, tmp_path, options, message):
+    with pytest.raises(cnnzoo.InputError, match=message):
+        cnnzoo.export(trained.model, tmp_path / "out", **options)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_int8_that_costs_too_much_is_not_kept(trained, data, tmp_path, monkeypatch):
+    monkeypatch.setattr(check, "_accuracy", lambda classifier, split: 0.9 if classifier.model else 0.85)
+    with pytest.raises(cnnzoo.InputError, match=r"falls from 90\.00 to 85\.00 %, by more than max_drop=0\.01"):
+        cnnzoo.export(trained.model, tmp_path / "out", "openvino", precision="int8", data=data)
+    assert not list(tmp_path.iterdir())
+
+
+def test_runtimes_are_chosen_and_named(trained, exported, monkeypatch):
+    of = dict.fromkeys(runtimes.MODULES)
+    assert runtimes.choose("auto", None, of).name == "openvino"
+    assert runtimes.choose("auto", "bfloat16", of).name == "openvino"
+    monkeypatch.setattr(runtimes, "installed", lambda name: name == "keras")
+    assert runtimes.choose("auto", None, of).name == "keras"
+    with pytest.raises(ImportError, match=r"onnxruntime is not installed: pip install 'cnnzoo\[export\]'"):
+        runtimes.choose("onnxruntime", None, of)
+    with pytest.raises(cnnzoo.InputError, match="Unknown runtime. Did you mean openvino"):
+        runtimes.choose("openvin", None, of)
+    with pytest.raises(cnnzoo.InputError, match="bfloat16 is for OpenVINO"):
+        runtimes.choose("keras", "bfloat16", of)
+    with pytest.raises(cnnzoo.InputError, match="This is float32, not int8"):
+        runtimes.choose("keras", "int8", of)
+    with pytest.raises(cnnzoo.InputError, match="This is run by keras. Received: runtime='onnxruntime'"):
+        runtimes.choose("onnxruntime", None, {"keras": None})
+
+
+class Doubling(keras.layers.Layer):
+    """A layer that nobody has registered."""
+
+    def call(self, x):
+        return 2 * x
+
+
+def test_a_layer_that_is_not_registered_is_named(tmp_path):
+    inputs = keras.Input((8, 8, 3))
+    outputs = keras.layers.Dense(3)(keras.layers.Flatten()(Doubling(name="twice")(inputs)))
+    with pytest.raises(cnnzoo.InputError, match="twice.*Doubling.*register_keras_serializable"):
+        cnnzoo.export(keras.Model(inputs, outputs), tmp_path / "out")
+
+
+def test_keras_runs_what_no_other_runtime_does(data):
+    inputs = keras.Input((12, 12, 1))
+    outputs = keras.layers.Dense(3)(keras.layers.Flatten()(Doubling(name="twice")(inputs)))
+    model = keras.Model(inputs, outputs)
+    classifier = cnnzoo.Classifier.of(model)
+    with pytest.warns(UserWarning, match=r"openvino cannot run .*twice.*; Keras does"):
+        found = classifier.probabilities(data.test.images)
+    assert classifier.runtime == "keras"
+    np.testing.assert_allclose(found, keras.ops.softmax(model.predict(data.test.images, verbose=0)), atol=1e-6)
+    with pytest.raises(cnnzoo.InputError, match="openvino cannot run"):
+        cnnzoo.Classifier.of(model, "openvino").predict(data.test.images)
+
+
+@pytest.mark.parametrize("runtime", ["openvino", "litert"])
+def test_threads_may_share_a_classifier(runtime, trained, data):
+    classifier = cnnzoo.load(trained.folder, runtime)
+    expected = [prediction.classes for prediction in classifier.predict(data.test.images)]
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda i: classifier.predict(data.test.images[i : i + 1])[0], range(12)))
+    assert [answer.classes for answer in answers] == expected[:12]
+
+
+ON_JAX = """
+import sys
+import numpy as np
+import cnnzoo
+classifier = cnnzoo.load(sys.argv[1])
+np.save(sys.argv[3], classifier.probabilities(np.load(sys.argv[2])))
+assert (classifier.runtime, "tensorflow" in sys.modules) == ("keras", False)
+try:
+    cnnzoo.export(sys.argv[1], "out", "onnx")
+except cnnzoo.InputError as error:
+    print(error)
+"""
+
+
+@pytest.mark.slow
+def test_keras_other_backends_predict(trained, data, tmp_path):
+    pytest.importorskip("jax")
+    np.save(tmp_path / "images.npy", data.test.images)
+    command = [sys.executable, "-c", ON_JAX, trained.folder, tmp_path / "images.npy", tmp_path / "scores.npy"]
+    env = os.environ | {"KERAS_BACKEND": "jax"}
+    answer = subprocess.run(command, capture_output=True, text=True, check=True, env=env, cwd=tmp_path)
+    assert "on Keras' TensorFlow backend. Received: KERAS_BACKEND=jax" in answer.stdout
+    expected = cnnzoo.load(trained.folder, "keras").probabilities(data.test.images)
+    np.testing.assert_allclose(np.load(tmp_path / "scores.npy"), expected, atol=1e-5)
+
+
+def test_a_torn_export_is_told(exported, tmp_path):
+    import shutil
+
+    shutil.copytree(exported("onnx").path, tmp_path / "a")
+    (tmp_path / "a" / "model.onnx").write_bytes(b"torn")
+    with pytest.raises(cnnzoo.InputError, match="Cannot load the export"):
+        cnnzoo.load(tmp_path / "a").predict(np.zeros((1, 12, 12, 1), "uint8"))
+    (tmp_path / "a" / "cnnzoo.json").write_text("{")
+    with pytest.raises(cnnzoo.InputError, match="Cannot read"):
+        cnnzoo.load(tmp_path / "a")

@@ -11,9 +11,9 @@ from .errors import Interrupted as Interrupted
 from .errors import TrainingError as TrainingError
 from .evaluation.report import Report as Report
 from .export.classifier import Classifier as Classifier
-from .export.classifier import Prediction as Prediction
 from .export.classifier import load as load
 from .export.formats import export as export
+from .export.prediction import Prediction as Prediction
 from .features import feature_extractor as feature_extractor
 from .registry import get as get
 from .registry import info as info

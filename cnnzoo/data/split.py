@@ -44,7 +44,8 @@ def stratified(
     size = math.ceil(share * (len(labels) if ties.groups else len(label)))
     rare = [f"{name} ({count})" for name, count in zip(classes, counts, strict=True) if count < 2]
     if rare or size < len(classes):
-        why = f"too few images of {', '.join(rare)}" if rare else f"{size} images for {len(classes)} classes"
+        more = f" and {len(rare) - 20:,} more" if len(rare) > 20 else ""
+        why = f"too few images of {', '.join(rare[:20])}{more}" if rare else f"{size} images for {len(classes)} classes"
         raise InputError(f"The {what} split would lack a class: {why}. Give more images or another split")
     try:
         if ties.groups:  # of many sizes and labels: the folds are balanced over images, not over groups

@@ -4,7 +4,6 @@ import itertools
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,39 +15,10 @@ from cnnzoo.data.transform import Transform
 from cnnzoo.errors import InputError, integer
 from cnnzoo.evaluation.predict import classifier, functional
 from cnnzoo.export import answers, convert, runtimes, sources
+from cnnzoo.export.prediction import Prediction
 
 PIXELS = 32 * 224 * 224 * 3  # of a batch, where the caller does not say: throughput grows no more beyond
 MOST = 256  # images of a batch
-
-
-@dataclass(frozen=True, repr=False)
-class Prediction:
-    """The likeliest classes of one image, best first; or why there are none."""
-
-    classes: tuple[str, ...]
-    probabilities: tuple[float, ...]
-    ids: tuple[str, ...] = ()  # of the classes, where they have some: WordNet's, for ImageNet
-    source: str = ""  # the path, or the number among arrays
-    error: str = ""  # why the image could not be read
-
-    def decoded(self) -> list[tuple[str, str, float]]:
-        """(id, name, probability) of each class, as keras.applications' decode_predictions gives them."""
-        return list(zip(self.ids or self.classes, self.classes, self.probabilities, strict=True))
-
-    @property
-    def label(self) -> str:
-        """The likeliest class; raises InputError where the image could not be read."""
-        if self.error:
-            raise InputError(self.error)
-        return self.classes[0]
-
-    def __repr__(self) -> str:
-        return f"<{self}>"
-
-    def __str__(self) -> str:
-        if self.error:
-            return f"Error: {self.error}"
-        return ", ".join(f"{name} {100 * p:.1f} %" for name, p in zip(self.classes, self.probabilities, strict=True))
 
 
 class Classifier:
@@ -123,7 +93,10 @@ class Classifier:
         with self._one:  # most runtimes answer one caller at a time
             if self._run is None:
                 self._run = self._make()
-            return self._run(images)
+            found = self._run(images)
+        if found.shape != (len(images), len(self.classes)):
+            raise InputError(f"{self.card.name} has {len(self.classes)} classes, but gives {found.shape} scores")
+        return found
 
     def predict(self, images: Any, top: int = 5, batch_size: int | str = "auto") -> list[Prediction]:
         """The `top` likeliest classes of each image.

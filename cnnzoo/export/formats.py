@@ -2,6 +2,7 @@
 
 import importlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +16,7 @@ from cnnzoo.export.fold import fold
 from cnnzoo.files import atomic
 
 CARD, GUIDE = "cnnzoo.json", "model_card.md"
+MOST = 2**24  # bytes of a card: twenty thousand long names fit
 
 
 @dataclass(frozen=True)
@@ -37,14 +39,18 @@ class Format:
         height, width, channels = facts["shape"]
         border = card.pad if self.any_size and own != "int8" else 0
 
-        def make() -> runtimes.Run:
+        def told(run: Callable[..., Any], *arguments: Any) -> Any:
             try:
-                run = choice.open(path, choice.precision, (height - 2 * border, width - 2 * border, channels))
-                return lambda images: run(images[:, border : height - border, border : width - border])
+                return run(*arguments)
             except ImportError:
                 raise
             except Exception as error:  # runtimes raise whatever a torn file makes them raise
-                raise InputError(f"Cannot load the export {str(path)!r}: {error}") from None
+                raise InputError(f"Cannot run the export {str(path)!r}: {error}") from None
+
+        def make() -> runtimes.Run:
+            shape = (height - 2 * border, width - 2 * border, channels)
+            run = told(choice.open, path, choice.precision, shape)
+            return lambda images: told(run, images[:, border : height - border, border : width - border])
 
         return Classifier(card, facts["shape"], make, choice.name, choice.precision)
 
@@ -129,28 +135,26 @@ def _write(path: Path, card: cards.Card, facts: dict[str, Any]) -> None:
 
 def _read(path: Path) -> tuple[cards.Card, dict[str, Any]]:
     """The card of an export and what else is said of it; raises InputError where its file is broken."""
+    file = path / CARD
     try:
-        facts = json.loads((path / CARD).read_bytes())
+        if file.stat().st_size > MOST:
+            raise ValueError(f"{file.stat().st_size:,} bytes are too many")
+        facts = json.loads(file.read_bytes())
         card = cards.Card.from_json(json.dumps(facts["card"]))
         shape = tuple(int(side) for side in facts["shape"])
         if len(shape) != 3 or not all(0 < side < 100_000 for side in shape):
             raise TypeError(f"the shape {shape}")
-        return card, facts | {"shape": shape, "precision": str(facts["precision"])}
-    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise InputError(f"Cannot read {str(path / CARD)!r}: {error}") from None
+        known = {"shape": shape, "precision": str(facts["precision"]), "format": str(facts["format"])}
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise InputError(f"Cannot read {str(file)!r}: {error}") from None
+    if known["format"] not in FORMATS:
+        raise unknown("format of an export", known["format"], FORMATS)
+    return card, known
 
 
 def opened(path: Path) -> Format | None:
     """The format of the export at a path, or None where there is no export."""
-    if not (path / CARD).is_file():
-        return None
-    try:
-        name = json.loads((path / CARD).read_bytes())["format"]
-    except (OSError, ValueError, LookupError, TypeError) as error:
-        raise InputError(f"Cannot read {str(path / CARD)!r}: {error}") from None
-    if not isinstance(name, str) or name not in FORMATS:
-        raise unknown("format of an export", name, FORMATS)
-    return FORMATS[name]
+    return FORMATS[_read(path)[1]["format"]] if (path / CARD).is_file() else None
 
 
 def is_export(path: Path) -> bool:

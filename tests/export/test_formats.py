@@ -265,7 +265,7 @@ def test_a_torn_export_is_told(exported, tmp_path):
 
     shutil.copytree(exported("onnx").path, tmp_path / "a")
     (tmp_path / "a" / "model.onnx").write_bytes(b"torn")
-    with pytest.raises(cnnzoo.InputError, match="Cannot load the export"):
+    with pytest.raises(cnnzoo.InputError, match="Cannot run the export"):
         cnnzoo.load(tmp_path / "a").predict(np.zeros((1, 12, 12, 1), "uint8"))
     (tmp_path / "a" / "cnnzoo.json").write_text("{")
     with pytest.raises(cnnzoo.InputError, match="Cannot read"):

@@ -17,7 +17,8 @@ def converted(model: Any, any_size: bool = False) -> Any:
     """The OpenVINO model of a Keras model."""
     import openvino as ov
 
-    made = ov.convert_model(graph(model, any_size).get_concrete_function())
+    with runtimes.unreported():
+        made = ov.convert_model(graph(model, any_size).get_concrete_function())
     made.input(0).tensor.set_names({"images"})
     made.output(0).tensor.set_names({"scores"})
     return made

@@ -212,6 +212,31 @@ def test_a_layer_that_is_not_registered_is_named(tmp_path):
         cnnzoo.export(keras.Model(inputs, outputs), tmp_path / "out")
 
 
+TELLTALE = """
+import socket, sys
+asked = []
+def nobody(*arguments, **options):
+    asked.append(arguments)
+    raise OSError("no network")
+socket.getaddrinfo = socket.socket.connect = nobody
+import cnnzoo, os
+data = cnnzoo.load_data("digits")
+model = cnnzoo.get("lenet5", weights="digits")
+cnnzoo.export(model, sys.argv[1], "openvino", precision="int8", data=data, max_drop=1)
+import time; time.sleep(1)
+assert not asked, asked
+assert not {"NNCF_CI"} & os.environ.keys()
+"""
+
+
+@pytest.mark.slow
+def test_nothing_is_reported_to_anybody(tmp_path):
+    environment = {key: value for key, value in os.environ.items() if key not in ("CI", "NNCF_CI")}
+    command = [sys.executable, "-c", TELLTALE, str(tmp_path / "out")]
+    answer = subprocess.run(command, env=environment | {"HOME": str(tmp_path)}, capture_output=True, text=True)
+    assert answer.returncode == 0, answer.stderr
+
+
 def test_keras_runs_what_no_other_runtime_does(data):
     inputs = keras.Input((12, 12, 1))
     outputs = keras.layers.Dense(3)(keras.layers.Flatten()(Doubling(name="twice")(inputs)))

@@ -1,5 +1,6 @@
 """A LiteRT model: uint8 pixels of the network's own size in, probabilities out."""
 
+import logging
 import warnings
 from pathlib import Path
 from typing import Any
@@ -15,20 +16,24 @@ def content(model: Any, precision: str = "float32", images: Any = None) -> bytes
     import tensorflow as tf
 
     function = graph(model).get_concrete_function()
-    # with the model itself, variables would stay variables, which no interpreter initialises
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([function])
-    if precision != "float32":
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    if precision == "float16":
-        converter.target_spec.supported_types = [tf.float16]
-    if precision == "int8":
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-        converter.representative_dataset = lambda: ([image[None]] for image in images)
-    with warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", "Statistics for quantized inputs"
-        )  # the input is pixels, which stay as they are
-        return converter.convert()
+    absl = logging.getLogger("absl")  # which would have the model passed too
+    level = absl.level
+    absl.setLevel(logging.ERROR)
+    try:
+        # with the model itself, variables would stay variables, which no interpreter initialises
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([function])
+        if precision != "float32":
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        if precision == "float16":
+            converter.target_spec.supported_types = [tf.float16]
+        if precision == "int8":
+            converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+            converter.representative_dataset = lambda: ([image[None]] for image in images)
+        with warnings.catch_warnings():  # the input is pixels, which stay as they are
+            warnings.filterwarnings("ignore", "Statistics for quantized inputs")
+            return converter.convert()
+    finally:
+        absl.setLevel(level)
 
 
 def write(model: Any, path: Path, precision: str, images: Any) -> None:

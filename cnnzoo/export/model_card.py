@@ -1,6 +1,7 @@
 """The card that goes with an export: what the model is, what it is worth, whose it is, and how to call it."""
 
 import json
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ def text(classifier: Any, done: Any, facts: dict[str, Any], model: Any, usage: s
         classes=", ".join(classes[:20]) + (f" and {len(classes) - 20} more" if len(classes) > 20 else ""),
         report=report,
         metrics=_rows(report) if report else (),
+        made=_made(card.training),
         usage=usage.format(name=done.path.name, mode=mode, height=height, width=width, channels=channels),
     )
 
@@ -56,4 +58,23 @@ def _rows(report: dict[str, Any]) -> list[tuple[str, str, str]]:
         low, high = intervals.get(key, (None, None))
         between = "" if low is None else f"{100 * low:.2f} to {100 * high:.2f} %"
         rows.append((name, f"{100 * report[key]:.2f} %", between))
+    return rows
+
+
+def _made(training: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Data, recipe and seed as rows; of the recipe what was set, and nothing that is empty."""
+    data, rows = training.get("data") or {}, []
+    if data.get("source"):
+        counts = ", ".join(f"{count:,} {split}" for split, count in (data.get("images") or {}).items())
+        rows.append(("data", f"{data['source']}: {counts} images" if counts else data["source"]))
+    if prints := data.get("fingerprints"):
+        rows.append(("fingerprints", ", ".join(f"{split} {digest[:12]}" for split, digest in prints.items())))
+    told = ("source", "cost", "result")  # of the recipe by itself, on other data
+    recipe = {
+        k: v for k, v in (training.get("recipe") or {}).items() if v not in (None, "", False, [], ()) and k not in told
+    }
+    if recipe:
+        rows.append(("recipe", ", ".join(f"{key} {value}" for key, value in recipe.items())))
+    if training.get("seed") is not None:
+        rows.append(("seed", str(training["seed"])))
     return rows

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +11,7 @@ from dataclasses import replace
 import keras
 import numpy as np
 import pytest
+from conftest import blobs
 from PIL import Image
 
 import cnnzoo
@@ -86,6 +88,10 @@ def test_it_answers_as_the_model(name, precision, exported, trained, data):
     guide = (done.path / "model_card.md").read_text()
     assert f"{name}, {precision}" in guide
     assert "95 % interval" in guide
+    assert re.search(r"^\| data \| arrays: 36 train, 12 validation, 12 test images \|$", guide, re.M)
+    assert not re.search(r"[{}]'|None|\[\]", guide.split("## How to use it")[0]), (
+        "nothing that a person would not write"
+    )
 
 
 @pytest.mark.slow
@@ -170,6 +176,18 @@ def test_what_cannot_be_is_told_at_once(trained, tmp_path, options, message):
     with pytest.raises(cnnzoo.InputError, match=message):
         cnnzoo.export(trained.model, tmp_path / "out", **options)
     assert not list(tmp_path.iterdir())
+
+
+def test_data_may_have_some_of_the_models_classes():
+    classifier = cnnzoo.Classifier.of(cnnzoo.get("lenet5", weights="mnist"), "keras")
+    images, labels = blobs(classes=2)
+    for names, known in ((("7", "3"), True), (("cat", "3"), False)):
+        data = cnnzoo.load_data((images, np.array(names)[labels]), split=(0.6, 0.2, 0.2))
+        if known:
+            assert set(check.shown(classifier, data).validation.labels) == {3, 7}
+        else:
+            with pytest.raises(cnnzoo.InputError, match="classes that the model has not: cat. The model's are 0, 1"):
+                check.shown(classifier, data)
 
 
 @pytest.mark.slow

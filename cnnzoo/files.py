@@ -24,7 +24,7 @@ def atomic(path: Path) -> Iterator[Path]:
         if path.is_dir():
             if not new.is_dir():
                 raise InputError(f"{str(path)!r} is a folder, which a file does not replace")
-            os.replace(path, scratch / "old")
+            os.replace(path, scratch / f"{path.name}.old")
         os.replace(new, path)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)

@@ -35,9 +35,26 @@ def classifier(model: Any) -> Any:
 
 def gives_probabilities(model: Any) -> bool:
     """Whether that output ends in a softmax; else it is logits."""
-    history = getattr(logits(model), "_keras_history", None)
-    last = history.operation if history else model.layers[-1]
-    return type(last).__name__ == "Softmax" or getattr(getattr(last, "activation", None), "__name__", "") == "softmax"
+    return ending(model) == "softmax"
+
+
+def ending(model: Any) -> str:
+    """The name of the activation that the output ends in, also within a model inside, or before a change of type."""
+    output = logits(model)
+    while history := getattr(output, "_keras_history", None):
+        last = history.operation
+        if hasattr(last, "layers") and hasattr(last, "outputs"):
+            output = last.outputs[history.tensor_index]
+        elif (name := _activation(last)) == "linear" and type(last).__name__ in ("Activation", "Identity"):
+            output = last._inbound_nodes[history.node_index].input_tensors[0]
+        else:
+            return name
+    return _activation(model.layers[-1])
+
+
+def _activation(layer: Any) -> str:
+    kinds = {"Softmax": "softmax", "Identity": "linear"}
+    return kinds.get(type(layer).__name__, getattr(getattr(layer, "activation", None), "__name__", ""))
 
 
 def probabilities(model: Any, images: Any, batch_size: int | None = None) -> np.ndarray:

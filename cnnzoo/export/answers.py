@@ -8,7 +8,7 @@ import os
 import shutil
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,7 +20,7 @@ from cnnzoo.files import atomic
 EVERY = 2.0  # seconds between records of how far the file is good
 COUNTS = ("rows", "errors", "size", "last")  # of the record: answers, bytes that are good, and the last image
 ROWS = 64  # that are written at a time
-PART = 16_384  # rows of a part of a Parquet data set
+PART = 16_384  # rows of a part of a Parquet data set, at most
 
 
 class Answers(NamedTuple):
@@ -69,6 +69,7 @@ class Out:
         if self.path.suffix == ".parquet":
             _pyarrow()
         self.record = self.path.with_name(f".{self.path.name}.progress.json")
+        self.overwrite = overwrite
         self.plan, self.rows, self.errors, self.size, self.last = plan, 0, 0, 0, ""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.lock = FileLock(self.path.with_name(f".{self.path.name}.lock"), timeout=0)
@@ -76,12 +77,17 @@ class Out:
             self.lock.acquire()
         except Timeout:
             raise BusyError(f"Another process is writing {self.path}") from None
-        if overwrite:
-            _remove(self.path)
-            self.record.unlink(missing_ok=True)
-        self._claim()
+        try:
+            self._claim()
+        except BaseException:
+            self.close()
+            raise
 
     def _claim(self) -> None:
+        """Go on with what this very plan has begun; else begin, in the place of what is there if that is allowed."""
+        if self.overwrite and not self._begun():
+            _remove(self.path)
+            self.record.unlink(missing_ok=True)
         if not self.record.exists():
             if self.path.exists():
                 raise InputError(f"{self.path} is there already; overwrite=True (--overwrite) replaces it")
@@ -98,22 +104,45 @@ class Out:
             told = "; ".join(f"{key}: {then.get(key)!r} then, {self.plan[key]!r} now" for key in differs)
             raise InputError(f"{self.path} was begun otherwise: {told}; overwrite=True (--overwrite) begins anew")
 
-    def rest(self, items: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
+        if not self._whole():  # what the record counts was taken away
+            self._anew()
+
+    def _begun(self) -> bool:
+        try:
+            return json.loads(self.record.read_bytes())["plan"] == self.plan
+        except (OSError, ValueError, LookupError, TypeError):
+            return False
+
+    def _whole(self) -> bool:
+        """Whether the rows of the record are there: bytes of a text, parts of a Parquet."""
+        if self.path.suffix == ".parquet":
+            return self.size == 0 or (self.path.is_dir() and len(list(self.path.glob("part-*.parquet"))) >= self.size)
+        return self.size == 0 or (self.path.is_file() and self.path.stat().st_size >= self.size)
+
+    def rest(self, each: Callable[[], Iterator[tuple[str, Any]]]) -> Iterator[tuple[str, Any]]:
         """The (name, source) without an answer, but for this file itself; raises InputError if others were before."""
-        others = (item for item in items if not self._own(item[1]))
+        others = (item for item in each() if not self._own(item[1]))
         done = deque(itertools.islice(others, self.rows), maxlen=1)
         name = done[0][0] if done else ""
-        if name != self.last:
-            raise InputError(
-                f"{self.path} was begun with other images: number {self.rows:,} was {self.last!r} then and is {name!r} "
-                "now; overwrite=True (--overwrite) begins anew"
-            )
-        return others
+        if name == self.last:
+            return others
+        if self.overwrite:
+            self._anew()
+            return self.rest(each)
+        raise InputError(
+            f"{self.path} was begun with other images: number {self.rows:,} was {self.last!r} then and is {name!r} "
+            "now; overwrite=True (--overwrite) begins anew"
+        )
+
+    def _anew(self) -> None:
+        _remove(self.path)
+        self.rows, self.errors, self.size, self.last = 0, 0, 0, ""
+        self._note()
 
     def _own(self, source: Any) -> bool:
         if not isinstance(source, str | os.PathLike):
             return False
-        path, mine = Path(source).absolute(), self.path.absolute()
+        path, mine = Path(source).resolve(), self.path.resolve()
         return path == mine or mine in path.parents
 
     def write(self, predictions: Iterable[Any], top: int) -> Answers:
@@ -142,16 +171,19 @@ class Out:
     def _parts(self, rows: Iterable[dict[str, Any]]) -> None:
         arrow, parquet = _pyarrow()
         self.path.mkdir(exist_ok=True)
-        for some in _batched(rows, PART):
+        for some in _timed(rows):
             kinds = {key: arrow.float32() if key.startswith("probability") else arrow.string() for key in some[0]}
             table = arrow.Table.from_pylist(list(some), schema=arrow.schema(kinds.items()))
             with atomic(self.path / f"part-{self.rows:012}.parquet") as new:
                 parquet.write_table(table, new)
             self._count(some)
+            self.size += 1
             self._note()
 
     def close(self) -> None:
-        """Let others write."""
+        """Let others write, and leave no trace of what has not begun."""
+        if not self.rows and not self.path.exists():
+            self.record.unlink(missing_ok=True)
         self.lock.release()
         Path(self.lock.lock_file).unlink(missing_ok=True)
 
@@ -172,13 +204,27 @@ def _batched(rows: Iterable[dict[str, Any]], size: int) -> Iterator[list[dict[st
         yield some
 
 
+def _timed(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    """As many rows as a part has, or those of half a minute, so that no more than these are lost by a stop."""
+    some, begun = list[dict[str, Any]](), time.monotonic()
+    for found in rows:
+        some.append(found)
+        if len(some) >= PART or time.monotonic() - begun > 15 * EVERY:
+            yield some
+            some, begun = [], time.monotonic()
+    if some:
+        yield some
+
+
 def _remove(path: Path) -> None:
     """Nothing is left of earlier answers; a folder goes only if it holds nothing but parts of them."""
     if not path.is_dir():
         path.unlink(missing_ok=True)
         return
     strangers = [
-        entry.name for entry in path.iterdir() if not (entry.name.startswith("part-") and entry.suffix == ".parquet")
+        entry.name
+        for entry in path.iterdir()
+        if not (entry.name.lstrip(".").startswith("part-") and ".parquet" in entry.name)
     ]
     if strangers:
         raise InputError(f"{path} holds other things, {strangers[0]} for one, and is not replaced")

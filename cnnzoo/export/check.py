@@ -11,7 +11,10 @@ from cnnzoo.data.images import ImageData, Split
 from cnnzoo.data.transform import Transform
 from cnnzoo.errors import InputError
 
-TOLERANCES = {"float32": 1e-4, "float16": 2e-2}  # of a probability; float32 graphs differ by rounding only
+TOLERANCES = {
+    "float32": 1e-3,
+    "float16": 2e-2,
+}  # of a probability; float32 rounds in another order, which some networks make much of
 CALIBRATION = 300  # images of training
 COMPARED = 100  # images of validation
 BATCH = 32

@@ -1,5 +1,6 @@
 """Classifier: one interface over a run, a .keras file and every export, by whatever runtime is fastest."""
 
+import hashlib
 import itertools
 import threading
 import warnings
@@ -13,12 +14,13 @@ from cnnzoo import cards
 from cnnzoo.data.arrays import check_images
 from cnnzoo.data.transform import Transform
 from cnnzoo.errors import InputError, integer
-from cnnzoo.evaluation.predict import classifier, functional
+from cnnzoo.evaluation.predict import classifier, ending, functional
 from cnnzoo.export import answers, convert, runtimes, sources
 from cnnzoo.export.prediction import Prediction
 
 PIXELS = 32 * 224 * 224 * 3  # of a batch, where the caller does not say: throughput grows no more beyond
 MOST = 256  # images of a batch
+Batch = tuple[list[str], np.ndarray, dict[int, str]]  # names, images, and why those that are black cannot be read
 
 
 class Classifier:
@@ -32,12 +34,13 @@ class Classifier:
         runtime: str,
         precision: str,
         model: Any = None,
+        origin: str = "",
     ) -> None:
         """`make` gives the function from images (N, *shape) to probabilities, when it is first wanted."""
         height, width, channels = shape
         self.card, self.shape, self.model = card, (height, width, channels), model
         self.runtime, self.precision = runtime, precision
-        self._make = make
+        self._make, self._origin = make, origin
         self._run: runtimes.Run | None = None
         self._one = threading.Lock()
         self.transform = Transform((height, width), channels, **card.evaluation, pad=card.pad)
@@ -56,6 +59,12 @@ class Classifier:
             raise InputError(
                 f"{model.name} is no image classifier of a fixed input size: it takes {model.input_shape} "
                 f"and gives {model.output_shape}"
+            )
+        last = ending(model)
+        if model.output_shape[1] < 2 or last == "sigmoid":
+            raise InputError(
+                f"{model.name} gives {model.output_shape[1]} numbers by {last or 'its last layer'}, which are no "
+                "probabilities of two or more classes of which one is right: it has to end in logits or a softmax"
             )
         chosen = runtimes.choose(runtime, precision, convert.readers())
 
@@ -98,6 +107,15 @@ class Classifier:
             raise InputError(f"{self.card.name} has {len(self.classes)} classes, but gives {found.shape} scores")
         return found
 
+    def origin(self) -> str:
+        """What tells this model from another of the same name: a digest of its weights, or where the export lies."""
+        if self.model is None:
+            return self._origin
+        digest = hashlib.sha256()
+        for value in self.model.get_weights():
+            digest.update(np.ascontiguousarray(value).data)
+        return digest.hexdigest()
+
     def predict(self, images: Any, top: int = 5, batch_size: int | str = "auto") -> list[Prediction]:
         """The `top` likeliest classes of each image.
 
@@ -121,11 +139,17 @@ class Classifier:
 
     def stream(self, images: Any, top: int = 5, batch_size: int | str = "auto") -> Iterator[Prediction]:
         """As `predict`, one after the other, for any number of images: few are held at a time."""
-        integer("top", top, 1)
+        top, size = self._sizes(top, batch_size)
+        arrays = isinstance(images, np.ndarray)
+        return self._stream(self._arrays(images, size) if arrays else self._files(sources.each(images), size), top)
+
+    def _sizes(self, top: int, batch_size: int | str) -> tuple[int, int]:
+        top = min(integer("top", top, 1), len(self.classes))
         if batch_size == "auto":
-            batch_size = max(1, min(MOST, PIXELS // int(np.prod(self.shape))))
-        size = integer("batch_size", batch_size, 1)
-        batches = self._arrays(images, size) if isinstance(images, np.ndarray) else self._files(images, size)
+            return top, max(1, min(MOST, PIXELS // int(np.prod(self.shape))))
+        return top, integer("batch_size", batch_size, 1)
+
+    def _stream(self, batches: Iterator[Batch], top: int) -> Iterator[Prediction]:
         return itertools.chain.from_iterable(self._answered(*batch, top) for batch in batches)
 
     def predict_to(
@@ -147,25 +171,31 @@ class Classifier:
         """
         if isinstance(images, Iterator):
             images = list(images)  # they are gone through again after a stop
-        if next(sources.each(images), None) is None:
+        top, size = self._sizes(top, batch_size)
+        if not sum(1 for _ in sources.each(images)):  # and nothing is wrong with any of them
             raise InputError("No images were given")
         plan = {"model": self.card.to_json(), "precision": self.precision, "top": top, "images": sources.named(images)}
+        plan["weights"] = self.origin()
         out = answers.Out(path, plan, overwrite)
         try:
-            found = self.stream(out.rest(sources.each(images)), top, batch_size)
+            found = self._stream(self._files(out.rest(lambda: sources.each(images)), size), top)
             if verbose:
-                found = sources.tracked(found, sum(1 for _ in out.rest(sources.each(images))))
+                found = sources.tracked(found, sum(1 for _ in out.rest(lambda: sources.each(images))))
             return out.write(found, top)
         finally:
             out.close()
 
-    def _arrays(self, images: np.ndarray, size: int) -> Iterator[tuple[list[str], np.ndarray, dict[int, str]]]:
+    def _arrays(self, images: np.ndarray, size: int) -> Iterator[Batch]:
+        if images.ndim == 3 and images.shape[2] == 3:
+            raise InputError(
+                f"An array holds several images, (N, H, W, C) or (N, H, W). Received: {images.shape}: image[None]"
+            )
         checked = check_images(images)
         for start in range(0, len(checked), size):
             pixels = self.transform.arrays(checked[start : start + size])
             yield [str(start + i) for i in range(len(pixels))], pixels, {}
 
-    def _files(self, images: Any, size: int) -> Iterator[tuple[list[str], np.ndarray, dict[int, str]]]:
+    def _files(self, items: Iterator[tuple[str, Any]], size: int) -> Iterator[Batch]:
         """Batches of names, images, black where one cannot be read, and the reasons; read ahead by threads."""
 
         def read(item: tuple[str, Any]) -> tuple[str, Any, str]:
@@ -174,7 +204,6 @@ class Classifier:
             except InputError as error:
                 return item[0], np.zeros(self.shape, "uint8"), str(error)
 
-        items = images if isinstance(images, Iterator) else sources.each(images)
         pictures = sources.ahead(read, items, 2 * size)
         while some := list(itertools.islice(pictures, size)):
             errors = {i: error for i, (_, _, error) in enumerate(some) if error}

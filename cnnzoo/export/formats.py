@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from cnnzoo.export.fold import fold
 from cnnzoo.files import atomic
 
 CARD, GUIDE = "cnnzoo.json", "model_card.md"
-MOST = 2**24  # bytes of a card: twenty thousand long names fit
+MOST = 2**26  # bytes of a card, and numbers of an image
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,9 @@ class Format:
             run = told(choice.open, path, choice.precision, shape)
             return lambda images: told(run, images[:, border : height - border, border : width - border])
 
-        return Classifier(card, facts["shape"], make, choice.name, choice.precision)
+        written = (path / CARD).stat()
+        origin = f"{path.resolve()}, {written.st_mtime_ns}, {written.st_size}"
+        return Classifier(card, facts["shape"], make, choice.name, choice.precision, origin=origin)
 
 
 FORMATS = {
@@ -99,6 +102,10 @@ def export(
         InputError: for an unknown format, a path that is taken, a model that is no classifier, or an export that
             does not give the model's probabilities or costs too much accuracy; nothing is written then.
     """
+    if not isinstance(data, ImageData | None):
+        raise InputError(f"data is what cnnzoo.load_data gives. Received: {data!r:.100}")
+    if not 0 <= max_drop <= 1:
+        raise InputError(f"max_drop is a share of accuracy from 0 to 1. Received: {max_drop}")
     path = Path(path)
     row = wanted(format, precision, path, overwrite, data is not None)
     original = Classifier.of(model, "keras") if hasattr(model, "layers") else load(model, "keras")
@@ -116,14 +123,14 @@ def export(
 
 def wanted(format: str, precision: str, path: Path, overwrite: bool, data: bool) -> Format:
     """The format asked for; raises InputError where what is asked for cannot be, and nothing was tried yet."""
-    if format not in FORMATS:
-        raise unknown("format", format, FORMATS)
+    if not isinstance(format, str) or format not in FORMATS:
+        raise unknown("format", str(format), FORMATS)
     row = FORMATS[format]
     if precision not in row.precisions:
         raise unknown(f"precision of {format}", precision, row.precisions)
     if precision == "int8" and not data:
         raise InputError("int8 needs data (--data): images to calibrate with and to see what it costs")
-    if path.exists() and not (overwrite and is_export(path)):
+    if (path.exists() or path.is_symlink()) and not (overwrite and is_export(path)):
         how = "choose another path" if overwrite else "overwrite=True (--overwrite) replaces an export and nothing else"
         raise InputError(f"{path} is there already; {how}")
     return row
@@ -142,10 +149,12 @@ def _read(path: Path) -> tuple[cards.Card, dict[str, Any]]:
         facts = json.loads(file.read_bytes())
         card = cards.Card.from_json(json.dumps(facts["card"]))
         shape = tuple(int(side) for side in facts["shape"])
-        if len(shape) != 3 or not all(0 < side < 100_000 for side in shape):
+        if len(shape) != 3 or min(shape) < 1 or math.prod(shape) > MOST:
             raise TypeError(f"the shape {shape}")
+        if facts["precision"] not in runtimes.PRECISIONS:
+            raise ValueError(f"the precision {facts['precision']!r}")
         known = {"shape": shape, "precision": str(facts["precision"]), "format": str(facts["format"])}
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, OverflowError) as error:
         raise InputError(f"Cannot read {str(file)!r}: {error}") from None
     if known["format"] not in FORMATS:
         raise unknown("format of an export", known["format"], FORMATS)

@@ -47,9 +47,9 @@ USAGE = """```python
 import json
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
-from PIL import Image
+from PIL import Image, ImageOps
 
-image = Image.open("photo.jpg").convert("{mode}").resize(({width}, {height}))  # or as cnnzoo.json says: crop, pad
+image = ImageOps.exif_transpose(Image.open("photo.jpg")).convert("{mode}").resize(({width}, {height}))  # or as cnnzoo.json says: crop, pad
 model = Interpreter("{name}/model.tflite")
 model.allocate_tensors()
 pixels = np.asarray(image, "uint8").reshape(1, {height}, {width}, {channels})

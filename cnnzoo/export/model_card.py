@@ -42,7 +42,7 @@ def _report(model: Any) -> dict[str, Any] | None:
         return None
     path = Path(model)
     file = (path if path.is_dir() else path.parent) / "report.json"
-    if not file.is_file():
+    if not file.is_file() or (path.is_file() and path.name != "model.keras"):  # it tells of another model
         return None
     try:
         kept = json.loads(file.read_bytes())
@@ -57,7 +57,8 @@ def _rows(report: dict[str, Any]) -> list[tuple[str, str, str]]:
     for key, name in SHOWN.items():
         low, high = intervals.get(key, (None, None))
         between = "" if low is None else f"{100 * low:.2f} to {100 * high:.2f} %"
-        rows.append((name, f"{100 * report[key]:.2f} %", between))
+        if key in report:
+            rows.append((name, f"{100 * report[key]:.2f} %", between))
     return rows
 
 

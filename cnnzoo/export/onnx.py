@@ -84,9 +84,9 @@ USAGE = """```python
 import json
 import numpy as np
 import onnxruntime
-from PIL import Image
+from PIL import Image, ImageOps
 
-image = np.asarray(Image.open("photo.jpg").convert("{mode}"), "uint8")
+image = np.asarray(ImageOps.exif_transpose(Image.open("photo.jpg")).convert("{mode}"), "uint8")
 session = onnxruntime.InferenceSession("{name}/model.onnx")
 (scores,) = session.run(None, {{"images": image.reshape(1, *image.shape[:2], {channels})}})
 classes = json.loads(session.get_modelmeta().custom_metadata_map["classes"])

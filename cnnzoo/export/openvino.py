@@ -46,9 +46,9 @@ USAGE = """```python
 import json
 import numpy as np
 import openvino
-from PIL import Image
+from PIL import Image, ImageOps
 
-image = np.asarray(Image.open("photo.jpg").convert("{mode}"), "uint8")
+image = np.asarray(ImageOps.exif_transpose(Image.open("photo.jpg")).convert("{mode}"), "uint8")
 model = openvino.compile_model("{name}/model.xml")
 scores = model(image.reshape(1, *image.shape[:2], {channels}))[0][0]
 print(json.load(open("{name}/cnnzoo.json"))["card"]["classes"][scores.argmax()], scores.max())

@@ -93,6 +93,11 @@ def threads() -> int:
 
 def rounded(images: np.ndarray) -> np.ndarray:
     """Images as uint8, which graphs of other runtimes take."""
+    if images.dtype != np.uint8 and images.size and not (images.min() >= -0.5 and images.max() < 255.5):
+        raise InputError(
+            f"Images are levels of 0 to 255. Received: {images.min():.3g} to {images.max():.3g}; "
+            "runtime='keras' takes what the model takes"
+        )
     levels = images if images.dtype == np.uint8 else np.clip(np.rint(images), 0, 255).astype("uint8")
     return np.ascontiguousarray(levels)
 

@@ -50,7 +50,7 @@ def _paths(path: Any) -> Iterator[tuple[str, Any]]:
         found: Iterable[Path] = files(Path(name))
     elif glob.has_magic(name) and not os.path.lexists(name):
         names = glob.iglob(name, recursive=True)  # noqa: PTH207  # of absolute patterns too
-        found = map(Path, sorted(filter(os.path.isfile, names), key=natural))
+        found = map(Path, sorted(itertools.filterfalse(os.path.isdir, names), key=natural))
     else:
         yield text(name), path
         return

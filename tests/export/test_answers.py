@@ -86,7 +86,7 @@ def test_what_was_stopped_goes_on(classifier, photos, tmp_path, suffix, monkeypa
     monkeypatch.setattr(answers, "ROWS", 4)
     whole, torn = tmp_path / f"whole{suffix}", tmp_path / f"torn{suffix}"
     classifier.predict_to(whole, photos, verbose=False)
-    real, seen = classifier.stream, []
+    real, seen = classifier._stream, []
 
     def stop(*arguments):
         for i, prediction in enumerate(real(*arguments)):
@@ -95,14 +95,14 @@ def test_what_was_stopped_goes_on(classifier, photos, tmp_path, suffix, monkeypa
             seen.append(prediction.source)
             yield prediction
 
-    monkeypatch.setattr(classifier, "stream", stop)
+    monkeypatch.setattr(classifier, "_stream", stop)
     with pytest.raises(KeyboardInterrupt):
         classifier.predict_to(torn, photos, verbose=False)
     monkeypatch.undo()
     if suffix != ".parquet":
         with torn.open("ab") as file:
             file.write(b"half a li")  # of what was written after the last record
-    for change in ({"top": 3}, {"images": [photos / "a"]}):
+    for change in ({"top": 2}, {"images": [photos / "a"]}):
         with pytest.raises(cnnzoo.InputError, match="was begun otherwise"):
             classifier.predict_to(torn, **{"images": photos, "verbose": False, **change})
     done = classifier.predict_to(torn, photos, verbose=False)
@@ -117,7 +117,7 @@ def test_a_file_among_its_images_is_no_image(classifier, photos, tmp_path):
     for name in ("answers.csv", "answers.parquet"):
         assert classifier.predict_to(folder / name, folder, verbose=False).images == 31 + (name != "answers.csv")
     (folder / "answers.csv").unlink()
-    real, out = classifier.stream, folder / "answers.jsonl"
+    real, out = classifier._stream, folder / "answers.jsonl"
 
     def stop(*arguments):
         yield from itertools.islice(real(*arguments), 20)
@@ -126,7 +126,7 @@ def test_a_file_among_its_images_is_no_image(classifier, photos, tmp_path):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(answers, "EVERY", 0.0)
         patch.setattr(answers, "ROWS", 4)
-        patch.setattr(classifier, "stream", stop)
+        patch.setattr(classifier, "_stream", stop)
         with pytest.raises(KeyboardInterrupt):
             classifier.predict_to(out, folder / "a", verbose=False)
     Image.fromarray(np.zeros((8, 8), "uint8")).save(folder / "a" / "0.png")
@@ -135,7 +135,52 @@ def test_a_file_among_its_images_is_no_image(classifier, photos, tmp_path):
     assert classifier.predict_to(out, folder / "a", overwrite=True, verbose=False).images == 16
 
 
-def test_an_iterator_is_gone_through_once(classifier, photos, tmp_path):
+def test_what_was_refused_does_not_stand_in_the_way(classifier, photos, tmp_path):
+    out = tmp_path / "a.csv"
+    with pytest.raises(cnnzoo.InputError, match="top is a whole number"):
+        classifier.predict_to(out, photos, top=0)
+    with pytest.raises(cnnzoo.InputError, match="There are no files"):
+        classifier.predict_to(out, [photos / "a", str(photos / "typo*.png")])
+    assert not list(tmp_path.iterdir())
+    classifier.predict_to(out, photos, verbose=False)
+    before = out.read_bytes()
+    with pytest.raises(cnnzoo.InputError, match="is there already") as kept:
+        classifier.predict_to(out, photos)
+    with pytest.raises(cnnzoo.InputError, match="batch_size"):
+        classifier.predict_to(out, photos, batch_size=0, overwrite=True)
+    assert (out.read_bytes(), kept.value is not None) == (before, True)
+    classifier.predict_to(out, photos, overwrite=True, verbose=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_what_was_taken_away_is_answered_anew(classifier, photos, tmp_path, suffix, monkeypatch):
+    """And what was begun by another model, of the same name, is not gone on with."""
+    monkeypatch.setattr(answers, "EVERY", 0.0)
+    monkeypatch.setattr(answers, "ROWS", 4)
+    out, real = tmp_path / f"a{suffix}", classifier._stream
+
+    def stop(*arguments):
+        yield from itertools.islice(real(*arguments), 20)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(classifier, "_stream", stop)
+    with pytest.raises(KeyboardInterrupt):
+        classifier.predict_to(out, photos, verbose=False)
+    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr(classifier, "origin", lambda: "another")
+        with pytest.raises(cnnzoo.InputError, match="was begun otherwise: weights"):
+            classifier.predict_to(out, photos, verbose=False)
+    shutil.rmtree(out) if out.is_dir() else out.unlink()
+    assert classifier.predict_to(out, photos, overwrite=True, verbose=False).images == 31
+    classifier.predict_to(tmp_path / f"b{suffix}", photos, verbose=False)
+    same(out, tmp_path / f"b{suffix}")
+
+
+def test_iterators_are_lists(classifier, photos, tmp_path):
+    one = classifier.predict((photos / "a").glob("1.png"))
+    assert [answer.source for answer in one] == [str(photos / "a" / "1.png")]
     paths = (path for path in sorted((photos / "a").iterdir()))
     assert classifier.predict_to(tmp_path / "a.csv", paths, verbose=False).images == 15
 

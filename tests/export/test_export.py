@@ -120,6 +120,22 @@ def test_an_unknown_format_is_named(trained, tmp_path, options, message):
         cnnzoo.export(trained.model, tmp_path / "out", **options)
 
 
+def test_probabilities_are_known_wherever_they_are(data):
+    """A softmax within a model inside, or before a cast, is not taken twice; a sigmoid is refused."""
+    inputs = keras.Input((12, 12, 1))
+    whole = keras.Model(inputs, keras.layers.Dense(3, "softmax")(keras.layers.Flatten()(inputs)))
+    nested = keras.Model(inputs, whole(inputs))
+    cast = keras.Model(inputs, keras.layers.Activation("linear", dtype="float32")(whole(inputs)))
+    expected = whole.predict(data.test.images, verbose=0)
+    for model in (whole, nested, cast):
+        found = cnnzoo.Classifier.of(model, "keras").probabilities(data.test.images)
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+    for units in (1, 3):
+        model = keras.Model(inputs, keras.layers.Dense(units, "sigmoid")(keras.layers.Flatten()(inputs)))
+        with pytest.raises(cnnzoo.InputError, match="by sigmoid, which are no probabilities"):
+            cnnzoo.Classifier.of(model)
+
+
 def test_a_model_that_is_no_classifier_is_refused(tmp_path):
     with pytest.raises(cnnzoo.InputError, match="no image classifier of a fixed input size"):
         cnnzoo.export(cnnzoo.get("resnet20", include_top=False), tmp_path / "out")

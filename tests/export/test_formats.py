@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -96,6 +97,24 @@ def test_it_answers_as_the_model(name, precision, exported, trained, data):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", formats.FORMATS)
+def test_what_the_card_says_works(name, exported, trained, data, tmp_path):
+    """Its Python, as printed, beside a picture."""
+    folder = tmp_path / exported(name).path.name
+    shutil.copytree(exported(name).path, folder)
+    Image.fromarray(data.test.images[0, ..., 0]).save(tmp_path / "photo.jpg", "PNG")
+    label = cnnzoo.load(trained.folder, "keras").predict(tmp_path / "photo.jpg")[0].label
+    snippets = re.findall(r"^```python\n(.*?)^```", (folder / "model_card.md").read_text(), re.M | re.S)
+    assert len(snippets) == 2
+    for snippet in snippets:
+        answer = subprocess.run(
+            [sys.executable, "-c", snippet], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+        assert answer.returncode == 0, answer.stderr
+        assert re.search(r"\b\d\b", answer.stdout)[0] == label
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", formats.FORMATS)
 def test_it_runs_with_its_own_runtime_alone(name, exported, trained, data, tmp_path):
     images = data.test.images
     sized = cnnzoo.load(trained.folder, "keras").transform.arrays(images)
@@ -162,6 +181,27 @@ def test_tensorflow_serving_gets_its_answers(exported, trained, data, tmp_path):
     assert "no JPEG" in answers[3]["errors"]
     assert answers[3]["class_names"] == ["", "", ""]
     assert not any(answers[3]["scores"])
+
+
+def test_other_numbers_than_levels_are_kerass(data):
+    images = np.random.default_rng(0).normal(size=(2, 32, 32, 3)).astype("float32")
+    model = cnnzoo.get("resnet20", preprocessing="none")
+    assert len(cnnzoo.Classifier.of(model, "keras").probabilities(images)) == 2
+    with pytest.raises(cnnzoo.InputError, match="levels of 0 to 255. Received: -.*runtime='keras'"):
+        cnnzoo.Classifier.of(model, "openvino").probabilities(images)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"data": "photos/"}, "data is what cnnzoo.load_data gives. Received: 'photos/'"),
+        ({"max_drop": float("nan")}, "max_drop is a share of accuracy"),
+        ({"format": ["onnx"]}, "Unknown format"),
+    ],
+)
+def test_wrong_types_are_told_at_once(trained, tmp_path, options, message):
+    with pytest.raises(cnnzoo.InputError, match=message):
+        cnnzoo.export(trained.model, tmp_path / "out", **options)
 
 
 @pytest.mark.parametrize(
@@ -304,8 +344,6 @@ def test_keras_other_backends_predict(trained, data, tmp_path):
 
 
 def test_a_torn_export_is_told(exported, tmp_path):
-    import shutil
-
     shutil.copytree(exported("onnx").path, tmp_path / "a")
     (tmp_path / "a" / "model.onnx").write_bytes(b"torn")
     with pytest.raises(cnnzoo.InputError, match="Cannot run the export"):

@@ -49,7 +49,8 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 from PIL import Image, ImageOps
 
-image = ImageOps.exif_transpose(Image.open("photo.jpg")).convert("{mode}").resize(({width}, {height}))  # or as cnnzoo.json says: crop, pad
+image = ImageOps.exif_transpose(Image.open("photo.jpg")).convert("{mode}")
+image = image.resize(({width}, {height}))  # or as cnnzoo.json says: crop, pad
 model = Interpreter("{name}/model.tflite")
 model.allocate_tensors()
 pixels = np.asarray(image, "uint8").reshape(1, {height}, {width}, {channels})

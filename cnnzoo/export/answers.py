@@ -69,7 +69,7 @@ class Out:
         if self.path.suffix == ".parquet":
             _pyarrow()
         self.record = self.path.with_name(f".{self.path.name}.progress.json")
-        self.overwrite = overwrite
+        self.overwrite, self.kept = overwrite, 0  # answers of the last record
         self.plan, self.rows, self.errors, self.size, self.last = plan, 0, 0, 0, ""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.lock = FileLock(self.path.with_name(f".{self.path.name}.lock"), timeout=0)
@@ -196,6 +196,7 @@ class Out:
         known = {"plan": self.plan} | {name: getattr(self, name) for name in COUNTS}
         with atomic(self.record) as new:
             new.write_text(json.dumps(known), encoding="utf-8")
+        self.kept = self.rows
 
 
 def _batched(rows: Iterable[dict[str, Any]], size: int) -> Iterator[list[dict[str, Any]]]:

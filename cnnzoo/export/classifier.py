@@ -13,7 +13,7 @@ import numpy as np
 from cnnzoo import cards
 from cnnzoo.data.arrays import check_images
 from cnnzoo.data.transform import Transform
-from cnnzoo.errors import InputError, integer
+from cnnzoo.errors import InputError, Interrupted, integer
 from cnnzoo.evaluation.predict import classifier, ending, functional
 from cnnzoo.export import answers, convert, runtimes, sources
 from cnnzoo.export.prediction import Prediction
@@ -182,6 +182,9 @@ class Classifier:
             if verbose:
                 found = sources.tracked(found, sum(1 for _ in out.rest(lambda: sources.each(images))))
             return out.write(found, top)
+        except KeyboardInterrupt:
+            told = f"Stopped; {out.kept:,} answers are kept in {out.path}. The same call or command goes on with them"
+            raise Interrupted(told) from None
         finally:
             out.close()
 

@@ -96,7 +96,7 @@ def test_what_was_stopped_goes_on(classifier, photos, tmp_path, suffix, monkeypa
             yield prediction
 
     monkeypatch.setattr(classifier, "_stream", stop)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(cnnzoo.Interrupted, match=r"Stopped; \d+ answers are kept in .*goes on with them"):
         classifier.predict_to(torn, photos, verbose=False)
     monkeypatch.undo()
     if suffix != ".parquet":

@@ -23,7 +23,7 @@ def functional(model: Any) -> Any:
         raise InputError(f"model is a Keras model, such as cnnzoo.get gives. Received: {model!r:.200}")
     if not isinstance(model, keras.Sequential) or not model.built:
         return model
-    return cards.attach(keras.Model(model.inputs, model.outputs[0], name=model.name), cards.card(model))
+    return cards.attach(keras.Model(model.inputs[0], model.outputs[0], name=model.name), cards.card(model))
 
 
 def classifier(model: Any) -> Any:

@@ -22,7 +22,7 @@ def of_keras(model: Any, precision: str) -> Run:
     """Keras itself: one graph on TensorFlow, and what Keras compiles on other backends."""
     run = scores(model)
     if keras.backend.backend() != "tensorflow":
-        whole = keras.Model(model.inputs, run(model.inputs[0]))
+        whole = keras.Model(model.inputs[0], run(model.inputs[0]))
         return lambda images: np.asarray(whole.predict_on_batch(images.astype("float32", copy=False)))
     import tensorflow as tf
 

@@ -103,7 +103,6 @@ class Out:
         if differs := [key for key in self.plan if then.get(key) != self.plan[key]]:
             told = "; ".join(f"{key}: {then.get(key)!r} then, {self.plan[key]!r} now" for key in differs)
             raise InputError(f"{self.path} was begun otherwise: {told}; overwrite=True (--overwrite) begins anew")
-
         if not self._whole():  # what the record counts was taken away
             self._anew()
 

@@ -11,10 +11,8 @@ from cnnzoo.data.images import ImageData, Split
 from cnnzoo.data.transform import Transform
 from cnnzoo.errors import InputError
 
-TOLERANCES = {
-    "float32": 1e-3,
-    "float16": 2e-2,
-}  # of a probability; float32 rounds in another order, which some networks make much of
+# Of a probability; float32 rounds in another order, which some networks make much of
+TOLERANCES = {"float32": 1e-3, "float16": 2e-2}
 CALIBRATION = 300  # images of training
 COMPARED = 100  # images of validation
 BATCH = 32
@@ -46,9 +44,11 @@ def shown(classifier: Any, data: ImageData | None) -> Shown:
         raise InputError(f"{data.source} has no images for training, or none for validation: both are needed")
     bound = data.bind(classifier.shape, card.pad, card.transform)
     some = np.random.default_rng(0).permutation(len(bound.train))[:CALIBRATION]
-    few = np.concatenate([pictures, *_batches(bound.validation.take(np.arange(min(COMPARED, len(bound.validation)))))])
+    few = np.concatenate(
+        [pictures, *_batches(bound.validation.take(np.arange(min(COMPARED, len(bound.validation)))).images)]
+    )
     judged = replace(bound.validation, labels=places[bound.validation.labels])
-    return Shown(few, np.concatenate(list(_batches(bound.train.take(some)))), judged)
+    return Shown(few, np.concatenate(list(_batches(bound.train.take(some).images))), judged)
 
 
 def _places(card: Card, data: ImageData) -> np.ndarray:
@@ -83,7 +83,7 @@ def photographs(transform: Transform) -> np.ndarray:
 
 def compared(model: Any, export: Any, seen: Shown, precision: str, max_drop: float) -> Compared:
     """Compare an export with its model; raises InputError where they are too far apart."""
-    before, after = (np.concatenate([each.scores(b) for b in _cut(seen.photos)]) for each in (model, export))
+    before, after = (np.concatenate([each.scores(b) for b in _batches(seen.photos)]) for each in (model, export))
     difference = float(np.abs(before - after).max())
     if not difference <= TOLERANCES.get(precision, 1.0):
         raise InputError(f"The export's probabilities differ from the model's by {difference:.2g}; it was not kept")
@@ -99,14 +99,10 @@ def compared(model: Any, export: Any, seen: Shown, precision: str, max_drop: flo
 
 
 def _accuracy(classifier: Any, split: Split) -> float:
-    guesses = [classifier.scores(images).argmax(axis=1) for images in _batches(split)]
+    guesses = [classifier.scores(images).argmax(axis=1) for images in _batches(split.images)]
     return float((np.concatenate(guesses) == split.labels).mean())
 
 
-def _cut(images: np.ndarray) -> list[np.ndarray]:
-    return [images[i : i + BATCH] for i in range(0, len(images), BATCH)]
-
-
-def _batches(split: Split) -> Iterator[np.ndarray]:
-    """The images of a split, bound to a size already, a few at a time."""
-    return (split.images[start : start + BATCH] for start in range(0, len(split), BATCH))
+def _batches(images: Any) -> Iterator[np.ndarray]:
+    """Images of the network's size, an array or photos, a few at a time."""
+    return (images[start : start + BATCH] for start in range(0, len(images), BATCH))

@@ -191,7 +191,7 @@ class Classifier:
     def _arrays(self, images: np.ndarray, size: int) -> Iterator[Batch]:
         if images.ndim == 3 and images.shape[2] == 3:
             raise InputError(
-                f"An array holds several images, (N, H, W, C) or (N, H, W). Received: {images.shape}: image[None]"
+                f"An array holds several images, (N, H, W, C) or (N, H, W); image[None] does. Received: {images.shape}"
             )
         checked = check_images(images)
         for start in range(0, len(checked), size):

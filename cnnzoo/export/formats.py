@@ -43,7 +43,7 @@ class Format:
         def told(run: Callable[..., Any], *arguments: Any) -> Any:
             try:
                 return run(*arguments)
-            except ImportError:
+            except (ImportError, InputError):
                 raise
             except Exception as error:  # runtimes raise whatever a torn file makes them raise
                 raise InputError(f"Cannot run the export {str(path)!r}: {error}") from None

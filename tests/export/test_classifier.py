@@ -89,7 +89,7 @@ def test_bad_images_are_named(classifier, tmp_path):
         assert answers[2].label
     with pytest.raises(cnnzoo.InputError, match="values 0 to 255"):
         classifier.predict(np.zeros((4, 4)))
-    with pytest.raises(cnnzoo.InputError, match=r"holds several images.*\(40, 50, 3\): image\[None\]"):
+    with pytest.raises(cnnzoo.InputError, match=r"holds several images.*image\[None\] does. Received: \(40, 50, 3\)"):
         classifier.predict(np.zeros((40, 50, 3), "uint8"))
     with pytest.raises(cnnzoo.InputError, match="top is a whole number from 1"):
         classifier.predict(np.zeros((1, 4, 4)), top=0)

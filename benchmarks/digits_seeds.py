@@ -12,7 +12,7 @@ import numpy as np
 
 import cnnzoo
 from cnnzoo.training import recipes
-from cnnzoo.training.prepare import reproducible
+from cnnzoo.training.prepare import make_reproducible
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -30,9 +30,9 @@ def main(model: str, recipe: str, settings: tuple[str, ...], seeds: int, first: 
     rows = []
     for seed in range(first, first + seeds):
         data = cnnzoo.load_data("digits", split=(0.7, 0.1, 0.2), seed=seed)
-        reproducible(seed)
+        make_reproducible(seed)
         network = cnnzoo.get(model, classes=data.classes)
-        chosen = recipes.find(recipe, recipes.parse(settings))
+        chosen = recipes.resolve_recipe(recipe, recipes.parse_settings(settings))
         cnnzoo.fit_and_evaluate(network, data, recipe=chosen, seed=seed, verbose=False)
         report = cnnzoo.evaluate(network, data, split=on)
         rows.append((seed, len(report.labels), round(100 * report.accuracy, 2)))

@@ -54,9 +54,9 @@ def main(weights, photos, files, keep):
     import cnnzoo
     from cnnzoo.checkpoints import manifest
 
-    model = cnnzoo.get("googlenet_2014", weights=weights, classes=list(manifest.wnids()))
+    model = cnnzoo.get("googlenet_2014", weights=weights, classes=list(manifest.load_wordnet_ids()))
     data = cnnzoo.load_data(photos, doctor=False)
-    index = {name: i for i, name in enumerate(manifest.wnids())}
+    index = {name: i for i, name in enumerate(manifest.load_wordnet_ids())}
     truth = np.array([index[name] for name in data.classes])[data.test.labels]
     paths = [Path(photos) / name for name in data.test.names]
     some = paths[:: len(paths) // files][:files]

@@ -63,7 +63,7 @@ def contenders(name, images):
     model = cnnzoo.get(name)
     floats = {n: x.astype("float32") for n, x in images.items()}
     graph = tf.function(lambda x: model(x, training=False))
-    direct = openvino.compile_model(ours.converted(model), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    direct = openvino.compile_model(ours.convert_to_openvino(model), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     found = {
         "keras predict": lambda n: model.predict(floats[n], batch_size=n, verbose=0),
         "tf.function": lambda n: graph(tf.constant(floats[n])),
@@ -74,7 +74,7 @@ def contenders(name, images):
     for runtime, precision in kinds:
         found[f"cnnzoo {runtime} {precision}"] = predictor(Classifier.of(model, runtime, precision), images)
     calibration = np.random.default_rng(0).integers(0, 256, (40, 1, *model.input_shape[1:]), "uint8")
-    small = runtimes.openvino(runtimes.quantized(ours.converted(fold(model)), list(calibration)))
+    small = runtimes.open_openvino(runtimes.quantize_to_int8(ours.convert_to_openvino(fold(model)), list(calibration)))
     classifier = Classifier.of(model, "keras")
     found["cnnzoo openvino int8"] = predictor(
         Classifier(classifier.card, classifier.shape, lambda: small, "openvino", "int8"), images

@@ -52,9 +52,9 @@ def main(name, size, batch, steps, turns, keep):
     import keras
 
     import cnnzoo
-    from cnnzoo.training.prepare import reproducible
+    from cnnzoo.training.prepare import make_reproducible
 
-    reproducible(0)
+    make_reproducible(0)
     draw = np.random.default_rng(0)
     train = draw.integers(0, 256, (steps * batch, size, size, 3), "uint8"), np.arange(steps * batch) % 10
     few = draw.integers(0, 256, (20, size, size, 3), "uint8"), np.arange(20) % 10

@@ -4,15 +4,15 @@ import re
 from typing import Any
 
 from cnnzoo.checkpoints import tensors
-from cnnzoo.checkpoints.source import Source
-from cnnzoo.checkpoints.translate import translate
+from cnnzoo.checkpoints.source import WeightsSource
+from cnnzoo.checkpoints.translate import translate_tensors
 from cnnzoo.lazy import Lazy
 from cnnzoo.models import Variant
 
 keras = Lazy("keras")
 
 
-def heads(row: Variant, inputs: Any, features: Any, classes: int, aux: bool) -> dict[str, Any]:
+def build_heads(row: Variant, inputs: Any, features: Any, classes: int, aux: bool) -> dict[str, Any]:
     """The logits, and those of the auxiliary heads on the layers that the row names."""
     heads = {"logits": row.head(features, classes)}
     trunk: Any = keras.Model(inputs, features) if aux else None
@@ -21,7 +21,7 @@ def heads(row: Variant, inputs: Any, features: Any, classes: int, aux: bool) -> 
     return heads
 
 
-def outputs(heads: dict[str, Any], activation: str | None) -> Any:
+def build_outputs(heads: dict[str, Any], activation: str | None) -> Any:
     """The logits, activated where asked for; with auxiliary heads a dict of all."""
     if activation:
         heads = {
@@ -33,15 +33,17 @@ def outputs(heads: dict[str, Any], activation: str | None) -> Any:
     return heads if len(heads) > 1 else heads["logits"]
 
 
-def translated(source: Source, inputs: Any, heads: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...], int]:
+def translate_source(
+    source: WeightsSource, inputs: Any, heads: dict[str, Any]
+) -> tuple[dict[str, Any], tuple[str, ...], int]:
     """The source's tensors by our names, those that no network needs, and the classes of a foreign head, else 0."""
     if not source.tensors:
         return {}, (), 0
     whole = keras.Model(inputs, heads)
-    if source.ours or len(source.tensors.keys() & tensors.named(whole).keys()) > len(source.tensors) / 2:
+    if source.ours or len(source.tensors.keys() & tensors.named_variables(whole).keys()) > len(source.tensors) / 2:
         return source.tensors, (), 0
-    found = translate(source.tensors, whole, source.name)
-    name = layer(heads["logits"])
+    found = translate_tensors(source.tensors, whole, source.name)
+    name = output_layer_name(heads["logits"])
     kernel: Any = found.tensors.get(f"{name}.kernel")
     bias: Any = found.tensors.get(f"{name}.bias")
     if kernel is None or bias is None:
@@ -51,13 +53,13 @@ def translated(source: Source, inputs: Any, heads: dict[str, Any]) -> tuple[dict
     return found.tensors, found.dropped, len(bias) if fits else 0
 
 
-def droppable(
+def droppable_tensors(
     row: Variant, inputs: Any, heads: dict[str, Any], model: Any, found: dict[str, Any], aux: bool, new_head: bool
 ) -> set[str]:
     """What loading may drop: tensors of layers that `model` goes without, a replaced head's, auxiliary heads'."""
-    whole = tensors.named(keras.Model(inputs, heads))
-    last = {layer(logits) for logits in heads.values()}
-    drop = whole.keys() - tensors.named(model).keys()
+    whole = tensors.named_variables(keras.Model(inputs, heads))
+    last = {output_layer_name(logits) for logits in heads.values()}
+    drop = whole.keys() - tensors.named_variables(model).keys()
     if new_head:
         drop |= {name for name in whole if name.split(".")[0] in last}
     auxiliary = {name for name in found if re.match(r"aux\d_", name)} if row.aux_taps else set()
@@ -66,12 +68,12 @@ def droppable(
     return drop if auxiliary else drop | {name for name in whole if re.match(r"aux\d_", name)}
 
 
-def layer(logits: Any) -> str:
+def output_layer_name(logits: Any) -> str:
     """The name of the layer that gives these logits."""
     return logits._keras_history.operation.name
 
 
-def pool(features: Any, pooling: str | None) -> Any:
+def pool_features(features: Any, pooling: str | None) -> Any:
     """Maps (B, h, w, c), or pooled to (B, c)."""
     if pooling == "avg":
         return keras.layers.GlobalAveragePooling2D(name="pooling")(features)

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from cnnzoo.errors import InputError, class_names, integer
-from cnnzoo.files import atomic
+from cnnzoo.errors import InputError, check_class_names, check_integer
+from cnnzoo.files import atomic_write
 
-CROP = 0.875  # of the side of a photo, where weights state nothing: 224 of 256, as since AlexNet
+DEFAULT_CROP = 0.875  # of the side of a photo, where weights state nothing: 224 of 256, as since AlexNet
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Card:
     @property
     def evaluation(self) -> dict[str, Any]:
         """Crop and interpolation: the weights' own, or what is usual for photos."""
-        return {"crop": CROP, "interpolation": "bilinear"} | (self.transform or {})
+        return {"crop": DEFAULT_CROP, "interpolation": "bilinear"} | (self.transform or {})
 
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self), indent=1, ensure_ascii=False) + "\n"
@@ -78,11 +78,11 @@ class Card:
                 raise TypeError("training and weights are objects")
             if found.transform is not None and not set(found.transform) <= {"crop", "interpolation"}:
                 raise TypeError("transform has a crop and an interpolation")
-            integer("pad", found.pad, 0, 10_000)
+            check_integer("pad", found.pad, 0, 10_000)
             if found.temperature is not None and not 0 < found.temperature < 1000:
                 raise TypeError("temperature is a positive number")
             if found.classes:
-                class_names(found.classes)
+                check_class_names(found.classes)
         except (TypeError, ValueError, AttributeError, RecursionError) as error:
             raise InputError(f"This is no model card of cnnzoo: {error}") from None
         return found
@@ -108,18 +108,18 @@ def card(model: Any) -> Card:
     return Card(model.name, tuple(map(str, range(classes or 0))))
 
 
-def renamed(card: Card, classes: Sequence[str]) -> Card:
+def replace_classes(card: Card, classes: Sequence[str]) -> Card:
     """The card of a model whose head is new, for other classes."""
     return replace(card, classes=tuple(classes), ids=(), temperature=None)
 
 
-def attach(model: Any, card: Card) -> Any:
+def attach_card(model: Any, card: Card) -> Any:
     """Give `model` its card; returns the model."""
     object.__setattr__(model, "_cnnzoo_card", card)  # past Keras' tracking, which is for layers
     return model
 
 
-def beside(path: Path) -> Path:
+def card_path(path: Path) -> Path:
     """Where the card of the model file `path` lies."""
     return path.with_suffix(".card.json")
 
@@ -132,8 +132,8 @@ def save(model: Any, path: Any) -> Path:
     path = Path(path)
     if path.suffix != ".keras":
         raise InputError(f"A model is saved to a .keras file. Received: {str(path)!r}")
-    with atomic(path) as new:
+    with atomic_write(path) as new:
         model.save(new)
-    with atomic(beside(path)) as new:
+    with atomic_write(card_path(path)) as new:
         new.write_text(card(model).to_json(), encoding="utf-8")
     return path

@@ -11,13 +11,13 @@ import click
 
 import cnnzoo
 from cnnzoo import cli_data, cli_export, cli_models, cli_training, cli_tuning
-from cnnzoo.cli_data import load, loading
-from cnnzoo.cli_export import open_model
-from cnnzoo.cli_models import load_keras
+from cnnzoo.cli_data import data_options, load_from_options
+from cnnzoo.cli_export import open_classifier
+from cnnzoo.cli_models import import_keras_quietly
 from cnnzoo.errors import InputError, Interrupted, TrainingError
 
-run_dir = click.option("--run-dir", type=click.Path(path_type=Path), help="Where to write.")
-seed = click.option(
+run_dir_option = click.option("--run-dir", type=click.Path(path_type=Path), help="Where to write.")
+seed_option = click.option(
     "--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Of every random draw."
 )
 
@@ -47,31 +47,31 @@ for room in (cli_models, cli_data, cli_training, cli_tuning, cli_export):
 
 
 @cli.command()
-@run_dir
-@seed
+@run_dir_option
+@seed_option
 def demo(run_dir: Path | None, seed: int) -> None:
     """Train LeNet-5 on real handwritten digits, evaluate, export, and use the export: under a minute."""
-    load_keras()
-    from cnnzoo.demo import DEFAULT, demo
+    import_keras_quietly()
+    from cnnzoo.demo import DEFAULT_RUN_DIR, run_demo
 
-    demo(run_dir or DEFAULT, seed)
+    run_demo(run_dir or DEFAULT_RUN_DIR, seed)
 
 
 @cli.command()
 @click.argument("model")
 @click.argument("data")
 @click.option("--on", default="test", show_default=True, help="The split to evaluate on.")
-@loading
+@data_options
 @click.option("--out", type=click.Path(path_type=Path), help="Write the report here too.")
 def evaluate(model: str, data: str, on: str, out: Path | None, **options: Any) -> None:
     """Evaluate MODEL (a run, a .keras file, or NAME:TAG like lenet5:mnist) on DATA.
 
     Give the run's own --split and --seed, or images that the model was trained on count as test images.
     """
-    network = open_model(model).model
+    network = open_classifier(model).model
     if network is None:
         raise InputError(f"A run, a .keras file or NAME:TAG is evaluated. Received the export {model!r}")
-    report = cnnzoo.evaluate(network, load(data, **options), split=on)
+    report = cnnzoo.evaluate(network, load_from_options(data, **options), split=on)
     if out:
         if (out / "run.json").exists():
             raise InputError(f"{out} holds a run, whose report stays as it is; choose another folder")
@@ -88,22 +88,22 @@ def main(arguments: list[str] | None = None) -> None:
             asked = sys.argv[1:] if arguments is None else arguments
             cli.main(arguments, prog_name="cnnzoo", standalone_mode=False, obj=asked)
     except InputError as error:
-        _end(error, 2)
+        _exit_with_message(error, 2)
     except TrainingError as error:
-        _end(error, 1)
+        _exit_with_message(error, 1)
     except ImportError as error:
         if "pip install" not in str(error):
             raise
-        _end(error, 2)  # an extra that is not there
+        _exit_with_message(error, 2)  # an extra that is not there
     except OSError as error:  # a disk that is full, say; a name that is too long is wrong input
-        _end(error, 2 if error.errno == errno.ENAMETOOLONG else 1)
+        _exit_with_message(error, 2 if error.errno == errno.ENAMETOOLONG else 1)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt) as stop:  # click makes an Abort of any KeyboardInterrupt
-        _end(stop.__cause__ if isinstance(stop.__cause__, Interrupted) else "Stopped", 130)
+        _exit_with_message(stop.__cause__ if isinstance(stop.__cause__, Interrupted) else "Stopped", 130)
 
 
-def _end(message: Any, code: int) -> None:
+def _exit_with_message(message: Any, code: int) -> None:
     click.echo(f"Error: {' '.join(str(message).split())}" if code < 3 else str(message), err=True)
     sys.exit(code)

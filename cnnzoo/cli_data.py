@@ -8,11 +8,11 @@ from typing import Any
 import click
 
 import cnnzoo
-from cnnzoo.cli_models import load_keras
+from cnnzoo.cli_models import import_keras_quietly
 from cnnzoo.errors import InputError
 
 
-def loading(command: Callable[..., Any]) -> Callable[..., Any]:
+def data_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options of load_data that commands share."""
     options = [
         click.option("--classes", help="Names of the classes, separated by commas, in the order of the labels."),
@@ -42,7 +42,7 @@ def loading(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def load(data: str, classes: str | None, no_doctor: bool, crop: str, **options: Any) -> Any:
+def load_from_options(data: str, classes: str | None, no_doctor: bool, crop: str, **options: Any) -> Any:
     """load_data by the options of a command."""
     names = classes.split(",") if classes else None
     try:
@@ -63,11 +63,11 @@ def doctor(data: str, label_column: str | None, out: Path | None, strict: bool) 
     Finds what cannot be read, names that lie, copies and near copies, also across splits, classes out of proportion,
     and more. Nothing is changed. doctor.html shows the pictures; it goes to runs/doctor-DATA by default.
     """
-    from cnnzoo.data.doctor import diagnose
-    from cnnzoo.data.sources import examined, listed
+    from cnnzoo.data.doctor import diagnose_images
+    from cnnzoo.data.sources import list_source, scan_with_progress
 
-    name, items, strays = listed(data, label_column)
-    diagnosis, _ = diagnose(name, items, examined(items), strays)
+    name, items, strays = list_source(data, label_column)
+    diagnosis, _ = diagnose_images(name, items, scan_with_progress(items), strays)
     where = out or Path("runs") / f"doctor-{Path(name.replace(':', '-')).name}"
     diagnosis.save(where)
     click.echo(diagnosis)
@@ -81,20 +81,20 @@ def doctor(data: str, label_column: str | None, out: Path | None, strict: bool) 
 @click.option("--augment", default="basic", show_default=True, help="A policy, or several joined by +.")
 @click.option("--image-size", nargs=2, type=click.IntRange(1), default=(224, 224), show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), default=Path("show.png"), show_default=True)
-@loading
+@data_options
 def show(data: str, augment: str, image_size: tuple[int, int], out: Path, **options: Any) -> None:
     """Draw sixteen training images of DATA as the policy --augment makes them, into a PNG file."""
     import numpy as np
 
     from cnnzoo import augmentation
     from cnnzoo.evaluation import figures
-    from cnnzoo.files import atomic
+    from cnnzoo.files import atomic_write
 
-    augmentation.parts(augment)
+    augmentation.parse_policy(augment)
     if out.suffix.lower() != ".png":
         raise InputError(f"The picture is a .png file. Received: {str(out)!r}")
-    load_keras()
-    loaded = load(data, image_size=image_size, **options)
+    import_keras_quietly()
+    loaded = load_from_options(data, image_size=image_size, **options)
     images, labels = loaded.batches("train", 16, options["seed"], augment)[0]
 
     def caption(label: Any) -> str:
@@ -103,8 +103,8 @@ def show(data: str, augment: str, image_size: tuple[int, int], out: Path, **opti
             return shares[0][1]
         return ", ".join(f"{100 * share:.0f} % {name}" for share, name in sorted(shares, reverse=True)[:2])
 
-    with atomic(out) as new:
-        new.write_bytes(figures.mistakes(np.asarray(images), list(map(caption, labels))))
+    with atomic_write(out) as new:
+        new.write_bytes(figures.plot_image_grid(np.asarray(images), list(map(caption, labels))))
     click.echo(f"Sixteen images, augmented by {augment} under seed {options['seed']}: {out}")
 
 

@@ -10,41 +10,43 @@ import click
 import cnnzoo
 from cnnzoo.checkpoints import manifest
 from cnnzoo.errors import InputError
-from cnnzoo.tables import columns
+from cnnzoo.tables import align_columns
 
 
 @click.command("list")
 @click.argument("pattern", default="*")
 @click.option("--family", help="Only this family.")
 @click.option("--weights", is_flag=True, default=None, help="Only models with published weights.")
-def list_(pattern: str, family: str | None, weights: bool | None) -> None:
+def list_command(pattern: str, family: str | None, weights: bool | None) -> None:
     """Names that match PATTERN (as in file names: 'resnet*'), with sizes, the default weights' accuracy, how many."""
     infos = [cnnzoo.info(name) for name in cnnzoo.list_models(pattern, family=family, weights=weights)]
     if not infos:
         raise InputError(f"No model matches {pattern!r}; cnnzoo list shows all")
     rows = [("name", "family", "input", "parameters", "multiply-adds", "top-1", "", "weights")]
     for i in infos:
-        size, (accuracy, data) = "x".join(map(str, i.row.input_shape)), best(i.weights)
+        size, (accuracy, data) = "x".join(map(str, i.row.input_shape)), default_accuracy(i.weights)
         count = str(len(i.weights) or "")
-        rows.append((i.name, i.family, size, short(i.row.params), short(i.row.macs), accuracy, data, count))
-    click.echo(columns(rows, right=(3, 4, 5, 7)))
+        rows.append(
+            (i.name, i.family, size, format_count(i.row.params), format_count(i.row.macs), accuracy, data, count)
+        )
+    click.echo(align_columns(rows, right=(3, 4, 5, 7)))
 
 
-def short(number: int) -> str:
+def format_count(number: int) -> str:
     """Thousands, millions or thousands of millions, to four digits: 25.56 M."""
     unit, letter = next((u, c) for u, c in ((10**9, "G"), (10**6, "M"), (10**3, "k"), (1, "")) if number >= u or u == 1)
     return f"{number / unit:#.4g} {letter}"
 
 
-def best(weights: tuple[manifest.Weights, ...]) -> tuple[str, str]:
+def default_accuracy(weights: tuple[manifest.PublishedWeights, ...]) -> tuple[str, str]:
     """The accuracy of a model's default weights on their data set, as published, and that data set's name."""
     if not weights:
         return "", ""
-    data = data_set(weights)
-    return f"{manifest.find(weights[0].model, data).top1:.2f} %", data
+    data = default_tag(weights)
+    return f"{manifest.find_weights(weights[0].model, data).top1:.2f} %", data
 
 
-def data_set(weights: tuple[manifest.Weights, ...]) -> str:
+def default_tag(weights: tuple[manifest.PublishedWeights, ...]) -> str:
     """The tag of a model's default weights: the first data set that the manifest has for it."""
     return weights[0].tag.partition(".")[0]
 
@@ -66,10 +68,10 @@ def diff(a: str, b: str) -> None:
     """
     for name in (a, b):
         cnnzoo.info(name)  # names are checked before anything slow
-    load_keras()
-    from cnnzoo.diff import diff
+    import_keras_quietly()
+    from cnnzoo.diff import describe_difference
 
-    click.echo(diff(a, b))
+    click.echo(describe_difference(a, b))
 
 
 @click.command()
@@ -83,7 +85,7 @@ def fetch(models: tuple[str, ...], every: bool) -> None:
     """
     from cnnzoo.checkpoints.download import fetch
 
-    found, bad = [row for model in models for row in wanted(model, every)], 0
+    found, bad = [row for model in models for row in select_weights(model, every)], 0
     for row in found:
         title = f"{row.model}:{row.tag}"
         if not row.url:
@@ -99,7 +101,7 @@ def fetch(models: tuple[str, ...], every: bool) -> None:
         sys.exit(2)
 
 
-def wanted(model: str, every: bool) -> list[manifest.Weights]:
+def select_weights(model: str, every: bool) -> list[manifest.PublishedWeights]:
     """The rows of the manifest that NAME or NAME:TAG means."""
     name, colon, tag = model.partition(":")
     weights = cnnzoo.info(name).weights
@@ -107,8 +109,8 @@ def wanted(model: str, every: bool) -> list[manifest.Weights]:
         raise InputError(f"No weights of {name} are published; cnnzoo list --weights shows the models that have some")
     if every:
         chosen = [row for row in weights if row.tag.startswith(tag)]
-        return chosen or [manifest.find(name, tag)]
-    return [manifest.find(name, tag if colon else data_set(weights))]
+        return chosen or [manifest.find_weights(name, tag)]
+    return [manifest.find_weights(name, tag if colon else default_tag(weights))]
 
 
 @click.command()
@@ -126,7 +128,7 @@ def convert(source: str, name: str, out: Path, preprocessing: str, classes: str 
     cnnzoo.info(name)
     if out.suffix != ".safetensors":
         raise InputError(f"Weights are saved to a .safetensors file. Received: {str(out)!r}")
-    load_keras()
+    import_keras_quietly()
     weights = Path(source) if Path(source).is_file() else source
     names: Any = classes.split(",") if classes and "," in classes else classes
     model = cnnzoo.get(name, weights=weights, classes=names, preprocessing=preprocessing)
@@ -139,7 +141,7 @@ def convert(source: str, name: str, out: Path, preprocessing: str, classes: str 
     click.echo(f"Written to {out}: {cnnzoo.card(model).receipt}")
 
 
-def load_keras() -> None:
+def import_keras_quietly() -> None:
     """Import Keras and its backend without TensorFlow's notes on the machine, which no setting stops.
 
     See https://github.com/tensorflow/tensorflow/issues/100442.
@@ -155,4 +157,4 @@ def load_keras() -> None:
         os.close(kept)
 
 
-COMMANDS = (list_, info, diff, fetch, convert)
+COMMANDS = (list_command, info, diff, fetch, convert)

@@ -10,18 +10,18 @@ from typing import Any
 import click
 
 import cnnzoo
-from cnnzoo.cli_data import load, loading
-from cnnzoo.cli_models import load_keras
+from cnnzoo.cli_data import data_options, load_from_options
+from cnnzoo.cli_models import import_keras_quietly
 from cnnzoo.errors import InputError
 
-how = [
+recipe_options = [
     click.option("--set", "settings", multiple=True, metavar="FIELD=VALUE", help="Change a field of the recipe."),
     click.option("--weights", help="Start from published weights (a tag) or a checkpoint's file."),
     click.option(
         "--image-size", nargs=2, type=click.IntRange(1), help="Height and width; the network's own by default."
     ),
 ]
-running = [
+run_options = [
     click.option("--run-dir", type=click.Path(path_type=Path), help="Where to write."),
     click.option(
         "--resume/--no-resume", default=None, help="Measure a run that has ended again; refuse one that has not."
@@ -40,7 +40,9 @@ running = [
 ]
 
 
-def _with(*options: Any) -> Callable[[Any], Any]:
+def apply_options(*options: Any) -> Callable[[Any], Any]:
+    """Return a decorator that adds `options` to a command, in this order."""
+
     def decorate(command: Any) -> Any:
         for option in reversed(options):
             command = option(command)
@@ -53,9 +55,9 @@ def _with(*options: Any) -> Callable[[Any], Any]:
 @click.argument("model")
 @click.argument("data")
 @click.option("--recipe", default="sgd", show_default=True, help="How to train; cnnzoo recipes shows all.")
-@_with(*how)
-@loading
-@_with(*running)
+@apply_options(*recipe_options)
+@data_options
+@apply_options(*run_options)
 def train(model: str, data: str, **options: Any) -> None:
     """Train MODEL on DATA and report on the test split.
 
@@ -66,16 +68,18 @@ def train(model: str, data: str, **options: Any) -> None:
     run.json. Ctrl-C stops between two steps; the same command goes on, after a crash too.
     """
     cnnzoo.info(model)  # names are checked before anything slow
-    _run("fit_and_evaluate", model, data, lambda names, **keys: cnnzoo.get(model, classes=names, **keys), **options)
+    _train_and_report(
+        "fit_and_evaluate", model, data, lambda names, **keys: cnnzoo.get(model, classes=names, **keys), **options
+    )
 
 
 @click.command("fine-tune")
 @click.argument("model")
 @click.argument("data")
 @click.option("--recipe", default="finetune", show_default=True, help="How to train; cnnzoo recipes shows all.")
-@_with(*how)
-@loading
-@_with(*running)
+@apply_options(*recipe_options)
+@data_options
+@apply_options(*run_options)
 def fine_tune(model: str, data: str, **options: Any) -> None:
     """Train pretrained MODEL on DATA, gently: its head first, then the stages below, the last one first.
 
@@ -87,7 +91,7 @@ def fine_tune(model: str, data: str, **options: Any) -> None:
     if Path(model).exists():
         if options["weights"] or options["image_size"]:
             raise InputError("--weights and --image-size are for networks by name, which a run or a file has already")
-        _run("fine_tune", model, data, lambda names: opened(model), **options)
+        _train_and_report("fine_tune", model, data, lambda names: open_trainable_model(model), **options)
         return
     cnnzoo.info(name)
     weights = options.pop("weights") or tag
@@ -95,10 +99,12 @@ def fine_tune(model: str, data: str, **options: Any) -> None:
         raise InputError(
             f"Weights are fine-tuned: {name}:imagenet, or --weights with a file. cnnzoo train starts from scratch"
         )
-    _run("fine_tune", name, data, lambda names, **keys: cnnzoo.get(name, **keys), weights=weights, **options)
+    _train_and_report(
+        "fine_tune", name, data, lambda names, **keys: cnnzoo.get(name, **keys), weights=weights, **options
+    )
 
 
-def opened(path: str) -> Any:
+def open_trainable_model(path: str) -> Any:
     """The Keras model of a run or a file."""
     model = cnnzoo.load(path).model
     if model is None:
@@ -106,7 +112,7 @@ def opened(path: str) -> Any:
     return model
 
 
-def _run(
+def _train_and_report(
     trainer: str,
     model: str,
     data: str,
@@ -121,24 +127,24 @@ def _run(
     """Load the data, make the model, train it and say what became of it."""
     from cnnzoo.training import recipes
 
-    chosen = recipes.find(recipe, recipes.parse(settings))
+    chosen = recipes.resolve_recipe(recipe, recipes.parse_settings(settings))
     names = ("resume", "overwrite", "devices", "tensorboard", "deterministic", "checkpoint_every")
     running = {name: options.pop(name) for name in names}
-    images, seed = load(data, **options), options["seed"]
+    images, seed = load_from_options(data, **options), options["seed"]
     where = run_dir or Path("runs") / f"{Path(model).stem}-{Path(data.replace(':', '-')).stem}"
     click.echo(images)
-    load_keras()
-    from cnnzoo.training.prepare import reproducible
-    from cnnzoo.training.run import COMMAND
+    import_keras_quietly()
+    from cnnzoo.training.prepare import make_reproducible
+    from cnnzoo.training.run import COMMAND_LINE
 
-    reproducible(seed, running["deterministic"])
+    make_reproducible(seed, running["deterministic"])
     keys: dict[str, Any] = {"weights": weights} if weights else {}
     network = make(images.classes, **keys, **({"input_shape": image_size} if image_size else {}))
-    token = COMMAND.set(click.get_current_context().find_root().obj or ())
+    token = COMMAND_LINE.set(click.get_current_context().find_root().obj or ())
     try:
         report = getattr(cnnzoo, trainer)(network, images, recipe=chosen, run_dir=where, seed=seed, **running)
     finally:
-        COMMAND.reset(token)
+        COMMAND_LINE.reset(token)
     click.echo(report)
     looked = ", doctor.html, doctor.json" if images.diagnosis else ""
     click.echo(f"Written to {where}: report.html, report.json, predictions.csv, model.keras, run.json{looked}")
@@ -148,8 +154,8 @@ def _run(
 @click.argument("model")
 @click.argument("data")
 @click.option("--recipe", default="sgd", show_default=True, help="How to train; cnnzoo recipes shows all.")
-@_with(*how)
-@loading
+@apply_options(*recipe_options)
+@data_options
 @click.option("--steps", type=click.IntRange(10), default=100, show_default=True, help="Of training, at rising rates.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("lr_find.png"), show_default=True)
 def lr_find(
@@ -170,14 +176,14 @@ def lr_find(
     from cnnzoo.training import recipes
 
     cnnzoo.info(model)
-    chosen = recipes.find(recipe, recipes.parse(settings))
+    chosen = recipes.resolve_recipe(recipe, recipes.parse_settings(settings))
     if out.suffix.lower() != ".png" or out.is_dir() or not out.resolve().parent.is_dir():
         raise InputError(f"The picture is a .png file in a folder that is there. Received: {str(out)!r}")
-    images = load(data, **options)
-    load_keras()
-    from cnnzoo.training.prepare import reproducible
+    images = load_from_options(data, **options)
+    import_keras_quietly()
+    from cnnzoo.training.prepare import make_reproducible
 
-    reproducible(options["seed"])
+    make_reproducible(options["seed"])
     keys: dict[str, Any] = {"weights": weights, "input_shape": image_size}
     network = cnnzoo.get(model, classes=images.classes, **keys)
     found = cnnzoo.lr_find(network, images, recipe=chosen, seed=options["seed"], steps=steps)
@@ -187,15 +193,15 @@ def lr_find(
 
 @click.command("recipes")
 @click.argument("name", required=False)
-def recipes_(name: str | None) -> None:
+def recipes_command(name: str | None) -> None:
     """The recipes of train: what each is for, what it costs and what it reached; of one NAME its fields too."""
     from cnnzoo.training import recipes
 
     for each in [name] if name else recipes.RECIPES:
-        recipe = recipes.find(each)
+        recipe = recipes.resolve_recipe(each)
         click.echo(f"{each}\n  from     {recipe.source}\n  cost     {recipe.cost}\n  reached  {recipe.result}")
         if name:
-            click.echo("\n".join(f"  {field:15} {getattr(recipe, field)}" for field in recipes.SETTABLE))
+            click.echo("\n".join(f"  {field:15} {getattr(recipe, field)}" for field in recipes.SETTABLE_FIELDS))
 
 
 @click.command()
@@ -206,7 +212,7 @@ def rerun(run: Path, run_dir: Path | None) -> None:
 
     Exits with 1 where a figure differs.
     """
-    from cnnzoo.training.run import flat, versions
+    from cnnzoo.training.run import flatten_dict, installed_versions
 
     folder = (run.parent if run.is_file() else run).resolve()
     try:
@@ -222,23 +228,23 @@ def rerun(run: Path, run_dir: Path | None) -> None:
         )
     again = (run_dir or folder.with_name(f"{folder.name}-again")).resolve()
     root = click.get_current_context().find_root().command
-    arguments = [*_without(command), "--run-dir", str(again)]
+    arguments = [*_without_run_options(command), "--run-dir", str(again)]
     with contextlib.chdir(home):
         root.main(arguments, standalone_mode=False, obj=arguments)
-    after = flat(json.loads((again / "report.json").read_bytes()))
-    for name, value in versions().items():
+    after = flatten_dict(json.loads((again / "report.json").read_bytes()))
+    for name, value in installed_versions().items():
         if then.get(name) != value:
             click.echo(f"{name}: {then.get(name)} then, {value} now")
-    differs = [name for name, value in flat(before).items() if after.get(name) != value]
+    differs = [name for name, value in flatten_dict(before).items() if after.get(name) != value]
     for name in differs[:20]:
-        click.echo(f"{name}: {flat(before)[name]} then, {after.get(name)} now")
+        click.echo(f"{name}: {flatten_dict(before)[name]} then, {after.get(name)} now")
     if differs:
         click.echo(f"{len(differs)} of {len(after)} figures differ", err=True)
         sys.exit(1)
     click.echo(f"The same: all {len(after)} figures of {folder} and {again}")
 
 
-def _without(command: list[str]) -> list[str]:
+def _without_run_options(command: list[str]) -> list[str]:
     """A command without what says where to write, and whether to go on there."""
     kept, skip = [], False
     for word in command:
@@ -248,4 +254,4 @@ def _without(command: list[str]) -> list[str]:
     return kept
 
 
-COMMANDS = (train, fine_tune, lr_find, recipes_, rerun)
+COMMANDS = (train, fine_tune, lr_find, recipes_command, rerun)

@@ -6,9 +6,9 @@ from typing import Any
 import click
 
 import cnnzoo
-from cnnzoo.cli_data import load, loading
-from cnnzoo.cli_models import load_keras
-from cnnzoo.errors import unknown
+from cnnzoo.cli_data import data_options, load_from_options
+from cnnzoo.cli_models import import_keras_quietly
+from cnnzoo.errors import unknown_name
 
 ORACLES = ("random", "bayesian", "hyperband", "grid")
 
@@ -26,7 +26,7 @@ ORACLES = ("random", "bayesian", "hyperband", "grid")
 @click.option("--set", "settings", multiple=True, metavar="FIELD=VALUE", help="Change a field of that recipe.")
 @click.option("--weights", help="Fine-tune from published weights (a tag) or a checkpoint's file.")
 @click.option("--image-size", nargs=2, type=click.IntRange(1), help="Height and width; the network's own by default.")
-@loading
+@data_options
 @click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="Final trainings of each recipe.")
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Trials at a time.")
 @click.option("--memory", type=click.FloatRange(0, min_open=True), help="Gigabytes that a trial may use.")
@@ -54,19 +54,19 @@ def tune(model: str, data: str, **options: Any) -> None:
     cnnzoo.info(name)
     weights = options.pop("weights") or tag or None
     recipe, settings, memory = (options.pop(key) for key in ("recipe", "settings", "memory"))
-    chosen = recipes.find(recipe or ("finetune" if weights else "sgd"), recipes.parse(settings))
+    chosen = recipes.resolve_recipe(recipe or ("finetune" if weights else "sgd"), recipes.parse_settings(settings))
     running = ("trials", "oracle", "objective", "seeds", "workers", "patience", "prune")
     names = (*running, "space", "image_size", "run_dir", "resume", "overwrite")
     given = {key: options.pop(key) for key in names}
-    from cnnzoo.evaluation.report import HEADLINES
+    from cnnzoo.evaluation.report import HEADLINE_METRICS
     from cnnzoo.tuning import space as spaces
 
-    spaces.make(name, chosen, given["space"], bool(weights))  # before anything slow
-    if given["objective"] not in HEADLINES:
-        raise unknown("metric", given["objective"], HEADLINES)
-    images, seed = load(data, **options), options["seed"]
+    spaces.make_space(name, chosen, given["space"], bool(weights))  # before anything slow
+    if given["objective"] not in HEADLINE_METRICS:
+        raise unknown_name("metric", given["objective"], HEADLINE_METRICS)
+    images, seed = load_from_options(data, **options), options["seed"]
     click.echo(images)
-    load_keras()
+    import_keras_quietly()
     result = cnnzoo.tune(
         name, images, recipe=chosen, weights=weights, seed=seed, memory=memory and memory * 1e9, **given
     )

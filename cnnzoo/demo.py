@@ -13,10 +13,10 @@ from PIL import Image
 
 import cnnzoo
 
-STEPS = 6
-DEFAULT = Path("runs/demo")
+STEP_COUNT = 6
+DEFAULT_RUN_DIR = Path("runs/demo")
 # What a stranger would write, who has TensorFlow and the export but not this package.
-STRANGER = """
+CLIENT_SCRIPT = """
 import sys
 import numpy as np, tensorflow as tf
 images, export = np.load(sys.argv[1]), tf.saved_model.load(sys.argv[2])
@@ -27,35 +27,39 @@ for names, p in zip(answer["class_names"].numpy(), answer["probabilities"].numpy
 """
 
 
-def demo(run_dir: Path = DEFAULT, seed: int = 0) -> None:
+def run_demo(run_dir: Path = DEFAULT_RUN_DIR, seed: int = 0) -> None:
     """Run every step in `run_dir`; only the default one is replaced where it holds a run already."""
     begun = time.perf_counter()
     exported = run_dir / "saved_model"
 
-    say(1, f"The data: scikit-learn's handwritten digits, real scans of 43 people's writing, split by seed {seed}")
+    print_step(
+        1, f"The data: scikit-learn's handwritten digits, real scans of 43 people's writing, split by seed {seed}"
+    )
     data = cnnzoo.load_data("digits", split=(0.7, 0.1, 0.2), seed=seed)
     print(data)
 
-    say(2, "The model: LeNet-5, 32x32 gray images in, logits out; pixels are normalised inside")
-    from cnnzoo.training.prepare import reproducible
+    print_step(2, "The model: LeNet-5, 32x32 gray images in, logits out; pixels are normalised inside")
+    from cnnzoo.training.prepare import make_reproducible
 
-    reproducible(seed)
+    make_reproducible(seed)
     model = cnnzoo.get("lenet5", classes=data.classes)
     print(cnnzoo.info("lenet5"))
 
-    say(3, "Training: SGD with momentum, recipe 'digits'; the best epoch by validation is kept")
-    again = run_dir == DEFAULT
+    print_step(3, "Training: SGD with momentum, recipe 'digits'; the best epoch by validation is kept")
+    again = run_dir == DEFAULT_RUN_DIR
     report = cnnzoo.fit_and_evaluate(model, data, recipe="digits", run_dir=run_dir, seed=seed, overwrite=again)
 
-    say(4, f"Evaluation on the {len(data.test)} test images, which training never saw")
+    print_step(4, f"Evaluation on the {len(data.test)} test images, which training never saw")
     print(report)
 
-    say(5, "Export as a SavedModel, compared with the model before it is called done")
+    print_step(5, "Export as a SavedModel, compared with the model before it is called done")
     done = cnnzoo.export(model, exported, overwrite=again)
     print(f"{exported}: probabilities within {done.difference:.1g} of the model's")
 
-    say(6, "A clean process, with TensorFlow alone, loads the export and reads six raw test images")
-    for line in ask_a_stranger(exported, data.test.images[:6], [data.classes[i] for i in data.test.labels[:6]]):
+    print_step(6, "A clean process, with TensorFlow alone, loads the export and reads six raw test images")
+    for line in predict_in_clean_process(
+        exported, data.test.images[:6], [data.classes[i] for i in data.test.labels[:6]]
+    ):
         print(line)
 
     picture = run_dir / "digit.png"
@@ -69,17 +73,17 @@ def demo(run_dir: Path = DEFAULT, seed: int = 0) -> None:
     print(f"  {command} info lenet5_1998")
 
 
-def say(step: int, what: str) -> None:
+def print_step(step: int, what: str) -> None:
     """Head the next step."""
-    print(f"\n[{step}/{STEPS}] {what}", flush=True)
+    print(f"\n[{step}/{STEP_COUNT}] {what}", flush=True)
 
 
-def ask_a_stranger(exported: Path, images: np.ndarray, truth: list[str]) -> list[str]:
+def predict_in_clean_process(exported: Path, images: np.ndarray, truth: list[str]) -> list[str]:
     """What the export answers in a process of its own, a line an image."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "images.npy"
         np.save(file, images)
-        command = [sys.executable, "-c", STRANGER, str(file), str(exported.resolve())]
+        command = [sys.executable, "-c", CLIENT_SCRIPT, str(file), str(exported.resolve())]
         answer = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
     if answer.returncode:
         raise RuntimeError(f"The clean process failed:\n{answer.stderr}")

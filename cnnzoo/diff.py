@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 
 from cnnzoo import preprocessing, registry
 from cnnzoo.models import Variant
-from cnnzoo.tables import columns
+from cnnzoo.tables import align_columns
 
-MOST = 8  # lines of a table
-GENERAL = {field.name for field in fields(Variant)}  # the table at the top has them
-HIDDEN = re.compile(r"name|dtype|trainable|.*_(initializer|regularizer|constraint)")  # what shapes no output
+MAX_TABLE_LINES = 8  # lines of a table
+GENERAL_FIELDS = {field.name for field in fields(Variant)}  # the table at the top has them
+IGNORED_CONFIG = re.compile(r"name|dtype|trainable|.*_(initializer|regularizer|constraint)")  # what shapes no output
 WORDS = {
     "activation": "the activation",
     "aux_dense": "units of an auxiliary head's hidden layer",
@@ -44,7 +44,7 @@ WORDS = {
 }
 
 
-class Layer(NamedTuple):
+class LayerSummary(NamedTuple):
     """What is compared of a layer."""
 
     kind: str
@@ -52,48 +52,52 @@ class Layer(NamedTuple):
     sources: tuple[str, ...]  # the layers that feed it
 
 
-def diff(a: str, b: str) -> str:
+def describe_difference(a: str, b: str) -> str:
     """Words and tables that say how the model `a` differs from `b`; raises InputError for an unknown name."""
     one, other = registry.info(a), registry.info(b)
     if a == b:
         return f"{a} and {b} are one and the same."
-    parts = [_general(one, other)]
+    parts = [_general_table(one, other)]
     if one.family != other.family:
         families = f"{one.family} and {other.family}"
         return "\n\n".join([*parts, f"They are of different families, {families}: their layers have little in common."])
-    parts.append(_rows(one, other))
-    parts += _graphs(a, b)
+    parts.append(_compare_rows(one, other))
+    parts += _compare_graphs(a, b)
     return "\n\n".join(filter(None, parts))
 
 
-def _general(one: registry.Info, other: registry.Info) -> str:
-    def facts(info: registry.Info) -> tuple[str, ...]:
+def _general_table(one: registry.ModelInfo, other: registry.ModelInfo) -> str:
+    def facts(info: registry.ModelInfo) -> tuple[str, ...]:
         row = info.row
         paper = (re.match(r".*?\b\d{4}\b", row.paper) or [row.paper or "not stated"])[0]
         general = f"{row.params:,}", f"{row.macs:,}", "x".join(map(str, row.input_shape)), paper
-        statistics, smallest = preprocessing.describe(row.preprocessing), f"{row.min_size}x{row.min_size}"
+        statistics, smallest = preprocessing.describe_statistics(row.preprocessing), f"{row.min_size}x{row.min_size}"
         counts = (str(len(found) or "none") for found in (row.aux_taps, info.weights))
         return *general, smallest, str(row.classes), statistics, *counts
 
     titles = "parameters multiply-adds input paper smallest classes preprocessing aux_taps weights"
     lines = zip(titles.split(), facts(one), facts(other), strict=True)
     shown = [(t, x, "the same" if x == y else y) for i, (t, x, y) in enumerate(lines) if i < 4 or x != y]
-    return columns([("", one.name, other.name), *shown])
+    return align_columns([("", one.name, other.name), *shown])
 
 
-def _rows(one: registry.Info, other: registry.Info) -> str:
+def _compare_rows(one: registry.ModelInfo, other: registry.ModelInfo) -> str:
     """The fields that differ, with what they mean; of designs of one's own too."""
-    names = {field.name: None for row in (one.row, other.row) for field in fields(row) if field.name not in GENERAL}
+    names = {
+        field.name: None for row in (one.row, other.row) for field in fields(row) if field.name not in GENERAL_FIELDS
+    }
     pairs = [(name, getattr(one.row, name, None), getattr(other.row, name, None)) for name in names]
-    lines = [(name, _value(x), _value(y), WORDS.get(name, "")) for name, x, y in pairs if x != y and (x or y)]
+    lines = [
+        (name, _format_value(x), _format_value(y), WORDS.get(name, "")) for name, x, y in pairs if x != y and (x or y)
+    ]
     designs = [f"{i.name}: {(type(i.row).__doc__ or 'no words').splitlines()[0]}" for i in (one, other)]
     parts = designs if type(one.row) is not type(other.row) else []
     if lines:
-        parts.append(columns([("the row's", one.name, other.name, ""), *lines]))
+        parts.append(align_columns([("the row's", one.name, other.name, ""), *lines]))
     return "\n".join(parts)
 
 
-def _value(value: Any) -> str:
+def _format_value(value: Any) -> str:
     """A setting in few words: yes and no, 3x3 as 3."""
     if isinstance(value, bool):
         return "yes" if value else "no"
@@ -102,34 +106,34 @@ def _value(value: Any) -> str:
             flat = str(value).replace(" ", "")
             return flat if len(flat) < 30 else f"{len(value)} of them"
         if len(set(value)) == 1 and len(value) == 2:
-            return _value(value[0])
+            return _format_value(value[0])
         return "x".join(map(str, value)) if len(value) == 2 else ", ".join(map(str, value)) or "none"
     if isinstance(value, dict):  # a function, as Keras writes it down
         return str(value.get("config")).rpartition(">")[2]
     return "-" if value is None else str(value)
 
 
-def _graphs(a: str, b: str) -> list[str]:
+def _compare_graphs(a: str, b: str) -> list[str]:
     """Paragraphs on the layers that only one has, and on those of both that differ."""
-    one, other = _layers(a), _layers(b)
+    one, other = _summarize_layers(a), _summarize_layers(b)
     both = [name for name in one if name in other]
-    parts = [_only(a, one, other), _only(b, other, one)]
+    parts = [_layers_of_one_model(a, one, other), _layers_of_one_model(b, other, one)]
     if not both:
         return [*parts, "No layer of the one has the name of a layer of the other."]
 
     groups: dict[tuple[str, str, str], list[str]] = {}
     for name in both:
-        for change in _changes(one[name], other[name]):
+        for change in _config_changes(one[name], other[name]):
             groups.setdefault(change, []).append(name)
     kinds = [one[name].kind for name in both]
     lines = []
     for (what, x, y), names in groups.items():
         kind = one[names[0]].kind
         everywhere = len(names) > 3 and len(names) == kinds.count(kind)
-        lines.append((what, x, y, f"every {kind} ({len(names)})" if everywhere else pattern(names)))
+        lines.append((what, x, y, f"every {kind} ({len(names)})" if everywhere else abbreviate_names(names)))
     if lines:
-        parts.append("\n".join(["Layers of both that differ:", *_table([("", a, b, "where"), *lines])]))
-    kept, others = _contracted(one, other), _contracted(other, one)
+        parts.append("\n".join(["Layers of both that differ:", *_truncated_table([("", a, b, "where"), *lines])]))
+    kept, others = _shared_predecessors(one, other), _shared_predecessors(other, one)
     moved = [name for name in both if kept[name] != others[name]]
     if moved:
         name = moved[0]
@@ -141,24 +145,24 @@ def _graphs(a: str, b: str) -> list[str]:
     return parts
 
 
-def _layers(name: str) -> dict[str, Layer]:
+def _summarize_layers(name: str) -> dict[str, LayerSummary]:
     """The layers of a model by name, auxiliary heads included, without the input and its normalisation."""
     model = registry.get(name, aux=bool(registry.info(name).row.aux_taps))
     found = {}
     for layer in model.layers:
-        sources = tuple(t._keras_history.operation.name for t in _inputs(layer))
-        found[layer.name] = Layer(type(layer).__name__, layer.get_config(), sources)
+        sources = tuple(t._keras_history.operation.name for t in _input_tensors(layer))
+        found[layer.name] = LayerSummary(type(layer).__name__, layer.get_config(), sources)
     start = [name for name, layer in found.items() if layer.kind == "InputLayer" or name == "normalise"]
     for name in start:
         del found[name]
     return found
 
 
-def _inputs(layer: Any) -> list[Any]:
+def _input_tensors(layer: Any) -> list[Any]:
     return [t for node in layer._inbound_nodes[:1] for t in node.input_tensors]
 
 
-def _contracted(graph: dict[str, Layer], other: dict[str, Layer]) -> dict[str, tuple[str, ...]]:
+def _shared_predecessors(graph: dict[str, LayerSummary], other: dict[str, LayerSummary]) -> dict[str, tuple[str, ...]]:
     """For each layer those before it that are in the other graph too; an inserted layer is looked through."""
     found: dict[str, tuple[str, ...]] = {}
     for name, layer in graph.items():  # in the order of the graph
@@ -169,17 +173,17 @@ def _contracted(graph: dict[str, Layer], other: dict[str, Layer]) -> dict[str, t
     return found
 
 
-def _changes(one: Layer, other: Layer) -> Iterable[tuple[str, str, str]]:
+def _config_changes(one: LayerSummary, other: LayerSummary) -> Iterable[tuple[str, str, str]]:
     if one.kind != other.kind:
         yield "kind", one.kind, other.kind
         return
     for key, x in one.config.items():
         y = other.config.get(key)
-        if x != y and not HIDDEN.fullmatch(key):
-            yield key.replace("_", " "), _value(x), _value(y)
+        if x != y and not IGNORED_CONFIG.fullmatch(key):
+            yield key.replace("_", " "), _format_value(x), _format_value(y)
 
 
-def _only(name: str, graph: dict[str, Layer], other: dict[str, Layer]) -> str:
+def _layers_of_one_model(name: str, graph: dict[str, LayerSummary], other: dict[str, LayerSummary]) -> str:
     """The layers that the other graph lacks, by kind."""
     kinds: dict[str, list[str]] = {}
     for title in (title for title in graph if title not in other):
@@ -189,21 +193,25 @@ def _only(name: str, graph: dict[str, Layer], other: dict[str, Layer]) -> str:
     every = [layer.kind for layer in graph.values()]
     lines = []
     for kind, names in kinds.items():
-        where = pattern(names)
+        where = abbreviate_names(names)
         lines.append(
             (str(len(names)), kind, "every one" if len(where) > 60 and len(names) == every.count(kind) else where)
         )
     count = sum(map(len, kinds.values()))
-    return "\n".join([f"Only {name} has {count} layer{'s' * (count > 1)}:", *_table(lines)])
+    return "\n".join([f"Only {name} has {count} layer{'s' * (count > 1)}:", *_truncated_table(lines)])
 
 
-def _table(lines: Sequence[Sequence[str]]) -> list[str]:
+def _truncated_table(lines: Sequence[Sequence[str]]) -> list[str]:
     """The first lines of a table, indented, and how many there are more."""
-    text = [f"  {line}" for line in columns(lines).splitlines()]
-    return [*text[:MOST], f"  and {len(text) - MOST} lines more"] if len(text) > MOST + 1 else text
+    text = [f"  {line}" for line in align_columns(lines).splitlines()]
+    return (
+        [*text[:MAX_TABLE_LINES], f"  and {len(text) - MAX_TABLE_LINES} lines more"]
+        if len(text) > MAX_TABLE_LINES + 1
+        else text
+    )
 
 
-def pattern(names: list[str], most: int = 3) -> str:
+def abbreviate_names(names: list[str], most: int = 3) -> str:
     """Names of layers in short: three as they are, more with numbers as ranges, [1-3], and how many they are.
 
     >>> pattern(["layer2_0_conv1", "layer3_0_conv1", "layer4_0_conv1", "layer1_0_conv1"])
@@ -217,22 +225,22 @@ def pattern(names: list[str], most: int = 3) -> str:
         shapes.setdefault(number.sub("\0", name), []).append(number.findall(name))
     texts = []
     for shape, found in shapes.items():
-        values = [sorted(set(slot), key=_order) for slot in zip(*found, strict=True)]
-        slots = [*map(_range, values), ""]
+        values = [sorted(set(slot), key=_number_key) for slot in zip(*found, strict=True)]
+        slots = [*map(_format_range, values), ""]
         text = "".join(f"{piece}{slot}" for piece, slot in zip(shape.split("\0"), slots, strict=True))
         exact = math.prod(map(len, values)) == len(found)
         texts.append(text if exact else f"{text} ({len(found)})")
     return ", ".join(texts[:most]) + (f" and {len(texts) - most} patterns more" if len(texts) > most else "")
 
 
-def _order(value: str) -> tuple[int, str]:
+def _number_key(value: str) -> tuple[int, str]:
     return int(re.sub(r"\D", "", value)), value
 
 
-def _range(values: list[str]) -> str:
+def _format_range(values: list[str]) -> str:
     """One number as it is, a few that do not follow each other as [2,5], more as [first-last]."""
     first, last = values[0], values[-1]
     if len(values) == 1:
         return first
-    gaps = _order(last)[0] - _order(first)[0] != len(values) - 1
+    gaps = _number_key(last)[0] - _number_key(first)[0] != len(values) - 1
     return f"[{','.join(values)}]" if gaps and len(values) < 5 else f"[{first}-{last}]"

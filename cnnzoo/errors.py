@@ -17,7 +17,7 @@ class TrainingError(RuntimeError):
     """Training could not go on; what was reached is kept."""
 
 
-def integer(name: str, value: object, low: int, high: int = 2**32 - 1) -> int:
+def check_integer(name: str, value: object, low: int, high: int = 2**32 - 1) -> int:
     """`value` where it is a whole number from `low` to `high`; else an InputError that names it."""
     try:
         number = operator.index(value)  # type: ignore[arg-type]  # ints and numpy's, no floats
@@ -28,7 +28,7 @@ def integer(name: str, value: object, low: int, high: int = 2**32 - 1) -> int:
     return number
 
 
-def class_names(names: Iterable[object]) -> tuple[str, ...]:
+def check_class_names(names: Iterable[object]) -> tuple[str, ...]:
     """Names of classes, distinct and writable; else an InputError."""
     found = tuple(map(str, names))
     if not found or len(set(found)) < len(found):
@@ -38,7 +38,7 @@ def class_names(names: Iterable[object]) -> tuple[str, ...]:
     return found
 
 
-def unknown(kind: str, received: object, allowed: Iterable[str]) -> InputError:
+def unknown_name(kind: str, received: object, allowed: Iterable[str]) -> InputError:
     """An InputError for a name that is not among `allowed`, with the nearest ones."""
     names = sorted(allowed)
     text = str(received)

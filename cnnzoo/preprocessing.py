@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from cnnzoo.errors import InputError, integer, unknown
+from cnnzoo.errors import InputError, check_integer, unknown_name
 from cnnzoo.lazy import Lazy
 
 keras = Lazy("keras")
@@ -20,11 +20,11 @@ STATISTICS: dict[str, tuple[Sequence[float], Sequence[float]]] = {
 }
 
 
-def statistics(preprocessing: Any) -> tuple[Sequence[float], Sequence[float]]:
+def resolve_statistics(preprocessing: Any) -> tuple[Sequence[float], Sequence[float]]:
     """Mean and std for a name of the table or a pair (mean, std); raises InputError for anything else."""
     if isinstance(preprocessing, str):
         if preprocessing not in STATISTICS:
-            raise unknown("preprocessing", preprocessing, ["auto", *STATISTICS])
+            raise unknown_name("preprocessing", preprocessing, ["auto", *STATISTICS])
         return STATISTICS[preprocessing]
     try:
         mean, std = ([float(value) for value in side] for side in preprocessing)
@@ -38,7 +38,7 @@ def statistics(preprocessing: Any) -> tuple[Sequence[float], Sequence[float]]:
     return mean, std
 
 
-def describe(preprocessing: Any) -> str:
+def describe_statistics(preprocessing: Any) -> str:
     """A few words for a person: the name, or mean and std on the scale of the pixels."""
     if isinstance(preprocessing, str):
         return preprocessing
@@ -46,25 +46,25 @@ def describe(preprocessing: Any) -> str:
     return f"minus {mean}, over {std}"
 
 
-def normalise(x: Any, preprocessing: Any) -> Any:
+def normalize(x: Any, preprocessing: Any) -> Any:
     """Pixels of 0 to 255, (B, H, W, C), to the network's input, by stock layers that stay in float32.
 
     On images whose channels are not as many as the statistics, the mean of these serves every channel.
     """
-    mean, std = statistics(preprocessing)
+    mean, std = resolve_statistics(preprocessing)
     name = preprocessing if isinstance(preprocessing, str) else ""
     if name == "none":
         return x
     channels = x.shape[-1]
     if name in ("caffe", "bvlc") and channels == 3:
         x = keras.ops.flip(x, axis=-1)
-    means, stds = _spread(mean, channels), _spread(std, channels)
+    means, stds = _per_channel(mean, channels), _per_channel(std, channels)
     scale = [1 / (255 * s) for s in stds]
     offset = [-m / s for m, s in zip(means, stds, strict=True)]
     return keras.layers.Rescaling(scale, offset, dtype="float32", name="normalise")(x)
 
 
-def _spread(values: Sequence[float], channels: int) -> list[float]:
+def _per_channel(values: Sequence[float], channels: int) -> list[float]:
     """One value a channel: as given, or their mean everywhere."""
     return list(values) if len(values) == channels else [sum(values) / len(values)] * channels
 
@@ -73,15 +73,15 @@ def _spread(values: Sequence[float], channels: int) -> list[float]:
 INTERPOLATIONS = {"nearest": 0, "lanczos3": 1, "bilinear": 2, "bicubic": 3}
 
 
-def inner(size: Sequence[int], pad: int) -> tuple[int, int]:
+def inner_size(size: Sequence[int], pad: int) -> tuple[int, int]:
     """Height and width of the image within a border of `pad` pixels; raises InputError where none is left."""
     height, width = size
-    if 2 * integer("pad", pad, 0, 65_535) >= min(height, width):
+    if 2 * check_integer("pad", pad, 0, 65_535) >= min(height, width):
         raise InputError(f"A border of {pad} pixels leaves nothing of {height}x{width}")
     return height - 2 * pad, width - 2 * pad
 
 
-def resized(height: Any, width: Any, size: tuple[int, int], crop: float | None) -> tuple[Any, Any]:
+def resized_size(height: Any, width: Any, size: tuple[int, int], crop: float | None) -> tuple[Any, Any]:
     """What an image of `height` by `width`, numbers or tensors, is resized to before `size` is cut from its centre.
 
     The sides keep their ratio, and `size` is the share `crop` of the one that is short of it; with no `crop`, it is
@@ -94,13 +94,13 @@ def resized(height: Any, width: Any, size: tuple[int, int], crop: float | None) 
     return larger(rows, height * columns // width), larger(columns, width * rows // height)
 
 
-def centre(outer: Any, side: int) -> Any:
+def center_offset(outer: Any, side: int) -> Any:
     """Where the `side` central pixels of `outer` begin; a half goes to the even number, as in torchvision."""
     rest = outer - side
     return rest // 2 + rest % 2 * (rest // 2 % 2)
 
 
-def _resize(x: Any, size: Sequence[Any], interpolation: str) -> Any:
+def _resize_once(x: Any, size: Sequence[Any], interpolation: str) -> Any:
     if all(isinstance(side, int) for side in size):
         return keras.ops.image.resize(x, size, interpolation, antialias=True, data_format="channels_last")
     import tensorflow as tf  # a graph for images of any size, where Keras' operation wants numbers
@@ -108,7 +108,7 @@ def _resize(x: Any, size: Sequence[Any], interpolation: str) -> Any:
     return tf.image.resize(x, size, interpolation, antialias=True)
 
 
-def fit(
+def resize_images(
     images: Any, shape: Sequence[int], pad: int = 0, crop: float | None = None, interpolation: str = "bilinear"
 ) -> Any:
     """Images (N, H, W, C) of 0 to 255 brought to `shape` (height, width, channels), in whole levels, float32.
@@ -118,7 +118,7 @@ def fit(
     luminance. Works on arrays and inside graphs.
     """
     ops = keras.ops
-    channels, size = shape[2], inner(shape[:2], pad)
+    channels, size = shape[2], inner_size(shape[:2], pad)
     x = ops.cast(images, "float32")
     if x.shape[-1] != channels:
         if (x.shape[-1], channels) == (1, 3):
@@ -128,15 +128,15 @@ def fit(
         else:
             raise InputError(f"The model takes images of {channels} channels. Received: {x.shape[-1]}")
     height, width = ops.shape(x)[1:3]
-    rows, columns = resized(height, width, size, crop)
+    rows, columns = resized_size(height, width, size, crop)
     if isinstance(height, int) and isinstance(width, int):
         rows, columns = size if (height, width) == size else (rows, columns)
     else:
         there = ops.logical_and(height == size[0], width == size[1])
         rows, columns = (ops.where(there, a, b) for a, b in zip(size, (rows, columns), strict=True))
     for sides in ((height, columns), (rows, columns)):  # in two passes with whole levels between, as Pillow
-        x = ops.clip(ops.round(_resize(x, sides, interpolation)), 0, 255)
+        x = ops.clip(ops.round(_resize_once(x, sides, interpolation)), 0, 255)
     if crop is not None:
-        top, left = centre(rows, size[0]), centre(columns, size[1])
+        top, left = center_offset(rows, size[0]), center_offset(columns, size[1])
         x = ops.reshape(x[:, top : top + size[0], left : left + size[1]], (-1, *size, channels))
     return ops.pad(x, ((0, 0), (pad, pad), (pad, pad), (0, 0))) if pad else x

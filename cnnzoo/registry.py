@@ -13,13 +13,13 @@ from typing import Any
 
 from cnnzoo import assembly
 from cnnzoo import preprocessing as pre
-from cnnzoo.cards import Card, attach
+from cnnzoo.cards import Card, attach_card
 from cnnzoo.checkpoints import manifest, tensors
-from cnnzoo.checkpoints.source import find
-from cnnzoo.errors import InputError, class_names, integer, unknown
+from cnnzoo.checkpoints.source import resolve_weights
+from cnnzoo.errors import InputError, check_class_names, check_integer, unknown_name
 from cnnzoo.lazy import Lazy
 from cnnzoo.models import FAMILIES, Variant
-from cnnzoo.tables import columns
+from cnnzoo.tables import align_columns
 
 keras = Lazy("keras")
 log = logging.getLogger(__name__)
@@ -28,19 +28,20 @@ _registered: dict[str, Variant] = {}
 
 
 @dataclass(frozen=True)
-class Info:
+class ModelInfo:
     """What `info` tells of one name; prints itself."""
 
     name: str
     family: str
     row: Variant
-    weights: tuple[manifest.Weights, ...]
+    weights: tuple[manifest.PublishedWeights, ...]
 
     def __str__(self) -> str:
         row, size = self.row, "x".join(map(str, self.row.input_shape))
         lines = [
             f"{self.name} ({self.family})",
-            f"  input          {size}, values 0 to 255; preprocessing inside: {pre.describe(row.preprocessing)}",
+            f"  input          {size}, values 0 to 255; preprocessing inside: "
+            f"{pre.describe_statistics(row.preprocessing)}",
             f"  smallest       {row.min_size}x{row.min_size}",
             f"  classes        {row.classes}",
             f"  parameters     {row.params:,} trainable",
@@ -53,13 +54,13 @@ class Info:
         rows: list[tuple[str, ...]] = [titles]
         for w in self.weights:
             data = w.tag.partition(".")[0]
-            default = w.include_top and manifest.find(self.name, data) is w
+            default = w.include_top and manifest.find_weights(self.name, data) is w
             accuracies = [f"{accuracy:.2f} %" if accuracy else "" for accuracy in (w.top1, w.top5)]
             accuracies[0] = accuracies[0] or ("not stated" if w.include_top else "no head")
             licence = f"{w.licence}{'' if w.commercial else ' (not commercial)'}" if w.licence else "not stated"
             known = f"{w.bytes:,}" if w.bytes else "", w.hash.partition(":")[0], "yes" if w.verified else ""
             rows.append(("*" if default else "", w.tag, *accuracies, str(w.input_size), licence, *known))
-        return "\n".join([*lines, "", columns(rows, right=(2, 3, 4, 6)), "* the default of its data set"])
+        return "\n".join([*lines, "", align_columns(rows, right=(2, 3, 4, 6)), "* the default of its data set"])
 
 
 def register(name: str, row: Variant | None = None) -> Any:
@@ -76,19 +77,19 @@ def register(name: str, row: Variant | None = None) -> Any:
         return decorate
     if not isinstance(row, Variant):
         raise InputError(f"register takes a cnnzoo.models.Variant. Received: {row!r}")
-    if name in _rows():
+    if name in _all_rows():
         raise InputError(f"The name {name!r} is taken; names are unique")
     _registered[name] = row
     return row
 
 
-def registered() -> dict[str, Variant]:
+def registered_rows() -> dict[str, Variant]:
     """The rows that this process has registered, by name."""
     return dict(_registered)
 
 
 @cache
-def _plugins() -> dict[str, Variant]:
+def _plugin_rows() -> dict[str, Variant]:
     """Rows of installed packages: entry points of the group cnnzoo.models, each a row or a dict of rows."""
     rows: dict[str, Variant] = {}
     ours = {name for variants in FAMILIES.values() for name in variants}
@@ -105,22 +106,22 @@ def _plugins() -> dict[str, Variant]:
     return rows
 
 
-def _rows() -> dict[str, tuple[str, Variant]]:
+def _all_rows() -> dict[str, tuple[str, Variant]]:
     """Every name with its family and its row."""
     ours = {name: (family, row) for family, variants in FAMILIES.items() for name, row in variants.items()}
-    others = _plugins() | _registered
+    others = _plugin_rows() | _registered
     return ours | {name: (type(row).__name__.lower(), row) for name, row in others.items()}
 
 
 def list_models(pattern: str = "*", *, family: str | None = None, weights: bool | str | None = None) -> list[str]:
     """Names that match `pattern` (fnmatch), are of `family`, and have weights: any (True), none (False) or a tag."""
-    rows = _rows()
+    rows = _all_rows()
     families = {its_family for its_family, _ in rows.values()}
     if family is not None and family not in families:
-        raise unknown("family", family, families)
+        raise unknown_name("family", family, families)
 
     def has_weights(name: str) -> bool:
-        tags = manifest.tags(name)
+        tags = manifest.list_tags(name)
         if isinstance(weights, str):
             return any(tag == weights or tag.startswith(f"{weights}.") for tag in tags)
         return weights is None or weights == bool(tags)
@@ -132,12 +133,12 @@ def list_models(pattern: str = "*", *, family: str | None = None, weights: bool 
     ]
 
 
-def info(name: str) -> Info:
+def info(name: str) -> ModelInfo:
     """Parameters, multiply-adds, input, paper and published weights of a model."""
-    rows = _rows()
+    rows = _all_rows()
     if not isinstance(name, str) or name not in rows:
-        raise unknown("model", name, rows)
-    return Info(name, *rows[name], tuple(row for row in manifest.rows() if row.model == name))
+        raise unknown_name("model", name, rows)
+    return ModelInfo(name, *rows[name], tuple(row for row in manifest.load_rows() if row.model == name))
 
 
 def get(
@@ -180,33 +181,37 @@ def get(
             f"{title} has no auxiliary heads{'' if include_top else ' without its top'}. Received: aux=True"
         )
     if pooling not in (None, "avg", "max"):
-        raise unknown("pooling", pooling, ["avg", "max"])
+        raise unknown_name("pooling", pooling, ["avg", "max"])
     if licence not in (None, "commercial"):
-        raise unknown("licence", licence, ["commercial"])
-    shape = _shape(title, row, input_shape)
+        raise unknown_name("licence", licence, ["commercial"])
+    shape = _resolve_input_shape(title, row, input_shape)
 
-    source = find(title, weights, licence)
-    names = _class_names(classes, source.classes or tuple(map(str, range(row.classes))))
+    source = resolve_weights(title, weights, licence)
+    names = _resolve_class_names(classes, source.classes or tuple(map(str, range(row.classes))))
     if isinstance(preprocessing, str) and preprocessing == "auto":
         preprocessing = row.preprocessing if source.preprocessing is None else source.preprocessing
 
-    pre.statistics(preprocessing)
+    pre.resolve_statistics(preprocessing)
 
     inputs = keras.Input(shape, name="images")
     try:
-        features = row.features(pre.normalise(inputs, preprocessing))
+        features = row.features(pre.normalize(inputs, preprocessing))
         # Loading wants the heads even where the model goes without: strictly, a checkpoint fits the whole network.
-        heads = assembly.heads(row, inputs, features, len(names), aux) if include_top or source.tensors else {}
+        heads = assembly.build_heads(row, inputs, features, len(names), aux) if include_top or source.tensors else {}
     except ValueError as error:
         why = re.sub(r"\x1b\[\d*m", "", str(error)).strip().split("\n")[0]  # Keras explains at length, in bold
         raise InputError(f"{title} cannot be built with input_shape={shape} and aux={aux}: {why}") from error
-    found, dropped, size = assembly.translated(source, inputs, heads)
+    found, dropped, size = assembly.translate_source(source, inputs, heads)
     if classes is None and size and size != len(names):  # a file that does not name its classes
         names = tuple(map(str, range(size)))
-        heads = assembly.heads(row, inputs, features, size, aux)
+        heads = assembly.build_heads(row, inputs, features, size, aux)
 
     try:
-        outputs = assembly.outputs(heads, classifier_activation) if include_top else assembly.pool(features, pooling)
+        outputs = (
+            assembly.build_outputs(heads, classifier_activation)
+            if include_top
+            else assembly.pool_features(features, pooling)
+        )
     except ValueError as error:
         raise InputError(
             f"{title} cannot be built with classifier_activation={classifier_activation!r}: {error}"
@@ -224,26 +229,26 @@ def get(
     )
     if found:
         new_head = names != source.classes if source.classes else len(names) != (size or row.classes)
-        droppable = assembly.droppable(row, inputs, heads, model, found, aux, new_head)
-        receipt = tensors.load(model, found, source.name, droppable)
+        droppable = assembly.droppable_tensors(row, inputs, heads, model, found, aux, new_head)
+        receipt = tensors.assign_tensors(model, found, source.name, droppable)
         card = replace(card, receipt=replace(receipt, dropped=(*receipt.dropped, *dropped)))
         log.info("%s, weights %s: %s", title, weights, card.receipt)
-    return attach(model, card)
+    return attach_card(model, card)
 
 
-def _class_names(classes: int | Sequence[str] | None, known: tuple[str, ...]) -> tuple[str, ...]:
+def _resolve_class_names(classes: int | Sequence[str] | None, known: tuple[str, ...]) -> tuple[str, ...]:
     """Names from a number or a list; `known` are the weights' own, which an equal number keeps."""
     if classes is None:
         return known
     if isinstance(classes, str):
-        return manifest.classes(classes)
+        return manifest.load_class_names(classes)
     if not isinstance(classes, list | tuple):
-        number = integer("classes, unless a list of names,", classes, 1, 1_000_000)
+        number = check_integer("classes, unless a list of names,", classes, 1, 1_000_000)
         return known if number == len(known) else tuple(map(str, range(number)))
-    return class_names(classes)
+    return check_class_names(classes)
 
 
-def _shape(title: str, row: Variant, shape: Sequence[int | None] | None) -> tuple[int | None, ...]:
+def _resolve_input_shape(title: str, row: Variant, shape: Sequence[int | None] | None) -> tuple[int | None, ...]:
     """The row's input shape, or the one given, checked; (H, W) takes the row's channels."""
     if shape is None:
         return row.input_shape
@@ -253,8 +258,10 @@ def _shape(title: str, row: Variant, shape: Sequence[int | None] | None) -> tupl
         raise InputError(f"input_shape is (height, width, channels). Received: {shape!r}")
     if full[0] in (1, 3) and full[2] >= 16:
         raise InputError(f"input_shape is (height, width, channels): channels come last. Received: {shape!r}")
-    height, width = (side if side is None else integer("a side of input_shape", side, 1, 65_535) for side in full[:2])
-    channels = integer("the channels of input_shape", full[2], 1, 1024)
+    height, width = (
+        side if side is None else check_integer("a side of input_shape", side, 1, 65_535) for side in full[:2]
+    )
+    channels = check_integer("the channels of input_shape", full[2], 1, 1024)
     if any(side is not None and side < row.min_size for side in (height, width)):
         raise InputError(f"{title} takes images of {row.min_size}x{row.min_size} at least. Received: {shape}")
     return height, width, channels

@@ -4,7 +4,7 @@ import io
 from collections.abc import Collection, Sequence
 
 
-def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def format_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Columns under their headers, the first flush left and the others right; never cut to the terminal's width."""
     from rich.console import Console
     from rich.table import Table
@@ -19,7 +19,7 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
 
 
-def columns(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> str:
+def align_columns(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> str:
     """Columns flush left, those of the numbers in `right` flush right; by hand, as rich takes long to import."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ([f"{cell:{'>' if i in right else '<'}{widths[i]}}" for i, cell in enumerate(row)] for row in rows)

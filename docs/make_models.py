@@ -83,7 +83,7 @@ def weights(name: str) -> str:
 def defaults(name: str) -> dict[str, float]:
     """By data set, the published accuracy of the default weights."""
     data = dict.fromkeys(row.tag.partition(".")[0] for row in cnnzoo.info(name).weights)
-    return {tag: manifest.find(name, tag).top1 or 0 for tag in data}
+    return {tag: manifest.find_weights(name, tag).top1 or 0 for tag in data}
 
 
 def family(title: str) -> str:

@@ -3,11 +3,11 @@
 import numpy as np
 
 import cnnzoo
-from cnnzoo.features import taps
+from cnnzoo.features import feature_layer_names
 
 model = cnnzoo.get("resnet18", input_shape=(None, None, 3))  # weights="imagenet" for features that have learned
 pyramid = cnnzoo.feature_extractor(model, levels=(2, 3, 4, 5))
-names = taps(model)
+names = feature_layer_names(model)
 
 photo = np.random.default_rng(0).integers(0, 256, (1, 192, 256, 3), "uint8")
 for level, maps in pyramid(photo).items():

@@ -12,12 +12,12 @@ from cnnzoo.training import recipes
 if len(sys.argv) == 4:
     name, weights, source = sys.argv[1:]
     data = cnnzoo.load_data(source)
-    recipe = recipes.find("finetune")
+    recipe = recipes.resolve_recipe("finetune")
 else:
     name, weights = "lenet5", "mnist"
     data = cnnzoo.load_data("digits", split=(0.1, 0.1, 0.8))
     # scikit-learn's digits do not see a mirror, and a network this small may be trained faster than ResNets
-    recipe = recipes.find("finetune", {"augment": "shift", "learning_rate": 0.01, "epochs": 5})
+    recipe = recipes.resolve_recipe("finetune", {"augment": "shift", "learning_rate": 0.01, "epochs": 5})
 
 model = cnnzoo.get(name, weights=weights)  # its own classes: fine_tune gives it a head for those of the data
 report = cnnzoo.fine_tune(model, data, recipe=recipe, verbose=sys.stderr.isatty())

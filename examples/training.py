@@ -19,7 +19,7 @@ def network():
 
 
 # every field of a recipe can be changed; `cnnzoo recipes digits` shows them all
-recipe = dataclasses.replace(recipes.find("digits"), epochs=6, schedule="linear", ema=0.95, balance="weights")
+recipe = dataclasses.replace(recipes.resolve_recipe("digits"), epochs=6, schedule="linear", ema=0.95, balance="weights")
 test = cnnzoo.lr_find(network(), data, recipe=recipe)  # learning_rate="auto" does this by itself
 print(test)
 recipe = dataclasses.replace(recipe, learning_rate=test.suggestion)

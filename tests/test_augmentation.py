@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import cnnzoo
-from cnnzoo.augmentation import POLICIES, Augmentation, parts, shifted
+from cnnzoo.augmentation import POLICIES, Augmentation, parse_policy, random_shift_and_flip
 
 
 def batch(channels=3, side=96):
@@ -52,17 +52,17 @@ def test_mixed_labels_follow_their_images():
 
 def test_unknown_policies_are_named():
     with pytest.raises(cnnzoo.InputError, match="Did you mean shift"):
-        parts("shfit")
+        parse_policy("shfit")
     with pytest.raises(cnnzoo.InputError, match="Did you mean mixup"):
         cnnzoo.Recipe(epochs=1, batch_size=1, learning_rate=0.1, augment="basic+mixupp")
     with pytest.raises(cnnzoo.InputError, match="is a name"):
-        parts(None)
+        parse_policy(None)
 
 
 def test_small_images_are_shifted_by_whole_pixels_and_half_of_them_mirrored():
     draw = np.random.default_rng(0)
     images = draw.integers(1, 256, (400, 16, 12, 3), "uint8")
-    moved = shifted(images, 1 / 8, np.random.default_rng(1))
+    moved = random_shift_and_flip(images, 1 / 8, np.random.default_rng(1))
     assert moved.dtype == np.uint8
     assert moved.shape == images.shape
     seen = set()
@@ -74,4 +74,4 @@ def test_small_images_are_shifted_by_whole_pixels_and_half_of_them_mirrored():
     assert {row for row, _, _ in seen} == {0, 1, 2, 3, 4}, "up to an eighth of 16 rows each way"
     assert {column for _, column, _ in seen} == {1, 2, 3}, "less than 1.5 of 12 columns"
     assert {mirror for _, _, mirror in seen} == {1, -1}
-    np.testing.assert_array_equal(moved, shifted(images, 1 / 8, np.random.default_rng(1)))
+    np.testing.assert_array_equal(moved, random_shift_and_flip(images, 1 / 8, np.random.default_rng(1)))

@@ -62,15 +62,15 @@ def test_diff(cli):
 
 def test_fetch(cli, tmp_path, monkeypatch):
     """The cache has one file, and no network is asked for the other."""
-    row = manifest.find("resnet20", "cifar10")
+    row = manifest.find_weights("resnet20", "cifar10")
     monkeypatch.setenv("CNNZOO_HOME", str(tmp_path))
     monkeypatch.setenv("CNNZOO_OFFLINE", "1")
     (tmp_path / "weights").mkdir()
     content = b"weights"
     (tmp_path / "weights" / row.file).write_bytes(content)
     digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
-    rows = [replace(w, hash=w.hash and digest) for w in manifest.rows()]
-    monkeypatch.setattr(manifest, "rows", lambda: rows)
+    rows = [replace(w, hash=w.hash and digest) for w in manifest.load_rows()]
+    monkeypatch.setattr(manifest, "load_rows", lambda: rows)
     answer = cli("fetch", "resnet20", "vgg16:imagenet.tv_v1", "lenet5:mnist")
     assert answer.code == 2
     assert f"resnet20:cifar10.akamaster: {tmp_path / 'weights' / row.file}, 7 bytes, sha256" in answer.out
@@ -87,7 +87,7 @@ def test_convert(cli, tmp_path):
     words = {"kernel": "weight", "gamma": "weight", "beta": "bias"}
     words |= {"moving_mean": "running_mean", "moving_variance": "running_var"}
     theirs = {}
-    for name, value in tensors.named(model).items():
+    for name, value in tensors.named_variables(model).items():
         value = np.asarray(value)
         layer, _, variable = re.sub(r"^layer(\d)_(\d)_", r"layer\1.\2.", name).rpartition(".")
         name = f"{layer}.{words.get(variable, variable)}"

@@ -7,7 +7,7 @@ import pytest
 
 import cnnzoo
 from cnnzoo import registry
-from cnnzoo.diff import GENERAL, WORDS, diff, pattern
+from cnnzoo.diff import GENERAL_FIELDS, WORDS, abbreviate_names, describe_difference
 from cnnzoo.models import FAMILIES
 
 
@@ -17,7 +17,7 @@ def says(text, line):
 
 
 def test_the_convolution_that_strides():
-    text = diff("resnet50", "resnet50_v1")
+    text = describe_difference("resnet50", "resnet50_v1")
     assert says(text, "parameters 25,557,032 the same")
     assert says(text, "multiply-adds 4,089,184,256 3,857,973,248")
     assert says(text, "strided 2 1 the convolution of a bottleneck that strides")
@@ -27,14 +27,14 @@ def test_the_convolution_that_strides():
 
 
 def test_batch_norm_without_gamma_and_pools_that_leave_their_padding_out():
-    text = diff("inception_v3", "inception_v3_keras")
+    text = describe_difference("inception_v3", "inception_v3_keras")
     assert says(text, "scale yes no every BatchNormalization (96)")
     assert says(text, "9 ZeroPadding2D mixed_[5b-7c]_branch_pool_pool_pad")
     assert says(text, "padding valid same mixed_[5b-7c]_branch_pool_pool")
 
 
 def test_two_googlenets():
-    text = diff("googlenet", "googlenet_2014")
+    text = describe_difference("googlenet", "googlenet_2014")
     assert says(text, "2 LocalResponseNorm conv1_norm, conv3_norm")
     assert says(text, "kernel size 3 5 inception[3a-5b]_branch3_2")
     assert says(text, "pool size 2 3 maxpool4")
@@ -43,50 +43,52 @@ def test_two_googlenets():
 
 
 def test_two_xceptions():
-    text = diff("xception", "xception_timm")
+    text = describe_difference("xception", "xception_timm")
     assert says(text, "epsilon 0.001 1e-05 every BatchNormalization (40)")
     assert says(text, "4 MaxPooling2D block[2,3,4,13]_pool_stride")
 
 
 def test_what_only_one_has_is_looked_through():
-    text = diff("vgg11", "vgg11_bn")
+    text = describe_difference("vgg11", "vgg11_bn")
     assert says(text, "8 BatchNormalization bn[1-5]_[1-2] (8)")
     assert "follow different ones" not in text
 
 
 def test_another_order_of_the_same_layers():
-    text = diff("resnet18", "preresnet18")
+    text = describe_difference("resnet18", "preresnet18")
     assert "layer1_0_conv1 follows maxpool in resnet18, layer1_0_bn1_relu in preresnet18" in text
     assert "preresnet18: Batch norm and activation before each convolution" in text
 
 
 def test_different_families_have_little_to_compare():
-    text = diff("resnet20", "lenet5")
+    text = describe_difference("resnet20", "lenet5")
     assert says(text, "input 32x32x3 32x32x1")
     assert "They are of different families, resnet and lenet" in text
     assert "Only" not in text
 
 
 def test_one_name_twice_and_one_graph_under_two_names(monkeypatch):
-    assert diff("lenet5", "lenet5") == "lenet5 and lenet5 are one and the same."
+    assert describe_difference("lenet5", "lenet5") == "lenet5 and lenet5 are one and the same."
     row = replace(cnnzoo.info("lenet5").row, preprocessing="tf")
     monkeypatch.setitem(registry.FAMILIES["lenet"], "lenet5_again", row)
-    text = diff("lenet5", "lenet5_again")
+    text = describe_difference("lenet5", "lenet5_again")
     assert says(text, "preprocessing unit tf")
     assert "Their graphs are the same, layer by layer." in text
 
 
 def test_functions_are_named():
-    assert says(diff("lenet5", "lenet5_1998"), "activation tanh scaled_tanh c5, f6")
+    assert says(describe_difference("lenet5", "lenet5_1998"), "activation tanh scaled_tanh c5, f6")
 
 
 def test_unknown_names():
     with pytest.raises(cnnzoo.InputError, match="Did you mean .*resnet50"):
-        diff("resnet50", "resnet5O")
+        describe_difference("resnet50", "resnet5O")
 
 
 def test_every_field_has_its_words():
-    found = {field.name for rows in FAMILIES.values() for row in rows.values() for field in fields(row)} - GENERAL
+    found = {
+        field.name for rows in FAMILIES.values() for row in rows.values() for field in fields(row)
+    } - GENERAL_FIELDS
     assert found == WORDS.keys()
 
 
@@ -103,4 +105,4 @@ def test_every_field_has_its_words():
     ],
 )
 def test_many_names_are_a_pattern(names, text):
-    assert pattern(names) == text
+    assert abbreviate_names(names) == text

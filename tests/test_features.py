@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import cnnzoo
-from cnnzoo.features import taps
+from cnnzoo.features import feature_layer_names
 
 
 def test_a_pyramid_of_a_resnet():
@@ -17,7 +17,7 @@ def test_a_pyramid_of_a_resnet():
         "level4": (2, 6, 4, 256),
         "level5": (2, 3, 2, 512),
     }
-    assert taps(model)[2] == "layer1_1_relu"
+    assert feature_layer_names(model)[2] == "layer1_1_relu"
     assert {id(v) for v in features.weights} <= {id(v) for v in model.weights}, "the same weights, no copies"
 
 
@@ -31,13 +31,13 @@ def test_a_pyramid_of_a_resnet():
     ],
 )
 def test_taps_are_where_the_docs_say(name, expected):
-    found = taps(cnnzoo.get(name, include_top=False))
+    found = feature_layer_names(cnnzoo.get(name, include_top=False))
     assert {level: found[level] for level in expected} == expected
 
 
 def test_auxiliary_heads_are_no_part_of_the_trunk():
     model = cnnzoo.get("googlenet", aux=True)
-    assert taps(model) == taps(cnnzoo.get("googlenet"))
+    assert feature_layer_names(model) == feature_layer_names(cnnzoo.get("googlenet"))
 
 
 @pytest.mark.parametrize("levels", [(2, 6), (), "b", (2.5,), None, [[2]], {"a": 1}, [True]])

@@ -11,7 +11,7 @@ import pytest
 from keras.ops import convert_to_numpy as array
 
 import cnnzoo
-from cnnzoo.models.inception import googlenet, inception_v3
+from cnnzoo.models.inception import googlenet_modules, inception_v3_modules
 
 GOLDEN = Path(__file__).parent / "golden"
 sys.path.insert(0, str(GOLDEN))
@@ -110,9 +110,15 @@ MUTATIONS = {
     "epsilon": ("googlenet-torchvision", row("googlenet", epsilon=1e-5)),
     "stride": ("resnet50-torchvision", row("resnet50", strided=1)),
     "shortcut": ("resnet18d-timm", row("resnet18d", shortcut="project")),
-    "pool's padding counted": ("inception_v3-torchvision", row("inception_v3", modules=inception_v3("average"))),
-    "pool's padding left out": ("inception_v3_keras-keras", row("inception_v3_keras", modules=inception_v3("counted"))),
-    "pool's size": ("googlenet-torchvision", row("googlenet", modules=googlenet(large=3, last=3))),
+    "pool's padding counted": (
+        "inception_v3-torchvision",
+        row("inception_v3", modules=inception_v3_modules("average")),
+    ),
+    "pool's padding left out": (
+        "inception_v3_keras-keras",
+        row("inception_v3_keras", modules=inception_v3_modules("counted")),
+    ),
+    "pool's size": ("googlenet-torchvision", row("googlenet", modules=googlenet_modules(large=3, last=3))),
     "pool's sides": ("xception-keras", row("xception", symmetric=True)),
 }
 

@@ -11,7 +11,7 @@ from cnnzoo import preprocessing as pre
 
 def normalised(images, preprocessing):
     inputs = keras.Input(images.shape[1:])
-    return keras.Model(inputs, pre.normalise(inputs, preprocessing)).predict(images, verbose=0)
+    return keras.Model(inputs, pre.normalize(inputs, preprocessing)).predict(images, verbose=0)
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def test_the_modes_are_those_keras_users_know(images, mode):
 def test_unit_none_and_a_pair(images):
     np.testing.assert_allclose(normalised(images, "unit"), images / 255, atol=1e-6)
     inputs = keras.Input(images.shape[1:])
-    assert pre.normalise(inputs, "none") is inputs
+    assert pre.normalize(inputs, "none") is inputs
     np.testing.assert_allclose(normalised(images, ([0.5], [0.25])), (images / 255 - 0.5) / 0.25, atol=1e-5)
 
 
@@ -54,7 +54,7 @@ def test_statistics_for_other_channels_are_averaged():
 @pytest.mark.parametrize("size", [(32, 32), (13, 40), (8, 8)])
 def test_fit_is_within_a_level_of_pillow(size):
     images = np.random.default_rng(0).integers(0, 256, (3, 24, 30, 3), "uint8")
-    fitted = np.asarray(pre.fit(images, (*size, 3)))
+    fitted = np.asarray(pre.resize_images(images, (*size, 3)))
     pillow = [np.asarray(Image.fromarray(image).resize(size[::-1], Image.Resampling.BILINEAR)) for image in images]
     assert np.abs(fitted - np.array(pillow, "float32")).max() <= 1
     assert (fitted == fitted.round()).all()
@@ -62,15 +62,15 @@ def test_fit_is_within_a_level_of_pillow(size):
 
 def test_fit_leaves_a_black_border():
     images = np.random.default_rng(0).integers(0, 256, (2, 28, 28, 1), "uint8")
-    fitted = np.asarray(pre.fit(images, (32, 32, 1), pad=2))
+    fitted = np.asarray(pre.resize_images(images, (32, 32, 1), pad=2))
     np.testing.assert_array_equal(fitted[:, 2:-2, 2:-2], images)
     assert fitted.sum() == images.sum()
 
 
 def test_fit_changes_between_gray_and_colour():
     gray = np.random.default_rng(0).integers(0, 256, (2, 4, 4, 1), "uint8")
-    colour = np.asarray(pre.fit(gray, (4, 4, 3)))
+    colour = np.asarray(pre.resize_images(gray, (4, 4, 3)))
     np.testing.assert_array_equal(colour, np.repeat(gray, 3, axis=3))
-    np.testing.assert_allclose(np.asarray(pre.fit(colour, (4, 4, 1))), gray, atol=1)
+    np.testing.assert_allclose(np.asarray(pre.resize_images(colour, (4, 4, 1))), gray, atol=1)
     with pytest.raises(cnnzoo.InputError, match="3 channels. Received: 2"):
-        pre.fit(np.zeros((1, 4, 4, 2)), (4, 4, 3))
+        pre.resize_images(np.zeros((1, 4, 4, 2)), (4, 4, 3))

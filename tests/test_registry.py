@@ -15,8 +15,8 @@ from keras.ops import convert_to_numpy as array
 import cnnzoo
 from cnnzoo import registry
 from cnnzoo.checkpoints import manifest
-from cnnzoo.checkpoints.tensors import named
-from cnnzoo.features import taps
+from cnnzoo.checkpoints.tensors import named_variables
+from cnnzoo.features import feature_layer_names
 from cnnzoo.models import FAMILIES, Variant
 
 pytestmark = pytest.mark.usefixtures("collected")
@@ -72,9 +72,11 @@ def test_the_row_states_its_size(name):
     stock = all(type(layer).__module__.startswith("keras.") for layer in model.layers)
     assert stock or name in ("lenet5_1998", "alexnet_2012", "vgg11_lrn", "googlenet_2014")
     # Layers that shared an initializer would have the same weights
-    starts = [(v.shape, array(v).ravel()[:50].tobytes()) for k, v in named(model).items() if k.endswith("kernel")]
+    starts = [
+        (v.shape, array(v).ravel()[:50].tobytes()) for k, v in named_variables(model).items() if k.endswith("kernel")
+    ]
     assert len(set(starts)) == len(starts)
-    assert set(taps(model)) >= ({2, 3, 4, 5} if max(row.input_shape) > 100 else {0, 1, 2})
+    assert set(feature_layer_names(model)) >= ({2, 3, 4, 5} if max(row.input_shape) > 100 else {0, 1, 2})
 
 
 @pytest.mark.parametrize("name", DESIGNS)
@@ -105,7 +107,7 @@ def test_every_variable_learns_and_names_stay(name):
     shape = (side, side, row.input_shape[2])
     keras.utils.set_random_seed(0)
     model = cnnzoo.get(row, input_shape=shape, classes=5)
-    assert list(named(model)) == list(named(cnnzoo.get(row, input_shape=shape, classes=5)))
+    assert list(named_variables(model)) == list(named_variables(cnnzoo.get(row, input_shape=shape, classes=5)))
     for v in model.trainable_variables:
         if v.name == "gamma" and not array(v).any():  # in the first step nothing before it would learn
             v.assign(np.ones(v.shape))
@@ -253,7 +255,7 @@ def test_unknown_names_get_the_nearest():
 def test_listing_and_filters():
     assert cnnzoo.list_models("resnet20*") == ["resnet200", "resnet200d", "resnet20", "resnet20_b"]
     assert set(cnnzoo.list_models(family="lenet")) == set(FAMILIES["lenet"])
-    assert set(cnnzoo.list_models(weights=True)) == {row.model for row in manifest.rows()}
+    assert set(cnnzoo.list_models(weights=True)) == {row.model for row in manifest.load_rows()}
     assert cnnzoo.list_models("vgg1*_bn", weights="imagenet") == ["vgg11_bn", "vgg13_bn", "vgg16_bn", "vgg19_bn"]
     assert set(cnnzoo.list_models(weights=True)) | set(cnnzoo.list_models(weights=False)) == set(NAMES)
     assert cnnzoo.list_models(weights="digits") == ["lenet5"]
@@ -301,7 +303,7 @@ def test_rows_of_installed_packages(monkeypatch):
         EntryPoint("broken", "no_such_module:ROW", "cnnzoo.models"),
     ]
     monkeypatch.setattr(registry, "entry_points", lambda group: [p for p in points if p.group == group])
-    registry._plugins.cache_clear()
+    registry._plugin_rows.cache_clear()
     try:
         with pytest.warns(UserWarning) as warned:
             names = cnnzoo.list_models()
@@ -313,7 +315,7 @@ def test_rows_of_installed_packages(monkeypatch):
         assert cnnzoo.get("lenet5_slimmer").get_layer("c5").units == 30
         assert cnnzoo.info("lenet5").row.units == (120, 84), "a plugin cannot replace a row of ours"
     finally:
-        registry._plugins.cache_clear()
+        registry._plugin_rows.cache_clear()
 
 
 def test_a_family_must_bring_its_graph():

@@ -16,7 +16,7 @@ import keras
 
 import cnnzoo
 from cnnzoo.training import recipes
-from cnnzoo.training.prepare import reproducible
+from cnnzoo.training.prepare import make_reproducible
 
 HERE = Path(__file__).parent
 
@@ -67,9 +67,9 @@ def main(jobs: tuple[str, ...], mnist: str | None, seed: int, runs: str) -> None
     for name in jobs:
         job = JOBS[name]
         data = cnnzoo.load_data("digits" if name == "digits" else mnist, seed=seed, **job.load)
-        reproducible(seed)
+        make_reproducible(seed)
         model = cnnzoo.get(job.model, classes=data.classes)
-        recipe = recipes.find(job.recipe, job.settings)
+        recipe = recipes.resolve_recipe(job.recipe, job.settings)
         report = cnnzoo.fit_and_evaluate(model, data, recipe=recipe, run_dir=Path(runs) / name, seed=seed, resume=True)
         print(report)
         publish(job, model, report, seed)

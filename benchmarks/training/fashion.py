@@ -10,7 +10,7 @@ from common import DATA, keep, row
 
 import cnnzoo
 from cnnzoo.training import recipes
-from cnnzoo.training.prepare import reproducible
+from cnnzoo.training.prepare import make_reproducible
 
 
 @click.command()
@@ -20,11 +20,11 @@ from cnnzoo.training.prepare import reproducible
 @click.option("--run-dir", type=click.Path(path_type=Path), default=Path("runs/fashion"), show_default=True)
 def main(model: str, seeds: int, settings: tuple[str, ...], run_dir: Path) -> None:
     """Train once a seed; the same command goes on after a stop."""
-    recipe = recipes.find("fashion", recipes.parse(settings))
+    recipe = recipes.resolve_recipe("fashion", recipes.parse_settings(settings))
 
     def train(seed: int) -> cnnzoo.Report:
         data = cnnzoo.load_data(DATA / "fashion_mnist.npz", seed=seed)
-        reproducible(seed)
+        make_reproducible(seed)
         network = cnnzoo.get(model, input_shape=(28, 28, 3), classes=10)
         return cnnzoo.fit_and_evaluate(network, data, recipe=recipe, seed=seed, run_dir=run_dir / str(seed))
 

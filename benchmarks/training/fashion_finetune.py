@@ -17,7 +17,7 @@ from cnnzoo.training import recipes
 @click.option("--set", "settings", multiple=True, metavar="FIELD=VALUE")
 def main(seeds: int, settings: tuple[str, ...]) -> None:
     """Fine-tune once a seed, which draws the images too."""
-    recipe = recipes.find("finetune", recipes.parse(settings))
+    recipe = recipes.resolve_recipe("finetune", recipes.parse_settings(settings))
     with np.load(DATA / "fashion_mnist.npz") as file:
         x, y, x_test, y_test = (file[key] for key in ("x_train", "y_train", "x_test", "y_test"))
 

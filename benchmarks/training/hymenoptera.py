@@ -15,7 +15,7 @@ from cnnzoo.training import recipes
 @click.option("--set", "settings", multiple=True, metavar="FIELD=VALUE")
 def main(seeds: int, settings: tuple[str, ...]) -> None:
     """Fine-tune once a seed, which draws the validation photos too."""
-    recipe = recipes.find("finetune", recipes.parse(settings))
+    recipe = recipes.resolve_recipe("finetune", recipes.parse_settings(settings))
 
     def train(seed: int) -> cnnzoo.Report:
         data = cnnzoo.load_data(DATA / "hymenoptera", seed=seed)

@@ -10,7 +10,7 @@ from common import DATA, keep, row
 
 import cnnzoo
 from cnnzoo.training import recipes
-from cnnzoo.training.prepare import reproducible
+from cnnzoo.training.prepare import make_reproducible
 
 
 @click.command()
@@ -21,11 +21,11 @@ from cnnzoo.training.prepare import reproducible
 @click.option("--run-dir", type=click.Path(path_type=Path), default=Path("runs/imagenette"), show_default=True)
 def main(model: str, size: int, seeds: int, settings: tuple[str, ...], run_dir: Path) -> None:
     """Train once a seed; the same command goes on after a stop."""
-    recipe = recipes.find("quick", recipes.parse(settings))
+    recipe = recipes.resolve_recipe("quick", recipes.parse_settings(settings))
 
     def train(seed: int) -> cnnzoo.Report:
         data = cnnzoo.load_data(DATA / "imagenette144", split=(0.9, 0.05, 0.05), seed=seed)
-        reproducible(seed)
+        make_reproducible(seed)
         network = cnnzoo.get(model, classes=data.classes, input_shape=(size, size))
         return cnnzoo.fit_and_evaluate(network, data, recipe=recipe, seed=seed, run_dir=run_dir / str(seed))
 

@@ -64,7 +64,7 @@ def main(
 
     model, data, options = {"fashion": fashion, "hymenoptera": hymenoptera}[what]()
     folder = run_dir or Path("runs") / f"search-{what}-{oracle}"
-    recipe = recipes.find("finetune" if options else "sgd", recipes.parse(settings))
+    recipe = recipes.resolve_recipe("finetune" if options else "sgd", recipes.parse_settings(settings))
     memory, done = Memory(folder), threading.Event()
 
     def watch() -> None:

@@ -8,15 +8,15 @@ import zlib
 
 from cnnzoo.errors import InputError
 
-LIMIT = 2**32  # bytes that the tensors of a file, or the members of an archive, may take
-RATIO = 100  # and how many times the file's own size
-SMALL = 2**24  # what every file may take, as a few zeros pack better than that
-MEMBERS = 100_000
+MAX_UNPACKED_BYTES = 2**32  # bytes that the tensors of a file, or the members of an archive, may take
+MAX_EXPANSION = 100  # and how many times the file's own size
+ALWAYS_ALLOWED_BYTES = 2**24  # what every file may take, as a few zeros pack better than that
+MAX_MEMBERS = 100_000
 
 
-def bounded(total: int, size: int) -> int:
+def check_unpacked_size(total: int, size: int) -> int:
     """`total` where a file of `size` bytes may unpack to as many; else an InputError."""
-    most = min(LIMIT, max(SMALL, RATIO * size))
+    most = min(MAX_UNPACKED_BYTES, max(ALWAYS_ALLOWED_BYTES, MAX_EXPANSION * size))
     if total > most:
         raise InputError(f"it would take {total:.3g} bytes, and of its {size} bytes {most} may come")
     return total
@@ -26,12 +26,12 @@ class Archive:
     """A zip archive in memory; raises InputError where its directory declares more than is allowed."""
 
     def __init__(self, content: bytes) -> None:
-        if content.count(b"PK\1\2") > MEMBERS:  # before zipfile makes an object of each
-            raise InputError(f"its directory has more than {MEMBERS} members")
+        if content.count(b"PK\1\2") > MAX_MEMBERS:  # before zipfile makes an object of each
+            raise InputError(f"its directory has more than {MAX_MEMBERS} members")
         self._content = memoryview(content)
         self._zip = zipfile.ZipFile(io.BytesIO(content))
         infos = self._zip.infolist()
-        bounded(sum(info.file_size for info in infos), len(content))
+        check_unpacked_size(sum(info.file_size for info in infos), len(content))
         self._infos = {info.filename: info for info in infos}
         if len(self._infos) < len(infos):
             raise InputError("its directory names a member twice")

@@ -11,20 +11,20 @@ from typing import Any
 
 import numpy as np
 
-from cnnzoo.checkpoints.archives import bounded
-from cnnzoo.checkpoints.hdf5_text import texts
+from cnnzoo.checkpoints.archives import check_unpacked_size
+from cnnzoo.checkpoints.hdf5_text import read_attribute_strings
 from cnnzoo.errors import InputError
 from cnnzoo.lazy import Lazy
 
 h5py = Lazy("h5py")
 
 MAGIC = b"\x89HDF\r\n\x1a\n"
-NAMES = 100_000
-LENGTH = 1024  # of a name
-CHUNK = 4096  # bytes that a chunk counts for at least
+MAX_NAMES = 100_000
+MAX_NAME_LENGTH = 1024  # of a name
+MIN_CHUNK_BYTES = 4096  # bytes that a chunk counts for at least
 
 
-def read(content: bytes) -> dict[str, np.ndarray]:
+def read_hdf5(content: bytes) -> dict[str, np.ndarray]:
     """The weights by the names in the file, in its order; raises InputError, or what h5py raises where it is damaged.
 
     A name is the weight's without ":0", under its layer's: "conv1/kernel". The layer's is put before it where it is not
@@ -33,24 +33,24 @@ def read(content: bytes) -> dict[str, np.ndarray]:
     tensors: dict[str, np.ndarray] = {}
     total = 0
     with h5py.File(io.BytesIO(content), "r") as file:
-        root = _layers(file)
-        for layer in _names(root, "layer_names", content):
-            group = _child(root, layer, h5py.Group)
-            for weight in _names(group, "weight_names", content):
+        root = _find_layers_group(file)
+        for layer in _read_names(root, "layer_names", content):
+            group = _get_child(root, layer, h5py.Group)
+            for weight in _read_names(group, "weight_names", content):
                 key = weight.removesuffix(":0")
                 key = key if key.startswith(f"{layer}/") else f"{layer}/{key}"
-                dataset = _child(group, weight, h5py.Dataset)
-                total = bounded(total + _size(dataset), len(content))
-                if key in tensors or len(tensors) == NAMES:
-                    raise InputError(f"it has two weights {key}, or more than {NAMES}")
-                tensors[key] = _array(dataset, content)
+                dataset = _get_child(group, weight, h5py.Dataset)
+                total = check_unpacked_size(total + _decoded_size(dataset), len(content))
+                if key in tensors or len(tensors) == MAX_NAMES:
+                    raise InputError(f"it has two weights {key}, or more than {MAX_NAMES}")
+                tensors[key] = _read_dataset(dataset, content)
     return tensors
 
 
-def _layers(file: Any) -> Any:
+def _find_layers_group(file: Any) -> Any:
     """The group that has the layers' names: the root, or `model_weights` where a whole model was saved."""
     whole = "layer_names" not in file.attrs and "layer_names0" not in file.attrs
-    root = _child(file, "model_weights", h5py.Group) if whole and "model_weights" in file else file
+    root = _get_child(file, "model_weights", h5py.Group) if whole and "model_weights" in file else file
     if "layer_names" in root.attrs or "layer_names0" in root.attrs:
         return root
     if {"layers", "_layer_checkpoint_dependencies", "vars"} & set(file):
@@ -61,9 +61,9 @@ def _layers(file: Any) -> Any:
     raise InputError("it has no layer_names, which Keras writes")
 
 
-def _names(group: Any, attribute: str, content: bytes) -> list[str]:
+def _read_names(group: Any, attribute: str, content: bytes) -> list[str]:
     """The names in an attribute, or in its pieces `layer_names0`, `layer_names1` and on."""
-    pieces = [attribute] if attribute in group.attrs else list(_pieces(group, attribute))
+    pieces = [attribute] if attribute in group.attrs else list(_iter_attribute_pieces(group, attribute))
     if not pieces:
         raise InputError(f"its group {group.name:.200} has no {attribute}")
     names: list[str] = []
@@ -73,28 +73,28 @@ def _names(group: Any, attribute: str, content: bytes) -> list[str]:
         count = math.prod(found.shape)
         if not count:  # an empty list has the type of numbers
             continue
-        if count > NAMES - len(names):
-            raise InputError(f"it has more than {NAMES} names")
+        if count > MAX_NAMES - len(names):
+            raise InputError(f"it has more than {MAX_NAMES} names")
         if found.dtype.kind == "S":
-            bounded(count * found.dtype.itemsize, len(content))
+            check_unpacked_size(count * found.dtype.itemsize, len(content))
             names += [name.decode() for name in np.ravel(group.attrs[piece]).tolist()]
         elif h5py.check_string_dtype(found.dtype) and sizes == (8, 8):
-            names += texts(content, h5py.h5o.get_info(group.id).addr, piece, count)
+            names += read_attribute_strings(content, h5py.h5o.get_info(group.id).addr, piece, count)
         else:
             raise InputError(f"its {piece} are not names")
-    if any(len(name) > LENGTH for name in names):
-        raise InputError(f"it has a name of more than {LENGTH} letters")
+    if any(len(name) > MAX_NAME_LENGTH for name in names):
+        raise InputError(f"it has a name of more than {MAX_NAME_LENGTH} letters")
     return names
 
 
-def _pieces(group: Any, attribute: str) -> Iterator[str]:
+def _iter_attribute_pieces(group: Any, attribute: str) -> Iterator[str]:
     number = 0
     while (piece := f"{attribute}{number}") in group.attrs:
         yield piece
         number += 1
 
 
-def _child(group: Any, path: str, kind: Any) -> Any:
+def _get_child(group: Any, path: str, kind: Any) -> Any:
     """What is at the path by hard links only, so that no other file and no other place is ever reached."""
     found = group
     for part in path.split("/"):
@@ -109,7 +109,7 @@ def _child(group: Any, path: str, kind: Any) -> Any:
     return found
 
 
-def _size(dataset: Any) -> int:
+def _decoded_size(dataset: Any) -> int:
     """The bytes that reading a dataset takes; chunks count whole."""
     if dataset.shape is None or dataset.dtype.kind not in "iuf":
         raise InputError(f"its {dataset.name:.200} is not made of numbers")
@@ -117,21 +117,21 @@ def _size(dataset: Any) -> int:
         raise InputError(f"its {dataset.name:.200} has numbers that numpy lacks")
     size = dataset.size * dataset.dtype.itemsize
     if dataset.chunks:
-        size = _chunks(dataset) * max(CHUNK, math.prod(dataset.chunks) * dataset.dtype.itemsize)
+        size = _count_chunks(dataset) * max(MIN_CHUNK_BYTES, math.prod(dataset.chunks) * dataset.dtype.itemsize)
     return size
 
 
-def _chunks(dataset: Any) -> int:
+def _count_chunks(dataset: Any) -> int:
     return math.prod(-(-n // chunk) for n, chunk in zip(dataset.shape, dataset.chunks, strict=True))
 
 
-def _array(dataset: Any, content: bytes) -> np.ndarray:
+def _read_dataset(dataset: Any, content: bytes) -> np.ndarray:
     """The dataset, as a view of the file where it lies in one piece."""
     created = dataset.id.get_create_plist()
     if not dataset.size:
         return np.zeros(dataset.shape, dataset.dtype)
     if created.get_layout() == h5py.h5d.CHUNKED:
-        return _unchunked(dataset, created, memoryview(content))
+        return _read_chunked_dataset(dataset, created, memoryview(content))
     if created.get_layout() != h5py.h5d.CONTIGUOUS or created.get_external_count():
         raise InputError(f"its {dataset.name:.200} is virtual, compact or in another file")
     start = dataset.id.get_offset()
@@ -140,24 +140,24 @@ def _array(dataset: Any, content: bytes) -> np.ndarray:
     return np.ndarray(dataset.shape, dataset.dtype, content, start)
 
 
-def _unchunked(dataset: Any, created: Any, content: memoryview) -> np.ndarray:
+def _read_chunked_dataset(dataset: Any, created: Any, content: memoryview) -> np.ndarray:
     filters = [created.get_filter(index)[0] for index in range(created.get_nfilters())]
     chunks: list[Any] = []
     dataset.id.chunk_iter(chunks.append)
-    if len({chunk.chunk_offset for chunk in chunks}) != _chunks(dataset):
+    if len({chunk.chunk_offset for chunk in chunks}) != _count_chunks(dataset):
         raise InputError(f"its {dataset.name:.200} declares more than is stored")
     array = np.zeros(dataset.shape, dataset.dtype)
     for chunk in chunks:
         data = content[chunk.byte_offset : chunk.byte_offset + chunk.size]
         kept = [code for index, code in enumerate(filters) if not chunk.filter_mask >> index & 1]
-        block = _unfiltered(data, kept, dataset.dtype.itemsize, math.prod(dataset.chunks))
+        block = _undo_filters(data, kept, dataset.dtype.itemsize, math.prod(dataset.chunks))
         target = array[tuple(slice(at, at + n) for at, n in zip(chunk.chunk_offset, dataset.chunks, strict=True))]
         whole = np.frombuffer(block, dataset.dtype).reshape(dataset.chunks)
         target[...] = whole[tuple(slice(n) for n in target.shape)]
     return array
 
 
-def _unfiltered(data: Any, filters: list[int], item: int, count: int) -> Any:
+def _undo_filters(data: Any, filters: list[int], item: int, count: int) -> Any:
     """A chunk's bytes before its filters, which are undone here as the library would inflate without end."""
     for code in reversed(filters):
         if code == h5py.h5z.FILTER_DEFLATE:

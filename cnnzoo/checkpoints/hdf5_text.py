@@ -9,21 +9,21 @@ from collections.abc import Iterator
 
 from cnnzoo.errors import InputError
 
-MESSAGES = 100_000
-CONTINUATION, ATTRIBUTE = 16, 12  # types of messages
+MAX_MESSAGES = 100_000
+CONTINUATION_MESSAGE, ATTRIBUTE_MESSAGE = 16, 12  # types of messages
 
 
-def texts(content: bytes, header: int, attribute: str, count: int) -> list[str]:
+def read_attribute_strings(content: bytes, header: int, attribute: str, count: int) -> list[str]:
     """The texts in an attribute of the object whose header is at `header`; raises InputError or struct.error."""
-    for kind, start, size in _messages(content, header):
+    for kind, start, size in _iter_header_messages(content, header):
         body = content[start : start + size]
-        if kind == ATTRIBUTE and (data := _data(body, attribute.encode())) is not None:
+        if kind == ATTRIBUTE_MESSAGE and (data := _attribute_data(body, attribute.encode())) is not None:
             heaps: dict[int, dict[int, memoryview]] = {}
-            return [_text(memoryview(content), data, at, heaps) for at in range(0, 16 * count, 16)]
+            return [_read_string(memoryview(content), data, at, heaps) for at in range(0, 16 * count, 16)]
     raise InputError(f"its {attribute} are not where they are in files of Keras")
 
 
-def _messages(content: bytes, header: int) -> Iterator[tuple[int, int, int]]:
+def _iter_header_messages(content: bytes, header: int) -> Iterator[tuple[int, int, int]]:
     """Type, place and size of the messages of an object header of version 1."""
     version, size = struct.unpack_from("<B7xI", content, header)
     if version != 1:
@@ -37,15 +37,15 @@ def _messages(content: bytes, header: int) -> Iterator[tuple[int, int, int]]:
         end = at + size
         while at + 8 <= end:
             kind, length = struct.unpack_from("<HH4x", content, at)
-            if kind == CONTINUATION:
+            if kind == CONTINUATION_MESSAGE:
                 blocks.append(struct.unpack_from("<QQ", content, at + 8))
             yield kind, at + 8, length
             at += 8 + length
-            if (seen := seen + 1) > MESSAGES:
+            if (seen := seen + 1) > MAX_MESSAGES:
                 raise InputError("its headers have no end")
 
 
-def _data(body: bytes, attribute: bytes) -> bytes | None:
+def _attribute_data(body: bytes, attribute: bytes) -> bytes | None:
     """What follows the name, the type and the shape in an attribute, where it has that name."""
     version, *lengths = struct.unpack_from("<BxHHH", body)
     if version not in (1, 2, 3):
@@ -56,19 +56,19 @@ def _data(body: bytes, attribute: bytes) -> bytes | None:
     return body[name + sum(-(-length // 8) * 8 if version == 1 else length for length in lengths) :]
 
 
-def _text(content: memoryview, data: bytes, at: int, heaps: dict[int, dict[int, memoryview]]) -> str:
+def _read_string(content: memoryview, data: bytes, at: int, heaps: dict[int, dict[int, memoryview]]) -> str:
     length, address, index = struct.unpack_from("<IQI", data, at)
     if not length:
         return ""
     if address not in heaps:
-        heaps[address] = dict(_heap(content, address))
+        heaps[address] = dict(_iter_heap_objects(content, address))
     found = heaps[address].get(index, content[:0])
     if length > len(found):
         raise InputError("its heap of names is damaged")
     return bytes(found[:length]).rstrip(b"\0").decode()
 
 
-def _heap(content: memoryview, address: int) -> Iterator[tuple[int, memoryview]]:
+def _iter_heap_objects(content: memoryview, address: int) -> Iterator[tuple[int, memoryview]]:
     """The texts of a heap by their numbers."""
     signature, size = struct.unpack_from("<5s3xQ", content, address)
     start, end = address + 16, address + size

@@ -11,9 +11,12 @@ from functools import partial
 from typing import Any
 
 RESNET_BLOCK = (r"stage(\d+)\.unit(\d+)", "layer{1}.{2-1}")
-UNITS = (r"\.branch(\d)\.(\d+)", ".branch{1}.{2+1}")  # numbered from one, where the publisher counts from zero
-POOLED = (r"\.branch(3)\.1\b", ".branch{1}")  # a pool, which has no weights, is the publisher's number zero
-FORKED = (r"\.branch(\d)_(\d)", ".branch{1}.{2+1}")
+ONE_BASED_UNITS = (
+    r"\.branch(\d)\.(\d+)",
+    ".branch{1}.{2+1}",
+)  # numbered from one, where the publisher counts from zero
+POOL_BRANCH = (r"\.branch(3)\.1\b", ".branch{1}")  # a pool, which has no weights, is the publisher's number zero
+FORKED_BRANCH = (r"\.branch(\d)_(\d)", ".branch{1}.{2+1}")
 
 
 @dataclass(frozen=True)
@@ -31,11 +34,11 @@ class Layout:
     def layer(self, name: str) -> str:
         """The name of our layer for the publisher's."""
         for pattern, template in self.rules:
-            name = re.sub(pattern, partial(fill, template), name)
+            name = re.sub(pattern, partial(fill_template, template), name)
         return re.sub(r"[./]", "_", name)
 
 
-def fill(template: str, match: re.Match[str]) -> str:
+def fill_template(template: str, match: re.Match[str]) -> str:
     """The template with groups, or numbers one higher or lower, in their places."""
 
     def value(place: re.Match[str]) -> str:
@@ -45,15 +48,15 @@ def fill(template: str, match: re.Match[str]) -> str:
     return re.sub(r"\{(\d)([+-]1)?\}", value, template)
 
 
-def modules(first: int, names: Iterable[str]) -> list[tuple[str, str]]:
+def make_module_rules(first: int, names: Iterable[str]) -> list[tuple[str, str]]:
     """Rules for a list of modules that a publisher counts from `first`."""
     return [(rf"^features\.{i}\b", name) for i, name in enumerate(names, first)]
 
 
 # Of the blocks that hold a convolution and a batch norm, the convolution has the block's name here.
-BLOCK = (r"\.conv$", "")
+CONV_NAMED_AS_BLOCK = (r"\.conv$", "")
 
-PYTORCHCV_RESNET = (
+PYTORCHCV_RESNET_RULES = (
     (r"^features\.|\.body\b", ""),
     RESNET_BLOCK,
     (r"^init_block\.conv\.conv$|^init_block\.conv$|^init_block$", "conv1"),
@@ -65,18 +68,22 @@ PYTORCHCV_RESNET = (
     (r"^post_activ\.bn$", "postact_bn"),
     (r"^output1?$", "fc"),
 )
-BN_STAGES = {"stage1": ("3a", "3b"), "stage2": ("3c", "4a", "4b", "4c", "4d"), "stage3": ("4e", "5a", "5b")}
-PYTORCHCV_BN_INCEPTION = (
-    *((rf"^features\.{s}\.unit{i}\.", f"inception{m}.") for s, ms in BN_STAGES.items() for i, m in enumerate(ms, 1)),
+BN_INCEPTION_STAGES = {"stage1": ("3a", "3b"), "stage2": ("3c", "4a", "4b", "4c", "4d"), "stage3": ("4e", "5a", "5b")}
+PYTORCHCV_BN_INCEPTION_RULES = (
+    *(
+        (rf"^features\.{s}\.unit{i}\.", f"inception{m}.")
+        for s, ms in BN_INCEPTION_STAGES.items()
+        for i, m in enumerate(ms, 1)
+    ),
     (r"^features\.init_block\.conv1", "conv1"),
     (r"^features\.init_block\.conv2\.conv(\d)", "conv{1+1}"),
-    BLOCK,
+    CONV_NAMED_AS_BLOCK,
     (r"\.branches\.(branch4)\.conv", ".{1}"),
     (r"\.branches\.(branch\d)\.conv(\d)", ".{1}.{2}"),
     (r"\.branches\.", "."),
     (r"^output1?$", "fc"),
 )
-PYTORCHCV_INCEPTION_RESNET = (
+PYTORCHCV_INCEPTION_RESNET_RULES = (
     (r"^features\.init_block\.conv1", "conv2d_1a"),
     (r"^features\.init_block\.conv2", "conv2d_2a"),
     (r"^features\.init_block\.conv3", "conv2d_2b"),
@@ -93,20 +100,20 @@ PYTORCHCV_INCEPTION_RESNET = (
     (r"\.branches\.branch(\d)", ".branch{1-1}"),
     (r"\.conv_list\.conv(\d)", ".{1}"),
     (r"(branch\d)\.conv\.", "{1}."),
-    BLOCK,
+    CONV_NAMED_AS_BLOCK,
     (r"^output\w*\.fc1$", "fc1"),
     (r"^output\w*\.bn$", "fc1_bn"),
     (r"^output\w*\.fc2$", "fc"),
 )
 KERAS_HEAD = (r"^(predictions|probs|fc1000)$", "fc")
-KERAS_RESNET = (
+KERAS_RESNET_RULES = (
     (r"^conv1_(conv|bn)$", "{1}1"),
     (r"^conv(\d)_block(\d+)_", "layer{1-1}_{2-1}_"),
     (r"_0_conv$", "_shortcut"),
     (r"_0_bn$", "_shortcut_bn"),
     KERAS_HEAD,
 )
-CAFFE = (
+CAFFE_GOOGLENET_RULES = (
     (r"^conv1/7x7_s2$", "conv1"),
     (r"^conv2/3x3_reduce$", "conv2"),
     (r"^conv2/3x3$", "conv3"),
@@ -122,7 +129,7 @@ CAFFE = (
     (r"^loss([12])/classifier$", "aux{1}_fc2"),
     (r"^loss3/classifier$", "fc"),
 )
-XCEPTION_TIMM = (
+TIMM_XCEPTION_RULES = (
     (r"^conv([12])$", "block1_conv{1}"),
     (r"^bn([12])$", "block1_conv{1}_bn"),
     (r"^bn3$", "block14_sepconv1_bn"),
@@ -137,9 +144,9 @@ XCEPTION_TIMM = (
     *((rf"^block(\d+)\.rep\.{3 * i - 2}\b", f"block{{1+1}}_sepconv{i}") for i in (1, 2, 3)),
     *((rf"^block(\d+)\.rep\.{3 * i - 1}$", f"block{{1+1}}_sepconv{i}_bn") for i in (1, 2, 3)),
 )
-V4_MODULES = ["conv2d_1a", "conv2d_2a", "conv2d_2b", "mixed_3a", "mixed_4a", "mixed_5a"]
-V4_MODULES += ["mixed_5b", "mixed_5c", "mixed_5d", "mixed_5e", *(f"mixed_6{i}" for i in "abcdefgh")]
-V4_MODULES += [f"mixed_7{i}" for i in "abcd"]
+INCEPTION_V4_MODULES = ["conv2d_1a", "conv2d_2a", "conv2d_2b", "mixed_3a", "mixed_4a", "mixed_5a"]
+INCEPTION_V4_MODULES += ["mixed_5b", "mixed_5c", "mixed_5d", "mixed_5e", *(f"mixed_6{i}" for i in "abcdefgh")]
+INCEPTION_V4_MODULES += [f"mixed_7{i}" for i in "abcd"]
 
 LAYOUTS = (
     Layout("torchvision", r"^classifier\.\d+\.weight$", sequence=("features", "classifier")),
@@ -163,13 +170,13 @@ LAYOUTS = (
     Layout(
         "torchvision",
         r"^inception3a\.branch1\.conv\.weight$",
-        (BLOCK, (r"\.branch(4)\.1\b", ".branch{1}"), UNITS),
+        (CONV_NAMED_AS_BLOCK, (r"\.branch(4)\.1\b", ".branch{1}"), ONE_BASED_UNITS),
     ),
     Layout(
         "torchvision",
         r"^Mixed_5b\.branch1x1\.conv\.weight$",
         (
-            BLOCK,
+            CONV_NAMED_AS_BLOCK,
             (r"^AuxLogits\.conv(\d)", "aux1_conv_{1+1}"),
             (r"^AuxLogits", "aux1"),
             (r"^Conv2d_", "conv2d_"),
@@ -182,11 +189,11 @@ LAYOUTS = (
         (
             (r"^features\.3\.conv\.", "mixed_3a.branch1."),
             (r"^features\.5\.conv\.", "mixed_5a.branch0."),
-            BLOCK,
-            *modules(0, V4_MODULES),
-            POOLED,
-            UNITS,
-            FORKED,
+            CONV_NAMED_AS_BLOCK,
+            *make_module_rules(0, INCEPTION_V4_MODULES),
+            POOL_BRANCH,
+            ONE_BASED_UNITS,
+            FORKED_BRANCH,
             (r"^last_linear$", "fc"),
         ),
     ),
@@ -194,21 +201,21 @@ LAYOUTS = (
         "timm",
         r"^repeat_1\.0\.conv2d\.weight$",
         (
-            BLOCK,
+            CONV_NAMED_AS_BLOCK,
             (r"^block8\.", "block8.10."),
             (r"^repeat\.(\d+)", "block35.{1+1}"),
             (r"^repeat_1\.(\d+)", "block17.{1+1}"),
             (r"^repeat_2\.(\d+)", "block8.{1+1}"),
             (r"\.conv2d$", ".conv"),
-            POOLED,
-            UNITS,
+            POOL_BRANCH,
+            ONE_BASED_UNITS,
             (r"^classif$", "fc"),
         ),
     ),
-    Layout("timm", r"^block1\.rep\.0\.conv1\.weight$", XCEPTION_TIMM),
-    Layout("pytorchcv", r"^features\.init_block\.conv2\.conv1\.", PYTORCHCV_BN_INCEPTION),
-    Layout("pytorchcv", r"^features\.stage1\.unit1\.branches\.", PYTORCHCV_INCEPTION_RESNET),
-    Layout("pytorchcv", r"^features\.stage1\.unit1\.body\.", PYTORCHCV_RESNET),
+    Layout("timm", r"^block1\.rep\.0\.conv1\.weight$", TIMM_XCEPTION_RULES),
+    Layout("pytorchcv", r"^features\.init_block\.conv2\.conv1\.", PYTORCHCV_BN_INCEPTION_RULES),
+    Layout("pytorchcv", r"^features\.stage1\.unit1\.branches\.", PYTORCHCV_INCEPTION_RESNET_RULES),
+    Layout("pytorchcv", r"^features\.stage1\.unit1\.body\.", PYTORCHCV_RESNET_RULES),
     Layout(
         "keras.applications",
         r"^conv2_block1_preact_bn/",
@@ -216,14 +223,14 @@ LAYOUTS = (
             (r"_block(\d+)_preact_bn$", "_block{1}_bn1"),
             (r"_block(\d+)_([12])_bn$", "_block{1}_bn{2+1}"),
             (r"_block(\d+)_([123])_conv$", "_block{1}_conv{2}"),
-            *KERAS_RESNET,
+            *KERAS_RESNET_RULES,
             (r"^post_bn$", "postact_bn"),
         ),
     ),
     Layout(
         "keras.applications",
         r"^conv2_block1_1_conv/",
-        ((r"_block(\d+)_([123])_(conv|bn)$", "_block{1}_{3}{2}"), *KERAS_RESNET),
+        ((r"_block(\d+)_([123])_(conv|bn)$", "_block{1}_{3}{2}"), *KERAS_RESNET_RULES),
         preprocessing="caffe",
         epsilon=1.001e-5,
     ),
@@ -252,5 +259,5 @@ LAYOUTS = (
     ),
     Layout("Keras", r"^dense(_\d+)?/kernel$", sequence=("conv2d", "dense")),
     Layout("keras.applications", r"^conv2d(_\d+)?/kernel$", (KERAS_HEAD,), numbered="conv2d"),
-    Layout("Caffe", r"^(inception_3a/1x1|conv1)/weights$", CAFFE),
+    Layout("Caffe", r"^(inception_3a/1x1|conv1)/weights$", CAFFE_GOOGLENET_RULES),
 )

@@ -9,13 +9,13 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
-from cnnzoo.errors import unknown
+from cnnzoo.errors import unknown_name
 
-COMMERCIAL = ("Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "MIT")  # licences that allow commercial use
+COMMERCIAL_LICENSES = ("Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "MIT")  # licences that allow commercial use
 
 
 @dataclass(frozen=True, kw_only=True)
-class Weights:
+class PublishedWeights:
     """One checkpoint: where it is, how to know it, what it gives."""
 
     model: str
@@ -59,16 +59,16 @@ class Weights:
 
     @property
     def commercial(self) -> bool:
-        return self.licence in COMMERCIAL
+        return self.licence in COMMERCIAL_LICENSES
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        return classes(self.classes) if isinstance(self.classes, str) else self.classes
+        return load_class_names(self.classes) if isinstance(self.classes, str) else self.classes
 
     @property
     def class_ids(self) -> tuple[str, ...]:
         """WordNet's, of ImageNet's classes."""
-        return wnids() if self.classes == "imagenet" else ()
+        return load_wordnet_ids() if self.classes == "imagenet" else ()
 
     @property
     def sha256(self) -> str:
@@ -85,7 +85,7 @@ class Weights:
     @property
     def path(self) -> Traversable:
         """Of what is shipped."""
-        return folder() / self.file
+        return weights_folder() / self.file
 
     @property
     def provenance(self) -> dict[str, Any]:
@@ -94,70 +94,72 @@ class Weights:
         return {key: getattr(self, key) for key in keys.split()}
 
 
-def folder() -> Traversable:
+def weights_folder() -> Traversable:
     """The shipped weights: installed as the package cnnzoo.weights, in a checkout the folder beside the package."""
     checkout = Path(__file__).parents[2] / "weights"
     return checkout if (checkout / "manifest.toml").exists() else resources.files("cnnzoo.weights")
 
 
 @cache
-def rows() -> tuple[Weights, ...]:
+def load_rows() -> tuple[PublishedWeights, ...]:
     """Every row of weights/manifest.toml."""
-    table = tomllib.loads((folder() / "manifest.toml").read_text(encoding="utf-8"))
+    table = tomllib.loads((weights_folder() / "manifest.toml").read_text(encoding="utf-8"))
     found = []
     for publisher in table["publisher"]:
         lines = publisher.pop("weights")
         found += [table["data"][line["tag"].partition(".")[0]] | publisher | line for line in lines]
-    return tuple(map(_row, found + table["weights"]))
+    return tuple(map(_make_row, found + table["weights"]))
 
 
-def _row(fields: dict[str, Any]) -> Weights:
+def _make_row(fields: dict[str, Any]) -> PublishedWeights:
     """A row of what its line, its publisher and its data set say."""
     key = fields.pop("id", "")
     url = fields.get("url", "").format(id=key)
     file = fields.get("file", url.rpartition("/")[2]).format(id=key)
     names = fields["classes"]
-    return Weights(**fields | {"url": url, "file": file, "classes": names if isinstance(names, str) else tuple(names)})
+    return PublishedWeights(
+        **fields | {"url": url, "file": file, "classes": names if isinstance(names, str) else tuple(names)}
+    )
 
 
-def tags(model: str) -> list[str]:
+def list_tags(model: str) -> list[str]:
     """The tags under which weights of `model` are published."""
-    return [row.tag for row in rows() if row.model == model]
+    return [row.tag for row in load_rows() if row.model == model]
 
 
-def find(model: str, tag: str) -> Weights:
+def find_weights(model: str, tag: str) -> PublishedWeights:
     """The row of a tag, or a data set's default; raises InputError that names the nearest tags.
 
     The default is the most accurate one with a head among those that may be used commercially; where there are none,
     among those whose licence is stated, then among all. Within a tenth of a per cent, a published hash decides.
     """
-    mine = {row.tag: row for row in rows() if row.model == model}
+    mine = {row.tag: row for row in load_rows() if row.model == model}
     if tag in mine:
         return mine[tag]
     heads = [row for row in mine.values() if row.include_top and row.tag.startswith(f"{tag}.")]
     if not heads:
-        raise unknown(f"weights of {model}", tag, {*mine, *(name.partition(".")[0] for name in mine)})
+        raise unknown_name(f"weights of {model}", tag, {*mine, *(name.partition(".")[0] for name in mine)})
     return max(
         heads, key=lambda row: (row.commercial, bool(row.licence), round(row.top1 or 0, 1), bool(row.hash), row.top1)
     )
 
 
 @cache
-def classes(name: str) -> tuple[str, ...]:
+def load_class_names(name: str) -> tuple[str, ...]:
     """A list of classes, in the order of the logits; raises InputError for an unknown name."""
-    return _column(name, "name")
+    return _load_column(name, "name")
 
 
 @cache
-def wnids() -> tuple[str, ...]:
+def load_wordnet_ids() -> tuple[str, ...]:
     """The WordNet ids of ImageNet's classes, in the order of the logits."""
-    return _column("imagenet", "wnid")
+    return _load_column("imagenet", "wnid")
 
 
-def _column(name: str, column: str) -> tuple[str, ...]:
+def _load_column(name: str, column: str) -> tuple[str, ...]:
     """A column of the table weights/`name`.csv."""
-    lists = {path.name.removesuffix(".csv"): path for path in folder().iterdir() if path.name.endswith(".csv")}
+    lists = {path.name.removesuffix(".csv"): path for path in weights_folder().iterdir() if path.name.endswith(".csv")}
     if name not in lists:
-        raise unknown("list of classes", name, lists)
+        raise unknown_name("list of classes", name, lists)
     lines = lists[name].read_text(encoding="utf-8").splitlines()
     return tuple(row[column] for row in csv.DictReader(lines))

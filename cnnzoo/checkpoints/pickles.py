@@ -11,8 +11,8 @@ from typing import Any, BinaryIO
 
 from cnnzoo.errors import InputError
 
-STEPS = 2**20  # opcodes of one pickle, and items of the arguments of its calls
-LITERALS = {
+MAX_STEPS = 2**20  # opcodes of one pickle, and items of the arguments of its calls
+LITERAL_OPCODES = {
     *("NONE", "INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT"),
     *("STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE", "SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8"),
     *("SHORT_BINBYTES", "BINBYTES", "BINBYTES8"),
@@ -20,13 +20,13 @@ LITERALS = {
 
 
 @dataclass(frozen=True)
-class Global:
+class GlobalName:
     """What a pickle refers to by its dotted name; the name only."""
 
     name: str
 
 
-def load(
+def load_pickle(
     stream: BinaryIO,
     known: Mapping[str, Callable[..., Any] | None],
     refused: Callable[[str], InputError],
@@ -46,24 +46,24 @@ def load(
         items, stack = stack, marks.pop()
         return items
 
-    def found(name: str) -> Global:
+    def found(name: str) -> GlobalName:
         if name not in known:
             raise refused(name)
-        return Global(name)
+        return GlobalName(name)
 
     steps = 0
     for opcode, arg, _ in pickletools.genops(stream):
-        if (steps := steps + 1) > STEPS:
-            raise InputError(f"its pickle takes more than {STEPS} steps")
+        if (steps := steps + 1) > MAX_STEPS:
+            raise InputError(f"its pickle takes more than {MAX_STEPS} steps")
         match opcode.name:
-            case name if name in LITERALS:
+            case name if name in LITERAL_OPCODES:
                 stack.append(arg)
             case "BINPUT" | "LONG_BINPUT" | "PUT":
-                memo[_index(arg)] = stack[-1]
+                memo[_check_memo_index(arg)] = stack[-1]
             case "MEMOIZE":
                 memo[len(memo)] = stack[-1]
             case "BINGET" | "LONG_BINGET" | "GET":
-                stack.append(memo[_index(arg)])
+                stack.append(memo[_check_memo_index(arg)])
             case "NEWTRUE" | "NEWFALSE":
                 stack.append(opcode.name == "NEWTRUE")
             case "MARK":
@@ -84,21 +84,21 @@ def load(
                 stack.append(items)
             case "APPEND":
                 item = stack.pop()
-                _container(stack, list).append(item)
+                _top_container(stack, list).append(item)
             case "APPENDS":
                 items = since_mark()
-                _container(stack, list).extend(items)
+                _top_container(stack, list).extend(items)
             case "EMPTY_DICT":
                 stack.append({})
             case "DICT":
                 items = since_mark()
-                stack.append(pairs(items[::2], items[1::2]))
+                stack.append(make_dict(items[::2], items[1::2]))
             case "SETITEM":
                 value, key = stack.pop(), stack.pop()
-                _container(stack, dict).update(pairs([key], [value]))
+                _top_container(stack, dict).update(make_dict([key], [value]))
             case "SETITEMS":
                 items = since_mark()
-                _container(stack, dict).update(pairs(items[::2], items[1::2]))
+                _top_container(stack, dict).update(make_dict(items[::2], items[1::2]))
             case "GLOBAL":
                 stack.append(found(str(arg).replace(" ", ".", 1)))
             case "STACK_GLOBAL":
@@ -106,14 +106,14 @@ def load(
                 stack.append(found(".".join((module, attribute))))
             case "REDUCE":
                 args, function = stack.pop(), stack.pop()
-                call = known[function.name] if type(function) is Global else None
+                call = known[function.name] if type(function) is GlobalName else None
                 if call is None or type(args) is not tuple:
                     raise InputError("its pickle calls what is no function")
                 steps += sum(len(arg) for arg in args if isinstance(arg, list | tuple))
                 stack.append(call(*args))
             case "BUILD":  # attributes of a dict, as the `_metadata` of a state_dict
                 stack.pop()
-                _container(stack, dict)
+                _top_container(stack, dict)
             case "BINPERSID":
                 stack.append(persistent(stack.pop()))
             case "PROTO" | "FRAME":
@@ -125,7 +125,7 @@ def load(
     raise InputError("its pickle has no end")
 
 
-def pairs(keys: list[Any], values: list[Any]) -> dict[Any, Any]:
+def make_dict(keys: list[Any], values: list[Any]) -> dict[Any, Any]:
     """A dict whose keys are names or whole numbers of 62 bits, whose hashes are quick and differ."""
     for key in keys:
         if type(key) is not str and not (type(key) is int and abs(key) < 2**62):
@@ -133,13 +133,13 @@ def pairs(keys: list[Any], values: list[Any]) -> dict[Any, Any]:
     return dict(zip(keys, values, strict=True))
 
 
-def _index(arg: Any) -> int:
-    if not 0 <= arg <= STEPS:
+def _check_memo_index(arg: Any) -> int:
+    if not 0 <= arg <= MAX_STEPS:
         raise InputError(f"its pickle numbers an object {arg:.3g}")
     return arg
 
 
-def _container(stack: list[Any], kind: type) -> Any:
+def _top_container(stack: list[Any], kind: type) -> Any:
     if type(stack[-1]) is not kind:
         raise InputError(f"its pickle fills a {type(stack[-1]).__name__} as if it was a {kind.__name__}")
     return stack[-1]

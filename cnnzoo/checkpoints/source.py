@@ -8,11 +8,11 @@ from typing import Any
 from cnnzoo.checkpoints import manifest, tensors, translate
 from cnnzoo.errors import InputError
 
-SUFFIXES = (".safetensors", ".pth", ".pt", ".th", ".h5", ".npz", ".zip")  # what tells a path from a tag
+CHECKPOINT_SUFFIXES = (".safetensors", ".pth", ".pt", ".th", ".h5", ".npz", ".zip")  # what tells a path from a tag
 
 
 @dataclass(frozen=True)
-class Source:
+class WeightsSource:
     """Weights as they were found: the tensors and what is known of them."""
 
     name: str = ""
@@ -27,48 +27,48 @@ class Source:
     transform: dict[str, Any] | None = None  # crop and interpolation that the accuracy was measured with
 
 
-def find(title: str, weights: str | Path | None, licence: str | None = None) -> Source:
+def resolve_weights(title: str, weights: str | Path | None, licence: str | None = None) -> WeightsSource:
     """Read what `weights` names for the model `title`.
 
     Raises InputError where there is no such thing, or where it may not be used under `licence` ("commercial"):
     because its licence forbids that, or because nobody states one. Of one's own files no licence is known, nor asked.
     """
     if weights is None:
-        return Source()
+        return WeightsSource()
     if not isinstance(weights, str | Path):
         raise InputError(f"weights is a tag, the path of a file, or None. Received: {weights!r}")
-    if isinstance(weights, Path) or Path(weights).suffix.lower() in SUFFIXES:
+    if isinstance(weights, Path) or Path(weights).suffix.lower() in CHECKPOINT_SUFFIXES:
         path = Path(weights)
-        found, card = tensors.read(path)
+        found, card = tensors.read_weights_file(path)
         if card:
             stated = {key: value for key, value in (card.weights or {}).items() if key == "licence"}
             provenance = {"file": path.name, **stated}  # a copy of published weights stays under their licence
-            _allow(path.name, stated.get("licence"), licence)
+            _check_license(path.name, stated.get("licence"), licence)
             known = (card.classes, card.preprocessing, card.pad, provenance, card.training, True, card.ids)
-            return Source(path.name, found, *known, card.transform)
-        layout = translate.recognise(found)
+            return WeightsSource(path.name, found, *known, card.transform)
+        layout = translate.recognize_layout(found)
         implied = layout.preprocessing if layout else None
-        return Source(path.name, found, preprocessing=implied, provenance={"file": path.name})
+        return WeightsSource(path.name, found, preprocessing=implied, provenance={"file": path.name})
     if Path(weights).is_file():
-        raise InputError(f"Checkpoints are files of {', '.join(SUFFIXES)}. Received: {weights!r}")
-    row = manifest.find(title, weights)
-    _allow(f"{weights!r} of {title}", row.licence, licence)
+        raise InputError(f"Checkpoints are files of {', '.join(CHECKPOINT_SUFFIXES)}. Received: {weights!r}")
+    row = manifest.find_weights(title, weights)
+    _check_license(f"{weights!r} of {title}", row.licence, licence)
     if row.url:
         from cnnzoo.checkpoints.download import fetch
 
         path, sha256 = fetch(row.url, row.file, row.hash, row.bytes)
-        found, card = tensors.read(path, sha256)
+        found, card = tensors.read_weights_file(path, sha256)
     else:
         with resources.as_file(row.path) as path:
-            found, card = tensors.read(path, row.sha256)
+            found, card = tensors.read_weights_file(path, row.sha256)
     training = card.training if card else {}
     name, ours = f"{row.file} ({row.tag})", card is not None
     known = (row.class_names, row.preprocessing, row.pad, row.provenance, training, ours, row.class_ids)
-    return Source(name, found, *known, row.transform)
+    return WeightsSource(name, found, *known, row.transform)
 
 
-def _allow(what: str, licence: str | None, wanted: str | None) -> None:
+def _check_license(what: str, licence: str | None, wanted: str | None) -> None:
     """Raises InputError where commercial use is wanted and the licence, None for one's own files, does not allow it."""
-    if wanted and licence is not None and licence not in manifest.COMMERCIAL:
+    if wanted and licence is not None and licence not in manifest.COMMERCIAL_LICENSES:
         why = f"their licence is {licence}" if licence else "nobody states their licence"
         raise InputError(f"The weights {what} may not be used commercially: {why}")

@@ -7,14 +7,14 @@ from typing import Any
 
 from cnnzoo.cards import Card, Receipt, card
 from cnnzoo.errors import InputError
-from cnnzoo.files import atomic
+from cnnzoo.files import atomic_write
 from cnnzoo.lazy import Lazy
 
 keras = Lazy("keras")
-LIMIT = 4 * 2**30  # bytes of a checkpoint
+MAX_FILE_BYTES = 4 * 2**30  # bytes of a checkpoint
 
 
-def named(model: Any) -> dict[str, Any]:
+def named_variables(model: Any) -> dict[str, Any]:
     """The model's variables as "layer.variable", in the order of the graph."""
     return {f"{layer.name}.{v.name}": v for layer in model.layers for v in layer.weights}
 
@@ -26,13 +26,13 @@ def save_weights(model: Any, path: Any) -> Path:
     path = Path(path)
     if path.suffix != ".safetensors":
         raise InputError(f"Weights are saved to a .safetensors file. Received: {str(path)!r}")
-    tensors = {name: keras.ops.convert_to_numpy(variable) for name, variable in named(model).items()}
-    with atomic(path) as new:
+    tensors = {name: keras.ops.convert_to_numpy(variable) for name, variable in named_variables(model).items()}
+    with atomic_write(path) as new:
         new.write_bytes(serialise(tensors, {"cnnzoo": card(model).to_json()}))
     return path
 
 
-def read(path: Path, sha256: str | None = None) -> tuple[dict[str, Any], Card | None]:
+def read_weights_file(path: Path, sha256: str | None = None) -> tuple[dict[str, Any], Card | None]:
     """The tensors of a checkpoint, by the names they have there, and the card of one that cnnzoo wrote.
 
     A hash, where one is known, is checked on the very bytes that are then read. Raises InputError.
@@ -42,8 +42,10 @@ def read(path: Path, sha256: str | None = None) -> tuple[dict[str, Any], Card | 
     try:
         if path.exists() and not path.is_file():
             raise InputError(f"Cannot read the weights {str(path)!r}: it is no file")
-        if path.stat().st_size > LIMIT:
-            raise InputError(f"Cannot read the weights {str(path)!r}: {path.stat().st_size:,} bytes, over {LIMIT:,}")
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise InputError(
+                f"Cannot read the weights {str(path)!r}: {path.stat().st_size:,} bytes, over {MAX_FILE_BYTES:,}"
+            )
         content = path.read_bytes()
     except OSError as error:
         raise InputError(f"Cannot read the weights {str(path)!r}: {error.strerror}") from None
@@ -51,7 +53,7 @@ def read(path: Path, sha256: str | None = None) -> tuple[dict[str, Any], Card | 
         raise InputError(f"Cannot read the weights {str(path)!r:.200}: {error}") from None
     if sha256 and (found := hashlib.sha256(content).hexdigest()) != sha256:
         raise InputError(f"{path.name} is not the published file: sha256 {sha256} expected, {found} found")
-    checkpoint = readers.read(content, path.name)
+    checkpoint = readers.read_checkpoint(content, path.name)
     if not checkpoint.tensors:
         raise InputError(f"{path.name} holds no tensors")
     text = (checkpoint.metadata or {}).get("cnnzoo")
@@ -64,19 +66,19 @@ def read(path: Path, sha256: str | None = None) -> tuple[dict[str, Any], Card | 
     return checkpoint.tensors, card
 
 
-def load(model: Any, tensors: dict[str, Any], source: str, droppable: Set[str] = frozenset()) -> Receipt:
+def assign_tensors(model: Any, tensors: dict[str, Any], source: str, droppable: Set[str] = frozenset()) -> Receipt:
     """Assign every tensor to the variable of its name, strictly; returns the receipt.
 
     Variables in `droppable` keep their fresh values, and such tensors of the checkpoint are dropped. The first
     convolution is adapted where the model's images have other channels than the checkpoint's.
     Raises InputError, before anything is assigned, that lists what is missing, left over or misshapen.
     """
-    variables = named(model)
+    variables = named_variables(model)
     wanted = [name for name in variables if name not in droppable]
     first = next((name for name in variables if name.endswith("kernel")), "")
     adapted: tuple[str, ...] = ()
     if first in tensors and first in wanted:
-        kernel = adapt(tensors[first], tuple(variables[first].shape))
+        kernel = adapt_first_kernel(tensors[first], tuple(variables[first].shape))
         if kernel is not tensors[first]:
             tensors = tensors | {first: kernel}
             adapted = (first,)
@@ -88,10 +90,12 @@ def load(model: Any, tensors: dict[str, Any], source: str, droppable: Set[str] =
             for name in wanted
             if name in tensors and tuple(tensors[name].shape) != tuple(variables[name].shape)
         ],
-        "not fit to compute with": [name for name in wanted if name in tensors and not sound(name, tensors[name])],
+        "not fit to compute with": [
+            name for name in wanted if name in tensors and not has_valid_values(name, tensors[name])
+        ],
     }
     if any(problems.values()):
-        what = "; ".join(f"{kind}: {shorten(names)}" for kind, names in problems.items() if names)
+        what = "; ".join(f"{kind}: {abbreviate_names(names)}" for kind, names in problems.items() if names)
         raise InputError(f"{source} does not fit {model.name}: {what}")
     for name in wanted:
         variables[name].assign(tensors[name])
@@ -99,7 +103,7 @@ def load(model: Any, tensors: dict[str, Any], source: str, droppable: Set[str] =
     return Receipt(tuple(wanted), tuple(sorted(fresh)), tuple(sorted(unused)), adapted)
 
 
-def sound(name: str, values: Any) -> bool:
+def has_valid_values(name: str, values: Any) -> bool:
     """Are these finite fractions, and variances not negative?"""
     import numpy as np
 
@@ -108,7 +112,7 @@ def sound(name: str, values: Any) -> bool:
     return bool(fits and (not name.endswith("moving_variance") or (values >= 0).all()))
 
 
-def adapt(kernel: Any, shape: tuple[int, ...]) -> Any:
+def adapt_first_kernel(kernel: Any, shape: tuple[int, ...]) -> Any:
     """The first kernel (h, w, channels, filters) for another number of channels, where that is all that differs.
 
     Summed over the colours for gray images, so that gray gives what its copy in every colour gave, but for the mean
@@ -126,7 +130,7 @@ def adapt(kernel: Any, shape: tuple[int, ...]) -> Any:
     return np.take(kernel, [i % theirs for i in range(ours)], axis=2) * np.float32(theirs / ours)
 
 
-def shorten(names: list[str], most: int = 8) -> str:
+def abbreviate_names(names: list[str], most: int = 8) -> str:
     """The first names of a list, and how many there are."""
     rest = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + rest

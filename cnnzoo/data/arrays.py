@@ -9,43 +9,43 @@ from typing import Any
 import numpy as np
 
 from cnnzoo.data.images import ImageData, Split
-from cnnzoo.data.listing import natural
-from cnnzoo.data.split import Ties, complete, stratified, three
-from cnnzoo.errors import InputError, class_names, unknown
+from cnnzoo.data.listing import natural_sort_key
+from cnnzoo.data.split import SplitUnits, check_every_class, split_three_ways, stratified_split
+from cnnzoo.errors import InputError, check_class_names, unknown_name
 
 
-def from_arrays(
+def build_from_arrays(
     arrays: Any, name: str, classes: Sequence[str] | None, shares: tuple[float, float, float], seed: int
 ) -> ImageData:
     """The data of arrays (x, y) or ((x, y), (x_test, y_test)), split; see `load_data`."""
-    (x, y), test = _parts(arrays)
-    known = _class_names(classes, *(labels for _, labels in ((x, y), test or (x, y))))
-    everything, notes = _split(x, y, known, "train" if test else name), []
-    keys = _keys(everything.images)
+    (x, y), test = _unpack_arrays(arrays)
+    known = _resolve_class_names(classes, *(labels for _, labels in ((x, y), test or (x, y))))
+    everything, notes = _make_split(x, y, known, "train" if test else name), []
+    keys = _image_digests(everything.images)
     if test:
-        held_out = _split(*test, known, "test")
-        complete(held_out.labels, known, "test")
+        held_out = _make_split(*test, known, "test")
+        check_every_class(held_out.labels, known, "test")
         if held_out.images.shape[1:] != everything.images.shape[1:]:
             shapes = f"{everything.images.shape[1:]} and {held_out.images.shape[1:]}"
             raise InputError(f"Training and test images differ in shape: {shapes}")
-        leaks = np.isin(keys, _keys(held_out.images))
+        leaks = np.isin(keys, _image_digests(held_out.images))
         if leaks.any():
             everything, keys = everything.take(np.flatnonzero(~leaks)), keys[~leaks]
             notes.append(f"{leaks.sum():,} training images are test images too, and were left out of training.")
-        train, validation = stratified(everything.labels, shares[1], seed, known, "validation", Ties(keys))
+        train, validation = stratified_split(everything.labels, shares[1], seed, known, "validation", SplitUnits(keys))
     else:
-        train, validation, part = three(everything.labels, shares, seed, known, Ties(keys))
+        train, validation, part = split_three_ways(everything.labels, shares, seed, known, SplitUnits(keys))
         held_out = everything.take(part)
     return ImageData(everything.take(train), everything.take(validation), held_out, known, name, notes=tuple(notes))
 
 
-def _keys(images: np.ndarray) -> np.ndarray:
+def _image_digests(images: np.ndarray) -> np.ndarray:
     """A digest for each image: copies have the same."""
     rows = np.ascontiguousarray(images).reshape(len(images), -1)
     return np.array([hashlib.blake2b(row.data, digest_size=16).hexdigest() for row in rows])
 
 
-def _digits() -> tuple[Any, Any]:
+def _load_digits() -> tuple[Any, Any]:
     """1,797 handwritten digits of 43 people, 8x8 in 17 levels, which come with scikit-learn."""
     from sklearn.datasets import load_digits
 
@@ -54,12 +54,12 @@ def _digits() -> tuple[Any, Any]:
 
 
 MAX_CLASSES = 100_000
-RESCALED = 32  # images whose values end below this were hardly 0 to 255
+RESCALED_LIMIT = 32  # images whose values end below this were hardly 0 to 255
 
-NAMED: dict[str, Callable[[], Any]] = {"digits": _digits}
+NAMED_ARRAYS: dict[str, Callable[[], Any]] = {"digits": _load_digits}
 
 
-def there(path: Path) -> bool:
+def check_path(path: Path) -> bool:
     """Whether there is a folder or a regular file; raises InputError for what else there is."""
     try:
         if path.exists() and not path.is_dir() and not path.is_file():
@@ -69,13 +69,15 @@ def there(path: Path) -> bool:
         raise InputError(f"{str(path)[:200]!r} is no path: {error.strerror}") from None
 
 
-def named(source: Any) -> Any:
+def load_named_arrays(source: Any) -> Any:
     """Arrays from a name or a file."""
     path = Path(source)
-    if str(source) in NAMED:
-        return NAMED[str(source)]()
-    if not there(path):
-        raise unknown("data source, and no such file or folder", str(source), [*NAMED, "a path to an .npz file"])
+    if str(source) in NAMED_ARRAYS:
+        return NAMED_ARRAYS[str(source)]()
+    if not check_path(path):
+        raise unknown_name(
+            "data source, and no such file or folder", str(source), [*NAMED_ARRAYS, "a path to an .npz file"]
+        )
     try:
         with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             keys = set(file.files)
@@ -91,7 +93,7 @@ def named(source: Any) -> Any:
     )
 
 
-def _parts(arrays: Any) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray] | None]:
+def _unpack_arrays(arrays: Any) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray] | None]:
     """(x, y) or ((x, y), (x_test, y_test)) as arrays."""
     if isinstance(arrays, dict):
         raise InputError("Data is a name, a path or arrays (x, y). Received: a dict")
@@ -105,7 +107,7 @@ def _parts(arrays: Any) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray
         raise InputError(f"Data is a name, a path, arrays (x, y) or ((x, y), (x_test, y_test)). {what}") from None
 
 
-def _labels(y: Any) -> np.ndarray:
+def _check_labels(y: Any) -> np.ndarray:
     """Labels (N,) or (N, 1), as text or as numbers."""
     y = np.asarray(y)
     if y.ndim == 2 and y.shape[1] == 1:  # as keras.datasets.cifar10 gives them
@@ -125,14 +127,14 @@ def _labels(y: Any) -> np.ndarray:
     return y
 
 
-def _class_names(classes: Sequence[str] | None, *labels: Any) -> tuple[str, ...]:
+def _resolve_class_names(classes: Sequence[str] | None, *labels: Any) -> tuple[str, ...]:
     """The names given, or those of the labels: as they are, sorted, or 0 to the highest index."""
     if classes is not None:
-        names = class_names(classes) if isinstance(classes, list | tuple) else ()
+        names = check_class_names(classes) if isinstance(classes, list | tuple) else ()
         if len(names) < 2:
             raise InputError(f"classes is a list of two names at least. Received: {classes!r}")
         return names
-    parts = [part for part in map(_labels, labels) if len(part)]
+    parts = [part for part in map(_check_labels, labels) if len(part)]
     if not parts:
         raise InputError("The data has no images")
     if len({part.dtype.kind == "U" for part in parts}) > 1:
@@ -141,16 +143,16 @@ def _class_names(classes: Sequence[str] | None, *labels: Any) -> tuple[str, ...]
     if len(np.unique(values)) < 2:
         raise InputError(f"A classifier needs two classes at least. Received: only {values[0]}")
     if values.dtype.kind == "U":
-        return class_names(sorted(np.unique(values).tolist(), key=lambda name: natural(str(name))))
+        return check_class_names(sorted(np.unique(values).tolist(), key=lambda name: natural_sort_key(str(name))))
     if not np.isfinite(values).all() or values.max() >= MAX_CLASSES:
         raise InputError(f"Class indices are 0 to {MAX_CLASSES - 1:,} at most. Received: {values.max()}")
     return tuple(map(str, range(max(int(values.max()) + 1, 1))))
 
 
-def _split(x: np.ndarray, y: np.ndarray, classes: Sequence[str], name: str) -> Split:
+def _make_split(x: np.ndarray, y: np.ndarray, classes: Sequence[str], name: str) -> Split:
     """Images and labels, checked."""
     x = check_images(x)
-    y = _labels(y)
+    y = _check_labels(y)
     if len(y) != len(x):
         raise InputError(f"Labels are (N,), one for each of the {len(x)} images. Received: shape {y.shape}")
     if y.dtype.kind == "U":
@@ -186,11 +188,11 @@ def check_images(images: Any) -> np.ndarray:
         bad = int((~np.isfinite(x).reshape(len(x), -1).all(1)).sum())
         raise InputError(f"{bad} of {len(x)} images hold NaN or infinite pixels")
     low, high = float(x.min()), float(x.max())
-    if low < -RESCALED or high > 255:
+    if low < -RESCALED_LIMIT or high > 255:
         raise InputError(
             f"Pixels are 0 to 255 (16-bit ones divided by 257). Received: {x.dtype} from {low:g} to {high:g}"
         )
-    if x.any() and (low < 0 or high <= RESCALED):
+    if x.any() and (low < 0 or high <= RESCALED_LIMIT):
         warnings.warn(
             f"Images of {x.dtype} from {low:.3g} to {high:.3g} look rescaled already; models here take 0 to 255 and "
             "normalise inside. Scale them to 255; at the model's own size, preprocessing='none' takes them as they are",

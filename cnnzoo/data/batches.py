@@ -12,12 +12,12 @@ from typing import Any
 import keras
 import numpy as np
 
-from cnnzoo.augmentation import Augmentation, shifted
+from cnnzoo.augmentation import Augmentation, random_shift_and_flip
 from cnnzoo.data.images import Split
-from cnnzoo.data.photos import Photos, pool
+from cnnzoo.data.photos import Photos, thread_pool
 from cnnzoo.data.transform import Transform
 
-STEP = 4  # images of a job for a thread
+IMAGES_PER_JOB = 4  # images of a job for a thread
 
 
 class Batches(keras.utils.PyDataset):
@@ -98,7 +98,7 @@ class Batches(keras.utils.PyDataset):
         labels = self.one_hot[self.split.labels[indices]]
         draw = None if self.seed is None else np.random.default_rng((self.seed, self.epoch, index))
         if draw and self.augmentation.shift:
-            images = shifted(images, self.augmentation.shift, draw)
+            images = random_shift_and_flip(images, self.augmentation.shift, draw)
         if draw and self.augmentation:
             with self.lock:
                 images, labels = self.augmentation(images.astype("float32"), labels, draw)
@@ -122,7 +122,7 @@ class Batches(keras.utils.PyDataset):
         seed = self.seed, self.epoch
 
         def fill(start: int) -> None:
-            for place, i in enumerate(indices[start : start + STEP].tolist(), start):
+            for place, i in enumerate(indices[start : start + IMAGES_PER_JOB].tolist(), start):
                 if area is None:
                     out[place] = images[i]
                     continue
@@ -130,10 +130,10 @@ class Batches(keras.utils.PyDataset):
                 draw = random.Random(f"{seed} {i}")
                 out[place] = transform.cropped(images[i], area, draw) if transform else images.crop(i, area, draw)
 
-        return out, [pool().submit(fill, start) for start in range(0, len(indices), STEP)]
+        return out, [thread_pool().submit(fill, start) for start in range(0, len(indices), IMAGES_PER_JOB)]
 
 
-def dataset(batches: Batches) -> Any:
+def to_tf_dataset(batches: Batches) -> Any:
     """A `tf.data.Dataset` of the batches, prefetched; every pass over it is another epoch."""
     import tensorflow as tf
 

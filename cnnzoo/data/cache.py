@@ -9,15 +9,15 @@ from pathlib import Path
 import numpy as np
 
 from cnnzoo.data.transform import Transform
-from cnnzoo.errors import InputError, unknown
-from cnnzoo.files import home
+from cnnzoo.errors import InputError, unknown_name
+from cnnzoo.files import cache_dir
 
-WHERE = ("auto", "memory", "disk", "none")
-AUTO_BYTES = 2 * 2**30  # the most that "auto" keeps in memory; what is larger is decoded again
-DISK_BYTES = 50 * 2**30  # the most that all files of "disk" take; the longest unused go first
+CACHE_MODES = ("auto", "memory", "disk", "none")
+MAX_AUTO_BYTES = 2 * 2**30  # the most that "auto" keeps in memory; what is larger is decoded again
+MAX_DISK_BYTES = 50 * 2**30  # the most that all files of "disk" take; the longest unused go first
 
 
-class Kept:
+class ImageCache:
     """Room for images of known shapes, and a mark for each that is there."""
 
     def __init__(self, shapes: Sequence[tuple[int, int, int]], path: Path | None, crops: bool) -> None:
@@ -28,7 +28,7 @@ class Kept:
         if path is None:
             self.buffer: np.ndarray = np.zeros(total, "uint8")  # the system gives pages as they are written
         else:
-            room(path, total)
+            evict_for(path, total)
             self.buffer = np.memmap(path, "uint8", "r+" if path.exists() else "w+", shape=(total,))
             os.utime(path)
         self.marks = self.buffer[self.bytes :]
@@ -47,43 +47,45 @@ class Kept:
         self.marks[i] = 1
 
 
-def keep(sides: Sequence[tuple[int, int]], transform: Transform, where: str, key: str, training: bool) -> Kept | None:
+def open_cache(
+    sides: Sequence[tuple[int, int]], transform: Transform, where: str, key: str, training: bool
+) -> ImageCache | None:
     """Room for images of these sides in memory, in a file of the cache folder named by `key`, or None.
 
     "auto" takes memory for transformed images, where that is 2 GiB at most, and never changes a pixel. With "memory"
     and "disk", what is kept for `training` is resized and not cropped yet: random crops are taken from that, which is
     faster and a little softer.
     """
-    if where not in WHERE:
-        raise unknown("cache", where, WHERE)
+    if where not in CACHE_MODES:
+        raise unknown_name("cache", where, CACHE_MODES)
     crops = training and where in ("memory", "disk")
     shapes = [(*transform.sides(size), transform.channels) if crops else transform.shape for size in sides]
     total = sum(map(math.prod, shapes))
-    if where == "none" or (where == "auto" and total > AUTO_BYTES):
+    if where == "none" or (where == "auto" and total > MAX_AUTO_BYTES):
         return None
     try:
-        return Kept(shapes, home() / "images" / f"{key}.u8" if where == "disk" else None, crops)
+        return ImageCache(shapes, cache_dir() / "images" / f"{key}.u8" if where == "disk" else None, crops)
     except (OSError, MemoryError) as error:
         why = getattr(error, "strerror", None) or error or "there is not enough memory"
         raise InputError(f"Resized images of {total / 2**30:.1f} GiB cannot be kept ({where}): {why}") from None
 
 
-def room(path: Path, total: int) -> None:
+def evict_for(path: Path, total: int) -> None:
     """Make room for a file of `total` bytes: those not used for longest go. Raises InputError where it cannot be."""
     if path.exists() and path.stat().st_size == total:
         return
     path.unlink(missing_ok=True)
     path.parent.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(path.parent).free
-    if total > min(DISK_BYTES, free):
+    if total > min(MAX_DISK_BYTES, free):
         raise InputError(
             f"The resized images take {total / 2**30:.1f} GiB; the cache folder has {free / 2**30:.1f} free and may "
-            f"take {DISK_BYTES / 2**30:.0f}. cache='none' decodes every image anew"
+            f"take {MAX_DISK_BYTES / 2**30:.0f}. cache='none' decodes every image anew"
         )
     others = sorted(path.parent.glob("*.u8"), key=lambda file: file.stat().st_mtime)
     used = sum(file.stat().st_size for file in others)
     for file in others:
-        if used + total <= DISK_BYTES:
+        if used + total <= MAX_DISK_BYTES:
             break
         used -= file.stat().st_size
         file.unlink()

@@ -13,11 +13,11 @@ from cnnzoo.errors import InputError
 
 MAX_PIXELS = 89_000_000  # more is refused before anything is decoded; Pillow warns of bombs from here on
 MAX_BYTES = 2**30  # of a file
-MAX_RATIO = 200  # of the sides: more is a strip, which no crop or resize makes a picture of
+MAX_ASPECT_RATIO = 200  # of the sides: more is a strip, which no crop or resize makes a picture of
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "WEBP", "TIFF")
 
 
-def decode(source: Any, channels: int = 3) -> np.ndarray:
+def decode_image(source: Any, channels: int = 3) -> np.ndarray:
     """The pixels of an image file, upright, as uint8 (H, W, channels); gray for one channel, RGB for three.
 
     Args:
@@ -27,18 +27,18 @@ def decode(source: Any, channels: int = 3) -> np.ndarray:
     Raises:
         InputError: that names the file where it is missing, no image, or too large.
     """
-    with reading(source, channels) as image:
-        pixels = np.asarray(upright(image, channels))
+    with open_for_decoding(source, channels) as image:
+        pixels = np.asarray(to_upright(image, channels))
     return pixels.reshape(*pixels.shape[:2], channels)
 
 
 @contextmanager
-def reading(source: Any, channels: int) -> Iterator[Any]:
+def open_for_decoding(source: Any, channels: int) -> Iterator[Any]:
     """As `opened`, for what shall give gray or RGB images; errors name the source."""
     if channels not in (1, 3):
         raise InputError(f"Image files give 1 or 3 channels; the model takes {channels}. Pass an array")
     try:
-        with opened(source) as image:
+        with open_image(source) as image:
             yield image
     except InputError as error:
         name = "the bytes" if isinstance(source, bytes) else repr(os.fspath(source))
@@ -46,7 +46,7 @@ def reading(source: Any, channels: int) -> Iterator[Any]:
 
 
 @contextmanager
-def opened(source: Any) -> Iterator[Any]:
+def open_image(source: Any) -> Iterator[Any]:
     """The image of a path or of bytes, its header read and its size checked; raises InputError with the reason.
 
     What Pillow raises inside the block, while it decodes, becomes an InputError too.
@@ -54,12 +54,12 @@ def opened(source: Any) -> Iterator[Any]:
     from PIL import Image
 
     try:
-        encoded = source if isinstance(source, bytes) else content(source)
+        encoded = source if isinstance(source, bytes) else read_image_bytes(source)
         with Image.open(io.BytesIO(encoded), formats=FORMATS) as image:
             width, height = image.size
             if width * height > MAX_PIXELS:
                 raise InputError(f"{width}x{height} pixels, more than the {MAX_PIXELS:,} allowed")
-            if max(width, height) > MAX_RATIO * min(width, height):
+            if max(width, height) > MAX_ASPECT_RATIO * min(width, height):
                 raise InputError(f"{width}x{height} pixels, a strip")
             yield image
     except InputError:
@@ -71,7 +71,7 @@ def opened(source: Any) -> Iterator[Any]:
         raise InputError(" ".join(str(reason or type(error).__name__).split())) from None
 
 
-def content(path: Any) -> bytes:
+def read_image_bytes(path: Any) -> bytes:
     """The bytes of a regular file of some size; raises InputError with the reason."""
     try:
         facts = os.stat(path)  # noqa: PTH116  # for every image of every epoch: a Path takes longer than the call
@@ -90,33 +90,33 @@ def content(path: Any) -> bytes:
         raise InputError(getattr(error, "strerror", None) or str(error)) from None
 
 
-def upright(image: Any, channels: int = 3) -> Any:
+def to_upright(image: Any, channels: int = 3) -> Any:
     """A Pillow image turned as its EXIF orientation says, in 8 bits: gray or RGB, transparency over white."""
     from PIL import ImageOps
 
     mode = "L" if channels == 1 else "RGB"
     tags = getattr(image, "tag_v2", {})
     negative = tags.get(262) == 0 and image.mode.startswith("I")  # white is zero, which Pillow minds up to 8 bits only
-    image = flat(ImageOps.exif_transpose(image) if turned(image) > 1 else image)
+    image = to_8_bit(ImageOps.exif_transpose(image) if exif_orientation(image) > 1 else image)
     image.load()
     image = ImageOps.invert(image) if negative else image
     return image if image.mode == mode else image.convert(mode)
 
 
-def turned(image: Any) -> int:
+def exif_orientation(image: Any) -> int:
     """The EXIF orientation, 1 to 8: 1 as it is, from 5 on lying on its side."""
     value = image.getexif().get(0x0112, 1)
     return value if value in range(1, 9) else 1
 
 
-def sides(image: Any) -> tuple[int, int]:
+def upright_size(image: Any) -> tuple[int, int]:
     """Height and width of an opened image once it is upright; decodes none but turned TIFFs."""
-    if image.format == "TIFF" and turned(image) > 1:  # whose size Pillow may have turned already
-        return upright(image).size[::-1]
-    return image.size if turned(image) > 4 else image.size[::-1]
+    if image.format == "TIFF" and exif_orientation(image) > 1:  # whose size Pillow may have turned already
+        return to_upright(image).size[::-1]
+    return image.size if exif_orientation(image) > 4 else image.size[::-1]
 
 
-def flat(image: Any) -> Any:
+def to_8_bit(image: Any) -> Any:
     """The image in 8 bits and without transparency, which shows white."""
     from PIL import Image
 

@@ -11,20 +11,20 @@ from typing import Any
 
 import numpy as np
 
-from cnnzoo.data.listing import Item, natural
-from cnnzoo.data.scan import SUFFIXES, Facts
+from cnnzoo.data.listing import ListedImage, natural_sort_key
+from cnnzoo.data.scan import FORMAT_SUFFIXES, ImageFacts
 from cnnzoo.errors import InputError
-from cnnzoo.files import atomic
-from cnnzoo.tables import columns
+from cnnzoo.files import atomic_write
+from cnnzoo.tables import align_columns
 
-TINY = 32  # pixels of a side: hardly a photo
-NEAR = 3  # bits of 64 in which near duplicates differ at most
-MOST = 1000  # pairs of near duplicates that are listed
-RARE = 10  # times fewer images than the largest class has
-DRAWN = 0.9  # share of images without a palette that makes a set one of photos
-SHOWN = 12  # pictures of a kind of finding on the page
+MIN_SIDE = 32  # pixels of a side: hardly a photo
+MAX_HASH_DISTANCE = 3  # bits of 64 in which near duplicates differ at most
+MAX_NEAR_PAIRS = 1000  # pairs of near duplicates that are listed
+IMBALANCE_RATIO = 10  # times fewer images than the largest class has
+MIN_PHOTO_SHARE = 0.9  # share of images without a palette that makes a set one of photos
+SHOWN_PER_KIND = 12  # pictures of a kind of finding on the page
 
-KINDS = {
+FINDING_KINDS = {
     "unreadable": "cannot be used",
     "drawing": "a drawing in a few colours among photos: a placeholder or an icon",
     "leak": "is in another split too",
@@ -34,9 +34,9 @@ KINDS = {
     "near duplicate": "nearly the same picture",
     "near leak": "nearly the same picture in two splits",
     "constant": "one colour throughout",
-    "tiny": f"a side under {TINY} pixels",
+    "tiny": f"a side under {MIN_SIDE} pixels",
     "suffix": "named as what it is not",
-    "imbalance": f"a class with less than a {RARE}th of the largest's images",
+    "imbalance": f"a class with less than a {IMBALANCE_RATIO}th of the largest's images",
     "one split": "a class that only some splits have",
     "few": "a class with too few images for three splits",
 }
@@ -60,7 +60,7 @@ class Diagnosis:
     images: int  # looked at
     counts: dict[str, int]  # of images kept, by class
     findings: tuple[Finding, ...]
-    items: dict[str, Item] = field(default_factory=dict, repr=False)  # by name, for the pictures
+    items: dict[str, ListedImage] = field(default_factory=dict, repr=False)  # by name, for the pictures
 
     @property
     def aside(self) -> list[Finding]:
@@ -74,11 +74,11 @@ class Diagnosis:
         if kinds:
             first = {kind: next(f for f in self.findings if f.kind == kind) for kind in kinds}
             rows = [
-                [kind, str(kinds[kind]), "set aside" if first[kind].aside else "kept", _line(first[kind])]
-                for kind in KINDS
+                [kind, str(kinds[kind]), "set aside" if first[kind].aside else "kept", _describe_finding(first[kind])]
+                for kind in FINDING_KINDS
                 if kind in kinds
             ]
-            lines.append(columns([["finding", "count", "decision", "the first"], *rows], right=(1,)))
+            lines.append(align_columns([["finding", "count", "decision", "the first"], *rows], right=(1,)))
         return "\n".join(lines)
 
     def account(self) -> str:
@@ -102,25 +102,28 @@ class Diagnosis:
         for finding in self.findings:
             kinds[finding.kind].append(finding)
         shown = {
-            kind: [(f, [self._picture(name) for name in f.images[:4]]) for f in found[:SHOWN]]
+            kind: [(f, [self._picture(name) for name in f.images[:4]]) for f in found[:SHOWN_PER_KIND]]
             for kind, found in kinds.items()
         }
         environment = Environment(loader=PackageLoader("cnnzoo.data", "."), autoescape=True)
         return environment.get_template("doctor.html").render(
-            diagnosis=self, kinds={kind: KINDS[kind] for kind in KINDS if kind in kinds}, shown=shown, findings=kinds
+            diagnosis=self,
+            kinds={kind: FINDING_KINDS[kind] for kind in FINDING_KINDS if kind in kinds},
+            shown=shown,
+            findings=kinds,
         )
 
     def _picture(self, name: str) -> str | None:
         """A small picture as a data URI, or None where there is none to be had."""
-        from cnnzoo.data.decode import opened, upright
+        from cnnzoo.data.decode import open_image, to_upright
 
         if name not in self.items:
             return None
         source = self.items[name].source
         try:
-            with opened(source.read() if hasattr(source, "read") else source) as image:
+            with open_image(source.read() if hasattr(source, "read") else source) as image:
                 image.draft("RGB", (320, 320))
-                small = upright(image)
+                small = to_upright(image)
                 small.thumbnail((160, 160))
         except InputError:
             return None
@@ -130,19 +133,19 @@ class Diagnosis:
 
     def save(self, folder: Any) -> None:
         """Write doctor.json and doctor.html into `folder`."""
-        with atomic(Path(folder) / "doctor.html") as new:
+        with atomic_write(Path(folder) / "doctor.html") as new:
             new.write_text(self.to_html(), encoding="utf-8")
-        with atomic(Path(folder) / "doctor.json") as new:
+        with atomic_write(Path(folder) / "doctor.json") as new:
             new.write_text(self.to_json(), encoding="utf-8")
 
 
-def _line(finding: Finding) -> str:
+def _describe_finding(finding: Finding) -> str:
     names = ", ".join(map(repr, finding.images[:2])) + (", ..." if len(finding.images) > 2 else "")
     return f"{names}: {finding.reason}" if finding.images else finding.reason
 
 
-def diagnose(
-    source: str, items: Sequence[Item], facts: Sequence[Facts], strays: Sequence[tuple[str, str]] = ()
+def diagnose_images(
+    source: str, items: Sequence[ListedImage], facts: Sequence[ImageFacts], strays: Sequence[tuple[str, str]] = ()
 ) -> tuple[Diagnosis, np.ndarray]:
     """The diagnosis, and a mask (N,) of the images to keep."""
     keep = np.array([not f.problem for f in facts], bool)
@@ -150,31 +153,33 @@ def diagnose(
     findings += [
         Finding("unreadable", (i.name,), f.problem, True) for i, f in zip(items, facts, strict=True) if f.problem
     ]
-    for at in _drawings(facts, keep):
+    for at in _find_drawings(facts, keep):
         keep[at] = False
         reason = f"{facts[at].colours} colours, in a set of photos"
         findings.append(Finding("drawing", (items[at].name,), reason, True))
-    for found, dropped in _copies(items, facts, keep):
+    for found, dropped in _find_copies(items, facts, keep):
         findings.append(found)
         keep[dropped] = False
     rest = np.flatnonzero(keep).tolist()
-    findings += _near([items[i] for i in rest], [facts[i] for i in rest])
+    findings += _find_near_duplicates([items[i] for i in rest], [facts[i] for i in rest])
     for i in rest:
-        findings += _looks(items[i], facts[i])
+        findings += _inspect_image(items[i], facts[i])
     counts = Counter(items[i].label for i in rest)
-    findings += _classes([items[i] for i in rest], counts)
+    findings += _inspect_classes([items[i] for i in rest], counts)
     known = {item.name: item for item in items}
-    ordered = {name: counts[name] for name in sorted(counts, key=natural)}
+    ordered = {name: counts[name] for name in sorted(counts, key=natural_sort_key)}
     return Diagnosis(source, len(items) + len(strays), ordered, tuple(findings), known), keep
 
 
-def _drawings(facts: Sequence[Facts], keep: np.ndarray) -> list[int]:
+def _find_drawings(facts: Sequence[ImageFacts], keep: np.ndarray) -> list[int]:
     """Images of a few colours where nearly all others are photos, as services send for photos that are gone."""
     drawn = np.array([0 < f.colours <= 64 and f.mode in ("P", "PA", "1") for f in facts]) & keep
-    return np.flatnonzero(drawn).tolist() if drawn.sum() <= (1 - DRAWN) * keep.sum() else []
+    return np.flatnonzero(drawn).tolist() if drawn.sum() <= (1 - MIN_PHOTO_SHARE) * keep.sum() else []
 
 
-def _copies(items: Sequence[Item], facts: Sequence[Facts], keep: np.ndarray) -> list[tuple[Finding, list[int]]]:
+def _find_copies(
+    items: Sequence[ListedImage], facts: Sequence[ImageFacts], keep: np.ndarray
+) -> list[tuple[Finding, list[int]]]:
     """The same bytes more than once; a copy in training of what validation or test has is to be dropped."""
     groups = defaultdict(list)
     for i in np.flatnonzero(keep).tolist():
@@ -201,7 +206,7 @@ def _copies(items: Sequence[Item], facts: Sequence[Facts], keep: np.ndarray) -> 
     return found
 
 
-def _near(items: Sequence[Item], facts: Sequence[Facts]) -> list[Finding]:
+def _find_near_duplicates(items: Sequence[ListedImage], facts: Sequence[ImageFacts]) -> list[Finding]:
     """Pairs whose perceptual hashes differ in three bits at most, and so agree on one of four quarters."""
     hashes = np.array([f.phash or 0 for f in facts], "uint64")
     known = np.array([f.phash is not None for f in facts], bool)
@@ -212,10 +217,10 @@ def _near(items: Sequence[Item], facts: Sequence[Facts]) -> list[Finding]:
         for same in np.split(order, np.flatnonzero(np.diff(bands[order])) + 1):
             for n, i in enumerate(same[:-1].tolist()):
                 others = same[n + 1 :]
-                for j in others[np.bitwise_count(hashes[others] ^ hashes[i]) <= NEAR].tolist():
-                    if facts[i].digest != facts[j].digest and len(pairs) < MOST:
+                for j in others[np.bitwise_count(hashes[others] ^ hashes[i]) <= MAX_HASH_DISTANCE].tolist():
+                    if facts[i].digest != facts[j].digest and len(pairs) < MAX_NEAR_PAIRS:
                         pairs.add((min(i, j), max(i, j)))
-                if len(pairs) >= MOST:  # frames of a film, say: enough to see that
+                if len(pairs) >= MAX_NEAR_PAIRS:  # frames of a film, say: enough to see that
                     break
     found = []
     for i, j in sorted(pairs):
@@ -225,24 +230,24 @@ def _near(items: Sequence[Item], facts: Sequence[Facts]) -> list[Finding]:
     return found
 
 
-def _looks(item: Item, facts: Facts) -> list[Finding]:
+def _inspect_image(item: ListedImage, facts: ImageFacts) -> list[Finding]:
     found = []
     if facts.constant:
         found.append(Finding("constant", (item.name,), "one colour throughout"))
-    if min(facts.height, facts.width) < TINY:
+    if min(facts.height, facts.width) < MIN_SIDE:
         found.append(Finding("tiny", (item.name,), f"{facts.width}x{facts.height} pixels"))
     suffix = Path(item.name).suffix.casefold()
-    if suffix and suffix not in SUFFIXES[facts.format]:
+    if suffix and suffix not in FORMAT_SUFFIXES[facts.format]:
         found.append(Finding("suffix", (item.name,), f"{facts.format} in a file called {suffix}"))
     return found
 
 
-def _classes(items: Sequence[Item], counts: Counter[str]) -> list[Finding]:
+def _inspect_classes(items: Sequence[ListedImage], counts: Counter[str]) -> list[Finding]:
     largest = max(counts.values(), default=0)
     found = [
         Finding("imbalance", (), f"{name}: {count:,} images, the largest class has {largest:,}")
         for name, count in counts.items()
-        if RARE * count < largest
+        if IMBALANCE_RATIO * count < largest
     ]
     splits = sorted({item.split for item in items})
     if splits == [""]:

@@ -11,8 +11,8 @@ import numpy as np
 from cnnzoo.data.doctor import Diagnosis
 from cnnzoo.data.photos import Photos
 from cnnzoo.data.transform import Transform
-from cnnzoo.errors import InputError, integer, unknown
-from cnnzoo.tables import table
+from cnnzoo.errors import InputError, check_integer, unknown_name
+from cnnzoo.tables import format_table
 
 
 @dataclass(frozen=True)
@@ -120,13 +120,13 @@ class ImageData:
         from cnnzoo.data.batches import Batches
 
         if not isinstance(split, str) or split not in self.splits:
-            raise unknown("split", split, self.splits)
+            raise unknown_name("split", split, self.splits)
         if self.transform is None and self.photos:
             raise InputError("Photos come in batches at one size: load_data(..., image_size=(height, width))")
-        seed = None if seed is None else integer("seed", seed, 0)
+        seed = None if seed is None else check_integer("seed", seed, 0)
         if seed is None and augment != "none":
             raise InputError(f"Augmentation is drawn from a seed: batches(..., seed=0, augment={augment!r})")
-        size = integer("batch_size", batch_size, 1, 1_000_000)
+        size = check_integer("batch_size", batch_size, 1, 1_000_000)
         batches = Batches(self.splits[split], len(self.classes), size, seed, augment)
         batches.advance = True
         return batches
@@ -135,9 +135,9 @@ class ImageData:
         self, split: str = "train", batch_size: int = 32, seed: int | None = None, augment: str = "none"
     ) -> Any:
         """The batches as a `tf.data.Dataset`, prefetched; see `batches`."""
-        from cnnzoo.data.batches import dataset
+        from cnnzoo.data.batches import to_tf_dataset
 
-        return dataset(self.batches(split, batch_size, seed, augment))
+        return to_tf_dataset(self.batches(split, batch_size, seed, augment))
 
     def account(self) -> str:
         """How the images come to their size, in a sentence."""
@@ -167,4 +167,4 @@ class ImageData:
         head = f"{self.source}: {what}, {len(self.classes)} classes"
         kept = [split.images.kept for split in self.splits.values() if self.photos and split.images.kept]
         room = [f"Resized images take {sum(k.bytes for k in kept) / 2**20:,.1f} MiB ({self.cache})."] if kept else []
-        return "\n".join([head, table(["class", *counts], [*rows, total]), *self.notes, *room])
+        return "\n".join([head, format_table(["class", *counts], [*rows, total]), *self.notes, *room])

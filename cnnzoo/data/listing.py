@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cnnzoo.errors import InputError, unknown
+from cnnzoo.errors import InputError, unknown_name
 
-SPLITS = {
+SPLIT_NAMES = {
     "train": "train",
     "training": "train",
     "val": "validation",
@@ -19,14 +19,14 @@ SPLITS = {
     "test": "test",
     "testing": "test",
 }
-PATHS = ("path", "file", "filename", "file_name", "filepath", "image", "image_path")
-LABELS = ("label", "class", "category", "target")
-PARTS = ("split", "subset", "partition", "set")
-LITTER = {"thumbs.db", "desktop.ini"}  # and all that begins with a dot: systems leave it in folders
+PATH_COLUMNS = ("path", "file", "filename", "file_name", "filepath", "image", "image_path")
+LABEL_COLUMNS = ("label", "class", "category", "target")
+SPLIT_COLUMNS = ("split", "subset", "partition", "set")
+SYSTEM_FILES = {"thumbs.db", "desktop.ini"}  # and all that begins with a dot: systems leave it in folders
 
 
 @dataclass(frozen=True)
-class Item:
+class ListedImage:
     """An image that is named, and what is said of it."""
 
     source: Any  # a path, or a record with `read()`
@@ -36,53 +36,55 @@ class Item:
     group: str = ""  # of images that stay together
 
 
-def natural(name: str) -> list[Any]:
+def natural_sort_key(name: str) -> list[Any]:
     """A key that sorts class_2 before class_10."""
     parts = re.split(r"([0-9]+)", name)
     numbers = [(part.lstrip("0"), part) for part in parts]  # shorter ones are smaller, however long they get
     return [(1, len(n), n) if part.isdecimal() else (0, 0, part.casefold()) for n, part in numbers]
 
 
-def folder(root: Path) -> tuple[list[Item], list[tuple[str, str]]]:
+def list_folder(root: Path) -> tuple[list[ListedImage], list[tuple[str, str]]]:
     """The images of a folder with a sub-folder a class, or with train, validation and test folders of such.
 
     Also what is left out, each with its reason. Raises InputError where there are no classes.
     """
-    there = sorted(filter(_is_dir, _entries(root)), key=lambda e: natural(e.name))
-    parts = {e.name: SPLITS[e.name.casefold()] for e in there if e.name.casefold() in SPLITS}
+    there = sorted(filter(_is_dir, _list_entries(root)), key=lambda e: natural_sort_key(e.name))
+    parts = {e.name: SPLIT_NAMES[e.name.casefold()] for e in there if e.name.casefold() in SPLIT_NAMES}
     if parts and (len(parts) == len(there) or {"train"} < set(parts.values())):
-        items, out = list[Item](), _strays(root, "outside train, validation and test")
-        out += [(text(e.name), "a folder beside train, validation and test") for e in there if e.name not in parts]
+        items, out = list[ListedImage](), _find_stray_files(root, "outside train, validation and test")
+        out += [
+            (printable_name(e.name), "a folder beside train, validation and test") for e in there if e.name not in parts
+        ]
         for name, split in parts.items():
             if list(parts.values()).count(split) > 1:
                 raise InputError(f"{root} has two folders for the {split} split: {', '.join(parts)}")
-            inside, left = _classes(root / name, root, split)
+            inside, left = _list_class_folders(root / name, root, split)
             items, out = items + inside, out + left
     else:
-        items, out = _classes(root, root, "")
+        items, out = _list_class_folders(root, root, "")
     if not items:
         what = f"; {len(out)} files lie in it outside such" if out else ""
         raise InputError(f"{str(root)!r} has no images in sub-folders named by their classes{what}")
     return items, out
 
 
-def _classes(root: Path, base: Path, split: str) -> tuple[list[Item], list[tuple[str, str]]]:
-    items, out = list[Item](), _strays(root, "in no class's folder", base)
-    for entry in sorted(filter(_is_dir, _entries(root)), key=lambda e: natural(e.name)):
-        seen = {_identity(base), _identity(root)}
-        for path in sorted(_files(Path(entry.path), seen), key=lambda path: natural(str(path))):
+def _list_class_folders(root: Path, base: Path, split: str) -> tuple[list[ListedImage], list[tuple[str, str]]]:
+    items, out = list[ListedImage](), _find_stray_files(root, "in no class's folder", base)
+    for entry in sorted(filter(_is_dir, _list_entries(root)), key=lambda e: natural_sort_key(e.name)):
+        seen = {_folder_identity(base), _folder_identity(root)}
+        for path in sorted(_walk_files(Path(entry.path), seen), key=lambda path: natural_sort_key(str(path))):
             if path.is_dir():
-                out.append((_name(path, base), "a link to a folder that was looked into already"))
+                out.append((_relative_name(path, base), "a link to a folder that was looked into already"))
             else:
-                items.append(Item(path, _name(path, base), text(entry.name), split))
+                items.append(ListedImage(path, _relative_name(path, base), printable_name(entry.name), split))
     return items, out
 
 
-def _entries(root: Path) -> list[Any]:
+def _list_entries(root: Path) -> list[Any]:
     """What lies in a folder, but for litter."""
     try:
         with os.scandir(root) as entries:
-            return [e for e in entries if not e.name.startswith(".") and e.name.casefold() not in LITTER]
+            return [e for e in entries if not e.name.startswith(".") and e.name.casefold() not in SYSTEM_FILES]
     except OSError as error:
         raise InputError(f"Cannot look into {str(root)!r}: {error.strerror}") from None
 
@@ -94,79 +96,79 @@ def _is_dir(entry: Any) -> bool:
         return False
 
 
-def _strays(root: Path, why: str, base: Path | None = None) -> list[tuple[str, str]]:
-    return [(_name(Path(e.path), base or root), why) for e in _entries(root) if not _is_dir(e)]
+def _find_stray_files(root: Path, why: str, base: Path | None = None) -> list[tuple[str, str]]:
+    return [(_relative_name(Path(e.path), base or root), why) for e in _list_entries(root) if not _is_dir(e)]
 
 
-def files(root: Path) -> Iterator[Path]:
+def iter_files(root: Path) -> Iterator[Path]:
     """All files under a folder, each folder once, in the order of their names; no litter."""
-    return (path for path in _files(root, set(), ordered=True) if not path.is_dir())
+    return (path for path in _walk_files(root, set(), ordered=True) if not path.is_dir())
 
 
-def _files(root: Path, seen: set[tuple[int, int]], ordered: bool = False) -> Iterator[Path]:
+def _walk_files(root: Path, seen: set[tuple[int, int]], ordered: bool = False) -> Iterator[Path]:
     """All files under a folder, each folder once, and the folders that are links to those in `seen`."""
-    if _identity(root) in seen:
+    if _folder_identity(root) in seen:
         yield root
         return
-    seen.add(_identity(root))
-    entries = _entries(root)
-    for entry in sorted(entries, key=lambda e: natural(e.name)) if ordered else entries:
+    seen.add(_folder_identity(root))
+    entries = _list_entries(root)
+    for entry in sorted(entries, key=lambda e: natural_sort_key(e.name)) if ordered else entries:
         if _is_dir(entry):
-            yield from _files(Path(entry.path), seen, ordered)
+            yield from _walk_files(Path(entry.path), seen, ordered)
         else:
             yield Path(entry.path)
 
 
-def _identity(folder: Path) -> tuple[int, int]:
+def _folder_identity(folder: Path) -> tuple[int, int]:
     facts = folder.stat()
     return facts.st_dev, facts.st_ino
 
 
-def _name(path: Path, base: Path) -> str:
-    return text(path.relative_to(base).as_posix())
+def _relative_name(path: Path, base: Path) -> str:
+    return printable_name(path.relative_to(base).as_posix())
 
 
-def text(name: str) -> str:
+def printable_name(name: str) -> str:
     """A file's name as text that can be written: bytes that are no UTF-8 become \\xNN."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
-def table(file: Path, label: str | None, group: str | None) -> list[Item]:
+def list_table(file: Path, label: str | None, group: str | None) -> list[ListedImage]:
     """The images of a CSV or Parquet file; paths are relative to it.
 
     Raises InputError that names the column or the row.
     """
-    rows, columns = _parquet(file) if file.suffix.casefold() == ".parquet" else _csv(file)
-    path = _column(file, columns, None, PATHS, "path")
-    target = _column(file, columns, label, LABELS, "label")
-    split = next((name for name in columns if name.casefold() in PARTS), "")
+    rows, columns = _read_parquet(file) if file.suffix.casefold() == ".parquet" else _read_csv(file)
+    path = _find_column(file, columns, None, PATH_COLUMNS, "path")
+    target = _find_column(file, columns, label, LABEL_COLUMNS, "label")
+    split = next((name for name in columns if name.casefold() in SPLIT_COLUMNS), "")
     if group is not None and group not in columns:
-        raise unknown(f"column of {file.name}", group, columns)
-    items: list[Item] = []
+        raise unknown_name(f"column of {file.name}", group, columns)
+    items: list[ListedImage] = []
     seen: dict[Path, int] = {}
     for line, row in rows:
         where = f"{file.name}, line {line}"
         name, told = row[path], (row[split] if split else "").casefold()
         if not name or not row[target]:
             raise InputError(f"{where} has no {path if not name else target}")
-        if told and told not in SPLITS:
-            raise InputError(f"{where}: the split is one of {', '.join(SPLITS)}. Received: {row[split]!r}")
+        if told and told not in SPLIT_NAMES:
+            raise InputError(f"{where}: the split is one of {', '.join(SPLIT_NAMES)}. Received: {row[split]!r}")
         if split and not told:
             raise InputError(f"{where} has no {split}, which other lines have")
         source = file.parent / name
         if source in seen:
             raise InputError(f"{where} names {name!r}, as line {seen[source]} does")
         seen[source] = line
-        items.append(Item(source, name, row[target], SPLITS.get(told, ""), row[group] if group else ""))
+        items.append(ListedImage(source, name, row[target], SPLIT_NAMES.get(told, ""), row[group] if group else ""))
     if not items:
         raise InputError(f"{str(file)!r} has no rows")
     return items
 
 
-Rows = tuple[list[tuple[int, dict[str, str]]], list[str]]
+TableRows = tuple[list[tuple[int, dict[str, str]]], list[str]]
 
 
-def _csv(file: Path) -> Rows:
+def _read_csv(file: Path) -> TableRows:
     try:
         text = file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
@@ -191,14 +193,14 @@ def _csv(file: Path) -> Rows:
     return rows, columns
 
 
-def _parquet(file: Path) -> Rows:
+def _read_parquet(file: Path) -> TableRows:
     try:
         from pyarrow import ArrowException, parquet
     except ImportError:
         raise ImportError("Parquet files are read with pyarrow: pip install 'cnnzoo[parquet]'") from None
     try:
         schema = parquet.read_schema(file)
-        plain = [f.name for f in schema if any(kind(f.type) for kind in _plain())]
+        plain = [f.name for f in schema if any(kind(f.type) for kind in _plain_type_checks())]
         content = parquet.read_table(file, columns=plain).to_pydict()
     except (ArrowException, OSError, ValueError) as error:
         raise InputError(f"Cannot read {str(file)!r} as Parquet: {str(error)[:300]}") from None
@@ -207,18 +209,18 @@ def _parquet(file: Path) -> Rows:
     return [(i + 1, row) for i, row in enumerate(texts)], plain
 
 
-def _plain() -> list[Any]:
+def _plain_type_checks() -> list[Any]:
     """Tests for the types of columns that paths and labels can be: text and whole numbers."""
     from pyarrow import types
 
     return [types.is_string, types.is_large_string, types.is_string_view, types.is_integer, types.is_boolean]
 
 
-def _column(file: Path, columns: Sequence[str], asked: str | None, known: Sequence[str], what: str) -> str:
+def _find_column(file: Path, columns: Sequence[str], asked: str | None, known: Sequence[str], what: str) -> str:
     """The name of a column: as asked for, or the one that is called so."""
     if asked is not None:
         if asked not in columns:
-            raise unknown(f"column of {file.name}", asked, columns)
+            raise unknown_name(f"column of {file.name}", asked, columns)
         return asked
     found = [name for name in columns if name.casefold() in known]
     if len(found) != 1:

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from cnnzoo.data import cache as caches
-from cnnzoo.data.decode import decode
-from cnnzoo.data.transform import Transform, picture
+from cnnzoo.data.decode import decode_image
+from cnnzoo.data.transform import Transform, array_to_pillow
 from cnnzoo.errors import InputError
 
 
@@ -31,7 +31,7 @@ class Photo:
 
 
 @cache
-def pool() -> ThreadPoolExecutor:
+def thread_pool() -> ThreadPoolExecutor:
     """Threads that decode: Pillow lets go of Python's lock, so they run on all cores."""
     return ThreadPoolExecutor(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())
 
@@ -47,7 +47,7 @@ class Photos:
 
     def __init__(self, photos: Sequence[Photo], channels: int = 3, transform: Transform | None = None) -> None:
         self.photos, self.channels, self.transform = list(photos), channels, transform
-        self.kept: caches.Kept | None = None
+        self.kept: caches.ImageCache | None = None
         self.place = np.arange(len(self.photos))  # in what is kept
 
     def __len__(self) -> int:
@@ -72,7 +72,7 @@ class Photos:
             raise InputError("Photos of several sizes are taken one by one, until they are bound to a model's size")
         if not len(indices):
             return np.empty((0, *self.transform.shape), "uint8")
-        return np.stack(list(pool().map(self._one, indices)))
+        return np.stack(list(thread_pool().map(self._one, indices)))
 
     def __iter__(self) -> Iterator[np.ndarray]:
         return (self._one(i) for i in range(len(self)))
@@ -86,7 +86,7 @@ class Photos:
     def bind(self, transform: Transform, where: str, training: bool) -> "Photos":
         """The photos as `transform` gives them, kept `where` cache.keep says."""
         bound = Photos(self.photos, transform.channels, transform)
-        bound.kept = caches.keep(
+        bound.kept = caches.open_cache(
             [photo.sides for photo in self.photos], transform, where, self.key(transform), training
         )
         return bound
@@ -106,12 +106,12 @@ class Photos:
 
     def _one(self, i: int) -> np.ndarray:
         if self.transform is None:
-            return decode(self.photos[i].content(), self.channels)
+            return decode_image(self.photos[i].content(), self.channels)
         if self.kept is None:
             return self.transform.one(self.photos[i].content())
         if not self.kept.crops:
             return self._kept(i)
-        return self.transform.finished(picture(self._kept(i)))
+        return self.transform.finished(array_to_pillow(self._kept(i)))
 
     def _kept(self, i: int) -> np.ndarray:
         """What is kept of the image, which is made where it is not there yet."""

@@ -9,19 +9,19 @@ from typing import Any
 
 import numpy as np
 
-from cnnzoo.cards import CROP
+from cnnzoo.cards import DEFAULT_CROP
 from cnnzoo.data import listing, streams
-from cnnzoo.data.arrays import NAMED, from_arrays, named, there
-from cnnzoo.data.cache import WHERE
-from cnnzoo.data.doctor import diagnose
+from cnnzoo.data.arrays import NAMED_ARRAYS, build_from_arrays, check_path, load_named_arrays
+from cnnzoo.data.cache import CACHE_MODES
+from cnnzoo.data.doctor import diagnose_images
 from cnnzoo.data.images import ImageData, Split
-from cnnzoo.data.listing import Item
+from cnnzoo.data.listing import ListedImage
 from cnnzoo.data.photos import Photo, Photos
-from cnnzoo.data.scan import Facts, scan
-from cnnzoo.data.split import Ties, complete, fractions, stratified, three
-from cnnzoo.errors import InputError, class_names, integer, unknown
+from cnnzoo.data.scan import ImageFacts, scan_images
+from cnnzoo.data.split import SplitUnits, check_every_class, check_shares, split_three_ways, stratified_split
+from cnnzoo.errors import InputError, check_class_names, check_integer, unknown_name
 
-TABLES = (".csv", ".tsv", ".txt", ".parquet")
+TABLE_SUFFIXES = (".csv", ".tsv", ".txt", ".parquet")
 
 
 def load_data(
@@ -70,80 +70,82 @@ def load_data(
     Raises:
         InputError: for sources, shapes, values or labels that do not do.
     """
-    shares, seed = fractions(split), integer("seed", seed, 0)
+    shares, seed = check_shares(split), check_integer("seed", seed, 0)
     if pad is not None:
-        integer("pad", pad, 0, 65_535)
+        check_integer("pad", pad, 0, 65_535)
     share = isinstance(crop, int | float) and 0 < crop <= 1
     if not (share or crop is None or (isinstance(crop, str) and crop == "auto")):
         raise InputError(f"crop is 'auto', None, or a share of the side, above 0 and at most 1. Received: {crop!r}")
-    if cache not in WHERE:
-        raise unknown("cache", cache, WHERE)
-    arrays = isinstance(source, str | os.PathLike) and (str(source) in NAMED or Path(source).suffix == ".npz")
+    if cache not in CACHE_MODES:
+        raise unknown_name("cache", cache, CACHE_MODES)
+    arrays = isinstance(source, str | os.PathLike) and (str(source) in NAMED_ARRAYS or Path(source).suffix == ".npz")
     if isinstance(source, str | os.PathLike) and not arrays:
-        found = listed(source, label_column, group_column)
-        data = replace(from_items(*found, classes, shares, seed, doctor, strict), crop=CROP)
+        found = list_source(source, label_column, group_column)
+        data = replace(build_from_files(*found, classes, shares, seed, doctor, strict), crop=DEFAULT_CROP)
     elif (label_column, group_column) != (None, None):
-        raise InputError(f"label_column and group_column are of tables ({', '.join(TABLES)}), which this source is not")
+        raise InputError(
+            f"label_column and group_column are of tables ({', '.join(TABLE_SUFFIXES)}), which this source is not"
+        )
     elif arrays:
-        data = from_arrays(named(source), Path(source).name, classes, shares, seed)
-    elif (stream := streams.of(source)) is not None:
-        data = from_items("stream", *stream, classes, shares, seed, doctor, strict)
+        data = build_from_arrays(load_named_arrays(source), Path(source).name, classes, shares, seed)
+    elif (stream := streams.read_streams(source)) is not None:
+        data = build_from_files("stream", *stream, classes, shares, seed, doctor, strict)
     else:
-        data = from_arrays(source, "arrays", classes, shares, seed)
+        data = build_from_arrays(source, "arrays", classes, shares, seed)
     data = replace(data, pad=pad, cache=cache, chosen={} if isinstance(crop, str) else {"crop": crop})
     if image_size is None:
         return data
     if not isinstance(image_size, list | tuple) or len(image_size) != 2:
         raise InputError(f"image_size is (height, width). Received: {image_size!r}")
-    sides = [integer("a side of image_size", side, 1, 65_535) for side in image_size]
+    sides = [check_integer("a side of image_size", side, 1, 65_535) for side in image_size]
     return data.bind((*sides, data.train.images.shape[3]), pad or 0)
 
 
-Listed = tuple[str, list[Item], list[tuple[str, str]]]
+NamedListing = tuple[str, list[ListedImage], list[tuple[str, str]]]
 
 
-def listed(source: Any, label_column: str | None = None, group_column: str | None = None) -> Listed:
+def list_source(source: Any, label_column: str | None = None, group_column: str | None = None) -> NamedListing:
     """The name of a source of image files, its images, and what of it is left out; see `load_data`."""
     path, suffix = Path(source), Path(source).suffix.casefold()
-    if suffix not in TABLES and (label_column, group_column) != (None, None):
+    if suffix not in TABLE_SUFFIXES and (label_column, group_column) != (None, None):
         raise InputError(
-            f"label_column and group_column are of tables ({', '.join(TABLES)}). Received: {str(source)!r}"
+            f"label_column and group_column are of tables ({', '.join(TABLE_SUFFIXES)}). Received: {str(source)!r}"
         )
-    if str(source) in NAMED or suffix == ".npz":
+    if str(source) in NAMED_ARRAYS or suffix == ".npz":
         raise InputError(f"Image files are looked at, in a folder or a table; {str(source)!r} holds arrays")
     if str(source).startswith("tfds:"):
-        return str(source), *streams.tfds(str(source).removeprefix("tfds:"))
-    if not there(path):
-        raise unknown(
+        return str(source), *streams.read_tfds(str(source).removeprefix("tfds:"))
+    if not check_path(path):
+        raise unknown_name(
             "data source, and no such file or folder",
             str(source),
-            [*NAMED, "tfds:NAME", "a path to a folder, a table or an .npz file"],
+            [*NAMED_ARRAYS, "tfds:NAME", "a path to a folder, a table or an .npz file"],
         )
     if path.is_dir():
-        name = listing.text(path.resolve().name)  # a report goes places where a path means nothing
-        return name, *(streams.tfds(str(path)) if streams.prepared(path) else listing.folder(path))
-    if suffix not in TABLES:
+        name = listing.printable_name(path.resolve().name)  # a report goes places where a path means nothing
+        return name, *(streams.read_tfds(str(path)) if streams.is_tfds_folder(path) else listing.list_folder(path))
+    if suffix not in TABLE_SUFFIXES:
         raise InputError(
-            f"Data is a folder of images, a table ({', '.join(TABLES)}), an .npz file, arrays, or one of "
-            f"{', '.join(NAMED)}, tfds:NAME. Received: {str(path)!r}"
+            f"Data is a folder of images, a table ({', '.join(TABLE_SUFFIXES)}), an .npz file, arrays, or one of "
+            f"{', '.join(NAMED_ARRAYS)}, tfds:NAME. Received: {str(path)!r}"
         )
-    return path.name, listing.table(path, label_column, group_column), []
+    return path.name, listing.list_table(path, label_column, group_column), []
 
 
-def examined(items: Sequence[Item], doctor: bool = True) -> list[Facts]:
+def scan_with_progress(items: Sequence[ListedImage], doctor: bool = True) -> list[ImageFacts]:
     """The facts of every image, with progress."""
     from rich.console import Console
     from rich.progress import track
 
     console, sources = Console(stderr=True), [item.source for item in items]
-    found = scan(sources, doctor)
+    found = scan_images(sources, doctor)
     quiet = not console.is_terminal
     return list(track(found, "Looking at the images", len(items), console=console, transient=True, disable=quiet))
 
 
-def from_items(
+def build_from_files(
     name: str,
-    items: list[Item],
+    items: list[ListedImage],
     strays: list[tuple[str, str]],
     classes: Sequence[str] | None,
     shares: tuple[float, float, float],
@@ -155,9 +157,9 @@ def from_items(
     if isinstance(classes, list | tuple) and not {item.label for item in items} & set(map(str, classes)):
         indices = {str(i): str(label) for i, label in enumerate(classes)}  # labels that are numbers
         items = [replace(item, label=indices.get(item.label, item.label)) for item in items]
-    known = _classes(items, classes)
-    facts = examined(items, doctor)
-    diagnosis, keep = diagnose(name, items, facts, strays)
+    known = _resolve_classes(items, classes)
+    facts = scan_with_progress(items, doctor)
+    diagnosis, keep = diagnose_images(name, items, facts, strays)
     if diagnosis.aside:
         first = [f"{f.images[0]!r} ({f.reason})" for f in diagnosis.aside[:5]]
         what = f"{name}: {diagnosis.account()}: {', '.join(first)}{', ...' if len(diagnosis.aside) > 5 else ''}"
@@ -172,15 +174,15 @@ def from_items(
     groups = None
     if any(item.group for item in items):  # an image without one is a group of its own
         groups = [item.group or f"\0{i}" for i, (item, _) in enumerate(kept)]
-        _together([item for item, _ in kept])
-    ties = Ties([photo.digest for photo in photos], groups)
-    parts, notes = _divide([item.split for item, _ in kept], labels, shares, seed, known, ties)
+        _check_groups([item for item, _ in kept])
+    ties = SplitUnits([photo.digest for photo in photos], groups)
+    parts, notes = _assign_splits([item.split for item, _ in kept], labels, shares, seed, known, ties)
     notes = (f"{diagnosis.images:,} files, {diagnosis.account()}.", *notes)
     train, validation, test = map(everything.take, parts)
     return ImageData(train, validation, test, known, name, notes=notes, diagnosis=diagnosis)
 
 
-def _together(items: Sequence[Item]) -> None:
+def _check_groups(items: Sequence[ListedImage]) -> None:
     """Raise InputError where a group is in several of the splits that the source gives."""
     homes: dict[str, str] = {}
     for item in items:
@@ -188,15 +190,15 @@ def _together(items: Sequence[Item]) -> None:
             raise InputError(f"The group {item.group!r} is in the splits {homes[item.group]} and {item.split}")
 
 
-def _classes(items: Sequence[Item], asked: Sequence[str] | None) -> tuple[str, ...]:
+def _resolve_classes(items: Sequence[ListedImage], asked: Sequence[str] | None) -> tuple[str, ...]:
     """The names of the classes, in order; raises InputError where labels are outside them."""
-    labels = sorted({item.label for item in items}, key=listing.natural)
+    labels = sorted({item.label for item in items}, key=listing.natural_sort_key)
     trained = {item.label for item in items if item.split in ("", "train")}
     if not trained:
         raise InputError("There is no training part: no train folder, or no line of a table with that split")
     if asked is not None and not isinstance(asked, list | tuple):
         raise InputError(f"classes is a list of two names at least. Received: {asked!r}")
-    known = class_names(labels if asked is None else asked)
+    known = check_class_names(labels if asked is None else asked)
     if strangers := [label for label in labels if label not in known]:
         raise InputError(
             f"Labels outside the {len(known)} classes {', '.join(known[:10])}: {', '.join(strangers[:10])}"
@@ -208,28 +210,28 @@ def _classes(items: Sequence[Item], asked: Sequence[str] | None) -> tuple[str, .
     return known
 
 
-def _divide(
+def _assign_splits(
     given: list[str],
     labels: np.ndarray,
     shares: tuple[float, float, float],
     seed: int,
     classes: Sequence[str],
-    ties: Ties,
+    ties: SplitUnits,
 ) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], tuple[str, ...]]:
     """Indices of train, validation and test, and what was decided where the source does not say all of it."""
     if not any(given):
-        return three(labels, shares, seed, classes, ties), ()
+        return split_three_ways(labels, shares, seed, classes, ties), ()
     parts = {split: np.flatnonzero(np.array(given) == split) for split in ("train", "validation", "test")}
     train, validation, test = parts.values()
     for name, part in parts.items():
         if len(part):
-            complete(labels[part], classes, name)
+            check_every_class(labels[part], classes, name)
     if len(validation) and len(test):
         return (train, validation, test), ()
     given_test = "test" if len(test) else "validation"
     if not len(test) and not len(validation):
-        first, second, third = three(labels[train], shares, seed, classes, ties.of(train))
+        first, second, third = split_three_ways(labels[train], shares, seed, classes, ties.of(train))
         return (train[first], train[second], train[third]), ()
-    rest, part = stratified(labels[train], shares[1], seed, classes, "validation", ties.of(train))
+    rest, part = stratified_split(labels[train], shares[1], seed, classes, "validation", ties.of(train))
     note = f"The {given_test} part is the test split; {len(part):,} images of the training part are for validation."
     return (train[rest], train[part], test if len(test) else validation), (note,)

@@ -10,7 +10,7 @@ import numpy as np
 from cnnzoo.errors import InputError
 
 
-def fractions(split: Sequence[float]) -> tuple[float, float, float]:
+def check_shares(split: Sequence[float]) -> tuple[float, float, float]:
     """Three positive shares (train, validation, test) that add up to one."""
     shares = list(split) if isinstance(split, list | tuple) else []
     numbers = all(isinstance(share, int | float) and share > 0 for share in shares)
@@ -22,24 +22,24 @@ def fractions(split: Sequence[float]) -> tuple[float, float, float]:
     return train, validation, test
 
 
-def three(
-    labels: np.ndarray, shares: tuple[float, float, float], seed: int, classes: Sequence[str], ties: "Ties"
+def split_three_ways(
+    labels: np.ndarray, shares: tuple[float, float, float], seed: int, classes: Sequence[str], ties: "SplitUnits"
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Indices of train, validation and test."""
-    rest, test = stratified(labels, shares[2], seed, classes, "test", ties)
+    rest, test = stratified_split(labels, shares[2], seed, classes, "test", ties)
     share = shares[1] / (shares[0] + shares[1])
-    train, validation = stratified(labels[rest], share, seed, classes, "validation", ties.of(rest))
+    train, validation = stratified_split(labels[rest], share, seed, classes, "validation", ties.of(rest))
     return rest[train], rest[validation], test
 
 
-def stratified(
-    labels: np.ndarray, share: float, seed: int, classes: Sequence[str], what: str, ties: "Ties"
+def stratified_split(
+    labels: np.ndarray, share: float, seed: int, classes: Sequence[str], what: str, ties: "SplitUnits"
 ) -> tuple[np.ndarray, np.ndarray]:
     """Indices of the rest and of a `share` of each class; both sides hold every class, or InputError says which not."""
     from sklearn.model_selection import StratifiedGroupKFold, train_test_split
 
     units = ties.units
-    label = _majority(units, labels, len(classes))  # what has copies counts once
+    label = _majority_labels(units, labels, len(classes))  # what has copies counts once
     counts = np.bincount(labels if ties.groups else label, minlength=len(classes))
     size = math.ceil(share * (len(labels) if ties.groups else len(label)))
     rare = [f"{name} ({count})" for name, count in zip(classes, counts, strict=True) if count < 2]
@@ -61,8 +61,8 @@ def stratified(
             rest, part = (np.flatnonzero(np.isin(units, side)) for side in taken)
     except ValueError as error:  # a side with fewer images than classes
         raise InputError(f"The {what} split cannot be taken: {error}") from None
-    complete(labels[part], classes, what)
-    complete(labels[rest], classes, "training")
+    check_every_class(labels[part], classes, what)
+    check_every_class(labels[rest], classes, "training")
     if ties.groups and not share / 2 <= len(part) / len(labels) <= share * 2:
         raise InputError(
             f"The {what} split would have {len(part)} of {len(labels)} images, where {share:.1%} were asked for: the "
@@ -71,43 +71,43 @@ def stratified(
     return rest, part
 
 
-class Ties:
+class SplitUnits:
     """Which images go to the same side: those that are copies of each other, and those of one group."""
 
     def __init__(self, keys: Sequence[str] | np.ndarray, groups: Sequence[str] | None = None) -> None:
         """`keys` are equal for copies, `groups` for what else belongs together."""
         self.groups = groups is not None
-        self.units = _numbered(keys)
+        self.units = _number_keys(keys)
         if groups is not None:
             from scipy.sparse import coo_array
             from scipy.sparse.csgraph import connected_components
 
-            theirs = _numbered(groups)
+            theirs = _number_keys(groups)
             images, n = self.units.max() + 1, self.units.max() + theirs.max() + 2
             graph = coo_array((np.ones(len(theirs)), (self.units, images + theirs)), (n, n))
-            self.units = _numbered(connected_components(graph, directed=False)[1][self.units])
+            self.units = _number_keys(connected_components(graph, directed=False)[1][self.units])
 
-    def of(self, indices: np.ndarray) -> "Ties":
+    def of(self, indices: np.ndarray) -> "SplitUnits":
         """The ties among some of the images."""
-        part = object.__new__(Ties)
-        part.groups, part.units = self.groups, _numbered(self.units[indices])
+        part = object.__new__(SplitUnits)
+        part.groups, part.units = self.groups, _number_keys(self.units[indices])
         return part
 
 
-def _numbered(keys: Sequence[str] | np.ndarray) -> np.ndarray:
+def _number_keys(keys: Sequence[str] | np.ndarray) -> np.ndarray:
     """Numbers for keys, equal for equal ones, in the order in which they first appear."""
     _, first, inverse = np.unique(np.asarray(keys), return_index=True, return_inverse=True)
     return np.argsort(np.argsort(first))[inverse]
 
 
-def _majority(units: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
+def _majority_labels(units: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
     """The commonest label of each unit, the lowest among equals."""
     pairs, counts = np.unique(units * classes + labels, return_counts=True)
     pairs = pairs[np.lexsort((pairs, -counts, pairs // classes))]
     return pairs[np.unique(pairs // classes, return_index=True)[1]] % classes
 
 
-def complete(labels: np.ndarray, classes: Sequence[str], what: str) -> None:
+def check_every_class(labels: np.ndarray, classes: Sequence[str], what: str) -> None:
     """Raise InputError where a class has no image in a split."""
     counts = np.bincount(labels, minlength=len(classes))
     if not counts.all():

@@ -13,15 +13,15 @@ from typing import Any
 import numpy as np
 
 from cnnzoo.data.arrays import check_images
-from cnnzoo.data.listing import SPLITS, Item
+from cnnzoo.data.listing import SPLIT_NAMES, ListedImage
 from cnnzoo.errors import InputError
-from cnnzoo.files import home
+from cnnzoo.files import cache_dir
 
-Found = tuple[list[Item], list[tuple[str, str]]]
+Listing = tuple[list[ListedImage], list[tuple[str, str]]]
 
 
 @dataclass(frozen=True)
-class Record:
+class SpooledImage:
     """The bytes of one image in a spool."""
 
     spool: "Spool"
@@ -37,10 +37,10 @@ class Spool:
 
     def __init__(self) -> None:
         try:
-            home().mkdir(parents=True, exist_ok=True)
-            self.file = tempfile.TemporaryFile(dir=home())  # noqa: SIM115  # open as long as there are records
+            cache_dir().mkdir(parents=True, exist_ok=True)
+            self.file = tempfile.TemporaryFile(dir=cache_dir())  # noqa: SIM115  # open as long as there are records
         except OSError as error:
-            raise InputError(f"Cannot use the cache {str(home())!r}: {error.strerror}; see CNNZOO_HOME") from None
+            raise InputError(f"Cannot use the cache {str(cache_dir())!r}: {error.strerror}; see CNNZOO_HOME") from None
         self.end = 0
         weakref.finalize(self, self.file.close)
 
@@ -52,20 +52,20 @@ class Spool:
         Spool.__init__(self)
         self.add(content)
 
-    def add(self, content: bytes) -> Record:
+    def add(self, content: bytes) -> SpooledImage:
         self.file.write(content)
         self.file.flush()
-        record = Record(self, self.end, len(content))
+        record = SpooledImage(self, self.end, len(content))
         self.end += len(content)
         return record
 
 
-def prepared(path: Path) -> bool:
+def is_tfds_folder(path: Path) -> bool:
     """Whether a folder is one that TensorFlow Datasets prepared."""
     return any((path / name).is_file() for name in ("dataset_info.json", "features.json"))
 
 
-def tfds(name: str) -> Found:
+def read_tfds(name: str) -> Listing:
     """The images of a TensorFlow Datasets builder: by name, or the folder that it prepared."""
     try:
         import tensorflow_datasets
@@ -84,8 +84,8 @@ def tfds(name: str) -> Found:
     label = next((key for key, kind in kinds.items() if isinstance(kind, features.ClassLabel)), None)
     if image is None or label is None:
         raise InputError(f"{name} has no image and class label. Its features: {', '.join(kinds)}")
-    spool, items, told = Spool(), list[Item](), set(builder.info.splits)
-    given = {split: SPLITS.get(split.casefold(), "") for split in told}
+    spool, items, told = Spool(), list[ListedImage](), set(builder.info.splits)
+    given = {split: SPLIT_NAMES.get(split.casefold(), "") for split in told}
     if not any(given.values()) and len(told) > 1:
         raise InputError(f"{name} has none of the splits train, validation, test. Received: {', '.join(sorted(told))}")
     for split in sorted(split for split in told if given[split] or len(told) == 1):
@@ -93,26 +93,26 @@ def tfds(name: str) -> Found:
         rows = builder.as_dataset(split=split, decoders=decoders, shuffle_files=False).as_numpy_iterator()
         for i, row in enumerate(rows):
             text = kinds[label].int2str(int(row[label]))
-            items.append(Item(spool.add(row[image]), f"{split}[{i}]", text, given[split]))
+            items.append(ListedImage(spool.add(row[image]), f"{split}[{i}]", text, given[split]))
     return items, []
 
 
-def of(source: Any) -> Found | None:
+def read_streams(source: Any) -> Listing | None:
     """The images of a tf.data.Dataset or a keras.utils.PyDataset, or of a dict of such by split; else None."""
     if isinstance(source, dict):
-        if unknown := [key for key in source if str(key).casefold() not in SPLITS]:
+        if unknown := [key for key in source if str(key).casefold() not in SPLIT_NAMES]:
             raise InputError(f"A dict of data sets has the keys train, validation, test. Received: {unknown[0]!r}")
-        parts = {SPLITS[str(key).casefold()]: part for key, part in source.items()}
+        parts = {SPLIT_NAMES[str(key).casefold()]: part for key, part in source.items()}
         if len(parts) < len(source):
             raise InputError(f"A dict of data sets has one for each split. Received: {', '.join(map(str, source))}")
     else:
         parts = {"": source}
     if not parts or not all(map(_is_stream, parts.values())):
         return None
-    spool, items = Spool(), list[Item]()
+    spool, items = Spool(), list[ListedImage]()
     for split, part in parts.items():
-        for i, (image, label) in enumerate(_pairs(part)):
-            items.append(Item(spool.add(_png(image)), f"{split or 'stream'}[{i}]", label, split))
+        for i, (image, label) in enumerate(_iter_pairs(part)):
+            items.append(ListedImage(spool.add(_encode_png(image)), f"{split or 'stream'}[{i}]", label, split))
     return items, []
 
 
@@ -124,10 +124,10 @@ def _is_stream(source: Any) -> bool:
     )
 
 
-def _pairs(source: Any) -> Iterator[tuple[np.ndarray, str]]:
+def _iter_pairs(source: Any) -> Iterator[tuple[np.ndarray, str]]:
     """Every image (H, W, C), uint8, with its label, whether they come in batches or alone."""
     names = getattr(source, "class_names", None)  # as image_dataset_from_directory leaves them
-    for element in _elements(source):
+    for element in _iter_elements(source):
         if not isinstance(element, tuple) or len(element) < 2:
             raise InputError(f"A data set gives pairs (image, label). Received: {type(element).__name__}")
         images, labels = np.asarray(element[0]), np.asarray(element[1])
@@ -136,14 +136,14 @@ def _pairs(source: Any) -> Iterator[tuple[np.ndarray, str]]:
         if images.dtype.kind == "f" and images.size and images.max() <= 1:
             raise InputError("A data set gives images of 0 to 255. Received: floats up to 1; multiply them by 255")
         images = check_images(images)
-        texts = _texts(labels, names)
+        texts = _labels_as_text(labels, names)
         if len(texts) != len(images):
             raise InputError(f"A batch has a label for each image. Received: {len(images)} images, {len(texts)} labels")
         for image, label in zip(images, texts, strict=True):
             yield np.clip(np.rint(image), 0, 255).astype("uint8"), label
 
 
-def _texts(labels: np.ndarray, names: Any) -> list[str]:
+def _labels_as_text(labels: np.ndarray, names: Any) -> list[str]:
     """Labels as text: names, or what `names` call the indices; raises InputError for any other kind."""
     if labels.ndim == 2 and labels.shape[1] > 1:
         if not ((labels == 0) | (labels == 1)).all() or not (labels.sum(axis=1) == 1).all():
@@ -161,7 +161,7 @@ def _texts(labels: np.ndarray, names: Any) -> list[str]:
     return [str(names[int(label)]) if names else str(int(label)) for label in labels]
 
 
-def _elements(source: Any) -> Iterable[Any]:
+def _iter_elements(source: Any) -> Iterable[Any]:
     if hasattr(source, "as_numpy_iterator"):
         if int(source.cardinality()) == -1:
             raise InputError("The data set never ends; dataset.take(n) makes an end")
@@ -171,7 +171,7 @@ def _elements(source: Any) -> Iterable[Any]:
     return (source[i] for i in range(source.num_batches))
 
 
-def _png(image: np.ndarray) -> bytes:
+def _encode_png(image: np.ndarray) -> bytes:
     """A lossless file of gray or RGB pixels."""
     from PIL import Image
 

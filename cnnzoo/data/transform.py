@@ -11,8 +11,8 @@ import numpy as np
 
 from cnnzoo import cards
 from cnnzoo import preprocessing as pre
-from cnnzoo.data.decode import reading, sides, upright
-from cnnzoo.errors import InputError, unknown
+from cnnzoo.data.decode import open_for_decoding, to_upright, upright_size
+from cnnzoo.errors import InputError, unknown_name
 
 
 @dataclass(frozen=True)
@@ -27,10 +27,10 @@ class Transform:
 
     def __post_init__(self) -> None:
         if self.interpolation not in pre.INTERPOLATIONS:
-            raise unknown("interpolation", self.interpolation, pre.INTERPOLATIONS)
+            raise unknown_name("interpolation", self.interpolation, pre.INTERPOLATIONS)
         if self.crop is not None and not 0 < self.crop <= 1:
             raise InputError(f"crop is a share of the side, above 0 and at most 1. Received: {self.crop!r}")
-        pre.inner(self.size, self.pad)
+        pre.inner_size(self.size, self.pad)
 
     def __call__(self, images: Any) -> np.ndarray:
         """Transformed images.
@@ -63,8 +63,8 @@ class Transform:
 
     def one(self, source: Any) -> np.ndarray:
         """The transformed image of a file's path or bytes."""
-        with reading(source, self.channels) as image:
-            return self.finished(upright(image, self.channels))
+        with open_for_decoding(source, self.channels) as image:
+            return self.finished(to_upright(image, self.channels))
 
     def arrays(self, images: np.ndarray) -> np.ndarray:
         """The transformed images of an array (N, H, W, C) of 0 to 255; Pillow's if they are uint8, gray or RGB.
@@ -73,15 +73,15 @@ class Transform:
         """
         if images.shape[1:] == self.shape and not self.pad:
             return images
-        if images.shape[1:3] == pre.inner(self.size, self.pad) and self.crop is not None:
+        if images.shape[1:3] == pre.inner_size(self.size, self.pad) and self.crop is not None:
             return replace(self, crop=None).arrays(images)
         if images.dtype == np.uint8 and {images.shape[3], self.channels} <= {1, 3}:
             done = np.empty((len(images), *self.shape), "uint8")
             for i, pixels in enumerate(images):
-                done[i] = self.finished(picture(pixels).convert("L" if self.channels == 1 else "RGB"))
+                done[i] = self.finished(array_to_pillow(pixels).convert("L" if self.channels == 1 else "RGB"))
             return done
         chunks = (images[i : i + 1024] for i in range(0, len(images), 1024))
-        fitted = (pre.fit(chunk, self.shape, self.pad, self.crop, self.interpolation) for chunk in chunks)
+        fitted = (pre.resize_images(chunk, self.shape, self.pad, self.crop, self.interpolation) for chunk in chunks)
         return np.concatenate([np.asarray(chunk).astype("uint8") for chunk in fitted])
 
     def finished(self, image: Any) -> np.ndarray:
@@ -90,23 +90,23 @@ class Transform:
         Only the pixels of the crop are computed, from a box whose sides Pillow takes in single precision: of photos, a
         pixel in two hundred is a level off what cropping the resized image gives.
         """
-        size = pre.inner(self.size, self.pad)
+        size = pre.inner_size(self.size, self.pad)
         scales, begins = [], []
         for outer, whole, side in zip(image.size[::-1], self.sides(image.size[::-1]), size, strict=True):
             scales.append(outer / whole)
-            begins.append(pre.centre(whole, side) * outer / whole)
+            begins.append(pre.center_offset(whole, side) * outer / whole)
         ends = [min(b + n * s, o) for b, n, s, o in zip(begins, size, scales, image.size[::-1], strict=True)]
         pixels = self._resize(image, size, (begins[1], begins[0], ends[1], ends[0]))
         return np.pad(pixels, ((self.pad, self.pad), (self.pad, self.pad), (0, 0))) if self.pad else pixels
 
     def sides(self, size: Sequence[int]) -> tuple[int, int]:
         """Height and width that an image of `size`, (height, width), is resized to before the centre is cut out."""
-        return pre.resized(size[0], size[1], pre.inner(self.size, self.pad), self.crop)
+        return pre.resized_size(size[0], size[1], pre.inner_size(self.size, self.pad), self.crop)
 
     def whole(self, source: Any) -> np.ndarray:
         """The resized image of a file, not yet cropped."""
-        with reading(source, self.channels) as image:
-            turned = upright(image, self.channels)
+        with open_for_decoding(source, self.channels) as image:
+            turned = to_upright(image, self.channels)
             return self._resize(turned, self.sides(turned.size[::-1]))
 
     def cropped(self, source: Any, area: tuple[float, float], draw: random.Random) -> np.ndarray:
@@ -118,17 +118,17 @@ class Transform:
             draw: where the crop comes from.
         """
         if isinstance(source, np.ndarray):
-            top, left, height, width = random_box(source.shape[0], source.shape[1], area, draw)
-            small = resize(source[top : top + height, left : left + width], self.size, self.interpolation)
+            top, left, height, width = random_crop_box(source.shape[0], source.shape[1], area, draw)
+            small = resize_pixels(source[top : top + height, left : left + width], self.size, self.interpolation)
             return small[:, ::-1] if draw.random() < 0.5 else small
-        with reading(source, self.channels) as image:
-            rows, columns = sides(image)
-            top, left, height, width = random_box(rows, columns, area, draw)
+        with open_for_decoding(source, self.channels) as image:
+            rows, columns = upright_size(image)
+            top, left, height, width = random_crop_box(rows, columns, area, draw)
             # A JPEG far larger than needed is decoded at a half, a quarter or an eighth: its own kind of antialiasing
             reduction = min(height // self.size[0], width // self.size[1])
             if image.format in ("JPEG", "MPO") and reduction > 1:
                 image.draft(None, (image.width // reduction, image.height // reduction))
-            whole = upright(image, self.channels)
+            whole = to_upright(image, self.channels)
         y, x = whole.height / rows, whole.width / columns
         box = left * x, top * y, min((left + width) * x, whole.width), min((top + height) * y, whole.height)
         return self._resize(whole, self.size, box, mirrored=draw.random() < 0.5)
@@ -141,27 +141,29 @@ class Transform:
         return np.asarray(small).reshape(*size, self.channels)
 
 
-def picture(pixels: np.ndarray) -> Any:
+def array_to_pillow(pixels: np.ndarray) -> Any:
     """Pixels (H, W, C), uint8 gray or RGB, as a Pillow image."""
     from PIL import Image
 
     return Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
 
 
-def resize(pixels: np.ndarray, size: Sequence[int], interpolation: str) -> np.ndarray:
+def resize_pixels(pixels: np.ndarray, size: Sequence[int], interpolation: str) -> np.ndarray:
     """Pixels (H, W, C) at another (height, width); one channel at a time where Pillow has no such images."""
     from PIL import Image
 
     sides, number = (size[1], size[0]), pre.INTERPOLATIONS[interpolation]
     if pixels.dtype == np.uint8 and pixels.shape[2] in (1, 3):
-        return np.asarray(picture(pixels).resize(sides, number)).reshape(*size, -1)
+        return np.asarray(array_to_pillow(pixels).resize(sides, number)).reshape(*size, -1)
     planes = [Image.fromarray(pixels[..., i].astype("float32")) for i in range(pixels.shape[2])]
     return np.clip(np.rint(np.dstack([np.asarray(plane.resize(sides, number)) for plane in planes])), 0, 255).astype(
         "uint8"
     )
 
 
-def random_box(height: int, width: int, area: tuple[float, float], draw: random.Random) -> tuple[int, int, int, int]:
+def random_crop_box(
+    height: int, width: int, area: tuple[float, float], draw: random.Random
+) -> tuple[int, int, int, int]:
     """Top, left, height and width of a crop with a share of the area within `area` and sides within 3:4 and 4:3.
 
     As GoogLeNet was trained (Szegedy et al. 2014, section 6). Where ten draws do not fit, the largest such centre.

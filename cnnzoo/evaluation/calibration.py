@@ -7,21 +7,21 @@ from scipy.special import log_softmax, softmax
 from scipy.stats import binned_statistic
 from sklearn.metrics import log_loss
 
-BINS = 15
-RANGE = (0.05, 20.0)  # of temperatures
+BIN_COUNT = 15
+TEMPERATURE_RANGE = (0.05, 20.0)  # of temperatures
 
 
-def scaled(probabilities: ArrayLike, temperature: float) -> np.ndarray:
+def apply_temperature(probabilities: ArrayLike, temperature: float) -> np.ndarray:
     """Probabilities (N, classes) as their logits, divided by `temperature`, give them."""
-    return softmax(_logits(probabilities) / temperature, axis=1)
+    return softmax(_log_probabilities(probabilities) / temperature, axis=1)
 
 
-def temperature(y_true: ArrayLike, probabilities: ArrayLike) -> float:
+def fit_temperature(y_true: ArrayLike, probabilities: ArrayLike) -> float:
     """The divisor of the logits under which the log loss is least; over 1 where a model is too sure of itself.
 
     It is 1 where every guess is right: there is nothing to learn from about being wrong.
     """
-    logits, y_true = _logits(probabilities), np.asarray(y_true)
+    logits, y_true = _log_probabilities(probabilities), np.asarray(y_true)
     if (logits.argmax(axis=1) == y_true).all():
         return 1.0
     rows = np.arange(len(y_true))
@@ -29,19 +29,19 @@ def temperature(y_true: ArrayLike, probabilities: ArrayLike) -> float:
     def loss(log_temperature: float) -> float:
         return -float(log_softmax(logits / np.exp(log_temperature), axis=1)[rows, y_true].mean())
 
-    return float(np.exp(minimize_scalar(loss, bounds=tuple(np.log(RANGE)), method="bounded").x))
+    return float(np.exp(minimize_scalar(loss, bounds=tuple(np.log(TEMPERATURE_RANGE)), method="bounded").x))
 
 
-def _logits(probabilities: ArrayLike) -> np.ndarray:
+def _log_probabilities(probabilities: ArrayLike) -> np.ndarray:
     values = np.asarray(probabilities, "float64")
     return np.log(np.clip(values, np.finfo("float64").tiny, None))
 
 
-def reliability(y_true: ArrayLike, probabilities: ArrayLike) -> dict[str, list[float]]:
+def reliability_bins(y_true: ArrayLike, probabilities: ArrayLike) -> dict[str, list[float]]:
     """Of the images in each of 15 equal bins of confidence: mean confidence, accuracy, and their number."""
     values = np.asarray(probabilities, "float64")
     confidence, right = values.max(axis=1), values.argmax(axis=1) == np.asarray(y_true)
-    edges = np.linspace(0, 1, BINS + 1)
+    edges = np.linspace(0, 1, BIN_COUNT + 1)
     counts = binned_statistic(confidence, confidence, "count", edges).statistic
     means = [
         np.nan_to_num(binned_statistic(confidence, v, "mean", edges).statistic)
@@ -53,17 +53,19 @@ def reliability(y_true: ArrayLike, probabilities: ArrayLike) -> dict[str, list[f
     }
 
 
-def error(bins: dict[str, list[float]]) -> float:
+def expected_calibration_error(bins: dict[str, list[float]]) -> float:
     """Expected calibration error: how far confidence is from accuracy, the mean over images."""
     gaps = np.abs(np.subtract(bins["confidence"], bins["accuracy"]))
     return float(np.average(gaps, weights=bins["images"]))
 
 
-def calibrated(y_true: ArrayLike, probabilities: ArrayLike, temperature: float, labels: ArrayLike) -> dict[str, float]:
+def calibrated_metrics(
+    y_true: ArrayLike, probabilities: ArrayLike, temperature: float, labels: ArrayLike
+) -> dict[str, float]:
     """What a temperature makes of the log loss and of the calibration error."""
-    after = scaled(probabilities, temperature)
+    after = apply_temperature(probabilities, temperature)
     return {
         "temperature": temperature,
         "log_loss": float(log_loss(y_true, after, labels=labels)),
-        "calibration_error": error(reliability(y_true, after)),
+        "calibration_error": expected_calibration_error(reliability_bins(y_true, after)),
     }

@@ -10,19 +10,19 @@ from matplotlib.ticker import MaxNLocator
 BLUE, ORANGE = "#2563eb", "#ea580c"
 
 
-def png(figure: Figure) -> bytes:
+def encode_png(figure: Figure) -> bytes:
     """The figure as a PNG file."""
     out = io.BytesIO()
     figure.savefig(out, format="png", dpi=144, bbox_inches="tight")
     return out.getvalue()
 
 
-def plain(text: str) -> str:
+def escape_mathtext(text: str) -> str:
     """The text as it is: matplotlib takes what stands between dollars for TeX."""
     return text.replace("$", r"\$")
 
 
-def curves(history: Mapping[str, Sequence[float]], best_epoch: int | None) -> bytes:
+def plot_learning_curves(history: Mapping[str, Sequence[float]], best_epoch: int | None) -> bytes:
     """Loss and accuracy of training and validation over the epochs; the kept epoch is marked."""
     figure = Figure(figsize=(10, 3.2), layout="constrained")
     epochs = range(1, len(history["loss"]) + 1)
@@ -36,12 +36,12 @@ def curves(history: Mapping[str, Sequence[float]], best_epoch: int | None) -> by
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False)
-    return png(figure)
+    return encode_png(figure)
 
 
-def confusion(matrix: np.ndarray, classes: Sequence[str]) -> bytes:
+def plot_confusion_matrix(matrix: np.ndarray, classes: Sequence[str]) -> bytes:
     """The confusion matrix: colour is the share of the true class, numbers are images."""
-    matrix, classes = np.asarray(matrix), [plain(name) for name in classes]
+    matrix, classes = np.asarray(matrix), [escape_mathtext(name) for name in classes]
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     side = min(max(4.0, 0.5 * len(classes) + 1.5), 16.0)
     figure = Figure(figsize=(side, side), layout="constrained")
@@ -56,10 +56,10 @@ def confusion(matrix: np.ndarray, classes: Sequence[str]) -> bytes:
     if len(classes) <= 25:
         for i, j in zip(*np.nonzero(matrix), strict=True):
             axes.text(j, i, matrix[i, j], ha="center", va="center", color="white" if shares[i, j] > 0.5 else "black")
-    return png(figure)
+    return encode_png(figure)
 
 
-def reliability(bins: Mapping[str, Sequence[float]]) -> bytes:
+def plot_reliability(bins: Mapping[str, Sequence[float]]) -> bytes:
     """Accuracy over confidence, bin by bin, and the share of images below.
 
     Where bars end on the diagonal, probabilities keep their word.
@@ -77,10 +77,10 @@ def reliability(bins: Mapping[str, Sequence[float]]) -> bytes:
     below.set(xlabel="confidence", ylabel="images")
     for each in (axes, below):
         each.spines[["top", "right"]].set_visible(False)
-    return png(figure)
+    return encode_png(figure)
 
 
-def rates(rates: Sequence[float], losses: Sequence[float], suggestion: float) -> bytes:
+def plot_learning_rates(rates: Sequence[float], losses: Sequence[float], suggestion: float) -> bytes:
     """The loss over the learning rate of a range test; the suggestion is marked."""
     figure = Figure(figsize=(6, 3.6), layout="constrained")
     axes = figure.subplots()
@@ -90,15 +90,15 @@ def rates(rates: Sequence[float], losses: Sequence[float], suggestion: float) ->
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
-    return png(figure)
+    return encode_png(figure)
 
 
-def short(line: str, length: int = 26) -> str:
+def shorten_middle(line: str, length: int = 26) -> str:
     """A line that fits over a picture: of a long one, its beginning and its end, where names differ."""
     return line if len(line) <= length else f"{line[: length // 2 - 1]}…{line[-length // 2 :]}"
 
 
-def mistakes(images: np.ndarray, captions: Sequence[str]) -> bytes:
+def plot_image_grid(images: np.ndarray, captions: Sequence[str]) -> bytes:
     """A grid of images (N, H, W, C) of 0 to 255 with a caption over each."""
     columns = min(8, len(images))
     rows = -(-len(images) // columns)
@@ -109,5 +109,5 @@ def mistakes(images: np.ndarray, captions: Sequence[str]) -> bytes:
     for axes, image, caption in zip(grid, images, captions, strict=False):
         shown = image[..., 0] if image.shape[-1] != 3 else image
         axes.imshow(np.clip(shown, 0, 255).astype("uint8"), cmap="gray", vmin=0, vmax=255)
-        axes.set_title(plain("\n".join(map(short, caption.split("\n")))), fontsize=7)
-    return png(figure)
+        axes.set_title(escape_mathtext("\n".join(map(shorten_middle, caption.split("\n")))), fontsize=7)
+    return encode_png(figure)

@@ -10,10 +10,10 @@ from sklearn import metrics as sk
 
 from cnnzoo.evaluation import calibration
 
-RESAMPLES = 2000
+BOOTSTRAP_RESAMPLES = 2000
 
 
-def compute(
+def compute_metrics(
     y_true: ArrayLike,
     probabilities: ArrayLike,
     classes: Sequence[str],
@@ -33,10 +33,10 @@ def compute(
     labels = np.arange(len(classes))
     y_pred = probabilities.argmax(axis=1)
     matrix = sk.confusion_matrix(y_true, y_pred, labels=labels)
-    intervals = {"accuracy": wilson(int(matrix.trace()), len(y_true))}
-    ranking = rankings(y_true, probabilities, labels)
-    bins = calibration.reliability(y_true, probabilities)
-    scores = {average: _scores(y_true, y_pred, labels, average) for average in (None, "macro", "weighted")}
+    intervals = {"accuracy": wilson_interval(int(matrix.trace()), len(y_true))}
+    ranking = ranking_scores(y_true, probabilities, labels)
+    bins = calibration.reliability_bins(y_true, probabilities)
+    scores = {average: _precision_recall_f1(y_true, y_pred, labels, average) for average in (None, "macro", "weighted")}
     per_class = [dict(zip(scores[None], column, strict=True)) for column in zip(*scores[None].values(), strict=True)]
     result = {
         "images": len(y_true),
@@ -44,10 +44,10 @@ def compute(
         # balanced_accuracy_score, without its warning where a class is predicted that the split lacks
         "balanced_accuracy": float(sk.recall_score(y_true, y_pred, labels=np.unique(y_true), average="macro")),
         "macro_f1": scores["macro"]["f1"],
-        "roc_auc": _mean(ranking["roc_auc"]),
-        "average_precision": _mean(ranking["average_precision"]),
+        "roc_auc": _mean_ignoring_none(ranking["roc_auc"]),
+        "average_precision": _mean_ignoring_none(ranking["average_precision"]),
         "log_loss": float(sk.log_loss(y_true, probabilities, labels=labels)),
-        "calibration_error": calibration.error(bins),
+        "calibration_error": calibration.expected_calibration_error(bins),
         "macro": scores["macro"],
         "weighted": scores["weighted"],
         "per_class": {
@@ -55,26 +55,26 @@ def compute(
             for name, row, auc, ap, count in zip(classes, per_class, *ranking.values(), matrix.sum(1), strict=True)
         },
         "confusion_matrix": matrix.tolist(),
-        "confused": confused(matrix, classes),
+        "confused": most_confused_pairs(matrix, classes),
         "reliability": bins,
-        "intervals_95": intervals | bootstrap(matrix, seed),
+        "intervals_95": intervals | bootstrap_intervals(matrix, seed),
     }
     if temperature is not None:
-        result["calibrated"] = calibration.calibrated(y_true, probabilities, temperature, labels)
+        result["calibrated"] = calibration.calibrated_metrics(y_true, probabilities, temperature, labels)
     if len(classes) > 5:
         top = sk.top_k_accuracy_score(y_true, probabilities, k=5, labels=labels, normalize=False)
         result["top5_accuracy"] = float(top) / len(y_true)
         intervals = result["intervals_95"]
-        intervals["top5_accuracy"] = wilson(int(top), len(y_true))
+        intervals["top5_accuracy"] = wilson_interval(int(top), len(y_true))
     return result
 
 
-def wilson(right: int, images: int) -> list[float]:
+def wilson_interval(right: int, images: int) -> list[float]:
     """The 95 % interval of a share, by Wilson's score."""
     return [float(v) for v in binomtest(right, images).proportion_ci(0.95, "wilson")]
 
 
-def rankings(y_true: np.ndarray, probabilities: np.ndarray, labels: np.ndarray) -> dict[str, list[float | None]]:
+def ranking_scores(y_true: np.ndarray, probabilities: np.ndarray, labels: np.ndarray) -> dict[str, list[float | None]]:
     """How well each class's probability ranks its images before the others, one against the rest.
 
     None for a class of which there are no images, or no others.
@@ -88,13 +88,13 @@ def rankings(y_true: np.ndarray, probabilities: np.ndarray, labels: np.ndarray) 
     return found
 
 
-def _mean(values: Sequence[float | None]) -> float | None:
+def _mean_ignoring_none(values: Sequence[float | None]) -> float | None:
     """The mean over the classes that have a value."""
     there = [value for value in values if value is not None]
     return float(np.mean(there)) if there else None
 
 
-def confused(matrix: np.ndarray, classes: Sequence[str], count: int = 10) -> list[dict[str, Any]]:
+def most_confused_pairs(matrix: np.ndarray, classes: Sequence[str], count: int = 10) -> list[dict[str, Any]]:
     """The pairs of classes that are most often taken for each other, in this direction: images and their share."""
     wrong = np.where(np.eye(len(matrix), dtype=bool), 0, matrix)
     order = np.argsort(-wrong, axis=None, kind="stable")[:count]
@@ -110,7 +110,7 @@ def confused(matrix: np.ndarray, classes: Sequence[str], count: int = 10) -> lis
     ]
 
 
-def suspects(y_true: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+def find_suspect_labels(y_true: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     """Indices of images whose label may be wrong, the likeliest first.
 
     Confident learning (Northcutt et al. 2021, arXiv:1911.00068): another class is as probable as it is, on average, for
@@ -126,7 +126,9 @@ def suspects(y_true: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     return found[np.argsort(-margin[found], kind="stable")]
 
 
-def _scores(y_true: ArrayLike, y_pred: ArrayLike, labels: ArrayLike, average: str | None) -> dict[str, Any]:
+def _precision_recall_f1(
+    y_true: ArrayLike, y_pred: ArrayLike, labels: ArrayLike, average: str | None
+) -> dict[str, Any]:
     """Precision, recall and F1, averaged or a list each; 0 where a class was never predicted or is absent."""
     scores = sk.precision_recall_fscore_support(y_true, y_pred, labels=labels, average=average, zero_division=0.0)
     return {
@@ -134,14 +136,14 @@ def _scores(y_true: ArrayLike, y_pred: ArrayLike, labels: ArrayLike, average: st
     }
 
 
-def bootstrap(matrix: np.ndarray, seed: int) -> dict[str, list[float]]:
+def bootstrap_intervals(matrix: np.ndarray, seed: int) -> dict[str, list[float]]:
     """95 % percentile intervals of balanced accuracy and macro F1.
 
     Drawing images with replacement draws the cells of their confusion matrix from a multinomial, so
     all resamples are one array (resamples, classes, classes) and no metric runs in a loop.
     """
-    draws = np.random.default_rng(seed).multinomial(matrix.sum(), matrix.ravel() / matrix.sum(), RESAMPLES)
-    draws = draws.reshape(RESAMPLES, *matrix.shape).astype("float64")
+    draws = np.random.default_rng(seed).multinomial(matrix.sum(), matrix.ravel() / matrix.sum(), BOOTSTRAP_RESAMPLES)
+    draws = draws.reshape(BOOTSTRAP_RESAMPLES, *matrix.shape).astype("float64")
     hits, actual, predicted = np.einsum("rii->ri", draws), draws.sum(2), draws.sum(1)
     with np.errstate(invalid="ignore"):
         recall = np.nanmean(hits / actual, axis=1)  # of the classes that a resample holds, as scikit-learn has it

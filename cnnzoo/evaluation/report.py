@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from cnnzoo.evaluation import metrics
-from cnnzoo.files import atomic
-from cnnzoo.tables import table
+from cnnzoo.files import atomic_write
+from cnnzoo.tables import format_table
 
-HEADLINES = {
+HEADLINE_METRICS = {
     "accuracy": "accuracy",
     "balanced_accuracy": "balanced accuracy",
     "macro_f1": "macro F1",
@@ -24,8 +24,8 @@ HEADLINES = {
     "log_loss": "log loss",
     "calibration_error": "calibration error",
 }
-FRACTIONS = ("log_loss", "roc_auc", "average_precision")  # the others are shown in per cent
-WORST = 24  # mistakes shown as pictures
+DECIMAL_METRICS = ("log_loss", "roc_auc", "average_precision")  # the others are shown in per cent
+MAX_PICTURES = 24  # mistakes shown as pictures
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Report:
     @cached_property
     def metrics(self) -> dict[str, Any]:
         """Every metric by name; see `evaluation.metrics.compute`."""
-        return metrics.compute(self.labels, self.probabilities, self.classes, temperature=self.temperature)
+        return metrics.compute_metrics(self.labels, self.probabilities, self.classes, temperature=self.temperature)
 
     @property
     def accuracy(self) -> float:
@@ -70,16 +70,16 @@ class Report:
     @property
     def suspects(self) -> np.ndarray:
         """Indices of images whose label may be wrong, the likeliest first; see `metrics.suspects`."""
-        return metrics.suspects(self.labels, self.probabilities)
+        return metrics.find_suspect_labels(self.labels, self.probabilities)
 
     def headlines(self) -> list[tuple[str, str, str]]:
         """Rows (metric, value, 95 % interval) for people."""
 
         def show(key: str, value: float) -> str:
-            return f"{value:.4f}" if key in FRACTIONS else f"{100 * value:.2f} %"
+            return f"{value:.4f}" if key in DECIMAL_METRICS else f"{100 * value:.2f} %"
 
         rows = []
-        for key, title in HEADLINES.items():
+        for key, title in HEADLINE_METRICS.items():
             if self.metrics.get(key) is not None:
                 bounds = self.metrics["intervals_95"].get(key, ())
                 rows.append((title, show(key, self.metrics[key]), " to ".join(show(key, v) for v in bounds)))
@@ -95,7 +95,7 @@ class Report:
         wrong = (
             f"{len(self.worst)} mistakes; lowest F1: {', '.join(self.hardest())}" if len(self.worst) else "no mistakes"
         )
-        parts = [head, table(["metric", "value", "95 % interval"], self.headlines()), wrong]
+        parts = [head, format_table(["metric", "value", "95 % interval"], self.headlines()), wrong]
         return "\n".join([*parts, *([self.beside] if self.probe else [])])
 
     @property
@@ -140,13 +140,13 @@ class Report:
                 f"{100 * self.probabilities[i].max():.0f} %, {self.names[i]}"
                 for i in indices
             ]
-            return uri(figures.mistakes(self.images[indices], captions)) if len(indices) else None
+            return uri(figures.plot_image_grid(self.images[indices], captions)) if len(indices) else None
 
-        worst, suspects = self.worst[:WORST], self.suspects[:WORST]
+        worst, suspects = self.worst[:MAX_PICTURES], self.suspects[:MAX_PICTURES]
         pictures = {
-            "curves": uri(figures.curves(self.history, self.best_epoch)) if self.history else None,
-            "confusion": uri(figures.confusion(self.metrics["confusion_matrix"], self.classes)),
-            "reliability": uri(figures.reliability(self.metrics["reliability"])),
+            "curves": uri(figures.plot_learning_curves(self.history, self.best_epoch)) if self.history else None,
+            "confusion": uri(figures.plot_confusion_matrix(self.metrics["confusion_matrix"], self.classes)),
+            "reliability": uri(figures.plot_reliability(self.metrics["reliability"])),
             "mistakes": shown(worst, "taken for"),
             "suspects": shown(suspects, "perhaps"),
         }
@@ -156,12 +156,12 @@ class Report:
     def save(self, folder: Any) -> None:
         """Write report.json, report.html and predictions.csv into `folder`."""
         folder = Path(folder)
-        with atomic(folder / "predictions.csv") as new, new.open("w", newline="", encoding="utf-8") as file:
+        with atomic_write(folder / "predictions.csv") as new, new.open("w", newline="", encoding="utf-8") as file:
             rows = csv.writer(file)
             rows.writerow(["image", "true", "predicted", *(f"p({name})" for name in self.classes)])
             for name, label, guess, p in zip(self.names, self.labels, self.predicted, self.probabilities, strict=True):
                 rows.writerow([name, self.classes[label], self.classes[guess], *(repr(float(v)) for v in p)])
-        with atomic(folder / "report.html") as new:
+        with atomic_write(folder / "report.html") as new:
             new.write_text(self.to_html(), encoding="utf-8")
-        with atomic(folder / "report.json") as new:
+        with atomic_write(folder / "report.json") as new:
             new.write_text(self.to_json(), encoding="utf-8")

@@ -14,16 +14,16 @@ from typing import Any, NamedTuple
 
 from filelock import FileLock, Timeout
 
-from cnnzoo.errors import BusyError, InputError, unknown
-from cnnzoo.files import atomic
+from cnnzoo.errors import BusyError, InputError, unknown_name
+from cnnzoo.files import atomic_write
 
-EVERY = 2.0  # seconds between records of how far the file is good
-COUNTS = ("rows", "errors", "size", "last")  # of the record: answers, bytes that are good, and the last image
-ROWS = 64  # that are written at a time
-PART = 16_384  # rows of a part of a Parquet data set, at most
+RECORD_INTERVAL = 2.0  # seconds between records of how far the file is good
+PROGRESS_FIELDS = ("rows", "errors", "size", "last")  # of the record: answers, bytes that are good, and the last image
+TEXT_CHUNK_ROWS = 64  # that are written at a time
+PARQUET_PART_ROWS = 16_384  # rows of a part of a Parquet data set, at most
 
 
-class Answers(NamedTuple):
+class WriteResult(NamedTuple):
     """What was written: of how many images, and how many of them could not be read."""
 
     path: Path
@@ -31,7 +31,7 @@ class Answers(NamedTuple):
     errors: int
 
 
-def row(prediction: Any, top: int) -> dict[str, Any]:
+def prediction_to_row(prediction: Any, top: int) -> dict[str, Any]:
     """A prediction as a row of a table: path, error, class_1, probability_1, ..."""
     found: dict[str, Any] = {"path": prediction.source, "error": prediction.error}
     for i in range(top):
@@ -41,7 +41,7 @@ def row(prediction: Any, top: int) -> dict[str, Any]:
     return found
 
 
-def _csv(rows: Sequence[dict[str, Any]], first: bool) -> str:
+def _format_csv(rows: Sequence[dict[str, Any]], first: bool) -> str:
     out = io.StringIO(newline="")
     writer = csv.DictWriter(out, list(rows[0]))
     if first:
@@ -50,24 +50,24 @@ def _csv(rows: Sequence[dict[str, Any]], first: bool) -> str:
     return out.getvalue()
 
 
-def _lines(rows: Sequence[dict[str, Any]], first: bool) -> str:
+def _format_json_lines(rows: Sequence[dict[str, Any]], first: bool) -> str:
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
-TEXTS = {".csv": _csv, ".jsonl": _lines}
-SUFFIXES = (*TEXTS, ".parquet")
+TEXT_FORMATS = {".csv": _format_csv, ".jsonl": _format_json_lines}
+SUFFIXES = (*TEXT_FORMATS, ".parquet")
 
 
-class Out:
+class PredictionWriter:
     """A file of answers that grows, with a record beside it, until it is done, of how far it is good."""
 
     def __init__(self, path: Any, plan: dict[str, Any], overwrite: bool = False) -> None:
         """Raises InputError for an unknown suffix, a file that is there, and one that was begun with another plan."""
         self.path = Path(path)
         if self.path.suffix not in SUFFIXES:
-            raise unknown("kind of file", self.path.suffix or str(path), SUFFIXES)
+            raise unknown_name("kind of file", self.path.suffix or str(path), SUFFIXES)
         if self.path.suffix == ".parquet":
-            _pyarrow()
+            _import_pyarrow()
         self.record = self.path.with_name(f".{self.path.name}.progress.json")
         self.overwrite, self.kept = overwrite, 0  # answers of the last record
         self.plan, self.rows, self.errors, self.size, self.last = plan, 0, 0, 0, ""
@@ -86,7 +86,7 @@ class Out:
     def _claim(self) -> None:
         """Go on with what this very plan has begun; else begin, in the place of what is there if that is allowed."""
         if self.overwrite and not self._begun():
-            _remove(self.path)
+            _remove_earlier_predictions(self.path)
             self.record.unlink(missing_ok=True)
         if not self.record.exists():
             if self.path.exists():
@@ -95,7 +95,7 @@ class Out:
             return
         try:
             kept = json.loads(self.record.read_bytes())
-            then, self.rows, self.errors, self.size, self.last = (kept[key] for key in ("plan", *COUNTS))
+            then, self.rows, self.errors, self.size, self.last = (kept[key] for key in ("plan", *PROGRESS_FIELDS))
         except (ValueError, LookupError, TypeError) as error:
             raise InputError(
                 f"{self.record} cannot be read: {error}; overwrite=True (--overwrite) begins anew"
@@ -134,7 +134,7 @@ class Out:
         )
 
     def _anew(self) -> None:
-        _remove(self.path)
+        _remove_earlier_predictions(self.path)
         self.rows, self.errors, self.size, self.last = 0, 0, 0, ""
         self._note()
 
@@ -144,36 +144,36 @@ class Out:
         path, mine = Path(source).resolve(), self.path.resolve()
         return path == mine or mine in path.parents
 
-    def write(self, predictions: Iterable[Any], top: int) -> Answers:
+    def write(self, predictions: Iterable[Any], top: int) -> WriteResult:
         """Add the answers, those that are there already excepted, which the caller skips."""
-        text = TEXTS.get(self.path.suffix)
-        rows = (row(prediction, top) for prediction in predictions)
+        text = TEXT_FORMATS.get(self.path.suffix)
+        rows = (prediction_to_row(prediction, top) for prediction in predictions)
         if text:
             self._text(rows, text)
         else:
             self._parts(rows)
         self.record.unlink()
-        return Answers(self.path, self.rows, self.errors)
+        return WriteResult(self.path, self.rows, self.errors)
 
     def _text(self, rows: Iterable[dict[str, Any]], text: Any) -> None:
         with self.path.open("ab") as file:
             file.truncate(self.size)  # what came after the last record is written again
             noted = time.monotonic()
-            for some in _batched(rows, ROWS):
+            for some in _chunk_rows(rows, TEXT_CHUNK_ROWS):
                 file.write(text(some, self.rows == 0).encode("utf-8", "backslashreplace"))
                 self._count(some)
-                if time.monotonic() - noted > EVERY:
+                if time.monotonic() - noted > RECORD_INTERVAL:
                     file.flush()
                     self.size, noted = file.tell(), time.monotonic()
                     self._note()
 
     def _parts(self, rows: Iterable[dict[str, Any]]) -> None:
-        arrow, parquet = _pyarrow()
+        arrow, parquet = _import_pyarrow()
         self.path.mkdir(exist_ok=True)
-        for some in _timed(rows):
+        for some in _chunk_rows_by_time(rows):
             kinds = {key: arrow.float32() if key.startswith("probability") else arrow.string() for key in some[0]}
             table = arrow.Table.from_pylist(list(some), schema=arrow.schema(kinds.items()))
-            with atomic(self.path / f"part-{self.rows:012}.parquet") as new:
+            with atomic_write(self.path / f"part-{self.rows:012}.parquet") as new:
                 parquet.write_table(table, new)
             self._count(some)
             self.size += 1
@@ -192,31 +192,31 @@ class Out:
         self.errors += sum(bool(row["error"]) for row in rows)
 
     def _note(self) -> None:
-        known = {"plan": self.plan} | {name: getattr(self, name) for name in COUNTS}
-        with atomic(self.record) as new:
+        known = {"plan": self.plan} | {name: getattr(self, name) for name in PROGRESS_FIELDS}
+        with atomic_write(self.record) as new:
             new.write_text(json.dumps(known), encoding="utf-8")
         self.kept = self.rows
 
 
-def _batched(rows: Iterable[dict[str, Any]], size: int) -> Iterator[list[dict[str, Any]]]:
+def _chunk_rows(rows: Iterable[dict[str, Any]], size: int) -> Iterator[list[dict[str, Any]]]:
     rows = iter(rows)
     while some := list(itertools.islice(rows, size)):
         yield some
 
 
-def _timed(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+def _chunk_rows_by_time(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
     """As many rows as a part has, or those of half a minute, so that no more than these are lost by a stop."""
     some, begun = list[dict[str, Any]](), time.monotonic()
     for found in rows:
         some.append(found)
-        if len(some) >= PART or time.monotonic() - begun > 15 * EVERY:
+        if len(some) >= PARQUET_PART_ROWS or time.monotonic() - begun > 15 * RECORD_INTERVAL:
             yield some
             some, begun = [], time.monotonic()
     if some:
         yield some
 
 
-def _remove(path: Path) -> None:
+def _remove_earlier_predictions(path: Path) -> None:
     """Nothing is left of earlier answers; a folder goes only if it holds nothing but parts of them."""
     if not path.is_dir():
         path.unlink(missing_ok=True)
@@ -231,7 +231,7 @@ def _remove(path: Path) -> None:
     shutil.rmtree(path)
 
 
-def _pyarrow() -> tuple[Any, Any]:
+def _import_pyarrow() -> tuple[Any, Any]:
     try:
         import pyarrow
         from pyarrow import parquet

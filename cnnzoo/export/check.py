@@ -13,12 +13,12 @@ from cnnzoo.errors import InputError
 
 # Of a probability; float32 rounds in another order, which some networks make much of
 TOLERANCES = {"float32": 1e-3, "float16": 2e-2}
-CALIBRATION = 300  # images of training
-COMPARED = 100  # images of validation
-BATCH = 32
+MAX_CALIBRATION_IMAGES = 300  # images of training
+MAX_COMPARED_IMAGES = 100  # images of validation
+BATCH_SIZE = 32
 
 
-class Shown(NamedTuple):
+class SampleInputs(NamedTuple):
     """What an export is shown, as the network takes it, uint8 (N, H, W, C)."""
 
     photos: np.ndarray  # on which it is compared with its model
@@ -26,7 +26,7 @@ class Shown(NamedTuple):
     validation: Split | None = None
 
 
-class Compared(NamedTuple):
+class Comparison(NamedTuple):
     """How far probabilities are apart at most, and the accuracies on validation of the export and its model."""
 
     difference: float
@@ -34,24 +34,27 @@ class Compared(NamedTuple):
     before: float | None = None
 
 
-def shown(classifier: Any, data: ImageData | None) -> Shown:
+def sample_inputs(classifier: Any, data: ImageData | None) -> SampleInputs:
     """Photographs, and what `data` has of training and validation; raises InputError where they do not fit."""
-    pictures = photographs(classifier.transform)
+    pictures = sample_photos(classifier.transform)
     if data is None:
-        return Shown(pictures)
-    card, places = classifier.card, _places(classifier.card, data)
+        return SampleInputs(pictures)
+    card, places = classifier.card, _map_classes(classifier.card, data)
     if not len(data.train) or not len(data.validation):
         raise InputError(f"{data.source} has no images for training, or none for validation: both are needed")
     bound = data.bind(classifier.shape, card.pad, card.transform)
-    some = np.random.default_rng(0).permutation(len(bound.train))[:CALIBRATION]
+    some = np.random.default_rng(0).permutation(len(bound.train))[:MAX_CALIBRATION_IMAGES]
     few = np.concatenate(
-        [pictures, *_batches(bound.validation.take(np.arange(min(COMPARED, len(bound.validation)))).images)]
+        [
+            pictures,
+            *_iter_batches(bound.validation.take(np.arange(min(MAX_COMPARED_IMAGES, len(bound.validation)))).images),
+        ]
     )
     judged = replace(bound.validation, labels=places[bound.validation.labels])
-    return Shown(few, np.concatenate(list(_batches(bound.train.take(some).images))), judged)
+    return SampleInputs(few, np.concatenate(list(_iter_batches(bound.train.take(some).images))), judged)
 
 
-def _places(card: Card, data: ImageData) -> np.ndarray:
+def _map_classes(card: Card, data: ImageData) -> np.ndarray:
     """Which of the model's classes each of the data's is, by its name or its WordNet id; the data may lack some."""
     numbers = tuple(map(str, range(len(card.classes))))
     if len(data.classes) == len(numbers) and numbers in (card.classes, data.classes):
@@ -65,7 +68,7 @@ def _places(card: Card, data: ImageData) -> np.ndarray:
     return np.array([known[name] for name in data.classes])
 
 
-def photographs(transform: Transform) -> np.ndarray:
+def sample_photos(transform: Transform) -> np.ndarray:
     """Sixteen parts of the two photographs that come with scikit-learn."""
     from sklearn.datasets import load_sample_images
 
@@ -81,28 +84,28 @@ def photographs(transform: Transform) -> np.ndarray:
     return np.rint(transform.arrays(np.stack(planes).transpose(0, 2, 3, 1))).astype("uint8")
 
 
-def compared(model: Any, export: Any, seen: Shown, precision: str, max_drop: float) -> Compared:
+def compare_outputs(model: Any, export: Any, seen: SampleInputs, precision: str, max_drop: float) -> Comparison:
     """Compare an export with its model; raises InputError where they are too far apart."""
-    before, after = (np.concatenate([each.scores(b) for b in _batches(seen.photos)]) for each in (model, export))
+    before, after = (np.concatenate([each.scores(b) for b in _iter_batches(seen.photos)]) for each in (model, export))
     difference = float(np.abs(before - after).max())
     if not difference <= TOLERANCES.get(precision, 1.0):
         raise InputError(f"The export's probabilities differ from the model's by {difference:.2g}; it was not kept")
     if seen.validation is None:
-        return Compared(difference)
-    was, now = (_accuracy(each, seen.validation) for each in (model, export))
+        return Comparison(difference)
+    was, now = (_measure_accuracy(each, seen.validation) for each in (model, export))
     if was - now > max_drop:
         raise InputError(
             f"In {precision} the accuracy on {len(seen.validation):,} validation images falls from {100 * was:.2f} to "
             f"{100 * now:.2f} %, by more than max_drop={max_drop} (--max-drop); the export was not kept"
         )
-    return Compared(difference, now, was)
+    return Comparison(difference, now, was)
 
 
-def _accuracy(classifier: Any, split: Split) -> float:
-    guesses = [classifier.scores(images).argmax(axis=1) for images in _batches(split.images)]
+def _measure_accuracy(classifier: Any, split: Split) -> float:
+    guesses = [classifier.scores(images).argmax(axis=1) for images in _iter_batches(split.images)]
     return float((np.concatenate(guesses) == split.labels).mean())
 
 
-def _batches(images: Any) -> Iterator[np.ndarray]:
+def _iter_batches(images: Any) -> Iterator[np.ndarray]:
     """Images of the network's size, an array or photos, a few at a time."""
-    return (images[start : start + BATCH] for start in range(0, len(images), BATCH))
+    return (images[start : start + BATCH_SIZE] for start in range(0, len(images), BATCH_SIZE))

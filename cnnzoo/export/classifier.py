@@ -13,13 +13,13 @@ import numpy as np
 from cnnzoo import cards
 from cnnzoo.data.arrays import check_images
 from cnnzoo.data.transform import Transform
-from cnnzoo.errors import InputError, Interrupted, integer
-from cnnzoo.evaluation.predict import classifier, ending, functional
+from cnnzoo.errors import InputError, Interrupted, check_integer
+from cnnzoo.evaluation.predict import as_functional, output_activation, without_aux_heads
 from cnnzoo.export import answers, convert, runtimes, sources
 from cnnzoo.export.prediction import Prediction
 
-PIXELS = 32 * 224 * 224 * 3  # of a batch, where the caller does not say: throughput grows no more beyond
-MOST = 256  # images of a batch
+MAX_BATCH_VALUES = 32 * 224 * 224 * 3  # of a batch, where the caller does not say: throughput grows no more beyond
+MAX_BATCH_SIZE = 256  # images of a batch
 Batch = tuple[list[str], np.ndarray, dict[int, str]]  # names, images, and why those that are black cannot be read
 
 
@@ -30,7 +30,7 @@ class Classifier:
         self,
         card: cards.Card,
         shape: Sequence[int],
-        make: Callable[[], runtimes.Run],
+        make: Callable[[], runtimes.RunFunction],
         runtime: str,
         precision: str,
         model: Any = None,
@@ -41,14 +41,14 @@ class Classifier:
         self.card, self.shape, self.model = card, (height, width, channels), model
         self.runtime, self.precision = runtime, precision
         self._make, self._origin = make, origin
-        self._run: runtimes.Run | None = None
+        self._run: runtimes.RunFunction | None = None
         self._one = threading.Lock()
         self.transform = Transform((height, width), channels, **card.evaluation, pad=card.pad)
 
     @classmethod
     def of(cls, model: Any, runtime: str = "auto", precision: str | None = None) -> "Classifier":
         """Over a Keras model; raises InputError where it is no classifier of images of a fixed size."""
-        model = classifier(functional(model))
+        model = without_aux_heads(as_functional(model))
         card, shape = cards.card(model), model.input_shape[1:]
         if (
             len(model.output_shape) != 2
@@ -60,15 +60,15 @@ class Classifier:
                 f"{model.name} is no image classifier of a fixed input size: it takes {model.input_shape} "
                 f"and gives {model.output_shape}"
             )
-        last = ending(model)
+        last = output_activation(model)
         if model.output_shape[1] < 2 or last == "sigmoid":
             raise InputError(
                 f"{model.name} gives {model.output_shape[1]} numbers by {last or 'its last layer'}, which are no "
                 "probabilities of two or more classes of which one is right: it has to end in logits or a softmax"
             )
-        chosen = runtimes.choose(runtime, precision, convert.readers())
+        chosen = runtimes.choose_runtime(runtime, precision, convert.model_openers())
 
-        def make() -> runtimes.Run:
+        def make() -> runtimes.RunFunction:
             try:
                 return chosen.open(model, chosen.precision)
             except ImportError:
@@ -79,7 +79,7 @@ class Classifier:
                     raise InputError(told) from error
                 warnings.warn(f"{told}; Keras does", stacklevel=2)
                 made.runtime = "keras"
-                return convert.of_keras(model, chosen.precision)
+                return convert.open_keras(model, chosen.precision)
 
         made = cls(card, shape, make, chosen.name, chosen.precision, model)
         return made
@@ -131,7 +131,7 @@ class Classifier:
         """
         found = list(self.stream(images, top, batch_size))
         bad = [prediction for prediction in found if prediction.error]
-        if bad and sources.single(images):
+        if bad and sources.is_single_image(images):
             raise InputError(bad[0].error)
         if bad:
             warnings.warn(f"{len(bad)} of {len(found)} images cannot be read. The first: {bad[0].error}", stacklevel=2)
@@ -141,13 +141,15 @@ class Classifier:
         """As `predict`, one after the other, for any number of images: few are held at a time."""
         top, size = self._sizes(top, batch_size)
         arrays = isinstance(images, np.ndarray)
-        return self._stream(self._arrays(images, size) if arrays else self._files(sources.each(images), size), top)
+        return self._stream(
+            self._arrays(images, size) if arrays else self._files(sources.iter_images(images), size), top
+        )
 
     def _sizes(self, top: int, batch_size: int | str) -> tuple[int, int]:
-        top = min(integer("top", top, 1), len(self.classes))
+        top = min(check_integer("top", top, 1), len(self.classes))
         if batch_size == "auto":
-            return top, max(1, min(MOST, PIXELS // int(np.prod(self.shape))))
-        return top, integer("batch_size", batch_size, 1)
+            return top, max(1, min(MAX_BATCH_SIZE, MAX_BATCH_VALUES // int(np.prod(self.shape))))
+        return top, check_integer("batch_size", batch_size, 1)
 
     def _stream(self, batches: Iterator[Batch], top: int) -> Iterator[Prediction]:
         return itertools.chain.from_iterable(self._answered(*batch, top) for batch in batches)
@@ -161,7 +163,7 @@ class Classifier:
         *,
         overwrite: bool = False,
         verbose: bool = True,
-    ) -> answers.Answers:
+    ) -> answers.WriteResult:
         """Predictions to a file, .csv, .jsonl or .parquet (a folder of parts), as they come, with their progress.
 
         The same call goes on with what was stopped. Images that cannot be read have their error in their row.
@@ -172,15 +174,20 @@ class Classifier:
         if isinstance(images, Iterator):
             images = list(images)  # they are gone through again after a stop
         top, size = self._sizes(top, batch_size)
-        if not sum(1 for _ in sources.each(images)):  # and nothing is wrong with any of them
+        if not sum(1 for _ in sources.iter_images(images)):  # and nothing is wrong with any of them
             raise InputError("No images were given")
-        plan = {"model": self.card.to_json(), "precision": self.precision, "top": top, "images": sources.named(images)}
+        plan = {
+            "model": self.card.to_json(),
+            "precision": self.precision,
+            "top": top,
+            "images": sources.describe_images(images),
+        }
         plan["weights"] = self.origin()
-        out = answers.Out(path, plan, overwrite)
+        out = answers.PredictionWriter(path, plan, overwrite)
         try:
-            found = self._stream(self._files(out.rest(lambda: sources.each(images)), size), top)
+            found = self._stream(self._files(out.rest(lambda: sources.iter_images(images)), size), top)
             if verbose:
-                found = sources.tracked(found, sum(1 for _ in out.rest(lambda: sources.each(images))))
+                found = sources.track_progress(found, sum(1 for _ in out.rest(lambda: sources.iter_images(images))))
             return out.write(found, top)
         except KeyboardInterrupt:
             told = f"Stopped; {out.kept:,} answers are kept in {out.path}. The same call or command goes on with them"
@@ -207,7 +214,7 @@ class Classifier:
             except InputError as error:
                 return item[0], np.zeros(self.shape, "uint8"), str(error)
 
-        pictures = sources.ahead(read, items, 2 * size)
+        pictures = sources.prefetch(read, items, 2 * size)
         while some := list(itertools.islice(pictures, size)):
             errors = {i: error for i, (_, _, error) in enumerate(some) if error}
             yield [name for name, _, _ in some], np.stack([pixels for _, pixels, _ in some]), errors
@@ -241,20 +248,20 @@ def load(path: Any, runtime: str = "auto", precision: str | None = None) -> Clas
     Raises:
         InputError: where there is nothing to load, or the runtime cannot run it.
     """
-    from cnnzoo.export.formats import opened
+    from cnnzoo.export.formats import read_export
 
     path = Path(path)
-    if found := opened(path):
+    if found := read_export(path):
         return found.classifier(path, runtime, precision)
     file = path / "model.keras" if path.is_dir() else path
     if path.is_dir() and (path / "run.json").exists() and not file.exists():
         raise InputError(f"The run in {path} is not finished; train again with --resume")
     if file.suffix != ".keras" or not file.exists():
         raise InputError(f"A run directory, a .keras file or an export is loaded; there is none at {str(path)!r}")
-    return Classifier.of(load_keras(file), runtime, precision)
+    return Classifier.of(load_keras_file(file), runtime, precision)
 
 
-def load_keras(file: Path) -> Any:
+def load_keras_file(file: Path) -> Any:
     """The Keras model of a .keras file with the card that lies beside it."""
     import keras
 
@@ -264,5 +271,5 @@ def load_keras(file: Path) -> Any:
         model = keras.saving.load_model(file, compile=False)
     except Exception as error:  # Keras raises whatever the zip, the JSON or the layers in it make it raise
         raise InputError(f"Cannot load {str(file)!r}: {error}") from None
-    beside = cards.beside(file)
-    return cards.attach(model, cards.Card.read(beside)) if beside.exists() else model
+    beside = cards.card_path(file)
+    return cards.attach_card(model, cards.Card.read(beside)) if beside.exists() else model

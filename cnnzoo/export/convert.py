@@ -6,21 +6,21 @@ import numpy as np
 
 from cnnzoo.export import litert, onnx, openvino, runtimes
 from cnnzoo.export.fold import fold
-from cnnzoo.export.network import scores
-from cnnzoo.export.runtimes import Run
+from cnnzoo.export.network import build_network
+from cnnzoo.export.runtimes import RunFunction
 from cnnzoo.lazy import Lazy
 
 keras = Lazy("keras")
 
 
-def readers() -> dict[str, Any]:
+def model_openers() -> dict[str, Any]:
     """How each runtime opens a Keras model, the fastest first; on other backends than TensorFlow only Keras' own."""
-    return {"keras": of_keras} if keras.backend.backend() != "tensorflow" else READERS
+    return {"keras": open_keras} if keras.backend.backend() != "tensorflow" else MODEL_OPENERS
 
 
-def of_keras(model: Any, precision: str) -> Run:
+def open_keras(model: Any, precision: str) -> RunFunction:
     """Keras itself: one graph on TensorFlow, and what Keras compiles on other backends."""
-    run = scores(model)
+    run = build_network(model)
     if keras.backend.backend() != "tensorflow":
         whole = keras.Model(model.inputs[0], run(model.inputs[0]))
         return lambda images: np.asarray(whole.predict_on_batch(images.astype("float32", copy=False)))
@@ -36,9 +36,11 @@ def of_keras(model: Any, precision: str) -> Run:
     return call
 
 
-READERS = {
-    "openvino": lambda model, precision: runtimes.openvino(openvino.converted(fold(model)), precision),
-    "onnxruntime": lambda model, precision: runtimes.onnxruntime(onnx.proto(fold(model)).SerializeToString()),
-    "litert": lambda model, precision: runtimes.litert(litert.content(fold(model))),
-    "keras": of_keras,
+MODEL_OPENERS = {
+    "openvino": lambda model, precision: runtimes.open_openvino(openvino.convert_to_openvino(fold(model)), precision),
+    "onnxruntime": lambda model, precision: runtimes.open_onnxruntime(
+        onnx.convert_to_onnx(fold(model)).SerializeToString()
+    ),
+    "litert": lambda model, precision: runtimes.open_litert(litert.convert_to_litert(fold(model))),
+    "keras": open_keras,
 }

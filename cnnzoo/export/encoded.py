@@ -2,24 +2,24 @@
 
 from typing import Any
 
-from cnnzoo.data.decode import MAX_PIXELS, MAX_RATIO
+from cnnzoo.data.decode import MAX_ASPECT_RATIO, MAX_PIXELS
 from cnnzoo.data.transform import Transform
-from cnnzoo.export.graph import fitted
+from cnnzoo.export.graph import resize_in_graph
 from cnnzoo.lazy import Lazy
 
 tf = Lazy("tensorflow")
 
-ORIENTATION, SHORT = 0x0112, 3  # of EXIF: the tag, and the type of its value
-MAX_ENTRIES = 1000  # of an EXIF directory: more is no directory
+ORIENTATION_TAG, SHORT_TYPE = 0x0112, 3  # of EXIF: the tag, and the type of its value
+MAX_EXIF_ENTRIES = 1000  # of an EXIF directory: more is no directory
 WHITE = 255
 
 
-def images(contents: Any, transform: Transform) -> tuple[Any, Any]:
+def decode_files(contents: Any, transform: Transform) -> tuple[Any, Any]:
     """Files (N,) of bytes to uint8 (N, height, width, channels), black where one is no image, and which ones are."""
     count = tf.size(contents, tf.int64)
     # a data set, as nothing else in a graph goes on after an error; a blank last, so that one is there
     files = tf.data.Dataset.from_tensor_slices((tf.range(count), contents))
-    good = files.map(lambda i, content: (i, image(content, transform)), tf.data.AUTOTUNE).ignore_errors()
+    good = files.map(lambda i, content: (i, decode_file(content, transform)), tf.data.AUTOTUNE).ignore_errors()
     blank = tf.data.Dataset.from_tensors((count, tf.zeros((*transform.size, transform.channels), tf.uint8)))
     places, pixels = good.concatenate(blank).batch(count + 1).get_single_element()
     shape = tf.concat([[count + 1], tf.shape(pixels, tf.int64)[1:]], 0)
@@ -27,28 +27,28 @@ def images(contents: Any, transform: Transform) -> tuple[Any, Any]:
     return tf.scatter_nd(places[:, None], pixels, shape)[:-1], there[:-1] > 0
 
 
-def image(content: Any, transform: Transform) -> Any:
+def decode_file(content: Any, transform: Transform) -> Any:
     """The transformed image (height, width, channels) of a file's bytes."""
-    pixels = upright(decoded(content), orientation(content))
+    pixels = apply_orientation(decode_pixels(content), read_exif_orientation(content))
     if transform.channels == 1:  # gray files are gray in all three
         pixels = tf.ensure_shape(pixels, (None, None, 3))
-    return fitted(pixels[None], transform, ready=False)[0]
+    return resize_in_graph(pixels[None], transform, ready=False)[0]
 
 
-def decoded(content: Any) -> Any:
+def decode_pixels(content: Any) -> Any:
     """RGB (H, W, 3) of a file's bytes, of an animation the first frame."""
 
     def jpeg() -> Any:
-        with tf.control_dependencies(_bounded(tf.io.extract_jpeg_shape(content))):
+        with tf.control_dependencies(_check_sides(tf.io.extract_jpeg_shape(content))):
             return tf.io.decode_jpeg(content, channels=3, dct_method="INTEGER_ACCURATE")  # as Pillow has it
 
     def png() -> Any:
-        head = _Bytes(tf.strings.substr(content, 0, 32))
-        checks = _bounded(tf.stack([head.number(20, 4, False), head.number(16, 4, False)]))
+        head = _FileBytes(tf.strings.substr(content, 0, 32))
+        checks = _check_sides(tf.stack([head.number(20, 4, False), head.number(16, 4, False)]))
         deep = tf.logical_and(tf.equal(head.at(24), 16), tf.equal(head.at(25), 0))  # gray levels to 65,535
 
         def shallow() -> Any:
-            return over_white(tf.io.decode_png(content))
+            return composite_over_white(tf.io.decode_png(content))
 
         def levels() -> Any:
             whole = tf.cast(tf.io.decode_png(content, channels=3, dtype=tf.uint16), tf.int32)
@@ -59,13 +59,13 @@ def decoded(content: Any) -> Any:
 
     def other() -> Any:  # TensorFlow itself bounds what it decodes to half a gigabyte
         pixels = tf.io.decode_image(content, channels=3, expand_animations=False)
-        with tf.control_dependencies(_bounded(tf.shape(pixels))):
+        with tf.control_dependencies(_check_sides(tf.shape(pixels))):
             return tf.identity(pixels)
 
     def webp() -> Any:
         pixels = tf.io.decode_image(content, expand_animations=False)  # it has an alpha channel or not
-        with tf.control_dependencies(_bounded(tf.shape(pixels))):
-            return over_white(pixels)
+        with tf.control_dependencies(_check_sides(tf.shape(pixels))):
+            return composite_over_white(pixels)
 
     kinds = [
         (tf.io.is_jpeg(content), jpeg),
@@ -75,16 +75,16 @@ def decoded(content: Any) -> Any:
     return tf.ensure_shape(tf.case(kinds, default=other), (None, None, 3))
 
 
-def _bounded(sides: Any) -> list[Any]:
+def _check_sides(sides: Any) -> list[Any]:
     """Errors, for what depends on them, for more pixels, or a longer strip, than data.decode takes."""
     sides = tf.cast(sides[:2], tf.int64)
     return [
         tf.debugging.assert_less_equal(tf.reduce_prod(sides), tf.constant(MAX_PIXELS, tf.int64)),
-        tf.debugging.assert_less_equal(tf.reduce_max(sides), MAX_RATIO * tf.reduce_min(sides)),
+        tf.debugging.assert_less_equal(tf.reduce_max(sides), MAX_ASPECT_RATIO * tf.reduce_min(sides)),
     ]
 
 
-def over_white(pixels: Any) -> Any:
+def composite_over_white(pixels: Any) -> Any:
     """Gray or RGB, with or without alpha, (H, W, 1 to 4), as RGB over white, as Pillow's alpha_composite rounds it."""
     x = tf.cast(pixels, tf.int32)
     count = tf.shape(x)[2]
@@ -94,7 +94,7 @@ def over_white(pixels: Any) -> Any:
     return tf.cast((total // 256 + total) // 256 // 128, tf.uint8)
 
 
-def upright(pixels: Any, turned: Any) -> Any:
+def apply_orientation(pixels: Any, turned: Any) -> Any:
     """Pixels (H, W, C) as an EXIF orientation of 1 to 8 says."""
     pixels = tf.cond(turned > 4, lambda: tf.transpose(pixels, (1, 0, 2)), lambda: pixels)
     for axis, orientations in ((0, (3, 4, 7, 8)), (1, (2, 3, 6, 7))):
@@ -103,7 +103,7 @@ def upright(pixels: Any, turned: Any) -> Any:
     return pixels
 
 
-class _Bytes:
+class _FileBytes:
     """Numbers in the bytes of a file; 0 past its end."""
 
     def __init__(self, content: Any) -> None:
@@ -130,13 +130,17 @@ class _Bytes:
         return tf.reduce_all(tf.equal(self.at(position + tf.range(len(word), dtype=tf.int64)), list(word)))
 
 
-def orientation(content: Any) -> Any:
+def read_exif_orientation(content: Any) -> Any:
     """The EXIF orientation in the bytes of a JPEG, PNG or WebP file, 1 where there is none."""
-    file = _Bytes(content)
+    file = _FileBytes(content)
 
     def jpeg(p: Any) -> tuple[Any, Any, Any]:  # a segment: whether one is there, where its EXIF begins, and its end
         there = tf.equal(file.at(p), 0xFF) & tf.not_equal(file.at(p + 1), 0xDA)
-        return there, tf.equal(file.at(p + 1), 0xE1) & file.says(p + 4, EXIF), p + 2 + file.number(p + 2, 2, False)
+        return (
+            there,
+            tf.equal(file.at(p + 1), 0xE1) & file.says(p + 4, EXIF_HEADER),
+            p + 2 + file.number(p + 2, 2, False),
+        )
 
     def png(p: Any) -> tuple[Any, Any, Any]:
         return tf.constant(True), file.says(p + 4, b"eXIf"), p + 12 + file.number(p, 4, False)
@@ -157,27 +161,27 @@ def orientation(content: Any) -> Any:
 
     found = tf.case(
         [
-            (file.says(tf.constant(0, tf.int64), b"\xff\xd8"), lambda: search(2, jpeg, 4 + len(EXIF))),
+            (file.says(tf.constant(0, tf.int64), b"\xff\xd8"), lambda: search(2, jpeg, 4 + len(EXIF_HEADER))),
             (file.says(tf.constant(0, tf.int64), b"\x89PNG"), lambda: search(8, png, 8)),
             (file.says(tf.constant(8, tf.int64), b"WEBP"), lambda: search(12, webp, 8)),
         ],
         default=lambda: tf.constant(-1, tf.int64),
     )
-    begin = tf.where(file.says(found, EXIF), found + len(EXIF), found)  # some WebP files repeat the word
-    return tf.cond(found < 0, lambda: tf.constant(1, tf.int64), lambda: _orientation(file, begin))
+    begin = tf.where(file.says(found, EXIF_HEADER), found + len(EXIF_HEADER), found)  # some WebP files repeat the word
+    return tf.cond(found < 0, lambda: tf.constant(1, tf.int64), lambda: _read_tiff_orientation(file, begin))
 
 
-EXIF = b"Exif\0\0"
+EXIF_HEADER = b"Exif\0\0"
 
 
-def _orientation(file: _Bytes, begin: Any) -> Any:
+def _read_tiff_orientation(file: _FileBytes, begin: Any) -> Any:
     """The orientation in the TIFF structure that begins at a position: its first directory's entry."""
     little = tf.equal(file.at(begin), ord("I"))
     directory = begin + file.number(begin + 4, 4, little)
-    count = tf.minimum(file.number(directory, 2, little), MAX_ENTRIES)
+    count = tf.minimum(file.number(directory, 2, little), MAX_EXIF_ENTRIES)
     entries = directory + 2 + 12 * tf.range(count)
-    short = tf.equal(file.number(entries + 2, 2, little), SHORT)
+    short = tf.equal(file.number(entries + 2, 2, little), SHORT_TYPE)
     values = tf.where(short, file.number(entries + 8, 2, little), file.number(entries + 8, 4, little))
-    values = tf.where(tf.equal(file.number(entries, 2, little), ORIENTATION), values, tf.zeros_like(values))
+    values = tf.where(tf.equal(file.number(entries, 2, little), ORIENTATION_TAG), values, tf.zeros_like(values))
     value = tf.reduce_max(tf.concat([[tf.constant(0, tf.int64)], values], 0))
     return tf.where((value >= 1) & (value <= 8), value, tf.ones_like(value))

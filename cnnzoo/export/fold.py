@@ -11,7 +11,14 @@ from cnnzoo.lazy import Lazy
 keras = Lazy("keras")
 
 TOLERANCE = 1e-3  # of a logit, as a share of the largest: float32 rounds in another order
-NOTHING = ("Dropout", "SpatialDropout1D", "SpatialDropout2D", "GaussianNoise", "GaussianDropout", "AlphaDropout")
+INFERENCE_NOOPS = (
+    "Dropout",
+    "SpatialDropout1D",
+    "SpatialDropout2D",
+    "GaussianNoise",
+    "GaussianDropout",
+    "AlphaDropout",
+)
 
 
 def fold(model: Any) -> Any:
@@ -23,7 +30,7 @@ def fold(model: Any) -> Any:
         InputError: where the outputs differ from the model's on seeded images.
     """
     layers = {operation.name: operation for operation in model.operations}
-    into = _targets(model)  # the layer that each batch norm goes into, by its name
+    into = _match_norms_to_layers(model)  # the layer that each batch norm goes into, by its name
     norms = {target: layers[name] for name, target in into.items()}
 
     def clone(layer: Any) -> Any:
@@ -33,7 +40,7 @@ def fold(model: Any) -> Any:
                 f"The layer {layer.name} is of the class {kind.__name__}, which Keras does not know: "
                 "@keras.saving.register_keras_serializable() above the class makes it known"
             )
-        if layer.name in into or _does_nothing(layer):
+        if layer.name in into or _is_noop(layer):
             return keras.layers.Identity(name=layer.name)
         config = layer.get_config()
         if layer.name in norms:
@@ -48,18 +55,18 @@ def fold(model: Any) -> Any:
         if not layer.weights:
             continue
         old = layers[layer.name]
-        layer.set_weights(_with(old, norms[layer.name]) if layer.name in norms else old.get_weights())
-    _check(model, folded)
-    return cards.attach(folded, cards.card(model))
+        layer.set_weights(_folded_weights(old, norms[layer.name]) if layer.name in norms else old.get_weights())
+    _check_same_outputs(model, folded)
+    return cards.attach_card(folded, cards.card(model))
 
 
-def _does_nothing(layer: Any) -> bool:
+def _is_noop(layer: Any) -> bool:
     kind = type(layer).__name__
     linear = kind == "Activation" and getattr(layer.activation, "__name__", "") == "linear"
-    return kind in NOTHING or kind == "Identity" or linear
+    return kind in INFERENCE_NOOPS or kind == "Identity" or linear
 
 
-def _targets(model: Any) -> dict[str, str]:
+def _match_norms_to_layers(model: Any) -> dict[str, str]:
     """Names of batch norms and of the layers before them that nothing else sees: name to name."""
     seen: dict[str, list[Any]] = {}  # who takes what an operation gives
     for operation in model.operations:
@@ -84,7 +91,7 @@ def _targets(model: Any) -> dict[str, str]:
     return found
 
 
-def _with(layer: Any, norm: Any) -> list[np.ndarray]:
+def _folded_weights(layer: Any, norm: Any) -> list[np.ndarray]:
     """Kernel and bias of a layer that does what a batch norm after it did, in float64 until the end."""
     values = {name: np.asarray(getattr(norm, name), "float64") for name in ("moving_mean", "moving_variance")}
     scale = 1 / np.sqrt(values["moving_variance"] + norm.epsilon)
@@ -96,7 +103,7 @@ def _with(layer: Any, norm: Any) -> list[np.ndarray]:
     return [(kernel * channels).astype("float32"), ((bias - values["moving_mean"]) * scale + shift).astype("float32")]
 
 
-def _check(model: Any, folded: Any) -> None:
+def _check_same_outputs(model: Any, folded: Any) -> None:
     draw = np.random.default_rng(0)
     shape = [side or 64 for side in model.input_shape[1:3]]
     images = draw.integers(0, 256, (4, *shape, model.input_shape[3])).astype("float32")

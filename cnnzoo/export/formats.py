@@ -10,14 +10,14 @@ from typing import Any, NamedTuple
 
 from cnnzoo import cards
 from cnnzoo.data.images import ImageData
-from cnnzoo.errors import InputError, unknown
+from cnnzoo.errors import InputError, unknown_name
 from cnnzoo.export import check, model_card, runtimes
 from cnnzoo.export.classifier import Classifier, load
 from cnnzoo.export.fold import fold
-from cnnzoo.files import atomic
+from cnnzoo.files import atomic_write
 
-CARD, GUIDE = "cnnzoo.json", "model_card.md"
-MOST = 2**26  # bytes of a card, and numbers of an image
+EXPORT_FILE, MODEL_CARD_FILE = "cnnzoo.json", "model_card.md"
+MAX_SIZE = 2**26  # bytes of a card, and numbers of an image
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,9 @@ class Format:
 
     def classifier(self, path: Path, runtime: str, precision: str | None) -> Classifier:
         """The classifier of an export; raises InputError where it is broken."""
-        card, facts = _read(path)
+        card, facts = read_export_info(path)
         readers, own = self.module.READERS, facts["precision"]
-        choice = runtimes.choose(runtime, precision, readers, own)
+        choice = runtimes.choose_runtime(runtime, precision, readers, own)
         height, width, channels = facts["shape"]
         border = card.pad if self.any_size and own != "int8" else 0
 
@@ -48,12 +48,12 @@ class Format:
             except Exception as error:  # runtimes raise whatever a torn file makes them raise
                 raise InputError(f"Cannot run the export {str(path)!r}: {error}") from None
 
-        def make() -> runtimes.Run:
+        def make() -> runtimes.RunFunction:
             shape = (height - 2 * border, width - 2 * border, channels)
             run = told(choice.open, path, choice.precision, shape)
             return lambda images: told(run, images[:, border : height - border, border : width - border])
 
-        written = (path / CARD).stat()
+        written = (path / EXPORT_FILE).stat()
         origin = f"{path.resolve()}, {written.st_mtime_ns}, {written.st_size}"
         return Classifier(card, facts["shape"], make, choice.name, choice.precision, origin=origin)
 
@@ -107,27 +107,29 @@ def export(
     if not 0 <= max_drop <= 1:
         raise InputError(f"max_drop is a share of accuracy from 0 to 1. Received: {max_drop}")
     path = Path(path)
-    row = wanted(format, precision, path, overwrite, data is not None)
+    row = check_request(format, precision, path, overwrite, data is not None)
     original = Classifier.of(model, "keras") if hasattr(model, "layers") else load(model, "keras")
     if original.model is None:
         raise InputError(f"An export is not exported again. Received: {str(model)!r}")
-    seen = check.shown(original, data)
-    with atomic(path) as new:
+    seen = check.sample_inputs(original, data)
+    with atomic_write(path) as new:
         row.module.write(fold(original.model), new, precision, seen.calibration)
         facts = {"format": format, "precision": precision, "shape": original.shape}
-        _write(new, original.card, facts)
-        done = Export(path, format, *check.compared(original, load(new), seen, precision, max_drop))
-        (new / GUIDE).write_text(model_card.text(original, done, facts, model, row.module.USAGE), encoding="utf-8")
+        write_export_info(new, original.card, facts)
+        done = Export(path, format, *check.compare_outputs(original, load(new), seen, precision, max_drop))
+        (new / MODEL_CARD_FILE).write_text(
+            model_card.render_model_card(original, done, facts, model, row.module.USAGE), encoding="utf-8"
+        )
     return done
 
 
-def wanted(format: str, precision: str, path: Path, overwrite: bool, data: bool) -> Format:
+def check_request(format: str, precision: str, path: Path, overwrite: bool, data: bool) -> Format:
     """The format asked for; raises InputError where what is asked for cannot be, and nothing was tried yet."""
     if not isinstance(format, str) or format not in FORMATS:
-        raise unknown("format", str(format), FORMATS)
+        raise unknown_name("format", str(format), FORMATS)
     row = FORMATS[format]
     if precision not in row.precisions:
-        raise unknown(f"precision of {format}", precision, row.precisions)
+        raise unknown_name(f"precision of {format}", precision, row.precisions)
     if precision == "int8" and not data:
         raise InputError("int8 needs data (--data): images to calibrate with and to see what it costs")
     if (path.exists() or path.is_symlink()) and not (overwrite and is_export(path)):
@@ -136,20 +138,23 @@ def wanted(format: str, precision: str, path: Path, overwrite: bool, data: bool)
     return row
 
 
-def _write(path: Path, card: cards.Card, facts: dict[str, Any]) -> None:
-    (path / CARD).write_text(json.dumps(facts | {"card": json.loads(card.to_json())}, indent=1), encoding="utf-8")
+def write_export_info(path: Path, card: cards.Card, facts: dict[str, Any]) -> None:
+    """Write what the export is, its card included, into its `cnnzoo.json`."""
+    (path / EXPORT_FILE).write_text(
+        json.dumps(facts | {"card": json.loads(card.to_json())}, indent=1), encoding="utf-8"
+    )
 
 
-def _read(path: Path) -> tuple[cards.Card, dict[str, Any]]:
+def read_export_info(path: Path) -> tuple[cards.Card, dict[str, Any]]:
     """The card of an export and what else is said of it; raises InputError where its file is broken."""
-    file = path / CARD
+    file = path / EXPORT_FILE
     try:
-        if file.stat().st_size > MOST:
+        if file.stat().st_size > MAX_SIZE:
             raise ValueError(f"{file.stat().st_size:,} bytes are too many")
         facts = json.loads(file.read_bytes())
         card = cards.Card.from_json(json.dumps(facts["card"]))
         shape = tuple(int(side) for side in facts["shape"])
-        if len(shape) != 3 or min(shape) < 1 or math.prod(shape) > MOST:
+        if len(shape) != 3 or min(shape) < 1 or math.prod(shape) > MAX_SIZE:
             raise TypeError(f"the shape {shape}")
         if facts["precision"] not in runtimes.PRECISIONS:
             raise ValueError(f"the precision {facts['precision']!r}")
@@ -157,16 +162,20 @@ def _read(path: Path) -> tuple[cards.Card, dict[str, Any]]:
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, OverflowError) as error:
         raise InputError(f"Cannot read {str(file)!r}: {error}") from None
     if known["format"] not in FORMATS:
-        raise unknown("format of an export", known["format"], FORMATS)
+        raise unknown_name("format of an export", known["format"], FORMATS)
     return card, known
 
 
-def opened(path: Path) -> Format | None:
+def read_export(path: Path) -> Format | None:
     """The format of the export at a path, or None where there is no export."""
-    return FORMATS[_read(path)[1]["format"]] if (path / CARD).is_file() else None
+    return FORMATS[read_export_info(path)[1]["format"]] if (path / EXPORT_FILE).is_file() else None
 
 
 def is_export(path: Path) -> bool:
     """Whether `path` holds an export of ours and nothing else."""
-    found = opened(path) if path.is_dir() else None
-    return found is not None and {entry.name for entry in path.iterdir()} <= {CARD, GUIDE, *found.module.FILES}
+    found = read_export(path) if path.is_dir() else None
+    return found is not None and {entry.name for entry in path.iterdir()} <= {
+        EXPORT_FILE,
+        MODEL_CARD_FILE,
+        *found.module.FILES,
+    }

@@ -13,29 +13,29 @@ from cnnzoo.lazy import Lazy
 
 tf = Lazy("tensorflow")
 
-BITS = 22  # of the whole numbers that Pillow's weights for 8-bit images are
-SUPPORT = {"bilinear": 1.0, "bicubic": 2.0, "lanczos3": 3.0}  # pixels on each side that a filter sees
-LUMINANCE = (19595, 38470, 7471)  # of 65,536: ITU-R 601-2, as Pillow rounds it
+WEIGHT_BITS = 22  # of the whole numbers that Pillow's weights for 8-bit images are
+FILTER_SUPPORT = {"bilinear": 1.0, "bicubic": 2.0, "lanczos3": 3.0}  # pixels on each side that a filter sees
+LUMA_WEIGHTS = (19595, 38470, 7471)  # of 65,536: ITU-R 601-2, as Pillow rounds it
 
 
-def fitted(images: Any, transform: Transform, ready: bool = True) -> Any:
+def resize_in_graph(images: Any, transform: Transform, ready: bool = True) -> Any:
     """Images uint8 (N, H, W, C) of any size to uint8 (N, height, width, channels), as `transform` makes them.
 
     With `ready`, images of the right size within the border are neither resized nor cropped, like arrays; files are.
     """
-    height, width = pre.inner(transform.size, transform.pad)
-    x = _channels(images, transform.channels)
+    height, width = pre.inner_size(transform.size, transform.pad)
+    x = _convert_channels(images, transform.channels)
     if not ready:
-        x = _resized(x, transform)
+        x = _resize_and_crop(x, transform)
     elif tuple(x.shape[1:3]) != (height, width):
         rows, columns = tf.unstack(tf.shape(x)[1:3])
         there = tf.logical_and(tf.equal(rows, height), tf.equal(columns, width))
-        x = tf.cond(there, lambda: x, lambda: _resized(x, transform))
+        x = tf.cond(there, lambda: x, lambda: _resize_and_crop(x, transform))
     x = tf.ensure_shape(x, (None, height, width, transform.channels))
     return tf.pad(x, ((0, 0), (transform.pad,) * 2, (transform.pad,) * 2, (0, 0))) if transform.pad else x
 
 
-def _channels(images: Any, channels: int) -> Any:
+def _convert_channels(images: Any, channels: int) -> Any:
     """Gray becomes RGB by repetition, RGB becomes gray by luminance."""
     given = images.shape[-1]
     if given == channels:
@@ -43,30 +43,30 @@ def _channels(images: Any, channels: int) -> Any:
     if (given, channels) == (1, 3):
         return tf.repeat(images, 3, axis=-1)
     if (given, channels) == (3, 1):
-        levels = tf.reduce_sum(tf.cast(images, tf.int32) * tf.constant(LUMINANCE), axis=-1, keepdims=True)
+        levels = tf.reduce_sum(tf.cast(images, tf.int32) * tf.constant(LUMA_WEIGHTS), axis=-1, keepdims=True)
         return tf.cast((levels + 2**15) // 2**16, tf.uint8)
     raise InputError(f"The model takes images of {channels} channels. Received: {given}")
 
 
-def _resized(x: Any, transform: Transform) -> Any:
+def _resize_and_crop(x: Any, transform: Transform) -> Any:
     """The resized and cropped image within the border, by the same arithmetic as Transform.finished and Pillow."""
-    size = pre.inner(transform.size, transform.pad)
+    size = pre.inner_size(transform.size, transform.pad)
     sides = tf.unstack(tf.shape(x)[1:3])
     taps = list[Any]()
-    for outer, whole, side in zip(sides, pre.resized(sides[0], sides[1], size, transform.crop), size, strict=True):
+    for outer, whole, side in zip(sides, pre.resized_size(sides[0], sides[1], size, transform.crop), size, strict=True):
         outer, whole = tf.cast(outer, tf.float64), tf.cast(whole, tf.float64)
-        begin = _centre(whole, side) * outer / whole
+        begin = _center_offset(whole, side) * outer / whole
         end = tf.minimum(begin + side * (outer / whole), outer)
-        taps.append(_taps(outer, begin, end, side, transform.interpolation))
+        taps.append(_filter_weights(outer, begin, end, side, transform.interpolation))
     x = tf.cast(x, tf.float64)
 
     def rows(x: Any) -> Any:
-        return _weighted(taps[0], x)
+        return _apply_weights(taps[0], x)
 
     def columns(x: Any) -> Any:
-        return tf.transpose(_weighted(taps[1], tf.transpose(x, (0, 2, 1, 3))), (0, 2, 1, 3))
+        return tf.transpose(_apply_weights(taps[1], tf.transpose(x, (0, 2, 1, 3))), (0, 2, 1, 3))
 
-    if not rows_first():
+    if not pillow_resizes_rows_first():
         x = rows(columns(x))
     else:
         less = [side - to for side, to in zip(sides, size, strict=True)]
@@ -75,7 +75,7 @@ def _resized(x: Any, transform: Transform) -> Any:
 
 
 @cache
-def rows_first() -> bool:
+def pillow_resizes_rows_first() -> bool:
     """Whether the Pillow here begins with the rows where many of them go, which rounds otherwise: from 13 on."""
     from PIL import Image
 
@@ -84,24 +84,24 @@ def rows_first() -> bool:
     return one.tobytes() == two.tobytes()
 
 
-def _centre(outer: Any, side: int) -> Any:
+def _center_offset(outer: Any, side: int) -> Any:
     """As preprocessing.centre, of whole numbers that are floats."""
     rest = outer - side
     half = tf.floor(rest / 2)
     return half + (rest - 2 * half) * (half - 2 * tf.floor(half / 2))
 
 
-def _weighted(taps: Any, x: Any) -> Any:
+def _apply_weights(taps: Any, x: Any) -> Any:
     """Sums (N, count, inner, C) of x (N, outer, inner, C) by taps (count, outer), rounded to levels.
 
     They are of whole numbers below 2**53, so float64 is exact.
     """
     total = tf.matmul(taps, tf.reshape(x, tf.stack([-1, tf.shape(x)[1], tf.reduce_prod(tf.shape(x)[2:])])))
-    levels = tf.clip_by_value(tf.floor((total + 2 ** (BITS - 1)) / 2**BITS), 0, 255)
+    levels = tf.clip_by_value(tf.floor((total + 2 ** (WEIGHT_BITS - 1)) / 2**WEIGHT_BITS), 0, 255)
     return tf.reshape(levels, tf.stack([-1, taps.shape[0], *tf.unstack(tf.shape(x)[2:])]))
 
 
-def _taps(outer: Any, begin: Any, end: Any, count: int, interpolation: str) -> Any:
+def _filter_weights(outer: Any, begin: Any, end: Any, count: int, interpolation: str) -> Any:
     """What each of `count` pixels takes of `outer` ones between `begin` and `end`: (count, outer), of 2**BITS."""
     at = tf.range(outer, dtype=tf.float64)
     begin, end = tf.cast(begin, tf.float32), tf.cast(end, tf.float32)  # as Pillow takes a box
@@ -110,17 +110,17 @@ def _taps(outer: Any, begin: Any, end: Any, count: int, interpolation: str) -> A
     if interpolation == "nearest":
         steps = tf.fill([count], scale) - tf.one_hot(0, count, dtype=tf.float64) * (scale / 2)
         taken = tf.floor(tf.cast(begin, tf.float64) + tf.cumsum(steps))[:, None]  # one after the other, as Pillow adds
-        return tf.where(tf.equal(at, taken), tf.constant(2.0**BITS, tf.float64), tf.constant(0.0, tf.float64))
+        return tf.where(tf.equal(at, taken), tf.constant(2.0**WEIGHT_BITS, tf.float64), tf.constant(0.0, tf.float64))
     stretch = tf.maximum(scale, 1.0)
-    support = SUPPORT[interpolation] * stretch
+    support = FILTER_SUPPORT[interpolation] * stretch
     low, high = tf.maximum(tf.floor(centres - support + 0.5), 0), tf.floor(centres + support + 0.5)
-    values = _filter((at - centres + 0.5) / stretch, interpolation)
+    values = _filter_value((at - centres + 0.5) / stretch, interpolation)
     values = tf.where((at >= low) & (at < high), values, tf.zeros_like(values))
     values /= tf.reduce_sum(values, axis=1, keepdims=True)
-    return tf.sign(values) * tf.floor(tf.abs(values) * 2**BITS + 0.5)
+    return tf.sign(values) * tf.floor(tf.abs(values) * 2**WEIGHT_BITS + 0.5)
 
 
-def _filter(x: Any, interpolation: str) -> Any:
+def _filter_value(x: Any, interpolation: str) -> Any:
     """The filter's value at a distance of x pixels."""
     x, zero = tf.abs(x), tf.zeros_like(x)
     if interpolation == "bilinear":

@@ -6,16 +6,16 @@ from pathlib import Path
 from typing import Any
 
 from cnnzoo.export import runtimes
-from cnnzoo.export.network import graph
+from cnnzoo.export.network import build_graph
 
 FILES = ("model.tflite",)
 
 
-def content(model: Any, precision: str = "float32", images: Any = None) -> bytes:
+def convert_to_litert(model: Any, precision: str = "float32", images: Any = None) -> bytes:
     """The LiteRT model of a Keras model."""
     import tensorflow as tf
 
-    function = graph(model).get_concrete_function()
+    function = build_graph(model).get_concrete_function()
     absl = logging.getLogger("absl")  # which would have the model passed too
     level = absl.level
     absl.setLevel(logging.ERROR)
@@ -39,10 +39,10 @@ def content(model: Any, precision: str = "float32", images: Any = None) -> bytes
 def write(model: Any, path: Path, precision: str, images: Any) -> None:
     """Write model.tflite into the folder `path`; int8 is calibrated with `images` (N, H, W, C)."""
     path.mkdir()
-    (path / FILES[0]).write_bytes(content(model, precision, images))
+    (path / FILES[0]).write_bytes(convert_to_litert(model, precision, images))
 
 
-READERS = {"litert": lambda path, precision, shape: runtimes.litert(path / FILES[0], precision)}
+READERS = {"litert": lambda path, precision, shape: runtimes.open_litert(path / FILES[0], precision)}
 USAGE = """```python
 import json
 import numpy as np

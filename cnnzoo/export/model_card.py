@@ -8,15 +8,15 @@ from typing import Any
 
 from cnnzoo.errors import InputError
 
-SHOWN = {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "macro_f1": "macro F1"}
+METRIC_NAMES = {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "macro_f1": "macro F1"}
 
 
-def text(classifier: Any, done: Any, facts: dict[str, Any], model: Any, usage: str) -> str:
+def render_model_card(classifier: Any, done: Any, facts: dict[str, Any], model: Any, usage: str) -> str:
     """The card in Markdown; figures are those of the run's report, where `model` is a run's folder."""
     from jinja2 import Environment, PackageLoader
 
     card, (height, width, channels) = classifier.card, classifier.shape
-    report, classes = _report(model), card.classes
+    report, classes = _read_report(model), card.classes
     page = Environment(loader=PackageLoader("cnnzoo.export", "."), keep_trailing_newline=True).get_template(
         "model_card.md"
     )
@@ -30,13 +30,13 @@ def text(classifier: Any, done: Any, facts: dict[str, Any], model: Any, usage: s
         name=done.path.name,
         classes=", ".join(classes[:20]) + (f" and {len(classes) - 20} more" if len(classes) > 20 else ""),
         report=report,
-        metrics=_rows(report) if report else (),
-        made=_made(card.training),
+        metrics=_metric_rows(report) if report else (),
+        made=_training_rows(card.training),
         usage=usage.format(name=done.path.name, mode=mode, height=height, width=width, channels=channels),
     )
 
 
-def _report(model: Any) -> dict[str, Any] | None:
+def _read_report(model: Any) -> dict[str, Any] | None:
     """The report of a run's folder, or of the run that a .keras file lies in; None elsewhere."""
     if hasattr(model, "layers"):
         return None
@@ -51,10 +51,10 @@ def _report(model: Any) -> dict[str, Any] | None:
         raise InputError(f"Cannot read {str(file)!r}: {error}") from None
 
 
-def _rows(report: dict[str, Any]) -> list[tuple[str, str, str]]:
+def _metric_rows(report: dict[str, Any]) -> list[tuple[str, str, str]]:
     intervals = report.get("intervals_95", {})
     rows = []
-    for key, name in SHOWN.items():
+    for key, name in METRIC_NAMES.items():
         low, high = intervals.get(key, (None, None))
         between = "" if low is None else f"{100 * low:.2f} to {100 * high:.2f} %"
         if key in report:
@@ -62,7 +62,7 @@ def _rows(report: dict[str, Any]) -> list[tuple[str, str, str]]:
     return rows
 
 
-def _made(training: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _training_rows(training: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Data, recipe and seed as rows; of the recipe what was set, and nothing that is empty."""
     data, rows = training.get("data") or {}, []
     if data.get("source"):

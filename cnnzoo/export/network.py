@@ -6,19 +6,19 @@ from typing import Any
 from cnnzoo import cards
 from cnnzoo.data.transform import transform
 from cnnzoo.errors import InputError
-from cnnzoo.evaluation.predict import gives_probabilities
-from cnnzoo.export.graph import fitted
+from cnnzoo.evaluation.predict import has_softmax_output
+from cnnzoo.export.graph import resize_in_graph
 from cnnzoo.lazy import Lazy
 
 keras, tf = Lazy("keras"), Lazy("tensorflow")
 
 
-def scores(model: Any) -> Callable[[Any], Any]:
+def build_network(model: Any) -> Callable[[Any], Any]:
     """A function from images (N, height, width, channels) of 0 to 255 to probabilities (N, classes), float32.
 
     The logits are divided by the card's temperature, if it has one.
     """
-    divisor, softmax = cards.card(model).temperature or 1.0, gives_probabilities(model)
+    divisor, softmax = cards.card(model).temperature or 1.0, has_softmax_output(model)
 
     def run(images: Any) -> Any:
         outputs = model(keras.ops.cast(images, "float32"), training=False)
@@ -31,7 +31,7 @@ def scores(model: Any) -> Callable[[Any], Any]:
     return run
 
 
-def graph(model: Any, any_size: bool = False, weights: bool = False) -> Any:
+def build_graph(model: Any, any_size: bool = False, weights: bool = False) -> Any:
     """The same as a `tf.function` from uint8 `images`, of the network's own size or of any, which are resized inside.
 
     With `weights`, the model's variables are inputs too, by the names weight_0, weight_1, ... Raises InputError on
@@ -41,7 +41,7 @@ def graph(model: Any, any_size: bool = False, weights: bool = False) -> Any:
         raise InputError(
             f"Models are converted on Keras' TensorFlow backend. Received: KERAS_BACKEND={keras.backend.backend()}"
         )
-    run, change, (height, width, channels) = scores(model), transform(model), model.input_shape[1:]
+    run, change, (height, width, channels) = build_network(model), transform(model), model.input_shape[1:]
     sides = (None, None) if any_size else (height, width)
     variables = model.variables if weights else ()
     specs = [tf.TensorSpec((None, *sides, channels), tf.uint8, name="images")]
@@ -49,6 +49,6 @@ def graph(model: Any, any_size: bool = False, weights: bool = False) -> Any:
 
     def answer(images: Any, *values: Any) -> Any:
         with keras.StatelessScope(state_mapping=list(zip(variables, values, strict=True))):
-            return run(fitted(images, change) if any_size else images)
+            return run(resize_in_graph(images, change) if any_size else images)
 
     return tf.function(answer, input_signature=specs)

@@ -11,23 +11,23 @@ import numpy as np
 
 from cnnzoo import cards
 from cnnzoo.export import runtimes
-from cnnzoo.export.network import graph
+from cnnzoo.export.network import build_graph
 
 FILES = ("model.onnx",)
 OPSET = 17
 
 
-def proto(model: Any, any_size: bool = False) -> Any:
+def convert_to_onnx(model: Any, any_size: bool = False) -> Any:
     """The ONNX model of a Keras model."""
     try:
         import onnx
         import tf2onnx
     except ImportError:
-        raise ImportError(f"ONNX models are written with onnx and tf2onnx: {runtimes.EXTRA}") from None
+        raise ImportError(f"ONNX models are written with onnx and tf2onnx: {runtimes.INSTALL_HINT}") from None
     # the weights come in afterwards: as constants of the graph, those of a VGG take minutes and all memory
-    function = graph(model, any_size, weights=True)
+    function = build_graph(model, any_size, weights=True)
     made, _ = tf2onnx.convert.from_function(function, input_signature=function.input_signature, opset=OPSET)
-    _fill(made, {f"weight_{i}": np.asarray(variable) for i, variable in enumerate(model.variables)})
+    _insert_weights(made, {f"weight_{i}": np.asarray(variable) for i, variable in enumerate(model.variables)})
     old = made.graph.output[0].name
     for node in made.graph.node:
         for names in (node.input, node.output):
@@ -40,7 +40,7 @@ def proto(model: Any, any_size: bool = False) -> Any:
     return made
 
 
-def _fill(made: Any, weights: dict[str, np.ndarray]) -> None:
+def _insert_weights(made: Any, weights: dict[str, np.ndarray]) -> None:
     """Give a model its weights in the place of inputs, in the layout that its nodes make of them."""
     from onnx import numpy_helper
     from onnx.reference import ReferenceEvaluator
@@ -56,29 +56,29 @@ def _fill(made: Any, weights: dict[str, np.ndarray]) -> None:
     for field, values in (("input", inputs), ("node", nodes)):
         made.graph.ClearField(field)
         getattr(made.graph, field).extend(values)
-    used = {name for node in nodes for name in _names(node)}
+    used = {name for node in nodes for name in _input_names(node)}
     made.graph.ClearField("initializer")
     made.graph.initializer.extend(numpy_helper.from_array(known[name], name) for name in sorted(used & known.keys()))
 
 
-def _names(node: Any) -> set[str]:
+def _input_names(node: Any) -> set[str]:
     """What a node takes, and the nodes of its branches."""
     branches = (inner for attribute in node.attribute for inner in attribute.g.node)
-    return set(node.input).union(*map(_names, branches))
+    return set(node.input).union(*map(_input_names, branches))
 
 
 def write(model: Any, path: Path, precision: str, images: Any) -> None:
     """Write model.onnx into the folder `path`; int8 is calibrated with `images` (N, H, W, C)."""
     path.mkdir()
-    made = proto(model, any_size=precision != "int8")
+    made = convert_to_onnx(model, any_size=precision != "int8")
     if precision == "int8":
-        made = runtimes.quantized(made, [{"images": image[None]} for image in images])
+        made = runtimes.quantize_to_int8(made, [{"images": image[None]} for image in images])
     (path / FILES[0]).write_bytes(made.SerializeToString())
 
 
 READERS = {
-    "openvino": lambda path, precision, shape: runtimes.openvino(path / FILES[0], precision, shape),
-    "onnxruntime": lambda path, precision, shape: runtimes.onnxruntime(path / FILES[0], precision),
+    "openvino": lambda path, precision, shape: runtimes.open_openvino(path / FILES[0], precision, shape),
+    "onnxruntime": lambda path, precision, shape: runtimes.open_onnxruntime(path / FILES[0], precision),
 }
 USAGE = """```python
 import json

@@ -8,17 +8,17 @@ from typing import Any
 
 from cnnzoo import cards
 from cnnzoo.export import runtimes
-from cnnzoo.export.network import graph
+from cnnzoo.export.network import build_graph
 
 FILES = ("model.bin", "model.xml")
 
 
-def converted(model: Any, any_size: bool = False) -> Any:
+def convert_to_openvino(model: Any, any_size: bool = False) -> Any:
     """The OpenVINO model of a Keras model."""
     import openvino as ov
 
-    with runtimes.unreported():
-        made = ov.convert_model(graph(model, any_size).get_concrete_function())
+    with runtimes.telemetry_off():
+        made = ov.convert_model(build_graph(model, any_size).get_concrete_function())
     made.input(0).tensor.set_names({"images"})
     made.output(0).tensor.set_names({"scores"})
     return made
@@ -28,20 +28,20 @@ def write(model: Any, path: Path, precision: str, images: Any) -> None:
     """Write model.xml and model.bin into the folder `path`; int8 is calibrated with `images` (N, H, W, C)."""
     import openvino as ov
 
-    made = converted(model, any_size=precision != "int8")
+    made = convert_to_openvino(model, any_size=precision != "int8")
     if precision == "int8":
-        made = runtimes.quantized(made, [image[None] for image in images])
+        made = runtimes.quantize_to_int8(made, [image[None] for image in images])
     made.set_rt_info(" ".join(name.replace(" ", "_") for name in cards.card(model).classes), ["model_info", "labels"])
     path.mkdir()
     ov.save_model(made, path / FILES[1], compress_to_fp16=precision == "float16")
 
 
-def read(path: Path, precision: str, shape: tuple[int, ...]) -> runtimes.Run:
+def open_exported_openvino(path: Path, precision: str, shape: tuple[int, ...]) -> runtimes.RunFunction:
     """By OpenVINO itself, for images of the network's size."""
-    return runtimes.openvino(path / FILES[1], precision, shape)
+    return runtimes.open_openvino(path / FILES[1], precision, shape)
 
 
-READERS = {"openvino": read}
+READERS = {"openvino": open_exported_openvino}
 USAGE = """```python
 import json
 import numpy as np

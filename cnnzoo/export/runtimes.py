@@ -10,40 +10,42 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cnnzoo.errors import InputError, unknown
+from cnnzoo.errors import InputError, unknown_name
 
-Run = Callable[[np.ndarray], np.ndarray]  # images (N, H, W, C) to probabilities (N, classes)
+RunFunction = Callable[[np.ndarray], np.ndarray]  # images (N, H, W, C) to probabilities (N, classes)
 
 # What has to be installed for each, the fastest first (benchmarks/inference.py), and what installs it
-MODULES = {"openvino": "openvino", "onnxruntime": "onnxruntime", "litert": "ai_edge_litert", "keras": "keras"}
-EXTRA = "pip install 'cnnzoo[export]'"
+RUNTIME_MODULES = {"openvino": "openvino", "onnxruntime": "onnxruntime", "litert": "ai_edge_litert", "keras": "keras"}
+INSTALL_HINT = "pip install 'cnnzoo[export]'"
 PRECISIONS = ("float32", "float16", "bfloat16", "int8")
 
 
-class Choice(NamedTuple):
+class RuntimeChoice(NamedTuple):
     """A runtime, how it opens what is to be run, and in which precision."""
 
     name: str
-    open: Callable[..., Run]
+    open: Callable[..., RunFunction]
     precision: str
 
 
-def installed(name: str) -> bool:
+def is_installed(name: str) -> bool:
     """Whether a runtime can be imported."""
-    return importlib.util.find_spec(MODULES[name]) is not None
+    return importlib.util.find_spec(RUNTIME_MODULES[name]) is not None
 
 
-def choose(runtime: str, precision: str | None, readers: Mapping[str, Any], own: str = "float32") -> Choice:
+def choose_runtime(
+    runtime: str, precision: str | None, readers: Mapping[str, Any], own: str = "float32"
+) -> RuntimeChoice:
     """The runtime asked for, or the fastest one, of those that can read what is there, whose precision is `own`.
 
     Raises:
         InputError: for names that are unknown, or do not go together.
         ImportError: for a runtime that is not installed.
     """
-    if runtime not in ("auto", *MODULES):
-        raise unknown("runtime", runtime, ("auto", *MODULES))
+    if runtime not in ("auto", *RUNTIME_MODULES):
+        raise unknown_name("runtime", runtime, ("auto", *RUNTIME_MODULES))
     if precision not in (None, *PRECISIONS):
-        raise unknown("precision", precision, PRECISIONS)
+        raise unknown_name("precision", precision, PRECISIONS)
     if runtime != "auto" and runtime not in readers:
         raise InputError(f"This is run by {' or '.join(readers)}. Received: runtime={runtime!r}")
     wanted = precision or own
@@ -55,25 +57,25 @@ def choose(runtime: str, precision: str | None, readers: Mapping[str, Any], own:
             raise InputError(f"bfloat16 is for OpenVINO. Received: runtime={runtime!r} of {', '.join(readers)}")
         runtime = "openvino"
     if runtime == "auto":
-        runtime = next((name for name in readers if installed(name)), next(iter(readers)))
-    if not installed(runtime):
-        raise ImportError(f"{runtime} is not installed: {EXTRA}")
-    return Choice(runtime, readers[runtime], wanted)
+        runtime = next((name for name in readers if is_installed(name)), next(iter(readers)))
+    if not is_installed(runtime):
+        raise ImportError(f"{runtime} is not installed: {INSTALL_HINT}")
+    return RuntimeChoice(runtime, readers[runtime], wanted)
 
 
-def quantized(network: Any, images: list[Any]) -> Any:
+def quantize_to_int8(network: Any, images: list[Any]) -> Any:
     """An OpenVINO or ONNX model in int8, calibrated with images."""
-    with unreported(), contextlib.redirect_stdout(io.StringIO()):  # its bars
+    with telemetry_off(), contextlib.redirect_stdout(io.StringIO()):  # its bars
         try:
             import nncf
         except ImportError:
-            raise ImportError(f"int8 is made by nncf: {EXTRA}") from None
+            raise ImportError(f"int8 is made by nncf: {INSTALL_HINT}") from None
         nncf.set_log_level(logging.ERROR)
         return nncf.quantize(network, nncf.Dataset(images), subset_size=len(images))
 
 
 @contextlib.contextmanager
-def unreported() -> Iterator[None]:
+def telemetry_off() -> Iterator[None]:
     """OpenVINO's converter and nncf tell their maker over the network of each use, except under these variables."""
     before = {name: os.environ.get(name) for name in ("CI", "NNCF_CI")}
     os.environ.update(dict.fromkeys(before, "true"))
@@ -86,12 +88,12 @@ def unreported() -> Iterator[None]:
                 os.environ[name] = value
 
 
-def threads() -> int:
+def available_cores() -> int:
     """Processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def rounded(images: np.ndarray) -> np.ndarray:
+def to_uint8(images: np.ndarray) -> np.ndarray:
     """Images as uint8, which graphs of other runtimes take."""
     if images.dtype != np.uint8 and images.size and not (images.min() >= -0.5 and images.max() < 255.5):
         raise InputError(
@@ -102,7 +104,7 @@ def rounded(images: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(levels)
 
 
-def openvino(model: Any, precision: str = "float32", shape: tuple[int, ...] | None = None) -> Run:
+def open_openvino(model: Any, precision: str = "float32", shape: tuple[int, ...] | None = None) -> RunFunction:
     """Of an OpenVINO model or a file that OpenVINO reads."""
     import openvino as ov
 
@@ -112,26 +114,26 @@ def openvino(model: Any, precision: str = "float32", shape: tuple[int, ...] | No
         network.reshape((-1, *shape))
     hint = "bf16" if precision == "bfloat16" else "f32"
     compiled = core.compile_model(network, "CPU", {"INFERENCE_PRECISION_HINT": hint, "PERFORMANCE_HINT": "LATENCY"})
-    return lambda images: compiled(rounded(images))[0]
+    return lambda images: compiled(to_uint8(images))[0]
 
 
-def onnxruntime(model: Any, precision: str = "float32") -> Run:
+def open_onnxruntime(model: Any, precision: str = "float32") -> RunFunction:
     """Of the path or the bytes of an ONNX model."""
     import onnxruntime as ort
 
     options = ort.SessionOptions()
-    options.intra_op_num_threads = threads()
+    options.intra_op_num_threads = available_cores()
     options.log_severity_level = 3
     session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    return lambda images: session.run(["scores"], {"images": rounded(images)})[0]
+    return lambda images: session.run(["scores"], {"images": to_uint8(images)})[0]
 
 
-def litert(model: Any, precision: str = "float32") -> Run:
+def open_litert(model: Any, precision: str = "float32") -> RunFunction:
     """Of the path or the bytes of a LiteRT model, for one batch size at a time."""
     from ai_edge_litert.interpreter import Interpreter
 
     key = "model_content" if isinstance(model, bytes) else "model_path"
-    interpreter = Interpreter(**{key: model if isinstance(model, bytes) else str(model)}, num_threads=threads())
+    interpreter = Interpreter(**{key: model if isinstance(model, bytes) else str(model)}, num_threads=available_cores())
     image, scores = interpreter.get_input_details()[0]["index"], interpreter.get_output_details()[0]["index"]
     ready: list[tuple[int, ...]] = [()]
 
@@ -140,7 +142,7 @@ def litert(model: Any, precision: str = "float32") -> Run:
             interpreter.resize_tensor_input(image, images.shape)
             interpreter.allocate_tensors()
             ready[0] = images.shape
-        interpreter.set_tensor(image, rounded(images))
+        interpreter.set_tensor(image, to_uint8(images))
         interpreter.invoke()
         return interpreter.get_tensor(scores)
 

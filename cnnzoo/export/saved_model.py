@@ -8,12 +8,12 @@ import numpy as np
 from cnnzoo import cards
 from cnnzoo.data.transform import transform
 from cnnzoo.export import encoded
-from cnnzoo.export.graph import fitted
-from cnnzoo.export.network import scores
-from cnnzoo.export.runtimes import Run, rounded
+from cnnzoo.export.graph import resize_in_graph
+from cnnzoo.export.network import build_network
+from cnnzoo.export.runtimes import RunFunction, to_uint8
 
 FILES = ("assets", "fingerprint.pb", "saved_model.pb", "variables")
-BROKEN = "no JPEG, PNG, GIF, BMP or WebP image that TensorFlow decodes"
+NOT_AN_IMAGE = "no JPEG, PNG, GIF, BMP or WebP image that TensorFlow decodes"
 
 
 def write(model: Any, path: Path, precision: str, images: Any) -> None:
@@ -30,7 +30,7 @@ def write(model: Any, path: Path, precision: str, images: Any) -> None:
     import tensorflow as tf
 
     names, likeliest = tf.constant(cards.card(model).classes), min(5, len(cards.card(model).classes))
-    run, change = scores(model), transform(model)
+    run, change = build_network(model), transform(model)
 
     def answer(images: Any) -> dict[str, Any]:
         found = run(images)
@@ -38,14 +38,14 @@ def write(model: Any, path: Path, precision: str, images: Any) -> None:
         return {"class_names": tf.gather(names, indices), "probabilities": values, "scores": found}
 
     def pixels(images: Any) -> dict[str, Any]:
-        return answer(fitted(images, change))
+        return answer(resize_in_graph(images, change))
 
     def files(image_bytes: Any) -> dict[str, Any]:
-        images, good = encoded.images(image_bytes, change)
+        images, good = encoded.decode_files(image_bytes, change)
         answers = answer(images)
         for name, nothing in (("class_names", ""), ("probabilities", 0.0), ("scores", 0.0)):
             answers[name] = tf.where(good[:, None], answers[name], nothing)
-        return answers | {"errors": tf.where(good, "", BROKEN)}
+        return answers | {"errors": tf.where(good, "", NOT_AN_IMAGE)}
 
     channels = model.input_shape[3]
     archive = keras.export.ExportArchive()
@@ -56,7 +56,7 @@ def write(model: Any, path: Path, precision: str, images: Any) -> None:
     archive.write_out(str(path), verbose=False)
 
 
-def keras_(path: Path, precision: str, shape: tuple[int, ...]) -> Run:
+def open_saved_model(path: Path, precision: str, shape: tuple[int, ...]) -> RunFunction:
     """TensorFlow's own runtime."""
     import tensorflow as tf
 
@@ -64,13 +64,13 @@ def keras_(path: Path, precision: str, shape: tuple[int, ...]) -> Run:
     network = loaded.signatures["network"]
 
     def run(images: np.ndarray) -> np.ndarray:
-        return network(images=tf.constant(rounded(images)))["scores"].numpy()
+        return network(images=tf.constant(to_uint8(images)))["scores"].numpy()
 
     run.owner = loaded  # type: ignore[attr-defined]  # a signature does not keep its variables alive
     return run
 
 
-READERS = {"keras": keras_}
+READERS = {"keras": open_saved_model}
 USAGE = """```python
 import tensorflow as tf
 

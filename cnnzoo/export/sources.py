@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from cnnzoo.data.listing import files, natural, text
-from cnnzoo.data.photos import pool
+from cnnzoo.data.listing import iter_files, natural_sort_key, printable_name
+from cnnzoo.data.photos import thread_pool
 from cnnzoo.errors import InputError
 
 
-def each(images: Any) -> Iterator[tuple[str, Any]]:
+def iter_images(images: Any) -> Iterator[tuple[str, Any]]:
     """(name, source) of every image; a source is a path, bytes, or an array (H, W) or (H, W, C).
 
     A folder gives all files in it, also below, in the order of their names, and a pattern those that match. Nothing is
@@ -26,14 +26,14 @@ def each(images: Any) -> Iterator[tuple[str, Any]]:
         InputError: for what is none of these, and a pattern or folder without files.
     """
     if isinstance(images, str | os.PathLike):
-        yield from _paths(images)
+        yield from _iter_paths(images)
     elif isinstance(images, bytes):
         yield "0", images
     elif isinstance(images, Iterable):
         count = itertools.count()
         for image in images:
             if isinstance(image, str | os.PathLike):
-                yield from _paths(image)
+                yield from _iter_paths(image)
             elif isinstance(image, bytes) or (isinstance(image, np.ndarray) and image.ndim in (2, 3)):
                 yield str(next(count)), image
             else:
@@ -44,43 +44,43 @@ def each(images: Any) -> Iterator[tuple[str, Any]]:
         raise InputError(f"Images are paths, bytes or arrays. Received: {images!r:.200}")
 
 
-def _paths(path: Any) -> Iterator[tuple[str, Any]]:
+def _iter_paths(path: Any) -> Iterator[tuple[str, Any]]:
     name = os.fspath(path)
     if os.path.isdir(name):  # noqa: PTH112  # millions of them
-        found: Iterable[Path] = files(Path(name))
+        found: Iterable[Path] = iter_files(Path(name))
     elif glob.has_magic(name) and not os.path.lexists(name):
         names = glob.iglob(name, recursive=True)  # noqa: PTH207  # of absolute patterns too
-        found = map(Path, sorted(itertools.filterfalse(os.path.isdir, names), key=natural))
+        found = map(Path, sorted(itertools.filterfalse(os.path.isdir, names), key=natural_sort_key))
     else:
-        yield text(name), path
+        yield printable_name(name), path
         return
     empty = True
     for file in found:
         empty = False
-        yield text(str(file)), file
+        yield printable_name(str(file)), file
     if empty:
         raise InputError(f"There are no files at {name!r}")
 
 
-def single(images: Any) -> bool:
+def is_single_image(images: Any) -> bool:
     """Whether one image is asked about, and no list of them."""
     return isinstance(images, bytes) or (
         isinstance(images, str | os.PathLike) and not Path(images).is_dir() and not glob.has_magic(os.fspath(images))
     )
 
 
-def ahead(do: Callable[[Any], Any], items: Iterable[Any], depth: int) -> Iterator[Any]:
+def prefetch(do: Callable[[Any], Any], items: Iterable[Any], depth: int) -> Iterator[Any]:
     """What `do` gives for each item, in order, worked out by threads up to `depth` items ahead."""
     waiting: deque[Any] = deque()
     for item in items:
-        waiting.append(pool().submit(do, item))
+        waiting.append(thread_pool().submit(do, item))
         if len(waiting) > depth:
             yield waiting.popleft().result()
     while waiting:
         yield waiting.popleft().result()
 
 
-def named(images: Any) -> str:
+def describe_images(images: Any) -> str:
     """What tells one choice of images from another: its beginning, and a digest of all of it if there is more."""
     if isinstance(images, str | os.PathLike):
         return os.fspath(images)
@@ -90,7 +90,7 @@ def named(images: Any) -> str:
     return text if len(text) < 300 else f"{text[:100]}... ({len(few):,}, {hashlib.sha256(text.encode()).hexdigest()})"
 
 
-def tracked(items: Iterable[Any], count: int) -> Iterator[Any]:
+def track_progress(items: Iterable[Any], count: int) -> Iterator[Any]:
     """The items, with a bar and an estimate."""
     from rich.console import Console
     from rich.progress import track

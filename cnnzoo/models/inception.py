@@ -126,64 +126,68 @@ class Inception(Variant):
         return keras.layers.Dense(classes, name=f"{name}_fc2")(x)
 
 
-def stem(name, *units):
+def single_branch(name, *units):
     """A module of one branch."""
     return Module(name, {"": units})
 
 
-def numbered(name, *branches, first=0, scale=None):
+def numbered_branches(name, *branches, first=0, scale=None):
     """A module of branches without names."""
     return Module(name, {f"branch{i}": units for i, units in enumerate(branches, first)}, scale)
 
 
-def named(name, **branches):
+def named_branches(name, **branches):
     """A module of branches with the names that torchvision gives them."""
     return Module(name, branches)
 
 
-CEIL = Pool("max", 3, 2, "ceil")
+CEIL_POOL = Pool("max", 3, 2, "ceil")
 
 
-def googlenet(*, large, last, norm=()):
+def googlenet_modules(*, large, last, norm=()):
     """Table 1 of Szegedy et al. 2014; `large` is the kernel of the third branches, `last` the fourth pool's size."""
 
     def mixed(name, one, reduce3, three, reduce5, five, pool):
         third, fourth = (Conv(reduce5), Conv(five, large)), (Pool("max", 3, 1), Conv(pool))
-        return numbered(f"inception{name}", (Conv(one),), (Conv(reduce3), Conv(three, 3)), third, fourth, first=1)
+        return numbered_branches(
+            f"inception{name}", (Conv(one),), (Conv(reduce3), Conv(three, 3)), third, fourth, first=1
+        )
 
     return (
-        stem("conv1", Conv(64, 7, 2), CEIL, *norm),
-        stem("conv2", Conv(64)),
-        stem("conv3", Conv(192, 3), *norm, CEIL),
+        single_branch("conv1", Conv(64, 7, 2), CEIL_POOL, *norm),
+        single_branch("conv2", Conv(64)),
+        single_branch("conv3", Conv(192, 3), *norm, CEIL_POOL),
         mixed("3a", 64, 96, 128, 16, 32, 32),
         mixed("3b", 128, 128, 192, 32, 96, 64),
-        stem("maxpool3", CEIL),
+        single_branch("maxpool3", CEIL_POOL),
         mixed("4a", 192, 96, 208, 16, 48, 64),
         mixed("4b", 160, 112, 224, 24, 64, 64),
         mixed("4c", 128, 128, 256, 24, 64, 64),
         mixed("4d", 112, 144, 288, 32, 64, 64),
         mixed("4e", 256, 160, 320, 32, 128, 128),
-        stem("maxpool4", Pool("max", last, 2, "ceil")),
+        single_branch("maxpool4", Pool("max", last, 2, "ceil")),
         mixed("5a", 256, 160, 320, 32, 128, 128),
         mixed("5b", 384, 192, 384, 48, 128, 128),
     )
 
 
-def bn_inception():
+def bn_inception_modules():
     """Ioffe, Szegedy 2015, figure 5: two 3x3 for the 5x5, and strided modules for two of the pools."""
 
     def mixed(name, one, reduce3, three, reduce33, double, pool, kind="counted"):
         third, fourth = (Conv(reduce33), Conv(double, 3), Conv(double, 3)), (Pool(kind, 3, 1), Conv(pool))
-        return numbered(f"inception{name}", (Conv(one),), (Conv(reduce3), Conv(three, 3)), third, fourth, first=1)
+        return numbered_branches(
+            f"inception{name}", (Conv(one),), (Conv(reduce3), Conv(three, 3)), third, fourth, first=1
+        )
 
     def reduction(name, reduce3, three, reduce33, double):
         second = (Conv(reduce33), Conv(double, 3), Conv(double, 3, 2))
-        return numbered(f"inception{name}", (Conv(reduce3), Conv(three, 3, 2)), second, (CEIL,), first=1)
+        return numbered_branches(f"inception{name}", (Conv(reduce3), Conv(three, 3, 2)), second, (CEIL_POOL,), first=1)
 
     return (
-        stem("conv1", Conv(64, 7, 2), CEIL),
-        stem("conv2", Conv(64)),
-        stem("conv3", Conv(192, 3), CEIL),
+        single_branch("conv1", Conv(64, 7, 2), CEIL_POOL),
+        single_branch("conv2", Conv(64)),
+        single_branch("conv3", Conv(192, 3), CEIL_POOL),
         mixed("3a", 64, 64, 64, 64, 96, 32),
         mixed("3b", 64, 64, 96, 64, 96, 64),
         reduction("3c", 128, 160, 64, 96),
@@ -197,12 +201,12 @@ def bn_inception():
     )
 
 
-def inception_v3(average):
+def inception_v3_modules(average):
     """Szegedy et al. 2015, Rethinking the Inception architecture, table 1; `average` is the kind of the pools."""
     pool, half = Pool(average, 3, 1), (2, "valid")
 
     def a(name, filters):
-        return named(
+        return named_branches(
             name,
             branch1x1=(Conv(64),),
             branch5x5=(Conv(48), Conv(64, 5)),
@@ -212,7 +216,7 @@ def inception_v3(average):
 
     def c(name, filters):
         wide, tall = Conv(filters, (1, 7)), Conv(filters, (7, 1))
-        return named(
+        return named_branches(
             name,
             branch1x1=(Conv(192),),
             branch7x7=(Conv(filters), wide, Conv(192, (7, 1))),
@@ -222,7 +226,7 @@ def inception_v3(average):
 
     def e(name):
         fork = (Conv(384, (1, 3)), Conv(384, (3, 1)))
-        return named(
+        return named_branches(
             name,
             branch1x1=(Conv(320),),
             branch3x3=(Conv(384), fork),
@@ -231,20 +235,20 @@ def inception_v3(average):
         )
 
     return (
-        stem("conv2d_1a_3x3", Conv(32, 3, *half)),
-        stem("conv2d_2a_3x3", Conv(32, 3, 1, "valid")),
-        stem("conv2d_2b_3x3", Conv(64, 3), Pool()),
-        stem("conv2d_3b_1x1", Conv(80)),
-        stem("conv2d_4a_3x3", Conv(192, 3, 1, "valid"), Pool()),
+        single_branch("conv2d_1a_3x3", Conv(32, 3, *half)),
+        single_branch("conv2d_2a_3x3", Conv(32, 3, 1, "valid")),
+        single_branch("conv2d_2b_3x3", Conv(64, 3), Pool()),
+        single_branch("conv2d_3b_1x1", Conv(80)),
+        single_branch("conv2d_4a_3x3", Conv(192, 3, 1, "valid"), Pool()),
         *(a(name, filters) for name, filters in (("mixed_5b", 32), ("mixed_5c", 64), ("mixed_5d", 64))),
-        named(
+        named_branches(
             "mixed_6a",
             branch3x3=(Conv(384, 3, *half),),
             branch3x3dbl=(Conv(64), Conv(96, 3), Conv(96, 3, *half)),
             branch_pool=(Pool(),),
         ),
         *(c(f"mixed_6{i}", filters) for i, filters in zip("bcde", (128, 160, 160, 192), strict=True)),
-        named(
+        named_branches(
             "mixed_7a",
             branch3x3=(Conv(192), Conv(320, 3, *half)),
             branch7x7x3=(Conv(192), Conv(192, (1, 7)), Conv(192, (7, 1)), Conv(192, 3, *half)),
@@ -254,25 +258,30 @@ def inception_v3(average):
     )
 
 
-SMALL: Fields = {"input_shape": (224, 224, 3), "min_size": 31}
-GOOGLENET: Fields = SMALL | {
+INPUT_224: Fields = {"input_shape": (224, 224, 3), "min_size": 31}
+GOOGLENET: Fields = INPUT_224 | {
     "aux_taps": ("inception4a", "inception4d"),
     "aux_dense": 1024,
     "paper": "Szegedy et al. 2014, Going deeper with convolutions, arXiv:1409.4842",
 }
-TORCHVISION: Fields = GOOGLENET | {  # batch norm, and by mistake 3x3 for 5x5: pytorch/vision#906
-    "modules": googlenet(large=3, last=2),
+GOOGLENET_TORCHVISION: Fields = GOOGLENET | {  # batch norm, and by mistake 3x3 for 5x5: pytorch/vision#906
+    "modules": googlenet_modules(large=3, last=2),
     "aux_units": (Pool("adaptive", 4), Conv(128)),
     "min_size": 15,
 }
-CAFFE: Fields = GOOGLENET | {
-    "modules": googlenet(large=5, last=3, norm=("norm",)),
+GOOGLENET_CAFFE: Fields = GOOGLENET | {
+    "modules": googlenet_modules(large=5, last=3, norm=("norm",)),
     "aux_units": (Pool("average", 5, 3), Conv(128)),
     "preprocessing": "bvlc",
     "dropout": 0.4,
 }
-BN: Fields = SMALL | {"modules": bn_inception(), "use_bias": True, "epsilon": 1e-5, "preprocessing": "torch"}
-V3: Fields = {
+BN_INCEPTION: Fields = INPUT_224 | {
+    "modules": bn_inception_modules(),
+    "use_bias": True,
+    "epsilon": 1e-5,
+    "preprocessing": "torch",
+}
+INCEPTION_V3: Fields = {
     "dropout": 0.5,
     "aux_taps": ("mixed_6e",),
     "aux_units": (Pool("average", 5, 3), Conv(128), Conv(768, 5, 1, "valid")),
@@ -280,13 +289,20 @@ V3: Fields = {
 }
 
 VARIANTS = {
-    "googlenet": Inception(params=6_624_904, macs=1_498_376_192, **TORCHVISION),
-    "googlenet_2014": Inception(params=6_998_552, macs=1_582_671_872, batch_norm=False, use_bias=True, **CAFFE),
-    "inception_v2": Inception(
-        params=11_295_240, macs=2_032_600_064, paper="Ioffe, Szegedy 2015, Batch normalization, arXiv:1502.03167", **BN
+    "googlenet": Inception(params=6_624_904, macs=1_498_376_192, **GOOGLENET_TORCHVISION),
+    "googlenet_2014": Inception(
+        params=6_998_552, macs=1_582_671_872, batch_norm=False, use_bias=True, **GOOGLENET_CAFFE
     ),
-    "inception_v3": Inception(params=23_834_568, macs=5_713_216_096, modules=inception_v3("counted"), **V3),
+    "inception_v2": Inception(
+        params=11_295_240,
+        macs=2_032_600_064,
+        paper="Ioffe, Szegedy 2015, Batch normalization, arXiv:1502.03167",
+        **BN_INCEPTION,
+    ),
+    "inception_v3": Inception(
+        params=23_834_568, macs=5_713_216_096, modules=inception_v3_modules("counted"), **INCEPTION_V3
+    ),
     "inception_v3_keras": Inception(
-        params=23_817_352, macs=5_713_216_096, modules=inception_v3("average"), gamma=False, **V3
+        params=23_817_352, macs=5_713_216_096, modules=inception_v3_modules("average"), gamma=False, **INCEPTION_V3
     ),
 }

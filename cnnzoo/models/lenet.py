@@ -18,7 +18,7 @@ C3_TABLE = (
 )
 
 # Figure 3: the stylised digits, each 7 wide and 12 high, that are the RBF centres.
-DIGITS = """\
+DIGIT_BITMAPS = """\
 .#####. ...##.. .#####. ####### .#####. .#####. ..####. ####### .#####. .#####.
 ....... ..###.. ....... .....## ....... ....... .##.... .....## ##...## ##..###
 ..###.. .####.. .#####. ....##. ....... ####### ##..... .....## ##...## ##...##
@@ -34,10 +34,10 @@ DIGITS = """\
 """
 
 
-def codes(classes: int, width: int):
+def rbf_codes(classes: int, width: int):
     """The RBF centres, -1 or +1, (classes, width): Figure 3's digits for ten classes, else drawn from a fixed seed."""
     if (classes, width) == (10, 84):
-        pixels = np.array([list(row.replace(" ", "")) for row in DIGITS.splitlines()])  # (12, 70)
+        pixels = np.array([list(row.replace(" ", "")) for row in DIGIT_BITMAPS.splitlines()])  # (12, 70)
         return np.where(pixels.reshape(12, 10, 7).swapaxes(0, 1).reshape(10, 84) == "#", 1.0, -1.0)
     return np.random.default_rng(1998).choice([-1.0, 1.0], size=(classes, width))
 
@@ -99,7 +99,7 @@ class LeNet(Variant):
             start = self.start(x.shape[-1])
             x = keras.layers.Dense(units, activation=self.squash, kernel_initializer=start, name=name)(x)
         if self.rbf:
-            return layers.RadialBasis(codes(classes, x.shape[-1]), name="output")(x)
+            return layers.RadialBasis(rbf_codes(classes, x.shape[-1]), name="output")(x)
         return keras.layers.Dense(classes, name="output")(x)
 
 

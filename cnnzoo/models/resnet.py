@@ -125,9 +125,9 @@ class PreResNet(ResNet):
 
 
 CIFAR: Fields = {"stem": "3x3", "filters": 16, "width": 16, "input_shape": (32, 32, 3), "classes": 10}  # section 4.2
-PLAIN: Fields = CIFAR | {"bottleneck": False}
-DEEP: Fields = {"stem": "deep", "shortcut": "pool", "paper": "He et al. 2018, Bag of tricks, arXiv:1812.01187"}
-LATE: Fields = {"late": True, "epsilon": 1.001e-5, "preprocessing": "tf"}
+CIFAR_BASIC: Fields = CIFAR | {"bottleneck": False}
+RESNET_D: Fields = {"stem": "deep", "shortcut": "pool", "paper": "He et al. 2018, Bag of tricks, arXiv:1812.01187"}
+KERAS_V2: Fields = {"late": True, "epsilon": 1.001e-5, "preprocessing": "tf"}
 RESNEXT: Fields = {"paper": "Xie et al. 2016, Aggregated residual transformations, arXiv:1611.05431"}
 WIDE: Fields = {"paper": "Zagoruyko, Komodakis 2016, Wide residual networks, arXiv:1605.07146"}
 
@@ -141,12 +141,12 @@ VARIANTS = {
     "resnet50_v1": ResNet(params=25_557_032, macs=3_857_973_248, depths=(3, 4, 6, 3), strided=1),
     "resnet101_v1": ResNet(params=44_549_160, macs=7_570_194_432, depths=(3, 4, 23, 3), strided=1),
     "resnet152_v1": ResNet(params=60_192_808, macs=11_282_415_616, depths=(3, 8, 36, 3), strided=1),
-    "resnet18d": ResNet(params=11_708_744, macs=2_053_713_920, depths=(2, 2, 2, 2), bottleneck=False, **DEEP),
-    "resnet34d": ResNet(params=21_816_904, macs=3_903_401_984, depths=(3, 4, 6, 3), bottleneck=False, **DEEP),
-    "resnet50d": ResNet(params=25_576_264, macs=4_328_824_832, depths=(3, 4, 6, 3), **DEEP),
-    "resnet101d": ResNet(params=44_568_392, macs=8_041_046_016, depths=(3, 4, 23, 3), **DEEP),
-    "resnet152d": ResNet(params=60_212_040, macs=11_753_267_200, depths=(3, 8, 36, 3), **DEEP),
-    "resnet200d": ResNet(params=64_693_064, macs=15_247_122_432, depths=(3, 24, 36, 3), **DEEP),
+    "resnet18d": ResNet(params=11_708_744, macs=2_053_713_920, depths=(2, 2, 2, 2), bottleneck=False, **RESNET_D),
+    "resnet34d": ResNet(params=21_816_904, macs=3_903_401_984, depths=(3, 4, 6, 3), bottleneck=False, **RESNET_D),
+    "resnet50d": ResNet(params=25_576_264, macs=4_328_824_832, depths=(3, 4, 6, 3), **RESNET_D),
+    "resnet101d": ResNet(params=44_568_392, macs=8_041_046_016, depths=(3, 4, 23, 3), **RESNET_D),
+    "resnet152d": ResNet(params=60_212_040, macs=11_753_267_200, depths=(3, 8, 36, 3), **RESNET_D),
+    "resnet200d": ResNet(params=64_693_064, macs=15_247_122_432, depths=(3, 24, 36, 3), **RESNET_D),
     "resnext50_32x4d": ResNet(
         params=25_028_904, macs=4_230_479_872, depths=(3, 4, 6, 3), groups=32, width=4, **RESNEXT
     ),
@@ -167,25 +167,31 @@ VARIANTS = {
     "preresnet101": PreResNet(params=44_541_608, macs=7_801_405_440, depths=(3, 4, 23, 3)),
     "preresnet152": PreResNet(params=60_185_256, macs=11_513_626_624, depths=(3, 8, 36, 3)),
     "preresnet200": PreResNet(params=64_666_280, macs=15_007_481_856, depths=(3, 24, 36, 3)),
-    "resnet50_v2": PreResNet(params=25_568_360, macs=3_482_255_360, depths=(3, 4, 6, 3), **LATE),
+    "resnet50_v2": PreResNet(params=25_568_360, macs=3_482_255_360, depths=(3, 4, 6, 3), **KERAS_V2),
     "resnet101_v2": PreResNet(
         params=44_577_896, macs=7_194_476_544, depths=(3, 4, 23, 3), late=True, preprocessing="tf"
     ),
     "resnet152_v2": PreResNet(
         params=60_236_904, macs=10_906_697_728, depths=(3, 8, 36, 3), late=True, preprocessing="tf"
     ),
-    "resnet20": ResNet(params=269_722, macs=40_551_040, depths=(3, 3, 3), shortcut="pad", **PLAIN),
-    "resnet32": ResNet(params=464_154, macs=68_862_592, depths=(5, 5, 5), shortcut="pad", **PLAIN),
-    "resnet44": ResNet(params=658_586, macs=97_174_144, depths=(7, 7, 7), shortcut="pad", **PLAIN),
-    "resnet56": ResNet(params=853_018, macs=125_485_696, depths=(9, 9, 9), shortcut="pad", **PLAIN),
-    "resnet110": ResNet(params=1_727_962, macs=252_887_680, depths=(18, 18, 18), shortcut="pad", **PLAIN),
-    "resnet1202": ResNet(params=19_421_274, macs=2_829_238_912, depths=(200, 200, 200), shortcut="pad", **PLAIN),
-    "resnet20_b": ResNet(params=272_474, macs=40_813_184, depths=(3, 3, 3), **PLAIN),
-    "resnet56_b": ResNet(params=855_770, macs=125_747_840, depths=(9, 9, 9), **PLAIN),
-    "resnet110_b": ResNet(params=1_730_714, macs=253_149_824, depths=(18, 18, 18), **PLAIN),
+    "resnet20": ResNet(params=269_722, macs=40_551_040, depths=(3, 3, 3), shortcut="pad", **CIFAR_BASIC),
+    "resnet32": ResNet(params=464_154, macs=68_862_592, depths=(5, 5, 5), shortcut="pad", **CIFAR_BASIC),
+    "resnet44": ResNet(params=658_586, macs=97_174_144, depths=(7, 7, 7), shortcut="pad", **CIFAR_BASIC),
+    "resnet56": ResNet(params=853_018, macs=125_485_696, depths=(9, 9, 9), shortcut="pad", **CIFAR_BASIC),
+    "resnet110": ResNet(params=1_727_962, macs=252_887_680, depths=(18, 18, 18), shortcut="pad", **CIFAR_BASIC),
+    "resnet1202": ResNet(params=19_421_274, macs=2_829_238_912, depths=(200, 200, 200), shortcut="pad", **CIFAR_BASIC),
+    "resnet20_b": ResNet(params=272_474, macs=40_813_184, depths=(3, 3, 3), **CIFAR_BASIC),
+    "resnet56_b": ResNet(params=855_770, macs=125_747_840, depths=(9, 9, 9), **CIFAR_BASIC),
+    "resnet110_b": ResNet(params=1_730_714, macs=253_149_824, depths=(18, 18, 18), **CIFAR_BASIC),
     "preresnet164": PreResNet(params=1_703_258, macs=247_646_720, depths=(18, 18, 18), **CIFAR),
     "preresnet1001": PreResNet(params=10_327_706, macs=1_490_995_712, depths=(111, 111, 111), **CIFAR),
-    "wrn16_10": PreResNet(params=17_116_634, macs=2_412_173_568, depths=(2, 2, 2), **PLAIN | WIDE | {"width": 160}),
-    "wrn28_10": PreResNet(params=36_479_194, macs=5_243_328_768, depths=(4, 4, 4), **PLAIN | WIDE | {"width": 160}),
-    "wrn40_8": PreResNet(params=35_748_314, macs=5_172_024_320, depths=(6, 6, 6), **PLAIN | WIDE | {"width": 128}),
+    "wrn16_10": PreResNet(
+        params=17_116_634, macs=2_412_173_568, depths=(2, 2, 2), **CIFAR_BASIC | WIDE | {"width": 160}
+    ),
+    "wrn28_10": PreResNet(
+        params=36_479_194, macs=5_243_328_768, depths=(4, 4, 4), **CIFAR_BASIC | WIDE | {"width": 160}
+    ),
+    "wrn40_8": PreResNet(
+        params=35_748_314, macs=5_172_024_320, depths=(6, 6, 6), **CIFAR_BASIC | WIDE | {"width": 128}
+    ),
 }

@@ -13,14 +13,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from cnnzoo.data.batches import Batches
 from cnnzoo.errors import Interrupted, TrainingError
-from cnnzoo.training.optimizer import averages
+from cnnzoo.training.optimizer import moving_averages
 from cnnzoo.training.run import Run
 
-QUIET = 60.0  # seconds after which a log says where training is, within an epoch too
-SHARE = 50  # a state is written after this many times the time that the last one took, at the soonest
+LOG_INTERVAL = 60.0  # seconds after which a log says where training is, within an epoch too
+CHECKPOINT_SPACING = 50  # a state is written after this many times the time that the last one took, at the soonest
 
 
-class Callbacks(keras.callbacks.CallbackList):
+class TrainingCallbackList(keras.callbacks.CallbackList):
     """Callbacks of one training, which begins and ends for them once, in however many calls of `fit` it runs."""
 
     def on_train_begin(self, logs=None):
@@ -36,7 +36,7 @@ class Callbacks(keras.callbacks.CallbackList):
         super().on_train_end()
 
 
-class Keeper(keras.callbacks.Callback):
+class CheckpointCallback(keras.callbacks.Callback):
     """Sets the epoch of the data, follows the best one by validation, and keeps the run's state.
 
     Best is the highest validation accuracy; among equals, the lowest validation loss. Under a moving average of the
@@ -55,7 +55,7 @@ class Keeper(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         if self.best is None:
-            self.best = averaged(self.model)
+            self.best = averaged_weights(self.model)
             self.keep(self.best)
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -69,12 +69,12 @@ class Keeper(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         self.steps += 1
         self.check("loss", logs["loss"])
-        wait = max(self.every, SHARE * self.took) if self.every else 0
+        wait = max(self.every, CHECKPOINT_SPACING * self.took) if self.every else 0
         if time.monotonic() - self.written >= wait and self.steps < self.per_epoch:
             self.keep()
 
     def on_epoch_end(self, epoch, logs=None):
-        logs = plain(logs)
+        logs = without_output_prefix(logs)
         self.check("validation loss", logs["val_loss"])
         state, before = self.run.state, self.best
         state.epoch, state.step, self.steps = epoch + 1, 0, 0
@@ -82,16 +82,16 @@ class Keeper(keras.callbacks.Callback):
             state.history.setdefault(key, []).append(float(value))
         score = (float(logs["val_accuracy"]), -float(logs["val_loss"]))
         if score > state.best:
-            state.best, state.best_epoch, self.best = score, state.epoch, averaged(self.model)
+            state.best, state.best_epoch, self.best = score, state.epoch, averaged_weights(self.model)
         if self.patience and state.epoch - state.best_epoch >= self.patience:
             self.model.stop_training = state.stopped = True
         self.keep(None if self.best is before else self.best)
 
     def on_test_begin(self, logs=None):
-        swap(self.model)
+        swap_averaged_weights(self.model)
 
     def on_test_end(self, logs=None):
-        swap(self.model)
+        swap_averaged_weights(self.model)
 
     def keep(self, best: list[Any] | None = None) -> None:
         """Write the state, unless it is there; `best` where it is new."""
@@ -123,35 +123,35 @@ class Keeper(keras.callbacks.Callback):
         )
 
 
-def plain(logs: dict[str, Any]) -> dict[str, Any]:
+def without_output_prefix(logs: dict[str, Any]) -> dict[str, Any]:
     """Logs under the names that a model of one output gives them."""
     return {key.replace("logits_accuracy", "accuracy"): value for key, value in logs.items()}
 
 
-def averaged(model: Any) -> list[Any]:
+def averaged_weights(model: Any) -> list[Any]:
     """The weights of a compiled model, with their moving averages in the place of those that have one."""
-    pairs = zip(model.trainable_variables, averages(model.optimizer), strict=False)
+    pairs = zip(model.trainable_variables, moving_averages(model.optimizer), strict=False)
     known = {id(variable): average for variable, average in pairs}
     return [keras.ops.convert_to_numpy(known.get(id(v), v)).copy() for v in model.weights]
 
 
-def swap(model: Any) -> None:
+def swap_averaged_weights(model: Any) -> None:
     """Change the trainable variables for their moving averages, or back: bit by bit, which Keras' callback does not."""
-    for variable, average in zip(model.trainable_variables, averages(model.optimizer), strict=False):
+    for variable, average in zip(model.trainable_variables, moving_averages(model.optimizer), strict=False):
         value = keras.ops.convert_to_numpy(variable).copy()
         variable.assign(average)
         average.assign(value)
 
 
-class Stop(keras.callbacks.Callback):
+class InterruptCallback(keras.callbacks.Callback):
     """Ctrl-C ends training after the step, never in the middle of a write; a second one ends it at once."""
 
-    def __init__(self, keeper: Keeper) -> None:
+    def __init__(self, keeper: CheckpointCallback) -> None:
         super().__init__()
         self.keeper, self.asked = keeper, False
         self.before: Any = None
 
-    def __enter__(self) -> "Stop":
+    def __enter__(self) -> "InterruptCallback":
         if threading.current_thread() is threading.main_thread():
             self.before = signal.signal(signal.SIGINT, self.ask)
         return self
@@ -174,7 +174,7 @@ class Stop(keras.callbacks.Callback):
             raise Interrupted
 
 
-class Meter(keras.callbacks.Callback):
+class ProgressCallback(keras.callbacks.Callback):
     """The whole run's progress, with an estimate: a bar in a terminal; in a log some ten lines, or one a minute."""
 
     def __init__(self, epochs: int, steps: int, done: int, lines: int = 10) -> None:
@@ -197,14 +197,14 @@ class Meter(keras.callbacks.Callback):
         self.bar.advance(self.task)
         self.done += 1
         epoch, step = divmod(self.done, self.steps)
-        if step and time.monotonic() - self.said >= QUIET:
+        if step and time.monotonic() - self.said >= LOG_INTERVAL:
             self.say(f"epoch {epoch + 1}/{self.epochs}, step {step}/{self.steps}: loss {logs['loss']:.4f}")
 
     def on_epoch_end(self, epoch, logs=None):
-        logs, done = plain(logs), epoch + 1
+        logs, done = without_output_prefix(logs), epoch + 1
         line = f"epoch {done}/{self.epochs}: loss {logs['loss']:.4f}, validation accuracy {logs['val_accuracy']:.4f}"
         self.bar.update(self.task, description=line)
-        if done % self.every == 0 or done == self.epochs or time.monotonic() - self.said >= QUIET:
+        if done % self.every == 0 or done == self.epochs or time.monotonic() - self.said >= LOG_INTERVAL:
             self.say(line)
 
     def say(self, line: str) -> None:
@@ -222,6 +222,6 @@ class Meter(keras.callbacks.Callback):
             self.bar.stop()
 
 
-def together(model: Any, callbacks: Sequence[Any], **params: int) -> Callbacks:
+def combine_callbacks(model: Any, callbacks: Sequence[Any], **params: int) -> TrainingCallbackList:
     """Callbacks for `fit`, Keras' history among them, with the parameters that they may ask for."""
-    return Callbacks(callbacks, add_history=True, model=model, verbose=0, **params)
+    return TrainingCallbackList(callbacks, add_history=True, model=model, verbose=0, **params)

@@ -6,17 +6,17 @@ from typing import Any
 
 import keras
 
-from cnnzoo.errors import InputError, unknown
+from cnnzoo.errors import InputError, unknown_name
 
 
 @contextmanager
-def replicated(model: Any, devices: str | Sequence[str] | None) -> Iterator[Any]:
+def replicate(model: Any, devices: str | Sequence[str] | None) -> Iterator[Any]:
     """The model to train within the block: itself, or a mirrored copy whose weights it has afterwards.
 
     `devices` is None, "auto" for all local GPUs, or their names, as TensorFlow gives them. Raises InputError for names
     that there are not, or on other backends than TensorFlow.
     """
-    names = named(devices)
+    names = resolve_devices(devices)
     if not names:
         yield model
         return
@@ -33,7 +33,7 @@ def replicated(model: Any, devices: str | Sequence[str] | None) -> Iterator[Any]
             model.set_weights(copy.get_weights())
 
 
-def named(devices: str | Sequence[str] | None) -> list[str]:
+def resolve_devices(devices: str | Sequence[str] | None) -> list[str]:
     """Devices by their names; empty where the backend's default one will do."""
     if devices is None or keras.backend.backend() != "tensorflow":
         if devices in (None, "auto"):
@@ -49,7 +49,7 @@ def named(devices: str | Sequence[str] | None) -> list[str]:
     asked = devices.split(",") if isinstance(devices, str) else list(devices)
     for name in asked:
         if name not in there:
-            raise unknown("device", name, {"auto", *there})
+            raise unknown_name("device", name, {"auto", *there})
     if len(set(asked)) < len(asked):
         raise InputError(f"devices are distinct. Received: {', '.join(asked)}")
     return asked

@@ -9,14 +9,14 @@ import keras
 from cnnzoo import cards
 from cnnzoo.data.images import ImageData
 from cnnzoo.errors import InputError
-from cnnzoo.evaluation.predict import functional
+from cnnzoo.evaluation.predict import as_functional
 from cnnzoo.evaluation.report import Report
 from cnnzoo.training import head, probe, recipes
-from cnnzoo.training.evaluate import evaluate, filled, meet, same, sized
-from cnnzoo.training.loop import Options, follow
-from cnnzoo.training.plan import counted
+from cnnzoo.training.evaluate import bind_to_model, check_and_bind, check_not_empty, evaluate, same_class_names
+from cnnzoo.training.loop import TrainerOptions, run_training
+from cnnzoo.training.plan import check_sample_weight
 from cnnzoo.training.recipes import Recipe
-from cnnzoo.training.run import Run, free
+from cnnzoo.training.run import Run, check_run_dir
 
 
 def fine_tune(
@@ -56,10 +56,10 @@ def fine_tune(
     Raises:
         InputError, TrainingError, Interrupted: as `fit_and_evaluate`.
     """
-    recipe = recipes.find(recipe, {} if bn is None else {"bn": bn})
+    recipe = recipes.resolve_recipe(recipe, {} if bn is None else {"bn": bn})
     if not isinstance(data, ImageData):
         raise InputError(f"data comes from cnnzoo.load_data. Received: {type(data).__name__}")
-    options = Options(
+    options = TrainerOptions(
         run_dir,
         seed,
         resume,
@@ -72,28 +72,28 @@ def fine_tune(
         checkpoint_every,
         verbose,
     )
-    filled(data, "train", "validation", "test")
-    counted(sample_weight, len(data.train))
-    given, model = model, functional(model)
-    data = sized(model, data)
+    check_not_empty(data, "train", "validation", "test")
+    check_sample_weight(sample_weight, len(data.train))
+    given, model = model, as_functional(model)
+    data = bind_to_model(model, data)
     card, undo = cards.card(model), None
-    if not same(card.classes, data.classes):
+    if not same_class_names(card.classes, data.classes):
         if given is not model:
             raise InputError(
                 f"{model.name} is a Sequential, which takes no new head. keras.Model(model.inputs, model.outputs[0]) "
                 "of it does"
             )
-        free(run_dir, resume, overwrite)  # or its head would be gone for nothing
+        check_run_dir(run_dir, resume, overwrite)  # or its head would be gone for nothing
         before = f"{len(card.classes)} classes" if len(card.classes) > 5 else ", ".join(card.classes)
         keras.utils.set_random_seed(seed)
-        undo = head.replace(model, data.classes)
+        undo = head.replace_head(model, data.classes)
         data = dataclasses.replace(
             data,
             notes=(*data.notes, f"A new head for the classes of the data takes the place of the one for {before}."),
         )
 
     def first(model: Any, data: ImageData, run: Run, weights: Any) -> None:
-        strength = probe.solve(model, data, seed, recipe.balance != "none", weights)
+        strength = probe.fit_linear_probe(model, data, seed, recipe.balance != "none", weights)
         validated, tested = (evaluate(model, data, split=split) for split in ("validation", "test"))
         run.state.probe = {
             "C": strength,
@@ -103,10 +103,10 @@ def fine_tune(
         }
 
     try:
-        report = follow("fine_tune", model, meet(model, data), recipe, options, first)
+        report = run_training("fine_tune", model, check_and_bind(model, data), recipe, options, first)
     except InputError:  # nothing was trained
         if undo:
             undo()
         raise
-    cards.attach(given, cards.card(model))
+    cards.attach_card(given, cards.card(model))
     return report

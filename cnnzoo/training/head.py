@@ -9,27 +9,27 @@ from cnnzoo import cards
 from cnnzoo.errors import InputError
 
 
-def replace(model: Any, classes: Sequence[str]) -> Callable[[], None]:
+def replace_head(model: Any, classes: Sequence[str]) -> Callable[[], None]:
     """Give `model` itself new last layers for `classes`, freshly initialised; every other layer keeps its weights.
 
     Auxiliary heads get theirs too. What is returned puts the old head back. Raises InputError where a head does not end
     in a dense layer.
     """
     before, card = model.output, cards.card(model)
-    outputs = keras.tree.map_structure(lambda x: _again(model, x, len(classes)), model.output)
-    _again_from(model, outputs, cards.renamed(card, classes))
-    return lambda: _again_from(model, before, card)
+    outputs = keras.tree.map_structure(lambda x: _new_output(model, x, len(classes)), model.output)
+    _rebuild_in_place(model, outputs, cards.replace_classes(card, classes))
+    return lambda: _rebuild_in_place(model, before, card)
 
 
-def _again_from(model: Any, outputs: Any, card: Any) -> None:
+def _rebuild_in_place(model: Any, outputs: Any, card: Any) -> None:
     """Make the model anew over its layers, up to other outputs."""
     inputs, name = model.input, model.name
     del model._tracker  # or it would go on to count the old head among the model's layers
     model.__init__(inputs, outputs, name=name)
-    cards.attach(model, card)
+    cards.attach_card(model, card)
 
 
-def _again(model: Any, output: Any, classes: int) -> Any:
+def _new_output(model: Any, output: Any, classes: int) -> Any:
     """The output with a new dense layer; what activates it comes after the new one too."""
     layer = output._keras_history.operation
     if layer.weights and not isinstance(layer, keras.layers.Dense):
@@ -38,4 +38,4 @@ def _again(model: Any, output: Any, classes: int) -> Any:
             "a new head takes the place of a Dense layer only"
         )
     new = type(layer).from_config(layer.get_config() | ({"units": classes} if layer.weights else {}))
-    return new(layer.input if layer.weights else _again(model, layer.input, classes))
+    return new(layer.input if layer.weights else _new_output(model, layer.input, classes))

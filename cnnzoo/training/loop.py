@@ -14,18 +14,31 @@ import keras
 from cnnzoo import cards
 from cnnzoo.data.batches import Batches
 from cnnzoo.data.images import ImageData
-from cnnzoo.errors import InputError, TrainingError, integer
-from cnnzoo.evaluation.predict import functional
+from cnnzoo.errors import InputError, TrainingError, check_integer
+from cnnzoo.evaluation.predict import as_functional
 from cnnzoo.evaluation.report import Report
 from cnnzoo.training import recipes, state
-from cnnzoo.training.callbacks import Keeper, Meter, Stop, together
-from cnnzoo.training.devices import named, replicated
-from cnnzoo.training.evaluate import BATCH, agreed, evaluate, filled, meet, temperature_of
-from cnnzoo.training.plan import counted, planned
-from cnnzoo.training.precision import chosen, mixed
-from cnnzoo.training.prepare import compile_by, deployed, held, reproducible, settle
+from cnnzoo.training.callbacks import CheckpointCallback, InterruptCallback, ProgressCallback, combine_callbacks
+from cnnzoo.training.devices import replicate, resolve_devices
+from cnnzoo.training.evaluate import (
+    EVALUATION_BATCH_SIZE,
+    check_and_bind,
+    check_not_empty,
+    evaluate,
+    fit_validation_temperature,
+    match_class_names,
+)
+from cnnzoo.training.plan import check_sample_weight, make_plan
+from cnnzoo.training.precision import mixed_precision, resolve_precision
+from cnnzoo.training.prepare import (
+    compile_for_training,
+    frozen_layers,
+    make_reproducible,
+    recompile_for_saving,
+    strip_for_saving,
+)
 from cnnzoo.training.recipes import Recipe
-from cnnzoo.training.run import Run, flat, versions
+from cnnzoo.training.run import Run, flatten_dict, installed_versions
 
 
 def fit_and_evaluate(
@@ -69,13 +82,13 @@ def fit_and_evaluate(
         TrainingError: where the loss is no longer a number; the model holds the last good weights.
         Interrupted: after Ctrl-C; the run can be resumed.
     """
-    recipe = recipes.find(recipe)
+    recipe = recipes.resolve_recipe(recipe)
     if not isinstance(data, ImageData):
         raise InputError(f"data comes from cnnzoo.load_data. Received: {type(data).__name__}")
-    given, model = model, functional(model)
-    data = meet(model, data)
-    agreed(cards.card(model).classes, data.classes)
-    options = Options(
+    given, model = model, as_functional(model)
+    data = check_and_bind(model, data)
+    match_class_names(cards.card(model).classes, data.classes)
+    options = TrainerOptions(
         run_dir,
         seed,
         resume,
@@ -88,13 +101,13 @@ def fit_and_evaluate(
         checkpoint_every,
         verbose,
     )
-    report = follow("fit_and_evaluate", model, data, recipe, options)
-    cards.attach(given, cards.card(model))
+    report = run_training("fit_and_evaluate", model, data, recipe, options)
+    cards.attach_card(given, cards.card(model))
     return report
 
 
 @dataclasses.dataclass(frozen=True)
-class Options:
+class TrainerOptions:
     """What does not change what is learned, but where, how safely and how visibly; and the seed."""
 
     run_dir: Any
@@ -110,7 +123,7 @@ class Options:
     verbose: bool
 
     def __post_init__(self) -> None:
-        integer("seed", self.seed, 0)
+        check_integer("seed", self.seed, 0)
         if not isinstance(self.run_dir, str | Path | None):
             raise InputError(f"run_dir is the path of a folder. Received: {self.run_dir!r}")
         if not isinstance(self.callbacks, list | tuple) or not all(
@@ -125,43 +138,47 @@ class Options:
             raise InputError("tensorboard=True writes into the run_dir. Received: run_dir=None")
         if self.tensorboard and not find_spec("tensorboard"):  # which Keras' callback needs
             raise InputError("Event files need tensorboard: pip install 'cnnzoo[tensorboard]'")
-        named(self.devices)
+        resolve_devices(self.devices)
 
 
-Before = Callable[[Any, ImageData, Run, Any], None]
+PrepareModel = Callable[[Any, ImageData, Run, Any], None]
 
 
-def follow(
-    how: str, model: Any, data: ImageData, recipe: Recipe, options: Options, before: Before | None = None
+def run_training(
+    how: str, model: Any, data: ImageData, recipe: Recipe, options: TrainerOptions, before: PrepareModel | None = None
 ) -> Report:
     """Train and report by `recipe`; `before` does what comes first in a run that has no state yet."""
-    filled(data, "train", "validation", "test")
+    check_not_empty(data, "train", "validation", "test")
     seed = options.seed
-    weights = counted(options.sample_weight, len(data.train))
-    recipe = dataclasses.replace(recipe, precision=chosen(recipe.precision))
+    weights = check_sample_weight(options.sample_weight, len(data.train))
+    recipe = dataclasses.replace(recipe, precision=resolve_precision(recipe.precision))
     assert data.transform
     seen = {"crop": data.transform.crop, "interpolation": data.transform.interpolation}
     card = dataclasses.replace(
         cards.card(model), classes=data.classes, pad=data.pad or 0, transform=seen, temperature=None
     )
     notes = data.account(), *data.notes
-    plan = planned(how, model, data, recipe, seed, weights)
+    plan = make_plan(how, model, data, recipe, seed, weights)
     with Run(options.run_dir, plan, notes, resume=options.resume, overwrite=options.overwrite) as run:
-        cards.attach(model, dataclasses.replace(card, training={key: plan[key] for key in ("recipe", "seed", "data")}))
-        reproducible(seed, options.deterministic)
+        cards.attach_card(
+            model, dataclasses.replace(card, training={key: plan[key] for key in ("recipe", "seed", "data")})
+        )
+        make_reproducible(seed, options.deterministic)
         start = time.perf_counter()
         if before and not run.latest:
             before(model, data, run, weights)
         try:
-            train(model, data, recipe, run, options, weights)
+            train_model(model, data, recipe, run, options, weights)
         except TrainingError as error:
             if run.folder:
-                settle(model)
+                recompile_for_saving(model)
                 with suppress(OSError, InputError):  # of a disk that is full, which the error tells already
-                    path = cards.save(deployed(model), run.folder / "model.keras")
+                    path = cards.save(strip_for_saving(model), run.folder / "model.keras")
                     error.args = (f"{error}, saved as {path}",)
             raise
-        cards.attach(model, dataclasses.replace(cards.card(model), temperature=temperature_of(model, data)))
+        cards.attach_card(
+            model, dataclasses.replace(cards.card(model), temperature=fit_validation_temperature(model, data))
+        )
         report = dataclasses.replace(
             evaluate(model, data),
             history=run.state.history,
@@ -169,11 +186,15 @@ def follow(
             probe=run.state.probe,
             run_dir=run.folder,
             notes=tuple(run.record["notes"]),
-            record=flat({"learning_rate": {"found": run.state.learning_rate}} if run.state.learning_rate else {})
-            | flat({"seed": seed, "images": plan["data"]["images"], "recipe": plan["recipe"], **versions()}),
+            record=flatten_dict(
+                {"learning_rate": {"found": run.state.learning_rate}} if run.state.learning_rate else {}
+            )
+            | flatten_dict(
+                {"seed": seed, "images": plan["data"]["images"], "recipe": plan["recipe"], **installed_versions()}
+            ),
         )
         if run.folder:
-            cards.save(deployed(model), run.folder / "model.keras")
+            cards.save(strip_for_saving(model), run.folder / "model.keras")
             report.save(run.folder)
             if data.diagnosis:
                 data.diagnosis.save(run.folder)
@@ -181,14 +202,16 @@ def follow(
     return report
 
 
-def train(model: Any, data: ImageData, recipe: Recipe, run: Run, options: Options, weights: Any = None) -> None:
+def train_model(
+    model: Any, data: ImageData, recipe: Recipe, run: Run, options: TrainerOptions, weights: Any = None
+) -> None:
     """Fit `model` by `recipe`, from the run's last state on, and leave the best epoch's weights in it."""
     if recipe.learning_rate == "auto":
-        recipe = _found(model, data, recipe, run, options, weights)
+        recipe = _find_learning_rate(model, data, recipe, run, options, weights)
     with ExitStack() as stack:
-        network = stack.enter_context(replicated(model, options.devices))
-        stack.enter_context(held(network, recipe))
-        stack.enter_context(mixed(network, recipe.precision))
+        network = stack.enter_context(replicate(model, options.devices))
+        stack.enter_context(frozen_layers(network, recipe))
+        stack.enter_context(mixed_precision(network, recipe.precision))
         heads = tuple(network.output) if isinstance(network.output, dict) else ()
         batches, rest = (
             Batches(
@@ -204,16 +227,20 @@ def train(model: Any, data: ImageData, recipe: Recipe, run: Run, options: Option
             )
             for start in (0, run.state.step)
         )
-        validation = Batches(data.validation, len(data.classes), max(recipe.batch_size, BATCH), heads=heads)
-        compile_by(network, recipe, len(batches))
-        best, meters = state.restore(run.latest, network) if run.latest else (None, [])
+        validation = Batches(
+            data.validation, len(data.classes), max(recipe.batch_size, EVALUATION_BATCH_SIZE), heads=heads
+        )
+        compile_for_training(network, recipe, len(batches))
+        best, meters = state.restore_state(run.latest, network) if run.latest else (None, [])
         if best is None and run.state.probe:  # it stays unless an epoch is better by more than chance
             share = run.state.probe["validation_accuracy"]
             run.state.best = (share + math.sqrt(share * (1 - share) / len(data.validation)), 0.0)
             run.state.stopped = share == 1  # which no epoch is better than
-        keeper = Keeper(run, batches, best, meters if run.state.step else [], recipe.patience, options.checkpoint_every)
+        keeper = CheckpointCallback(
+            run, batches, best, meters if run.state.step else [], recipe.patience, options.checkpoint_every
+        )
         done = run.state.epoch * len(batches) + run.state.step
-        meter = [Meter(recipe.epochs, len(batches), done)] if options.verbose else []
+        meter = [ProgressCallback(recipe.epochs, len(batches), done)] if options.verbose else []
         board = []
         if options.tensorboard and run.folder:
             board = [keras.callbacks.TensorBoard(run.folder / "tensorboard", write_graph=False)]
@@ -221,11 +248,11 @@ def train(model: Any, data: ImageData, recipe: Recipe, run: Run, options: Option
             meter[0].console.print(
                 f"Going on after {run.state.epoch} epochs and {run.state.step} steps", highlight=False
             )
-        stop = stack.enter_context(Stop(keeper))
+        stop = stack.enter_context(InterruptCallback(keeper))
         for each in meter:
             stack.callback(each.close)
         every = [keeper, stop, *options.callbacks, *board, *meter]
-        shared = together(network, every, epochs=recipe.epochs, steps=len(batches))
+        shared = combine_callbacks(network, every, epochs=recipe.epochs, steps=len(batches))
 
         def fit(part: Any, epochs: int) -> None:
             network.fit(
@@ -248,10 +275,12 @@ def train(model: Any, data: ImageData, recipe: Recipe, run: Run, options: Option
             fit(batches, recipe.epochs)
         shared.end()
         network.set_weights(keeper.best)
-    settle(model)
+    recompile_for_saving(model)
 
 
-def _found(model: Any, data: ImageData, recipe: Recipe, run: Run, options: Options, weights: Any) -> Recipe:
+def _find_learning_rate(
+    model: Any, data: ImageData, recipe: Recipe, run: Run, options: TrainerOptions, weights: Any
+) -> Recipe:
     """The recipe with the learning rate that the range test suggests, once a run."""
     from cnnzoo.training.lr_find import lr_find
 

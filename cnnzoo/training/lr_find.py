@@ -12,20 +12,20 @@ from rich.progress import track
 
 from cnnzoo.data.batches import Batches
 from cnnzoo.data.images import ImageData
-from cnnzoo.errors import InputError, TrainingError, integer
+from cnnzoo.errors import InputError, TrainingError, check_integer
 from cnnzoo.evaluation import figures
-from cnnzoo.evaluation.predict import functional
-from cnnzoo.files import atomic
+from cnnzoo.evaluation.predict import as_functional
+from cnnzoo.files import atomic_write
 from cnnzoo.training import prepare, recipes
-from cnnzoo.training.evaluate import filled, meet
-from cnnzoo.training.optimizer import inner
-from cnnzoo.training.plan import counted
-from cnnzoo.training.precision import chosen, mixed
+from cnnzoo.training.evaluate import check_and_bind, check_not_empty
+from cnnzoo.training.optimizer import unwrap_optimizer
+from cnnzoo.training.plan import check_sample_weight
+from cnnzoo.training.precision import mixed_precision, resolve_precision
 from cnnzoo.training.recipes import Recipe
 
-MEMORY = 0.9  # of the smoothed loss
-HOPELESS = 3.0  # times the lowest loss, where the test ends
-MARGIN = 10.0  # how far below the rate of the lowest loss the suggestion is
+SMOOTHING = 0.9  # of the smoothed loss
+DIVERGENCE_FACTOR = 3.0  # times the lowest loss, where the test ends
+SUGGESTION_MARGIN = 10.0  # how far below the rate of the lowest loss the suggestion is
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,8 @@ class RateTest:
         """Draw the curve into a PNG file."""
         if Path(path).suffix.lower() != ".png":
             raise InputError(f"The picture is a .png file. Received: {str(path)!r}")
-        with atomic(Path(path)) as new:
-            new.write_bytes(figures.rates(self.rates, self.losses, self.suggestion))
+        with atomic_write(Path(path)) as new:
+            new.write_bytes(figures.plot_learning_rates(self.rates, self.losses, self.suggestion))
 
 
 def lr_find(
@@ -71,19 +71,19 @@ def lr_find(
         InputError: where model, data and recipe do not go together.
         TrainingError: where no rate lowers the loss.
     """
-    recipe = recipes.find(recipe)
+    recipe = recipes.resolve_recipe(recipe)
     plain: dict[str, Any] = {"learning_rate": 1.0, "schedule": "constant", "warmup_epochs": 0.0, "unfreeze_epochs": 0.0}
-    recipe = replace(recipe, precision=chosen(recipe.precision), **plain)
+    recipe = replace(recipe, precision=resolve_precision(recipe.precision), **plain)
     if not isinstance(low, int | float) or not isinstance(high, int | float) or not 0 < low < high < math.inf:
         raise InputError(f"Rates rise from low to high, both positive. Received: {low!r} and {high!r}")
-    integer("steps", steps, 10, 100_000)
-    integer("seed", seed, 0)
-    model = functional(model)
+    check_integer("steps", steps, 10, 100_000)
+    check_integer("seed", seed, 0)
+    model = as_functional(model)
     if not isinstance(data, ImageData):
         raise InputError(f"data comes from cnnzoo.load_data. Received: {type(data).__name__}")
-    filled(data, "train")
-    data = meet(model, data)
-    weights = counted(sample_weight, len(data.train))
+    check_not_empty(data, "train")
+    data = check_and_bind(model, data)
+    weights = check_sample_weight(sample_weight, len(data.train))
     before = [keras.ops.convert_to_numpy(variable).copy() for variable in model.variables]
     heads = tuple(model.output) if isinstance(model.output, dict) else ()
     how: dict[str, Any] = {"balance": recipe.balance, "weights": weights, "heads": heads}
@@ -97,9 +97,9 @@ def lr_find(
         every, "Rising learning rates", console=console, transient=True, disable=not (verbose and console.is_terminal)
     )
     try:
-        with prepare.held(model, recipe), mixed(model, recipe.precision):
-            prepare.compile_by(model, recipe, len(batches))
-            inner(model.optimizer)._learning_rate = Rising(low, high, steps)
+        with prepare.frozen_layers(model, recipe), mixed_precision(model, recipe.precision):
+            prepare.compile_for_training(model, recipe, len(batches))
+            unwrap_optimizer(model.optimizer)._learning_rate = ExponentialRise(low, high, steps)
             for step, rate in enumerate(shown):
                 if step and not step % len(batches):
                     batches.on_epoch_end()
@@ -107,22 +107,22 @@ def lr_find(
                 loss = float(model.train_on_batch(*batches[step % len(batches)], return_dict=True)["loss"])
                 if not math.isfinite(loss):
                     break
-                mean = MEMORY * mean + (1 - MEMORY) * loss
+                mean = SMOOTHING * mean + (1 - SMOOTHING) * loss
                 rates.append(rate)
-                losses.append(mean / (1 - MEMORY ** (step + 1)))
-                if losses[-1] > HOPELESS * min(losses):
+                losses.append(mean / (1 - SMOOTHING ** (step + 1)))
+                if losses[-1] > DIVERGENCE_FACTOR * min(losses):
                     break
     finally:
         for variable, value in zip(model.variables, before, strict=True):
             variable.assign(value)
-        prepare.settle(model)
+        prepare.recompile_for_saving(model)
     lowest = int(np.argmin(losses)) if losses else 0
     if not lowest:
         raise TrainingError(f"No learning rate from {low:g} to {high:g} lowers the loss; the weights are as before")
-    return RateTest(tuple(rates), tuple(losses), float(f"{rates[lowest] / MARGIN:.2g}"))
+    return RateTest(tuple(rates), tuple(losses), float(f"{rates[lowest] / SUGGESTION_MARGIN:.2g}"))
 
 
-class Rising(keras.optimizers.schedules.LearningRateSchedule):
+class ExponentialRise(keras.optimizers.schedules.LearningRateSchedule):
     """From `low` to `high` by equal factors."""
 
     def __init__(self, low: float, high: float, steps: int) -> None:

@@ -6,13 +6,13 @@ from typing import Any
 
 import keras
 
-from cnnzoo.features import stages
+from cnnzoo.features import group_layers_by_stage
 from cnnzoo.training.recipe import Recipe
 
 ops = keras.ops
 
 
-class Warmup(keras.optimizers.schedules.LearningRateSchedule):
+class LinearWarmup(keras.optimizers.schedules.LearningRateSchedule):
     """A linear rise over the first steps, then another schedule from its beginning."""
 
     def __init__(self, steps: int, rate: float, after: Any) -> None:
@@ -27,7 +27,7 @@ class Warmup(keras.optimizers.schedules.LearningRateSchedule):
         return {"steps": self.steps, "rate": self.rate, "after": self.after}
 
 
-def schedule(recipe: Recipe, steps_per_epoch: int) -> Any:
+def make_schedule(recipe: Recipe, steps_per_epoch: int) -> Any:
     """The learning rate of every step, by Keras' schedules."""
     kinds, rate = keras.optimizers.schedules, float(recipe.learning_rate)
     warmup = round(recipe.warmup_epochs * steps_per_epoch)
@@ -40,11 +40,11 @@ def schedule(recipe: Recipe, steps_per_epoch: int) -> Any:
         after = kinds.PiecewiseConstantDecay(ends, [rate * recipe.drop**i for i in range(len(ends) + 1)])
     else:
         after = kinds.PolynomialDecay(rate, steps, 0.0 if recipe.schedule == "linear" else rate)
-    return Warmup(warmup, rate, after) if warmup else after
+    return LinearWarmup(warmup, rate, after) if warmup else after
 
 
 @cache
-def paced(base: type) -> type:
+def with_variable_rates(base: type) -> type:
     """A class of Keras' optimizers whose variables have rates of their own."""
 
     class Paced(base):
@@ -74,17 +74,17 @@ def paced(base: type) -> type:
     return Paced
 
 
-def optimizer(model: Any, recipe: Recipe, steps_per_epoch: int) -> Any:
+def make_optimizer(model: Any, recipe: Recipe, steps_per_epoch: int) -> Any:
     """The recipe's optimizer, built for the model's trainable variables."""
     average: dict[str, Any] = {"use_ema": True, "ema_momentum": recipe.ema} if recipe.ema else {}
-    rate, clip = schedule(recipe, steps_per_epoch), recipe.clip
+    rate, clip = make_schedule(recipe, steps_per_epoch), recipe.clip
     if recipe.optimizer == "adamw":
-        made = paced(keras.optimizers.Adam)(rate, recipe.momentum, global_clipnorm=clip, **average)
+        made = with_variable_rates(keras.optimizers.Adam)(rate, recipe.momentum, global_clipnorm=clip, **average)
     else:
-        made = paced(keras.optimizers.SGD)(
+        made = with_variable_rates(keras.optimizers.SGD)(
             rate, float(recipe.momentum), recipe.nesterov, global_clipnorm=clip, **average
         )
-    depth = depths(model)
+    depth = stage_depths(model)
     variables = model.trainable_variables
     made.shares = [recipe.stage_decay ** depth[id(v)] for v in variables]
     made.begins = [round(recipe.unfreeze_epochs * steps_per_epoch * max(depth[id(v)] - 1, 0)) for v in variables]
@@ -92,24 +92,24 @@ def optimizer(model: Any, recipe: Recipe, steps_per_epoch: int) -> Any:
     if recipe.precision == "float16":
         made = keras.optimizers.LossScaleOptimizer(made)
     made.build(variables)  # so that its state can be kept and restored before the first step
-    for variable, mean in zip(variables, averages(made), strict=False):
+    for variable, mean in zip(variables, moving_averages(made), strict=False):
         mean.assign(ops.convert_to_numpy(variable).copy())  # Keras begins with zeros until the first step
     return made
 
 
-def averages(optimizer: Any) -> list[Any]:
+def moving_averages(optimizer: Any) -> list[Any]:
     """The moving averages of the trainable variables, in their order; empty where the recipe has none."""
-    return getattr(inner(optimizer), "_model_variables_moving_average", [])
+    return getattr(unwrap_optimizer(optimizer), "_model_variables_moving_average", [])
 
 
-def inner(optimizer: Any) -> Any:
+def unwrap_optimizer(optimizer: Any) -> Any:
     """The optimizer that a scale for the loss may be around."""
     return getattr(optimizer, "inner_optimizer", optimizer)
 
 
-def depths(model: Any) -> dict[int, int]:
+def stage_depths(model: Any) -> dict[int, int]:
     """How many stages before the head each variable is, by its id: 0 is the head, 1 the last stage of maps."""
-    groups = stages(model)
+    groups = group_layers_by_stage(model)
     return {
         id(variable): len(groups) - 1 - i
         for i, group in enumerate(groups)

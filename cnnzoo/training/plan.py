@@ -9,10 +9,10 @@ import numpy as np
 from cnnzoo import cards
 from cnnzoo.data.images import ImageData
 from cnnzoo.errors import InputError
-from cnnzoo.training.recipe import LABELS, Recipe
+from cnnzoo.training.recipe import DESCRIPTIVE_FIELDS, Recipe
 
 
-def planned(
+def make_plan(
     how: str, model: Any, data: ImageData, recipe: Recipe, seed: int, weights: np.ndarray | None
 ) -> dict[str, Any]:
     """The plan of a training, ready for JSON; images, labels and weights by their fingerprints."""
@@ -20,10 +20,12 @@ def planned(
     return {
         "how": how,
         "model": model.name,
-        "variables": _fingerprint(model),
+        "variables": _fingerprint_variables(model),
         "preprocessing": card.preprocessing,
         "weights": card.weights,
-        "recipe": {field: value for field, value in dataclasses.asdict(recipe).items() if field not in LABELS},
+        "recipe": {
+            field: value for field, value in dataclasses.asdict(recipe).items() if field not in DESCRIPTIVE_FIELDS
+        },
         "seed": seed,
         "data": {
             "source": data.source,
@@ -37,7 +39,7 @@ def planned(
     }
 
 
-def counted(sample_weight: Any, images: int) -> np.ndarray | None:
+def check_sample_weight(sample_weight: Any, images: int) -> np.ndarray | None:
     """How much each training image counts, checked."""
     if sample_weight is None:
         return None
@@ -53,7 +55,7 @@ def counted(sample_weight: Any, images: int) -> np.ndarray | None:
     return weights
 
 
-def _fingerprint(model: Any) -> str:
+def _fingerprint_variables(model: Any) -> str:
     """What the model's variables are called and shaped, hashed."""
     # not by the names of layers, which Keras counts on within a process where they are not given
     rows = [(type(layer).__name__, v.name, tuple(v.shape)) for layer in model.layers for v in layer.weights]

@@ -7,23 +7,23 @@ from typing import Any
 
 import keras
 
-FAST = {"avx512_bf16", "amx_bf16"}  # what processors call their bfloat16 products
+BFLOAT16_CPU_FLAGS = {"avx512_bf16", "amx_bf16"}  # what processors call their bfloat16 products
 
 
-def chosen(precision: str) -> str:
+def resolve_precision(precision: str) -> str:
     """The precision that "auto" stands for on this machine: the one that is faster here."""
     if precision != "auto":
         return precision
-    if accelerated():
+    if has_accelerator():
         return "bfloat16" if keras.backend.backend() == "jax" else "float16"
     try:
         flags = set(Path("/proc/cpuinfo").read_text(encoding="utf-8").split())
     except OSError:
         flags = set()
-    return "bfloat16" if flags & FAST else "float32"
+    return "bfloat16" if flags & BFLOAT16_CPU_FLAGS else "float32"
 
 
-def accelerated() -> bool:
+def has_accelerator() -> bool:
     """Whether the backend sees a GPU or TPU."""
     backend = keras.backend.backend()
     if backend == "jax":
@@ -40,7 +40,7 @@ def accelerated() -> bool:
 
 
 @contextmanager
-def mixed(model: Any, precision: str) -> Iterator[None]:
+def mixed_precision(model: Any, precision: str) -> Iterator[None]:
     """Layers compute in `precision` within the block, but for the normalisation of pixels and the logits.
 
     Variables stay float32, and so does the model after the block.

@@ -6,16 +6,16 @@ from typing import Any
 
 import keras
 
-from cnnzoo.evaluation.predict import classifier, gives_probabilities
-from cnnzoo.features import stages
-from cnnzoo.training.optimizer import optimizer
+from cnnzoo.evaluation.predict import has_softmax_output, without_aux_heads
+from cnnzoo.features import group_layers_by_stage
+from cnnzoo.training.optimizer import make_optimizer
 from cnnzoo.training.recipe import Recipe
 
 
-def compile_by(model: Any, recipe: Recipe, steps_per_epoch: int) -> None:
+def compile_for_training(model: Any, recipe: Recipe, steps_per_epoch: int) -> None:
     """Give `model` the recipe's optimizer and loss."""
     entropy = keras.losses.CategoricalCrossentropy(
-        from_logits=not gives_probabilities(model), label_smoothing=recipe.label_smoothing
+        from_logits=not has_softmax_output(model), label_smoothing=recipe.label_smoothing
     )
 
     def with_rubbish(y_true, logits):
@@ -25,7 +25,7 @@ def compile_by(model: Any, recipe: Recipe, steps_per_epoch: int) -> None:
         return entropy(ops.concatenate([y_true, none], axis=-1), ops.concatenate([logits, minus_j], axis=-1))
 
     loss = entropy if recipe.rubbish is None else with_rubbish
-    made = optimizer(model, recipe, steps_per_epoch)
+    made = make_optimizer(model, recipe, steps_per_epoch)
     accuracy = [keras.metrics.CategoricalAccuracy(name="accuracy")]
     if not isinstance(model.output, dict):
         model.compile(made, loss, metrics=accuracy)
@@ -34,26 +34,26 @@ def compile_by(model: Any, recipe: Recipe, steps_per_epoch: int) -> None:
     model.compile(made, dict.fromkeys(shares, loss), loss_weights=shares, metrics={"logits": accuracy})
 
 
-def settle(model: Any) -> None:
+def recompile_for_saving(model: Any) -> None:
     """Leave `model` compiled with Keras' own, so that it can be evaluated, and saved to a file that loads anywhere."""
-    entropy = keras.losses.CategoricalCrossentropy(from_logits=not gives_probabilities(model))
+    entropy = keras.losses.CategoricalCrossentropy(from_logits=not has_softmax_output(model))
     if isinstance(model.output, dict):
         model.compile("sgd", dict.fromkeys(model.output, entropy), metrics={"logits": ["accuracy"]})
     else:
         model.compile("sgd", entropy, metrics=["accuracy"])
 
 
-def deployed(model: Any) -> Any:
+def strip_for_saving(model: Any) -> Any:
     """The model as it is saved: without auxiliary heads, compiled with Keras' own."""
-    if (plain := classifier(model)) is not model:
-        settle(plain)
+    if (plain := without_aux_heads(model)) is not model:
+        recompile_for_saving(plain)
     return plain
 
 
 @contextmanager
-def held(model: Any, recipe: Recipe) -> Iterator[None]:
+def frozen_layers(model: Any, recipe: Recipe) -> Iterator[None]:
     """Layers that the recipe leaves alone do not train within the block: early stages, frozen batch norms."""
-    groups = stages(model)
+    groups = group_layers_by_stage(model)
     early = [] if recipe.stages is None else groups[: max(len(groups) - 1 - recipe.stages, 0)]
     still = [layer for group in early for layer in group]
     if recipe.bn == "frozen":  # those of a nested model too
@@ -69,7 +69,7 @@ def held(model: Any, recipe: Recipe) -> Iterator[None]:
             layer.trainable = trainable
 
 
-def reproducible(seed: int, deterministic: bool = True) -> None:
+def make_reproducible(seed: int, deterministic: bool = True) -> None:
     """Seed Python, numpy and Keras; on TensorFlow, choose operations, tf.data's too, that give the same bits each time.
 
     That choice stays for the process.

@@ -14,31 +14,35 @@ from sklearn.preprocessing import StandardScaler
 from cnnzoo.data.batches import Batches
 from cnnzoo.data.images import ImageData
 from cnnzoo.errors import InputError
-from cnnzoo.features import head
-from cnnzoo.training.evaluate import BATCH
+from cnnzoo.features import find_head_layer
+from cnnzoo.training.evaluate import EVALUATION_BATCH_SIZE
 
-STRENGTHS = tuple(10.0**power for power in range(-5, 3))  # scikit-learn's C, of standardised features
-FOLDS = 5
-ENOUGH = 4_000  # images on which the strength is chosen, where there are more
+C_VALUES = tuple(10.0**power for power in range(-5, 3))  # scikit-learn's C, of standardised features
+CV_FOLDS = 5
+MAX_CV_IMAGES = 4_000  # images on which the strength is chosen, where there are more
 
 
-def solve(model: Any, data: ImageData, seed: int, balanced: bool = False, weights: np.ndarray | None = None) -> float:
+def fit_linear_probe(
+    model: Any, data: ImageData, seed: int, balanced: bool = False, weights: np.ndarray | None = None
+) -> float:
     """Set the model's last layer to the logistic regression on its input; returns the C that cross-validation chose.
 
     Features are those of the training split, as evaluation sees it, standardised; the standardisation ends in the
     layer's weights.
     """
-    layer = head(model)
+    layer = find_head_layer(model)
     if not isinstance(layer, keras.layers.Dense):
         raise InputError(f"A probe needs a model that ends in a Dense layer. {model.name} ends in {layer.name}")
-    batches = Batches(data.train, len(data.classes), BATCH)
+    batches = Batches(data.train, len(data.classes), EVALUATION_BATCH_SIZE)
     features = keras.Model(model.input, layer.input).predict(batches, verbose=0).astype("float64")
-    strength, kernel, bias = regression(features, data.train.labels, seed, balanced, layer.use_bias, weights)
+    strength, kernel, bias = fit_logistic_regression(
+        features, data.train.labels, seed, balanced, layer.use_bias, weights
+    )
     layer.set_weights([kernel, bias] if layer.use_bias else [kernel])
     return strength
 
 
-def regression(
+def fit_logistic_regression(
     features: np.ndarray,
     labels: np.ndarray,
     seed: int,
@@ -58,14 +62,16 @@ def regression(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # of the weakest penalties, which are seldom the best
         name, strength = "logisticregression__C", 1.0
-        if (folds := min(FOLDS, int(np.bincount(labels).min()))) > 1:
-            some = np.random.default_rng(seed).permutation(len(labels))[:ENOUGH]
+        if (folds := min(CV_FOLDS, int(np.bincount(labels).min()))) > 1:
+            some = np.random.default_rng(seed).permutation(len(labels))[:MAX_CV_IMAGES]
             folds = min(folds, int(np.bincount(labels[some], minlength=labels.max() + 1).min()) or 1)
         if folds > 1:
             parts = StratifiedKFold(folds, shuffle=True, random_state=seed)
-            search = GridSearchCV(made, {name: STRENGTHS}, scoring="neg_log_loss", cv=parts, refit=False)
-            strength = search.fit(features[some], labels[some], **_counts(counts[some])).best_params_[name]
-        made.set_params(**{name: strength}).fit(features, labels, **_counts(counts))
+            search = GridSearchCV(made, {name: C_VALUES}, scoring="neg_log_loss", cv=parts, refit=False)
+            strength = search.fit(features[some], labels[some], **_sample_weight_params(counts[some])).best_params_[
+                name
+            ]
+        made.set_params(**{name: strength}).fit(features, labels, **_sample_weight_params(counts))
     scaler, solved = made[0], made[-1]
     kernel, bias = solved.coef_ / scaler.scale_, np.zeros(len(solved.coef_))
     if intercept:
@@ -75,6 +81,6 @@ def regression(
     return float(strength), kernel.T.astype("float32"), bias.astype("float32")
 
 
-def _counts(weights: np.ndarray) -> dict[str, np.ndarray]:
+def _sample_weight_params(weights: np.ndarray) -> dict[str, np.ndarray]:
     """Weights as the pipeline's last step takes them."""
     return {"logisticregression__sample_weight": weights}

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any, get_type_hints
 
 from cnnzoo import augmentation
-from cnnzoo.errors import InputError, unknown
+from cnnzoo.errors import InputError, unknown_name
 
 CHOICES = {
     "optimizer": ("sgd", "adamw"),
@@ -16,8 +16,8 @@ CHOICES = {
     "balance": ("none", "weights", "sampling"),
     "bn": ("train", "frozen"),
 }
-LABELS = ("source", "cost", "result")  # what a recipe says of itself
-INFINITE = math.inf
+DESCRIPTIVE_FIELDS = ("source", "cost", "result")  # what a recipe says of itself
+INFINITY = math.inf
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,30 +60,30 @@ class Recipe:
                 if isinstance(value, list | tuple) and all(isinstance(v, int | float) and 0 < v < 1 for v in value):
                     object.__setattr__(self, name, tuple(value))
                     continue
-            elif isinstance(value, bool) == (kind is bool) and _is(value, kind):
+            elif isinstance(value, bool) == (kind is bool) and _has_type(value, kind):
                 continue
             hint = {"drops": "shares of the run between 0 and 1"}.get(name, getattr(kind, "__name__", kind))
             raise InputError(f"The recipe's {name} is {hint}. Received: {value!r:.200}")
-        augmentation.parts(self.augment)
+        augmentation.parse_policy(self.augment)
         for name, allowed in CHOICES.items():
             if getattr(self, name) not in allowed:
-                raise unknown(f"{name} of a recipe", getattr(self, name), allowed)
+                raise unknown_name(f"{name} of a recipe", getattr(self, name), allowed)
         rate = 1.0 if self.learning_rate == "auto" else self.learning_rate
         rules = {
             "epochs": 1 <= self.epochs <= 1_000_000,
             "batch_size": 1 <= self.batch_size <= 1_000_000,
-            "learning_rate": isinstance(rate, int | float) and 0 < rate < INFINITE,
+            "learning_rate": isinstance(rate, int | float) and 0 < rate < INFINITY,
             "momentum": 0 <= self.momentum < 1,
-            "weight_decay": 0 <= self.weight_decay < INFINITE,
-            "clip": self.clip is None or 0 < self.clip < INFINITE,
+            "weight_decay": 0 <= self.weight_decay < INFINITY,
+            "clip": self.clip is None or 0 < self.clip < INFINITY,
             "drop": 0 < self.drop < 1,
             "warmup_epochs": 0 <= self.warmup_epochs <= self.epochs,
             "label_smoothing": 0 <= self.label_smoothing < 1,
             "ema": 0 <= self.ema < 1,
-            "aux_weight": 0 <= self.aux_weight < INFINITE,
+            "aux_weight": 0 <= self.aux_weight < INFINITY,
             "stages": self.stages is None or self.stages >= 0,
             "stage_decay": 0 < self.stage_decay <= 1,
-            "unfreeze_epochs": 0 <= self.unfreeze_epochs < INFINITE,
+            "unfreeze_epochs": 0 <= self.unfreeze_epochs < INFINITY,
             "patience": self.patience is None or self.patience >= 1,
         }
         for name, kept in rules.items():
@@ -93,16 +93,16 @@ class Recipe:
             raise InputError("The schedule 'step' needs drops, shares of the run like (0.5, 0.75). Received: none")
 
 
-def _is(value: Any, kind: Any) -> bool:
+def _has_type(value: Any, kind: Any) -> bool:
     """Whether a value is of a kind; a whole number will do for a fraction."""
     kinds = kind | int if kind in (float, float | None, float | str) else kind
     return isinstance(value, kinds)
 
 
-SETTABLE = [f.name for f in fields(Recipe) if f.name not in LABELS]
+SETTABLE_FIELDS = [f.name for f in fields(Recipe) if f.name not in DESCRIPTIVE_FIELDS]
 
 
-def parse(settings: Iterable[str]) -> dict[str, Any]:
+def parse_settings(settings: Iterable[str]) -> dict[str, Any]:
     """Fields from texts like "learning_rate=0.05", as the command line gives them."""
     parsed = {}
     for setting in settings:

@@ -6,13 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from cnnzoo.errors import InputError, unknown
-from cnnzoo.training.recipe import LABELS, SETTABLE, Recipe, parse
+from cnnzoo.errors import InputError, unknown_name
+from cnnzoo.training.recipe import DESCRIPTIVE_FIELDS, SETTABLE_FIELDS, Recipe, parse_settings
 
-__all__ = ["RECIPES", "SETTABLE", "Recipe", "find", "parse"]
+__all__ = ["RECIPES", "SETTABLE_FIELDS", "Recipe", "parse_settings", "resolve_recipe"]
 
-LARGE = "ImageNet: months on two cores, where resnet18 sees some 25 images a second; for accelerators"
-PAPERS = "not run here: the paper's figure is of ImageNet"
+IMAGENET_COST = "ImageNet: months on two cores, where resnet18 sees some 25 images a second; for accelerators"
+PAPER_RESULT_ONLY = "not run here: the paper's figure is of ImageNet"
 
 RECIPES = {
     "sgd": Recipe(
@@ -104,8 +104,8 @@ RECIPES = {
         warmup_epochs=0.0,
         augment="basic",
         source="Krizhevsky et al. 2012, section 5: the rate falls three times, here evenly; no colour shifts",
-        cost=LARGE,
-        result=PAPERS,
+        cost=IMAGENET_COST,
+        result=PAPER_RESULT_ONLY,
     ),
     "vgg_2014": Recipe(
         epochs=74,
@@ -118,8 +118,8 @@ RECIPES = {
         warmup_epochs=0.0,
         augment="basic",
         source="Simonyan, Zisserman 2014, section 3.1: the rate falls three times, here evenly",
-        cost=LARGE,
-        result=PAPERS,
+        cost=IMAGENET_COST,
+        result=PAPER_RESULT_ONLY,
     ),
     "googlenet_2014": Recipe(
         epochs=96,
@@ -134,8 +134,8 @@ RECIPES = {
         ema=0.9999,
         aux_weight=0.3,
         source="Szegedy et al. 2014, section 6: 4 % less every 8 epochs, averaged weights; the rate is not stated",
-        cost=LARGE,
-        result=PAPERS,
+        cost=IMAGENET_COST,
+        result=PAPER_RESULT_ONLY,
     ),
     "resnet_2015": Recipe(
         epochs=120,
@@ -148,8 +148,8 @@ RECIPES = {
         warmup_epochs=0.0,
         augment="basic",
         source="He et al. 2015, section 3.4: the rate falls at plateaus, here evenly",
-        cost=LARGE,
-        result=PAPERS,
+        cost=IMAGENET_COST,
+        result=PAPER_RESULT_ONLY,
     ),
     "resnet_cifar_2015": Recipe(
         epochs=164,
@@ -176,7 +176,7 @@ RECIPES = {
         warmup_epochs=0.0,
         augment="basic",
         source="torchvision's references/classification, weights IMAGENET1K_V1",
-        cost=LARGE,
+        cost=IMAGENET_COST,
         result="not run here: the publisher's figures are those of `cnnzoo info`",
     ),
     "torchvision_v2": Recipe(
@@ -190,42 +190,42 @@ RECIPES = {
         augment="trivial+erase+mixup+cutmix",
         ema=0.99997,  # per step; theirs is 0.99998 by 600 epochs, every 32 steps
         source="torchvision's references/classification, weights IMAGENET1K_V2",
-        cost=LARGE,
+        cost=IMAGENET_COST,
         result="not run here: the publisher's figures are those of `cnnzoo info`",
     ),
 }
 
 
-def find(recipe: str | Path | Recipe, settings: Mapping[str, Any] | None = None) -> Recipe:
+def resolve_recipe(recipe: str | Path | Recipe, settings: Mapping[str, Any] | None = None) -> Recipe:
     """A recipe by name, of a TOML file or as it is, with the fields in `settings` replaced.
 
     Raises InputError for what is unknown.
     """
     if isinstance(recipe, str | Path) and Path(recipe).suffix == ".toml":
-        recipe = _read(Path(recipe))
+        recipe = _read_toml(Path(recipe))
     if isinstance(recipe, str):
         if recipe not in RECIPES:
-            raise unknown("recipe", recipe, RECIPES)
+            raise unknown_name("recipe", recipe, RECIPES)
         recipe = RECIPES[recipe]
     if not isinstance(recipe, Recipe):
         raise InputError(f"recipe is a name ({', '.join(RECIPES)}), a .toml file or a Recipe. Received: {recipe!r}")
-    _known(settings or {})
+    _check_fields(settings or {})
     return replace(recipe, **settings or {})
 
 
-def _read(path: Path) -> Recipe:
+def _read_toml(path: Path) -> Recipe:
     """The recipe of a file, in which epochs, batch_size and learning_rate are needed."""
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"Cannot read the recipe {str(path)!r}: {error}") from None
-    _known({name: value for name, value in values.items() if name not in LABELS})
+    _check_fields({name: value for name, value in values.items() if name not in DESCRIPTIVE_FIELDS})
     if missing := [name for name in ("epochs", "batch_size", "learning_rate") if name not in values]:
         raise InputError(f"The recipe {str(path)!r} lacks {', '.join(missing)}")
     return Recipe(**values)
 
 
-def _known(names: Iterable[str]) -> None:
+def _check_fields(names: Iterable[str]) -> None:
     for name in names:
-        if name not in SETTABLE:
-            raise unknown("recipe field", name, SETTABLE)
+        if name not in SETTABLE_FIELDS:
+            raise unknown_name("recipe field", name, SETTABLE_FIELDS)

@@ -14,11 +14,11 @@ from typing import Any, ClassVar
 from filelock import FileLock, Timeout
 
 from cnnzoo.errors import BusyError, InputError, Interrupted
-from cnnzoo.files import atomic
+from cnnzoo.files import atomic_write
 from cnnzoo.training import state
-from cnnzoo.training.state import ANEW, State
+from cnnzoo.training.state import RESTART_HINT, TrainingState
 
-OURS = (
+RUN_FILES = (
     "state",
     "report.json",
     "report.html",
@@ -30,10 +30,13 @@ OURS = (
     "lr_find.png",
     "tensorboard",
 )
-LOCK = ".lock"
-SCRATCH = (".step-", *(f".{name}." for name in (*OURS, "run.json")))  # how cnnzoo.files names what is half written
-PACKAGES = ("cnnzoo", "keras", "tensorflow", "numpy", "scikit-learn")
-COMMAND: ContextVar[Sequence[str]] = ContextVar("COMMAND", default=())  # what the command line was asked
+LOCK_FILE = ".lock"
+SCRATCH_PREFIXES = (
+    ".step-",
+    *(f".{name}." for name in (*RUN_FILES, "run.json")),
+)  # how cnnzoo.files names what is half written
+RECORDED_PACKAGES = ("cnnzoo", "keras", "tensorflow", "numpy", "scikit-learn")
+COMMAND_LINE: ContextVar[Sequence[str]] = ContextVar("COMMAND", default=())  # what the command line was asked
 
 
 class Run:
@@ -42,7 +45,7 @@ class Run:
     A context manager: what ends the block otherwise than well is written into the record.
     """
 
-    OURS: ClassVar[tuple[str, ...]] = OURS
+    OURS: ClassVar[tuple[str, ...]] = RUN_FILES
 
     def __init__(
         self,
@@ -58,7 +61,7 @@ class Run:
         Notes of its start are those of the whole run.
         A run of the same plan that has not ended goes on, unless `resume` is False; one that has, where it is True.
         """
-        self.plan, self.state, self.record = plan, State(), dict[str, Any](notes=list(notes))
+        self.plan, self.state, self.record = plan, TrainingState(), dict[str, Any](notes=list(notes))
         if resume and overwrite:
             raise InputError("Choose one: resume goes on with the run, overwrite starts it anew")
         if folder is None and resume:
@@ -71,17 +74,19 @@ class Run:
             raise InputError(f"Cannot use the run directory {str(folder)!r}: {error}") from None
 
     def _claim(self, folder: Path, resume: bool | None, overwrite: bool) -> None:
-        free(folder, resume, overwrite)
+        check_run_dir(folder, resume, overwrite)
         folder.mkdir(parents=True, exist_ok=True)
-        self.lock = FileLock(folder / LOCK, timeout=0)
+        self.lock = FileLock(folder / LOCK_FILE, timeout=0)
         try:
             self.lock.acquire()
         except Timeout:
             raise BusyError(f"Another process is at work in {folder}") from None
         try:
-            there = free(folder, resume, overwrite)
+            there = check_run_dir(folder, resume, overwrite)
             for scratch in [*folder.glob(".*.*"), *folder.glob("state/.step-*")]:  # of a process that was killed
-                if scratch.is_dir() and scratch.name.startswith((*SCRATCH, *(f".{name}." for name in self.OURS))):
+                if scratch.is_dir() and scratch.name.startswith(
+                    (*SCRATCH_PREFIXES, *(f".{name}." for name in self.OURS))
+                ):
                     shutil.rmtree(scratch)
             if there and not overwrite:
                 self._reopen(folder)
@@ -98,24 +103,26 @@ class Run:
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
         started = {
             "status": "running",
-            "started": _now(),
-            "command": COMMAND.get() or sys.argv,
+            "started": _utc_now(),
+            "command": COMMAND_LINE.get() or sys.argv,
             "folder": str(Path.cwd()),
         }
-        self.record |= started | {"plan": self.plan, "versions": versions()}
+        self.record |= started | {"plan": self.plan, "versions": installed_versions()}
         self._write_record()
 
     def _reopen(self, folder: Path) -> None:
         """Take over the record and the last state of a run of the same plan."""
         try:
             self.record |= json.loads((folder / "run.json").read_bytes())
-            differs = differences(self.record["plan"], self.plan)
+            differs = plan_differences(self.record["plan"], self.plan)
         except (ValueError, LookupError, TypeError, AttributeError) as error:
-            raise InputError(f"{folder / 'run.json'} cannot be read: {error}; {ANEW}") from None
+            raise InputError(f"{folder / 'run.json'} cannot be read: {error}; {RESTART_HINT}") from None
         if differs:
-            raise InputError(f"{folder} holds a different run, so it cannot go on: {'; '.join(differs)}; {ANEW}")
+            raise InputError(
+                f"{folder} holds a different run, so it cannot go on: {'; '.join(differs)}; {RESTART_HINT}"
+            )
         if self.latest:
-            self.state = state.read(self.latest)
+            self.state = state.read_state(self.latest)
 
     def __enter__(self) -> "Run":
         return self
@@ -142,27 +149,27 @@ class Run:
     @property
     def latest(self) -> Path | None:
         """The newest state, where the run has one."""
-        return self.folder and state.latest(self.folder / "state")
+        return self.folder and state.find_latest_state(self.folder / "state")
 
     def checkpoint(self, model: Any, steps: int, best: list[Any] | None) -> None:
         """Keep the state after `steps` steps; see `state.write`."""
         if self.folder:
-            state.write(self.folder / "state", self.state, steps, model, best)
+            state.write_state(self.folder / "state", self.state, steps, model, best)
 
     def close(self, status: str, **facts: Any) -> None:
         """Record how the run ended."""
         if self.folder is None:
             return
-        self.record |= {"status": status, "ended": _now(), **facts}
+        self.record |= {"status": status, "ended": _utc_now(), **facts}
         self._write_record()
 
     def _write_record(self) -> None:
         assert self.folder
-        with atomic(self.folder / "run.json") as new:
+        with atomic_write(self.folder / "run.json") as new:
             new.write_text(json.dumps(self.record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def free(place: Any, resume: bool | None, overwrite: bool) -> bool:
+def check_run_dir(place: Any, resume: bool | None, overwrite: bool) -> bool:
     """Whether the folder, if any, holds a run; raises InputError where it may not."""
     if place is None:
         return False
@@ -170,15 +177,19 @@ def free(place: Any, resume: bool | None, overwrite: bool) -> bool:
     if folder.exists() and not folder.is_dir():
         raise InputError(f"The run directory {str(folder)!r} is a file")
     there = (folder / "run.json").is_file()
-    if there and not overwrite and (resume is False or (resume is None and _ended(folder))):
+    if there and not overwrite and (resume is False or (resume is None and _has_ended(folder))):
         how = "resume=True (--resume) goes on with it, overwrite=True (--overwrite) starts anew"
         raise InputError(f"{folder} holds a run already: {how}")
-    if not there and folder.exists() and any(not entry.name.startswith((LOCK, *SCRATCH)) for entry in folder.iterdir()):
+    if (
+        not there
+        and folder.exists()
+        and any(not entry.name.startswith((LOCK_FILE, *SCRATCH_PREFIXES)) for entry in folder.iterdir())
+    ):
         raise InputError(f"{folder} is not empty and holds no run; choose another run directory")
     return there
 
 
-def _ended(folder: Path) -> bool:
+def _has_ended(folder: Path) -> bool:
     """Whether the run of a folder came to its end; one whose record is broken counts as such."""
     try:
         return json.loads((folder / "run.json").read_bytes())["status"] == "done"
@@ -186,29 +197,29 @@ def _ended(folder: Path) -> bool:
         return True
 
 
-def differences(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
+def plan_differences(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """What is not as it was in two plans."""
-    before, after = flat(then), flat(json.loads(json.dumps(now)))
+    before, after = flatten_dict(then), flatten_dict(json.loads(json.dumps(now)))
     names = [name for name in after if before.get(name) != after[name]]
     return [f"{name}: {before.get(name)!r} then, {after[name]!r} now" for name in names]
 
 
-def flat(plan: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def flatten_dict(plan: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested facts by dotted names: {"recipe": {"epochs": 3}} gives {"recipe.epochs": 3}."""
     rows: dict[str, Any] = {}
     for key, value in plan.items():
-        rows |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+        rows |= flatten_dict(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
     return rows
 
 
-def _now() -> str:
+def _utc_now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def versions() -> dict[str, str]:
+def installed_versions() -> dict[str, str]:
     """Python, the machine and the packages that decide the numbers."""
     found = {"python": platform.python_version(), "machine": platform.platform()}
-    for package in PACKAGES:
+    for package in RECORDED_PACKAGES:
         try:
             found[package] = version(package)
         except ModuleNotFoundError:  # PackageNotFoundError: TensorFlow's CPU build has another name, say

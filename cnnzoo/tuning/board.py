@@ -10,15 +10,15 @@ from rich.table import Table
 
 from cnnzoo.errors import InputError
 from cnnzoo.training import state
-from cnnzoo.tuning.trial import RUN
+from cnnzoo.tuning.trial import RUN_FOLDER
 
 if TYPE_CHECKING:
     from cnnzoo.tuning.search import Search
 
-ROWS = 12  # trials shown
+MAX_ROWS = 12  # trials shown
 
 
-class Board:
+class ProgressTable:
     """Trials with their progress and an estimate: a table in a terminal, in a log a line a trial."""
 
     def __init__(self, search: "Search") -> None:
@@ -27,7 +27,7 @@ class Board:
         self.running: dict[str, tuple[Any, float]] = {}
         self.live = Live(get_renderable=self.draw, console=self.console, refresh_per_second=1, transient=True)
 
-    def __enter__(self) -> "Board":
+    def __enter__(self) -> "ProgressTable":
         if self.console.is_terminal:
             self.live.start()
         return self
@@ -70,7 +70,7 @@ class Board:
         fields = [dimension.field for dimension in self.search.setting.space.dimensions]
         for name in ("trial", "status", self.search.setting.objective, "epochs", "time", *fields):
             grid.add_column(name, justify="right")
-        for t in ended[-ROWS:]:
+        for t in ended[-MAX_ROWS:]:
             score = "" if t.status == "failed" else f"{t.score:.4f}"
             values = (str(t.chosen.get(name, "")) for name in fields)
             done = f"{len(t.history.get('loss', ()))}/{t.epochs}" if t.epochs else ""
@@ -85,8 +85,8 @@ class Board:
     def progress(self, trial: Any) -> tuple[str, str]:
         """Epochs done and the accuracy of the last one, as the trial's run has kept them."""
         try:
-            kept = state.latest(self.search.folder / "trials" / trial.trial_id / RUN / "state")
-            known = state.read(kept) if kept else None
+            kept = state.find_latest_state(self.search.folder / "trials" / trial.trial_id / RUN_FOLDER / "state")
+            known = state.read_state(kept) if kept else None
         except InputError:  # replaced while it was read
             known = None
         scores = known.history.get("val_accuracy") if known else None

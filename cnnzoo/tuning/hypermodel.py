@@ -14,13 +14,13 @@ from cnnzoo.errors import InputError
 from cnnzoo.models import Variant
 from cnnzoo.registry import get
 from cnnzoo.training import recipes
-from cnnzoo.training.evaluate import BATCH, meet
-from cnnzoo.training.prepare import compile_by, held
+from cnnzoo.training.evaluate import EVALUATION_BATCH_SIZE, check_and_bind
+from cnnzoo.training.prepare import compile_for_training, frozen_layers
 from cnnzoo.training.recipe import Recipe
 from cnnzoo.tuning import space as spaces
 
 
-class ZooModel(keras_tuner.HyperModel):
+class ZooHyperModel(keras_tuner.HyperModel):
     """Builds a row by the values of a space, and trains it by the recipe of them; made by `hypermodel`."""
 
     def __init__(self, space: spaces.Space, options: Mapping[str, Any]) -> None:
@@ -31,7 +31,7 @@ class ZooModel(keras_tuner.HyperModel):
         """A model of `hp`'s row, compiled by `hp`'s recipe."""
         row, recipe = self.chosen(hp)
         model = get(row, **self.options)
-        compile_by(model, recipe, 1)  # `fit` does it again, once it knows how many steps there are
+        compile_for_training(model, recipe, 1)  # `fit` does it again, once it knows how many steps there are
         return model
 
     def fit(self, hp: Any, model: Any, data: ImageData, *, seed: int = 0, **options: Any) -> Any:
@@ -42,15 +42,15 @@ class ZooModel(keras_tuner.HyperModel):
                 f"Received: {type(data).__name__}"
             )
         recipe = replace(self.chosen(hp)[1], epochs=options.get("epochs", self.chosen(hp)[1].epochs))
-        data = meet(model, data)
+        data = check_and_bind(model, data)
         classes = len(data.classes)
         batches = Batches(data.train, classes, recipe.batch_size, seed, recipe.augment, balance=recipe.balance)
         order = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: batches.begin(epoch))
-        with held(model, recipe):
-            compile_by(model, recipe, len(batches))
+        with frozen_layers(model, recipe):
+            compile_for_training(model, recipe, len(batches))
             return model.fit(
                 batches,
-                validation_data=Batches(data.validation, classes, BATCH),
+                validation_data=Batches(data.validation, classes, EVALUATION_BATCH_SIZE),
                 shuffle=False,
                 **{
                     "verbose": 0,
@@ -73,7 +73,7 @@ def hypermodel(
     classes: int | Sequence[str] | None = None,
     weights: Any = None,
     input_shape: Sequence[int | None] | None = None,
-) -> ZooModel:
+) -> ZooHyperModel:
     """A `keras_tuner.HyperModel` of a row and a recipe, over a space as in `tune`.
 
     Use it as `keras_tuner.RandomSearch(cnnzoo.hypermodel("lenet5"), "val_accuracy").search(data)`, with data from
@@ -86,5 +86,5 @@ def hypermodel(
     Raises:
         InputError: for what is unknown or does not fit.
     """
-    made = spaces.make(model, recipes.find(recipe), space, bool(weights))
-    return ZooModel(made, {"classes": classes, "weights": weights, "input_shape": input_shape})
+    made = spaces.make_space(model, recipes.resolve_recipe(recipe), space, bool(weights))
+    return ZooHyperModel(made, {"classes": classes, "weights": weights, "input_shape": input_shape})

@@ -14,16 +14,16 @@ from keras_tuner import oracles
 from keras_tuner.src.engine.oracle import THREADS
 from sklearn.exceptions import ConvergenceWarning
 
-from cnnzoo.errors import InputError, unknown
-from cnnzoo.files import atomic
-from cnnzoo.training.state import ANEW
+from cnnzoo.errors import InputError, unknown_name
+from cnnzoo.files import atomic_write
+from cnnzoo.training.state import RESTART_HINT
 from cnnzoo.tuning.space import Space
 
-FILE = "oracle.json"
-ENDLESS = 1_000_000_000  # failures in a row: a search tells of them and goes on
+ORACLE_FILE = "oracle.json"
+UNLIMITED_FAILURES = 1_000_000_000  # failures in a row: a search tells of them and goes on
 
 
-def _alone(method: Callable[..., Any]) -> Callable[..., Any]:
+def _synchronized(method: Callable[..., Any]) -> Callable[..., Any]:
     """One thread at a time, like Keras Tuner's `synchronized`, whose lock an error would leave taken."""
 
     @functools.wraps(method)
@@ -38,7 +38,7 @@ def _alone(method: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-class _Kept(keras_tuner.Oracle):
+class _DurableOracle(keras_tuner.Oracle):
     """Of every oracle here: its first trial is the default, and all that it knows is one file, there whole or not."""
 
     ongoing_trials: dict[str, Any]
@@ -52,7 +52,7 @@ class _Kept(keras_tuner.Oracle):
             return {hp.name: hp.default for hp in self.hyperparameters.space}
         return super()._random_values()
 
-    @_alone
+    @_synchronized
     def create_trial(self, tuner_id):
         trial = super().create_trial(tuner_id)
         if trial.status == "STOPPED" and self.ongoing_trials:  # one of which its worker may yet leave behind
@@ -65,15 +65,15 @@ class _Kept(keras_tuner.Oracle):
         ended = [trial for trial in self.trials.values() if trial.status in ("COMPLETED", "FAILED")]
         return len(ended) == len(self.trials) >= self.max_trials
 
-    @_alone
+    @_synchronized
     def update_trial(self, *args, **kwargs):
         return super().update_trial(*args, **kwargs)
 
-    @_alone
+    @_synchronized
     def end_trial(self, trial):
         super().end_trial(trial)
 
-    @_alone
+    @_synchronized
     def release(self, tuner_id):
         """Let others have the trial of a worker that is gone."""
         if trial := self.ongoing_trials.pop(tuner_id, None):
@@ -86,7 +86,7 @@ class _Kept(keras_tuner.Oracle):
 
     def save(self):
         trials = [self.trials[name].get_state() for name in self.start_order]
-        with atomic(Path(self._get_oracle_fname())) as new:
+        with atomic_write(Path(self._get_oracle_fname())) as new:
             new.write_text(json.dumps({"oracle": self.get_state(), "trials": trials}), encoding="utf-8")
 
     def reload(self):
@@ -96,16 +96,16 @@ class _Kept(keras_tuner.Oracle):
             self.trials = {trial.trial_id: trial for trial in made}
             self.set_state(kept["oracle"])
         except (ValueError, LookupError, TypeError, AttributeError) as error:
-            raise InputError(f"{self._get_oracle_fname()} cannot be read: {error}; {ANEW}") from None
+            raise InputError(f"{self._get_oracle_fname()} cannot be read: {error}; {RESTART_HINT}") from None
         self._retry_queue += [trial.trial_id for trial in self.ongoing_trials.values() if trial.status == "RUNNING"]
         self.ongoing_trials = {}
 
 
-class Random(_Kept, oracles.RandomSearchOracle):
+class RandomOracle(_DurableOracle, oracles.RandomSearchOracle):
     """Independent draws."""
 
 
-class Bayesian(_Kept, oracles.BayesianOptimizationOracle):
+class BayesianOracle(_DurableOracle, oracles.BayesianOptimizationOracle):
     """A Gaussian process, whose draws follow from the seed and the number of trials, also after a restart."""
 
     def populate_space(self, trial_id):
@@ -115,11 +115,11 @@ class Bayesian(_Kept, oracles.BayesianOptimizationOracle):
             return super().populate_space(trial_id)
 
 
-class Hyperband(_Kept, oracles.HyperbandOracle):
+class HyperbandOracle(_DurableOracle, oracles.HyperbandOracle):
     """Many short trainings, of which the better ones go on: Li et al. 2018, arXiv:1603.06560."""
 
 
-class Grid(_Kept, oracles.GridSearchOracle):
+class GridOracle(_DurableOracle, oracles.GridSearchOracle):
     """Every combination, the defaults first; what is next follows from the trials there are."""
 
     def reload(self):
@@ -132,22 +132,27 @@ class Grid(_Kept, oracles.GridSearchOracle):
         self._populate_next = list(self.start_order)
 
 
-KINDS: dict[str, Any] = {"random": Random, "bayesian": Bayesian, "hyperband": Hyperband, "grid": Grid}
+ORACLES: dict[str, Any] = {
+    "random": RandomOracle,
+    "bayesian": BayesianOracle,
+    "hyperband": HyperbandOracle,
+    "grid": GridOracle,
+}
 
 
-def make(kind: str, space: Space, objective: Any, trials: int, seed: int) -> Any:
+def make_oracle(kind: str, space: Space, objective: Any, trials: int, seed: int) -> Any:
     """An oracle by name for a number of trials; raises InputError for unknown names."""
-    if not isinstance(kind, str) or kind not in KINDS:
-        raise unknown("oracle", kind, KINDS)
+    if not isinstance(kind, str) or kind not in ORACLES:
+        raise unknown_name("oracle", kind, ORACLES)
     options: dict[str, Any] = {}
     if kind == "hyperband":  # one round of brackets after the other, until there are trials enough
-        options = {"max_epochs": space.recipe.epochs, "hyperband_iterations": ENDLESS}
-    made = KINDS[kind](
+        options = {"max_epochs": space.recipe.epochs, "hyperband_iterations": UNLIMITED_FAILURES}
+    made = ORACLES[kind](
         objective=objective,
         hyperparameters=space.hyperparameters(),
         allow_new_entries=False,
         seed=seed + 1,  # 0 would draw one
-        max_consecutive_failed_trials=ENDLESS,
+        max_consecutive_failed_trials=UNLIMITED_FAILURES,
         **options,
     )
     if kind == "hyperband":

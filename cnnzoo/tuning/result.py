@@ -13,16 +13,16 @@ from scipy import stats
 
 from cnnzoo.errors import InputError
 from cnnzoo.evaluation.report import Report
-from cnnzoo.files import atomic
+from cnnzoo.files import atomic_write
 from cnnzoo.models import Variant
-from cnnzoo.tables import table
-from cnnzoo.training.recipe import SETTABLE, Recipe
-from cnnzoo.training.state import ANEW
-from cnnzoo.tuning.trial import LOWER, OUTCOME
+from cnnzoo.tables import format_table
+from cnnzoo.training.recipe import SETTABLE_FIELDS, Recipe
+from cnnzoo.training.state import RESTART_HINT
+from cnnzoo.tuning.trial import LOWER_IS_BETTER, OUTCOME_FILE
 
 
 @dataclass(frozen=True)
-class Trial:
+class TrialResult:
     """A trial that has ended."""
 
     number: int
@@ -36,10 +36,10 @@ class Trial:
     reason: str = ""  # of a failure
 
     @classmethod
-    def read(cls, folder: Path) -> "Trial | None":
+    def read(cls, folder: Path) -> "TrialResult | None":
         """The trial of a folder, or None where it has not ended; raises InputError where its record is broken."""
         try:
-            kept = json.loads((folder / OUTCOME).read_bytes())
+            kept = json.loads((folder / OUTCOME_FILE).read_bytes())
             chosen = {key: tuple(v) if isinstance(v, list) else v for key, v in kept["chosen"].items()}
             if "reason" in kept:
                 return cls(int(folder.name), chosen, "failed", reason=kept["reason"])
@@ -50,7 +50,7 @@ class Trial:
         except FileNotFoundError:
             return None
         except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-            raise InputError(f"{folder / OUTCOME} cannot be read: {error}; {ANEW}") from None
+            raise InputError(f"{folder / OUTCOME_FILE} cannot be read: {error}; {RESTART_HINT}") from None
 
     def row(self, fields: Sequence[str]) -> dict[str, Any]:
         """The trial for a table."""
@@ -64,7 +64,7 @@ class Trial:
         return facts | {"seconds": self.seconds} | {name: self.chosen.get(name, "") for name in fields}
 
 
-def compared(default: Sequence[Report], best: Sequence[Report]) -> dict[str, Any]:
+def compare_with_default(default: Sequence[Report], best: Sequence[Report]) -> dict[str, Any]:
     """Accuracies of the default and the best, seed by seed, and the 95 % interval of the mean difference.
 
     Of several seeds it is Student's over the seeds, and of one over the images.
@@ -89,8 +89,8 @@ class TuneResult:
 
     model: str | Variant  # the best row
     recipe: Recipe  # the best
-    best: Trial
-    trials: tuple[Trial, ...]
+    best: TrialResult
+    trials: tuple[TrialResult, ...]
     fields: tuple[str, ...]  # that varied
     objective: str
     report: Report  # of the best recipe, trained anew, on the test split
@@ -103,7 +103,7 @@ class TuneResult:
     def table(self, count: int | None = None) -> list[dict[str, Any]]:
         """The trials, the best first: a list of rows, as pandas takes it."""
         fine = [t for t in self.trials if t.status != "failed"]
-        down = self.objective not in LOWER
+        down = self.objective not in LOWER_IS_BETTER
         ordered = sorted(fine, key=lambda t: t.score, reverse=down) + [t for t in self.trials if t.status == "failed"]
         return [trial.row(self.fields) for trial in ordered[:count]]
 
@@ -127,14 +127,14 @@ class TuneResult:
 
     def toml(self) -> str:
         """The best recipe as a TOML file, for `--recipe best.toml`."""
-        row = {k: v for k, v in self.best.chosen.items() if k not in SETTABLE}
+        row = {k: v for k, v in self.best.chosen.items() if k not in SETTABLE_FIELDS}
         lines = [
             f"# trial {self.best.number} of {len(self.trials)}: {self.objective} {self.best.score:.4f} on validation"
         ]
         lines += [f"# for {self.model if isinstance(self.model, str) else self.asked['model']}"] + (
             [f"# with {row}"] if row else []
         )
-        values = {name: getattr(self.recipe, name) for name in SETTABLE}
+        values = {name: getattr(self.recipe, name) for name in SETTABLE_FIELDS}
         # of plain values, JSON's text is TOML's
         lines += [f"{name} = {json.dumps(value)}" for name, value in values.items() if value is not None]
         return "\n".join(lines) + "\n"
@@ -144,7 +144,7 @@ class TuneResult:
         ended = {s: sum(t.status == s for t in self.trials) for s in ("completed", "hopeless", "failed")}
         counts = ", ".join(f"{count} {status}" for status, count in ended.items() if count)
         head = f"{len(self.trials)} trials: {counts}; score is {self.objective} on validation"
-        return "\n".join([head, table(list(self.table(1)[0]), rows), self.verdict()])
+        return "\n".join([head, format_table(list(self.table(1)[0]), rows), self.verdict()])
 
     def save(self, folder: Path) -> None:
         """Write trials.csv, best.toml and report.html."""
@@ -154,7 +154,7 @@ class TuneResult:
         reasons = {t.number: t.reason for t in self.trials}
         writer.writerows(row | {"reason": reasons[row["trial"]]} for row in rows)
         for name, text in (("trials.csv", out.getvalue()), ("best.toml", self.toml()), ("report.html", self.to_html())):
-            with atomic(folder / name) as new:
+            with atomic_write(folder / name) as new:
                 new.write_text(text, encoding="utf-8")
 
     def to_html(self) -> str:
@@ -169,13 +169,15 @@ class TuneResult:
             return "data:image/png;base64," + base64.b64encode(png).decode()
 
         fine = [t for t in self.trials if t.status != "failed"]
-        weights = figures.importance(fine, self.fields)
+        weights = figures.estimate_importance(fine, self.fields)
         page = Environment(loader=PackageLoader("cnnzoo.tuning", "."), autoescape=True).get_template("report.html")
         return page.render(
             result=self,
             rows=self.table(),
             failures=[t for t in self.trials if t.status == "failed"],
-            history=uri(figures.history(self.trials, self.objective)),
-            parallel=uri(figures.parallel(fine, self.fields, self.objective)) if len(fine) > 1 else None,
-            importance=uri(figures.bars(weights)) if weights else None,
+            history=uri(figures.plot_history(self.trials, self.objective)),
+            parallel=uri(figures.plot_parallel_coordinates(fine, self.fields, self.objective))
+            if len(fine) > 1
+            else None,
+            importance=uri(figures.plot_importance(weights)) if weights else None,
         )

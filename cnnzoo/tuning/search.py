@@ -14,19 +14,19 @@ from typing import Any
 
 from cnnzoo.errors import InputError, TrainingError
 from cnnzoo.evaluation.report import Report
-from cnnzoo.training.recipe import LABELS
-from cnnzoo.training.run import differences
-from cnnzoo.training.state import ANEW
+from cnnzoo.training.recipe import DESCRIPTIVE_FIELDS
+from cnnzoo.training.run import plan_differences
+from cnnzoo.training.state import RESTART_HINT
 from cnnzoo.tuning import trial as trials_
-from cnnzoo.tuning.board import Board
-from cnnzoo.tuning.result import Trial, TuneResult, compared
-from cnnzoo.tuning.server import Server
-from cnnzoo.tuning.trial import LOWER, Job, Setting
+from cnnzoo.tuning.board import ProgressTable
+from cnnzoo.tuning.result import TrialResult, TuneResult, compare_with_default
+from cnnzoo.tuning.server import TrialServer
+from cnnzoo.tuning.trial import LOWER_IS_BETTER, SearchConfig, TrialJob
 
-PULSE = 2.0  # seconds between a worker's signs of life
+HEARTBEAT_SECONDS = 2.0  # seconds between a worker's signs of life
 
 
-def _role() -> tuple[str, str]:
+def _distributed_role() -> tuple[str, str]:
     """What Keras Tuner's variables make of this process, and its chief's address; or neither.
 
     Raises InputError where one of them is missing.
@@ -43,11 +43,11 @@ def _role() -> tuple[str, str]:
 class Search:
     """A search at work: the trials of its oracle, run by its server."""
 
-    server: Server
+    server: TrialServer
 
     def __init__(
         self,
-        setting: Setting,
+        setting: SearchConfig,
         trials: int,
         oracle: str,
         seed: int,
@@ -59,21 +59,21 @@ class Search:
         self.setting, self.seed, self.folder, self.workers, self.prune = setting, seed, folder, workers, prune
         self.trials, self.kind, self.verbose = trials, oracle, verbose
         self.over = threading.Event()
-        self.role, self.address = _role()
+        self.role, self.address = _distributed_role()
         self.chief, self.worker = "chief" in self.role, bool(self.role) and "chief" not in self.role
         from keras_tuner import Objective
 
         from cnnzoo.tuning import oracles
 
-        direction = "min" if setting.objective in LOWER else "max"
-        self.oracle = oracles.make(oracle, setting.space, Objective(setting.objective, direction), trials, seed)
-        self.board = Board(self)
+        direction = "min" if setting.objective in LOWER_IS_BETTER else "max"
+        self.oracle = oracles.make_oracle(oracle, setting.space, Objective(setting.objective, direction), trials, seed)
+        self.board = ProgressTable(self)
 
     def plan(self) -> dict[str, Any]:
         """What makes this search another one, ready for JSON."""
         setting, data = self.setting, self.setting.data
         space = setting.space
-        recipe = {field: v for field, v in dataclasses.asdict(space.recipe).items() if field not in LABELS}
+        recipe = {field: v for field, v in dataclasses.asdict(space.recipe).items() if field not in DESCRIPTIVE_FIELDS}
         return {
             "how": "tune",
             "model": space.model if isinstance(space.model, str) else repr(space.model),
@@ -90,7 +90,7 @@ class Search:
 
     def check(self) -> None:
         """Raise InputError where model, weights and data do not go together."""
-        status, why = self.server.run(Job(self.folder, {}, self.seed, check=True))
+        status, why = self.server.run(TrialJob(self.folder, {}, self.seed, check=True))
         if status == "failed":
             raise InputError(why)
 
@@ -107,7 +107,7 @@ class Search:
         else:
             raise InputError(f"No chief has begun a search in {self.folder}, which all machines share")
         kept = json.loads(record.read_bytes())
-        if found := differences(kept["plan"], plan):
+        if found := plan_differences(kept["plan"], plan):
             raise InputError(f"{self.folder} holds a different search: {'; '.join(found)}")
         return kept["status"] != "done"
 
@@ -121,7 +121,7 @@ class Search:
         done = threading.Event()
         threading.Thread(target=self._watch if self.chief else self._live, args=(names, done), daemon=True).start()
         if not self.worker and self.ended() and not (self.folder / "oracle.json").exists():
-            raise InputError(f"{self.folder} has trials, but no oracle.json, which made them; {ANEW}")
+            raise InputError(f"{self.folder} has trials, but no oracle.json, which made them; {RESTART_HINT}")
         with self.board:
             try:
                 tuners = [self._tuner(name) for name in names[: 1 if self.chief else None]]
@@ -148,15 +148,15 @@ class Search:
                 raise
 
     def _tuner(self, name: str) -> Any:
-        from cnnzoo.tuning.tuner import Tuner
+        from cnnzoo.tuning.tuner import SearchTuner
 
         with contextlib.redirect_stdout(io.StringIO()):  # "Reloading Tuner from ..."
-            return Tuner(self, name)
+            return SearchTuner(self, name)
 
     def _live(self, names: list[str], done: threading.Event) -> None:
         """Signs of life of a worker, in the folder that its chief sees too."""
         place = self.folder / "workers"
-        while self.worker and not done.wait(PULSE):
+        while self.worker and not done.wait(HEARTBEAT_SECONDS):
             with contextlib.suppress(OSError):  # the next one may do
                 place.mkdir(exist_ok=True)
                 for name in names:
@@ -165,7 +165,7 @@ class Search:
     def _watch(self, names: list[str], done: threading.Event) -> None:
         """Let other workers have the trials of those that show no sign of life."""
         seen: dict[str, tuple[str, float]] = {}
-        while not done.wait(PULSE):
+        while not done.wait(HEARTBEAT_SECONDS):
             for name in list(self.oracle.tuner_ids):
                 try:
                     sign = (self.folder / "workers" / name).read_text(encoding="utf-8")
@@ -173,11 +173,11 @@ class Search:
                     sign = ""
                 if seen.get(name, ("", 0.0))[0] != sign or name not in seen:
                     seen[name] = sign, time.monotonic()
-                elif time.monotonic() - seen[name][1] > 10 * PULSE:
+                elif time.monotonic() - seen[name][1] > 10 * HEARTBEAT_SECONDS:
                     self.oracle.release(name)
                     del seen[name]
 
-    def job(self, trial: Any, oracle: Any) -> Job:
+    def job(self, trial: Any, oracle: Any) -> TrialJob:
         """What a trial of Keras Tuner is to do."""
         values = trial.hyperparameters.values
         place = self.folder / "trials"
@@ -185,17 +185,17 @@ class Search:
         while before := first.hyperparameters.values.get("tuner/trial_id"):  # Hyperband's, promoted
             first = oracle.get_trial(before)
         ended = [t for t in self.ended() if t.status != "failed"]
-        levels = trials_.bar([t.history for t in ended], [t.epochs for t in ended]) if self.prune else ()
-        run = None if first is trial else place / first.trial_id / trials_.RUN
+        levels = trials_.pruning_thresholds([t.history for t in ended], [t.epochs for t in ended]) if self.prune else ()
+        run = None if first is trial else place / first.trial_id / trials_.RUN_FOLDER
         space = self.setting.space
         # the first trial is the default, whatever Keras Tuner can hold of it
         chosen = space.decode(values) if int(first.trial_id) else space.defaults()
-        return Job(place / trial.trial_id, chosen, self.seed, run, values.get("tuner/epochs"), levels)
+        return TrialJob(place / trial.trial_id, chosen, self.seed, run, values.get("tuner/epochs"), levels)
 
-    def ended(self) -> list[Trial]:
+    def ended(self) -> list[TrialResult]:
         """The trials that have ended, by number."""
         folders = [path for path in (self.folder / "trials").glob("*") if path.name.isdecimal()]
-        return [trial for path in sorted(folders, key=lambda path: int(path.name)) if (trial := Trial.read(path))]
+        return [trial for path in sorted(folders, key=lambda path: int(path.name)) if (trial := TrialResult.read(path))]
 
     def finish(self, seeds: int) -> TuneResult:
         """Train the best and the default anew, and compare them on the test split."""
@@ -206,9 +206,9 @@ class Search:
             for t in ended:
                 reasons.setdefault(t.reason, []).append(str(t.number))
             told = "; ".join(f"{why} (trial {', '.join(numbers)})" for why, numbers in reasons.items())
-            raise InputError(f"None of the {len(ended)} trials succeeded: {told}; {ANEW}")
+            raise InputError(f"None of the {len(ended)} trials succeeded: {told}; {RESTART_HINT}")
         default, why = self._anew(0, {}, seeds)
-        sign = -1 if self.setting.objective in LOWER else 1
+        sign = -1 if self.setting.objective in LOWER_IS_BETTER else 1
         for best in sorted(fine, key=lambda trial: -sign * trial.score):  # of equals the first
             reports, failure = self._anew(best.number, best.chosen, seeds) if best.number else (default, why)
             if reports:
@@ -220,14 +220,14 @@ class Search:
         """Reports on the test split of a trial's recipe, trained with other seeds; or none, and why one failed."""
         self.board.say(f"Training {'the default' if number == 0 else f'trial {number}'} anew, for the test split")
         place = self.folder / "final" / str(number)
-        jobs = [Job(place / str(i), chosen, self.seed + i, final=True) for i in range(1, seeds + 1)]
+        jobs = [TrialJob(place / str(i), chosen, self.seed + i, final=True) for i in range(1, seeds + 1)]
         outcomes = self._at_once(self.server.run, jobs)
         if failures := [why for status, why in outcomes if status == "failed"]:
             return [], failures[0]
         return [report for _, report in outcomes], ""
 
     def _result(
-        self, ended: list[Trial], best: Trial, reports: list[Report], default: list[Report], why: str
+        self, ended: list[TrialResult], best: TrialResult, reports: list[Report], default: list[Report], why: str
     ) -> TuneResult:
         space = self.setting.space
         row, recipe = space.apply(best.chosen)
@@ -240,8 +240,8 @@ class Search:
             objective=self.setting.objective,
             report=reports[0],
             default=default[0] if default else None,
-            comparison=compared(default, reports) if default else {"default failed": why},
+            comparison=compare_with_default(default, reports) if default else {"default failed": why},
             run_dir=self.folder,
-            run=self.folder / "final" / str(best.number) / "1" / trials_.RUN,
+            run=self.folder / "final" / str(best.number) / "1" / trials_.RUN_FOLDER,
             asked=self.plan(),
         )

@@ -20,10 +20,10 @@ import psutil
 
 from cnnzoo.errors import TrainingError
 
-START = "import sys; from cnnzoo.tuning import server; server.serve(int(sys.argv[1]))"
-ENDED = "The process that starts the trials has ended; the same call goes on from here"
-WORK = 0.5  # seconds of a processor, fewer than which are no sign of life
-LOOK = 0.5  # seconds between looks at the memory and the progress of the children
+SERVER_CODE = "import sys; from cnnzoo.tuning import server; server.serve(int(sys.argv[1]))"
+SERVER_ENDED = "The process that starts the trials has ended; the same call goes on from here"
+MIN_CPU_SECONDS = 0.5  # seconds of a processor, fewer than which are no sign of life
+POLL_SECONDS = 0.5  # seconds between looks at the memory and the progress of the children
 
 
 @dataclass(frozen=True)
@@ -34,13 +34,13 @@ class Limits:
     silence: float
 
 
-class Server:
+class TrialServer:
     """A process that forks others; a context manager, with which all of them end."""
 
     def __init__(self, task: Any, limits: Limits) -> None:
         """`task` is called with each job in a process of its own."""
         ours, theirs = multiprocessing.Pipe()
-        command = [sys.executable, "-c", START, str(theirs.fileno())]
+        command = [sys.executable, "-c", SERVER_CODE, str(theirs.fileno())]
         # where the caller's modules are; a GPU is shared
         paths = {"PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path)), "TF_FORCE_GPU_ALLOW_GROWTH": "true"}
         self.process = subprocess.Popen(
@@ -57,7 +57,7 @@ class Server:
         ours.send((task, limits))
         threading.Thread(target=self._listen, daemon=True).start()
 
-    def __enter__(self) -> "Server":
+    def __enter__(self) -> "TrialServer":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -73,13 +73,13 @@ class Server:
         future: Future[tuple[str, Any]] = Future()
         with self.lock:
             if self.ended:
-                raise TrainingError(ENDED)
+                raise TrainingError(SERVER_ENDED)
             self.count += 1
             number = self.count
             try:
                 self.connection.send((number, job))
             except OSError:
-                raise TrainingError(ENDED) from None
+                raise TrainingError(SERVER_ENDED) from None
             self.waiting[number] = future
         return future.result()
 
@@ -92,11 +92,11 @@ class Server:
             with self.lock:
                 self.ended = True
                 for future in self.waiting.values():
-                    future.set_exception(TrainingError(ENDED))
+                    future.set_exception(TrainingError(SERVER_ENDED))
 
 
 @dataclass
-class _Child:
+class _TrialProcess:
     process: Any
     connection: Connection
     outcome: tuple[str, Any] | None = None
@@ -117,7 +117,7 @@ class _Child:
             return False
         self.process.join()
         if self.outcome is None:
-            self.outcome = "failed", _ending(self.process.exitcode)
+            self.outcome = "failed", _describe_exit(self.process.exitcode)
         return True
 
     def _past(self, limits: Limits) -> str | None:
@@ -126,7 +126,7 @@ class _Child:
             used, worked = there.memory_full_info().uss, sum(there.cpu_times()[:2])
         except psutil.Error:
             return None
-        if worked >= self.worked + WORK:
+        if worked >= self.worked + MIN_CPU_SECONDS:
             self.worked, self.at = worked, time.monotonic()
         if used > limits.memory:
             return f"It used {used / 1e9:.1f} GB of memory, more than the {limits.memory / 1e9:.1f} GB that a trial may"
@@ -135,7 +135,7 @@ class _Child:
         return None
 
 
-def _ending(code: int) -> str:
+def _describe_exit(code: int) -> str:
     """Why a process ended that left no word."""
     if code >= 0:
         return f"Its process ended with exit code {code}"
@@ -143,12 +143,12 @@ def _ending(code: int) -> str:
     return f"Its process was killed by {name}" + (", as the machine does when memory runs out" if -code == 9 else "")
 
 
-def _child(task: Any, job: Any, connection: Connection, server: int) -> None:
+def _run_in_child(task: Any, job: Any, connection: Connection, server: int) -> None:
     """A job in its process, which does not outlive the server."""
 
     def follow() -> None:
         while os.getppid() == server:
-            time.sleep(LOOK)
+            time.sleep(POLL_SECONDS)
         os._exit(1)
 
     threading.Thread(target=follow, daemon=True).start()
@@ -165,17 +165,17 @@ def serve(fileno: int) -> None:
     task, limits = connection.recv()
     # JAX and torch have threads at work once they are imported, which a fork loses
     context: Any = multiprocessing.get_context("fork" if keras.backend.backend() == "tensorflow" else "spawn")
-    children: dict[int, _Child] = {}
+    children: dict[int, _TrialProcess] = {}
     try:
         while True:
-            wait([connection, *(child.process.sentinel for child in children.values())], timeout=LOOK)
+            wait([connection, *(child.process.sentinel for child in children.values())], timeout=POLL_SECONDS)
             while connection.poll():
                 number, job = connection.recv()
                 ours, theirs = context.Pipe(duplex=False)
-                process = context.Process(target=_child, args=(task, job, theirs, os.getpid()))
+                process = context.Process(target=_run_in_child, args=(task, job, theirs, os.getpid()))
                 process.start()
                 theirs.close()
-                children[number] = _Child(process, ours, at=time.monotonic())
+                children[number] = _TrialProcess(process, ours, at=time.monotonic())
             for number in [number for number, child in children.items() if child.look(limits)]:
                 connection.send((number, children.pop(number).outcome))
     except (EOFError, OSError):

@@ -6,44 +6,52 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
-from cnnzoo.errors import InputError, unknown
+from cnnzoo.errors import InputError, unknown_name
 from cnnzoo.models import Variant
 from cnnzoo.registry import info
-from cnnzoo.training.recipe import SETTABLE, Recipe
+from cnnzoo.training.recipe import SETTABLE_FIELDS, Recipe
 
-FACTS = ("params", "macs", "paper", "min_size", "classes", "input_shape", "preprocessing")  # no part of the graph
-KEYS = ("low", "high", "step", "log")
-DIGITS = 4  # significant ones, of a drawn number
+FIELDS_OUTSIDE_GRAPH = (
+    "params",
+    "macs",
+    "paper",
+    "min_size",
+    "classes",
+    "input_shape",
+    "preprocessing",
+)  # no part of the graph
+RANGE_KEYS = ("low", "high", "step", "log")
+SIGNIFICANT_DIGITS = 4  # significant ones, of a drawn number
 
 
-def _log(low: float, high: float) -> dict[str, Any]:
+def _log_range(low: float, high: float) -> dict[str, Any]:
     return {"low": low, "high": high, "log": True}
 
 
-COMMON = {"weight_decay": _log(1e-5, 0.1), "label_smoothing": {"low": 0.0, "high": 0.2}}
-PHOTOS = COMMON | {"batch_size": [16, 32, 64], "augment": ["none", "gentle", "basic"]}
+COMMON_RANGES = {"weight_decay": _log_range(1e-5, 0.1), "label_smoothing": {"low": 0.0, "high": 0.2}}
+PHOTO_RANGES = COMMON_RANGES | {"batch_size": [16, 32, 64], "augment": ["none", "gentle", "basic"]}
 # By family, of training from scratch; without batch norms high rates end in losses that are no numbers
-DEFAULTS: dict[str, dict[str, Any]] = {
+DEFAULT_SPACES: dict[str, dict[str, Any]] = {
     "lenet": {
-        "learning_rate": _log(3e-3, 0.3),
+        "learning_rate": _log_range(3e-3, 0.3),
         "momentum": {"low": 0.8, "high": 0.97},
         "batch_size": [16, 32, 64, 128],
         "augment": ["none", "shift"],
     }
-    | COMMON,
-    "alexnet": {"learning_rate": _log(1e-3, 0.05), "clip": [None, 1.0]} | PHOTOS,
-    "vgg": {"learning_rate": _log(1e-3, 0.05), "clip": [None, 1.0]} | PHOTOS,
-    "resnet": {"learning_rate": _log(0.01, 0.5)} | PHOTOS,
-    "inception": {"learning_rate": _log(3e-3, 0.2)} | PHOTOS,
+    | COMMON_RANGES,
+    "alexnet": {"learning_rate": _log_range(1e-3, 0.05), "clip": [None, 1.0]} | PHOTO_RANGES,
+    "vgg": {"learning_rate": _log_range(1e-3, 0.05), "clip": [None, 1.0]} | PHOTO_RANGES,
+    "resnet": {"learning_rate": _log_range(0.01, 0.5)} | PHOTO_RANGES,
+    "inception": {"learning_rate": _log_range(3e-3, 0.2)} | PHOTO_RANGES,
 }
 # Of weights that were trained: the head is solved before, so that the rates are those of the layers below
-FINE_TUNE: dict[str, Any] = {
-    "learning_rate": _log(1e-5, 0.02),
+FINE_TUNING_SPACE: dict[str, Any] = {
+    "learning_rate": _log_range(1e-5, 0.02),
     "stage_decay": {"low": 0.2, "high": 1.0},
     "unfreeze_epochs": [0.0, 1.0, 2.0],
     "bn": ["frozen", "train"],
     "augment": ["none", "gentle"],
-} | COMMON
+} | COMMON_RANGES
 
 
 @dataclass(frozen=True)
@@ -82,7 +90,7 @@ class Dimension:
             return labels[value]
         if self.values or not isinstance(value, float):
             return value
-        return round(value) if isinstance(self.low, int) else float(f"{value:.{DIGITS}g}")
+        return round(value) if isinstance(self.low, int) else float(f"{value:.{SIGNIFICANT_DIGITS}g}")
 
 
 @dataclass(frozen=True)
@@ -114,15 +122,15 @@ class Space:
         """The row and the recipe with the chosen values; raises InputError where they do not go together."""
         model: str | Variant = chosen.get("model", self.model)
         row = {field.removeprefix("row."): value for field, value in chosen.items() if field.startswith("row.")}
-        recipe = {field: value for field, value in chosen.items() if field in SETTABLE}
-        return _with(model, row) if row else model, replace(self.recipe, **recipe)
+        recipe = {field: value for field, value in chosen.items() if field in SETTABLE_FIELDS}
+        return _replace_fields(model, row) if row else model, replace(self.recipe, **recipe)
 
     def facts(self) -> dict[str, Any]:
         """The space for a record, in plain values."""
         return {d.field: list(d.values) or [d.low, d.high, d.step, d.log] for d in self.dimensions}
 
 
-def make(
+def make_space(
     model: str | Variant, recipe: Recipe, ranges: Mapping[str, Any] | str | Path | None, weights: bool = False
 ) -> Space:
     """A space from {field: [values] or {"low", "high", "step", "log"}}, or the TOML file of one, or the family's.
@@ -132,15 +140,15 @@ def make(
     row = info(model) if isinstance(model, str) else None
     if ranges is None:
         family = row.family if row else type(model).__name__.lower()
-        ranges = FINE_TUNE if weights else DEFAULTS.get(family, DEFAULTS["resnet"])
+        ranges = FINE_TUNING_SPACE if weights else DEFAULT_SPACES.get(family, DEFAULT_SPACES["resnet"])
     elif isinstance(ranges, str | Path):
-        ranges = read(ranges)
+        ranges = read_toml(ranges)
     if not isinstance(ranges, Mapping) or not ranges or not all(isinstance(field, str) for field in ranges):
         raise InputError(
             f"A space is a mapping from fields to values, or the path of a TOML file. Received: {ranges!r:.200}"
         )
     names = ranges.get("model", [model])
-    space = Space(model, recipe, tuple(_dimension(model, recipe, *entry, names) for entry in ranges.items()))
+    space = Space(model, recipe, tuple(_make_dimension(model, recipe, *entry, names) for entry in ranges.items()))
     if weights and any(field == "model" or field.startswith("row.") for field in ranges):
         raise InputError(
             "Weights belong to one row: a search from weights varies the recipe only, not model or row fields"
@@ -148,7 +156,7 @@ def make(
     return space
 
 
-def read(path: str | Path) -> dict[str, Any]:
+def read_toml(path: str | Path) -> dict[str, Any]:
     """The table of a TOML file; raises InputError where it is none."""
     try:
         return tomllib.loads(Path(path).read_text(encoding="utf-8"))
@@ -156,13 +164,13 @@ def read(path: str | Path) -> dict[str, Any]:
         raise InputError(f"Cannot read {str(path)!r} as TOML: {error}") from None
 
 
-def _dimension(model: str | Variant, recipe: Recipe, field: str, given: Any, names: Any) -> Dimension:
+def _make_dimension(model: str | Variant, recipe: Recipe, field: str, given: Any, names: Any) -> Dimension:
     """A dimension, each of whose ends or values is tried."""
-    default = _default(model, recipe, field, names)
+    default = _default_value(model, recipe, field, names)
     if isinstance(given, Mapping):
         for key in given:
-            if key not in KEYS:
-                raise unknown(f"key of the range of {field}", key, KEYS)
+            if key not in RANGE_KEYS:
+                raise unknown_name(f"key of the range of {field}", key, RANGE_KEYS)
         numbers = {key: value for key, value in given.items() if key != "log"}
         if not {"low", "high"} <= given.keys() or not all(type(value) in (int, float) for value in numbers.values()):
             raise InputError(
@@ -186,18 +194,18 @@ def _dimension(model: str | Variant, recipe: Recipe, field: str, given: Any, nam
             )
         if isinstance(default, float):
             low, high = float(low), float(high)
-        _tried(model, recipe, field, (low, high))
+        _check_values(model, recipe, field, (low, high))
         return Dimension(field, default, (), low, high, given.get("step"), log)
     if not isinstance(given, list | tuple) or not given:
         raise InputError(f"{field} takes a list of values or a range with low and high. Received: {given!r:.200}")
-    values = tuple(map(_frozen, given))
-    _tried(model, recipe, field, values)
+    values = tuple(map(_to_tuples, given))
+    _check_values(model, recipe, field, values)
     if {type(value) for value in (*values, default)} == {int, float}:
         values, default = tuple(map(float, values)), float(default)
     return Dimension(field, default, tuple(dict.fromkeys((default, *values))))
 
 
-def _tried(model: str | Variant, recipe: Recipe, field: str, values: Iterable[Any]) -> None:
+def _check_values(model: str | Variant, recipe: Recipe, field: str, values: Iterable[Any]) -> None:
     """Raise InputError for values that the field could not have."""
     # whether fields go together is for the trials to find
     alone = replace(recipe, epochs=1_000_000, warmup_epochs=0.0, drops=recipe.drops or (0.5,))
@@ -207,30 +215,30 @@ def _tried(model: str | Variant, recipe: Recipe, field: str, values: Iterable[An
             info(value)
 
 
-def _frozen(value: Any) -> Any:
+def _to_tuples(value: Any) -> Any:
     """Lists as tuples, which rows have and which can be looked up."""
-    return tuple(map(_frozen, value)) if isinstance(value, list | tuple) else value
+    return tuple(map(_to_tuples, value)) if isinstance(value, list | tuple) else value
 
 
-def _default(model: str | Variant, recipe: Recipe, field: str, names: Any) -> Any:
+def _default_value(model: str | Variant, recipe: Recipe, field: str, names: Any) -> Any:
     """What the field is where nothing is varied; raises InputError for unknown fields."""
     if field == "model":
         return model
     if field.startswith("row."):
         name = field.removeprefix("row.")
         for row in (info(each).row if isinstance(each, str) else each for each in [model, *names]):
-            allowed = [f"row.{each.name}" for each in fields(row) if each.name not in FACTS]
+            allowed = [f"row.{each.name}" for each in fields(row) if each.name not in FIELDS_OUTSIDE_GRAPH]
             if field not in allowed:
-                raise unknown(f"field of {type(row).__name__}", field, allowed)
+                raise unknown_name(f"field of {type(row).__name__}", field, allowed)
         return getattr(info(model).row if isinstance(model, str) else model, name)
-    if field not in SETTABLE:
-        raise unknown("field of a space", field, [*SETTABLE, "model", "row.FIELD"])
+    if field not in SETTABLE_FIELDS:
+        raise unknown_name("field of a space", field, [*SETTABLE_FIELDS, "model", "row.FIELD"])
     value = getattr(recipe, field)
     fraction = float in (get_type_hints(Recipe)[field], *get_args(get_type_hints(Recipe)[field]))
     return float(value) if fraction and isinstance(value, int) else value
 
 
-def _with(model: str | Variant, row: Mapping[str, Any]) -> Variant:
+def _replace_fields(model: str | Variant, row: Mapping[str, Any]) -> Variant:
     """The row with other fields."""
     try:
         return replace(info(model).row if isinstance(model, str) else model, **row)

@@ -15,27 +15,27 @@ import numpy as np
 from cnnzoo.data.images import ImageData
 from cnnzoo.errors import BusyError, InputError, TrainingError
 from cnnzoo.evaluation.report import Report
-from cnnzoo.files import atomic
+from cnnzoo.files import atomic_write
 from cnnzoo.models import Variant
 from cnnzoo.registry import get, list_models, register
 from cnnzoo.training import state
-from cnnzoo.training.evaluate import filled, sized
+from cnnzoo.training.evaluate import bind_to_model, check_not_empty
 from cnnzoo.training.finetune import fine_tune
 from cnnzoo.training.loop import fit_and_evaluate
-from cnnzoo.training.prepare import reproducible
+from cnnzoo.training.prepare import make_reproducible
 from cnnzoo.training.recipe import Recipe
 from cnnzoo.tuning.space import Space
 
-OUTCOME, LOG, RUN = "outcome.json", "log.txt", "run"
-LOWER = ("log_loss", "calibration_error")  # is better
-SHARES = 20  # of a training, at the ends of which trials are compared
-SOONEST = 0.25  # of a training, before which no trial is hopeless
-WAIT = 2.0  # seconds between looks at a run in which another process is at work
-FEWEST = 4  # trials to compare with
+OUTCOME_FILE, LOG_FILE, RUN_FOLDER = "outcome.json", "log.txt", "run"
+LOWER_IS_BETTER = ("log_loss", "calibration_error")  # is better
+PRUNING_STEPS = 20  # of a training, at the ends of which trials are compared
+MIN_SHARE_BEFORE_PRUNING = 0.25  # of a training, before which no trial is hopeless
+BUSY_WAIT_SECONDS = 2.0  # seconds between looks at a run in which another process is at work
+MIN_TRIALS_TO_COMPARE = 4  # trials to compare with
 
 
 @dataclasses.dataclass(frozen=True)
-class Setting:
+class SearchConfig:
     """What all trials of a search share."""
 
     space: Space
@@ -47,7 +47,7 @@ class Setting:
 
 
 @dataclasses.dataclass(frozen=True)
-class Job:
+class TrialJob:
     """One training: a trial's, or of the final comparison, which is on the test split."""
 
     folder: Path
@@ -60,24 +60,24 @@ class Job:
     check: bool = False  # whether all goes together, and no training
 
 
-def run(setting: Setting, job: Job) -> tuple[str, Any]:
+def run_job(setting: SearchConfig, job: TrialJob) -> tuple[str, Any]:
     """("done", the outcome or, of a final, the report) or ("failed", why); what is printed goes to the folder's log."""
     try:
         if job.check:
-            _made(setting, job)
+            _prepare_job(setting, job)
             return "done", None
         job.folder.mkdir(parents=True, exist_ok=True)
-        with (job.folder / LOG).open("ab") as log:
+        with (job.folder / LOG_FILE).open("ab") as log:
             for stream in (1, 2):
                 os.dup2(log.fileno(), stream)
         while True:
-            if not job.final and (job.folder / OUTCOME).exists():  # it had ended, which the search had not kept
-                kept = json.loads((job.folder / OUTCOME).read_bytes())
+            if not job.final and (job.folder / OUTCOME_FILE).exists():  # it had ended, which the search had not kept
+                kept = json.loads((job.folder / OUTCOME_FILE).read_bytes())
                 return ("failed", kept["reason"]) if "reason" in kept else ("done", kept)
             try:
-                return "done", _done(setting, job)
+                return "done", _train_and_record(setting, job)
             except BusyError:  # a worker that was taken for dead
-                time.sleep(WAIT)
+                time.sleep(BUSY_WAIT_SECONDS)
     except (InputError, TrainingError) as error:
         if not job.check:
             traceback.print_exc()
@@ -87,20 +87,20 @@ def run(setting: Setting, job: Job) -> tuple[str, Any]:
         return "failed", f"{type(error).__name__}: {error}"
 
 
-def _done(setting: Setting, job: Job) -> Any:
+def _train_and_record(setting: SearchConfig, job: TrialJob) -> Any:
     """The outcome of the job's training, or of a final its report."""
     begun = time.perf_counter()
-    end = End(job.epochs, job.bar, job.run or job.folder / RUN)
-    model, recipe, data = _made(setting, job)
+    end = PruneCallback(job.epochs, job.bar, job.run or job.folder / RUN_FOLDER)
+    model, recipe, data = _prepare_job(setting, job)
     train = fine_tune if setting.weights else fit_and_evaluate
-    where = job.run or job.folder / RUN
+    where = job.run or job.folder / RUN_FOLDER
     report = train(model, data, recipe=recipe, run_dir=where, seed=job.seed, resume=True, callbacks=[end])
     if job.final:
         return report
     outcome = {
         "chosen": job.chosen,
         "epochs": recipe.epochs,
-        "score": _score(report, setting.objective),
+        "score": _objective_score(report, setting.objective),
         "metrics": {key: value for key, value in report.metrics.items() if isinstance(value, float)},
         "history": report.history,
         "best_epoch": report.best_epoch,
@@ -108,33 +108,33 @@ def _done(setting: Setting, job: Job) -> Any:
         "seconds": round(time.perf_counter() - begun, 1),
         "training": round(end.seconds, 1),
     }
-    record(job.folder, outcome)
+    write_outcome(job.folder, outcome)
     return outcome
 
 
-def _made(setting: Setting, job: Job) -> tuple[Any, Recipe, ImageData]:
+def _prepare_job(setting: SearchConfig, job: TrialJob) -> tuple[Any, Recipe, ImageData]:
     """The model, the recipe and the data of a job, which fit each other; else an InputError."""
     known = list_models()
     for name in setting.rows.keys() - set(known):  # that the caller has registered
         register(name, setting.rows[name])
     row, recipe = setting.space.apply(job.chosen)
     data = setting.data if job.final else dataclasses.replace(setting.data, test=setting.data.validation)
-    filled(setting.data, "train", "validation", "test")
-    reproducible(job.seed)
+    check_not_empty(setting.data, "train", "validation", "test")
+    make_reproducible(job.seed)
     classes = None if setting.weights else list(data.classes)
     model = get(row, weights=setting.weights, classes=classes, input_shape=setting.image_size)
     if job.check:
-        sized(model, data)
+        bind_to_model(model, data)
     return model, recipe, data
 
 
-def record(folder: Path, outcome: Mapping[str, Any]) -> None:
+def write_outcome(folder: Path, outcome: Mapping[str, Any]) -> None:
     """Keep how a trial ended."""
-    with atomic(folder / OUTCOME) as new:
+    with atomic_write(folder / OUTCOME_FILE) as new:
         new.write_text(json.dumps(outcome), encoding="utf-8")
 
 
-def _score(report: Report, objective: str) -> float:
+def _objective_score(report: Report, objective: str) -> float:
     value = report.metrics.get(objective)
     if not isinstance(value, float) or not np.isfinite(value):
         known = ", ".join(key for key, other in report.metrics.items() if isinstance(other, float))
@@ -142,7 +142,7 @@ def _score(report: Report, objective: str) -> float:
     return value
 
 
-class End(keras.callbacks.Callback):
+class PruneCallback(keras.callbacks.Callback):
     """Ends a trial that has had its epochs, or whose best accuracy so far is below the bar for its share of them."""
 
     def __init__(self, epochs: int | None, bar: tuple[float, ...], run: Path) -> None:
@@ -152,8 +152,8 @@ class End(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         self.begun = time.perf_counter()
-        if kept := state.latest(self.run / "state"):  # of before a stop
-            known = state.read(kept)
+        if kept := state.find_latest_state(self.run / "state"):  # of before a stop
+            known = state.read_state(kept)
             self.best = max(known.history.get("val_accuracy", [0.0]))
             self.check(known.epoch)
 
@@ -167,23 +167,27 @@ class End(keras.callbacks.Callback):
 
     def check(self, done: int) -> None:
         share = done / self.params["epochs"]
-        self.hopeless = bool(self.bar) and SOONEST <= share < 1 and self.best < self.bar[int(share * SHARES) - 1]
+        self.hopeless = (
+            bool(self.bar)
+            and MIN_SHARE_BEFORE_PRUNING <= share < 1
+            and self.best < self.bar[int(share * PRUNING_STEPS) - 1]
+        )
         if self.hopeless or (self.until and done >= self.until):
             self.model.stop_training = True
 
 
-def bar(histories: Sequence[Mapping[str, Sequence[float]]], epochs: Sequence[int]) -> tuple[float, ...]:
+def pruning_thresholds(histories: Sequence[Mapping[str, Sequence[float]]], epochs: Sequence[int]) -> tuple[float, ...]:
     """The accuracy that three quarters of the trials had reached after each share of their `epochs`.
 
     It is 0 where few got there.
     """
     levels = []
-    for share in range(1, SHARES + 1):
+    for share in range(1, PRUNING_STEPS + 1):
         reached = []
         for history, whole in zip(histories, epochs, strict=True):
-            done = -(-whole * share // SHARES)
+            done = -(-whole * share // PRUNING_STEPS)
             accuracies = history.get("val_accuracy", ())
             if 0 < done <= len(accuracies):
                 reached.append(max(accuracies[:done]))
-        levels.append(float(np.quantile(reached, 0.25)) if len(reached) >= FEWEST else 0.0)
+        levels.append(float(np.quantile(reached, 0.25)) if len(reached) >= MIN_TRIALS_TO_COMPARE else 0.0)
     return tuple(levels)

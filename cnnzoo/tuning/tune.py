@@ -9,20 +9,20 @@ from typing import Any
 import psutil
 
 from cnnzoo.data.images import ImageData
-from cnnzoo.errors import InputError, integer, unknown
-from cnnzoo.evaluation.report import HEADLINES
+from cnnzoo.errors import InputError, check_integer, unknown_name
+from cnnzoo.evaluation.report import HEADLINE_METRICS
 from cnnzoo.models import Variant
-from cnnzoo.registry import registered
+from cnnzoo.registry import registered_rows
 from cnnzoo.training import recipes
 from cnnzoo.training.recipe import Recipe
-from cnnzoo.training.run import OURS as TRAININGS
-from cnnzoo.training.run import Run, free
+from cnnzoo.training.run import RUN_FILES as TRAININGS
+from cnnzoo.training.run import Run, check_run_dir
 from cnnzoo.tuning import space as spaces
 from cnnzoo.tuning import trial as trials_
 from cnnzoo.tuning.result import TuneResult
 from cnnzoo.tuning.search import Search
-from cnnzoo.tuning.server import Limits, Server
-from cnnzoo.tuning.trial import Setting
+from cnnzoo.tuning.server import Limits, TrialServer
+from cnnzoo.tuning.trial import SearchConfig
 
 
 def tune(
@@ -83,28 +83,31 @@ def tune(
         Interrupted: after Ctrl-C; the same call goes on.
     """
     search = Search(
-        _setting(model, data, space, objective, recipe, weights, image_size),
-        integer("trials", trials, 1),
+        _make_config(model, data, space, objective, recipe, weights, image_size),
+        check_integer("trials", trials, 1),
         oracle,
-        integer("seed", seed, 0, 2**31),
-        _folder(model, data, run_dir),
-        integer("workers", workers, 1, 1024),
+        check_integer("seed", seed, 0, 2**31),
+        _resolve_run_dir(model, data, run_dir),
+        check_integer("workers", workers, 1, 1024),
         bool(prune) and oracle != "hyperband",
         verbose,
     )
-    integer("seeds", seeds, 1, 1000)
+    check_integer("seeds", seeds, 1, 1000)
     for key, value in {"prune": prune, "overwrite": overwrite}.items():
         if not isinstance(value, bool):
             raise InputError(f"{key} is True or False. Received: {value!r}")
-    limits = Limits(_positive("memory", memory, 0.8 * _machine() / workers), _positive("patience", patience, 600.0))
-    plan, task = search.plan(), functools.partial(trials_.run, search.setting)
+    limits = Limits(
+        _positive_or_default("memory", memory, 0.8 * _available_memory() / workers),
+        _positive_or_default("patience", patience, 600.0),
+    )
+    plan, task = search.plan(), functools.partial(trials_.run_job, search.setting)
     if search.worker:
         if search.joined(plan):
-            with Server(task, limits) as search.server:
+            with TrialServer(task, limits) as search.server:
                 search.go()
         return None
-    free(search.folder, resume, overwrite)
-    with Server(task, limits) as search.server:
+    check_run_dir(search.folder, resume, overwrite)
+    with TrialServer(task, limits) as search.server:
         search.check()
         with SearchRun(search.folder, plan, resume=resume, overwrite=overwrite) as run:
             search.go()
@@ -114,7 +117,7 @@ def tune(
     return result
 
 
-def _positive(name: str, value: float | None, default: float) -> float:
+def _positive_or_default(name: str, value: float | None, default: float) -> float:
     if value is None:
         return default
     if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
@@ -122,7 +125,7 @@ def _positive(name: str, value: float | None, default: float) -> float:
     return value
 
 
-def _machine() -> float:
+def _available_memory() -> float:
     """Bytes of memory: the machine's, or the container's where it has fewer."""
     try:
         bound = float(Path("/sys/fs/cgroup/memory.max").read_text(encoding="utf-8"))
@@ -138,33 +141,33 @@ class SearchRun(Run):
 
     def so_far(self) -> str:
         assert self.folder
-        ended = len(list(self.folder.glob(f"trials/*/{trials_.OUTCOME}")))
+        ended = len(list(self.folder.glob(f"trials/*/{trials_.OUTCOME_FILE}")))
         return f"{ended} trials have ended"
 
 
-def _folder(model: str | Variant, data: ImageData, run_dir: Any) -> Path:
+def _resolve_run_dir(model: str | Variant, data: ImageData, run_dir: Any) -> Path:
     if not isinstance(run_dir, str | Path | None):
         raise InputError(f"run_dir is the path of a folder. Received: {run_dir!r}")
     name = model if isinstance(model, str) else type(model).__name__
     return Path(run_dir or Path("runs") / f"tune-{name}-{Path(data.source.replace(':', '-')).stem}").resolve()
 
 
-def _setting(
+def _make_config(
     model: str | Variant, data: ImageData, space: Any, objective: str, recipe: Any, weights: Any, image_size: Any
-) -> Setting:
+) -> SearchConfig:
     if not isinstance(data, ImageData):
         raise InputError(f"data comes from cnnzoo.load_data. Received: {type(data).__name__}")
     if not isinstance(model, str | Variant):
         raise InputError(f"model is a name of cnnzoo.list_models() or a row. Received: {model!r:.200}")
-    allowed = [name for name in HEADLINES if name != "top5_accuracy" or len(data.classes) > 5]
+    allowed = [name for name in HEADLINE_METRICS if name != "top5_accuracy" or len(data.classes) > 5]
     if objective not in allowed:
-        raise unknown("metric", objective, allowed)
-    rows = registered()
+        raise unknown_name("metric", objective, allowed)
+    rows = registered_rows()
     for name, row in {"the model": model, **rows}.items():
         if type(row).__module__ == "__main__":
             raise InputError(
                 f"The class of {name}, {type(row).__name__}, is in the script itself: trials import it from a module"
             )
-    base = recipes.find(recipe or ("finetune" if weights else "sgd"))
-    made = spaces.make(model, base, space, bool(weights))
-    return Setting(made, data, weights, objective, image_size, rows)
+    base = recipes.resolve_recipe(recipe or ("finetune" if weights else "sgd"))
+    made = spaces.make_space(model, base, space, bool(weights))
+    return SearchConfig(made, data, weights, objective, image_size, rows)

@@ -11,11 +11,11 @@ from keras_tuner.src import config, protos
 
 from cnnzoo.tuning import oracles
 from cnnzoo.tuning.search import Search
-from cnnzoo.tuning.server import ENDED
-from cnnzoo.tuning.trial import record
+from cnnzoo.tuning.server import SERVER_ENDED
+from cnnzoo.tuning.trial import write_outcome
 
 config.DEBUG = False  # which prints a traceback of every trial that fails
-AGAIN = {  # gRPC's retries, for a chief that is started again in the middle of a call
+RETRY_POLICY = {  # gRPC's retries, for a chief that is started again in the middle of a call
     "maxAttempts": 5,
     "initialBackoff": "1s",
     "maxBackoff": "10s",
@@ -24,7 +24,7 @@ AGAIN = {  # gRPC's retries, for a chief that is started again in the middle of 
 }
 
 
-class Tuner(BaseTuner):
+class SearchTuner(BaseTuner):
     """One worker of a search; where Keras Tuner's variables say so its oracle is the chief's, elsewhere."""
 
     def __init__(self, search: Search, name: str) -> None:
@@ -32,12 +32,12 @@ class Tuner(BaseTuner):
         super().__init__(search.oracle, directory=str(search.folder.parent), project_name=search.folder.name)
         self.tuner_id = name
         if search.worker:
-            service = json.dumps({"methodConfig": [{"name": [{}], "retryPolicy": AGAIN}]})
+            service = json.dumps({"methodConfig": [{"name": [{}], "retryPolicy": RETRY_POLICY}]})
             channel = grpc.insecure_channel(search.address, options=[("grpc.service_config", service)])
             self.oracle.stub = protos.get_service_grpc().OracleStub(channel)
 
     def _get_tuner_fname(self):
-        return str(self.mine.folder / oracles.FILE)  # a tuner knows nothing that its oracle does not
+        return str(self.mine.folder / oracles.ORACLE_FILE)  # a tuner knows nothing that its oracle does not
 
     def save(self):
         """Nothing: the oracle saves itself."""
@@ -48,7 +48,7 @@ class Tuner(BaseTuner):
 
     def pre_create_trial(self):
         if self.mine.over.is_set():
-            raise FatalError(ENDED)
+            raise FatalError(SERVER_ENDED)
         if self.idle:
             time.sleep(0.2)  # while others run what the next trial depends on
         self.idle = True
@@ -62,7 +62,7 @@ class Tuner(BaseTuner):
             job = self.mine.job(trial, self.oracle)
             status, outcome = self.mine.server.run(job)
             if status == "failed":
-                record(job.folder, {"chosen": job.chosen, "reason": outcome})
+                write_outcome(job.folder, {"chosen": job.chosen, "reason": outcome})
         except Exception as error:  # of the search, not of the trial, which is to be run again
             raise FatalError(str(error)) from error
         if status == "failed":

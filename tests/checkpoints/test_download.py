@@ -92,7 +92,7 @@ def server(tmp_path, monkeypatch):
         if name.lower().endswith("_proxy") or name.startswith("CNNZOO_"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("CNNZOO_HOME", str(tmp_path))
-    monkeypatch.setattr(download, "BACKOFF", 0.001)
+    monkeypatch.setattr(download, "BACKOFF_SECONDS", 0.001)
     with Publisher() as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
@@ -125,11 +125,11 @@ def test_the_home_is_the_variable_or_the_cache(monkeypatch, tmp_path):
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
     monkeypatch.delenv("CNNZOO_HOME", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", "")
-    assert download.home() == tmp_path / ".cache" / "cnnzoo"
+    assert download.cache_dir() == tmp_path / ".cache" / "cnnzoo"
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "x"))
-    assert download.home() == tmp_path / "x" / "cnnzoo"
+    assert download.cache_dir() == tmp_path / "x" / "cnnzoo"
     monkeypatch.setenv("CNNZOO_HOME", "~/zoo")
-    assert download.home() == tmp_path / "zoo"
+    assert download.cache_dir() == tmp_path / "zoo"
 
 
 def test_a_file_is_downloaded_once_and_recorded(server, weights):
@@ -203,11 +203,11 @@ def test_cut_connections_go_on_where_they_stopped(server):
 
 
 def test_a_stalled_connection_is_asked_again(server, monkeypatch):
-    monkeypatch.setattr(download, "TIMEOUT", (1, 0.2))
+    monkeypatch.setattr(download, "TIMEOUT_SECONDS", (1, 0.2))
     server.stalled.set()
-    server.cuts.append(2 * download.STEP)
+    server.cuts.append(2 * download.CHUNK_BYTES)
     assert fetch(server.url, "a.bin", SHA256)[0].read_bytes() == CONTENT
-    assert [asked for _, asked in server.asked] == [None, f"bytes={2 * download.STEP}-"]
+    assert [asked for _, asked in server.asked] == [None, f"bytes={2 * download.CHUNK_BYTES}-"]
 
 
 def test_attempts_without_progress_are_bounded_and_the_part_is_kept(server, weights):
@@ -276,7 +276,7 @@ def test_a_failing_server_is_asked_again_and_then_named(server, weights):
 
 
 def test_a_slow_start_is_waited_for_and_then_asked_again(server, monkeypatch):
-    monkeypatch.setattr(download, "TIMEOUT", (1, 0.3))
+    monkeypatch.setattr(download, "TIMEOUT_SECONDS", (1, 0.3))
     server.delays.extend([0.6, 0.1])
     fetch(server.url, "a.bin", SHA256)
     assert len(server.asked) == 2
@@ -320,7 +320,7 @@ def test_redirects_stay_on_the_web_and_never_lose_tls(server, weights):
 @pytest.mark.parametrize("length", [True, False])
 @pytest.mark.parametrize("size", [len(CONTENT) - 1, None])
 def test_too_many_bytes_are_an_error_at_once(server, weights, monkeypatch, length, size):
-    monkeypatch.setattr(download, "LIMIT", 200_000)
+    monkeypatch.setattr(download, "MAX_DOWNLOAD_BYTES", 200_000)
     server.length = length
     with pytest.raises(InputError, match=r"300,000 bytes; expected: |more bytes than expected: (299,999|200,000)"):
         fetch(server.url, "a.bin", SHA256, size)
@@ -355,15 +355,15 @@ def test_two_processes_download_once(server):
 @pytest.mark.skipif(os.name == "nt", reason="sends SIGINT")
 def test_ctrl_c_keeps_the_part(server, weights):
     server.stalled.set()
-    server.cuts.append(2 * download.STEP + 5)
+    server.cuts.append(2 * download.CHUNK_BYTES + 5)
     process = subprocess.Popen(script(server.url, SHA256), stderr=subprocess.PIPE)
-    while server.sent < 2 * download.STEP:
+    while server.sent < 2 * download.CHUNK_BYTES:
         time.sleep(0.01)
     time.sleep(0.2)
     process.send_signal(signal.SIGINT)
     assert b"KeyboardInterrupt" in process.communicate(timeout=30)[1]
     fetch(server.url, "a.bin", SHA256)
-    assert server.asked[1][1] == f"bytes={2 * download.STEP}-"
+    assert server.asked[1][1] == f"bytes={2 * download.CHUNK_BYTES}-"
 
 
 def test_a_swapped_file_is_caught(server, weights):

@@ -34,7 +34,7 @@ def layers(root, names=("conv", "bn"), written=fixed, **options):
 
 
 def read(content):
-    return readers.read(content, "w.h5").tensors
+    return readers.read_checkpoint(content, "w.h5").tensors
 
 
 def refused(fill, message):
@@ -85,7 +85,7 @@ def test_a_published_file(test_data):
 
 def test_keras_3_is_sent_to_keras():
     with pytest.raises(InputError, match=r"model\.load_weights and write it with cnnzoo\.save_weights"):
-        readers.read(file(lambda root: root.create_group("layers/conv/vars")), "m.weights.h5")
+        readers.read_checkpoint(file(lambda root: root.create_group("layers/conv/vars")), "m.weights.h5")
     with pytest.raises(InputError, match="no layer_names"):
         read(file(lambda root: root.create_group("x")))
 

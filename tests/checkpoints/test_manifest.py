@@ -18,7 +18,7 @@ from cnnzoo import preprocessing
 from cnnzoo.checkpoints import manifest
 from cnnzoo.training import recipes
 
-ROWS = manifest.rows()
+ROWS = manifest.load_rows()
 SHIPPED = [row for row in ROWS if not row.url]
 HOSTS = {"download.pytorch.org", "huggingface.co", "storage.googleapis.com", "github.com"}
 HASHES = {"sha256": "[0-9a-f]{64}", "sha1": "[0-9a-f]{40}", "md5": "[0-9a-f]{32}", "sha256-prefix": "[0-9a-f]{8,9}"}
@@ -73,7 +73,7 @@ def test_the_file_can_be_found_and_known(row):
 
 @each
 def test_the_images_are_said_how_to_be_prepared(row):
-    mean, std = preprocessing.statistics(row.preprocessing)
+    mean, std = preprocessing.resolve_statistics(row.preprocessing)
     assert len(mean) in (1, 3)
     assert len(std) in (1, 3)
     assert 0 <= row.pad < row.input_size
@@ -107,7 +107,7 @@ def test_the_figures_and_the_classes_make_sense(row):
 
 @each
 def test_the_licence_is_said_with_who_states_it(row):
-    assert row.licence in {"", "CC-BY-NC-4.0", *manifest.COMMERCIAL}
+    assert row.licence in {"", "CC-BY-NC-4.0", *manifest.COMMERCIAL_LICENSES}
     assert row.commercial == (row.licence not in ("", "CC-BY-NC-4.0"))
     assert row.licence_from in (("weights", "repository") if row.licence else ("",))
     assert ("fb_" in row.tag) == (row.licence == "CC-BY-NC-4.0")
@@ -131,9 +131,9 @@ def test_tags_and_files_are_unique():
 def test_tags_name_the_data_and_the_publisher():
     for row in ROWS:
         assert re.fullmatch(r"(imagenet|cifar100?|svhn)\.[a-z0-9_]+" if row.url else "digits|mnist", row.tag)
-    assert manifest.tags("alexnet") == ["imagenet.tv_v1"]
-    assert manifest.tags("preresnet164") == ["cifar10.tf2cv", "cifar100.tf2cv", "svhn.tf2cv"]
-    assert manifest.tags("nothing") == []
+    assert manifest.list_tags("alexnet") == ["imagenet.tv_v1"]
+    assert manifest.list_tags("preresnet164") == ["cifar10.tf2cv", "cifar100.tf2cv", "svhn.tf2cv"]
+    assert manifest.list_tags("nothing") == []
 
 
 @pytest.mark.parametrize(
@@ -150,17 +150,17 @@ def test_tags_name_the_data_and_the_publisher():
     ],
 )
 def test_a_data_set_names_its_best_permissive_weights(model, tag, default):
-    assert manifest.find(model, tag).tag == default
+    assert manifest.find_weights(model, tag).tag == default
 
 
 def test_the_order_of_defaults(monkeypatch):
     """Permissive before stated before unknown; the most accurate; the first; never without a head."""
-    one = manifest.find("resnet50", "imagenet.tv_v1")
+    one = manifest.find_weights("resnet50", "imagenet.tv_v1")
 
     def default(*rows):
         made = [replace(one, tag=f"imagenet.{i}", **fields) for i, fields in enumerate(rows)]
-        monkeypatch.setattr(manifest, "rows", lambda: made)
-        return manifest.find("resnet50", "imagenet").tag
+        monkeypatch.setattr(manifest, "load_rows", lambda: made)
+        return manifest.find_weights("resnet50", "imagenet").tag
 
     free, bound, unknown = {"licence": "MIT"}, {"licence": "CC-BY-NC-4.0"}, {"licence": ""}
     assert default(bound | {"top1": 90.0}, unknown | {"top1": 91.0}, free | {"top1": 60.0}) == "imagenet.2"
@@ -184,11 +184,11 @@ def test_the_order_of_defaults(monkeypatch):
 )
 def test_an_unknown_tag_is_answered_with_the_nearest(model, tag, message):
     with pytest.raises(cnnzoo.InputError, match=re.escape(message)):
-        manifest.find(model, tag)
+        manifest.find_weights(model, tag)
 
 
 def test_the_classes_of_imagenet(test_data):
-    names, wnids = manifest.classes("imagenet"), manifest.wnids()
+    names, wnids = manifest.load_class_names("imagenet"), manifest.load_wordnet_ids()
     assert len(names) == len({name.lower() for name in names}) == len(set(wnids)) == 1000
     assert all(name == name.strip() for name in names)
     assert all(re.fullmatch(r"n\d{8}", wnid) for wnid in wnids)
@@ -207,22 +207,22 @@ def test_the_classes_of_imagenet(test_data):
 
 
 def test_the_classes_of_cifar_and_svhn(test_data):
-    fine = manifest.classes("cifar100")
+    fine = manifest.load_class_names("cifar100")
     assert len(set(fine)) == 100
     assert list(fine) == sorted(fine)
-    assert manifest.classes("svhn") == tuple("0123456789")
+    assert manifest.load_class_names("svhn") == tuple("0123456789")
     with np.load(test_data("cifar10/cifar10_4k_lossless.npz")) as file:
-        assert manifest.classes("cifar10") == tuple(map(str, file["classes"]))
+        assert manifest.load_class_names("cifar10") == tuple(map(str, file["classes"]))
 
 
 def test_an_unknown_list_of_classes():
     with pytest.raises(cnnzoo.InputError, match="Did you mean imagenet"):
-        manifest.classes("imagnet")
+        manifest.load_class_names("imagnet")
 
 
 @pytest.mark.parametrize("model", ["resnet20", "resnet32", "resnet44", "resnet56"])
 def test_the_published_files_that_are_here_are_the_ones_that_the_rows_name(model, test_data):
-    row = manifest.find(model, "cifar10")
+    row = manifest.find_weights(model, "cifar10")
     content = test_data(f"checkpoints/{row.file}").read_bytes()
     assert hashlib.sha256(content).hexdigest() == row.sha256
     assert len(content) == row.bytes
@@ -272,18 +272,18 @@ def test_raw_mnist_images_need_no_preparation(mnist):
 
 
 def test_a_swapped_file_is_caught(monkeypatch, tmp_path):
-    row = manifest.find("lenet5", "digits")
+    row = manifest.find_weights("lenet5", "digits")
     content = bytearray(row.path.read_bytes())
     content[-5] ^= 1
     (tmp_path / row.file).write_bytes(content)
-    monkeypatch.setattr(manifest, "folder", lambda: tmp_path)
+    monkeypatch.setattr(manifest, "weights_folder", lambda: tmp_path)
     with pytest.raises(cnnzoo.InputError, match="is not the published file"):
         cnnzoo.get("lenet5", weights="digits")
 
 
 def test_licences_can_be_demanded(monkeypatch):
     rows = tuple(replace(row, licence="CC-BY-NC-4.0") for row in SHIPPED)
-    monkeypatch.setattr(manifest, "rows", lambda: rows)
+    monkeypatch.setattr(manifest, "load_rows", lambda: rows)
     cnnzoo.get("lenet5", weights="digits")
     with pytest.raises(cnnzoo.InputError, match="may not be used commercially: their licence is CC-BY-NC"):
         cnnzoo.get("lenet5", weights="digits", licence="commercial")
@@ -297,14 +297,14 @@ def test_training_again_replaces_its_own_row_only(monkeypatch, tmp_path):
     spec.loader.exec_module(train)
     shutil.copy(script.with_name("manifest.toml"), tmp_path)
     monkeypatch.setattr(train, "HERE", tmp_path)
-    monkeypatch.setattr(manifest, "folder", lambda: tmp_path)
+    monkeypatch.setattr(manifest, "weights_folder", lambda: tmp_path)
 
     report = types.SimpleNamespace(accuracy=0.9876, labels=range(360))
     train.publish(train.JOBS["digits"], cnnzoo.get("lenet5"), report, seed=1)
-    *others, row = manifest.rows.__wrapped__()
+    *others, row = manifest.load_rows.__wrapped__()
     assert others == [old for old in ROWS if (old.model, old.tag) != ("lenet5", "digits")]
     assert (row.model, row.tag, row.top1, row.seed, row.test_images) == ("lenet5", "digits", 98.76, 1, 360)
     assert hashlib.sha256(row.path.read_bytes()).hexdigest() == row.sha256
-    expected = manifest.find("lenet5", "digits")
+    expected = manifest.find_weights("lenet5", "digits")
     measured = {name: getattr(row, name) for name in ("file", "hash", "bytes", "preprocessing", "top1", "seed")}
     assert replace(expected, **measured) == row

@@ -50,7 +50,7 @@ def samples():
 
 @pytest.mark.parametrize("name", ["w.safetensors", "stored.npz", "deflated.npz"])
 def test_arrays_come_back(samples, name):
-    found = readers.read(samples[name], name)
+    found = readers.read_checkpoint(samples[name], name)
     assert found.tensors.keys() == ARRAYS.keys()
     for key, array in ARRAYS.items():
         np.testing.assert_array_equal(found.tensors[key], array)
@@ -59,16 +59,16 @@ def test_arrays_come_back(samples, name):
 
 
 def test_a_zipped_h5(samples):
-    assert next(iter(readers.read(samples["w.h5.zip"], "w.tf2.h5.zip").tensors)) == "conv/kernel"
+    assert next(iter(readers.read_checkpoint(samples["w.h5.zip"], "w.tf2.h5.zip").tensors)) == "conv/kernel"
     for members in ((), (("a.h5", b""), ("b.h5", b""))):
         with pytest.raises(InputError, match=f"it has {len(members)} members of the suffix .h5"):
-            readers.read(archive(("x", b""), *members), "w.zip")
+            readers.read_checkpoint(archive(("x", b""), *members), "w.zip")
 
 
 def test_bfloat16_becomes_float32():
     header = b'{"x":{"dtype":"BF16","shape":[2],"data_offsets":[0,4]}}'
     content = len(header).to_bytes(8, "little") + header + bytes.fromhex("803f40c0")
-    found = readers.read(content, "w.safetensors").tensors["x"]
+    found = readers.read_checkpoint(content, "w.safetensors").tensors["x"]
     assert found.dtype == np.float32
     np.testing.assert_array_equal(found, [1, -3])
 
@@ -78,7 +78,7 @@ def test_the_suffix_and_the_content_agree(samples):
         for suffix in (".safetensors", ".pth", ".h5", ".npz", ".zip"):
             if suffix != Path(name).suffix.replace(".th", ".pth"):
                 with pytest.raises(InputError, match=f"Cannot read x{suffix} as "):
-                    readers.read(content, f"x{suffix}")
+                    readers.read_checkpoint(content, f"x{suffix}")
     cases = {
         "nothing known": b"",
         "a web page": b"<!doctype html>",
@@ -86,9 +86,9 @@ def test_the_suffix_and_the_content_agree(samples):
     }
     for what, content in cases.items():
         with pytest.raises(InputError, match=f"Cannot read w.pth as a checkpoint of torch: it is .*{what}"):
-            readers.read(content, "w.pth")
+            readers.read_checkpoint(content, "w.pth")
     with pytest.raises(InputError, match=r"Checkpoints are files of \.safetensors.* Received: 'w.ckpt'"):
-        readers.read(b"", "w.ckpt")
+        readers.read_checkpoint(b"", "w.ckpt")
 
 
 def test_bombs_are_refused_before_they_unfold(samples):
@@ -103,7 +103,7 @@ def test_bombs_are_refused_before_they_unfold(samples):
     for name, (content, message) in cases.items():
         tracemalloc.start()
         with pytest.raises(InputError, match=f"Cannot read {name} .*{message}"):
-            readers.read(content, name)
+            readers.read_checkpoint(content, name)
         assert tracemalloc.get_traced_memory()[1] < 2**22, name
         tracemalloc.stop()
 
@@ -131,7 +131,7 @@ def test_damaged_files_raise_nothing_else(samples, name):
         else:
             del broken[draw.integers(len(broken)) :]
         try:
-            readers.read(bytes(broken), name)
+            readers.read_checkpoint(bytes(broken), name)
         except InputError as error:
             assert name in str(error)
             assert "\n" not in str(error)
@@ -141,7 +141,7 @@ def test_big_files_are_not_copied_over_and_over():
     big = np.ones(2**22)
     for name, content in {"w.safetensors": save({"x": big}), "w.npz": packed(x=big)}.items():
         tracemalloc.start()
-        assert readers.read(content, name).tensors["x"].size == big.size
+        assert readers.read_checkpoint(content, name).tensors["x"].size == big.size
         assert tracemalloc.get_traced_memory()[1] < 1.2 * big.nbytes
         tracemalloc.stop()
 

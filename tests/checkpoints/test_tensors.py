@@ -46,13 +46,13 @@ def test_other_classes_get_a_new_head_and_the_receipt_says_so(saved):
 
 def test_a_file_without_a_card_keeps_its_head(saved, tmp_path):
     model = cnnzoo.get("resnet20")
-    save_file({name: np.asarray(v) for name, v in tensors.named(model).items()}, tmp_path / "w.safetensors")
+    save_file({name: np.asarray(v) for name, v in tensors.named_variables(model).items()}, tmp_path / "w.safetensors")
     for classes in (None, 10, list("abcdefghij")):
         again = cnnzoo.get("resnet20", weights=tmp_path / "w.safetensors", classes=classes)
         assert not cnnzoo.card(again).receipt.initialised
     assert cnnzoo.card(cnnzoo.get("resnet20", weights=tmp_path / "w.safetensors", classes=4)).receipt.initialised
     with pytest.raises(cnnzoo.InputError, match=r"misshapen: fc\.kernel \(64, 3\) for \(64, 10\)"):
-        good, _ = tensors.read(saved[1])
+        good, _ = tensors.read_weights_file(saved[1])
         save_file(good, tmp_path / "three.safetensors")
         cnnzoo.get("resnet20", weights=tmp_path / "three.safetensors")
 
@@ -69,7 +69,7 @@ def test_without_the_top_the_head_is_dropped(saved):
 
 def test_loading_is_strict(saved, tmp_path):
     _, path = saved
-    good, _ = tensors.read(path)
+    good, _ = tensors.read_weights_file(path)
     changes = {
         "missing: conv1.kernel": {k: v for k, v in good.items() if k != "conv1.kernel"},
         "left over: conv9.kernel": good | {"conv9.kernel": np.zeros(3, "float32")},
@@ -83,11 +83,11 @@ def test_loading_is_strict(saved, tmp_path):
 
 def test_nothing_is_assigned_where_something_does_not_fit(saved):
     _, path = saved
-    good, _ = tensors.read(path)
+    good, _ = tensors.read_weights_file(path)
     model = cnnzoo.get("resnet20", classes=3)
     before = model.get_weights()
     with pytest.raises(cnnzoo.InputError):
-        tensors.load(model, good | {"fc.bias": np.zeros(9)}, "w")
+        tensors.assign_tensors(model, good | {"fc.bias": np.zeros(9)}, "w")
     for a, b in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
 
@@ -109,10 +109,10 @@ def test_broken_files_are_named(saved, tmp_path):
     flipped[-1] ^= 1
     (tmp_path / "flipped.safetensors").write_bytes(flipped)
     with pytest.raises(cnnzoo.InputError, match="is not the published file: sha256"):
-        tensors.read(tmp_path / "flipped.safetensors", "0" * 64)
+        tensors.read_weights_file(tmp_path / "flipped.safetensors", "0" * 64)
     save_file({"a": np.zeros(1)}, tmp_path / "card.safetensors", {"cnnzoo": '{"no": "card"}'})
     with pytest.raises(cnnzoo.InputError, match="no model card"):
-        tensors.read(tmp_path / "card.safetensors")
+        tensors.read_weights_file(tmp_path / "card.safetensors")
 
 
 def test_the_suffixes_are_told(saved, tmp_path):

@@ -16,7 +16,7 @@ FILES = Path(__file__).parent / "files"
 
 
 def read(path):
-    return readers.read(path.read_bytes(), path.name).tensors
+    return readers.read_checkpoint(path.read_bytes(), path.name).tensors
 
 
 @pytest.mark.parametrize("name", ["plain_zip.pth", "plain_legacy.th", "wrapped_zip.pth", "wrapped_legacy.th"])
@@ -89,7 +89,7 @@ def test_code_is_refused_and_never_run(wrap, protocol, tmp_path):
     for name, payload in payloads.items():
         content = wrap(pickle.dumps({"state_dict": payload}, protocol))
         with pytest.raises(InputError, match=rf"x.pth .*it refers to '{name}', and only tensors"):
-            readers.read(content, "x.pth")
+            readers.read_checkpoint(content, "x.pth")
     assert not trap.exists()
 
 
@@ -122,7 +122,7 @@ def test_other_ways_out_of_a_pickle_are_closed(wrap):
     for message, data in cases.items():
         keys = ["a"] if wrap is legacy and message == "would take" else []
         with pytest.raises(InputError, match=rf"Cannot read x.pth as a checkpoint of torch: .*({message})"):
-            readers.read(wrap(b"\x80\2" + data, *keys), "x.pth")
+            readers.read_checkpoint(wrap(b"\x80\2" + data, *keys), "x.pth")
 
 
 def test_tensors_stay_within_their_storage():
@@ -131,13 +131,13 @@ def test_tensors_stay_within_their_storage():
         data = b"\x80\2}X\1\0\0\0xctorch._utils\n_rebuild_tensor\n(" + storage
         data += b"K%cK\2\x85K%c\x85tRs." % (offset, stride)
         with pytest.raises(InputError, match="reaches beyond its storage of 8 bytes"):
-            readers.read(zipped(data, **{"data/a": b"12345678"}), "x.pth")
+            readers.read_checkpoint(zipped(data, **{"data/a": b"12345678"}), "x.pth")
         with pytest.raises(InputError, match="has 4 bytes, and 8 are due"):
-            readers.read(zipped(data, **{"data/a": b"1234"}), "x.pth")
+            readers.read_checkpoint(zipped(data, **{"data/a": b"1234"}), "x.pth")
     with pytest.raises(InputError, match="byte order"):
-        readers.read(zipped(data, byteorder=b"big"), "x.pth")
+        readers.read_checkpoint(zipped(data, byteorder=b"big"), "x.pth")
 
 
 def test_a_long_pickle_ends():
     with pytest.raises(InputError, match="more than 1048576 steps"):
-        readers.read(zipped(b"\x80\2" + b"N" * 2**21), "x.pth")
+        readers.read_checkpoint(zipped(b"\x80\2" + b"N" * 2**21), "x.pth")

@@ -12,8 +12,8 @@ from test_golden import GOLDEN, Golden, draw
 
 import cnnzoo
 from cnnzoo.checkpoints import translate
-from cnnzoo.checkpoints.layouts import LAYOUTS, fill
-from cnnzoo.checkpoints.tensors import adapt, named
+from cnnzoo.checkpoints.layouts import LAYOUTS, fill_template
+from cnnzoo.checkpoints.tensors import adapt_first_kernel, named_variables
 
 
 def golden(stem):
@@ -38,18 +38,18 @@ def get(path, **options):
 
 def test_every_golden_file_names_one_layout_only():
     for path in (GOLDEN / "logits").glob("*.npz"):
-        names = translate.cleaned(Golden(path).tensors)
+        names = translate.clean_names(Golden(path).tensors)
         marks = [layout for layout in LAYOUTS if any(translate.re.search(layout.mark, name) for name in names)]
         publisher = {"keras": "keras.applications", "tf2cv": "pytorchcv"}.get(Golden(path).publisher)
         shared = {"torchvision", "timm"}  # one layout serves both where they agree
         assert marks[0].name == publisher or Golden(path).publisher in {*shared, marks[0].name}
-        assert translate.recognise(Golden(path).tensors) == marks[0]
+        assert translate.recognize_layout(Golden(path).tensors) == marks[0]
 
 
 def test_templates():
     match = translate.re.match(r"stage(\d+)\.unit(\d+)", "stage2.unit10")
-    assert fill("layer{1}.{2-1}", match) == "layer2.9"
-    assert fill("a{1+1}b", match) == "a3b"
+    assert fill_template("layer{1}.{2-1}", match) == "layer2.9"
+    assert fill_template("a{1+1}b", match) == "a3b"
 
 
 @pytest.mark.parametrize("prefix", ["module.", "module.model.", "_orig_mod.", "net."])
@@ -92,9 +92,9 @@ def test_gray_and_multi_spectral_images(resnet18, tmp_path):
     expected = array(colour(images.repeat(3, axis=3)))
     np.testing.assert_allclose(array(gray(images)), expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
     kernel = np.random.default_rng(0).normal(size=(7, 7, 3, 8)).astype("float32")
-    wide = adapt(kernel, (7, 7, 6, 8))
+    wide = adapt_first_kernel(kernel, (7, 7, 6, 8))
     np.testing.assert_allclose(wide.sum(axis=2), kernel.sum(axis=2), rtol=1e-4, atol=1e-5)
-    assert adapt(kernel, (5, 5, 6, 8)) is kernel
+    assert adapt_first_kernel(kernel, (5, 5, 6, 8)) is kernel
     with pytest.raises(cnnzoo.InputError, match="misshapen: conv1.kernel"):
         get(written(resnet18 | {"conv1.weight": np.zeros((64, 3, 5, 5), "float32")}, tmp_path, "five.safetensors"))
 
@@ -139,7 +139,7 @@ def test_a_file_without_top_fits_a_model_without(tmp_path):
 def test_converted_weights_are_the_same(resnet18, tmp_path):
     model = get(written(resnet18, tmp_path))
     again = get(cnnzoo.save_weights(model, tmp_path / "ours.safetensors"))
-    for (name, a), b in zip(named(model).items(), again.get_weights(), strict=True):
+    for (name, a), b in zip(named_variables(model).items(), again.get_weights(), strict=True):
         np.testing.assert_array_equal(array(a), b, err_msg=name)
     assert cnnzoo.card(again).preprocessing == "torch"
 
@@ -189,8 +189,8 @@ def test_imagenet_s_classes_have_names_and_wordnet_ids(test_data, tmp_path, monk
 
     found = golden("resnet18-torchvision")
     monkeypatch.setenv("CNNZOO_HOME", str(tmp_path))
-    row = manifest.find("resnet18", "imagenet.tv_v1")
-    monkeypatch.setattr(manifest, "find", lambda *_: replace(row, hash="", file="w.safetensors"))
+    row = manifest.find_weights("resnet18", "imagenet.tv_v1")
+    monkeypatch.setattr(manifest, "find_weights", lambda *_: replace(row, hash="", file="w.safetensors"))
     (tmp_path / "weights").mkdir()
     written(draw.weights(found.tensors, found.shapes, 1.0), tmp_path / "weights")
     with pytest.warns(UserWarning, match="No hash"):
@@ -200,7 +200,7 @@ def test_imagenet_s_classes_have_names_and_wordnet_ids(test_data, tmp_path, monk
     cnnzoo.save(model, tmp_path / "m.keras")
     images = np.random.default_rng(0).integers(0, 256, (1, 224, 224, 3), "uint8")
     ((wnid, name, probability), *_) = cnnzoo.load(tmp_path / "m.keras").predict(images)[0].decoded()
-    assert manifest.wnids()[manifest.classes("imagenet").index(name)] == wnid
+    assert manifest.load_wordnet_ids()[manifest.load_class_names("imagenet").index(name)] == wnid
     assert 0 < probability <= 1
 
 

@@ -152,7 +152,9 @@ def test_auto_never_changes_a_pixel(root):
 
 
 def test_the_longest_unused_goes_first(root, home, monkeypatch):
-    monkeypatch.setattr(cache, "DISK_BYTES", 1_200_000)  # 60 images of 64x64x3, resized to 73x97, are 1,274,000 bytes
+    monkeypatch.setattr(
+        cache, "MAX_DISK_BYTES", 1_200_000
+    )  # 60 images of 64x64x3, resized to 73x97, are 1,274,000 bytes
     for side in (32, 40, 48):
         load(root, side, cache="disk")
         for i, file in enumerate(sorted(home.glob("images/*.u8"), key=lambda file: file.stat().st_mtime)):
@@ -177,7 +179,7 @@ import numpy as np
 import cnnzoo
 from cnnzoo.data import cache
 limit = 32 * 2**20
-cache.AUTO_BYTES = limit
+cache.MAX_AUTO_BYTES = limit
 data = cnnzoo.load_data(sys.argv[1], image_size=(512, 512), doctor=False)
 total = sum(len(split) for split in data.splits.values()) * 512 * 512 * 3
 assert total > 10 * limit, total

@@ -8,7 +8,7 @@ import pytest
 from pictures import broken, classes
 from PIL import Image
 
-from cnnzoo.evaluation.calibration import scaled
+from cnnzoo.evaluation.calibration import apply_temperature
 
 
 @pytest.fixture(autouse=True)
@@ -56,4 +56,6 @@ def test_from_a_folder_to_predictions(tmp_path, cli):
         answer = cli("predict", model, root / name)
         assert answer.code == 0
         told = float(re.search(r": \w+ ([\d.]+) %", answer.out)[1])
-        assert told == pytest.approx(100 * scaled([[float(p_a), float(p_b)]], card["temperature"]).max(), abs=0.06)
+        assert told == pytest.approx(
+            100 * apply_temperature([[float(p_a), float(p_b)]], card["temperature"]).max(), abs=0.06
+        )

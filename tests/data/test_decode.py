@@ -10,8 +10,8 @@ from PIL import Image
 
 import cnnzoo
 from cnnzoo import Transform
-from cnnzoo.data.decode import MAX_PIXELS, decode
-from cnnzoo.data.scan import examine
+from cnnzoo.data.decode import MAX_PIXELS, decode_image
+from cnnzoo.data.scan import examine_image
 
 GOOD = formats() | orientations()
 
@@ -20,12 +20,12 @@ GOOD = formats() | orientations()
 def test_the_pixels_are_right(name, tmp_path):
     content, pixels, tolerance = GOOD[name]
     path = write(tmp_path, {name: content})[name]
-    found = decode(path)
+    found = decode_image(path)
     assert found.dtype == np.uint8
     assert found.shape == pixels.shape
     assert np.abs(found.astype(int) - pixels).max() <= tolerance
-    np.testing.assert_array_equal(decode(content), found)
-    gray = decode(path, 1)
+    np.testing.assert_array_equal(decode_image(content), found)
+    gray = decode_image(path, 1)
     assert gray.shape == (*pixels.shape[:2], 1)
 
 
@@ -33,7 +33,7 @@ def test_the_pixels_are_right(name, tmp_path):
 def test_what_cannot_be_read_is_named(name, tmp_path):
     path = write(tmp_path, {name: broken()[name]})[name]
     with pytest.raises(cnnzoo.InputError, match=f"Cannot read '.*{name}' as an image: .+"):
-        decode(path)
+        decode_image(path)
 
 
 def test_nothing_large_reaches_a_decoder(tmp_path, monkeypatch):
@@ -44,7 +44,7 @@ def test_nothing_large_reaches_a_decoder(tmp_path, monkeypatch):
     monkeypatch.setattr(ImageFile.ImageFile, "load", lambda image: (sizes.append(image.size), load(image))[1])
     for name, path in write(tmp_path, {"huge.png": broken()["huge.png"]}).items():
         with pytest.raises(cnnzoo.InputError, match=name):
-            decode(path)
+            decode_image(path)
     assert all(width * height <= MAX_PIXELS for width, height in sizes)
 
 
@@ -52,16 +52,16 @@ def test_other_formats_are_refused(tmp_path):
     out = io.BytesIO()
     Image.fromarray(scene()).save(out, "PPM")
     with pytest.raises(cnnzoo.InputError, match="no JPEG, PNG, GIF, BMP, DIB, WEBP, TIFF file"):
-        decode(out.getvalue())
+        decode_image(out.getvalue())
 
 
 def test_floating_point_and_deep_levels():
     with pytest.raises(cnnzoo.InputError, match="no agreed range"):
-        decode(saved(Image.fromarray(np.ones((4, 4), "float32")), "TIFF"))
+        decode_image(saved(Image.fromarray(np.ones((4, 4), "float32")), "TIFF"))
     with pytest.raises(cnnzoo.InputError, match="0 to 65535"):
-        decode(saved(Image.fromarray(np.full((4, 4), 70_000, "int32")), "TIFF"))
+        decode_image(saved(Image.fromarray(np.full((4, 4), 70_000, "int32")), "TIFF"))
     with pytest.raises(cnnzoo.InputError, match="1 or 3 channels"):
-        decode(b"", 4)
+        decode_image(b"", 4)
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "tif", "webp"])
@@ -71,17 +71,17 @@ def test_sides_are_known_before_decoding(tmp_path, suffix, orientation):
     exif[0x0112] = orientation
     path = tmp_path / f"a.{suffix}"
     Image.fromarray(scene(40, 64)).save(path, exif=exif)
-    facts = examine(path)
-    assert (facts.height, facts.width) == decode(path).shape[:2]
+    facts = examine_image(path)
+    assert (facts.height, facts.width) == decode_image(path).shape[:2]
     plain = tmp_path / "plain.png"
-    Image.fromarray(decode(path)).save(plain)
+    Image.fromarray(decode_image(path)).save(plain)
     crops = [Transform((32, 32)).cropped(p, (0.3, 0.9), random.Random(1)) for p in (path, plain)]
     np.testing.assert_array_equal(*crops)
 
 
 def test_deep_negatives():
     ramp = Image.fromarray(np.linspace(0, 65535, 64).astype("uint16").reshape(8, 8))
-    straight, negative = (decode(saved(ramp, "TIFF", tiffinfo={262: white})) for white in (1, 0))
+    straight, negative = (decode_image(saved(ramp, "TIFF", tiffinfo={262: white})) for white in (1, 0))
     np.testing.assert_array_equal(255 - straight, negative)
 
 
@@ -92,6 +92,6 @@ def test_jpeg_and_png_are_pillows(test_data, folder):
     for path in sorted(test_data(folder).rglob("*")):
         if path.suffix in (".jpg", ".png"):
             with Image.open(path) as image:
-                np.testing.assert_array_equal(decode(path), np.asarray(image.convert("RGB")))
+                np.testing.assert_array_equal(decode_image(path), np.asarray(image.convert("RGB")))
             found += 1
     assert found >= 100

@@ -8,8 +8,8 @@ import pytest
 from pictures import broken, classes, scene, write
 from PIL import Image
 
-from cnnzoo.data.doctor import KINDS, diagnose
-from cnnzoo.data.sources import examined, listed
+from cnnzoo.data.doctor import FINDING_KINDS, diagnose_images
+from cnnzoo.data.sources import list_source, scan_with_progress
 
 
 @pytest.fixture(autouse=True)
@@ -18,8 +18,8 @@ def home(tmp_path_factory, monkeypatch):
 
 
 def look(root):
-    name, items, strays = listed(root)
-    return diagnose(name, items, examined(items), strays)[0]
+    name, items, strays = list_source(root)
+    return diagnose_images(name, items, scan_with_progress(items), strays)[0]
 
 
 def found(diagnosis):
@@ -75,7 +75,7 @@ def test_each_kind_is_found(tmp_path):
     }
     pairs = {(kind, tuple(sorted(names))) for kind, names in found(diagnosis)}
     assert pairs == {(kind, tuple(sorted(names))) for kind, names in expected}
-    assert {kind for kind, _ in expected} == set(KINDS) - {"few"}  # of sets that are yet to be split
+    assert {kind for kind, _ in expected} == set(FINDING_KINDS) - {"few"}  # of sets that are yet to be split
     few = look(classes(tmp_path / "few", {"a": 9, "b": 2}, seed=7000))
     assert [(f.kind, f.reason) for f in few.findings] == [("few", "b: 2, and each split needs one")]
     assert {f.kind for f in diagnosis.aside} == {"unreadable", "leak", "drawing", "stray"}
@@ -90,7 +90,7 @@ def test_what_it_writes(tmp_path, cli):
     assert "4 set aside" in done.out
     content = json.loads((tmp_path / "out" / "doctor.json").read_text())
     assert content["files"] == 133
-    assert {finding["kind"] for finding in content["findings"]} == set(KINDS) - {"few"}
+    assert {finding["kind"] for finding in content["findings"]} == set(FINDING_KINDS) - {"few"}
     page = (tmp_path / "out" / "doctor.html").read_text()
     assert page.count("data:image/jpeg;base64") >= 12
     assert cli("doctor", tmp_path / "p", "--out", tmp_path / "out", "--strict").code == 1
@@ -107,7 +107,7 @@ def test_frames_of_a_film(tmp_path):
             picture[0, 0] = i
             Image.fromarray(picture).save(tmp_path / "p" / label / f"{i}.png")
     monkey = pytest.MonkeyPatch()
-    monkey.setattr("cnnzoo.data.doctor.MOST", 50)
+    monkey.setattr("cnnzoo.data.doctor.MAX_NEAR_PAIRS", 50)
     assert sum(f.kind == "near duplicate" for f in look(tmp_path / "p").findings) == 50
     monkey.undo()
 

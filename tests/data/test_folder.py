@@ -11,8 +11,8 @@ from pictures import broken, classes, fifo, formats, orientations, scene, write
 from PIL import Image
 
 import cnnzoo
-from cnnzoo.data.decode import decode
-from cnnzoo.data.listing import natural
+from cnnzoo.data.decode import decode_image
+from cnnzoo.data.listing import natural_sort_key
 
 
 @pytest.fixture(autouse=True)
@@ -103,7 +103,7 @@ def test_classes_are_in_natural_order(tmp_path):
     chosen = cnnzoo.load_data(tmp_path / "p", split=(0.4, 0.3, 0.3), classes=["class_10", "class_2", "class_1"])
     assert chosen.classes == ("class_10", "class_2", "class_1")
     assert all(name.startswith("class_10/") for name in chosen.train.names[chosen.train.labels == 0])
-    assert sorted(["b", "a10", "A9", "10", "9"], key=natural) == ["9", "10", "A9", "a10", "b"]
+    assert sorted(["b", "a10", "A9", "10", "9"], key=natural_sort_key) == ["9", "10", "A9", "a10", "b"]
 
 
 @pytest.mark.parametrize(
@@ -190,7 +190,7 @@ def test_a_damaged_scan_is_made_anew(tmp_path, monkeypatch):
     monkeypatch.setenv("CNNZOO_HOME", str(home))
     root = classes(tmp_path / "p", {"a": 9, "b": 9})
     expected = cnnzoo.load_data(root).fingerprints
-    file = home / f"scans-{scan.VERSION}.sqlite"
+    file = home / f"scans-{scan.SCAN_VERSION}.sqlite"
     good = file.read_bytes()
     for bad in (b"rubbish" * 999, good[:5000] + b"\xff" * (len(good) - 5000)):
         file.write_bytes(bad)
@@ -207,8 +207,8 @@ def test_the_scan_is_kept_and_notices_changes(tmp_path, monkeypatch):
     from cnnzoo.data import scan
 
     looked = []
-    examine = scan.examine
-    monkeypatch.setattr(scan, "examine", lambda *args: (looked.append(args[0]), examine(*args))[1])
+    examine = scan.examine_image
+    monkeypatch.setattr(scan, "examine_image", lambda *args: (looked.append(args[0]), examine(*args))[1])
     again = cnnzoo.load_data(root, split=(0.4, 0.3, 0.3))
     assert again.fingerprints == first.fingerprints
     assert not looked
@@ -309,4 +309,4 @@ def test_a_photo_that_goes_away_is_named(tmp_path):
     (root / data.train.names[0]).unlink()
     with pytest.raises(cnnzoo.InputError, match="there is no such file"):
         data.batches()[0]
-    assert decode(root / data.train.names[1]).shape == (60, 80, 3)
+    assert decode_image(root / data.train.names[1]).shape == (60, 80, 3)

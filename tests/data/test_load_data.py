@@ -5,7 +5,7 @@ import pytest
 from conftest import blobs
 
 import cnnzoo
-from cnnzoo.data.arrays import NAMED
+from cnnzoo.data.arrays import NAMED_ARRAYS
 
 
 def test_digits():
@@ -161,5 +161,5 @@ def test_images_that_look_rescaled_get_a_warning():
 
 
 def test_the_names_that_errors_offer_exist():
-    for name in NAMED:
+    for name in NAMED_ARRAYS:
         assert len(cnnzoo.load_data(name).train)

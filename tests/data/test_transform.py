@@ -11,8 +11,8 @@ from PIL import Image
 import cnnzoo
 from cnnzoo import Transform, cards
 from cnnzoo import preprocessing as pre
-from cnnzoo.data.decode import decode
-from cnnzoo.data.transform import random_box
+from cnnzoo.data.decode import decode_image
+from cnnzoo.data.transform import random_crop_box
 
 FILTERS = {name: Image.Resampling(number) for name, number in pre.INTERPOLATIONS.items()}
 
@@ -47,7 +47,7 @@ def test_parity_with_pillow_on_photos(test_data):
     differs = []
     for folder in ("hymenoptera", "imagenet_100"):
         for path in sorted(test_data(folder).rglob("*.[jp][pn]g")):
-            pixels = decode(path)
+            pixels = decode_image(path)
             plain = np.asarray(Image.fromarray(pixels).resize((224, 224), Image.Resampling.BILINEAR))
             np.testing.assert_array_equal(whole(path), plain)
             difference = np.abs(crop(path).astype(int) - by_hand(pixels, 224, 256, "bilinear"))
@@ -64,7 +64,7 @@ def test_graphs_resize_as_files_do(interpolation, crop):
     transform = Transform((48, 40), 3, crop, interpolation, pad=2)
     for height, width in ((60, 80), (131, 90), (30, 31)):
         pixels = np.stack([scene(height, width, seed) for seed in range(3)])
-        graph = np.asarray(pre.fit(pixels, (48, 40, 3), 2, crop, interpolation))
+        graph = np.asarray(pre.resize_images(pixels, (48, 40, 3), 2, crop, interpolation))
         difference = np.abs(graph - transform(pixels))
         assert difference.max() <= 3
         assert (difference > 1).mean() < 1e-4
@@ -75,12 +75,12 @@ def test_sizes_in_numbers_and_tensors():
 
     for sides in ((375, 500), (500, 375), (333, 333), (10, 1999)):
         for size, crop in (((224, 224), 0.875), ((96, 160), 0.9), ((32, 32), 1.0)):
-            numbers = pre.resized(*sides, size, crop)
-            tensors = pre.resized(*map(keras.ops.convert_to_tensor, sides), size, crop)
+            numbers = pre.resized_size(*sides, size, crop)
+            tensors = pre.resized_size(*map(keras.ops.convert_to_tensor, sides), size, crop)
             assert numbers == tuple(map(int, tensors))
             assert all(outer >= inner for outer, inner in zip(numbers, size, strict=True))
-    assert pre.resized(375, 500, (224, 224), 0.875) == (256, 341)
-    assert [pre.centre(341, 224), pre.centre(343, 224), pre.centre(256, 224)] == [58, 60, 16]
+    assert pre.resized_size(375, 500, (224, 224), 0.875) == (256, 341)
+    assert [pre.center_offset(341, 224), pre.center_offset(343, 224), pre.center_offset(256, 224)] == [58, 60, 16]
 
 
 def test_what_it_takes(tmp_path):
@@ -109,7 +109,7 @@ def test_a_models_own_transform():
     keras_weights = {"crop": None, "interpolation": "nearest"}
     model = cnnzoo.get("resnet20", input_shape=(48, 48, 3))
     assert cnnzoo.transform(model) == Transform((48, 48), 3, 0.875)
-    cards.attach(model, replace(cards.card(model), transform=keras_weights))
+    cards.attach_card(model, replace(cards.card(model), transform=keras_weights))
     assert cnnzoo.transform(model) == Transform((48, 48), 3, None, "nearest")
     assert cnnzoo.transform(cnnzoo.get("lenet5", weights="mnist")) == Transform((32, 32), 1, None, pad=2)
     with pytest.raises(cnnzoo.InputError, match="no fixed input size"):
@@ -119,9 +119,12 @@ def test_a_models_own_transform():
 def test_published_transforms():
     from cnnzoo.checkpoints import manifest
 
-    assert manifest.find("resnet18", "imagenet.tv_v1").transform == {"crop": 224 / 256, "interpolation": "bilinear"}
-    assert manifest.find("vgg16", "imagenet.keras").transform == {"crop": None, "interpolation": "nearest"}
-    for row in manifest.rows():
+    assert manifest.find_weights("resnet18", "imagenet.tv_v1").transform == {
+        "crop": 224 / 256,
+        "interpolation": "bilinear",
+    }
+    assert manifest.find_weights("vgg16", "imagenet.keras").transform == {"crop": None, "interpolation": "nearest"}
+    for row in manifest.load_rows():
         transform = Transform((row.input_size, row.input_size), **row.transform, pad=row.pad)
         assert min(transform.sides((300, 400))) == row.resize
 
@@ -133,14 +136,14 @@ def test_random_crops(tmp_path):
     upright = [transform.cropped(path, area, draw) for path, draw in zip(paths.values(), draws, strict=False)]
     for other in upright[1:]:  # the same crop of the same picture, however the camera was held
         assert np.abs(other.astype(int) - upright[0]).mean() < 4
-    array = transform.cropped(decode(paths["turned1.jpg"]), area, draws[8])
+    array = transform.cropped(decode_image(paths["turned1.jpg"]), area, draws[8])
     assert np.abs(array.astype(int) - upright[0]).mean() < 4
     for _ in range(200):
-        top, left, height, width = random_box(60, 80, area, draws[0])
+        top, left, height, width = random_crop_box(60, 80, area, draws[0])
         assert 0 <= top <= 60 - height
         assert 0 <= left <= 80 - width
         assert 0.18 < height * width / 4800 < 0.62
-    assert random_box(10, 1000, (0.9, 1), draws[0])[2:] == (10, 13)
+    assert random_crop_box(10, 1000, (0.9, 1), draws[0])[2:] == (10, 13)
 
 
 def test_a_large_jpeg_is_decoded_small(tmp_path):

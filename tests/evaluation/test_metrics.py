@@ -15,7 +15,7 @@ def case():
     scores = draw.normal(size=(400, 6))
     scores[np.arange(400), labels] += 1.5
     p = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
-    return labels, p, metrics.compute(labels, p, list("abcdef"))
+    return labels, p, metrics.compute_metrics(labels, p, list("abcdef"))
 
 
 def test_headlines_by_hand(case):
@@ -76,13 +76,15 @@ def test_bootstrap_intervals_agree_with_scipys(case):
 
 def test_the_same_seed_gives_the_same_intervals(case):
     labels, p, found = case
-    assert metrics.compute(labels, p, list("abcdef")) == found
-    assert metrics.compute(labels, p, list("abcdef"), seed=1)["intervals_95"] != found["intervals_95"]
+    assert metrics.compute_metrics(labels, p, list("abcdef")) == found
+    assert metrics.compute_metrics(labels, p, list("abcdef"), seed=1)["intervals_95"] != found["intervals_95"]
 
 
 def test_a_class_that_is_absent_or_never_predicted():
     p = np.array([[0.6, 0.3, 0.1], [0.7, 0.2, 0.1], [0.2, 0.1, 0.7]])
-    found = metrics.compute([0, 1, 0], p, ["accuracy", "macro avg", "x"])  # names that scikit-learn's report uses
+    found = metrics.compute_metrics(
+        [0, 1, 0], p, ["accuracy", "macro avg", "x"]
+    )  # names that scikit-learn's report uses
     assert found["per_class"]["macro avg"]["recall"] == 0
     nothing = {"roc_auc": None, "average_precision": None}
     assert found["per_class"]["x"] == {"precision": 0, "recall": 0, "f1": 0, "images": 0} | nothing
@@ -93,7 +95,7 @@ def test_a_class_that_is_absent_or_never_predicted():
 
 
 def test_a_perfect_score():
-    found = metrics.compute([0, 1, 1], np.array([[0.9, 0.1], [0.2, 0.8], [0.3, 0.7]]), ["a", "b"])
+    found = metrics.compute_metrics([0, 1, 1], np.array([[0.9, 0.1], [0.2, 0.8], [0.3, 0.7]]), ["a", "b"])
     assert found["accuracy"] == found["macro_f1"] == 1
     assert found["intervals_95"]["accuracy"][0] < 0.5, "three images prove little"
 
@@ -115,16 +117,16 @@ def test_the_temperature_mends_what_was_scaled():
     draw = np.random.default_rng(0)
     honest = draw.dirichlet([0.5] * 4, 20_000)
     labels = (honest.cumsum(axis=1) > draw.random((20_000, 1))).argmax(axis=1)
-    bold = calibration.scaled(honest, 1 / 3)
-    found = calibration.temperature(labels, bold)
+    bold = calibration.apply_temperature(honest, 1 / 3)
+    found = calibration.fit_temperature(labels, bold)
     assert found == pytest.approx(3, rel=0.03)
-    np.testing.assert_allclose(calibration.scaled(bold, 3), honest, atol=1e-6)
-    metric = metrics.compute(labels, bold, list("abcd"), temperature=found)
+    np.testing.assert_allclose(calibration.apply_temperature(bold, 3), honest, atol=1e-6)
+    metric = metrics.compute_metrics(labels, bold, list("abcd"), temperature=found)
     assert metric["calibrated"]["calibration_error"] < 0.02 < metric["calibration_error"]
     assert metric["calibrated"]["log_loss"] == pytest.approx(
-        -np.mean(np.log(calibration.scaled(bold, found)[np.arange(20_000), labels]))
+        -np.mean(np.log(calibration.apply_temperature(bold, found)[np.arange(20_000), labels]))
     )
-    assert calibration.temperature(labels, np.eye(4)[labels]) == 1, "who never errs is left alone"
+    assert calibration.fit_temperature(labels, np.eye(4)[labels]) == 1, "who never errs is left alone"
 
 
 def test_confused_pairs_by_hand(case):
@@ -147,5 +149,5 @@ def test_labels_that_were_changed_are_suspected():
     p[np.arange(300), truth] = 0.9
     labels = truth.copy()
     labels[:7] = (truth[:7] + 1) % 3
-    assert sorted(metrics.suspects(labels, p)) == list(range(7))
-    assert not len(metrics.suspects(truth, p))
+    assert sorted(metrics.find_suspect_labels(labels, p)) == list(range(7))
+    assert not len(metrics.find_suspect_labels(truth, p))

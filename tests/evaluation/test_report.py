@@ -14,7 +14,7 @@ from PIL import Image
 
 import cnnzoo
 from cnnzoo.evaluation import metrics
-from cnnzoo.evaluation.predict import gives_probabilities, probabilities
+from cnnzoo.evaluation.predict import has_softmax_output, predict_probabilities
 from cnnzoo.evaluation.report import Report
 
 
@@ -37,7 +37,7 @@ def test_predictions_hold_all_that_the_metrics_need(trained):
     labels = [classes.index(row["true"]) for row in rows]
     p = np.array([[float(row[f"p({name})"]) for name in classes] for row in rows])
     written = json.loads((trained.folder / "report.json").read_text())
-    assert metrics.compute(labels, p, classes, temperature=trained.report.temperature) == written["metrics"]
+    assert metrics.compute_metrics(labels, p, classes, temperature=trained.report.temperature) == written["metrics"]
     assert [row["predicted"] for row in rows] == [classes[i] for i in p.argmax(axis=1)]
 
 
@@ -84,8 +84,8 @@ def test_logits_and_probabilities_are_told_apart(head):
     if head == "softmax layer":
         x = keras.layers.Softmax()(x)
     model = keras.Model(inputs, x)
-    assert gives_probabilities(model) == (head != "logits")
-    np.testing.assert_allclose(probabilities(model, np.ones((5, 4), "float32")).sum(axis=1), 1, rtol=1e-12)
+    assert has_softmax_output(model) == (head != "logits")
+    np.testing.assert_allclose(predict_probabilities(model, np.ones((5, 4), "float32")).sum(axis=1), 1, rtol=1e-12)
 
 
 def test_another_split_of_the_training_data_gets_a_warning(trained):

@@ -81,9 +81,9 @@ def test_each_image_has_its_row(classifier, photos, tmp_path, suffix):
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_what_was_stopped_goes_on(classifier, photos, tmp_path, suffix, monkeypatch):
-    monkeypatch.setattr(answers, "EVERY", 0.0)
-    monkeypatch.setattr(answers, "PART", 8)
-    monkeypatch.setattr(answers, "ROWS", 4)
+    monkeypatch.setattr(answers, "RECORD_INTERVAL", 0.0)
+    monkeypatch.setattr(answers, "PARQUET_PART_ROWS", 8)
+    monkeypatch.setattr(answers, "TEXT_CHUNK_ROWS", 4)
     whole, torn = tmp_path / f"whole{suffix}", tmp_path / f"torn{suffix}"
     classifier.predict_to(whole, photos, verbose=False)
     real, seen = classifier._stream, []
@@ -124,8 +124,8 @@ def test_a_file_among_its_images_is_no_image(classifier, photos, tmp_path):
         raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(answers, "EVERY", 0.0)
-        patch.setattr(answers, "ROWS", 4)
+        patch.setattr(answers, "RECORD_INTERVAL", 0.0)
+        patch.setattr(answers, "TEXT_CHUNK_ROWS", 4)
         patch.setattr(classifier, "_stream", stop)
         with pytest.raises(KeyboardInterrupt):
             classifier.predict_to(out, folder / "a", verbose=False)
@@ -156,8 +156,8 @@ def test_what_was_refused_does_not_stand_in_the_way(classifier, photos, tmp_path
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_what_was_taken_away_is_answered_anew(classifier, photos, tmp_path, suffix, monkeypatch):
     """And what was begun by another model, of the same name, is not gone on with."""
-    monkeypatch.setattr(answers, "EVERY", 0.0)
-    monkeypatch.setattr(answers, "ROWS", 4)
+    monkeypatch.setattr(answers, "RECORD_INTERVAL", 0.0)
+    monkeypatch.setattr(answers, "TEXT_CHUNK_ROWS", 4)
     out, real = tmp_path / f"a{suffix}", classifier._stream
 
     def stop(*arguments):

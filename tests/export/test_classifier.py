@@ -46,21 +46,21 @@ def test_files_give_what_their_pixels_give(classifier, data, tmp_path):
 
 
 def test_depth_and_transparency(tmp_path):
-    from cnnzoo.data.decode import decode
+    from cnnzoo.data.decode import decode_image
 
     ramp = np.linspace(0, 65535, 64 * 64).reshape(64, 64)
     Image.fromarray(ramp.astype("uint16")).save(tmp_path / "16bit.png")
-    np.testing.assert_allclose(decode(tmp_path / "16bit.png", 1)[..., 0], ramp / 257, atol=0.51)
+    np.testing.assert_allclose(decode_image(tmp_path / "16bit.png", 1)[..., 0], ramp / 257, atol=0.51)
     see_through = np.zeros((4, 4, 4), "uint8")
     see_through[:2, :, 3] = 255
     Image.fromarray(see_through, "RGBA").save(tmp_path / "alpha.png")
-    np.testing.assert_array_equal(decode(tmp_path / "alpha.png", 3)[:, 0, 0], [0, 0, 255, 255])
+    np.testing.assert_array_equal(decode_image(tmp_path / "alpha.png", 3)[:, 0, 0], [0, 0, 255, 255])
     Image.fromarray(ramp.astype("float32")).save(tmp_path / "float.tiff")
     with pytest.raises(cnnzoo.InputError, match="no agreed range"):
-        decode(tmp_path / "float.tiff", 1)
+        decode_image(tmp_path / "float.tiff", 1)
     os.mkfifo(tmp_path / "pipe.png")
     with pytest.raises(cnnzoo.InputError, match="no regular file"):
-        decode(tmp_path / "pipe.png", 1)
+        decode_image(tmp_path / "pipe.png", 1)
 
 
 def test_bad_images_are_named(classifier, tmp_path):

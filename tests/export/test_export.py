@@ -105,7 +105,7 @@ def test_the_comparison_sees_a_wrong_graph(trained):
     one = cnnzoo.Classifier.of(trained.model, "keras")
     other = cnnzoo.Classifier(one.card, one.shape, lambda: lambda images: one.probabilities(255 - images), "", "")
     with pytest.raises(cnnzoo.InputError, match="differ from the model's by"):
-        check.compared(one, other, check.shown(one, None), "float32", 0.01)
+        check.compare_outputs(one, other, check.sample_inputs(one, None), "float32", 0.01)
 
 
 @pytest.mark.parametrize(

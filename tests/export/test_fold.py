@@ -65,7 +65,7 @@ def test_what_others_see_too_stays():
 
 def test_a_wrong_fold_is_refused(monkeypatch):
     model = stirred(cnnzoo.get("resnet20", classes=3))
-    real = folding._with
-    monkeypatch.setattr(folding, "_with", lambda layer, norm: [0 * weights for weights in real(layer, norm)])
+    real = folding._folded_weights
+    monkeypatch.setattr(folding, "_folded_weights", lambda layer, norm: [0 * weights for weights in real(layer, norm)])
     with pytest.raises(cnnzoo.InputError, match="gives logits that differ by"):
         fold(model)

@@ -128,7 +128,7 @@ def test_it_runs_with_its_own_runtime_alone(name, exported, trained, data, tmp_p
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["onnx", "openvino"])
 def test_pixels_of_any_size_are_resized_inside(name, exported, trained):
-    photo = check.photographs(replace(cnnzoo.load(trained.folder, "keras").transform, size=(90, 70), pad=0))
+    photo = check.sample_photos(replace(cnnzoo.load(trained.folder, "keras").transform, size=(90, 70), pad=0))
     original = cnnzoo.load(trained.folder, "keras")
     path = exported(name).path
     if name == "onnx":
@@ -224,36 +224,36 @@ def test_data_may_have_some_of_the_models_classes():
     for names, known in ((("7", "3"), True), (("cat", "3"), False)):
         data = cnnzoo.load_data((images, np.array(names)[labels]), split=(0.6, 0.2, 0.2))
         if known:
-            assert set(check.shown(classifier, data).validation.labels) == {3, 7}
+            assert set(check.sample_inputs(classifier, data).validation.labels) == {3, 7}
         else:
             with pytest.raises(cnnzoo.InputError, match="classes that the model has not: cat. The model's are 0, 1"):
-                check.shown(classifier, data)
+                check.sample_inputs(classifier, data)
 
 
 @pytest.mark.slow
 def test_int8_that_costs_too_much_is_not_kept(trained, data, tmp_path, monkeypatch):
-    monkeypatch.setattr(check, "_accuracy", lambda classifier, split: 0.9 if classifier.model else 0.85)
+    monkeypatch.setattr(check, "_measure_accuracy", lambda classifier, split: 0.9 if classifier.model else 0.85)
     with pytest.raises(cnnzoo.InputError, match=r"falls from 90\.00 to 85\.00 %, by more than max_drop=0\.01"):
         cnnzoo.export(trained.model, tmp_path / "out", "openvino", precision="int8", data=data)
     assert not list(tmp_path.iterdir())
 
 
 def test_runtimes_are_chosen_and_named(trained, exported, monkeypatch):
-    of = dict.fromkeys(runtimes.MODULES)
-    assert runtimes.choose("auto", None, of).name == "openvino"
-    assert runtimes.choose("auto", "bfloat16", of).name == "openvino"
-    monkeypatch.setattr(runtimes, "installed", lambda name: name == "keras")
-    assert runtimes.choose("auto", None, of).name == "keras"
+    of = dict.fromkeys(runtimes.RUNTIME_MODULES)
+    assert runtimes.choose_runtime("auto", None, of).name == "openvino"
+    assert runtimes.choose_runtime("auto", "bfloat16", of).name == "openvino"
+    monkeypatch.setattr(runtimes, "is_installed", lambda name: name == "keras")
+    assert runtimes.choose_runtime("auto", None, of).name == "keras"
     with pytest.raises(ImportError, match=r"onnxruntime is not installed: pip install 'cnnzoo\[export\]'"):
-        runtimes.choose("onnxruntime", None, of)
+        runtimes.choose_runtime("onnxruntime", None, of)
     with pytest.raises(cnnzoo.InputError, match="Unknown runtime. Did you mean openvino"):
-        runtimes.choose("openvin", None, of)
+        runtimes.choose_runtime("openvin", None, of)
     with pytest.raises(cnnzoo.InputError, match="bfloat16 is for OpenVINO"):
-        runtimes.choose("keras", "bfloat16", of)
+        runtimes.choose_runtime("keras", "bfloat16", of)
     with pytest.raises(cnnzoo.InputError, match="This is float32, not int8"):
-        runtimes.choose("keras", "int8", of)
+        runtimes.choose_runtime("keras", "int8", of)
     with pytest.raises(cnnzoo.InputError, match="This is run by keras. Received: runtime='onnxruntime'"):
-        runtimes.choose("onnxruntime", None, {"keras": None})
+        runtimes.choose_runtime("onnxruntime", None, {"keras": None})
 
 
 class Doubling(keras.layers.Layer):

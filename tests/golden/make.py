@@ -169,9 +169,9 @@ def tf2cv_oracle(path, name):
         file = Path(folder) / "published.h5"
         net.save_weights(str(file))
         names, shapes = [], []
-        from cnnzoo.checkpoints.readers import read
+        from cnnzoo.checkpoints.readers import read_checkpoint
 
-        for key, value in read(file.read_bytes(), file.name).tensors.items():
+        for key, value in read_checkpoint(file.read_bytes(), file.name).tensors.items():
             names.append(key)
             shapes.append(value.shape)
         drawn = weights(names, shapes, GAIN.get(name, 1.0))

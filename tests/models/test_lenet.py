@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import cnnzoo
-from cnnzoo.models.lenet import C3_TABLE, codes
+from cnnzoo.models.lenet import C3_TABLE, rbf_codes
 
 # Table I of the paper, as printed: row = map of S2, column = map of C3.
 TABLE_I = """\
@@ -34,7 +34,7 @@ def test_the_layers_have_the_parameters_of_section_two():
 
 
 def test_the_centres_are_the_digits_of_figure_three():
-    centres = codes(10, 84)
+    centres = rbf_codes(10, 84)
     assert set(np.unique(centres)) == {-1, 1}
     assert len(np.unique(centres, axis=0)) == 10
     one = centres[1].reshape(12, 7)
@@ -45,8 +45,8 @@ def test_the_centres_are_the_digits_of_figure_three():
 
 
 def test_other_numbers_of_classes_get_fixed_codes():
-    centres = codes(26, 84)
-    np.testing.assert_array_equal(centres, codes(26, 84))
+    centres = rbf_codes(26, 84)
+    np.testing.assert_array_equal(centres, rbf_codes(26, 84))
     assert centres.shape == (26, 84)
     assert set(np.unique(centres)) == {-1, 1}
     assert len(np.unique(centres, axis=0)) == 26
@@ -103,13 +103,13 @@ def blocks(count, seed):
 
 
 def test_lenet5_1998_is_the_papers_network():
-    from cnnzoo.checkpoints.tensors import named
+    from cnnzoo.checkpoints.tensors import named_variables
 
     model = cnnzoo.get("lenet5_1998")
     random_weights(model)
     images = blocks(2, seed=1)
     logits = model.predict(images, verbose=0)
-    expected = np.array([lenet5_1998_by_hand(named(model), image[..., 0]) for image in images])
+    expected = np.array([lenet5_1998_by_hand(named_variables(model), image[..., 0]) for image in images])
     np.testing.assert_allclose(logits, expected, rtol=1e-4)
     assert np.abs(expected[0] - expected[1]).max() > 0.1 * np.ptp(expected), "two images, two answers"
 
@@ -119,15 +119,15 @@ def test_that_comparison_sees_a_changed_graph(change):
     """Each field of the row that the paper fixes moves the logits, so the test above can fail."""
     from dataclasses import replace
 
-    from cnnzoo.checkpoints.tensors import named
+    from cnnzoo.checkpoints.tensors import named_variables
 
     row = cnnzoo.info("lenet5_1998").row
     moved = tuple(tuple((i + 1) % 6 for i in maps) for maps in C3_TABLE)
     other = {"pool": "average", "activation": "tanh", "c3_table": moved, "rbf": False}[change]
     original, changed = cnnzoo.get(row), cnnzoo.get(replace(row, **{change: other}))
     random_weights(original)
-    theirs = named(changed)
-    for name, value in named(original).items():
+    theirs = named_variables(changed)
+    for name, value in named_variables(original).items():
         if name in theirs:
             theirs[name].assign(value)
     image = blocks(1, seed=1)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import cnnzoo
-from cnnzoo.checkpoints.tensors import named
+from cnnzoo.checkpoints.tensors import named_variables
 from cnnzoo.layers import LocalResponseNorm
 
 
@@ -48,10 +48,10 @@ def pool(x):
 def test_alexnet_2012():
     model = cnnzoo.get("alexnet_2012", preprocessing="none")
     draw = np.random.default_rng(0)
-    for name, variable in named(model).items():
+    for name, variable in named_variables(model).items():
         if name.endswith("bias"):
             variable.assign(draw.normal(0, 0.1, variable.shape))
-    w = {name: np.asarray(value, "float64") for name, value in named(model).items()}
+    w = {name: np.asarray(value, "float64") for name, value in named_variables(model).items()}
     images = draw.normal(0, 80, (1, 227, 227, 3)).astype("float32")
 
     x = images[0].astype("float64")
@@ -102,7 +102,7 @@ def test_vgg_11_lrn_is_column_a_lrn():
 def test_lenet_of_caffe():
     """20 and 50 maps, 500 units; convolutions without activation, as its example for MNIST has it."""
     model = cnnzoo.get("lenet_caffe", preprocessing="none")
-    w = {name: np.asarray(value, "float64") for name, value in named(model).items()}
+    w = {name: np.asarray(value, "float64") for name, value in named_variables(model).items()}
     image = np.random.default_rng(0).uniform(0, 1, (28, 28, 1))
 
     def halved(x):

@@ -12,11 +12,11 @@ from sklearn.datasets import load_digits
 
 import cnnzoo
 from cnnzoo.evaluation import calibration
-from cnnzoo.features import head, stages
+from cnnzoo.features import find_head_layer, group_layers_by_stage
 from cnnzoo.training import probe, recipes
-from cnnzoo.training.head import replace as new_head
+from cnnzoo.training.head import replace_head as new_head
 
-GENTLE = replace(recipes.find("finetune"), epochs=3, batch_size=12, learning_rate=0.01, precision="float32")
+GENTLE = replace(recipes.resolve_recipe("finetune"), epochs=3, batch_size=12, learning_rate=0.01, precision="float32")
 
 
 def tune(model, data, **options):
@@ -45,7 +45,7 @@ def test_the_probe_is_the_optimum_of_its_criterion(classes):
     draw = np.random.default_rng(0)
     labels = draw.integers(0, classes, 120)
     features = draw.normal(5, 3, (120, 6)) + labels[:, None] * draw.normal(size=6)
-    strength, kernel, bias = probe.regression(features, labels, seed=0)
+    strength, kernel, bias = probe.fit_logistic_regression(features, labels, seed=0)
     scale = features.std(axis=0)[:, None]
 
     def criterion(kernel, bias):
@@ -58,7 +58,7 @@ def test_the_probe_is_the_optimum_of_its_criterion(classes):
     for _ in range(50):
         other = criterion(kernel + draw.normal(0, 0.02, kernel.shape) / scale, bias + draw.normal(0, 0.02, bias.shape))
         assert best <= other + 1e-3 * abs(other)
-    assert probe.regression(features, labels, seed=0)[1].tolist() == kernel.tolist()
+    assert probe.fit_logistic_regression(features, labels, seed=0)[1].tolist() == kernel.tolist()
 
 
 def test_images_that_count_nothing_do_not_count_in_the_probe():
@@ -67,15 +67,15 @@ def test_images_that_count_nothing_do_not_count_in_the_probe():
     features = draw.normal(size=(90, 5)) + labels[:, None]
     wrong, weights = labels.copy(), np.ones(90, "float32")
     wrong[:30], weights[:30] = (labels[:30] + 1) % 3, 0
-    _, kernel, bias = probe.regression(features, wrong, 0, weights=weights)
+    _, kernel, bias = probe.fit_logistic_regression(features, wrong, 0, weights=weights)
     assert ((features @ kernel + bias).argmax(1) == labels).mean() > 0.6
-    _, kernel, bias = probe.regression(features, wrong, 0)
+    _, kernel, bias = probe.fit_logistic_regression(features, wrong, 0)
     assert ((features @ kernel + bias).argmax(1) == labels).mean() < 0.6
 
 
 def test_few_images_and_rare_classes_have_a_probe_too():
     features, labels = np.random.default_rng(0).normal(size=(9, 4)), np.array([0, 0, 0, 0, 1, 1, 1, 1, 2])
-    strength, kernel, _ = probe.regression(features, labels, seed=0)
+    strength, kernel, _ = probe.fit_logistic_regression(features, labels, seed=0)
     assert strength == 1, "a class of one image cannot be in two folds"
     assert kernel.shape == (4, 3)
 
@@ -118,14 +118,14 @@ def test_a_model_of_other_classes_is_fine_tuned(hard, tmp_path):
     assert any(
         "A new head for the classes of the data takes the place of the one for 10 classes" in n for n in report.notes
     )
-    assert report.probe["C"] in probe.STRENGTHS
+    assert report.probe["C"] in probe.C_VALUES
     assert "linear probe before fine-tuning" in str(report)
     assert "linear probe before fine-tuning" in (tmp_path / "a" / "report.html").read_text()
     best = max([report.probe["validation_accuracy"], *report.history["val_accuracy"]])
     validated = cnnzoo.evaluate(model, data, split="validation")
     assert validated.accuracy == pytest.approx(best)
     loaded = cnnzoo.load(tmp_path / "a", "keras")
-    expected = calibration.scaled(report.probabilities, loaded.card.temperature)
+    expected = calibration.apply_temperature(report.probabilities, loaded.card.temperature)
     np.testing.assert_allclose(loaded.probabilities(data.test.images), expected, atol=1e-5)
     assert keras.models.load_model(tmp_path / "a" / "model.keras").output_shape == (None, 3)
 
@@ -150,11 +150,11 @@ def test_a_probe_that_errs_nowhere_is_not_trained_away(tmp_path):
 def test_what_is_worse_than_the_probe_is_not_kept(hard, ema):
     """At a rate that wrecks the network, its head alone stays: every weight but the head's is as it was."""
     model = pretrained()
-    before = [v.numpy() for layer in model.layers if layer is not head(model) for v in layer.variables]
+    before = [v.numpy() for layer in model.layers if layer is not find_head_layer(model) for v in layer.variables]
     report = tune(model, hard, recipe=replace(GENTLE, learning_rate=30.0, optimizer="adamw", ema=ema))
     assert report.best_epoch == 0
     assert report.accuracy == report.probe["accuracy"]
-    after = [v.numpy() for layer in model.layers if layer is not head(model) for v in layer.variables]
+    after = [v.numpy() for layer in model.layers if layer is not find_head_layer(model) for v in layer.variables]
     for a, b in zip(before, after, strict=True):
         np.testing.assert_array_equal(a, b)
     assert "no epoch was better on validation" in str(report)
@@ -215,7 +215,7 @@ def test_batch_norms_are_frozen_or_trained(bn):
 
 
 def test_the_stages_of_a_network_are_its_strides():
-    groups = [[layer.name for layer in group] for group in stages(cnnzoo.get("resnet18"))]
+    groups = [[layer.name for layer in group] for group in group_layers_by_stage(cnnzoo.get("resnet18"))]
     assert [group[0] for group in groups] == [
         "conv1",
         "layer1_0_conv1",

@@ -20,7 +20,7 @@ from cnnzoo.training import recipes
 assert keras.backend.backend() == "jax"
 where = sys.argv[1]
 data = cnnzoo.load_data("digits", split=(0.7, 0.1, 0.2))
-recipe = replace(recipes.find("digits"), epochs=4, ema=0.9, clip=5.0, precision="bfloat16", balance="weights")
+recipe = replace(recipes.resolve_recipe("digits"), epochs=4, ema=0.9, clip=5.0, precision="bfloat16", balance="weights")
 
 class Crash(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
@@ -45,7 +45,7 @@ except RuntimeError:
 cnnzoo.fit_and_evaluate(fresh(), data, **torn)
 a, b = (open(f"{where}/{name}/report.json", "rb").read() for name in ("whole", "torn"))
 assert a == b
-short = replace(recipes.find("finetune"), epochs=1)
+short = replace(recipes.resolve_recipe("finetune"), epochs=1)
 tuned = cnnzoo.fine_tune(cnnzoo.get("lenet5", weights="mnist"), data, recipe=short, verbose=False)
 assert tuned.accuracy >= 0.9, tuned.accuracy
 assert cnnzoo.lr_find(fresh(), data, recipe=recipe, verbose=False).suggestion > 1e-4

@@ -67,7 +67,7 @@ def test_any_callback_runs(data):
 
 
 def test_a_log_of_long_epochs_gets_lines_within_them(monkeypatch, data):
-    monkeypatch.setattr(callbacks, "QUIET", 0.0)
+    monkeypatch.setattr(callbacks, "LOG_INTERVAL", 0.0)
     lines = shown(monkeypatch, data, force_terminal=False).splitlines()
     assert lines[0].startswith("epoch 1/12, step 1/3: loss ")
     assert [line.split(":")[0] for line in lines[:3]] == ["epoch 1/12, step 1/3", "epoch 1/12, step 2/3", "epoch 1/12"]

@@ -137,14 +137,14 @@ def test_a_model_with_probabilities_trains_too(data):
 
 def test_biases_and_norms_do_not_decay():
     model = cnnzoo.get("resnet20")
-    prepare.compile_by(model, replace(RECIPE, weight_decay=0.1), 10)
+    prepare.compile_for_training(model, replace(RECIPE, weight_decay=0.1), 10)
     decays = {v.path: decay for v, decay in zip(model.trainable_variables, model.optimizer.decays, strict=True)}
     assert all((decay == 0.1) == path.endswith("kernel") for path, decay in decays.items())
 
 
 def test_the_schedule_warms_up_and_ends_at_zero():
     model = fresh()
-    prepare.compile_by(model, replace(RECIPE, epochs=10, warmup_epochs=2.0, learning_rate=0.1), 5)
+    prepare.compile_for_training(model, replace(RECIPE, epochs=10, warmup_epochs=2.0, learning_rate=0.1), 5)
     rate = model.optimizer._learning_rate
     rates = [float(rate(step)) for step in range(51)]
     assert rates[0] == 0
@@ -152,14 +152,14 @@ def test_the_schedule_warms_up_and_ends_at_zero():
     assert rates[10] == pytest.approx(0.1)
     assert rates[30] == pytest.approx(0.05)
     assert rates[50] == pytest.approx(0, abs=1e-8)
-    prepare.compile_by(model, replace(RECIPE, epochs=1, warmup_epochs=0.0, learning_rate=0.1), 5)
+    prepare.compile_for_training(model, replace(RECIPE, epochs=1, warmup_epochs=0.0, learning_rate=0.1), 5)
     assert float(model.optimizer._learning_rate(0)) == pytest.approx(0.1)
 
 
 def test_the_criterion_of_1998_by_hand():
     """Equation 9: the penalty of the right class, plus log(exp(-j) + sum exp(-penalty))."""
     model = fresh()
-    prepare.compile_by(model, replace(RECIPE, rubbish=2.0), 10)
+    prepare.compile_for_training(model, replace(RECIPE, rubbish=2.0), 10)
     logits = -np.random.default_rng(0).uniform(0, 8, (5, 3)).astype("float32")
     one_hot = np.eye(3, dtype="float32")[[0, 1, 2, 1, 0]]
     penalties = -logits.astype("float64")

@@ -9,15 +9,15 @@ from fitting import RECIPE, fit, fresh
 
 import cnnzoo
 from cnnzoo.training import prepare
-from cnnzoo.training.callbacks import averaged, swap
-from cnnzoo.training.optimizer import schedule
+from cnnzoo.training.callbacks import averaged_weights, swap_averaged_weights
+from cnnzoo.training.optimizer import make_schedule
 
 STEPS = 10  # per epoch
 LONG = replace(RECIPE, epochs=10, learning_rate=0.1)
 
 
 def rates(**fields):
-    made = schedule(replace(LONG, **fields), STEPS)
+    made = make_schedule(replace(LONG, **fields), STEPS)
     return np.array([float(made(step)) for step in range(101)])
 
 
@@ -39,7 +39,7 @@ def test_the_schedules_by_hand():
 def stepped(recipe, steps=1, model=None):
     """A model after steps whose gradients are all ones, and its weights before."""
     model = model or fresh()
-    prepare.compile_by(model, recipe, STEPS)
+    prepare.compile_for_training(model, recipe, STEPS)
     before = [v.numpy().copy() for v in model.trainable_variables]
     for _ in range(steps):
         model.optimizer.apply([np.ones(v.shape, "float32") for v in model.trainable_variables])
@@ -103,13 +103,13 @@ def test_the_average_of_the_weights_by_hand():
     averages = [b - 0.5 for b in before]  # after the first step
     for step in (2, 3):
         averages = [0.9 * a + 0.1 * (b - 0.5 * step) for a, b in zip(averages, before, strict=True)]
-    for a, b in zip(averaged(model), averages, strict=True):
+    for a, b in zip(averaged_weights(model), averages, strict=True):
         np.testing.assert_allclose(a, b, atol=1e-6)
     last = model.get_weights()
-    swap(model)
+    swap_averaged_weights(model)
     for a, b in zip(model.get_weights(), averages, strict=True):
         np.testing.assert_allclose(a, b, atol=1e-6)
-    swap(model)
+    swap_averaged_weights(model)
     for a, b in zip(model.get_weights(), last, strict=True):
         np.testing.assert_array_equal(a, b)
 

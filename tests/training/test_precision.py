@@ -16,7 +16,7 @@ def test_all_but_pixels_and_logits(activation):
     model = cnnzoo.get("resnet20", classifier_activation=activation)
     images = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3))
     before = model.predict(images, verbose=0)
-    with precision.mixed(model, "bfloat16"):
+    with precision.mixed_precision(model, "bfloat16"):
         policies = {layer.name: layer.dtype_policy.name for layer in model.layers}
         mixed = np.asarray(model(images))
     whole = {name for name, policy in policies.items() if policy == "float32"}
@@ -42,26 +42,26 @@ def test_training_in_bfloat16_learns_and_leaves_a_model_of_float32(data, tmp_pat
 def test_float16_scales_its_loss(data):
     model = fresh()
     recipe = replace(RECIPE, precision="float16")
-    with precision.mixed(model, "float16"):
-        prepare.compile_by(model, recipe, 3)
+    with precision.mixed_precision(model, "float16"):
+        prepare.compile_for_training(model, recipe, 3)
         assert isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
         assert float(model.optimizer.scale_loss(1.0)) > 1000
     assert fit(fresh(), data, recipe=replace(recipe, epochs=8, ema=0.5)).accuracy > 0.8
 
 
 def test_auto_is_what_the_machine_is_fast_at(monkeypatch):
-    assert precision.chosen("float16") == "float16"
+    assert precision.resolve_precision("float16") == "float16"
     for gpu, flags, expected in ((True, "", "float16"), (False, "avx512_bf16", "bfloat16"), (False, "sse", "float32")):
-        monkeypatch.setattr(precision, "accelerated", lambda gpu=gpu: gpu)
+        monkeypatch.setattr(precision, "has_accelerator", lambda gpu=gpu: gpu)
         monkeypatch.setattr(precision.Path, "read_text", lambda *_, flags=flags, **__: f"flags : fpu {flags}\n")
-        assert precision.chosen("auto") == expected
+        assert precision.resolve_precision("auto") == expected
 
 
 def test_a_nested_models_layers_too():
     base = cnnzoo.get("resnet20", include_top=False, pooling="avg")
     inputs = keras.Input((32, 32, 3))
     model = keras.Model(inputs, keras.layers.Dense(3)(base(inputs)))
-    with precision.mixed(model, "bfloat16"):
+    with precision.mixed_precision(model, "bfloat16"):
         assert base.get_layer("conv1").compute_dtype == "bfloat16"
         assert base.get_layer("normalise").compute_dtype == "float32"
         assert model.layers[-1].compute_dtype == "float32"

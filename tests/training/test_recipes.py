@@ -11,17 +11,21 @@ from cnnzoo.training import recipes
 
 @pytest.mark.parametrize("name", recipes.RECIPES)
 def test_every_recipe_states_its_source_cost_and_result(name):
-    recipe = recipes.find(name)
+    recipe = recipes.resolve_recipe(name)
     assert recipe.source
     assert recipe.cost
     assert recipe.result
 
 
 def test_fields_are_replaced():
-    recipe = recipes.find("sgd", recipes.parse(["learning_rate=0.2", " epochs = 3", "augment=shift", "rubbish=1"]))
+    recipe = recipes.resolve_recipe(
+        "sgd", recipes.parse_settings(["learning_rate=0.2", " epochs = 3", "augment=shift", "rubbish=1"])
+    )
     assert (recipe.learning_rate, recipe.epochs, recipe.augment, recipe.rubbish) == (0.2, 3, "shift", 1.0)
-    assert recipes.find(recipe) is not None
-    falling = recipes.find("sgd", recipes.parse(["learning_rate=auto", "schedule=step", "drops=[0.5, 0.75]"]))
+    assert recipes.resolve_recipe(recipe) is not None
+    falling = recipes.resolve_recipe(
+        "sgd", recipes.parse_settings(["learning_rate=auto", "schedule=step", "drops=[0.5, 0.75]"])
+    )
     assert (falling.learning_rate, falling.drops) == ("auto", (0.5, 0.75))
 
 
@@ -54,12 +58,12 @@ def test_fields_are_replaced():
 )
 def test_wrong_settings_are_named(settings, message):
     with pytest.raises(cnnzoo.InputError, match=re.escape(message)):
-        recipes.find("sgd", recipes.parse(settings))
+        recipes.resolve_recipe("sgd", recipes.parse_settings(settings))
 
 
 def test_an_unknown_recipe_is_named():
     with pytest.raises(cnnzoo.InputError, match="Did you mean sgd"):
-        recipes.find("sdg")
+        recipes.resolve_recipe("sdg")
 
 
 def test_the_guides_table_is_the_recipes():

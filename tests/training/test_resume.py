@@ -134,13 +134,13 @@ import resource, sys
 import keras
 from cnnzoo.training import state
 from cnnzoo.cli import main
-write, calls = state.write, []
+write, calls = state.write_state, []
 def full(*arguments):
     calls.append(1)
     if len(calls) == 3:
         resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, resource.RLIM_INFINITY))
     write(*arguments)
-state.write = full
+state.write_state = full
 main(["train", "lenet5", "digits", "--set", "epochs=4", "--run-dir", sys.argv[1]])
 """
     where = tmp_path / "a"

@@ -97,14 +97,14 @@ main(["train", "lenet5", "digits", "--set", "epochs=2", "--run-dir", sys.argv[1]
     assert answer.returncode == 1, answer.stderr
     assert "Error: " in answer.stderr
     assert "Traceback" not in answer.stderr
-    assert {path.name for path in (tmp_path / "a").iterdir()} <= {"run.json", "state", run.LOCK}
+    assert {path.name for path in (tmp_path / "a").iterdir()} <= {"run.json", "state", run.LOCK_FILE}
     assert not list((tmp_path / "a" / "state").iterdir())
 
 
 def test_one_process_at_a_time(data, tmp_path):
     fit(fresh(), data, run_dir=tmp_path / "a", recipe=replace(RECIPE, epochs=1))
     before = report_of(tmp_path / "a")
-    with FileLock(tmp_path / "a" / run.LOCK), pytest.raises(cnnzoo.InputError, match="Another process is at work"):
+    with FileLock(tmp_path / "a" / run.LOCK_FILE), pytest.raises(cnnzoo.InputError, match="Another process is at work"):
         fit(fresh(), data, run_dir=tmp_path / "a", overwrite=True)
     assert report_of(tmp_path / "a") == before
 
@@ -124,7 +124,7 @@ def test_broken_records_are_named(data, tmp_path):
         with pytest.raises(cnnzoo.InputError, match=r"state\.json cannot be read|loss"):
             fit(fresh(), data, run_dir=folder, resume=True)
     (state / "state.json").write_bytes(kept)
-    (state / state_.LAST).write_bytes(b"torn")
+    (state / state_.LAST_FILE).write_bytes(b"torn")
     with pytest.raises(cnnzoo.InputError, match="The state .* cannot be read"):
         fit(fresh(), data, run_dir=folder, resume=True)
     fit(fresh(), data, run_dir=folder, overwrite=True)

@@ -12,12 +12,12 @@ from cnnzoo.tuning import oracles
 from cnnzoo.tuning import space as spaces
 
 RANGES = {"learning_rate": {"low": 0.001, "high": 1, "log": True}, "batch_size": [16, 32], "augment": ["none", "shift"]}
-SPACE = spaces.make("lenet5", recipes.find("sgd"), RANGES)
+SPACE = spaces.make_space("lenet5", recipes.resolve_recipe("sgd"), RANGES)
 
 
 def made(kind, folder, trials=12, reload=False):
     space = replace(SPACE, recipe=replace(SPACE.recipe, epochs=4)) if kind == "hyperband" else SPACE
-    oracle = oracles.make(kind, space, keras_tuner.Objective("accuracy", "max"), trials, 0)
+    oracle = oracles.make_oracle(kind, space, keras_tuner.Objective("accuracy", "max"), trials, 0)
     oracle._set_project_dir(str(folder), "search")
     if reload:
         oracle.reload()
@@ -42,13 +42,13 @@ def seen(oracle):
     ]
 
 
-@pytest.mark.parametrize("kind", oracles.KINDS)
+@pytest.mark.parametrize("kind", oracles.ORACLES)
 def test_the_default_comes_first(kind, tmp_path):
     trial = made(kind, tmp_path).create_trial("a")
-    assert SPACE.apply(SPACE.decode(trial.hyperparameters.values)) == ("lenet5", recipes.find("sgd"))
+    assert SPACE.apply(SPACE.decode(trial.hyperparameters.values)) == ("lenet5", recipes.resolve_recipe("sgd"))
 
 
-@pytest.mark.parametrize("kind", oracles.KINDS)
+@pytest.mark.parametrize("kind", oracles.ORACLES)
 def test_a_killed_oracle_goes_on_with_the_same_trials(kind, tmp_path):
     """At every moment: after a trial was made, and after it has ended."""
     whole = made(kind, tmp_path / "whole")
@@ -66,7 +66,7 @@ def test_a_killed_oracle_goes_on_with_the_same_trials(kind, tmp_path):
     assert seen(torn) == seen(whole)
 
 
-@pytest.mark.parametrize("kind", oracles.KINDS)
+@pytest.mark.parametrize("kind", oracles.ORACLES)
 def test_failures_do_not_end_a_search(kind, tmp_path):
     oracle, count = made(kind, tmp_path), 0
     while (trial := oracle.create_trial("a")).status == "RUNNING":
@@ -77,8 +77,10 @@ def test_failures_do_not_end_a_search(kind, tmp_path):
 
 def test_a_default_outside_its_range_is_no_trouble(tmp_path):
     """A weight decay of 0 has no logarithm, and is the first trial all the same."""
-    space = spaces.make("lenet5", recipes.find("digits"), {"weight_decay": {"low": 1e-5, "high": 0.1, "log": True}})
-    oracle = oracles.make("bayesian", space, keras_tuner.Objective("accuracy", "max"), 6, 0)
+    space = spaces.make_space(
+        "lenet5", recipes.resolve_recipe("digits"), {"weight_decay": {"low": 1e-5, "high": 0.1, "log": True}}
+    )
+    oracle = oracles.make_oracle("bayesian", space, keras_tuner.Objective("accuracy", "max"), 6, 0)
     oracle._set_project_dir(str(tmp_path), "search")
     for i in range(6):
         trial = oracle.create_trial("a")
@@ -99,7 +101,7 @@ def test_an_error_leaves_no_lock_behind(tmp_path, monkeypatch):
 
 def test_hyperband_says_how_many_trials_it_needs():
     with pytest.raises(cnnzoo.InputError, match="Hyperband over 30 epochs begins with 5. trials"):
-        oracles.make("hyperband", SPACE, keras_tuner.Objective("accuracy", "max"), 20, 0)
+        oracles.make_oracle("hyperband", SPACE, keras_tuner.Objective("accuracy", "max"), 20, 0)
 
 
 def test_more_trials_can_be_asked_for(tmp_path):
@@ -113,7 +115,7 @@ def test_more_trials_can_be_asked_for(tmp_path):
     assert [values for _, values, _ in seen(few)] == [values for _, values, _ in seen(many)]
 
 
-@pytest.mark.parametrize("kind", oracles.KINDS)
+@pytest.mark.parametrize("kind", oracles.ORACLES)
 def test_another_worker_takes_up_what_one_leaves_behind(kind, tmp_path):
     oracle = made(kind, tmp_path, trials=12)
     lost = oracle.create_trial("a")
@@ -133,4 +135,4 @@ def test_another_worker_takes_up_what_one_leaves_behind(kind, tmp_path):
 
 def test_an_unknown_oracle_is_refused():
     with pytest.raises(cnnzoo.InputError, match="Unknown oracle. Did you mean bayesian"):
-        oracles.make("baysian", SPACE, None, 1, 0)
+        oracles.make_oracle("baysian", SPACE, None, 1, 0)

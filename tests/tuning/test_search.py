@@ -48,7 +48,9 @@ def test_what_is_written_can_be_used(found, cli):
     rows = list(csv.DictReader((found.run_dir / "trials.csv").read_text().splitlines()))
     assert len(rows) == 9
     assert rows[0]["trial"] == str(found.best.number)
-    assert recipes.find(str(found.run_dir / "best.toml")) == replace(found.recipe, source="", cost="", result="")
+    assert recipes.resolve_recipe(str(found.run_dir / "best.toml")) == replace(
+        found.recipe, source="", cost="", result=""
+    )
     page = (found.run_dir / "report.html").read_text()
     assert page.count("data:image/png;base64,") == 3, "history, parallel coordinates, importance"
     assert json.loads((found.run_dir / "run.json").read_text())["status"] == "done"
@@ -109,7 +111,7 @@ def test_a_default_that_fails_can_be_improved(data, tmp_path):
 
 
 def test_fine_tuning_can_be_searched(data, tmp_path):
-    recipe = replace(recipes.find("finetune"), epochs=2, batch_size=12, precision="float32")
+    recipe = replace(recipes.resolve_recipe("finetune"), epochs=2, batch_size=12, precision="float32")
     got = tune(data, tmp_path / "a", weights="mnist", recipe=recipe, space={"learning_rate": [1e-3, 1e-2]}, trials=2)
     assert got.report.probe
     assert all(t.status == "completed" for t in got.trials)
@@ -135,9 +137,9 @@ def test_bad_input_is_refused_at_once(data, tmp_path, options, message):
 def test_the_interval_of_one_training_is_over_images_and_of_several_over_seeds(trained):
     report = trained.report
     wrong = replace(report, probabilities=np.roll(report.probabilities, 1, axis=1))
-    one = result.compared([wrong], [report])
+    one = result.compare_with_default([wrong], [report])
     assert one["difference"] == pytest.approx(report.accuracy - wrong.accuracy)
     assert one["low"] < one["difference"] < one["high"] or one["low"] == one["high"]
-    two = result.compared([wrong, report], [report, report])
+    two = result.compare_with_default([wrong, report], [report, report])
     assert two["difference"] == pytest.approx((report.accuracy - wrong.accuracy) / 2)
     assert two["low"] < 0 < two["high"]

@@ -10,7 +10,7 @@ from cnnzoo.models import FAMILIES
 from cnnzoo.training import recipes
 from cnnzoo.tuning import space as spaces
 
-SGD = recipes.find("sgd")
+SGD = recipes.resolve_recipe("sgd")
 
 
 def drawn(space, **values):
@@ -22,8 +22,8 @@ def drawn(space, **values):
 def test_every_family_has_a_space_that_keeps_the_default(family):
     name = next(iter(FAMILIES[family]))
     for weights in (False, True):
-        base = recipes.find("finetune" if weights else "sgd")
-        space = spaces.make(name, base, None, weights)
+        base = recipes.resolve_recipe("finetune" if weights else "sgd")
+        space = spaces.make_space(name, base, None, weights)
         assert len(space.dimensions) >= 5
         assert space.apply(space.defaults()) == (name, base)
         for values in ({}, {"learning_rate": space.hyperparameters().space[0].random_sample(0)}):
@@ -40,7 +40,7 @@ def test_values_reach_the_recipe_and_the_row():
         "row.width": [64, 128],
         "row.depths": [[1, 1, 1, 1], [2, 2, 2, 2]],
     }
-    space = spaces.make("resnet18", SGD, ranges)
+    space = spaces.make_space("resnet18", SGD, ranges)
     chosen = drawn(
         space,
         learning_rate=0.123456789,
@@ -58,7 +58,7 @@ def test_values_reach_the_recipe_and_the_row():
 
 def test_the_default_stays_as_it_is_to_the_last_digit():
     recipe = replace(SGD, learning_rate=0.0123456789)
-    space = spaces.make("lenet5", recipe, {"learning_rate": {"low": 0.001, "high": 1, "log": True}})
+    space = spaces.make_space("lenet5", recipe, {"learning_rate": {"low": 0.001, "high": 1, "log": True}})
     assert space.apply(space.defaults()) == ("lenet5", recipe)
 
 
@@ -71,7 +71,7 @@ def test_a_space_of_a_file_is_that_of_the_mapping(tmp_path):
     if "units" not in cnnzoo.info("lenet5").row.__dataclass_fields__:
         table.pop("row.units")
         path.write_text("\n".join(path.read_text().splitlines()[:2]))
-    assert spaces.make("lenet5", SGD, path) == spaces.make("lenet5", SGD, table)
+    assert spaces.make_space("lenet5", SGD, path) == spaces.make_space("lenet5", SGD, table)
 
 
 @pytest.mark.parametrize(
@@ -98,18 +98,18 @@ def test_a_space_of_a_file_is_that_of_the_mapping(tmp_path):
 )
 def test_what_is_wrong_is_refused_at_once(ranges, message):
     with pytest.raises(cnnzoo.InputError, match=message):
-        spaces.make("lenet5", SGD, ranges)
+        spaces.make_space("lenet5", SGD, ranges)
 
 
 def test_weights_belong_to_one_row():
     with pytest.raises(cnnzoo.InputError, match="Weights belong to one row"):
-        spaces.make("lenet5", SGD, {"model": ["lenet5", "lenet5_relu"]}, weights=True)
+        spaces.make_space("lenet5", SGD, {"model": ["lenet5", "lenet5_relu"]}, weights=True)
 
 
 def test_values_pass_through_keras_tuners_messages():
     """Between machines they travel as its protocol buffers."""
     ranges = {"learning_rate": {"low": 0.001, "high": 1, "log": True}, "clip": [None, 1.0], "batch_size": [16, 32]}
-    space = spaces.make("lenet5", SGD, ranges)
+    space = spaces.make_space("lenet5", SGD, ranges)
     hp = space.hyperparameters()
     hp.values["learning_rate"] = 0.0123456
     there = keras_tuner.HyperParameters.from_proto(hp.to_proto())

@@ -127,7 +127,7 @@ def free_port():
         return probe.getsockname()[1]
 
 
-@pytest.mark.parametrize("kind", oracles.KINDS)
+@pytest.mark.parametrize("kind", oracles.ORACLES)
 def test_a_chief_and_two_workers_finish_every_trial(kind, tmp_path):
     port = free_port()
     processes = [spread(role, port, kind, tmp_path / "a", 20) for role in ("chief", "worker-0", "worker-1")]

@@ -1,0 +1,1 @@
+"""A trained model in use: load it, classify images, write predictions."""

@@ -1,0 +1,1 @@
+"""One module per runtime: convert, save and run networks."""

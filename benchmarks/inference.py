@@ -55,10 +55,10 @@ def contenders(name, images):
     import tensorflow as tf
 
     import cnnzoo
-    from cnnzoo.export import openvino as ours
-    from cnnzoo.export import runtimes
-    from cnnzoo.export.classifier import Classifier
-    from cnnzoo.export.fold import fold
+    from cnnzoo.inference.classifier import Classifier
+    from cnnzoo.runtimes import choose
+    from cnnzoo.runtimes import openvino as ours
+    from cnnzoo.surgery.fold import fold
 
     model = cnnzoo.get(name)
     floats = {n: x.astype("float32") for n, x in images.items()}
@@ -74,7 +74,7 @@ def contenders(name, images):
     for runtime, precision in kinds:
         found[f"cnnzoo {runtime} {precision}"] = predictor(Classifier.of(model, runtime, precision), images)
     calibration = np.random.default_rng(0).integers(0, 256, (40, 1, *model.input_shape[1:]), "uint8")
-    small = runtimes.open_openvino(runtimes.quantize_to_int8(ours.convert_to_openvino(fold(model)), list(calibration)))
+    small = choose.open_openvino(choose.quantize_to_int8(ours.convert_to_openvino(fold(model)), list(calibration)))
     classifier = Classifier.of(model, "keras")
     found["cnnzoo openvino int8"] = predictor(
         Classifier(classifier.card, classifier.shape, lambda: small, "openvino", "int8"), images

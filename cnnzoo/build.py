@@ -6,7 +6,7 @@ from typing import Any
 from cnnzoo.checkpoints import tensors
 from cnnzoo.checkpoints.source import WeightsSource
 from cnnzoo.checkpoints.translate import translate_tensors
-from cnnzoo.lazy import Lazy
+from cnnzoo.core.lazy import Lazy
 from cnnzoo.models import Variant
 
 keras = Lazy("keras")

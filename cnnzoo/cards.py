@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from cnnzoo.errors import InputError, check_class_names, check_integer
-from cnnzoo.files import atomic_write
+from cnnzoo.core.errors import InputError, check_class_names, check_integer
+from cnnzoo.core.files import atomic_write
 
 DEFAULT_CROP = 0.875  # of the side of a photo, where weights state nothing: 224 of 256, as since AlexNet
 

@@ -7,8 +7,8 @@ from dataclasses import fields
 from typing import Any, NamedTuple
 
 from cnnzoo import preprocessing, registry
+from cnnzoo.core.tables import align_columns
 from cnnzoo.models import Variant
-from cnnzoo.tables import align_columns
 
 MAX_TABLE_LINES = 8  # lines of a table
 GENERAL_FIELDS = {field.name for field in fields(Variant)}  # the table at the top has them

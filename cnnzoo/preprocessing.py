@@ -4,8 +4,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from cnnzoo.errors import InputError, check_integer, unknown_name
-from cnnzoo.lazy import Lazy
+from cnnzoo.core.errors import InputError, check_integer, unknown_name
+from cnnzoo.core.lazy import Lazy
 
 keras = Lazy("keras")
 

@@ -11,15 +11,15 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
-from cnnzoo import assembly
+from cnnzoo import build
 from cnnzoo import preprocessing as pre
 from cnnzoo.cards import Card, attach_card
 from cnnzoo.checkpoints import manifest, tensors
 from cnnzoo.checkpoints.source import resolve_weights
-from cnnzoo.errors import InputError, check_class_names, check_integer, unknown_name
-from cnnzoo.lazy import Lazy
+from cnnzoo.core.errors import InputError, check_class_names, check_integer, unknown_name
+from cnnzoo.core.lazy import Lazy
+from cnnzoo.core.tables import align_columns
 from cnnzoo.models import FAMILIES, Variant
-from cnnzoo.tables import align_columns
 
 keras = Lazy("keras")
 log = logging.getLogger(__name__)
@@ -197,20 +197,18 @@ def get(
     try:
         features = row.features(pre.normalize(inputs, preprocessing))
         # Loading wants the heads even where the model goes without: strictly, a checkpoint fits the whole network.
-        heads = assembly.build_heads(row, inputs, features, len(names), aux) if include_top or source.tensors else {}
+        heads = build.build_heads(row, inputs, features, len(names), aux) if include_top or source.tensors else {}
     except ValueError as error:
         why = re.sub(r"\x1b\[\d*m", "", str(error)).strip().split("\n")[0]  # Keras explains at length, in bold
         raise InputError(f"{title} cannot be built with input_shape={shape} and aux={aux}: {why}") from error
-    found, dropped, size = assembly.translate_source(source, inputs, heads)
+    found, dropped, size = build.translate_source(source, inputs, heads)
     if classes is None and size and size != len(names):  # a file that does not name its classes
         names = tuple(map(str, range(size)))
-        heads = assembly.build_heads(row, inputs, features, size, aux)
+        heads = build.build_heads(row, inputs, features, size, aux)
 
     try:
         outputs = (
-            assembly.build_outputs(heads, classifier_activation)
-            if include_top
-            else assembly.pool_features(features, pooling)
+            build.build_outputs(heads, classifier_activation) if include_top else build.pool_features(features, pooling)
         )
     except ValueError as error:
         raise InputError(
@@ -229,7 +227,7 @@ def get(
     )
     if found:
         new_head = names != source.classes if source.classes else len(names) != (size or row.classes)
-        droppable = assembly.droppable_tensors(row, inputs, heads, model, found, aux, new_head)
+        droppable = build.droppable_tensors(row, inputs, heads, model, found, aux, new_head)
         receipt = tensors.assign_tensors(model, found, source.name, droppable)
         card = replace(card, receipt=replace(receipt, dropped=(*receipt.dropped, *dropped)))
         log.info("%s, weights %s: %s", title, weights, card.receipt)

@@ -3,7 +3,7 @@
 import numpy as np
 
 import cnnzoo
-from cnnzoo.features import feature_layer_names
+from cnnzoo.surgery.features import feature_layer_names
 
 model = cnnzoo.get("resnet18", input_shape=(None, None, 3))  # weights="imagenet" for features that have learned
 pyramid = cnnzoo.feature_extractor(model, levels=(2, 3, 4, 5))

@@ -43,7 +43,7 @@ def collected():
 @pytest.fixture
 def cli(capsys):
     """Run the command line in this process: cli("list", "lenet*") gives code, out and err."""
-    from cnnzoo.cli import main
+    from cnnzoo.cli.main import main
 
     def run(*arguments):
         try:

@@ -67,7 +67,7 @@ def test_the_tables_name_every_model_once():
 
 
 def test_the_readmes_commands_exist():
-    from cnnzoo.cli import cli
+    from cnnzoo.cli.main import cli
 
     commands = set(re.findall(r"^cnnzoo ([\w-]+)", README, re.M))
     assert commands

@@ -9,11 +9,11 @@ HEAVY = ("keras", "tensorflow", "numpy", "sklearn", "matplotlib")
 FORMS = {
     "import": "import cnnzoo",
     "names": "import cnnzoo; cnnzoo.list_models(); cnnzoo.info('resnet20'); cnnzoo.Recipe",
-    "help": "from cnnzoo.cli import main; main(['--help'])",
-    "list": "from cnnzoo.cli import main; main(['list'])",
-    "info": "from cnnzoo.cli import main; main(['info', 'lenet5_1998'])",
-    "fetch": "from cnnzoo.cli import main; main(['fetch', 'lenet5'])",
-    "unknown": "from cnnzoo.cli import main; main(['train', 'lenet', 'digits'])",
+    "help": "from cnnzoo.cli.main import main; main(['--help'])",
+    "list": "from cnnzoo.cli.main import main; main(['list'])",
+    "info": "from cnnzoo.cli.main import main; main(['info', 'lenet5_1998'])",
+    "fetch": "from cnnzoo.cli.main import main; main(['fetch', 'lenet5'])",
+    "unknown": "from cnnzoo.cli.main import main; main(['train', 'lenet', 'digits'])",
 }
 
 

@@ -16,8 +16,8 @@ import cnnzoo
 from cnnzoo import registry
 from cnnzoo.checkpoints import manifest
 from cnnzoo.checkpoints.tensors import named_variables
-from cnnzoo.features import feature_layer_names
 from cnnzoo.models import FAMILIES, Variant
+from cnnzoo.surgery.features import feature_layer_names
 
 pytestmark = pytest.mark.usefixtures("collected")
 NAMES = cnnzoo.list_models()

@@ -6,7 +6,7 @@ import struct
 import zipfile
 import zlib
 
-from cnnzoo.errors import InputError
+from cnnzoo.core.errors import InputError
 
 MAX_UNPACKED_BYTES = 2**32  # bytes that the tensors of a file, or the members of an archive, may take
 MAX_EXPANSION = 100  # and how many times the file's own size

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
 
-from cnnzoo.errors import InputError
-from cnnzoo.files import atomic_write, cache_dir
+from cnnzoo.core.errors import InputError
+from cnnzoo.core.files import atomic_write, cache_dir
 
 log = logging.getLogger(__name__)
 

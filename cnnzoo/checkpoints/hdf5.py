@@ -13,8 +13,8 @@ import numpy as np
 
 from cnnzoo.checkpoints.archives import check_unpacked_size
 from cnnzoo.checkpoints.hdf5_text import read_attribute_strings
-from cnnzoo.errors import InputError
-from cnnzoo.lazy import Lazy
+from cnnzoo.core.errors import InputError
+from cnnzoo.core.lazy import Lazy
 
 h5py = Lazy("h5py")
 

@@ -7,7 +7,7 @@ them without end; hence these few structures of the format, read with every boun
 import struct
 from collections.abc import Iterator
 
-from cnnzoo.errors import InputError
+from cnnzoo.core.errors import InputError
 
 MAX_MESSAGES = 100_000
 CONTINUATION_MESSAGE, ATTRIBUTE_MESSAGE = 16, 12  # types of messages

@@ -9,7 +9,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
-from cnnzoo.errors import unknown_name
+from cnnzoo.core.errors import unknown_name
 
 COMMERCIAL_LICENSES = ("Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "MIT")  # licences that allow commercial use
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
-from cnnzoo.errors import InputError
+from cnnzoo.core.errors import InputError
 
 MAX_STEPS = 2**20  # opcodes of one pickle, and items of the arguments of its calls
 LITERAL_OPCODES = {

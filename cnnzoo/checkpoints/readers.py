@@ -13,7 +13,7 @@ from numpy.lib import format as npy
 from cnnzoo.checkpoints import hdf5, torch_file
 from cnnzoo.checkpoints.archives import Archive, check_unpacked_size
 from cnnzoo.checkpoints.torch_file import bfloat16_to_float32
-from cnnzoo.errors import InputError
+from cnnzoo.core.errors import InputError
 
 SAFETENSORS_DTYPES = {
     **{"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "<i1"},

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from cnnzoo.checkpoints import manifest, tensors, translate
-from cnnzoo.errors import InputError
+from cnnzoo.core.errors import InputError
 
 CHECKPOINT_SUFFIXES = (".safetensors", ".pth", ".pt", ".th", ".h5", ".npz", ".zip")  # what tells a path from a tag
 

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from cnnzoo.cards import Card, Receipt, card
-from cnnzoo.errors import InputError
-from cnnzoo.files import atomic_write
-from cnnzoo.lazy import Lazy
+from cnnzoo.core.errors import InputError
+from cnnzoo.core.files import atomic_write
+from cnnzoo.core.lazy import Lazy
 
 keras = Lazy("keras")
 MAX_FILE_BYTES = 4 * 2**30  # bytes of a checkpoint

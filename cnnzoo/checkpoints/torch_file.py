@@ -10,7 +10,7 @@ import numpy as np
 
 from cnnzoo.checkpoints import pickles
 from cnnzoo.checkpoints.archives import Archive, check_unpacked_size
-from cnnzoo.errors import InputError
+from cnnzoo.core.errors import InputError
 
 MAGIC = 0x1950A86A20F9469CFC6C
 PROTOCOL = 1001

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from cnnzoo.checkpoints.layouts import LAYOUTS, Layout
-from cnnzoo.errors import InputError
-from cnnzoo.lazy import Lazy
+from cnnzoo.core.errors import InputError
+from cnnzoo.core.lazy import Lazy
 
 np = Lazy("numpy")
 

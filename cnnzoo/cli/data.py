@@ -8,8 +8,8 @@ from typing import Any
 import click
 
 import cnnzoo
-from cnnzoo.cli_models import import_keras_quietly
-from cnnzoo.errors import InputError
+from cnnzoo.cli.models import import_keras_quietly
+from cnnzoo.core.errors import InputError
 
 
 def data_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -64,7 +64,7 @@ def doctor(data: str, label_column: str | None, out: Path | None, strict: bool) 
     and more. Nothing is changed. doctor.html shows the pictures; it goes to runs/doctor-DATA by default.
     """
     from cnnzoo.data.doctor import diagnose_images
-    from cnnzoo.data.sources import list_source, scan_with_progress
+    from cnnzoo.data.load import list_source, scan_with_progress
 
     name, items, strays = list_source(data, label_column)
     diagnosis, _ = diagnose_images(name, items, scan_with_progress(items), strays)
@@ -86,9 +86,9 @@ def show(data: str, augment: str, image_size: tuple[int, int], out: Path, **opti
     """Draw sixteen training images of DATA as the policy --augment makes them, into a PNG file."""
     import numpy as np
 
-    from cnnzoo import augmentation
+    from cnnzoo.core.files import atomic_write
+    from cnnzoo.data import augmentation
     from cnnzoo.evaluation import figures
-    from cnnzoo.files import atomic_write
 
     augmentation.parse_policy(augment)
     if out.suffix.lower() != ".png":

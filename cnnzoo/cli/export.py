@@ -7,8 +7,8 @@ from typing import Any
 import click
 
 import cnnzoo
-from cnnzoo.cli_data import data_options, load_from_options
-from cnnzoo.cli_models import import_keras_quietly
+from cnnzoo.cli.data import data_options, load_from_options
+from cnnzoo.cli.models import import_keras_quietly
 
 runtime_option = click.option(
     "--runtime", default="auto", show_default=True, help="openvino, onnxruntime, litert or keras; auto: the fastest."
@@ -77,7 +77,7 @@ def export(
     **options: Any,
 ) -> None:
     """Export MODEL (a run, a .keras file, or NAME:TAG) to the folder OUT, compared before it is called done."""
-    from cnnzoo.export.formats import check_request
+    from cnnzoo.export.export import check_request
 
     check_request(format, precision, out, overwrite, data is not None)  # before anything slow
     images = load_from_options(data, **options) if data else None
@@ -101,7 +101,7 @@ def open_classifier(model: str, runtime: str = "auto", precision: str | None = N
     if not Path(model, "cnnzoo.json").exists():  # an export may need no Keras
         import_keras_quietly()
     if network := get_by_tag(model):
-        from cnnzoo.export.classifier import Classifier
+        from cnnzoo.inference.classifier import Classifier
 
         return Classifier.of(network, runtime, precision)
     return cnnzoo.load(model, runtime, precision)

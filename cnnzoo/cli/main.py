@@ -10,11 +10,11 @@ from typing import Any
 import click
 
 import cnnzoo
-from cnnzoo import cli_data, cli_export, cli_models, cli_training, cli_tuning
-from cnnzoo.cli_data import data_options, load_from_options
-from cnnzoo.cli_export import open_classifier
-from cnnzoo.cli_models import import_keras_quietly
-from cnnzoo.errors import InputError, Interrupted, TrainingError
+from cnnzoo.cli import data, export, models, training, tuning
+from cnnzoo.cli.data import data_options, load_from_options
+from cnnzoo.cli.export import open_classifier
+from cnnzoo.cli.models import import_keras_quietly
+from cnnzoo.core.errors import InputError, Interrupted, TrainingError
 
 run_dir_option = click.option("--run-dir", type=click.Path(path_type=Path), help="Where to write.")
 seed_option = click.option(
@@ -41,7 +41,7 @@ def cli() -> None:
     """
 
 
-for room in (cli_models, cli_data, cli_training, cli_tuning, cli_export):
+for room in (models, data, training, tuning, export):
     for command in room.COMMANDS:
         cli.add_command(command)
 
@@ -52,7 +52,7 @@ for room in (cli_models, cli_data, cli_training, cli_tuning, cli_export):
 def demo(run_dir: Path | None, seed: int) -> None:
     """Train LeNet-5 on real handwritten digits, evaluate, export, and use the export: under a minute."""
     import_keras_quietly()
-    from cnnzoo.demo import DEFAULT_RUN_DIR, run_demo
+    from cnnzoo.cli.demo import DEFAULT_RUN_DIR, run_demo
 
     run_demo(run_dir or DEFAULT_RUN_DIR, seed)
 

@@ -9,8 +9,8 @@ import click
 
 import cnnzoo
 from cnnzoo.checkpoints import manifest
-from cnnzoo.errors import InputError
-from cnnzoo.tables import align_columns
+from cnnzoo.core.errors import InputError
+from cnnzoo.core.tables import align_columns
 
 
 @click.command("list")

@@ -10,9 +10,9 @@ from typing import Any
 import click
 
 import cnnzoo
-from cnnzoo.cli_data import data_options, load_from_options
-from cnnzoo.cli_models import import_keras_quietly
-from cnnzoo.errors import InputError
+from cnnzoo.cli.data import data_options, load_from_options
+from cnnzoo.cli.models import import_keras_quietly
+from cnnzoo.core.errors import InputError
 
 recipe_options = [
     click.option("--set", "settings", multiple=True, metavar="FIELD=VALUE", help="Change a field of the recipe."),

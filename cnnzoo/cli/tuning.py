@@ -6,9 +6,9 @@ from typing import Any
 import click
 
 import cnnzoo
-from cnnzoo.cli_data import data_options, load_from_options
-from cnnzoo.cli_models import import_keras_quietly
-from cnnzoo.errors import unknown_name
+from cnnzoo.cli.data import data_options, load_from_options
+from cnnzoo.cli.models import import_keras_quietly
+from cnnzoo.core.errors import unknown_name
 
 ORACLES = ("random", "bayesian", "hyperband", "grid")
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from cnnzoo.errors import InputError
+from cnnzoo.core.errors import InputError
 
 
 @contextmanager

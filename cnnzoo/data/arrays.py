@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from cnnzoo.core.errors import InputError, check_class_names, unknown_name
 from cnnzoo.data.images import ImageData, Split
 from cnnzoo.data.listing import natural_sort_key
-from cnnzoo.data.split import SplitUnits, check_every_class, split_three_ways, stratified_split
-from cnnzoo.errors import InputError, check_class_names, unknown_name
+from cnnzoo.data.splits import SplitUnits, check_every_class, split_three_ways, stratified_split
 
 
 def build_from_arrays(

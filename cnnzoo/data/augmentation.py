@@ -5,8 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from cnnzoo.errors import InputError, unknown_name
-from cnnzoo.lazy import Lazy
+from cnnzoo.core.errors import InputError, unknown_name
+from cnnzoo.core.lazy import Lazy
 
 keras, np = Lazy("keras"), Lazy("numpy")
 

@@ -12,7 +12,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from cnnzoo.augmentation import Augmentation, random_shift_and_flip
+from cnnzoo.data.augmentation import Augmentation, random_shift_and_flip
 from cnnzoo.data.images import Split
 from cnnzoo.data.photos import Photos, thread_pool
 from cnnzoo.data.transform import Transform

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from cnnzoo.core.errors import InputError, unknown_name
+from cnnzoo.core.files import cache_dir
 from cnnzoo.data.transform import Transform
-from cnnzoo.errors import InputError, unknown_name
-from cnnzoo.files import cache_dir
 
 CACHE_MODES = ("auto", "memory", "disk", "none")
 MAX_AUTO_BYTES = 2 * 2**30  # the most that "auto" keeps in memory; what is larger is decoded again

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from cnnzoo.errors import InputError
+from cnnzoo.core.errors import InputError
 
 MAX_PIXELS = 89_000_000  # more is refused before anything is decoded; Pillow warns of bombs from here on
 MAX_BYTES = 2**30  # of a file

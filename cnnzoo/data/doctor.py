@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from cnnzoo.core.errors import InputError
+from cnnzoo.core.files import atomic_write
+from cnnzoo.core.tables import align_columns
 from cnnzoo.data.listing import ListedImage, natural_sort_key
 from cnnzoo.data.scan import FORMAT_SUFFIXES, ImageFacts
-from cnnzoo.errors import InputError
-from cnnzoo.files import atomic_write
-from cnnzoo.tables import align_columns
 
 MIN_SIDE = 32  # pixels of a side: hardly a photo
 MAX_HASH_DISTANCE = 3  # bits of 64 in which near duplicates differ at most

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from cnnzoo.core.errors import InputError, check_integer, unknown_name
+from cnnzoo.core.tables import format_table
 from cnnzoo.data.doctor import Diagnosis
 from cnnzoo.data.photos import Photos
 from cnnzoo.data.transform import Transform
-from cnnzoo.errors import InputError, check_integer, unknown_name
-from cnnzoo.tables import format_table
 
 
 @dataclass(frozen=True)
@@ -114,8 +114,9 @@ class ImageData:
     ) -> Any:
         """A `keras.utils.PyDataset` of images (B, H, W, C) of 0 to 255 and one-hot labels (B, classes).
 
-        With a `seed` they are shuffled, anew in every epoch, and augmented by a policy of `cnnzoo.augmentation`; equal
-        seeds give equal batches. The data must be bound: load_data(..., image_size=...).
+        With a `seed` they are shuffled, anew in every epoch, and augmented by a policy of
+        `cnnzoo.data.augmentation`; equal seeds give equal batches. The data must be
+        bound: load_data(..., image_size=...).
         """
         from cnnzoo.data.batches import Batches
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cnnzoo.errors import InputError, unknown_name
+from cnnzoo.core.errors import InputError, unknown_name
 
 SPLIT_NAMES = {
     "train": "train",

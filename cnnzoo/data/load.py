@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from cnnzoo.cards import DEFAULT_CROP
+from cnnzoo.core.errors import InputError, check_class_names, check_integer, unknown_name
 from cnnzoo.data import listing, streams
 from cnnzoo.data.arrays import NAMED_ARRAYS, build_from_arrays, check_path, load_named_arrays
 from cnnzoo.data.cache import CACHE_MODES
@@ -18,8 +19,7 @@ from cnnzoo.data.images import ImageData, Split
 from cnnzoo.data.listing import ListedImage
 from cnnzoo.data.photos import Photo, Photos
 from cnnzoo.data.scan import ImageFacts, scan_images
-from cnnzoo.data.split import SplitUnits, check_every_class, check_shares, split_three_ways, stratified_split
-from cnnzoo.errors import InputError, check_class_names, check_integer, unknown_name
+from cnnzoo.data.splits import SplitUnits, check_every_class, check_shares, split_three_ways, stratified_split
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".txt", ".parquet")
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from cnnzoo.core.errors import InputError
 from cnnzoo.data import cache as caches
 from cnnzoo.data.decode import decode_image
 from cnnzoo.data.transform import Transform, array_to_pillow
-from cnnzoo.errors import InputError
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from cnnzoo.errors import InputError
+from cnnzoo.core.errors import InputError
 
 
 def check_shares(split: Sequence[float]) -> tuple[float, float, float]:

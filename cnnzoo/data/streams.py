@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from cnnzoo.core.errors import InputError
+from cnnzoo.core.files import cache_dir
 from cnnzoo.data.arrays import check_images
 from cnnzoo.data.listing import SPLIT_NAMES, ListedImage
-from cnnzoo.errors import InputError
-from cnnzoo.files import cache_dir
 
 Listing = tuple[list[ListedImage], list[tuple[str, str]]]
 

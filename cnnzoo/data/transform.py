@@ -11,8 +11,8 @@ import numpy as np
 
 from cnnzoo import cards
 from cnnzoo import preprocessing as pre
+from cnnzoo.core.errors import InputError, unknown_name
 from cnnzoo.data.decode import open_for_decoding, to_upright, upright_size
-from cnnzoo.errors import InputError, unknown_name
 
 
 @dataclass(frozen=True)

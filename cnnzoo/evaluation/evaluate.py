@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 
 from cnnzoo import cards
+from cnnzoo.core.errors import InputError, unknown_name
 from cnnzoo.data.batches import Batches
 from cnnzoo.data.images import ImageData
-from cnnzoo.errors import InputError, unknown_name
 from cnnzoo.evaluation import calibration
-from cnnzoo.evaluation.predict import as_functional, logits_output, predict_probabilities
 from cnnzoo.evaluation.report import Report
+from cnnzoo.surgery.outputs import as_functional, logits_output, predict_probabilities
 
 EVALUATION_BATCH_SIZE = 256
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from cnnzoo.core.files import atomic_write
+from cnnzoo.core.tables import format_table
 from cnnzoo.evaluation import metrics
-from cnnzoo.files import atomic_write
-from cnnzoo.tables import format_table
 
 HEADLINE_METRICS = {
     "accuracy": "accuracy",

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cnnzoo.cards import Card
+from cnnzoo.core.errors import InputError
 from cnnzoo.data.images import ImageData, Split
 from cnnzoo.data.transform import Transform
-from cnnzoo.errors import InputError
 
 # Of a probability; float32 rounds in another order, which some networks make much of
 TOLERANCES = {"float32": 1e-3, "float16": 2e-2}

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cnnzoo import cards
+from cnnzoo.core.errors import InputError, unknown_name
+from cnnzoo.core.files import atomic_write
 from cnnzoo.data.images import ImageData
-from cnnzoo.errors import InputError, unknown_name
-from cnnzoo.export import check, model_card, runtimes
-from cnnzoo.export.classifier import Classifier, load
-from cnnzoo.export.fold import fold
-from cnnzoo.files import atomic_write
+from cnnzoo.export import check, model_card
+from cnnzoo.inference.classifier import Classifier, load
+from cnnzoo.runtimes import choose
+from cnnzoo.surgery.fold import fold
 
 EXPORT_FILE, MODEL_CARD_FILE = "cnnzoo.json", "model_card.md"
 MAX_SIZE = 2**26  # bytes of a card, and numbers of an image
@@ -30,13 +31,13 @@ class Format:
 
     @property
     def module(self) -> Any:
-        return importlib.import_module(f"cnnzoo.export.{self.name}")
+        return importlib.import_module(f"cnnzoo.runtimes.{self.name}")
 
     def classifier(self, path: Path, runtime: str, precision: str | None) -> Classifier:
         """The classifier of an export; raises InputError where it is broken."""
         card, facts = read_export_info(path)
         readers, own = self.module.READERS, facts["precision"]
-        choice = runtimes.choose_runtime(runtime, precision, readers, own)
+        choice = choose.choose_runtime(runtime, precision, readers, own)
         height, width, channels = facts["shape"]
         border = card.pad if self.any_size and own != "int8" else 0
 
@@ -48,7 +49,7 @@ class Format:
             except Exception as error:  # runtimes raise whatever a torn file makes them raise
                 raise InputError(f"Cannot run the export {str(path)!r}: {error}") from None
 
-        def make() -> runtimes.RunFunction:
+        def make() -> choose.RunFunction:
             shape = (height - 2 * border, width - 2 * border, channels)
             run = told(choice.open, path, choice.precision, shape)
             return lambda images: told(run, images[:, border : height - border, border : width - border])
@@ -156,7 +157,7 @@ def read_export_info(path: Path) -> tuple[cards.Card, dict[str, Any]]:
         shape = tuple(int(side) for side in facts["shape"])
         if len(shape) != 3 or min(shape) < 1 or math.prod(shape) > MAX_SIZE:
             raise TypeError(f"the shape {shape}")
-        if facts["precision"] not in runtimes.PRECISIONS:
+        if facts["precision"] not in choose.PRECISIONS:
             raise ValueError(f"the precision {facts['precision']!r}")
         known = {"shape": shape, "precision": str(facts["precision"]), "format": str(facts["format"])}
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, OverflowError) as error:

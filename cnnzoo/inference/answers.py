@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 
 from filelock import FileLock, Timeout
 
-from cnnzoo.errors import BusyError, InputError, unknown_name
-from cnnzoo.files import atomic_write
+from cnnzoo.core.errors import BusyError, InputError, unknown_name
+from cnnzoo.core.files import atomic_write
 
 RECORD_INTERVAL = 2.0  # seconds between records of how far the file is good
 PROGRESS_FIELDS = ("rows", "errors", "size", "last")  # of the record: answers, bytes that are good, and the last image

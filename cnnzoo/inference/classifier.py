@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 
 from cnnzoo import cards
+from cnnzoo.core.errors import InputError, Interrupted, check_integer
 from cnnzoo.data.arrays import check_images
 from cnnzoo.data.transform import Transform
-from cnnzoo.errors import InputError, Interrupted, check_integer
-from cnnzoo.evaluation.predict import as_functional, output_activation, without_aux_heads
-from cnnzoo.export import answers, convert, runtimes, sources
-from cnnzoo.export.prediction import Prediction
+from cnnzoo.inference import answers, inputs
+from cnnzoo.inference.prediction import Prediction
+from cnnzoo.runtimes import choose, keras
+from cnnzoo.surgery.outputs import as_functional, output_activation, without_aux_heads
 
 MAX_BATCH_VALUES = 32 * 224 * 224 * 3  # of a batch, where the caller does not say: throughput grows no more beyond
 MAX_BATCH_SIZE = 256  # images of a batch
@@ -30,7 +31,7 @@ class Classifier:
         self,
         card: cards.Card,
         shape: Sequence[int],
-        make: Callable[[], runtimes.RunFunction],
+        make: Callable[[], choose.RunFunction],
         runtime: str,
         precision: str,
         model: Any = None,
@@ -41,7 +42,7 @@ class Classifier:
         self.card, self.shape, self.model = card, (height, width, channels), model
         self.runtime, self.precision = runtime, precision
         self._make, self._origin = make, origin
-        self._run: runtimes.RunFunction | None = None
+        self._run: choose.RunFunction | None = None
         self._one = threading.Lock()
         self.transform = Transform((height, width), channels, **card.evaluation, pad=card.pad)
 
@@ -66,9 +67,9 @@ class Classifier:
                 f"{model.name} gives {model.output_shape[1]} numbers by {last or 'its last layer'}, which are no "
                 "probabilities of two or more classes of which one is right: it has to end in logits or a softmax"
             )
-        chosen = runtimes.choose_runtime(runtime, precision, convert.model_openers())
+        chosen = choose.choose_runtime(runtime, precision, keras.model_openers())
 
-        def make() -> runtimes.RunFunction:
+        def make() -> choose.RunFunction:
             try:
                 return chosen.open(model, chosen.precision)
             except ImportError:
@@ -79,7 +80,7 @@ class Classifier:
                     raise InputError(told) from error
                 warnings.warn(f"{told}; Keras does", stacklevel=2)
                 made.runtime = "keras"
-                return convert.open_keras(model, chosen.precision)
+                return keras.open_keras(model, chosen.precision)
 
         made = cls(card, shape, make, chosen.name, chosen.precision, model)
         return made
@@ -131,7 +132,7 @@ class Classifier:
         """
         found = list(self.stream(images, top, batch_size))
         bad = [prediction for prediction in found if prediction.error]
-        if bad and sources.is_single_image(images):
+        if bad and inputs.is_single_image(images):
             raise InputError(bad[0].error)
         if bad:
             warnings.warn(f"{len(bad)} of {len(found)} images cannot be read. The first: {bad[0].error}", stacklevel=2)
@@ -142,7 +143,7 @@ class Classifier:
         top, size = self._sizes(top, batch_size)
         arrays = isinstance(images, np.ndarray)
         return self._stream(
-            self._arrays(images, size) if arrays else self._files(sources.iter_images(images), size), top
+            self._arrays(images, size) if arrays else self._files(inputs.iter_images(images), size), top
         )
 
     def _sizes(self, top: int, batch_size: int | str) -> tuple[int, int]:
@@ -174,20 +175,20 @@ class Classifier:
         if isinstance(images, Iterator):
             images = list(images)  # they are gone through again after a stop
         top, size = self._sizes(top, batch_size)
-        if not sum(1 for _ in sources.iter_images(images)):  # and nothing is wrong with any of them
+        if not sum(1 for _ in inputs.iter_images(images)):  # and nothing is wrong with any of them
             raise InputError("No images were given")
         plan = {
             "model": self.card.to_json(),
             "precision": self.precision,
             "top": top,
-            "images": sources.describe_images(images),
+            "images": inputs.describe_images(images),
         }
         plan["weights"] = self.origin()
         out = answers.PredictionWriter(path, plan, overwrite)
         try:
-            found = self._stream(self._files(out.rest(lambda: sources.iter_images(images)), size), top)
+            found = self._stream(self._files(out.rest(lambda: inputs.iter_images(images)), size), top)
             if verbose:
-                found = sources.track_progress(found, sum(1 for _ in out.rest(lambda: sources.iter_images(images))))
+                found = inputs.track_progress(found, sum(1 for _ in out.rest(lambda: inputs.iter_images(images))))
             return out.write(found, top)
         except KeyboardInterrupt:
             told = f"Stopped; {out.kept:,} answers are kept in {out.path}. The same call or command goes on with them"
@@ -214,7 +215,7 @@ class Classifier:
             except InputError as error:
                 return item[0], np.zeros(self.shape, "uint8"), str(error)
 
-        pictures = sources.prefetch(read, items, 2 * size)
+        pictures = inputs.prefetch(read, items, 2 * size)
         while some := list(itertools.islice(pictures, size)):
             errors = {i: error for i, (_, _, error) in enumerate(some) if error}
             yield [name for name, _, _ in some], np.stack([pixels for _, pixels, _ in some]), errors
@@ -248,7 +249,7 @@ def load(path: Any, runtime: str = "auto", precision: str | None = None) -> Clas
     Raises:
         InputError: where there is nothing to load, or the runtime cannot run it.
     """
-    from cnnzoo.export.formats import read_export
+    from cnnzoo.export.export import read_export
 
     path = Path(path)
     if found := read_export(path):

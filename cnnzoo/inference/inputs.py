@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from cnnzoo.core.errors import InputError
 from cnnzoo.data.listing import iter_files, natural_sort_key, printable_name
 from cnnzoo.data.photos import thread_pool
-from cnnzoo.errors import InputError
 
 
 def iter_images(images: Any) -> Iterator[tuple[str, Any]]:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from cnnzoo.errors import InputError
+from cnnzoo.core.errors import InputError
 
 
 @dataclass(frozen=True, repr=False)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from cnnzoo.lazy import Lazy
+from cnnzoo.core.lazy import Lazy
 from cnnzoo.models.variant import Fields, Variant
 
 keras = Lazy("keras")

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from cnnzoo.lazy import Lazy
+from cnnzoo.core.lazy import Lazy
 from cnnzoo.models.variant import Variant
 
 keras = Lazy("keras")

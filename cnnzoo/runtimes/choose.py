@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cnnzoo.errors import InputError, unknown_name
+from cnnzoo.core.errors import InputError, unknown_name
 
 RunFunction = Callable[[np.ndarray], np.ndarray]  # images (N, H, W, C) to probabilities (N, classes)
 

@@ -2,10 +2,10 @@
 
 from typing import Any
 
+from cnnzoo.core.lazy import Lazy
 from cnnzoo.data.decode import MAX_ASPECT_RATIO, MAX_PIXELS
 from cnnzoo.data.transform import Transform
-from cnnzoo.export.graph import resize_in_graph
-from cnnzoo.lazy import Lazy
+from cnnzoo.runtimes.resize_graph import resize_in_graph
 
 tf = Lazy("tensorflow")
 

@@ -4,11 +4,11 @@ from typing import Any
 
 import numpy as np
 
-from cnnzoo.export import litert, onnx, openvino, runtimes
-from cnnzoo.export.fold import fold
-from cnnzoo.export.network import build_network
-from cnnzoo.export.runtimes import RunFunction
-from cnnzoo.lazy import Lazy
+from cnnzoo.core.lazy import Lazy
+from cnnzoo.runtimes import choose, litert, onnx, openvino
+from cnnzoo.runtimes.choose import RunFunction
+from cnnzoo.runtimes.network import build_network
+from cnnzoo.surgery.fold import fold
 
 keras = Lazy("keras")
 
@@ -37,10 +37,10 @@ def open_keras(model: Any, precision: str) -> RunFunction:
 
 
 MODEL_OPENERS = {
-    "openvino": lambda model, precision: runtimes.open_openvino(openvino.convert_to_openvino(fold(model)), precision),
-    "onnxruntime": lambda model, precision: runtimes.open_onnxruntime(
+    "openvino": lambda model, precision: choose.open_openvino(openvino.convert_to_openvino(fold(model)), precision),
+    "onnxruntime": lambda model, precision: choose.open_onnxruntime(
         onnx.convert_to_onnx(fold(model)).SerializeToString()
     ),
-    "litert": lambda model, precision: runtimes.open_litert(litert.convert_to_litert(fold(model))),
+    "litert": lambda model, precision: choose.open_litert(litert.convert_to_litert(fold(model))),
     "keras": open_keras,
 }

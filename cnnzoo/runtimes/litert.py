@@ -5,8 +5,8 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from cnnzoo.export import runtimes
-from cnnzoo.export.network import build_graph
+from cnnzoo.runtimes import choose
+from cnnzoo.runtimes.network import build_graph
 
 FILES = ("model.tflite",)
 
@@ -42,7 +42,7 @@ def write(model: Any, path: Path, precision: str, images: Any) -> None:
     (path / FILES[0]).write_bytes(convert_to_litert(model, precision, images))
 
 
-READERS = {"litert": lambda path, precision, shape: runtimes.open_litert(path / FILES[0], precision)}
+READERS = {"litert": lambda path, precision, shape: choose.open_litert(path / FILES[0], precision)}
 USAGE = """```python
 import json
 import numpy as np

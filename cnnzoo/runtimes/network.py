@@ -4,11 +4,11 @@ from collections.abc import Callable
 from typing import Any
 
 from cnnzoo import cards
+from cnnzoo.core.errors import InputError
+from cnnzoo.core.lazy import Lazy
 from cnnzoo.data.transform import transform
-from cnnzoo.errors import InputError
-from cnnzoo.evaluation.predict import has_softmax_output
-from cnnzoo.export.graph import resize_in_graph
-from cnnzoo.lazy import Lazy
+from cnnzoo.runtimes.resize_graph import resize_in_graph
+from cnnzoo.surgery.outputs import has_softmax_output
 
 keras, tf = Lazy("keras"), Lazy("tensorflow")
 

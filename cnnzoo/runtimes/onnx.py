@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from cnnzoo import cards
-from cnnzoo.export import runtimes
-from cnnzoo.export.network import build_graph
+from cnnzoo.runtimes import choose
+from cnnzoo.runtimes.network import build_graph
 
 FILES = ("model.onnx",)
 OPSET = 17
@@ -23,7 +23,7 @@ def convert_to_onnx(model: Any, any_size: bool = False) -> Any:
         import onnx
         import tf2onnx
     except ImportError:
-        raise ImportError(f"ONNX models are written with onnx and tf2onnx: {runtimes.INSTALL_HINT}") from None
+        raise ImportError(f"ONNX models are written with onnx and tf2onnx: {choose.INSTALL_HINT}") from None
     # the weights come in afterwards: as constants of the graph, those of a VGG take minutes and all memory
     function = build_graph(model, any_size, weights=True)
     made, _ = tf2onnx.convert.from_function(function, input_signature=function.input_signature, opset=OPSET)
@@ -72,13 +72,13 @@ def write(model: Any, path: Path, precision: str, images: Any) -> None:
     path.mkdir()
     made = convert_to_onnx(model, any_size=precision != "int8")
     if precision == "int8":
-        made = runtimes.quantize_to_int8(made, [{"images": image[None]} for image in images])
+        made = choose.quantize_to_int8(made, [{"images": image[None]} for image in images])
     (path / FILES[0]).write_bytes(made.SerializeToString())
 
 
 READERS = {
-    "openvino": lambda path, precision, shape: runtimes.open_openvino(path / FILES[0], precision, shape),
-    "onnxruntime": lambda path, precision, shape: runtimes.open_onnxruntime(path / FILES[0], precision),
+    "openvino": lambda path, precision, shape: choose.open_openvino(path / FILES[0], precision, shape),
+    "onnxruntime": lambda path, precision, shape: choose.open_onnxruntime(path / FILES[0], precision),
 }
 USAGE = """```python
 import json

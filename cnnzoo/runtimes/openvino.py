@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from cnnzoo import cards
-from cnnzoo.export import runtimes
-from cnnzoo.export.network import build_graph
+from cnnzoo.runtimes import choose
+from cnnzoo.runtimes.network import build_graph
 
 FILES = ("model.bin", "model.xml")
 
@@ -17,7 +17,7 @@ def convert_to_openvino(model: Any, any_size: bool = False) -> Any:
     """The OpenVINO model of a Keras model."""
     import openvino as ov
 
-    with runtimes.telemetry_off():
+    with choose.telemetry_off():
         made = ov.convert_model(build_graph(model, any_size).get_concrete_function())
     made.input(0).tensor.set_names({"images"})
     made.output(0).tensor.set_names({"scores"})
@@ -30,15 +30,15 @@ def write(model: Any, path: Path, precision: str, images: Any) -> None:
 
     made = convert_to_openvino(model, any_size=precision != "int8")
     if precision == "int8":
-        made = runtimes.quantize_to_int8(made, [image[None] for image in images])
+        made = choose.quantize_to_int8(made, [image[None] for image in images])
     made.set_rt_info(" ".join(name.replace(" ", "_") for name in cards.card(model).classes), ["model_info", "labels"])
     path.mkdir()
     ov.save_model(made, path / FILES[1], compress_to_fp16=precision == "float16")
 
 
-def open_exported_openvino(path: Path, precision: str, shape: tuple[int, ...]) -> runtimes.RunFunction:
+def open_exported_openvino(path: Path, precision: str, shape: tuple[int, ...]) -> choose.RunFunction:
     """By OpenVINO itself, for images of the network's size."""
-    return runtimes.open_openvino(path / FILES[1], precision, shape)
+    return choose.open_openvino(path / FILES[1], precision, shape)
 
 
 READERS = {"openvino": open_exported_openvino}

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from cnnzoo import preprocessing as pre
+from cnnzoo.core.errors import InputError
+from cnnzoo.core.lazy import Lazy
 from cnnzoo.data.transform import Transform
-from cnnzoo.errors import InputError
-from cnnzoo.lazy import Lazy
 
 tf = Lazy("tensorflow")
 

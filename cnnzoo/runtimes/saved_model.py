@@ -7,10 +7,10 @@ import numpy as np
 
 from cnnzoo import cards
 from cnnzoo.data.transform import transform
-from cnnzoo.export import encoded
-from cnnzoo.export.graph import resize_in_graph
-from cnnzoo.export.network import build_network
-from cnnzoo.export.runtimes import RunFunction, to_uint8
+from cnnzoo.runtimes import decode_graph
+from cnnzoo.runtimes.choose import RunFunction, to_uint8
+from cnnzoo.runtimes.network import build_network
+from cnnzoo.runtimes.resize_graph import resize_in_graph
 
 FILES = ("assets", "fingerprint.pb", "saved_model.pb", "variables")
 NOT_AN_IMAGE = "no JPEG, PNG, GIF, BMP or WebP image that TensorFlow decodes"
@@ -41,7 +41,7 @@ def write(model: Any, path: Path, precision: str, images: Any) -> None:
         return answer(resize_in_graph(images, change))
 
     def files(image_bytes: Any) -> dict[str, Any]:
-        images, good = encoded.decode_files(image_bytes, change)
+        images, good = decode_graph.decode_files(image_bytes, change)
         answers = answer(images)
         for name, nothing in (("class_names", ""), ("probabilities", 0.0), ("scores", 0.0)):
             answers[name] = tf.where(good[:, None], answers[name], nothing)

@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from typing import Any
 
-from cnnzoo.errors import InputError
-from cnnzoo.lazy import Lazy
+from cnnzoo.core.errors import InputError
+from cnnzoo.core.lazy import Lazy
 
 keras = Lazy("keras")
 

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 
 from cnnzoo import cards
-from cnnzoo.errors import InputError
-from cnnzoo.lazy import Lazy
+from cnnzoo.core.errors import InputError
+from cnnzoo.core.lazy import Lazy
 
 keras = Lazy("keras")
 

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 
 from cnnzoo import cards
-from cnnzoo.errors import InputError
+from cnnzoo.core.errors import InputError
 
 
 def replace_head(model: Any, classes: Sequence[str]) -> Callable[[], None]:

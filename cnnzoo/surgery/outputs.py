@@ -6,8 +6,8 @@ import numpy as np
 from scipy.special import softmax
 
 from cnnzoo import cards
-from cnnzoo.errors import InputError
-from cnnzoo.lazy import Lazy
+from cnnzoo.core.errors import InputError
+from cnnzoo.core.lazy import Lazy
 
 keras = Lazy("keras")
 

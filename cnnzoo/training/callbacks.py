@@ -11,8 +11,8 @@ import keras
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from cnnzoo.core.errors import Interrupted, TrainingError
 from cnnzoo.data.batches import Batches
-from cnnzoo.errors import Interrupted, TrainingError
 from cnnzoo.training.optimizer import moving_averages
 from cnnzoo.training.run import Run
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from cnnzoo.errors import InputError, unknown_name
+from cnnzoo.core.errors import InputError, unknown_name
 
 
 @contextmanager

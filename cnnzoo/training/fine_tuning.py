@@ -7,16 +7,17 @@ from typing import Any
 import keras
 
 from cnnzoo import cards
+from cnnzoo.core.errors import InputError
 from cnnzoo.data.images import ImageData
-from cnnzoo.errors import InputError
-from cnnzoo.evaluation.predict import as_functional
+from cnnzoo.evaluation.evaluate import bind_to_model, check_and_bind, check_not_empty, evaluate, same_class_names
 from cnnzoo.evaluation.report import Report
-from cnnzoo.training import head, probe, recipes
-from cnnzoo.training.evaluate import bind_to_model, check_and_bind, check_not_empty, evaluate, same_class_names
-from cnnzoo.training.loop import TrainerOptions, run_training
+from cnnzoo.surgery import head
+from cnnzoo.surgery.outputs import as_functional
+from cnnzoo.training import probe, recipes
 from cnnzoo.training.plan import check_sample_weight
 from cnnzoo.training.recipes import Recipe
 from cnnzoo.training.run import Run, check_run_dir
+from cnnzoo.training.trainer import TrainerOptions, run_training
 
 
 def fine_tune(

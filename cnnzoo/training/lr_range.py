@@ -10,14 +10,14 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
+from cnnzoo.core.errors import InputError, TrainingError, check_integer
+from cnnzoo.core.files import atomic_write
 from cnnzoo.data.batches import Batches
 from cnnzoo.data.images import ImageData
-from cnnzoo.errors import InputError, TrainingError, check_integer
 from cnnzoo.evaluation import figures
-from cnnzoo.evaluation.predict import as_functional
-from cnnzoo.files import atomic_write
+from cnnzoo.evaluation.evaluate import check_and_bind, check_not_empty
+from cnnzoo.surgery.outputs import as_functional
 from cnnzoo.training import prepare, recipes
-from cnnzoo.training.evaluate import check_and_bind, check_not_empty
 from cnnzoo.training.optimizer import unwrap_optimizer
 from cnnzoo.training.plan import check_sample_weight
 from cnnzoo.training.precision import mixed_precision, resolve_precision

@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from cnnzoo.features import group_layers_by_stage
+from cnnzoo.surgery.features import group_layers_by_stage
 from cnnzoo.training.recipe import Recipe
 
 ops = keras.ops

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from cnnzoo import cards
+from cnnzoo.core.errors import InputError
 from cnnzoo.data.images import ImageData
-from cnnzoo.errors import InputError
 from cnnzoo.training.recipe import DESCRIPTIVE_FIELDS, Recipe
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import keras
 
-from cnnzoo.evaluation.predict import has_softmax_output, without_aux_heads
-from cnnzoo.features import group_layers_by_stage
+from cnnzoo.surgery.features import group_layers_by_stage
+from cnnzoo.surgery.outputs import has_softmax_output, without_aux_heads
 from cnnzoo.training.optimizer import make_optimizer
 from cnnzoo.training.recipe import Recipe
 

@@ -11,11 +11,11 @@ from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from cnnzoo.core.errors import InputError
 from cnnzoo.data.batches import Batches
 from cnnzoo.data.images import ImageData
-from cnnzoo.errors import InputError
-from cnnzoo.features import find_head_layer
-from cnnzoo.training.evaluate import EVALUATION_BATCH_SIZE
+from cnnzoo.evaluation.evaluate import EVALUATION_BATCH_SIZE
+from cnnzoo.surgery.features import find_head_layer
 
 C_VALUES = tuple(10.0**power for power in range(-5, 3))  # scikit-learn's C, of standardised features
 CV_FOLDS = 5

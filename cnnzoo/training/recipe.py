@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import Any, get_type_hints
 
-from cnnzoo import augmentation
-from cnnzoo.errors import InputError, unknown_name
+from cnnzoo.core.errors import InputError, unknown_name
+from cnnzoo.data import augmentation
 
 CHOICES = {
     "optimizer": ("sgd", "adamw"),

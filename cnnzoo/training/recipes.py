@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from cnnzoo.errors import InputError, unknown_name
+from cnnzoo.core.errors import InputError, unknown_name
 from cnnzoo.training.recipe import DESCRIPTIVE_FIELDS, SETTABLE_FIELDS, Recipe, parse_settings
 
 __all__ = ["RECIPES", "SETTABLE_FIELDS", "Recipe", "parse_settings", "resolve_recipe"]

@@ -13,8 +13,8 @@ from typing import Any, ClassVar
 
 from filelock import FileLock, Timeout
 
-from cnnzoo.errors import BusyError, InputError, Interrupted
-from cnnzoo.files import atomic_write
+from cnnzoo.core.errors import BusyError, InputError, Interrupted
+from cnnzoo.core.files import atomic_write
 from cnnzoo.training import state
 from cnnzoo.training.state import RESTART_HINT, TrainingState
 
@@ -34,7 +34,7 @@ LOCK_FILE = ".lock"
 SCRATCH_PREFIXES = (
     ".step-",
     *(f".{name}." for name in (*RUN_FILES, "run.json")),
-)  # how cnnzoo.files names what is half written
+)  # how cnnzoo.core.files names what is half written
 RECORDED_PACKAGES = ("cnnzoo", "keras", "tensorflow", "numpy", "scikit-learn")
 COMMAND_LINE: ContextVar[Sequence[str]] = ContextVar("COMMAND", default=())  # what the command line was asked
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from cnnzoo.errors import InputError, TrainingError
-from cnnzoo.files import atomic_write
+from cnnzoo.core.errors import InputError, TrainingError
+from cnnzoo.core.files import atomic_write
 
 LAST_FILE, BEST_FILE, STATE_FILE = (
     "last.npz",

@@ -12,15 +12,10 @@ from typing import Any
 import keras
 
 from cnnzoo import cards
+from cnnzoo.core.errors import InputError, TrainingError, check_integer
 from cnnzoo.data.batches import Batches
 from cnnzoo.data.images import ImageData
-from cnnzoo.errors import InputError, TrainingError, check_integer
-from cnnzoo.evaluation.predict import as_functional
-from cnnzoo.evaluation.report import Report
-from cnnzoo.training import recipes, state
-from cnnzoo.training.callbacks import CheckpointCallback, InterruptCallback, ProgressCallback, combine_callbacks
-from cnnzoo.training.devices import replicate, resolve_devices
-from cnnzoo.training.evaluate import (
+from cnnzoo.evaluation.evaluate import (
     EVALUATION_BATCH_SIZE,
     check_and_bind,
     check_not_empty,
@@ -28,6 +23,11 @@ from cnnzoo.training.evaluate import (
     fit_validation_temperature,
     match_class_names,
 )
+from cnnzoo.evaluation.report import Report
+from cnnzoo.surgery.outputs import as_functional
+from cnnzoo.training import recipes, state
+from cnnzoo.training.callbacks import CheckpointCallback, InterruptCallback, ProgressCallback, combine_callbacks
+from cnnzoo.training.distribution import replicate, resolve_devices
 from cnnzoo.training.plan import check_sample_weight, make_plan
 from cnnzoo.training.precision import mixed_precision, resolve_precision
 from cnnzoo.training.prepare import (
@@ -282,7 +282,7 @@ def _find_learning_rate(
     model: Any, data: ImageData, recipe: Recipe, run: Run, options: TrainerOptions, weights: Any
 ) -> Recipe:
     """The recipe with the learning rate that the range test suggests, once a run."""
-    from cnnzoo.training.lr_find import lr_find
+    from cnnzoo.training.lr_range import lr_find
 
     if run.state.learning_rate is None:
         found = lr_find(model, data, recipe=recipe, seed=options.seed, sample_weight=weights, verbose=options.verbose)

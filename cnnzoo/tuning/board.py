@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from cnnzoo.errors import InputError
+from cnnzoo.core.errors import InputError
 from cnnzoo.training import state
 from cnnzoo.tuning.trial import RUN_FOLDER
 

@@ -8,13 +8,13 @@ from typing import Any
 import keras
 import keras_tuner
 
+from cnnzoo.core.errors import InputError
 from cnnzoo.data.batches import Batches
 from cnnzoo.data.images import ImageData
-from cnnzoo.errors import InputError
+from cnnzoo.evaluation.evaluate import EVALUATION_BATCH_SIZE, check_and_bind
 from cnnzoo.models import Variant
 from cnnzoo.registry import get
 from cnnzoo.training import recipes
-from cnnzoo.training.evaluate import EVALUATION_BATCH_SIZE, check_and_bind
 from cnnzoo.training.prepare import compile_for_training, frozen_layers
 from cnnzoo.training.recipe import Recipe
 from cnnzoo.tuning import space as spaces

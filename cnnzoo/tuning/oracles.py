@@ -14,8 +14,8 @@ from keras_tuner import oracles
 from keras_tuner.src.engine.oracle import THREADS
 from sklearn.exceptions import ConvergenceWarning
 
-from cnnzoo.errors import InputError, unknown_name
-from cnnzoo.files import atomic_write
+from cnnzoo.core.errors import InputError, unknown_name
+from cnnzoo.core.files import atomic_write
 from cnnzoo.training.state import RESTART_HINT
 from cnnzoo.tuning.space import Space
 

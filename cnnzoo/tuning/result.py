@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from cnnzoo.errors import InputError
+from cnnzoo.core.errors import InputError
+from cnnzoo.core.files import atomic_write
+from cnnzoo.core.tables import format_table
 from cnnzoo.evaluation.report import Report
-from cnnzoo.files import atomic_write
 from cnnzoo.models import Variant
-from cnnzoo.tables import format_table
 from cnnzoo.training.recipe import SETTABLE_FIELDS, Recipe
 from cnnzoo.training.state import RESTART_HINT
 from cnnzoo.tuning.trial import LOWER_IS_BETTER, OUTCOME_FILE

@@ -12,7 +12,7 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
-from cnnzoo.errors import InputError, TrainingError
+from cnnzoo.core.errors import InputError, TrainingError
 from cnnzoo.evaluation.report import Report
 from cnnzoo.training.recipe import DESCRIPTIVE_FIELDS
 from cnnzoo.training.run import plan_differences

@@ -18,7 +18,7 @@ from typing import Any
 
 import psutil
 
-from cnnzoo.errors import TrainingError
+from cnnzoo.core.errors import TrainingError
 
 SERVER_CODE = "import sys; from cnnzoo.tuning import server; server.serve(int(sys.argv[1]))"
 SERVER_ENDED = "The process that starts the trials has ended; the same call goes on from here"

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
-from cnnzoo.errors import InputError, unknown_name
+from cnnzoo.core.errors import InputError, unknown_name
 from cnnzoo.models import Variant
 from cnnzoo.registry import info
 from cnnzoo.training.recipe import SETTABLE_FIELDS, Recipe

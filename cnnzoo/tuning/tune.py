@@ -8,8 +8,8 @@ from typing import Any
 
 import psutil
 
+from cnnzoo.core.errors import InputError, check_integer, unknown_name
 from cnnzoo.data.images import ImageData
-from cnnzoo.errors import InputError, check_integer, unknown_name
 from cnnzoo.evaluation.report import HEADLINE_METRICS
 from cnnzoo.models import Variant
 from cnnzoo.registry import registered_rows

@@ -20,7 +20,7 @@ import pytest
 
 from cnnzoo.checkpoints import download
 from cnnzoo.checkpoints.download import fetch
-from cnnzoo.errors import InputError
+from cnnzoo.core.errors import InputError
 
 CONTENT = np.random.default_rng(0).bytes(300_000)
 SHA256 = f"sha256:{hashlib.sha256(CONTENT).hexdigest()}"

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from cnnzoo.checkpoints import readers
-from cnnzoo.errors import InputError
+from cnnzoo.core.errors import InputError
 
 KERNEL = np.arange(60, dtype="float32").reshape(5, 12)
 

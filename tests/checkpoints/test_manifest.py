@@ -265,7 +265,7 @@ def test_the_accuracy_is_measured_again(row, request):
 def test_raw_mnist_images_need_no_preparation(mnist):
     """28x28 goes in; the card knows the border that the weights were trained with."""
     model = cnnzoo.get("lenet5", weights="mnist")
-    from cnnzoo.export.classifier import Classifier
+    from cnnzoo.inference.classifier import Classifier
 
     guesses = Classifier.of(model).predict(mnist["x_test"][:500], top=1)
     assert np.mean([int(g.label) == label for g, label in zip(guesses, mnist["y_test"], strict=False)]) > 0.97

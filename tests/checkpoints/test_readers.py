@@ -13,7 +13,7 @@ from safetensors.numpy import save
 from test_hdf5 import file, layers
 
 from cnnzoo.checkpoints import readers
-from cnnzoo.errors import InputError
+from cnnzoo.core.errors import InputError
 
 FILES = Path(__file__).parent / "files"
 ARRAYS = {"b": np.arange(6.0).reshape(2, 3), "a": np.asfortranarray(np.ones((3, 2), "float32")), "n": np.array(7)}

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from cnnzoo.checkpoints import readers, torch_file
-from cnnzoo.errors import InputError
+from cnnzoo.core.errors import InputError
 
 FILES = Path(__file__).parent / "files"
 

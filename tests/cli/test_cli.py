@@ -18,7 +18,7 @@ from safetensors.numpy import save_file
 
 import cnnzoo
 from cnnzoo.checkpoints import manifest, tensors
-from cnnzoo.cli import cli as group
+from cnnzoo.cli.main import cli as group
 
 COMMANDS = ("demo", "list", "info", "diff", "fetch", "convert", "recipes", "train", "fine-tune", "lr-find", "rerun")
 COMMANDS += ("evaluate", "predict", "export")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import cnnzoo
-from cnnzoo.augmentation import POLICIES, Augmentation, parse_policy, random_shift_and_flip
+from cnnzoo.data.augmentation import POLICIES, Augmentation, parse_policy, random_shift_and_flip
 
 
 def batch(channels=3, side=96):

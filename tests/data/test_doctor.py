@@ -9,7 +9,7 @@ from pictures import broken, classes, scene, write
 from PIL import Image
 
 from cnnzoo.data.doctor import FINDING_KINDS, diagnose_images
-from cnnzoo.data.sources import list_source, scan_with_progress
+from cnnzoo.data.load import list_source, scan_with_progress
 
 
 @pytest.fixture(autouse=True)

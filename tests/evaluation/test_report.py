@@ -14,8 +14,8 @@ from PIL import Image
 
 import cnnzoo
 from cnnzoo.evaluation import metrics
-from cnnzoo.evaluation.predict import has_softmax_output, predict_probabilities
 from cnnzoo.evaluation.report import Report
+from cnnzoo.surgery.outputs import has_softmax_output, predict_probabilities
 
 
 @pytest.fixture(scope="module")

@@ -16,9 +16,10 @@ from conftest import blobs
 from PIL import Image
 
 import cnnzoo
-from cnnzoo.export import check, formats, runtimes
+from cnnzoo.export import check, export
+from cnnzoo.runtimes import choose
 
-ALL = [(name, precision) for name, row in formats.FORMATS.items() for precision in row.precisions]
+ALL = [(name, precision) for name, row in export.FORMATS.items() for precision in row.precisions]
 IDS = [f"{name}-{precision}" for name, precision in ALL]
 
 # What each export needs, where none of the others can be imported
@@ -96,7 +97,7 @@ def test_it_answers_as_the_model(name, precision, exported, trained, data):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", formats.FORMATS)
+@pytest.mark.parametrize("name", export.FORMATS)
 def test_what_the_card_says_works(name, exported, trained, data, tmp_path):
     """Its Python, as printed, beside a picture."""
     folder = tmp_path / exported(name).path.name
@@ -114,7 +115,7 @@ def test_what_the_card_says_works(name, exported, trained, data, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", formats.FORMATS)
+@pytest.mark.parametrize("name", export.FORMATS)
 def test_it_runs_with_its_own_runtime_alone(name, exported, trained, data, tmp_path):
     images = data.test.images
     sized = cnnzoo.load(trained.folder, "keras").transform.arrays(images)
@@ -239,21 +240,21 @@ def test_int8_that_costs_too_much_is_not_kept(trained, data, tmp_path, monkeypat
 
 
 def test_runtimes_are_chosen_and_named(trained, exported, monkeypatch):
-    of = dict.fromkeys(runtimes.RUNTIME_MODULES)
-    assert runtimes.choose_runtime("auto", None, of).name == "openvino"
-    assert runtimes.choose_runtime("auto", "bfloat16", of).name == "openvino"
-    monkeypatch.setattr(runtimes, "is_installed", lambda name: name == "keras")
-    assert runtimes.choose_runtime("auto", None, of).name == "keras"
+    of = dict.fromkeys(choose.RUNTIME_MODULES)
+    assert choose.choose_runtime("auto", None, of).name == "openvino"
+    assert choose.choose_runtime("auto", "bfloat16", of).name == "openvino"
+    monkeypatch.setattr(choose, "is_installed", lambda name: name == "keras")
+    assert choose.choose_runtime("auto", None, of).name == "keras"
     with pytest.raises(ImportError, match=r"onnxruntime is not installed: pip install 'cnnzoo\[export\]'"):
-        runtimes.choose_runtime("onnxruntime", None, of)
+        choose.choose_runtime("onnxruntime", None, of)
     with pytest.raises(cnnzoo.InputError, match="Unknown runtime. Did you mean openvino"):
-        runtimes.choose_runtime("openvin", None, of)
+        choose.choose_runtime("openvin", None, of)
     with pytest.raises(cnnzoo.InputError, match="bfloat16 is for OpenVINO"):
-        runtimes.choose_runtime("keras", "bfloat16", of)
+        choose.choose_runtime("keras", "bfloat16", of)
     with pytest.raises(cnnzoo.InputError, match="This is float32, not int8"):
-        runtimes.choose_runtime("keras", "int8", of)
+        choose.choose_runtime("keras", "int8", of)
     with pytest.raises(cnnzoo.InputError, match="This is run by keras. Received: runtime='onnxruntime'"):
-        runtimes.choose_runtime("onnxruntime", None, {"keras": None})
+        choose.choose_runtime("onnxruntime", None, {"keras": None})
 
 
 class Doubling(keras.layers.Layer):

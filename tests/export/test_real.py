@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import cnnzoo
-from cnnzoo.export import formats
+from cnnzoo.export import export
 
 COUNT = 100
 MODELS = [
@@ -55,7 +55,7 @@ def images(classifier, photos, test_data):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("format", formats.FORMATS)
+@pytest.mark.parametrize("format", export.FORMATS)
 @pytest.mark.parametrize("classifier", MODELS, indirect=True)
 def test_exports_say_the_same(classifier, images, format, tmp_path):
     path = cnnzoo.export(classifier.model, tmp_path / "out", format).path

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 import cnnzoo
-from cnnzoo.export import answers
+from cnnzoo.inference import answers
 
 SUFFIXES = [".csv", ".jsonl", ".parquet"]
 

@@ -10,7 +10,7 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 
 from cnnzoo.data.transform import Transform
-from cnnzoo.export import encoded, graph
+from cnnzoo.runtimes import decode_graph, resize_graph
 
 PHOTO = load_sample_images().images[0]
 NOISE = np.random.default_rng(0).integers(0, 256, (40, 56, 4), "uint8")
@@ -26,7 +26,7 @@ def file(image, kind="PNG", **options):
 @pytest.fixture(scope="module")
 def decode():
     signature = [tf.TensorSpec((None,), tf.string)]
-    return tf.function(lambda contents: encoded.decode_files(contents, CHANGE), input_signature=signature)
+    return tf.function(lambda contents: decode_graph.decode_files(contents, CHANGE), input_signature=signature)
 
 
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic", "lanczos3", "nearest"])
@@ -38,15 +38,15 @@ def test_resizing_is_pillows(interpolation, change):
     size, crop, pad = change
     transform = Transform(size, 3, crop, interpolation, pad)
     for part in (PHOTO, PHOTO[:200, :177], PHOTO[:50, :60]):
-        found = graph.resize_in_graph(tf.constant(part[None]), transform, ready=False)
+        found = resize_graph.resize_in_graph(tf.constant(part[None]), transform, ready=False)
         np.testing.assert_array_equal(found[0], transform.finished(Image.fromarray(part)))
 
 
 def test_gray_becomes_colour_and_colour_gray_as_in_pillow():
     gray = np.asarray(Image.fromarray(PHOTO).convert("L"))
-    one = graph.resize_in_graph(tf.constant(PHOTO[None]), Transform(PHOTO.shape[:2], 1))
+    one = resize_graph.resize_in_graph(tf.constant(PHOTO[None]), Transform(PHOTO.shape[:2], 1))
     np.testing.assert_array_equal(one[0, ..., 0], gray)
-    three = graph.resize_in_graph(tf.constant(gray[None, ..., None]), Transform(PHOTO.shape[:2], 3))
+    three = resize_graph.resize_in_graph(tf.constant(gray[None, ..., None]), Transform(PHOTO.shape[:2], 3))
     np.testing.assert_array_equal(three[0], np.repeat(gray[..., None], 3, axis=2))
 
 
@@ -54,11 +54,12 @@ def test_arrays_of_the_right_size_stay_and_files_are_cropped():
     change = Transform((40, 56), 3, 0.5)
     images = tf.constant(NOISE[None, ..., :3])
     any_size = tf.function(
-        lambda x: graph.resize_in_graph(x, change), input_signature=[tf.TensorSpec((None, None, None, 3), tf.uint8)]
+        lambda x: resize_graph.resize_in_graph(x, change),
+        input_signature=[tf.TensorSpec((None, None, None, 3), tf.uint8)],
     )
     np.testing.assert_array_equal(any_size(images), images)
-    np.testing.assert_array_equal(graph.resize_in_graph(images, change), images)
-    assert (graph.resize_in_graph(images, change, ready=False) != images).numpy().any()
+    np.testing.assert_array_equal(resize_graph.resize_in_graph(images, change), images)
+    assert (resize_graph.resize_in_graph(images, change, ready=False) != images).numpy().any()
 
 
 def kinds():
@@ -148,6 +149,6 @@ def test_broken_exif_hurts_nobody(decode):
     damaged = []
     for place, value in ((at + 4, b"\xff\xff\xff\x7f"), (at + 8, b"\xff\xff"), (at, b"\0\0"), (at - 8, b"\0\0")):
         damaged.append(jpeg[:place] + value + jpeg[place + len(value) :])
-    found = [int(encoded.read_exif_orientation(tf.constant(content))) for content in damaged]
+    found = [int(decode_graph.read_exif_orientation(tf.constant(content))) for content in damaged]
     assert all(1 <= value <= 8 for value in found)
-    assert int(encoded.read_exif_orientation(tf.constant(jpeg))) == 6
+    assert int(decode_graph.read_exif_orientation(tf.constant(jpeg))) == 6

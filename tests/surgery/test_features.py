@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import cnnzoo
-from cnnzoo.features import feature_layer_names
+from cnnzoo.surgery.features import feature_layer_names
 
 
 def test_a_pyramid_of_a_resnet():

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 import cnnzoo
-from cnnzoo.export import fold as folding
-from cnnzoo.export.fold import fold
+from cnnzoo.surgery import fold as folding
+from cnnzoo.surgery.fold import fold
 
 
 def stirred(model):

@@ -12,9 +12,9 @@ from sklearn.datasets import load_digits
 
 import cnnzoo
 from cnnzoo.evaluation import calibration
-from cnnzoo.features import find_head_layer, group_layers_by_stage
+from cnnzoo.surgery.features import find_head_layer, group_layers_by_stage
+from cnnzoo.surgery.head import replace_head as new_head
 from cnnzoo.training import probe, recipes
-from cnnzoo.training.head import replace_head as new_head
 
 GENTLE = replace(recipes.resolve_recipe("finetune"), epochs=3, batch_size=12, learning_rate=0.01, precision="float32")
 

@@ -9,7 +9,7 @@ from fitting import RECIPE, fit, fresh
 from rich.console import Console
 
 import cnnzoo
-from cnnzoo.training import callbacks, loop
+from cnnzoo.training import callbacks, trainer
 
 
 def shown(monkeypatch, data, **kind):
@@ -47,7 +47,7 @@ def test_event_files_hold_what_keras_writes(data, tmp_path):
 
 
 def test_tensorboard_that_is_not_installed_is_named(data, tmp_path, monkeypatch):
-    monkeypatch.setattr(loop, "find_spec", lambda _: None)
+    monkeypatch.setattr(trainer, "find_spec", lambda _: None)
     with pytest.raises(cnnzoo.InputError, match=r"pip install 'cnnzoo\[tensorboard\]'"):
         fit(fresh(), data, run_dir=tmp_path / "a", tensorboard=True)
 

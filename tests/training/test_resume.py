@@ -133,7 +133,7 @@ def test_a_disk_that_fills_up_during_a_state_leaves_the_one_before(tmp_path):
 import resource, sys
 import keras
 from cnnzoo.training import state
-from cnnzoo.cli import main
+from cnnzoo.cli.main import main
 write, calls = state.write_state, []
 def full(*arguments):
     calls.append(1)

@@ -88,7 +88,7 @@ def test_a_full_disk_leaves_the_last_state(tmp_path):
     """Files may not grow past half a state: one line, no crash, and what was there stays."""
     code = """
 import resource, sys
-from cnnzoo.cli import main
+from cnnzoo.cli.main import main
 resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
 main(["train", "lenet5", "digits", "--set", "epochs=2", "--run-dir", sys.argv[1]])
 """

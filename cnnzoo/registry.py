@@ -57,7 +57,7 @@ class ModelInfo:
             default = w.include_top and manifest.find_weights(self.name, data) is w
             accuracies = [f"{accuracy:.2f} %" if accuracy else "" for accuracy in (w.top1, w.top5)]
             accuracies[0] = accuracies[0] or ("not stated" if w.include_top else "no head")
-            licence = f"{w.licence}{'' if w.commercial else ' (not commercial)'}" if w.licence else "not stated"
+            licence = f"{w.license}{'' if w.commercial else ' (not commercial)'}" if w.license else "not stated"
             known = f"{w.bytes:,}" if w.bytes else "", w.hash.partition(":")[0], "yes" if w.verified else ""
             rows.append(("*" if default else "", w.tag, *accuracies, str(w.input_size), licence, *known))
         return "\n".join([*lines, "", align_columns(rows, right=(2, 3, 4, 6)), "* the default of its data set"])

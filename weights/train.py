@@ -100,8 +100,8 @@ def publish(job: Job, model: keras.Model, report: cnnzoo.Report, seed: int) -> N
         "seed": seed,
         "top1": round(100 * report.accuracy, 2),
         "test_images": len(report.labels),
-        "licence": "Apache-2.0",
-        "licence_from": "weights",
+        "license": "Apache-2.0",
+        "license_from": "weights",
         "source": f"trained by weights/train.py on {job.source}",
         "verified": True,
     }

@@ -34,8 +34,8 @@ class PublishedWeights:
     data: str  # that the accuracy was measured on
     top1: float | None = None  # per cent; of those trained here measured, else published
     top5: float | None = None
-    licence: str  # SPDX, "" where nobody states one
-    licence_from: str  # who states it: "weights" (the publisher, for these) or "repository" (for the code only)
+    license: str  # SPDX, "" where nobody states one
+    license_from: str  # who states it: "weights" (the publisher, for these) or "repository" (for the code only)
     source: str
     verified: bool = False  # was this very file loaded and checked here
     recipe: str = ""
@@ -49,8 +49,8 @@ class PublishedWeights:
         )
         known.append(f"on {self.data};" if self.include_top else "")
         known.append(f"{self.bytes:,} bytes," if self.bytes else "")
-        known.append(self.licence or "no licence stated")
-        known.append("" if self.commercial or not self.licence else "(not commercial)")
+        known.append(self.license or "no licence stated")
+        known.append("" if self.commercial or not self.license else "(not commercial)")
         return " ".join(filter(None, known))
 
     @property
@@ -59,7 +59,7 @@ class PublishedWeights:
 
     @property
     def commercial(self) -> bool:
-        return self.licence in COMMERCIAL_LICENSES
+        return self.license in COMMERCIAL_LICENSES
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -90,8 +90,9 @@ class PublishedWeights:
     @property
     def provenance(self) -> dict[str, Any]:
         """What the card keeps of the row."""
-        keys = "tag file url hash data accuracy top1 top5 licence licence_from source verified recipe seed"
-        return {key: getattr(self, key) for key in keys.split()}
+        # The spelling "licence" is part of the file format of cards.
+        keys = "tag file url hash data accuracy top1 top5 licence licence_from source verified recipe seed".split()
+        return {key: getattr(self, key.replace("licence", "license")) for key in keys}
 
 
 def weights_folder() -> Traversable:
@@ -140,7 +141,7 @@ def find_weights(model: str, tag: str) -> PublishedWeights:
     if not heads:
         raise unknown_name(f"weights of {model}", tag, {*mine, *(name.partition(".")[0] for name in mine)})
     return max(
-        heads, key=lambda row: (row.commercial, bool(row.licence), round(row.top1 or 0, 1), bool(row.hash), row.top1)
+        heads, key=lambda row: (row.commercial, bool(row.license), round(row.top1 or 0, 1), bool(row.hash), row.top1)
     )
 
 

@@ -52,7 +52,7 @@ def resolve_weights(title: str, weights: str | Path | None, licence: str | None 
     if Path(weights).is_file():
         raise InputError(f"Checkpoints are files of {', '.join(CHECKPOINT_SUFFIXES)}. Received: {weights!r}")
     row = manifest.find_weights(title, weights)
-    _check_license(f"{weights!r} of {title}", row.licence, licence)
+    _check_license(f"{weights!r} of {title}", row.license, licence)
     if row.url:
         from cnnzoo.checkpoints.download import fetch
 

@@ -95,7 +95,7 @@ def assign_tensors(model: Any, tensors: dict[str, Any], source: str, droppable: 
         ],
     }
     if any(problems.values()):
-        what = "; ".join(f"{kind}: {abbreviate_names(names)}" for kind, names in problems.items() if names)
+        what = "; ".join(f"{kind}: {list_first_names(names)}" for kind, names in problems.items() if names)
         raise InputError(f"{source} does not fit {model.name}: {what}")
     for name in wanted:
         variables[name].assign(tensors[name])
@@ -130,7 +130,7 @@ def adapt_first_kernel(kernel: Any, shape: tuple[int, ...]) -> Any:
     return np.take(kernel, [i % theirs for i in range(ours)], axis=2) * np.float32(theirs / ours)
 
 
-def abbreviate_names(names: list[str], most: int = 8) -> str:
+def list_first_names(names: list[str], most: int = 8) -> str:
     """The first names of a list, and how many there are."""
     rest = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + rest

@@ -107,19 +107,19 @@ def test_the_figures_and_the_classes_make_sense(row):
 
 @each
 def test_the_licence_is_said_with_who_states_it(row):
-    assert row.licence in {"", "CC-BY-NC-4.0", *manifest.COMMERCIAL_LICENSES}
-    assert row.commercial == (row.licence not in ("", "CC-BY-NC-4.0"))
-    assert row.licence_from in (("weights", "repository") if row.licence else ("",))
-    assert ("fb_" in row.tag) == (row.licence == "CC-BY-NC-4.0")
+    assert row.license in {"", "CC-BY-NC-4.0", *manifest.COMMERCIAL_LICENSES}
+    assert row.commercial == (row.license not in ("", "CC-BY-NC-4.0"))
+    assert row.license_from in (("weights", "repository") if row.license else ("",))
+    assert ("fb_" in row.tag) == (row.license == "CC-BY-NC-4.0")
 
 
 @each
 def test_the_card_keeps_the_evidence(row):
     kept = json.loads(json.dumps(row.provenance))
     assert kept["accuracy"] == kept["top1"] == row.top1
-    assert {key: kept[key] for key in ("tag", "file", "url", "hash", "licence", "source", "verified")} == {
-        key: getattr(row, key) for key in ("tag", "file", "url", "hash", "licence", "source", "verified")
-    }
+    assert (kept["licence"], kept["licence_from"]) == (row.license, row.license_from)
+    for key in ("tag", "file", "url", "hash", "source", "verified"):
+        assert kept[key] == getattr(row, key)
 
 
 def test_tags_and_files_are_unique():
@@ -162,7 +162,7 @@ def test_the_order_of_defaults(monkeypatch):
         monkeypatch.setattr(manifest, "load_rows", lambda: made)
         return manifest.find_weights("resnet50", "imagenet").tag
 
-    free, bound, unknown = {"licence": "MIT"}, {"licence": "CC-BY-NC-4.0"}, {"licence": ""}
+    free, bound, unknown = {"license": "MIT"}, {"license": "CC-BY-NC-4.0"}, {"license": ""}
     assert default(bound | {"top1": 90.0}, unknown | {"top1": 91.0}, free | {"top1": 60.0}) == "imagenet.2"
     assert default(unknown | {"top1": 91.0}, bound | {"top1": 90.0}) == "imagenet.1"
     assert default(unknown | {"top1": 70.0}, unknown | {"top1": 71.0}) == "imagenet.1"
@@ -282,7 +282,7 @@ def test_a_swapped_file_is_caught(monkeypatch, tmp_path):
 
 
 def test_licences_can_be_demanded(monkeypatch):
-    rows = tuple(replace(row, licence="CC-BY-NC-4.0") for row in SHIPPED)
+    rows = tuple(replace(row, license="CC-BY-NC-4.0") for row in SHIPPED)
     monkeypatch.setattr(manifest, "load_rows", lambda: rows)
     cnnzoo.get("lenet5", weights="digits")
     with pytest.raises(cnnzoo.InputError, match="may not be used commercially: their licence is CC-BY-NC"):

@@ -3,10 +3,13 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint types examples docs wheel test-floors test-backends clean
+.PHONY: demo check test lint types examples docs wheel test-floors test-backends clean
 
 demo: $(VENV)/installed  ## Train, evaluate and export LeNet-5 on handwritten digits
 	$(BIN)/cnnzoo demo
+
+check: lint types  ## For daily work: lint, types and the fast tests
+	$(BIN)/python -m pytest -n 2 -m "not slow"
 
 test: $(VENV)/installed  ## Every test, the slow ones too
 	$(BIN)/python -m pytest -n 2

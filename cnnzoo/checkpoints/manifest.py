@@ -90,9 +90,9 @@ class PublishedWeights:
     @property
     def provenance(self) -> dict[str, Any]:
         """What the card keeps of the row."""
+        keys = "tag file url hash data accuracy top1 top5 licence licence_from source verified recipe seed"
         # The spelling "licence" is part of the file format of cards.
-        keys = "tag file url hash data accuracy top1 top5 licence licence_from source verified recipe seed".split()
-        return {key: getattr(self, key.replace("licence", "license")) for key in keys}
+        return {key: getattr(self, key.replace("licence", "license")) for key in keys.split()}
 
 
 def weights_folder() -> Traversable:

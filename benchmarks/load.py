@@ -31,17 +31,17 @@ FILES = {
 def write(folder: Path) -> None:
     """Make the files that are missing, those of torch.save where torch is there."""
     sys.path.insert(0, str(GOLDEN.parents[1]))
-    from test_golden import Golden, draw
+    from helpers.golden import GoldenLogits, draw
 
     folder.mkdir(parents=True, exist_ok=True)
     for stem, file in (("resnet50-torchvision", "resnet50.safetensors"), ("resnet50_v1-keras", "resnet50.h5")):
         if not (folder / file).exists():
-            Golden(GOLDEN / f"{stem}.npz").write(folder).rename(folder / file)
+            GoldenLogits(GOLDEN / f"{stem}.npz").write(folder).rename(folder / file)
     if importlib.util.find_spec("torch") is None or (folder / "resnet50.th").exists():
         return
     import torch
 
-    golden = Golden(GOLDEN / "resnet50-torchvision.npz")
+    golden = GoldenLogits(GOLDEN / "resnet50-torchvision.npz")
     drawn = draw.weights(golden.tensors, golden.shapes, golden.gain)
     state = {name: torch.from_numpy(value) for name, value in drawn.items()}
     torch.save(state, folder / "resnet50.pth")

@@ -1,17 +1,14 @@
 """What the tests share: real data, a small trained run, the command line."""
 
 import gc
-import os
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from helpers.images import make_blobs
+from helpers.paths import TEST_DATA
 
 import cnnzoo
-
-ROOT = Path(__file__).parents[1]
-TEST_DATA = Path(os.environ.get("CNNZOO_TEST_DATA", ROOT.parent / "shared" / "data"))
 
 
 @pytest.fixture(scope="session")
@@ -57,19 +54,9 @@ def cli(capsys):
     return run
 
 
-def blobs(count=60, size=12, classes=3, seed=0):
-    """Gray images that a small network learns in an epoch or two: bright squares in different corners."""
-    draw = np.random.default_rng(seed)
-    labels = np.arange(count) % classes
-    images = draw.integers(0, 60, (count, size, size), "uint8")
-    for image, label in zip(images, labels, strict=True):
-        image[label * 3 : label * 3 + 3, label * 3 : label * 3 + 3] += 180
-    return images, labels
-
-
 @pytest.fixture(scope="session")
 def data():
-    return cnnzoo.load_data(blobs(), split=(0.6, 0.2, 0.2))
+    return cnnzoo.load_data(make_blobs(), split=(0.6, 0.2, 0.2))
 
 
 @pytest.fixture(scope="session")

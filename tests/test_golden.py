@@ -1,21 +1,15 @@
 """Every row against a reference implementation: the same drawn weights, by the published layout, give its logits."""
 
-import sys
 from dataclasses import replace
-from pathlib import Path
 
-import h5py
 import keras
 import numpy as np
 import pytest
+from helpers.golden import GOLDEN, GoldenLogits, draw
 from keras.ops import convert_to_numpy as array
 
 import cnnzoo
 from cnnzoo.models.inception import googlenet_modules, inception_v3_modules
-
-GOLDEN = Path(__file__).parent / "golden"
-sys.path.insert(0, str(GOLDEN))
-import draw
 
 pytestmark = pytest.mark.usefixtures("collected")
 FILES = sorted((GOLDEN / "logits").glob("*.npz"))
@@ -23,49 +17,6 @@ each = pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 # Rows that no publisher has: the paper's own, proven in tests/models, and weights that are read elsewhere.
 WITHOUT = {"lenet5", "lenet5_relu", "lenet5_1998", "lenet_caffe", "alexnet_2012", "vgg11_lrn", "vgg16_c"}
 WITHOUT |= {"googlenet_2014", "resnet20", "resnet32", "resnet44", "resnet56", "resnet110", "resnet1202"}
-
-
-class Golden:
-    """What a reference implementation answered."""
-
-    def __init__(self, path):
-        self.name, _, self.publisher = path.stem.rpartition("-")
-        with np.load(path) as file:
-            found = dict(file)
-        lines = bytes(found.pop("tensors")).decode().splitlines()
-        self.tensors = [line.partition(" ")[0] for line in lines]
-        self.shapes = [tuple(int(n) for n in line.partition(" ")[2].split(",") if n) for line in lines]
-        self.gain = float(found.pop("gain"))
-        self.largest = {key.removesuffix("_largest"): found.pop(key) for key in list(found) if key.endswith("_largest")}
-        self.logits = found  # by size, "224" or "224_aux1"
-
-    def write(self, folder):
-        """The drawn weights as a file of the publisher's kind."""
-        from safetensors.numpy import save_file
-
-        drawn = draw.weights(self.tensors, self.shapes, self.gain)
-        if self.publisher not in ("keras", "tf2cv"):
-            path = folder / "drawn.safetensors"
-            save_file({name: np.ascontiguousarray(value) for name, value in drawn.items()}, path)
-            return path
-        path, layers = folder / "drawn.h5", {}
-        for name in drawn:
-            layers.setdefault(name.split("/")[0], []).append(name)
-        with h5py.File(path, "w") as file:
-            file.attrs["layer_names"] = np.array([layer.encode() for layer in layers])
-            for layer, names in layers.items():
-                group = file.create_group(layer)
-                for i in range(0, len(names), 400):  # Keras too cuts a list that is too long for an attribute
-                    part = np.array([f"{name}:0".encode() for name in names[i : i + 400]])
-                    group.attrs["weight_names" if len(names) <= 400 else f"weight_names{i // 400}"] = part
-                for name in names:
-                    group[f"{name}:0"] = drawn[name]
-        return path
-
-    def error(self, outputs, key):
-        """The largest difference over the image's largest logit."""
-        step = 15 if outputs.shape[1] > 100 else 1
-        return (np.abs(outputs[:, ::step] - self.logits[key]).max(axis=1) / self.largest[key]).max()
 
 
 def errors(golden, file, row):
@@ -89,13 +40,13 @@ def errors(golden, file, row):
 
 
 def test_every_row_has_an_oracle():
-    assert {Golden(path).name for path in FILES} == set(cnnzoo.list_models()) - WITHOUT
+    assert {GoldenLogits(path).name for path in FILES} == set(cnnzoo.list_models()) - WITHOUT
 
 
 @pytest.mark.slow
 @each
 def test_logits(path, tmp_path):
-    golden = Golden(path)
+    golden = GoldenLogits(path)
     found = errors(golden, golden.write(tmp_path), golden.name)
     print(f"{path.stem}: {max(found.values()):.1e}")
     assert max(found.values()) <= 1e-4, found
@@ -127,7 +78,7 @@ MUTATIONS = {
 @pytest.mark.parametrize("mutation", MUTATIONS)
 def test_a_graph_that_is_wrong_in_one_place_is_seen(mutation, tmp_path):
     stem, changed = MUTATIONS[mutation]
-    golden = Golden(GOLDEN / "logits" / f"{stem}.npz")
+    golden = GoldenLogits(GOLDEN / "logits" / f"{stem}.npz")
     assert max(errors(golden, golden.write(tmp_path), changed).values()) > 1e-4
 
 
@@ -138,5 +89,5 @@ def test_the_padding_of_keras_is_seen(tmp_path, monkeypatch):
         )(x)
 
     monkeypatch.setattr("cnnzoo.layers.conv", same)
-    golden = Golden(GOLDEN / "logits" / "resnet18-torchvision.npz")
+    golden = GoldenLogits(GOLDEN / "logits" / "resnet18-torchvision.npz")
     assert max(errors(golden, golden.write(tmp_path), "resnet18").values()) > 1e-4

@@ -9,7 +9,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from counting import multiply_adds
+from helpers.counting import count_multiply_adds
 from keras.ops import convert_to_numpy as array
 
 import cnnzoo
@@ -56,7 +56,7 @@ for line in csv.DictReader((Path(__file__).parent / "data" / "gmacs.csv").read_t
 def test_the_row_states_its_size(name):
     row, model = cnnzoo.info(name).row, cnnzoo.get(name)
     assert sum(math.prod(v.shape) for v in model.trainable_variables) == row.params
-    assert multiply_adds(model) == row.macs
+    assert count_multiply_adds(model) == row.macs
     for publisher, gmacs in PUBLISHED.get(name, {}).items():
         if publisher == "tf2cv":  # which counts an operation for each value that a norm or an activation gives, too
             layers = keras.layers.BatchNormalization, keras.layers.Activation
@@ -283,7 +283,7 @@ def test_rows_of_third_parties(clean):
         assert name in cnnzoo.list_models()
         model = cnnzoo.get(name)
         assert sum(math.prod(v.shape) for v in model.trainable_variables) == cnnzoo.info(name).row.params
-        assert multiply_adds(model) == cnnzoo.info(name).row.macs
+        assert count_multiply_adds(model) == cnnzoo.info(name).row.macs
     assert cnnzoo.get(row).output_shape == (None, 10)
     with pytest.raises(cnnzoo.InputError, match="taken"):
         cnnzoo.register("lenet5", row)

@@ -1,36 +1,12 @@
 """HDF5 of Keras 1 and 2, honest and hostile."""
 
-import io
-
 import h5py
 import numpy as np
 import pytest
+from helpers.hdf5 import KERNEL, add_layers, fixed_length, write_hdf5
 
 from cnnzoo.checkpoints import readers
 from cnnzoo.core.errors import InputError
-
-KERNEL = np.arange(60, dtype="float32").reshape(5, 12)
-
-
-def file(fill, where=None):
-    """The bytes of a file that `fill` filled."""
-    content = io.BytesIO()
-    with h5py.File(content, "w") as new:
-        fill(new.create_group(where) if where else new)
-    return content.getvalue()
-
-
-def fixed(names):
-    return np.array(names, "S")
-
-
-def layers(root, names=("conv", "bn"), written=fixed, **options):
-    root.attrs["layer_names"] = written(names)
-    for name in names:
-        group = root.create_group(name)
-        group.attrs["weight_names"] = written([f"{name}/kernel:0", "net/bias:0"])
-        group.create_dataset(f"{name}/kernel:0", data=KERNEL, **options)
-        group["net/bias:0"] = np.ones(3)
 
 
 def read(content):
@@ -39,20 +15,20 @@ def read(content):
 
 def refused(fill, message):
     def filled(root):
-        layers(root)
+        add_layers(root)
         fill(root)
 
     with pytest.raises(InputError, match=f"Cannot read w.h5 as HDF5: .*{message}"):
-        read(file(filled))
+        read(write_hdf5(filled))
 
 
 @pytest.mark.parametrize("where", [None, "model_weights"])
-@pytest.mark.parametrize("written", [fixed, list], ids=["fixed", "variable"])
+@pytest.mark.parametrize("written", [fixed_length, list], ids=["fixed", "variable"])
 @pytest.mark.parametrize(
     "options", [{}, {"chunks": (2, 5), "compression": "gzip", "shuffle": True, "fletcher32": True}]
 )
 def test_weights_are_read_in_order(where, written, options):
-    found = read(file(lambda root: layers(root, written=written, **options), where))
+    found = read(write_hdf5(lambda root: add_layers(root, written=written, **options), where))
     assert list(found) == ["conv/kernel", "conv/net/bias", "bn/kernel", "bn/net/bias"]
     np.testing.assert_array_equal(found["conv/kernel"], KERNEL)
     np.testing.assert_array_equal(found["bn/net/bias"], np.ones(3))
@@ -60,21 +36,21 @@ def test_weights_are_read_in_order(where, written, options):
 
 def test_names_in_pieces():
     def fill(root):
-        layers(root)
+        add_layers(root)
         del root.attrs["layer_names"]
         root.attrs["layer_names0"], root.attrs["layer_names1"] = np.array(["bn"], "S"), np.array(["conv"], "S")
 
-    assert list(read(file(fill)))[::2] == ["bn/kernel", "conv/kernel"]
+    assert list(read(write_hdf5(fill)))[::2] == ["bn/kernel", "conv/kernel"]
 
 
 def test_the_code_of_a_lambda_layer_is_never_looked_at():
     def fill(root):
-        layers(root)
+        add_layers(root)
         root.parent.attrs["model_config"] = (
             '{"class_name": "Lambda", "config": {"function": ["gASV", null, null]}} torn'
         )
 
-    assert len(read(file(fill, "model_weights"))) == 4
+    assert len(read(write_hdf5(fill, "model_weights"))) == 4
 
 
 def test_a_published_file(test_data):
@@ -85,9 +61,9 @@ def test_a_published_file(test_data):
 
 def test_keras_3_is_sent_to_keras():
     with pytest.raises(InputError, match=r"model\.load_weights and write it with cnnzoo\.save_weights"):
-        readers.read_checkpoint(file(lambda root: root.create_group("layers/conv/vars")), "m.weights.h5")
+        readers.read_checkpoint(write_hdf5(lambda root: root.create_group("layers/conv/vars")), "m.weights.h5")
     with pytest.raises(InputError, match="no layer_names"):
-        read(file(lambda root: root.create_group("x")))
+        read(write_hdf5(lambda root: root.create_group("x")))
 
 
 def replaced(make):
@@ -138,7 +114,7 @@ def test_only_numbers_and_names_are_read():
 
 
 def test_a_heap_that_never_ends():
-    content = file(lambda root: layers(root, written=list))
+    content = write_hdf5(lambda root: add_layers(root, written=list))
     start = content.index(b"GCOL\1") + 16
     for size in (2**64 - 16, 2**20):
         with pytest.raises(InputError, match="heap of names is damaged"):

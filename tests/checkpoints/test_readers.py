@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.hdf5 import add_layers, write_hdf5
 from safetensors.numpy import save
-from test_hdf5 import file, layers
 
 from cnnzoo.checkpoints import readers
 from cnnzoo.core.errors import InputError
@@ -36,13 +36,13 @@ def archive(*members, how=zipfile.ZIP_DEFLATED):
 @pytest.fixture(scope="module")
 def samples():
     """A small file of every format."""
-    weights = file(layers)
+    weights = write_hdf5(add_layers)
     return {
         "w.safetensors": save({name: np.ascontiguousarray(array) for name, array in ARRAYS.items()}, {"who": "me"}),
         "stored.npz": packed(**ARRAYS),
         "deflated.npz": packed(np.savez_compressed, **ARRAYS),
         "w.h5": weights,
-        "variable.h5": file(lambda root: layers(root, written=list)),
+        "variable.h5": write_hdf5(lambda root: add_layers(root, written=list)),
         "w.h5.zip": archive(("w.h5", weights)),
         **{name: (FILES / name).read_bytes() for name in ("plain_zip.pth", "wrapped_legacy.th")},
     }

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.golden import draw
 from keras.ops import convert_to_numpy as array
-from test_golden import draw
 
 import cnnzoo
 

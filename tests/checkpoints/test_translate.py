@@ -6,9 +6,9 @@ from dataclasses import replace
 import h5py
 import numpy as np
 import pytest
+from helpers.golden import GOLDEN, GoldenLogits, draw
 from keras.ops import convert_to_numpy as array
 from safetensors.numpy import save_file
-from test_golden import GOLDEN, Golden, draw
 
 import cnnzoo
 from cnnzoo.checkpoints import translate
@@ -17,7 +17,7 @@ from cnnzoo.checkpoints.tensors import adapt_first_kernel, named_variables
 
 
 def golden(stem):
-    return Golden(GOLDEN / "logits" / f"{stem}.npz")
+    return GoldenLogits(GOLDEN / "logits" / f"{stem}.npz")
 
 
 @pytest.fixture(scope="module")
@@ -38,12 +38,12 @@ def get(path, **options):
 
 def test_every_golden_file_names_one_layout_only():
     for path in (GOLDEN / "logits").glob("*.npz"):
-        names = translate.clean_names(Golden(path).tensors)
+        names = translate.clean_names(GoldenLogits(path).tensors)
         marks = [layout for layout in LAYOUTS if any(translate.re.search(layout.mark, name) for name in names)]
-        publisher = {"keras": "keras.applications", "tf2cv": "pytorchcv"}.get(Golden(path).publisher)
+        publisher = {"keras": "keras.applications", "tf2cv": "pytorchcv"}.get(GoldenLogits(path).publisher)
         shared = {"torchvision", "timm"}  # one layout serves both where they agree
-        assert marks[0].name == publisher or Golden(path).publisher in {*shared, marks[0].name}
-        assert translate.recognize_layout(Golden(path).tensors) == marks[0]
+        assert marks[0].name == publisher or GoldenLogits(path).publisher in {*shared, marks[0].name}
+        assert translate.recognize_layout(GoldenLogits(path).tensors) == marks[0]
 
 
 def test_templates():

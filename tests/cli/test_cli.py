@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from conftest import blobs
+from helpers.images import make_blobs
 from PIL import Image
 from safetensors.numpy import save_file
 
@@ -106,7 +106,7 @@ def test_convert(cli, tmp_path):
 
 @pytest.fixture
 def npz(tmp_path):
-    x, y = blobs()
+    x, y = make_blobs()
     np.savez(tmp_path / "blobs.npz", x=x, y=y)
     return tmp_path / "blobs.npz"
 
@@ -127,7 +127,7 @@ def test_train_evaluate_predict_export(cli, npz, tmp_path):
     assert (tmp_path / "again" / "report.html").exists()
     exported = cli("export", run, tmp_path / "out")
     assert "of the model's" in exported.out
-    Image.fromarray(blobs()[0][0]).save(tmp_path / "a b.png")
+    Image.fromarray(make_blobs()[0][0]).save(tmp_path / "a b.png")
     answers = [cli("predict", path, tmp_path / "a b.png", "--top", 2).out for path in (run, tmp_path / "out")]
     assert answers[0] == answers[1]
     assert re.fullmatch(r".*a b\.png: \d [\d.]+ %, \d [\d.]+ %\n", answers[0])
@@ -277,7 +277,7 @@ def test_a_diverging_run_exits_with_one(cli, npz, tmp_path):
 
 
 def test_warnings_are_short(cli, tmp_path):
-    x, y = blobs()
+    x, y = make_blobs()
     np.savez(tmp_path / "unit.npz", x=x / 255, y=y)
     with warnings.catch_warnings():
         warnings.simplefilter("default")

@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 import pytest
-from pictures import broken, classes
+from helpers.image_files import broken_files, write_class_folders
 from PIL import Image
 
 from cnnzoo.evaluation.calibration import apply_temperature
@@ -17,7 +17,7 @@ def home(tmp_path_factory, monkeypatch):
 
 
 def test_show(tmp_path, cli):
-    root = classes(tmp_path / "p", {"a": 12, "b": 12})
+    root = write_class_folders(tmp_path / "p", {"a": 12, "b": 12})
     one, two, other = (tmp_path / f"{name}.png" for name in "xyz")
     for out, seed in ((one, 0), (two, 0), (other, 1)):
         done = cli("show", root, "--augment", "rand+mixup", "--image-size", 64, 64, "--out", out, "--seed", seed)
@@ -32,8 +32,8 @@ def test_show(tmp_path, cli):
 @pytest.mark.slow
 @pytest.mark.filterwarnings("default")  # as in a terminal
 def test_from_a_folder_to_predictions(tmp_path, cli):
-    root, run = classes(tmp_path / "p", {"a": 20, "b": 20}, suffix="jpg"), tmp_path / "run"
-    (root / "a" / "torn.jpg").write_bytes(broken()["cut5.jpg"])
+    root, run = write_class_folders(tmp_path / "p", {"a": 20, "b": 20}, suffix="jpg"), tmp_path / "run"
+    (root / "a" / "torn.jpg").write_bytes(broken_files()["cut5.jpg"])
     steps = ("--set", "epochs=1", "--set", "augment=basic", "--run-dir", run)
     done = cli("train", "resnet20", root, *steps)
     assert done.code == 0, done.err

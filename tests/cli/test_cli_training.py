@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from conftest import blobs
+from helpers.images import make_blobs
 from PIL import Image
 
 import cnnzoo
@@ -15,7 +15,7 @@ QUICK = ("--set", "epochs=2", "--set", "batch_size=12", *SPLIT)
 
 @pytest.fixture
 def npz(tmp_path):
-    x, y = blobs()
+    x, y = make_blobs()
     np.savez(tmp_path / "blobs.npz", x=x, y=y)
     return tmp_path / "blobs.npz"
 

@@ -8,7 +8,7 @@ import textwrap
 import keras
 import numpy as np
 import pytest
-from pictures import classes
+from helpers.image_files import write_class_folders
 from sklearn.utils.class_weight import compute_sample_weight
 
 import cnnzoo
@@ -26,7 +26,7 @@ def home(tmp_path_factory, monkeypatch):
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
-    return classes(tmp_path_factory.mktemp("photos") / "p", {"a": 30, "b": 30})
+    return write_class_folders(tmp_path_factory.mktemp("photos") / "p", {"a": 30, "b": 30})
 
 
 def load(root, side=80, **options):
@@ -198,7 +198,7 @@ print("done")
 
 
 def test_a_set_ten_times_the_limit_streams(tmp_path):
-    root = classes(tmp_path / "p", {"a": 220, "b": 220}, size=(30, 40))
+    root = write_class_folders(tmp_path / "p", {"a": 220, "b": 220}, size=(30, 40))
     command = [sys.executable, "-c", textwrap.dedent(STREAM), str(root)]
     answer = subprocess.run(command, capture_output=True, text=True, check=False)
     assert answer.stdout == "done\n", answer.stderr

@@ -5,7 +5,7 @@ import random
 
 import numpy as np
 import pytest
-from pictures import broken, formats, orientations, saved, scene, write
+from helpers.image_files import broken_files, encode, make_scene, oriented_files, valid_files, write_files
 from PIL import Image
 
 import cnnzoo
@@ -13,13 +13,13 @@ from cnnzoo import Transform
 from cnnzoo.data.decode import MAX_PIXELS, decode_image
 from cnnzoo.data.scan import examine_image
 
-GOOD = formats() | orientations()
+GOOD = valid_files() | oriented_files()
 
 
 @pytest.mark.parametrize("name", GOOD)
 def test_the_pixels_are_right(name, tmp_path):
     content, pixels, tolerance = GOOD[name]
-    path = write(tmp_path, {name: content})[name]
+    path = write_files(tmp_path, {name: content})[name]
     found = decode_image(path)
     assert found.dtype == np.uint8
     assert found.shape == pixels.shape
@@ -29,9 +29,9 @@ def test_the_pixels_are_right(name, tmp_path):
     assert gray.shape == (*pixels.shape[:2], 1)
 
 
-@pytest.mark.parametrize("name", broken())
+@pytest.mark.parametrize("name", broken_files())
 def test_what_cannot_be_read_is_named(name, tmp_path):
-    path = write(tmp_path, {name: broken()[name]})[name]
+    path = write_files(tmp_path, {name: broken_files()[name]})[name]
     with pytest.raises(cnnzoo.InputError, match=f"Cannot read '.*{name}' as an image: .+"):
         decode_image(path)
 
@@ -42,7 +42,7 @@ def test_nothing_large_reaches_a_decoder(tmp_path, monkeypatch):
     from PIL import ImageFile
 
     monkeypatch.setattr(ImageFile.ImageFile, "load", lambda image: (sizes.append(image.size), load(image))[1])
-    for name, path in write(tmp_path, {"huge.png": broken()["huge.png"]}).items():
+    for name, path in write_files(tmp_path, {"huge.png": broken_files()["huge.png"]}).items():
         with pytest.raises(cnnzoo.InputError, match=name):
             decode_image(path)
     assert all(width * height <= MAX_PIXELS for width, height in sizes)
@@ -50,16 +50,16 @@ def test_nothing_large_reaches_a_decoder(tmp_path, monkeypatch):
 
 def test_other_formats_are_refused(tmp_path):
     out = io.BytesIO()
-    Image.fromarray(scene()).save(out, "PPM")
+    Image.fromarray(make_scene()).save(out, "PPM")
     with pytest.raises(cnnzoo.InputError, match="no JPEG, PNG, GIF, BMP, DIB, WEBP, TIFF file"):
         decode_image(out.getvalue())
 
 
 def test_floating_point_and_deep_levels():
     with pytest.raises(cnnzoo.InputError, match="no agreed range"):
-        decode_image(saved(Image.fromarray(np.ones((4, 4), "float32")), "TIFF"))
+        decode_image(encode(Image.fromarray(np.ones((4, 4), "float32")), "TIFF"))
     with pytest.raises(cnnzoo.InputError, match="0 to 65535"):
-        decode_image(saved(Image.fromarray(np.full((4, 4), 70_000, "int32")), "TIFF"))
+        decode_image(encode(Image.fromarray(np.full((4, 4), 70_000, "int32")), "TIFF"))
     with pytest.raises(cnnzoo.InputError, match="1 or 3 channels"):
         decode_image(b"", 4)
 
@@ -70,7 +70,7 @@ def test_sides_are_known_before_decoding(tmp_path, suffix, orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation
     path = tmp_path / f"a.{suffix}"
-    Image.fromarray(scene(40, 64)).save(path, exif=exif)
+    Image.fromarray(make_scene(40, 64)).save(path, exif=exif)
     facts = examine_image(path)
     assert (facts.height, facts.width) == decode_image(path).shape[:2]
     plain = tmp_path / "plain.png"
@@ -81,7 +81,7 @@ def test_sides_are_known_before_decoding(tmp_path, suffix, orientation):
 
 def test_deep_negatives():
     ramp = Image.fromarray(np.linspace(0, 65535, 64).astype("uint16").reshape(8, 8))
-    straight, negative = (decode_image(saved(ramp, "TIFF", tiffinfo={262: white})) for white in (1, 0))
+    straight, negative = (decode_image(encode(ramp, "TIFF", tiffinfo={262: white})) for white in (1, 0))
     np.testing.assert_array_equal(255 - straight, negative)
 
 

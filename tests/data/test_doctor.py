@@ -5,7 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
-from pictures import broken, classes, scene, write
+from helpers.image_files import broken_files, make_scene, write_class_folders, write_files
 from PIL import Image
 
 from cnnzoo.data.doctor import FINDING_KINDS, diagnose_images
@@ -27,7 +27,7 @@ def found(diagnosis):
 
 
 def test_a_healthy_folder_has_no_findings(tmp_path):
-    diagnosis = look(classes(tmp_path / "p", {"a": 12, "b": 12}))
+    diagnosis = look(write_class_folders(tmp_path / "p", {"a": 12, "b": 12}))
     assert not diagnosis.findings
     assert "Nothing to complain of" in diagnosis.to_html()
     assert str(diagnosis).splitlines() == ["p: 24 files, 24 images in 2 classes", "0 set aside"]
@@ -36,13 +36,13 @@ def test_a_healthy_folder_has_no_findings(tmp_path):
 def ill(root):
     """A folder with one case of each kind."""
     for i, split in enumerate(("train", "test")):
-        classes(root / split, {"a": 30, "b": 30}, seed=1000 * i)
-    classes(root / "train", {"rare": 2}, seed=5000)
+        write_class_folders(root / split, {"a": 30, "b": 30}, seed=1000 * i)
+    write_class_folders(root / "train", {"rare": 2}, seed=5000)
     train, test = root / "train", root / "test"
-    write(train / "a", {"torn.jpg": broken()["cut5.jpg"]})
+    write_files(train / "a", {"torn.jpg": broken_files()["cut5.jpg"]})
     Image.fromarray(np.full((60, 80, 3), 200, "uint8")).save(train / "a" / "wall.png")
-    Image.fromarray(scene(20, 20, seed=903)).save(train / "a" / "small.png")
-    Image.fromarray(scene(seed=904)).save(train / "a" / "lies.bmp", "PNG")
+    Image.fromarray(make_scene(20, 20, seed=903)).save(train / "a" / "small.png")
+    Image.fromarray(make_scene(seed=904)).save(train / "a" / "lies.bmp", "PNG")
     shutil.copy(train / "a" / "a_1.png", train / "a" / "again.png")
     shutil.copy(train / "a" / "a_2.png", train / "b" / "torn between.png")
     shutil.copy(test / "a" / "a_3.png", train / "a" / "leaked.png")
@@ -50,7 +50,9 @@ def ill(root):
         image.convert("RGB").save(train / "b" / "nearly.jpg", quality=90)
     with Image.open(test / "b" / "b_5.png") as image:
         image.convert("RGB").save(train / "b" / "nearly leaked.jpg", quality=90)
-    Image.fromarray((scene(seed=909)[..., 0] > 99).astype("uint8") * 255).convert("P").save(train / "b" / "icon.gif")
+    Image.fromarray((make_scene(seed=909)[..., 0] > 99).astype("uint8") * 255).convert("P").save(
+        train / "b" / "icon.gif"
+    )
     (root / "train" / "readme.txt").write_text("a stray")
     return root
 
@@ -76,7 +78,7 @@ def test_each_kind_is_found(tmp_path):
     pairs = {(kind, tuple(sorted(names))) for kind, names in found(diagnosis)}
     assert pairs == {(kind, tuple(sorted(names))) for kind, names in expected}
     assert {kind for kind, _ in expected} == set(FINDING_KINDS) - {"few"}  # of sets that are yet to be split
-    few = look(classes(tmp_path / "few", {"a": 9, "b": 2}, seed=7000))
+    few = look(write_class_folders(tmp_path / "few", {"a": 9, "b": 2}, seed=7000))
     assert [(f.kind, f.reason) for f in few.findings] == [("few", "b: 2, and each split needs one")]
     assert {f.kind for f in diagnosis.aside} == {"unreadable", "leak", "drawing", "stray"}
     assert "rare: 2 images, the largest class has 64" in str(diagnosis) + diagnosis.to_json()
@@ -99,7 +101,7 @@ def test_what_it_writes(tmp_path, cli):
 
 def test_frames_of_a_film(tmp_path):
     """Nearly equal pictures without end do not make findings without end."""
-    picture = scene(seed=1).copy()
+    picture = make_scene(seed=1).copy()
     for label in ("a", "b"):
         (tmp_path / "p" / label).mkdir(parents=True)
         for i in range(30):
@@ -113,7 +115,7 @@ def test_frames_of_a_film(tmp_path):
 
 
 def test_names_are_escaped(tmp_path):
-    root = classes(tmp_path / "p", {"a": 4, "<b>": 4})
+    root = write_class_folders(tmp_path / "p", {"a": 4, "<b>": 4})
     (root / "a" / "<script>alert(1)<script>.jpg").write_bytes(b"x")
     page = look(root).to_html()
     assert "<script>alert" not in page
@@ -124,6 +126,6 @@ def test_drawings_among_drawings_stay(tmp_path):
     for label in ("a", "b"):
         (tmp_path / "p" / label).mkdir(parents=True)
         for i in range(5):
-            picture = (scene(seed=i + 10 * (label == "b"))[..., 0] > 99).astype("uint8") * 255
+            picture = (make_scene(seed=i + 10 * (label == "b"))[..., 0] > 99).astype("uint8") * 255
             Image.fromarray(picture).convert("P").save(tmp_path / "p" / label / f"{i}.gif")
     assert not look(tmp_path / "p").aside

@@ -7,7 +7,15 @@ import warnings
 
 import numpy as np
 import pytest
-from pictures import broken, classes, fifo, formats, orientations, scene, write
+from helpers.image_files import (
+    broken_files,
+    make_fifo,
+    make_scene,
+    oriented_files,
+    valid_files,
+    write_class_folders,
+    write_files,
+)
 from PIL import Image
 
 import cnnzoo
@@ -33,24 +41,24 @@ def photos(data):
 def test_the_torture_folder(tmp_path):
     """Every file is loaded with the right pixels or reported by name and reason."""
     root = tmp_path / "torture"
-    good = {"one": formats(1) | orientations(1), "two": formats(2) | orientations(2)}
+    good = {"one": valid_files(1) | oriented_files(1), "two": valid_files(2) | oriented_files(2)}
     for label, files in good.items():
-        write(root / label, files)
-    bad = broken()
-    write(root / "one", bad)
+        write_files(root / label, files)
+    bad = broken_files()
+    write_files(root / "one", bad)
     odd = "a b \N{HONEYBEE} \n c.png"
     shutil.copy(root / "two" / "a.png", root / "two" / odd)
     (root / "two" / odd).write_bytes((root / "two" / odd).read_bytes() + b" ")
     (root / "two" / "inner").mkdir()
-    Image.fromarray(scene(seed=77)).save(root / "two" / "inner" / "deeper.png")
+    Image.fromarray(make_scene(seed=77)).save(root / "two" / "inner" / "deeper.png")
     (root / "two" / "loop").symlink_to(root)
     (root / "two" / "dangling.png").symlink_to(root / "gone.png")
-    fifo(root / "one" / "pipe.jpg")
+    make_fifo(root / "one" / "pipe.jpg")
     (root / "two" / os.fsdecode(b"latin\xe9.png")).write_bytes(
         (root / "two" / "inner" / "deeper.png").read_bytes() + b"2"
     )
     (root / ".hidden").mkdir()
-    (root / "stray.jpg").write_bytes(formats()["a.jpg"][0])
+    (root / "stray.jpg").write_bytes(valid_files()["a.jpg"][0])
     (root / "one" / "Thumbs.db").write_bytes(b"litter")
     if os.geteuid():
         shutil.copy(root / "one" / "a.png", root / "one" / "secret.png")
@@ -97,7 +105,7 @@ def test_hymenoptera_loads_as_it_is(test_data):
 
 
 def test_classes_are_in_natural_order(tmp_path):
-    classes(tmp_path / "p", {f"class_{i}": 3 for i in (1, 2, 10)})
+    write_class_folders(tmp_path / "p", {f"class_{i}": 3 for i in (1, 2, 10)})
     data = cnnzoo.load_data(tmp_path / "p", split=(0.4, 0.3, 0.3))
     assert data.classes == ("class_1", "class_2", "class_10")
     chosen = cnnzoo.load_data(tmp_path / "p", split=(0.4, 0.3, 0.3), classes=["class_10", "class_2", "class_1"])
@@ -111,7 +119,7 @@ def test_classes_are_in_natural_order(tmp_path):
 )
 def test_given_splits_stay(tmp_path, names):
     for i, name in enumerate(names):
-        classes(tmp_path / "p" / name, {"a": 4 - i, "b": 5 - i}, seed=1000 * i)
+        write_class_folders(tmp_path / "p" / name, {"a": 4 - i, "b": 5 - i}, seed=1000 * i)
     data = cnnzoo.load_data(tmp_path / "p")
     assert [len(split) for split in data.splits.values()] == [9, 7, 5]
     assert data.fingerprints == cnnzoo.load_data(tmp_path / "p", seed=5).fingerprints
@@ -119,7 +127,7 @@ def test_given_splits_stay(tmp_path, names):
 
 def test_a_missing_validation_part_is_taken_from_training(tmp_path):
     for i, name in enumerate(("train", "test")):
-        classes(tmp_path / "p" / name, {"a": 10, "b": 10}, seed=1000 * i)
+        write_class_folders(tmp_path / "p" / name, {"a": 10, "b": 10}, seed=1000 * i)
     data = cnnzoo.load_data(tmp_path / "p")
     assert [len(split) for split in data.splits.values()] == [18, 2, 20]
     assert "The test part is the test split; 2 images of the training part are for validation." in data.notes
@@ -130,7 +138,7 @@ def test_a_missing_validation_part_is_taken_from_training(tmp_path):
 
 
 def test_copies_never_cross_a_split(tmp_path):
-    root = classes(tmp_path / "p", {"a": 20, "b": 20})
+    root = write_class_folders(tmp_path / "p", {"a": 20, "b": 20})
     for i in range(20):
         for copy in range(3):
             shutil.copy(root / "a" / f"a_{i}.png", root / "a" / f"copy{copy}_{i}.png")
@@ -148,7 +156,7 @@ def test_copies_never_cross_a_split(tmp_path):
 
 def test_a_copy_in_training_of_a_test_image_is_left_out(tmp_path):
     for i, name in enumerate(("train", "test")):
-        classes(tmp_path / "p" / name, {"a": 10, "b": 10}, seed=1000 * i)
+        write_class_folders(tmp_path / "p" / name, {"a": 10, "b": 10}, seed=1000 * i)
     shutil.copy(tmp_path / "p" / "test" / "a" / "a_3.png", tmp_path / "p" / "train" / "b" / "stolen.png")
     with pytest.warns(UserWarning, match="1 leak: 'train/b/stolen.png' .the same file is in test: 'test/a/a_3.png'"):
         data = cnnzoo.load_data(tmp_path / "p")
@@ -158,21 +166,21 @@ def test_a_copy_in_training_of_a_test_image_is_left_out(tmp_path):
 
 def test_what_lies_beside_the_splits_is_reported(tmp_path):
     for i, name in enumerate(("train", "val", "test")):
-        classes(tmp_path / "p" / name, {"a": 4, "b": 4}, seed=1000 * i)
+        write_class_folders(tmp_path / "p" / name, {"a": 4, "b": 4}, seed=1000 * i)
     (tmp_path / "p" / "__MACOSX").mkdir()
     data = quiet(tmp_path / "p")
     assert data.classes == ("a", "b")
     assert [f.images for f in data.diagnosis.aside] == [("__MACOSX",)]
-    vehicles = classes(tmp_path / "v", {"car": 9, "train": 9})
+    vehicles = write_class_folders(tmp_path / "v", {"car": 9, "train": 9})
     assert cnnzoo.load_data(vehicles).classes == ("car", "train")
 
 
 def test_links(tmp_path):
-    root = classes(tmp_path / "p", {"a": 9, "b": 9})
+    root = write_class_folders(tmp_path / "p", {"a": 9, "b": 9})
     (root / "a" / "self").symlink_to(root / "a" / "self")
     for one in range(6):
         (root / "b" / f"d{one}").mkdir()
-        Image.fromarray(scene(seed=50 + one)).save(root / "b" / f"d{one}" / "x.png")
+        Image.fromarray(make_scene(seed=50 + one)).save(root / "b" / f"d{one}" / "x.png")
         for other in range(6):
             (root / "b" / f"d{one}" / f"to{other}").symlink_to(root / "b" / f"d{other}")
     data = quiet(root)
@@ -188,7 +196,7 @@ def test_a_damaged_scan_is_made_anew(tmp_path, monkeypatch):
 
     home = tmp_path / "home"
     monkeypatch.setenv("CNNZOO_HOME", str(home))
-    root = classes(tmp_path / "p", {"a": 9, "b": 9})
+    root = write_class_folders(tmp_path / "p", {"a": 9, "b": 9})
     expected = cnnzoo.load_data(root).fingerprints
     file = home / f"scans-{scan.SCAN_VERSION}.sqlite"
     good = file.read_bytes()
@@ -202,7 +210,7 @@ def test_a_damaged_scan_is_made_anew(tmp_path, monkeypatch):
 
 
 def test_the_scan_is_kept_and_notices_changes(tmp_path, monkeypatch):
-    root = classes(tmp_path / "p", {"a": 6, "b": 6})
+    root = write_class_folders(tmp_path / "p", {"a": 6, "b": 6})
     first = cnnzoo.load_data(root, split=(0.4, 0.3, 0.3))
     from cnnzoo.data import scan
 
@@ -212,13 +220,13 @@ def test_the_scan_is_kept_and_notices_changes(tmp_path, monkeypatch):
     again = cnnzoo.load_data(root, split=(0.4, 0.3, 0.3))
     assert again.fingerprints == first.fingerprints
     assert not looked
-    Image.fromarray(scene(seed=5)).save(root / "a" / "a_2.png")
+    Image.fromarray(make_scene(seed=5)).save(root / "a" / "a_2.png")
     cnnzoo.load_data(root, split=(0.4, 0.3, 0.3))
     assert [path.name for path in looked] == ["a_2.png"]
 
 
 def test_without_the_doctor_headers_are_read(tmp_path):
-    root = classes(tmp_path / "p", {"a": 6, "b": 6}, suffix="jpg")
+    root = write_class_folders(tmp_path / "p", {"a": 6, "b": 6}, suffix="jpg")
     content = (root / "a" / "a_1.jpg").read_bytes()
     (root / "a" / "a_1.jpg").write_bytes(content[: len(content) // 2])
     quiet(root, split=(0.4, 0.3, 0.3))  # what the doctor found and kept is not used
@@ -234,20 +242,20 @@ def test_without_the_doctor_headers_are_read(tmp_path):
 def bad_folders(root):
     """Folders that cannot be loaded, with what is said of them."""
     (root / "empty").mkdir()
-    classes(root / "one class", {"a": 5})
-    classes(root / "lonely", {"a": 9, "b": 1})
-    classes(root / "train only in name" / "test", {"a": 3, "b": 3})
-    classes(root / "strange test" / "train", {"a": 5, "b": 5})
-    classes(root / "strange test" / "test", {"a": 5, "c": 5}, seed=2000)
-    classes(root / "short test" / "train", {"a": 5, "b": 5})
-    classes(root / "short test" / "test", {"a": 5}, seed=2000)
+    write_class_folders(root / "one class", {"a": 5})
+    write_class_folders(root / "lonely", {"a": 9, "b": 1})
+    write_class_folders(root / "train only in name" / "test", {"a": 3, "b": 3})
+    write_class_folders(root / "strange test" / "train", {"a": 5, "b": 5})
+    write_class_folders(root / "strange test" / "test", {"a": 5, "c": 5}, seed=2000)
+    write_class_folders(root / "short test" / "train", {"a": 5, "b": 5})
+    write_class_folders(root / "short test" / "test", {"a": 5}, seed=2000)
     for name in ("val", "valid"):
-        classes(root / "two validations" / name, {"a": 3, "b": 3})
-    classes(root / "two validations" / "train", {"a": 3, "b": 3})
+        write_class_folders(root / "two validations" / name, {"a": 3, "b": 3})
+    write_class_folders(root / "two validations" / "train", {"a": 3, "b": 3})
     (root / "flat").mkdir()
-    Image.fromarray(scene()).save(root / "flat" / "a.png")
-    write(root / "rubbish" / "a", broken())
-    write(root / "rubbish" / "b", {"x.jpg": b"x"})
+    Image.fromarray(make_scene()).save(root / "flat" / "a.png")
+    write_files(root / "rubbish" / "a", broken_files())
+    write_files(root / "rubbish" / "b", {"x.jpg": b"x"})
     return {
         "missing": "Unknown data source",
         "empty": "no images in sub-folders",
@@ -273,11 +281,11 @@ def test_bad_folders_are_named_before_anything_else(tmp_path):
         ({"crop": 1.5}, "crop is 'auto', None, or a share"),
     ):
         with pytest.raises(cnnzoo.InputError, match=message):
-            cnnzoo.load_data(classes(tmp_path / message[:6], {"a": 9, "b": 9}), **options)
+            cnnzoo.load_data(write_class_folders(tmp_path / message[:6], {"a": 9, "b": 9}), **options)
 
 
 def test_it_binds_to_the_models_transform(tmp_path):
-    root = classes(tmp_path / "p", {"a": 9, "b": 9})
+    root = write_class_folders(tmp_path / "p", {"a": 9, "b": 9})
     data = cnnzoo.load_data(root)
     assert data.train.images.shape[1:] == (None, None, 3)
     assert data.train.images[0].shape == (60, 80, 3)
@@ -304,7 +312,7 @@ def test_it_binds_to_the_models_transform(tmp_path):
 
 
 def test_a_photo_that_goes_away_is_named(tmp_path):
-    root = classes(tmp_path / "p", {"a": 9, "b": 9})
+    root = write_class_folders(tmp_path / "p", {"a": 9, "b": 9})
     data = cnnzoo.load_data(root, image_size=(32, 32))
     (root / data.train.names[0]).unlink()
     with pytest.raises(cnnzoo.InputError, match="there is no such file"):

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conftest import blobs
+from helpers.images import make_blobs
 
 import cnnzoo
 from cnnzoo.data.arrays import NAMED_ARRAYS
@@ -31,7 +31,7 @@ def test_splits_are_disjoint_complete_stratified_and_seeded():
 
 
 def test_labels_stay_with_their_images():
-    x, y = blobs(90)
+    x, y = make_blobs(90)
     data = cnnzoo.load_data((x, y), split=(0.5, 0.25, 0.25))
     for split in data.splits.values():
         for image, label, name in zip(split.images, split.labels, split.names, strict=True):
@@ -41,7 +41,7 @@ def test_labels_stay_with_their_images():
 
 
 def test_a_test_part_stays_whole(tmp_path):
-    (x, y), (tx, ty) = blobs(60), blobs(30, seed=1)
+    (x, y), (tx, ty) = make_blobs(60), make_blobs(30, seed=1)
     np.savez(tmp_path / "d.npz", x_train=x, y_train=y, x_test=tx, y_test=ty)
     data = cnnzoo.load_data(tmp_path / "d.npz", split=(0.8, 0.1, 0.1))
     np.testing.assert_array_equal(data.test.images[..., 0], tx)
@@ -56,7 +56,7 @@ def test_mnist(test_data):
 
 
 def test_names_for_labels():
-    x, _ = blobs(30)
+    x, _ = make_blobs(30)
     data = cnnzoo.load_data((x, np.array(["dog", "cat", "owl"] * 10)), split=(0.4, 0.3, 0.3))
     assert data.classes == ("cat", "dog", "owl")
     chosen = cnnzoo.load_data(
@@ -83,7 +83,7 @@ def test_image_size_and_the_models_size():
         cnnzoo.evaluate(cnnzoo.get("lenet5"), data)
 
 
-x, y = blobs(30)
+x, y = make_blobs(30)
 BAD = {
     "unknown name": ("digit", {}, "Did you mean digits"),
     "folder": ("cnnzoo", {}, "no images in sub-folders|set aside"),

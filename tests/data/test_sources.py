@@ -8,7 +8,7 @@ import textwrap
 import keras
 import numpy as np
 import pytest
-from pictures import classes, scene
+from helpers.image_files import make_scene, write_class_folders
 
 import cnnzoo
 
@@ -20,7 +20,7 @@ def home(tmp_path_factory, monkeypatch):
 
 @pytest.fixture
 def root(tmp_path):
-    return classes(tmp_path / "p", {"a": 10, "b": 10})
+    return write_class_folders(tmp_path / "p", {"a": 10, "b": 10})
 
 
 def lines(root):
@@ -180,7 +180,7 @@ def test_tensorflow_datasets(tmp_path):
 
         def _generate_examples(self, start, count):
             for i in range(count):
-                yield i, {"image": scene(seed=start + i), "label": i % 2}
+                yield i, {"image": make_scene(seed=start + i), "label": i % 2}
 
     builder = Tiny(data_dir=tmp_path)
     builder.download_and_prepare(download_config=tfds.download.DownloadConfig(verify_ssl=False))
@@ -191,7 +191,7 @@ def test_tensorflow_datasets(tmp_path):
         for image, name in zip(data.test.images, data.test.names, strict=True):
             assert name.startswith("test[")
             assert image.shape == (60, 80, 3)
-    pictures = {scene(seed=100 + i).tobytes() for i in range(6)}
+    pictures = {make_scene(seed=100 + i).tobytes() for i in range(6)}
     original = cnnzoo.load_data(builder.data_dir)
     assert {image.tobytes() for image in original.test.images} == pictures
     with pytest.raises(cnnzoo.InputError, match="TensorFlow Datasets cannot give 'no_such_set'"):
@@ -208,7 +208,7 @@ class Pictures(keras.utils.PyDataset):
 
     def __getitem__(self, index):
         ids = np.arange(index * 5, index * 5 + 5)
-        images = np.stack([scene(20, 24, seed=self.start + i) for i in ids])
+        images = np.stack([make_scene(20, 24, seed=self.start + i) for i in ids])
         return images, np.eye(2)[ids % 2] if self.one_hot else ids % 2
 
 
@@ -220,7 +220,7 @@ def test_a_pydataset(one_hot):
         for image, label, name in zip(split.images, split.labels, split.names, strict=True):
             i = int(name.removeprefix("stream[").removesuffix("]"))
             assert label == i % 2
-            np.testing.assert_array_equal(image, scene(20, 24, seed=i))
+            np.testing.assert_array_equal(image, make_scene(20, 24, seed=i))
     parts = cnnzoo.load_data({"train": Pictures(30), "val": Pictures(10, start=100), "test": Pictures(20, start=200)})
     assert len(parts.test) == 20
 
@@ -228,7 +228,7 @@ def test_a_pydataset(one_hot):
 def test_tf_data():
     import tensorflow as tf
 
-    images = np.stack([scene(20, 24, seed=i) for i in range(40)])
+    images = np.stack([make_scene(20, 24, seed=i) for i in range(40)])
     labels = np.array(["cat", "dog"])[np.arange(40) % 2]
     alone = tf.data.Dataset.from_tensor_slices((images, labels))
     one, other = (cnnzoo.load_data(source) for source in (alone, alone.batch(7)))
@@ -245,7 +245,7 @@ def test_tf_data():
 def test_bad_streams():
     import tensorflow as tf
 
-    images = np.stack([scene(20, 24, seed=i) for i in range(40)])
+    images = np.stack([make_scene(20, 24, seed=i) for i in range(40)])
     for labels, message in (
         (np.zeros((40, 3)), "a single 1 in each row"),
         (np.full(40, 0.5), "class indices, names or one-hot"),

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from pictures import formats, orientations, scene, write
+from helpers.image_files import make_scene, oriented_files, valid_files, write_files
 from PIL import Image
 
 import cnnzoo
@@ -32,7 +32,7 @@ def by_hand(pixels, side, resize, interpolation):
 def test_the_centre_crop_is_torchvisions(interpolation, side, resize):
     transform = Transform((side, side), 3, side / resize, interpolation)
     for height, width in ((60, 80), (80, 60), (61, 90), (64, 64), (41, 200)):
-        pixels = scene(height, width)
+        pixels = make_scene(height, width)
         difference = np.abs(transform(pixels).astype(int) - by_hand(pixels, side, resize, interpolation))
         if interpolation == "nearest":  # or the pixel beside it
             assert (difference > 0).mean() < 0.2
@@ -63,7 +63,7 @@ def test_graphs_resize_as_files_do(interpolation, crop):
     """What an export does to a batch is within a level of Pillow, but for a pixel in ten thousand."""
     transform = Transform((48, 40), 3, crop, interpolation, pad=2)
     for height, width in ((60, 80), (131, 90), (30, 31)):
-        pixels = np.stack([scene(height, width, seed) for seed in range(3)])
+        pixels = np.stack([make_scene(height, width, seed) for seed in range(3)])
         graph = np.asarray(pre.resize_images(pixels, (48, 40, 3), 2, crop, interpolation))
         difference = np.abs(graph - transform(pixels))
         assert difference.max() <= 3
@@ -84,18 +84,18 @@ def test_sizes_in_numbers_and_tensors():
 
 
 def test_what_it_takes(tmp_path):
-    paths = write(tmp_path, formats())
+    paths = write_files(tmp_path, valid_files())
     transform = Transform((32, 48), 3, 0.9)
     one = transform(paths["a.png"])
     assert one.shape == transform.shape == (32, 48, 3)
     assert transform([paths["a.png"], str(paths["a.jpg"])]).shape == (2, 32, 48, 3)
     np.testing.assert_array_equal(transform(paths["a.png"].read_bytes()), one)
-    np.testing.assert_array_equal(transform(scene()), one)
-    np.testing.assert_array_equal(transform(scene()[None]), one[None])
-    assert transform(scene()[..., 0]).shape == (32, 48, 3)
-    assert np.abs(transform(scene().astype("float32")).astype(int) - one).max() <= 1
+    np.testing.assert_array_equal(transform(make_scene()), one)
+    np.testing.assert_array_equal(transform(make_scene()[None]), one[None])
+    assert transform(make_scene()[..., 0]).shape == (32, 48, 3)
+    assert np.abs(transform(make_scene().astype("float32")).astype(int) - one).max() <= 1
     assert transform([]).shape == (0, 32, 48, 3)
-    many = Transform((32, 48), 5, 0.9)(np.repeat(scene()[..., :1], 5, axis=2))
+    many = Transform((32, 48), 5, 0.9)(np.repeat(make_scene()[..., :1], 5, axis=2))
     assert many.shape == (32, 48, 5)
     with pytest.raises(cnnzoo.InputError, match="path or an array"):
         transform(np.zeros(3))
@@ -130,7 +130,7 @@ def test_published_transforms():
 
 
 def test_random_crops(tmp_path):
-    paths = write(tmp_path, orientations())
+    paths = write_files(tmp_path, oriented_files())
     transform, area = Transform((24, 24)), (0.2, 0.6)
     draws = [random.Random(5) for _ in range(9)]
     upright = [transform.cropped(path, area, draw) for path, draw in zip(paths.values(), draws, strict=False)]
@@ -147,7 +147,7 @@ def test_random_crops(tmp_path):
 
 
 def test_a_large_jpeg_is_decoded_small(tmp_path):
-    big = Image.fromarray(scene(1200, 1600))
+    big = Image.fromarray(make_scene(1200, 1600))
     big.save(tmp_path / "big.jpg", quality=95)
     whole = Transform((96, 96)).cropped(tmp_path / "big.jpg", (1, 1), random.Random(0))
     array = Transform((96, 96)).cropped(np.asarray(big), (1, 1), random.Random(0))

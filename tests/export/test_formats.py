@@ -12,7 +12,7 @@ from dataclasses import replace
 import keras
 import numpy as np
 import pytest
-from conftest import blobs
+from helpers.images import make_blobs
 from PIL import Image
 
 import cnnzoo
@@ -221,7 +221,7 @@ def test_what_cannot_be_is_told_at_once(trained, tmp_path, options, message):
 
 def test_data_may_have_some_of_the_models_classes():
     classifier = cnnzoo.Classifier.of(cnnzoo.get("lenet5", weights="mnist"), "keras")
-    images, labels = blobs(classes=2)
+    images, labels = make_blobs(classes=2)
     for names, known in ((("7", "3"), True), (("cat", "3"), False)):
         data = cnnzoo.load_data((images, np.array(names)[labels]), split=(0.6, 0.2, 0.2))
         if known:

@@ -5,7 +5,7 @@ import math
 import cnnzoo.layers as ours
 
 
-def multiply_adds(model):
+def count_multiply_adds(model):
     """Multiply-adds of one image: per output value, one for each weight that it is multiplied by."""
     total = 0
     for layer in model.layers:

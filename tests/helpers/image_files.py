@@ -11,7 +11,7 @@ from PIL import Image
 ORIENTATION = 0x0112
 
 
-def scene(height=60, width=80, seed=0):
+def make_scene(height=60, width=80, seed=0):
     """A picture that looks different in every corner and from every other seed, as uint8 (H, W, 3)."""
     draw = np.random.default_rng(seed)
     coarse = draw.integers(0, 256, (6, 8, 3), "uint8")
@@ -19,15 +19,15 @@ def scene(height=60, width=80, seed=0):
     return np.asarray(image)
 
 
-def saved(image, format, **options):
+def encode(image, format, **options):
     out = io.BytesIO()
     image.save(out, format, **options)
     return out.getvalue()
 
 
-def formats(seed=0):
+def valid_files(seed=0):
     """File name: (bytes, the pixels that they shall give, how far these may be off)."""
-    rgb = scene(seed=seed)
+    rgb = make_scene(seed=seed)
     image, gray = Image.fromarray(rgb), Image.fromarray(rgb).convert("L")
     wide = np.repeat(np.asarray(gray)[..., None], 3, axis=2)
     alpha = np.full(rgb.shape[:2], 255, "uint8")
@@ -47,31 +47,31 @@ def formats(seed=0):
         ("a.tif", "TIFF", {}, 0),
         ("lzw.tiff", "TIFF", {"compression": "tiff_lzw"}, 0),
     ):
-        files[name] = saved(image, format, **options), rgb, tolerance
-    files["gray.jpg"] = saved(gray, "JPEG", quality=95), wide, 12
-    files["gray.png"] = saved(gray, "PNG"), wide, 0
-    files["alpha.png"] = saved(clear, "PNG"), over_white, 0
-    files["alpha.webp"] = saved(clear, "WEBP", lossless=True, exact=True), over_white, 0
-    files["gray-alpha.png"] = saved(clear.convert("LA"), "PNG"), np.where(alpha[..., None] > 0, wide, 255), 0
-    files["palette.png"] = saved(palette, "PNG"), np.asarray(palette.convert("RGB")), 0
-    files["a.gif"] = saved(palette, "GIF"), np.asarray(palette.convert("RGB")), 0
+        files[name] = encode(image, format, **options), rgb, tolerance
+    files["gray.jpg"] = encode(gray, "JPEG", quality=95), wide, 12
+    files["gray.png"] = encode(gray, "PNG"), wide, 0
+    files["alpha.png"] = encode(clear, "PNG"), over_white, 0
+    files["alpha.webp"] = encode(clear, "WEBP", lossless=True, exact=True), over_white, 0
+    files["gray-alpha.png"] = encode(clear.convert("LA"), "PNG"), np.where(alpha[..., None] > 0, wide, 255), 0
+    files["palette.png"] = encode(palette, "PNG"), np.asarray(palette.convert("RGB")), 0
+    files["a.gif"] = encode(palette, "GIF"), np.asarray(palette.convert("RGB")), 0
     other = Image.fromarray(255 - rgb).quantize(200)
-    frames = saved(palette, "GIF", save_all=True, append_images=[other])
+    frames = encode(palette, "GIF", save_all=True, append_images=[other])
     files["frames.gif"] = frames, np.asarray(palette.convert("RGB")), 0
-    files["deep.png"] = saved(deep, "PNG"), wide, 0
-    files["deep.tif"] = saved(deep, "TIFF"), wide, 0
+    files["deep.png"] = encode(deep, "PNG"), wide, 0
+    files["deep.tif"] = encode(deep, "TIFF"), wide, 0
     bits = gray.point(lambda v: 255 * (v > 127), "1")
-    files["bits.png"] = saved(bits, "PNG"), np.asarray(bits.convert("RGB")), 0
+    files["bits.png"] = encode(bits, "PNG"), np.asarray(bits.convert("RGB")), 0
     cmyk = image.convert("CMYK")
-    files["cmyk.jpg"] = saved(cmyk, "JPEG", quality=95), np.asarray(cmyk.convert("RGB")), 24
-    files["cmyk.tif"] = saved(cmyk, "TIFF"), np.asarray(cmyk.convert("RGB")), 0
+    files["cmyk.jpg"] = encode(cmyk, "JPEG", quality=95), np.asarray(cmyk.convert("RGB")), 24
+    files["cmyk.tif"] = encode(cmyk, "TIFF"), np.asarray(cmyk.convert("RGB")), 0
     files["named.png"] = files["a.jpg"]  # a name that lies
     return files
 
 
-def orientations(seed=0):
+def oriented_files(seed=0):
     """File name: (bytes, the upright pixels, tolerance), for the eight ways to hold a camera."""
-    upright = Image.fromarray(scene(seed=seed))
+    upright = Image.fromarray(make_scene(seed=seed))
     # How the sensor saw what is upright under each orientation: the inverse of what a reader does
     turns = Image.Transpose
     seen = (
@@ -89,7 +89,7 @@ def orientations(seed=0):
         image = upright if turn is None else upright.transpose(turn)
         exif = Image.Exif()
         exif[ORIENTATION] = value
-        files[f"turned{value}.jpg"] = saved(image, "JPEG", quality=95, exif=exif), np.asarray(upright), 20
+        files[f"turned{value}.jpg"] = encode(image, "JPEG", quality=95, exif=exif), np.asarray(upright), 20
     return files
 
 
@@ -105,14 +105,14 @@ def huge_png(width, height):
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
 
 
-def broken(seed=0):
+def broken_files(seed=0):
     """File name: bytes that no pixels can be had from."""
-    jpeg, png = formats(seed)["a.jpg"][0], formats(seed)["a.png"][0]
+    jpeg, png = valid_files(seed)["a.jpg"][0], valid_files(seed)["a.png"][0]
     files = {f"cut{i}.jpg": jpeg[: len(jpeg) * i // 10] for i in range(10)}
     files |= {f"cut{i}.png": png[: len(png) * i // 10] for i in range(1, 10)}
     files |= {
         f"cut.{suffix}": content[: len(content) // 2]
-        for suffix, (content, *_) in {name.split(".")[1]: row for name, row in formats(seed).items()}.items()
+        for suffix, (content, *_) in {name.split(".")[1]: row for name, row in valid_files(seed).items()}.items()
     }
     files["empty.jpg"] = b""
     files["page.jpg"] = b"<!doctype html><html><body>404</body></html>"
@@ -122,7 +122,7 @@ def broken(seed=0):
     return files
 
 
-def write(folder, files):
+def write_files(folder, files):
     """Write the files of `formats` and the like; returns their paths by name."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, row in files.items():
@@ -130,15 +130,15 @@ def write(folder, files):
     return {name: folder / name for name in files}
 
 
-def classes(folder, counts, size=(60, 80), suffix="png", seed=1000):
+def write_class_folders(folder, counts, size=(60, 80), suffix="png", seed=1000):
     """Sub-folders with distinct pictures: counts = {"cat": 12, "dog": 9}."""
     for name, count in counts.items():
         (folder / name).mkdir(parents=True)
         for i in range(count):
             seed += 1
-            Image.fromarray(scene(*size, seed=seed)).save(folder / name / f"{name}_{i}.{suffix}")
+            Image.fromarray(make_scene(*size, seed=seed)).save(folder / name / f"{name}_{i}.{suffix}")
     return folder
 
 
-def fifo(path):
+def make_fifo(path):
     os.mkfifo(path)

@@ -7,7 +7,7 @@ import time
 import numpy as np
 
 
-def task(job):
+def run_task(job):
     """Do as the job says."""
     kind, value = job
     if kind == "answer":

@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 import pytest
-from fitting import fit, fresh
+from helpers.training import fit, new_lenet
 
 import cnnzoo
 
@@ -14,16 +14,16 @@ sys.path.insert(0, sys.argv[1])
 import tensorflow as tf
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-from conftest import blobs
+from helpers.images import make_blobs
 from dataclasses import replace
-from fitting import RECIPE, fit, fresh
+from helpers.training import RECIPE, fit, new_lenet
 import cnnzoo, numpy as np
-data = cnnzoo.load_data(blobs(), split=(0.6, 0.2, 0.2))
+data = cnnzoo.load_data(make_blobs(), split=(0.6, 0.2, 0.2))
 recipe = replace(RECIPE, augment="none", ema=0.5)
-both, one = fresh(), fresh()
+both, one = new_lenet(), new_lenet()
 two = fit(both, data, recipe=recipe, devices=["CPU:0", "CPU:1"], run_dir=sys.argv[2] + "/two")
 alone = fit(one, data, recipe=recipe)
-again = fit(fresh(), data, recipe=recipe, devices="CPU:0,CPU:1", run_dir=sys.argv[2] + "/two", resume=True)
+again = fit(new_lenet(), data, recipe=recipe, devices="CPU:0,CPU:1", run_dir=sys.argv[2] + "/two", resume=True)
 assert again.history == two.history
 for a, b in zip(both.get_weights(), one.get_weights()):
     np.testing.assert_allclose(a, b, atol=2e-4)
@@ -44,14 +44,14 @@ def test_two_devices_learn_what_one_does(tmp_path):
 
 def test_devices_that_are_not_there_are_named(data):
     with pytest.raises(cnnzoo.InputError, match=r"Unknown device.*Allowed: .*CPU:0"):
-        fit(fresh(), data, devices=["CPU:0", "GPU:7"])
+        fit(new_lenet(), data, devices=["CPU:0", "GPU:7"])
 
 
 def test_auto_is_no_copy_where_there_is_no_gpu(data):
-    assert fit(fresh(), data, devices="auto").history == fit(fresh(), data).history
+    assert fit(new_lenet(), data, devices="auto").history == fit(new_lenet(), data).history
 
 
 def test_a_device_by_name_is_used_and_named_once(data):
-    assert fit(fresh(), data, devices=["CPU:0"]).accuracy > 0
+    assert fit(new_lenet(), data, devices=["CPU:0"]).accuracy > 0
     with pytest.raises(cnnzoo.InputError, match="devices are distinct"):
-        fit(fresh(), data, devices="CPU:0,CPU:0")
+        fit(new_lenet(), data, devices="CPU:0,CPU:0")

@@ -5,8 +5,8 @@ from dataclasses import replace
 import keras
 import numpy as np
 import pytest
-from conftest import blobs
-from fitting import RECIPE, fit
+from helpers.images import make_blobs
+from helpers.training import RECIPE, fit
 from scipy.special import log_softmax
 from sklearn.datasets import load_digits
 
@@ -25,7 +25,7 @@ def tune(model, data, **options):
 
 def noisy(**options):
     """Every fourth label is wrong, so that no network is right on all of validation."""
-    images, labels = blobs(120, **options)
+    images, labels = make_blobs(120, **options)
     labels[::4] = (labels[::4] + 1) % 3
     return cnnzoo.load_data((images, labels), split=(0.6, 0.2, 0.2))
 

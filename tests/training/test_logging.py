@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import keras
 import pytest
-from fitting import RECIPE, fit, fresh
+from helpers.training import RECIPE, fit, new_lenet
 from rich.console import Console
 
 import cnnzoo
@@ -15,7 +15,7 @@ from cnnzoo.training import callbacks, trainer
 def shown(monkeypatch, data, **kind):
     out = io.StringIO()
     monkeypatch.setattr(callbacks, "Console", lambda **_: Console(file=out, width=200, **kind))
-    fit(fresh(), data, recipe=replace(RECIPE, epochs=12), verbose=True)
+    fit(new_lenet(), data, recipe=replace(RECIPE, epochs=12), verbose=True)
     return out.getvalue()
 
 
@@ -38,7 +38,7 @@ def test_a_notebook_gets_a_line_an_epoch(monkeypatch, data):
 
 
 def test_event_files_hold_what_keras_writes(data, tmp_path):
-    fit(fresh(), data, run_dir=tmp_path / "a", tensorboard=True)
+    fit(new_lenet(), data, run_dir=tmp_path / "a", tensorboard=True)
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     events = EventAccumulator(str(tmp_path / "a" / "tensorboard" / "validation")).Reload()
@@ -49,7 +49,7 @@ def test_event_files_hold_what_keras_writes(data, tmp_path):
 def test_tensorboard_that_is_not_installed_is_named(data, tmp_path, monkeypatch):
     monkeypatch.setattr(trainer, "find_spec", lambda _: None)
     with pytest.raises(cnnzoo.InputError, match=r"pip install 'cnnzoo\[tensorboard\]'"):
-        fit(fresh(), data, run_dir=tmp_path / "a", tensorboard=True)
+        fit(new_lenet(), data, run_dir=tmp_path / "a", tensorboard=True)
 
 
 def test_any_callback_runs(data):
@@ -61,7 +61,7 @@ def test_any_callback_runs(data):
 
     printer = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: calls.append(sorted(logs)))
     stop = keras.callbacks.EarlyStopping("val_loss", min_delta=100, patience=1)
-    report = fit(fresh(), data, callbacks=[printer, stop, Asks()])
+    report = fit(new_lenet(), data, callbacks=[printer, stop, Asks()])
     assert len(calls) == len(report.history["loss"]) == 2
     assert calls[0] == ["accuracy", "loss", "val_accuracy", "val_loss"]
 

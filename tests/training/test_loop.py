@@ -8,7 +8,7 @@ from dataclasses import replace
 import keras
 import numpy as np
 import pytest
-from fitting import RECIPE, fit, fresh, report_of
+from helpers.training import RECIPE, fit, new_lenet, read_report
 
 import cnnzoo
 from cnnzoo.training import prepare
@@ -23,14 +23,14 @@ def test_the_saved_model_is_the_reported_one(trained, data):
 
 
 def test_it_learns(data):
-    report = fit(fresh(), data, recipe=replace(RECIPE, epochs=12))
+    report = fit(new_lenet(), data, recipe=replace(RECIPE, epochs=12))
     assert report.accuracy > 0.8
     assert len(report.history["loss"]) == 12
     assert report.history["loss"][-1] < report.history["loss"][0]
 
 
 def test_the_best_epoch_is_kept(data):
-    model = fresh()
+    model = new_lenet()
     kept = {}
 
     class Copy(keras.callbacks.Callback):
@@ -46,9 +46,9 @@ def test_the_best_epoch_is_kept(data):
 
 def test_two_runs_with_one_seed_are_identical(data, tmp_path):
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
-        fit(fresh(), data, run_dir=tmp_path / name, seed=seed)
-    assert report_of(tmp_path / "a") == report_of(tmp_path / "b")
-    assert report_of(tmp_path / "a") != report_of(tmp_path / "c")
+        fit(new_lenet(), data, run_dir=tmp_path / name, seed=seed)
+    assert read_report(tmp_path / "a") == read_report(tmp_path / "b")
+    assert read_report(tmp_path / "a") != read_report(tmp_path / "c")
 
 
 @pytest.mark.slow
@@ -58,7 +58,7 @@ def test_two_commands_with_one_seed_are_identical(tmp_path):
         command = [sys.executable, "-m", "cnnzoo", "train", "lenet5", "digits", "--recipe", "digits"]
         command += ["--set", "epochs=3", "--run-dir", str(tmp_path / name), "--seed", "7"]
         subprocess.run(command, check=True, capture_output=True)
-    assert report_of(tmp_path / "a") == report_of(tmp_path / "b")
+    assert read_report(tmp_path / "a") == read_report(tmp_path / "b")
     predictions = [(tmp_path / name / "predictions.csv").read_bytes() for name in "ab"]
     assert predictions[0] == predictions[1]
 
@@ -73,22 +73,22 @@ def test_two_commands_with_one_seed_are_identical(tmp_path):
 )
 def test_wrong_options_are_named(data, options, message):
     with pytest.raises(cnnzoo.InputError, match=message):
-        fit(fresh(), data, **options)
+        fit(new_lenet(), data, **options)
     with pytest.raises(cnnzoo.InputError, match=r"comes from cnnzoo\.load_data"):
-        fit(fresh(), "digits")
+        fit(new_lenet(), "digits")
 
 
 def test_a_loss_that_is_no_number_stops_training(data, tmp_path):
     with pytest.raises(
         cnnzoo.TrainingError, match=r"loss became (nan|inf) at step \d+ \(epoch \d+\).*lower learning_rate"
     ):
-        fit(fresh(), data, recipe=replace(RECIPE, learning_rate=1e30, warmup_epochs=1.0), run_dir=tmp_path / "a")
+        fit(new_lenet(), data, recipe=replace(RECIPE, learning_rate=1e30, warmup_epochs=1.0), run_dir=tmp_path / "a")
     assert json.loads((tmp_path / "a" / "run.json").read_text())["status"] == "failed"
     assert all(np.isfinite(w).all() for w in cnnzoo.load(tmp_path / "a").model.get_weights())
 
 
 def test_the_last_good_weights_are_kept(data):
-    model, good = fresh(), []
+    model, good = new_lenet(), []
 
     class Poison(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
@@ -113,11 +113,11 @@ def test_model_and_data_must_agree(data):
 
 
 def test_the_model_takes_the_names_of_the_datas_classes():
-    from conftest import blobs
+    from helpers.images import make_blobs
 
-    x, y = blobs()
+    x, y = make_blobs()
     named = cnnzoo.load_data((x, y), split=(0.6, 0.2, 0.2), classes=["ant", "bee", "cow"])
-    model = fresh()
+    model = new_lenet()
     fit(model, named, recipe=replace(RECIPE, epochs=1))
     assert cnnzoo.card(model).classes == ("ant", "bee", "cow")
 
@@ -131,7 +131,7 @@ def test_gray_images_meet_a_network_of_three_channels(data):
 def test_a_model_with_probabilities_trains_too(data):
     keras.utils.set_random_seed(0)
     softmax = fit(cnnzoo.get("lenet5", classes=3, classifier_activation="softmax"), data)
-    logits = fit(fresh(), data)
+    logits = fit(new_lenet(), data)
     assert softmax.metrics["log_loss"] == pytest.approx(logits.metrics["log_loss"], rel=0.05)
 
 
@@ -143,7 +143,7 @@ def test_biases_and_norms_do_not_decay():
 
 
 def test_the_schedule_warms_up_and_ends_at_zero():
-    model = fresh()
+    model = new_lenet()
     prepare.compile_for_training(model, replace(RECIPE, epochs=10, warmup_epochs=2.0, learning_rate=0.1), 5)
     rate = model.optimizer._learning_rate
     rates = [float(rate(step)) for step in range(51)]
@@ -158,7 +158,7 @@ def test_the_schedule_warms_up_and_ends_at_zero():
 
 def test_the_criterion_of_1998_by_hand():
     """Equation 9: the penalty of the right class, plus log(exp(-j) + sum exp(-penalty))."""
-    model = fresh()
+    model = new_lenet()
     prepare.compile_for_training(model, replace(RECIPE, rubbish=2.0), 10)
     logits = -np.random.default_rng(0).uniform(0, 8, (5, 3)).astype("float32")
     one_hot = np.eye(3, dtype="float32")[[0, 1, 2, 1, 0]]
@@ -210,14 +210,14 @@ def test_images_that_count_nothing_teach_nothing(data):
     weights = (data.train.labels != 2).astype("float32")
     for balance in ("none", "weights"):
         recipe = replace(RECIPE, epochs=8, balance=balance, augment="none")
-        report = fit(fresh(), data, recipe=recipe, sample_weight=weights)
+        report = fit(new_lenet(), data, recipe=recipe, sample_weight=weights)
         assert not (report.predicted == 2).any()
 
 
 def test_rare_classes_are_found_where_they_are_balanced():
-    from conftest import blobs
+    from helpers.images import make_blobs
 
-    images, labels = blobs(600)
+    images, labels = make_blobs(600)
     draw = np.random.default_rng(0)
     keep = (labels > 0) | (draw.random(600) < 0.06)
     noise = draw.integers(0, 90, images.shape)
@@ -226,18 +226,18 @@ def test_rare_classes_are_found_where_they_are_balanced():
     recalls = {}
     for balance in ("none", "weights", "sampling"):
         recipe = replace(RECIPE, epochs=2, balance=balance, learning_rate=0.01)
-        recalls[balance] = fit(fresh(), uneven, recipe=recipe).metrics["per_class"]["0"]["recall"]
+        recalls[balance] = fit(new_lenet(), uneven, recipe=recipe).metrics["per_class"]["0"]["recall"]
     assert recalls["none"] < min(recalls["weights"], recalls["sampling"]), recalls
 
 
 @pytest.mark.parametrize("weights", [[1.0], "heavy", [-1.0] * 36, [0.0] * 36, [np.nan] * 36])
 def test_weights_that_do_not_do_are_named(data, weights):
     with pytest.raises(cnnzoo.InputError, match="sample_weight is"):
-        fit(fresh(), data, sample_weight=weights)
+        fit(new_lenet(), data, sample_weight=weights)
 
 
 def test_a_trained_model_is_compiled_with_keras_own(data, tmp_path):
-    model = fresh()
+    model = new_lenet()
     fit(model, data, recipe=replace(RECIPE, rubbish=1.0, stage_decay=0.5, ema=0.5), run_dir=tmp_path / "a")
     bound = data.bind((32, 32, 1), 0)
     found = model.evaluate(bound.test.images, np.eye(3)[bound.test.labels], verbose=0, return_dict=True)
@@ -260,7 +260,7 @@ def test_a_sequential_model_trains_too(data, tmp_path):
 
 def test_what_is_saved_of_a_failed_run_loads_in_keras(data, tmp_path):
     with pytest.raises(cnnzoo.TrainingError, match="of the start are kept"):
-        fit(fresh(), data, recipe=replace(RECIPE, learning_rate=1e30, ema=0.9), run_dir=tmp_path / "a")
+        fit(new_lenet(), data, recipe=replace(RECIPE, learning_rate=1e30, ema=0.9), run_dir=tmp_path / "a")
     loaded = keras.models.load_model(tmp_path / "a" / "model.keras")
-    for a, b in zip(loaded.get_weights(), fresh().get_weights(), strict=True):
+    for a, b in zip(loaded.get_weights(), new_lenet().get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)

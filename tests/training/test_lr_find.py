@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from fitting import RECIPE, fit, fresh
+from helpers.training import RECIPE, fit, new_lenet
 from PIL import Image
 
 import cnnzoo
@@ -15,7 +15,7 @@ def find(model, data, **options):
 
 
 def test_the_suggestion_trains_and_the_weights_are_back(data, tmp_path):
-    model = fresh()
+    model = new_lenet()
     before = model.get_weights()
     found = find(model, data)
     for a, b in zip(before, model.get_weights(), strict=True):
@@ -32,7 +32,7 @@ def test_the_suggestion_trains_and_the_weights_are_back(data, tmp_path):
 
 
 def test_it_stops_where_the_loss_explodes(data):
-    found = find(fresh(), data, recipe=replace(RECIPE, momentum=0.99), high=1e4)
+    found = find(new_lenet(), data, recipe=replace(RECIPE, momentum=0.99), high=1e4)
     assert len(found.losses) < 100
     assert found.losses[-1] > 3 * min(found.losses)
     assert found.suggestion <= found.rates[int(np.argmin(found.losses))] / 9
@@ -40,9 +40,9 @@ def test_it_stops_where_the_loss_explodes(data):
 
 def test_auto_takes_the_suggestion_once(data, tmp_path):
     recipe = replace(RECIPE, learning_rate="auto")
-    auto = fit(fresh(), data, recipe=recipe, run_dir=tmp_path / "a")
-    rate = find(fresh(), data).suggestion
-    assert auto.history == fit(fresh(), data, recipe=replace(RECIPE, learning_rate=rate)).history
+    auto = fit(new_lenet(), data, recipe=recipe, run_dir=tmp_path / "a")
+    rate = find(new_lenet(), data).suggestion
+    assert auto.history == fit(new_lenet(), data, recipe=replace(RECIPE, learning_rate=rate)).history
     assert (tmp_path / "a" / "lr_find.png").exists()
     assert auto.record["learning_rate.found"] == rate
 
@@ -54,10 +54,10 @@ def test_wrong_input(data, tmp_path):
         ({"recipe": "sdg"}, "Did you mean sgd"),
     ):
         with pytest.raises(cnnzoo.InputError, match=message):
-            find(fresh(), data, **options)
+            find(new_lenet(), data, **options)
     with pytest.raises(cnnzoo.InputError, match=r"a \.png file"):
         cnnzoo.RateTest((1.0,), (1.0,), 1.0).save(tmp_path / "a.jpg")
-    model = fresh()
+    model = new_lenet()
     before = model.get_weights()
     with pytest.raises(cnnzoo.TrainingError, match=r"No learning rate from 1000 to 10000 .* weights are as before"):
         find(model, data, low=1e3, high=1e4)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import keras
 import numpy as np
 import pytest
-from fitting import RECIPE, fit, fresh
+from helpers.training import RECIPE, fit, new_lenet
 
 import cnnzoo
 from cnnzoo.training import prepare
@@ -38,7 +38,7 @@ def test_the_schedules_by_hand():
 
 def stepped(recipe, steps=1, model=None):
     """A model after steps whose gradients are all ones, and its weights before."""
-    model = model or fresh()
+    model = model or new_lenet()
     prepare.compile_for_training(model, recipe, STEPS)
     before = [v.numpy().copy() for v in model.trainable_variables]
     for _ in range(steps):
@@ -88,7 +88,7 @@ def test_gradients_are_clipped_together():
 
 def test_adamw_is_keras_own():
     ours, _ = stepped(replace(PLAIN, optimizer="adamw", momentum=0.9, weight_decay=0.1, learning_rate=0.01), 3)
-    theirs = fresh()
+    theirs = new_lenet()
     optimizer = keras.optimizers.AdamW(0.01, weight_decay=0.1)
     optimizer.exclude_from_weight_decay(var_names=["bias"])
     optimizer.build(theirs.trainable_variables)
@@ -115,7 +115,7 @@ def test_the_average_of_the_weights_by_hand():
 
 
 def test_what_is_kept_under_an_average_is_what_was_validated(data):
-    model = fresh()
+    model = new_lenet()
     report = fit(model, data, recipe=replace(RECIPE, ema=0.8, epochs=6))
     validated = cnnzoo.evaluate(model, data, split="validation")
     assert validated.accuracy == pytest.approx(report.history["val_accuracy"][report.best_epoch - 1])
@@ -138,6 +138,6 @@ def _of(model, path):
 
 def test_early_stopping_keeps_the_best(data):
     """At next to no rate the first epoch is as good as any."""
-    report = fit(fresh(), data, recipe=replace(RECIPE, epochs=40, patience=2, learning_rate=1e-30))
+    report = fit(new_lenet(), data, recipe=replace(RECIPE, epochs=40, patience=2, learning_rate=1e-30))
     assert report.best_epoch == 1
     assert len(report.history["loss"]) == 3

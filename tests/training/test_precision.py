@@ -5,7 +5,7 @@ from dataclasses import replace
 import keras
 import numpy as np
 import pytest
-from fitting import RECIPE, fit, fresh
+from helpers.training import RECIPE, fit, new_lenet
 
 import cnnzoo
 from cnnzoo.training import precision, prepare
@@ -31,7 +31,7 @@ def test_all_but_pixels_and_logits(activation):
 
 
 def test_training_in_bfloat16_learns_and_leaves_a_model_of_float32(data, tmp_path):
-    model = fresh()
+    model = new_lenet()
     report = fit(model, data, recipe=replace(RECIPE, epochs=8, precision="bfloat16"), run_dir=tmp_path / "a")
     assert report.accuracy > 0.8
     assert {v.dtype for v in model.variables} == {"float32"}
@@ -40,13 +40,13 @@ def test_training_in_bfloat16_learns_and_leaves_a_model_of_float32(data, tmp_pat
 
 
 def test_float16_scales_its_loss(data):
-    model = fresh()
+    model = new_lenet()
     recipe = replace(RECIPE, precision="float16")
     with precision.mixed_precision(model, "float16"):
         prepare.compile_for_training(model, recipe, 3)
         assert isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
         assert float(model.optimizer.scale_loss(1.0)) > 1000
-    assert fit(fresh(), data, recipe=replace(recipe, epochs=8, ema=0.5)).accuracy > 0.8
+    assert fit(new_lenet(), data, recipe=replace(recipe, epochs=8, ema=0.5)).accuracy > 0.8
 
 
 def test_auto_is_what_the_machine_is_fast_at(monkeypatch):

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from conftest import ROOT
+from helpers.paths import ROOT
 
 import cnnzoo
 from cnnzoo.training import recipes

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import keras
 import pytest
-from fitting import RECIPE, fit, report_of
+from helpers.training import RECIPE, fit, read_report
 
 import cnnzoo
 from cnnzoo.training import run
@@ -56,7 +56,7 @@ def test_a_crash_at_any_step_leaves_no_trace(data, tmp_path, recipe):
         state = next((where / "state").iterdir()).name
         assert state == f"step-{3 * epoch + min(batch + 1, 2):09}", "after the last step but those that end an epoch"
         fit(network(), data, recipe=recipe, run_dir=where)
-        assert report_of(where) == report_of(tmp_path / "whole")
+        assert read_report(where) == read_report(tmp_path / "whole")
 
 
 def test_a_callback_sees_one_training(data, tmp_path):
@@ -154,7 +154,7 @@ main(["train", "lenet5", "digits", "--set", "epochs=4", "--run-dir", sys.argv[1]
     command = [sys.executable, "-m", "cnnzoo", "train", "lenet5", "digits", "--set", "epochs=4", "--run-dir"]
     subprocess.run([*command, where], check=True, capture_output=True)
     subprocess.run([*command, tmp_path / "whole"], check=True, capture_output=True)
-    assert report_of(where) == report_of(tmp_path / "whole")
+    assert read_report(where) == read_report(tmp_path / "whole")
 
 
 def test_unwritable_folders_are_named(data, tmp_path, monkeypatch):

@@ -9,7 +9,7 @@ from dataclasses import replace
 import keras
 import pytest
 from filelock import FileLock
-from fitting import RECIPE, fit, fresh, report_of
+from helpers.training import RECIPE, fit, new_lenet, read_report
 
 import cnnzoo
 from cnnzoo.training import run
@@ -54,32 +54,32 @@ class StopAfter(keras.callbacks.Callback):
 @pytest.mark.parametrize("epoch", [0, 2])
 def test_an_interrupted_run_goes_on_to_the_same_end(data, tmp_path, epoch):
     before = signal.getsignal(signal.SIGINT)
-    fit(fresh(), data, run_dir=tmp_path / "whole")
+    fit(new_lenet(), data, run_dir=tmp_path / "whole")
     with pytest.raises(cnnzoo.Interrupted, match=f"{epoch} of 4 epochs and 2 steps are done and kept in .*same call"):
-        fit(fresh(), data, run_dir=tmp_path / "torn", callbacks=[StopAfter(epoch)])
+        fit(new_lenet(), data, run_dir=tmp_path / "torn", callbacks=[StopAfter(epoch)])
     assert signal.getsignal(signal.SIGINT) is before
     assert json.loads((tmp_path / "torn" / "run.json").read_text())["status"] == "interrupted"
-    resumed = fit(fresh(seed=9), data, run_dir=tmp_path / "torn", resume=True)
-    assert report_of(tmp_path / "whole") == report_of(tmp_path / "torn")
+    resumed = fit(new_lenet(seed=9), data, run_dir=tmp_path / "torn", resume=True)
+    assert read_report(tmp_path / "whole") == read_report(tmp_path / "torn")
     assert len(resumed.history["loss"]) == 4
-    again = fit(fresh(seed=9), data, run_dir=tmp_path / "torn", resume=True)
+    again = fit(new_lenet(seed=9), data, run_dir=tmp_path / "torn", resume=True)
     assert again.metrics == resumed.metrics, "a run that is done only measures again"
 
 
 def test_a_folder_that_holds_a_run_is_safe(trained, data, tmp_path):
-    before = report_of(trained.folder)
+    before = read_report(trained.folder)
     with pytest.raises(cnnzoo.InputError, match="--resume. goes on with it, .*--overwrite. starts anew"):
-        fit(fresh(), data, run_dir=trained.folder)
+        fit(new_lenet(), data, run_dir=trained.folder)
     with pytest.raises(
         cnnzoo.InputError, match=r"different run.* on: recipe\.learning_rate: 0\.05 then, 0\.01 now; overwrite"
     ):
-        fit(fresh(), data, run_dir=trained.folder, recipe=replace(trained.recipe, learning_rate=0.01), resume=True)
+        fit(new_lenet(), data, run_dir=trained.folder, recipe=replace(trained.recipe, learning_rate=0.01), resume=True)
     with pytest.raises(cnnzoo.InputError, match="seed: 0 then, 1 now"):
-        fit(fresh(), data, run_dir=trained.folder, recipe=trained.recipe, seed=1, resume=True)
-    assert report_of(trained.folder) == before
+        fit(new_lenet(), data, run_dir=trained.folder, recipe=trained.recipe, seed=1, resume=True)
+    assert read_report(trained.folder) == before
     (tmp_path / "thesis.tex").write_text("mine")
     with pytest.raises(cnnzoo.InputError, match="not empty and holds no run"):
-        fit(fresh(), data, run_dir=tmp_path, overwrite=True)
+        fit(new_lenet(), data, run_dir=tmp_path, overwrite=True)
     assert list(tmp_path.iterdir()) == [tmp_path / "thesis.tex"]
 
 
@@ -102,45 +102,45 @@ main(["train", "lenet5", "digits", "--set", "epochs=2", "--run-dir", sys.argv[1]
 
 
 def test_one_process_at_a_time(data, tmp_path):
-    fit(fresh(), data, run_dir=tmp_path / "a", recipe=replace(RECIPE, epochs=1))
-    before = report_of(tmp_path / "a")
+    fit(new_lenet(), data, run_dir=tmp_path / "a", recipe=replace(RECIPE, epochs=1))
+    before = read_report(tmp_path / "a")
     with FileLock(tmp_path / "a" / run.LOCK_FILE), pytest.raises(cnnzoo.InputError, match="Another process is at work"):
-        fit(fresh(), data, run_dir=tmp_path / "a", overwrite=True)
-    assert report_of(tmp_path / "a") == before
+        fit(new_lenet(), data, run_dir=tmp_path / "a", overwrite=True)
+    assert read_report(tmp_path / "a") == before
 
 
 def test_broken_records_are_named(data, tmp_path):
     folder = tmp_path / "a"
-    fit(fresh(), data, run_dir=folder)
+    fit(new_lenet(), data, run_dir=folder)
     good, state = (folder / "run.json").read_bytes(), next((folder / "state").iterdir())
     for broken in (b"", b"[]", b"null", b'{"plan": []}', b'{"plan"', b"\xff"):
         (folder / "run.json").write_bytes(broken)
         with pytest.raises(cnnzoo.InputError, match=r"run\.json cannot be read: .*overwrite"):
-            fit(fresh(), data, run_dir=folder, resume=True)
+            fit(new_lenet(), data, run_dir=folder, resume=True)
     (folder / "run.json").write_bytes(good)
     kept = (state / "state.json").read_bytes()
     for broken in (b"", b"{}", b'{"epoch": 99, "best": [1, 0]}', kept.replace(b'"epoch": 4', b'"epoch": 3')):
         (state / "state.json").write_bytes(broken)
         with pytest.raises(cnnzoo.InputError, match=r"state\.json cannot be read|loss"):
-            fit(fresh(), data, run_dir=folder, resume=True)
+            fit(new_lenet(), data, run_dir=folder, resume=True)
     (state / "state.json").write_bytes(kept)
     (state / state_.LAST_FILE).write_bytes(b"torn")
     with pytest.raises(cnnzoo.InputError, match="The state .* cannot be read"):
-        fit(fresh(), data, run_dir=folder, resume=True)
-    fit(fresh(), data, run_dir=folder, overwrite=True)
+        fit(new_lenet(), data, run_dir=folder, resume=True)
+    fit(new_lenet(), data, run_dir=folder, overwrite=True)
 
 
 def test_what_a_killed_process_left_is_cleared(data, tmp_path):
     for name in (".report.html.abc", "state/.step-000000009.xyz"):
         (tmp_path / "a" / name).mkdir(parents=True)
     (tmp_path / "a" / "run.json").write_text("{}")
-    fit(fresh(), data, run_dir=tmp_path / "a", recipe=replace(RECIPE, epochs=1), overwrite=True)
+    fit(new_lenet(), data, run_dir=tmp_path / "a", recipe=replace(RECIPE, epochs=1), overwrite=True)
     assert not list((tmp_path / "a").glob(".report*"))
     assert [path.name for path in (tmp_path / "a" / "state").iterdir()] == ["step-000000003"]
 
 
 def test_a_run_from_other_weights_is_another_run(data, tmp_path):
-    fit(fresh(), data, run_dir=tmp_path / "a", recipe=replace(RECIPE, epochs=1))
+    fit(new_lenet(), data, run_dir=tmp_path / "a", recipe=replace(RECIPE, epochs=1))
     tuned = cnnzoo.get("lenet5", weights="digits", classes=3)
     with pytest.raises(cnnzoo.InputError, match=r"different run.*weights"):
         fit(tuned, data, run_dir=tmp_path / "a", recipe=replace(RECIPE, epochs=1), resume=True)
@@ -150,21 +150,21 @@ def test_a_run_from_other_weights_is_another_run(data, tmp_path):
 def test_folders_that_cannot_be(data, tmp_path, where):
     (tmp_path / "file").write_text("a file")
     with pytest.raises(cnnzoo.InputError, match="Cannot use the run directory|is a file"):
-        fit(fresh(), data, run_dir=tmp_path / where)
+        fit(new_lenet(), data, run_dir=tmp_path / where)
 
 
 def test_overwrite_replaces_a_run_and_nothing_else(data, tmp_path):
     short = replace(RECIPE, epochs=1)
-    fit(fresh(), data, run_dir=tmp_path, recipe=short)
+    fit(new_lenet(), data, run_dir=tmp_path, recipe=short)
     (tmp_path / "notes.txt").write_text("mine")
-    report = fit(fresh(), data, run_dir=tmp_path, recipe=replace(short, epochs=2), overwrite=True)
+    report = fit(new_lenet(), data, run_dir=tmp_path, recipe=replace(short, epochs=2), overwrite=True)
     assert len(report.history["loss"]) == 2
     assert (tmp_path / "notes.txt").read_text() == "mine"
 
 
 def test_a_crash_while_writing_leaves_the_last_state(data, tmp_path, monkeypatch):
     """The state of epoch 2 cannot be completed: that of epoch 1 is whole, and the run goes on from it."""
-    fit(fresh(), data, run_dir=tmp_path / "whole")
+    fit(new_lenet(), data, run_dir=tmp_path / "whole")
     real = state_.json.dumps
 
     def fail(value, *args, **kwargs):
@@ -174,17 +174,17 @@ def test_a_crash_while_writing_leaves_the_last_state(data, tmp_path, monkeypatch
 
     monkeypatch.setattr(state_.json, "dumps", fail)
     with pytest.raises(cnnzoo.TrainingError, match="No space left on device; the one before, .* is whole"):
-        fit(fresh(), data, run_dir=tmp_path / "torn")
+        fit(new_lenet(), data, run_dir=tmp_path / "torn")
     monkeypatch.undo()
     assert [path.name for path in (tmp_path / "torn" / "state").iterdir()] == ["step-000000003"]
-    fit(fresh(), data, run_dir=tmp_path / "torn", resume=True)
-    assert report_of(tmp_path / "whole") == report_of(tmp_path / "torn")
+    fit(new_lenet(), data, run_dir=tmp_path / "torn", resume=True)
+    assert read_report(tmp_path / "whole") == read_report(tmp_path / "torn")
 
 
 def test_without_a_folder_nothing_is_written(data, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    report = fit(fresh(), data, recipe=replace(RECIPE, epochs=1))
+    report = fit(new_lenet(), data, recipe=replace(RECIPE, epochs=1))
     assert report.run_dir is None
     assert not list(tmp_path.iterdir())
     with pytest.raises(cnnzoo.InputError, match="needs the run_dir"):
-        fit(fresh(), data, resume=True)
+        fit(new_lenet(), data, resume=True)

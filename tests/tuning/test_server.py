@@ -10,12 +10,12 @@ from pathlib import Path
 
 import psutil
 import pytest
-from tasks import task
+from helpers.trial_tasks import run_task
 
 import cnnzoo
 from cnnzoo.tuning.server import Limits, TrialServer
 
-HERE = str(Path(__file__).parent)
+HERE = str(Path(__file__).parents[1])
 pytestmark = pytest.mark.slow  # a server imports TensorFlow
 
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow  # a server imports TensorFlow
 def server():
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", HERE)
-        with TrialServer(task, Limits(memory=2e9, silence=3.0)) as server:
+        with TrialServer(run_task, Limits(memory=2e9, silence=3.0)) as server:
             yield server
 
 
@@ -66,7 +66,7 @@ def test_long_work_is_no_hanging(server):
 def test_a_server_that_dies_ends_the_search():
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", HERE)
-        with TrialServer(task, Limits(2e9, 60)) as server, ThreadPoolExecutor(1) as pool:
+        with TrialServer(run_task, Limits(2e9, 60)) as server, ThreadPoolExecutor(1) as pool:
             server.run(("answer", 0))
             waiting = pool.submit(server.run, ("hang", 0))
             time.sleep(1)
@@ -79,9 +79,9 @@ def test_a_server_that_dies_ends_the_search():
 def test_no_process_is_left_behind(victim):
     """A search that is killed takes its server and its trials along, and a server its trials."""
     code = (
-        "from tasks import task; from cnnzoo.tuning.server import Limits, TrialServer; import sys\n"
+        "from helpers.trial_tasks import run_task; from cnnzoo.tuning.server import Limits, TrialServer; import sys\n"
         "if __name__ == '__main__':\n"
-        "    with TrialServer(task, Limits(2e9, 60)) as server:\n"
+        "    with TrialServer(run_task, Limits(2e9, 60)) as server:\n"
         "        server.run(('answer', 0)); print('ready', flush=True); server.run(('hang', 0))\n"
     )
     search = subprocess.Popen(

@@ -1,0 +1,51 @@
+"""The golden logits: what reference implementations answered."""
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+from golden import draw
+from safetensors.numpy import save_file
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+
+
+class GoldenLogits:
+    """What a reference implementation answered."""
+
+    def __init__(self, path):
+        self.name, _, self.publisher = path.stem.rpartition("-")
+        with np.load(path) as file:
+            found = dict(file)
+        lines = bytes(found.pop("tensors")).decode().splitlines()
+        self.tensors = [line.partition(" ")[0] for line in lines]
+        self.shapes = [tuple(int(n) for n in line.partition(" ")[2].split(",") if n) for line in lines]
+        self.gain = float(found.pop("gain"))
+        self.largest = {key.removesuffix("_largest"): found.pop(key) for key in list(found) if key.endswith("_largest")}
+        self.logits = found  # by size, "224" or "224_aux1"
+
+    def write(self, folder):
+        """The drawn weights as a file of the publisher's kind."""
+        drawn = draw.weights(self.tensors, self.shapes, self.gain)
+        if self.publisher not in ("keras", "tf2cv"):
+            path = folder / "drawn.safetensors"
+            save_file({name: np.ascontiguousarray(value) for name, value in drawn.items()}, path)
+            return path
+        path, layers = folder / "drawn.h5", {}
+        for name in drawn:
+            layers.setdefault(name.split("/")[0], []).append(name)
+        with h5py.File(path, "w") as file:
+            file.attrs["layer_names"] = np.array([layer.encode() for layer in layers])
+            for layer, names in layers.items():
+                group = file.create_group(layer)
+                for i in range(0, len(names), 400):  # Keras too cuts a list that is too long for an attribute
+                    part = np.array([f"{name}:0".encode() for name in names[i : i + 400]])
+                    group.attrs["weight_names" if len(names) <= 400 else f"weight_names{i // 400}"] = part
+                for name in names:
+                    group[f"{name}:0"] = drawn[name]
+        return path
+
+    def error(self, outputs, key):
+        """The largest difference over the image's largest logit."""
+        step = 15 if outputs.shape[1] > 100 else 1
+        return (np.abs(outputs[:, ::step] - self.logits[key]).max(axis=1) / self.largest[key]).max()

@@ -51,7 +51,6 @@ KNOWN = {
     "data/images.py imports data/transform.py",
     "data/photos.py imports data/cache.py",
     "data/photos.py imports data/transform.py",
-    "data/scan.py imports data/photos.py",
     "data/transform.py imports data/arrays.py",
     "diff.py uses _inbound_nodes",
     "diff.py uses _keras_history",

@@ -12,9 +12,10 @@ from typing import Any
 import keras
 import numpy as np
 
+from cnnzoo.core.threads import thread_pool
 from cnnzoo.data.augmentation import Augmentation, random_shift_and_flip
 from cnnzoo.data.images import Split
-from cnnzoo.data.photos import Photos, thread_pool
+from cnnzoo.data.photos import Photos
 from cnnzoo.data.transform import Transform
 
 IMAGES_PER_JOB = 4  # images of a job for a thread

@@ -1,17 +1,15 @@
 """Image files as if they were an array: what is indexed is decoded, in parallel, or taken from a cache."""
 
 import hashlib
-import os
 import random
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import numpy as np
 
 from cnnzoo.core.errors import InputError
+from cnnzoo.core.threads import thread_pool
 from cnnzoo.data import cache as caches
 from cnnzoo.data.decode import decode_image
 from cnnzoo.data.transform import Transform, array_to_pillow
@@ -28,12 +26,6 @@ class Photo:
 
     def content(self) -> Any:
         return self.source.read() if hasattr(self.source, "read") else self.source
-
-
-@cache
-def thread_pool() -> ThreadPoolExecutor:
-    """Threads that decode: Pillow lets go of Python's lock, so they run on all cores."""
-    return ThreadPoolExecutor(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())
 
 
 class Photos:

@@ -12,8 +12,8 @@ from typing import Any
 
 from cnnzoo.core.errors import InputError
 from cnnzoo.core.files import cache_dir
+from cnnzoo.core.threads import thread_pool
 from cnnzoo.data.decode import open_image, read_image_bytes, to_upright, upright_size
-from cnnzoo.data.photos import thread_pool
 
 SCAN_VERSION = 1  # of Facts and of what is refused: a new one forgets what was kept
 MAX_PALETTE_COLORS = 64  # colours of a palette: a photo has more

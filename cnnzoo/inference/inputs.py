@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from cnnzoo.core.errors import InputError
+from cnnzoo.core.threads import thread_pool
 from cnnzoo.data.listing import iter_files, natural_sort_key, printable_name
-from cnnzoo.data.photos import thread_pool
 
 
 def iter_images(images: Any) -> Iterator[tuple[str, Any]]:

@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo check test lint types examples docs wheel test-floors test-backends clean
+.PHONY: demo check test lint types examples docs tables pictures wheel test-floors test-backends clean
 
 demo: $(VENV)/installed  ## Train, evaluate and export LeNet-5 on handwritten digits
 	$(BIN)/cnnzoo demo
@@ -24,8 +24,15 @@ types: $(VENV)/installed
 examples: $(VENV)/installed
 	for script in examples/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
-docs: $(VENV)/installed  ## The tables of docs/models.md and the README, from the registry
-	$(BIN)/python docs/make_models.py
+docs: $(VENV)/installed  ## Build the documentation site, with warnings as errors
+	$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build
+	@echo "Open $(CURDIR)/docs/_build/index.html"
+
+tables: $(VENV)/installed  ## Update the tables of the README and of the docs from the registry and the recipes
+	$(BIN)/python docs/make_tables.py
+
+pictures: $(VENV)/installed  ## Draw docs/images again, with small trainings: some minutes
+	$(BIN)/python docs/make_pictures.py
 
 wheel: $(VENV)/installed  ## The wheel alone, in an environment of its own, runs the demo
 	rm -rf build dist .venv-wheel
@@ -56,4 +63,4 @@ $(VENV)/installed: pyproject.toml
 	@touch $@
 
 clean:
-	rm -rf .venv .venv-* build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .venv-* build dist docs/_build *.egg-info .pytest_cache .mypy_cache .ruff_cache

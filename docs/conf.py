@@ -1,0 +1,86 @@
+"""Settings of the documentation site: `make docs` builds it, without a network and with warnings as errors."""
+
+import re
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+import cnnzoo  # noqa: E402
+
+project = "cnnzoo"
+author = "the cnnzoo contributors"
+project_copyright = "the cnnzoo contributors; Apache-2.0"
+release = version = cnnzoo.__version__
+
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx_click",
+    "sphinx_copybutton",
+]
+exclude_patterns = ["_build"]
+
+# Markdown pages
+myst_enable_extensions = ["colon_fence", "deflist"]
+myst_heading_anchors = 3
+myst_links_external_new_tab = False
+
+# API reference. Docstrings use single backticks for code, as those of Keras do.
+default_role = "code"
+autodoc_typehints = "description"
+autodoc_typehints_description_target = "documented_params"
+autodoc_member_order = "bysource"
+autodoc_preserve_defaults = True
+napoleon_google_docstring = True
+napoleon_numpy_docstring = False
+napoleon_use_rtype = False
+add_module_names = False
+python_maximum_signature_line_length = 88
+
+# Appearance. Furo uses the system's fonts and loads nothing from other servers.
+html_theme = "furo"
+html_title = f"cnnzoo {release}"
+html_static_path = ["_static"]
+html_css_files = ["cnnzoo.css"]
+html_copy_source = False
+html_show_sourcelink = False
+html_theme_options = {
+    "top_of_page_buttons": [],
+    "light_css_variables": {"color-brand-primary": "#1d4ed8", "color-brand-content": "#1d4ed8"},
+    "dark_css_variables": {"color-brand-primary": "#93c5fd", "color-brand-content": "#93c5fd"},
+}
+copybutton_exclude = ".linenos, .gp, .go"
+copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_is_regexp = True
+
+CODE_SPAN = re.compile(r"(``[^`]+``|:\w+:`[^`]+`|`[^`\n]+`)")
+MARKUP = re.compile(r"(?<!\\)([*|]|(?<=\w)_(?!\w))")
+
+
+def escape_docstring(app, what, name, obj, options, lines):
+    """Escape the characters that are markup in reStructuredText, but plain text in our docstrings.
+
+    Only backticks are markup in a docstring. Doctest blocks are left alone.
+    """
+    in_doctest = False
+    for i, line in enumerate(lines):
+        in_doctest = line.lstrip().startswith(">>>") or (in_doctest and bool(line.strip()))
+        if in_doctest or line.lstrip().startswith((":", "..")):
+            continue
+        bullet = re.match(r"\s*\* ", line)
+        start = bullet.end() if bullet else 0
+        parts = CODE_SPAN.split(line[start:])
+        parts[::2] = [MARKUP.sub(r"\\\1", part) for part in parts[::2]]
+        # A letter may follow a code span directly, as in the plural of a name.
+        for at in range(1, len(parts), 2):
+            if parts[at + 1][:1].isalnum():
+                parts[at] += "\\ "
+        lines[i] = line[:start] + "".join(parts)
+
+
+def setup(app):
+    """Run before napoleon, which turns the sections of a docstring into fields."""
+    app.connect("autodoc-process-docstring", escape_docstring, priority=100)

@@ -1,0 +1,60 @@
+"""The documentation site builds without warnings and without a network, and covers the whole API."""
+
+import ast
+import re
+import subprocess
+import sys
+
+import pytest
+from conftest import ROOT
+
+from cnnzoo.cli.main import cli as command_group
+
+DOCS = ROOT / "docs"
+pytest.importorskip("sphinx", reason="the site is built with the extra docs")
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """The pages of the built site, by path."""
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html", str(DOCS), str(folder)]
+    result = subprocess.run(command, capture_output=True, text=True)
+    warnings = [line for line in result.stderr.splitlines() if "WARNING:" in line or "ERROR:" in line]
+    assert result.returncode == 0, "\n".join(warnings)
+    return {str(path.relative_to(folder)): path.read_text(encoding="utf-8") for path in folder.rglob("*.html")}
+
+
+@pytest.mark.slow
+def test_site_loads_nothing_from_other_servers(site):
+    for path, page in site.items():
+        loaded = re.findall(r"<(?:script|img|link|iframe|source)\b[^>]*\b(?:src|href)=\"((?:https?:)?//[^\"]+)\"", page)
+        assert loaded == [], path
+
+
+@pytest.mark.slow
+def test_site_shows_every_command_and_option(site):
+    page = site["command_line.html"]
+    for name, command in command_group.commands.items():
+        assert f"cnnzoo-{name}" in page
+        for parameter in command.params:
+            for option in parameter.opts:
+                assert not option.startswith("--") or option in page, (name, option)
+
+
+def test_api_reference_covers_every_public_name():
+    stub = ast.parse((ROOT / "cnnzoo" / "__init__.pyi").read_text(encoding="utf-8"))
+    public = {alias.asname for node in stub.body if isinstance(node, ast.ImportFrom) for alias in node.names}
+    pages = "\n".join(path.read_text(encoding="utf-8") for path in (DOCS / "api").glob("*.md"))
+    assert set(re.findall(r"^\.\. auto\w+:: cnnzoo\.(\w+)$", pages, re.M)) == public
+    index = (DOCS / "api" / "index.md").read_text(encoding="utf-8")
+    assert public <= set(re.findall(r"`(\w+)`", index))
+
+
+def test_every_page_starts_with_an_example():
+    """A heading, perhaps a sentence or two, then code that works."""
+    skipped = {"contributing.md", "changelog.md", "decisions.md", "index.md"}
+    for path in DOCS.glob("*.md"):
+        if path.name not in skipped:
+            start = path.read_text(encoding="utf-8")[:400]
+            assert re.search(r"^```(python|sh)$", start, re.M), path

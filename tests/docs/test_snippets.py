@@ -1,0 +1,152 @@
+"""The snippets of the README and of the docs run as written.
+
+The Python snippets of a page run from top to bottom in one namespace; so do its commands, in this process. A block of
+commands after the comment <!-- not run: WHY -->, or a block of another language, is only parsed.
+"""
+
+import re
+import shlex
+import tomllib
+import warnings
+from pathlib import Path
+
+import click
+import numpy as np
+import pytest
+from conftest import ROOT
+from PIL import Image
+from sklearn.datasets import load_digits, load_sample_images
+
+from cnnzoo.cli.main import cli as command_group
+from cnnzoo.cli.main import main
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [page for page in PAGES if "_build" not in page.parts]
+BLOCK = re.compile(r"(<!-- not run:[^\n]*-->\n\n)?^```(\w+)\n(.*?)^```", re.M | re.S)
+GROUPS = ("pip", "make", "cnnzoo")
+
+
+def page_id(page):
+    return str(page.relative_to(ROOT))
+
+
+def read_blocks(page):
+    """The fenced blocks of a page: (language, text, whether it is to be run)."""
+    text = page.read_text(encoding="utf-8")
+    return [(match[2], match[3], match[1] is None) for match in BLOCK.finditer(text)]
+
+
+def python_snippets(page):
+    return [text for language, text, run in read_blocks(page) if language == "python" and run]
+
+
+def command_lines(page, *, only_run):
+    """The cnnzoo commands on a page, as lists of words, without comments."""
+    commands = []
+    for language, text, run in read_blocks(page):
+        if language in (("sh",) if only_run else ("sh", "bash", "text")) and (run or not only_run):
+            lines = [line for line in text.replace("\\\n", " ").splitlines() if line.startswith("cnnzoo ")]
+            commands += [shlex.split(line, comments=True)[1:] for line in lines]
+    return commands
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory):
+    """A folder with what the pages speak of: photos of two classes, scans of digits, and one digit."""
+    folder = tmp_path_factory.mktemp("docs")
+    rng = np.random.default_rng(0)
+    for name, photo in zip(("temple", "flower"), load_sample_images().images, strict=True):
+        (folder / "photos" / name).mkdir(parents=True)
+        for i in range(12):
+            y, x = rng.integers(0, 300), rng.integers(0, 500)
+            Image.fromarray(photo[y : y + 120, x : x + 120]).save(folder / "photos" / name / f"{i}.jpg")
+    (folder / "scans").mkdir()
+    digits = load_digits()
+    for i in range(6):
+        pixels = np.pad((digits.images[i] * (255 / 16)).astype("uint8"), 2)
+        Image.fromarray(pixels).resize((56, 56)).save(folder / "scans" / f"{i}.png")
+    (folder / "photo.png").write_bytes((folder / "scans" / "3.png").read_bytes())
+    return folder
+
+
+@pytest.fixture
+def inside(workplace, monkeypatch):
+    monkeypatch.chdir(workplace)
+    return workplace
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", [page for page in PAGES if python_snippets(page)], ids=page_id)
+def test_python_snippets_run(page, inside):
+    namespace = {"__name__": "__main__"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        for snippet in python_snippets(page):
+            exec(compile(snippet, str(page), "exec"), namespace)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", [page for page in PAGES if command_lines(page, only_run=True)], ids=page_id)
+def test_commands_run(page, inside, capsys):
+    for words in command_lines(page, only_run=True):
+        try:
+            main(words)
+        except SystemExit as end:
+            assert not end.code, (words, capsys.readouterr().err)
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if command_lines(page, only_run=False)], ids=page_id)
+def test_every_command_is_valid(page, inside):
+    """Also those that are not run: the command, its options and the types of their values exist."""
+    for words in command_lines(page, only_run=False):
+        if words[0].startswith("-"):
+            continue
+        command = command_group.commands[words[0]]
+        try:
+            command.make_context(words[0], list(words[1:]))
+        except click.exceptions.Exit:
+            pass
+        except click.UsageError as error:
+            pytest.fail(f"{shlex.join(words)}: {error.format_message()}")
+
+
+def test_every_extra_exists():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    named = set()
+    for page in PAGES:
+        for extras in re.findall(r"pip install '[\w.]+\[([\w,]+)\]'", page.read_text(encoding="utf-8")):
+            named |= set(extras.split(","))
+    assert named
+    assert named <= project["optional-dependencies"].keys()
+
+
+def test_every_make_target_exists():
+    targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M))
+    named = set(re.findall(r"^make ([\w-]+)", "\n".join(page.read_text(encoding="utf-8") for page in PAGES), re.M))
+    assert named
+    assert named <= targets
+
+
+def test_quickstart_example_is_the_ten_lines():
+    """The README, the quickstart page and examples/quickstart.py show the same lines."""
+    example = (ROOT / "examples" / "quickstart.py").read_text(encoding="utf-8")
+    lines = example.split("# [README]\n")[1].split("# [/README]")[0]
+    lines = lines.replace('folder / "run"', '"runs/first"').replace('folder / "exported"', '"exported"')
+    assert lines == python_snippets(ROOT / "README.md")[0]
+    assert lines == python_snippets(ROOT / "docs" / "quickstart.md")[0]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_lines_are_short(page):
+    """Prose and code wrap at 100 columns; the rows of tables and the messages in text blocks need not."""
+    text = re.sub(r"^```text\n.*?^```", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+    assert [line for line in text.splitlines() if len(line) > 100 and not line.startswith("|")] == []
+
+
+def test_readme_is_one_screen():
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 100
+
+
+def test_pictures_are_small():
+    for picture in Path(ROOT / "docs" / "images").glob("*.png"):
+        assert picture.stat().st_size < 150_000, picture

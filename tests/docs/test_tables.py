@@ -1,0 +1,38 @@
+"""The generated tables of the README and the docs are those of the registry and the recipes."""
+
+import re
+import runpy
+import tomllib
+
+import pytest
+from conftest import ROOT
+
+import cnnzoo
+
+SCRIPT = runpy.run_path(str(ROOT / "docs" / "make_tables.py"))
+
+
+@pytest.mark.parametrize("page", SCRIPT["PAGES"])
+def test_tables_are_current(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    assert "<!-- /" in text
+    assert SCRIPT["update_tables"](text) == text, "make tables brings them up to date"
+
+
+def test_tables_name_every_model_once():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    overview = re.search(r"<!-- overview -->(.*)<!-- /overview -->", readme, re.S)[1]
+    assert sorted(re.findall(r"`(\w+)`", overview)) == sorted(cnnzoo.list_models())
+    models = (ROOT / "docs" / "models.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| `(\w+)` \| [\d,]+ \|", models, re.M) == cnnzoo.list_models()
+
+
+def test_dependency_table_has_the_floors_of_the_package():
+    decisions = (ROOT / "docs" / "decisions.md").read_text(encoding="utf-8")
+    table = re.search(r"<!-- dependencies -->(.*)<!-- /dependencies -->", decisions, re.S)[1]
+    rows = [re.split(r"\s*\|\s*", line.strip("| "))[:2] for line in table.strip().splitlines()[2:]]
+    stated = {}
+    for names, floors in rows:
+        stated |= dict(zip(names.split(", "), floors.split(", "), strict=True))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert stated == dict(re.match(r"([\w-]+)>=([\d.]+)", each).groups() for each in project["dependencies"])

@@ -1,0 +1,90 @@
+"""The messages on the troubleshooting page are those that a user gets."""
+
+import re
+
+import numpy as np
+import pytest
+from conftest import ROOT
+from PIL import Image
+
+import cnnzoo
+
+PAGE = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
+MESSAGES = dict(re.findall(r"^## ([^\n]+)\n\n```text\n(.*?)\n```", PAGE, re.M | re.S))
+
+
+def write_noise(folder, count):
+    """Write some pictures of noise into a folder."""
+    folder.mkdir(parents=True)
+    for i in range(count):
+        pixels = np.random.default_rng([i, *folder.name.encode()]).integers(0, 256, (64, 64, 3), "uint8")
+        Image.fromarray(pixels).save(folder / f"{i}.png")
+
+
+def load_flat_folder():
+    from pathlib import Path
+
+    write_noise(Path("flat"), 3)
+    cnnzoo.load_data("flat")
+
+
+def load_few_images():
+    from pathlib import Path
+
+    write_noise(Path("few/a"), 2)
+    write_noise(Path("few/b"), 2)
+    cnnzoo.load_data("few")
+
+
+def train_with_other_classes():
+    cnnzoo.fit_and_evaluate(cnnzoo.get("lenet5", classes=3), cnnzoo.load_data("digits"))
+
+
+def train_into_a_finished_run():
+    data = cnnzoo.load_data("digits")
+    model = cnnzoo.get("lenet5", classes=data.classes)
+    recipe = cnnzoo.Recipe(epochs=1, batch_size=256, learning_rate=0.01)
+    for _ in range(2):
+        cnnzoo.fit_and_evaluate(model, data, recipe=recipe, run_dir="runs/a", verbose=False)
+
+
+def load_weights_of_another_model():
+    cnnzoo.save_weights(cnnzoo.get("lenet5"), "w.safetensors")
+    cnnzoo.get("resnet20", weights="w.safetensors")
+
+
+def train_at_an_absurd_rate():
+    data = cnnzoo.load_data("digits")
+    model = cnnzoo.get("lenet5_relu", classes=data.classes)
+    recipe = cnnzoo.Recipe(epochs=1, batch_size=32, learning_rate=1e9)
+    cnnzoo.fit_and_evaluate(model, data, recipe=recipe, verbose=False)
+
+
+CAUSES = {
+    "Unknown model": lambda: cnnzoo.get("resnet51"),
+    "Unknown data source": lambda: cnnzoo.load_data("photos/"),
+    "No images in sub-folders": load_flat_folder,
+    "A split would lack a class": load_few_images,
+    "The model has another number of classes": train_with_other_classes,
+    "The run directory is in use": train_into_a_finished_run,
+    "A checkpoint does not fit the model": load_weights_of_another_model,
+    "Weights are not in the cache": lambda: cnnzoo.get("resnet18", weights="imagenet"),
+    "The loss became NaN": train_at_an_absurd_rate,
+    "An image cannot be read": lambda: cnnzoo.Classifier.of(cnnzoo.get("lenet5", weights="mnist")).predict(b"text"),
+}
+
+
+def test_every_message_is_tried():
+    assert MESSAGES.keys() == CAUSES.keys()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("title", CAUSES)
+def test_message_is_on_the_page(title, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CNNZOO_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("CNNZOO_OFFLINE", "1")
+    with pytest.raises((cnnzoo.InputError, cnnzoo.TrainingError)) as caught:
+        CAUSES[title]()
+    pattern = ".*".join(re.escape(part) for part in MESSAGES[title].split("..."))
+    assert re.fullmatch(pattern, str(caught.value), re.S), f"{caught.value}\n\nis not what the page says"

@@ -4,6 +4,8 @@ import re
 import sys
 from pathlib import Path
 
+from docutils import nodes
+
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
@@ -81,6 +83,14 @@ def escape_docstring(app, what, name, obj, options, lines):
         lines[i] = line[:start] + "".join(parts)
 
 
+def keep_units_together(app, doctree, docname):
+    """Keep a number and its per cent sign on one line."""
+    for text in list(doctree.findall(nodes.Text)):
+        if " %" in text and not isinstance(text.parent, nodes.literal | nodes.literal_block):
+            text.parent.replace(text, nodes.Text(re.sub(r"(?<=\d) %", "\u00a0%", text)))
+
+
 def setup(app):
-    """Run before napoleon, which turns the sections of a docstring into fields."""
+    """Connect the functions above; the first one runs before napoleon, which reads the sections of docstrings."""
     app.connect("autodoc-process-docstring", escape_docstring, priority=100)
+    app.connect("doctree-resolved", keep_units_together)

@@ -30,12 +30,27 @@ def write_picture(png: bytes, name: str) -> None:
     path = IMAGES / f"{name}.png"
     width = min(image.width, MAX_WIDTH)
     while True:
-        resized = image.resize((width, round(image.height * width / image.width)), Image.Resampling.LANCZOS)
+        resized = image.resize(
+            (width, round(image.height * width / image.width)), Image.Resampling.LANCZOS
+        )
         resized.quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
         if path.stat().st_size < MAX_BYTES:
             break
         width -= 100
     print(f"{path}: {resized.width}x{resized.height}, {path.stat().st_size:,} bytes")
+
+
+def stack_columns(png: bytes, keep: int, stacks: int) -> bytes:
+    """Return a sheet of eight columns with `keep` of them in a row, for narrow screens."""
+    sheet = Image.open(io.BytesIO(png)).convert("RGB")
+    width = round(sheet.width * keep / 8)
+    stacked = Image.new("RGB", (width, sheet.height * stacks), "white")
+    for i in range(stacks):
+        part = sheet.crop((i * width, 0, (i + 1) * width, sheet.height))
+        stacked.paste(part, (0, i * sheet.height))
+    buffer = io.BytesIO()
+    stacked.save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 def read_pictures(page: Path) -> dict[str, bytes]:
@@ -54,9 +69,14 @@ def draw_report(folder: Path) -> None:
     report = cnnzoo.fit_and_evaluate(model, data, recipe=recipe, run_dir=folder / "run")
     print(report)
     pictures = read_pictures(folder / "run" / "report.html")
-    for start, name in {"Loss": "curves", "Confusion": "confusion", "Reliability": "calibration"}.items():
+    for start, name in {
+        "Loss": "curves",
+        "Confusion": "confusion",
+        "Reliability": "calibration",
+    }.items():
         write_picture(next(png for title, png in pictures.items() if title.startswith(start)), name)
-    write_picture(next(png for title, png in pictures.items() if "istake" in title), "mistakes")
+    mistakes = next(png for title, png in pictures.items() if "istake" in title)
+    write_picture(stack_columns(mistakes, keep=4, stacks=1), "mistakes")
 
 
 def draw_range_test(folder: Path) -> None:
@@ -72,11 +92,13 @@ def draw_augmentation(folder: Path) -> None:
         (folder / "photos" / name).mkdir(parents=True)
         for i in range(16):
             y, x = rng.integers(0, photo.shape[0] - 300), rng.integers(0, photo.shape[1] - 300)
-            Image.fromarray(photo[y : y + 300, x : x + 300]).save(folder / "photos" / name / f"{i}.png")
+            Image.fromarray(photo[y : y + 300, x : x + 300]).save(
+                folder / "photos" / name / f"{i}.png"
+            )
     sheet = folder / "show.png"
     options = ["--augment", "rand+mixup", "--no-doctor", "--out", str(sheet)]
     run_command(["show", str(folder / "photos"), *options])
-    write_picture(sheet.read_bytes(), "augmentation")
+    write_picture(stack_columns(sheet.read_bytes(), keep=4, stacks=2), "augmentation")
 
 
 def draw_search(folder: Path) -> None:

@@ -25,7 +25,9 @@ EVIDENCE = {
     **dict.fromkeys(("lenet5_1998", "alexnet_2012"), "second implementation of the paper"),
     **dict.fromkeys(("vgg11_lrn", "vgg16_c"), "table 1 of the paper"),
     "googlenet_2014": "BVLC's checkpoint and its reference run",
-    **dict.fromkeys(("resnet20", "resnet32", "resnet44", "resnet56"), "akamaster's checkpoints on CIFAR-10"),
+    **dict.fromkeys(
+        ("resnet20", "resnet32", "resnet44", "resnet56"), "akamaster's checkpoints on CIFAR-10"
+    ),
     **dict.fromkeys(("resnet110", "resnet1202"), "the graph of resnet20, deeper"),
 }
 
@@ -58,7 +60,9 @@ def markdown_table(headers: Iterable[str], rows: Iterable[Iterable[str]]) -> str
 
 def abbreviate(number: int) -> str:
     """Return a number in thousands, millions or billions, such as "25.6 M"."""
-    unit, letter = (10**9, "G") if number >= 10**9 else (10**6, "M") if number >= 10**6 else (10**3, "k")
+    unit, letter = (
+        (10**9, "G") if number >= 10**9 else (10**6, "M") if number >= 10**6 else (10**3, "k")
+    )
     return f"{number / unit:.{1 if number >= 10 * unit else 2}f} {letter}"
 
 
@@ -73,14 +77,20 @@ def golden_publishers() -> dict[str, list[str]]:
     publishers: dict[str, list[str]] = {}
     for path in sorted((ROOT / "tests" / "golden" / "logits").glob("*.npz")):
         name, _, publisher = path.stem.rpartition("-")
-        publishers.setdefault(name, []).append({"keras": "keras.applications"}.get(publisher, publisher))
+        publishers.setdefault(name, []).append(
+            {"keras": "keras.applications"}.get(publisher, publisher)
+        )
     return publishers
 
 
 def variant_settings(row: Variant) -> str:
     """Return the fields in which a row differs from the defaults of its design, as its family's file writes them."""
-    own = [f for f in fields(row) if f.name not in COMMON_FIELDS and getattr(row, f.name) != f.default]
-    values = {f.name: "TABLE_I" if f.name == "c3_table" else repr(getattr(row, f.name)) for f in own}
+    own = [
+        f for f in fields(row) if f.name not in COMMON_FIELDS and getattr(row, f.name) != f.default
+    ]
+    values = {
+        f.name: "TABLE_I" if f.name == "c3_table" else repr(getattr(row, f.name)) for f in own
+    }
     return ", ".join(f"{name}={value}" for name, value in values.items())
 
 
@@ -99,7 +109,17 @@ def describe_weights(name: str) -> str:
 
 def family_table(family: str) -> str:
     """Return the table of one family for docs/models.md."""
-    headers = "name", "parameters", "multiply-adds", "input", "smallest", "the row", "paper", "compared with", "weights"
+    headers = (
+        "name",
+        "parameters",
+        "multiply-adds",
+        "input",
+        "smallest",
+        "the row",
+        "paper",
+        "compared with",
+        "weights",
+    )
     publishers = golden_publishers()
     rows = []
     for name, row in FAMILIES[family].items():
@@ -130,7 +150,10 @@ def overview_table() -> str:
         infos = [cnnzoo.info(name) for name in names]
         best: dict[str, float] = {}
         for name in names:
-            best |= {data: max(best.get(data, 0), top1) for data, top1 in default_accuracies(name).items()}
+            best |= {
+                data: max(best.get(data, 0), top1)
+                for data, top1 in default_accuracies(name).items()
+            }
         count = sum(len(info.weights) for info in infos)
         rows.append(
             [
@@ -159,7 +182,12 @@ def update_tables(text: str) -> str:
         if f"<!-- {name} -->" in text:
             pattern = rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)"
             table = make_table()
-            text = re.sub(pattern, lambda match, table=table: f"{match[1]}\n{table}\n\n{match[2]}", text, flags=re.S)
+            text = re.sub(
+                pattern,
+                lambda match, table=table: f"{match[1]}\n{table}\n\n{match[2]}",
+                text,
+                flags=re.S,
+            )
     return text
 
 

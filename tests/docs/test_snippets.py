@@ -8,22 +8,23 @@ import re
 import shlex
 import tomllib
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import click
 import numpy as np
 import pytest
-from conftest import ROOT
+from helpers.paths import ROOT
 from PIL import Image
 from sklearn.datasets import load_digits, load_sample_images
 
 from cnnzoo.cli.main import cli as command_group
 from cnnzoo.cli.main import main
+from cnnzoo.training import recipes
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PAGES = [page for page in PAGES if "_build" not in page.parts]
 BLOCK = re.compile(r"(<!-- not run:[^\n]*-->\n\n)?^```(\w+)\n(.*?)^```", re.M | re.S)
-GROUPS = ("pip", "make", "cnnzoo")
 
 
 def page_id(page):
@@ -71,7 +72,11 @@ def workplace(tmp_path_factory):
 
 @pytest.fixture
 def inside(workplace, monkeypatch):
+    """Work in that folder, with recipes that end after two epochs."""
     monkeypatch.chdir(workplace)
+    for name, recipe in recipes.RECIPES.items():
+        short = replace(recipe, epochs=2, warmup_epochs=min(recipe.warmup_epochs, 1))
+        monkeypatch.setitem(recipes.RECIPES, name, short)
     return workplace
 
 
@@ -81,6 +86,7 @@ def test_python_snippets_run(page, inside):
     namespace = {"__name__": "__main__"}
     with warnings.catch_warnings():
         warnings.simplefilter("default")
+        warnings.simplefilter("error", UserWarning)
         for snippet in python_snippets(page):
             exec(compile(snippet, str(page), "exec"), namespace)
 

@@ -5,7 +5,7 @@ import runpy
 import tomllib
 
 import pytest
-from conftest import ROOT
+from helpers.paths import ROOT
 
 import cnnzoo
 

@@ -1,10 +1,11 @@
 """The messages on the troubleshooting page are those that a user gets."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT
+from helpers.paths import ROOT
 from PIL import Image
 
 import cnnzoo
@@ -22,16 +23,12 @@ def write_noise(folder, count):
 
 
 def load_flat_folder():
-    from pathlib import Path
-
     write_noise(Path("flat"), 3)
     cnnzoo.load_data("flat")
 
 
 def load_few_images():
-    from pathlib import Path
-
-    write_noise(Path("few/a"), 2)
+    write_noise(Path("few/a"), 20)
     write_noise(Path("few/b"), 2)
     cnnzoo.load_data("few")
 

@@ -3,7 +3,6 @@
 import re
 
 import pytest
-from helpers.paths import ROOT
 
 import cnnzoo
 from cnnzoo.training import recipes
@@ -64,10 +63,3 @@ def test_wrong_settings_are_named(settings, message):
 def test_an_unknown_recipe_is_named():
     with pytest.raises(cnnzoo.InputError, match="Did you mean sgd"):
         recipes.resolve_recipe("sdg")
-
-
-def test_the_guides_table_is_the_recipes():
-    guide = (ROOT / "docs" / "guide.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| `(\w+)` \| (.*) \| (.*) \| (.*) \|$", guide, re.M)
-    rows = [row for row in rows if row[0] in recipes.RECIPES]
-    assert rows == [(name, r.source, r.cost, r.result) for name, r in recipes.RECIPES.items()]

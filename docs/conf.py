@@ -1,4 +1,4 @@
-"""Settings of the documentation site: `make docs` builds it, without a network and with warnings as errors."""
+"""Settings of the documentation site, which `make docs` builds without a network."""
 
 import re
 import sys
@@ -91,6 +91,6 @@ def keep_units_together(app, doctree, docname):
 
 
 def setup(app):
-    """Connect the functions above; the first one runs before napoleon, which reads the sections of docstrings."""
+    """Connect the functions above; the first one runs before napoleon."""
     app.connect("autodoc-process-docstring", escape_docstring, priority=100)
     app.connect("doctree-resolved", keep_units_together)

@@ -1,8 +1,8 @@
-"""Draw the pictures of the docs with cnnzoo itself: `python docs/make_pictures.py`, or `make pictures`.
+"""Draw the pictures of the docs with cnnzoo itself: `make pictures`.
 
-Small trainings on real data: scikit-learn's handwritten digits, and its two photographs (china.jpg by Daniel Schwen and
-flower.jpg by dany13, both CC BY). It takes some minutes on two cores and needs no network. docs/inference.png is made
-by benchmarks/inference.py.
+Small trainings on real data: scikit-learn's handwritten digits, and its two photographs (china.jpg
+and flower.jpg, both CC BY). It takes some minutes on two cores and needs no network.
+docs/inference.png is made by benchmarks/inference.py.
 """
 
 import base64
@@ -11,13 +11,12 @@ import re
 import tempfile
 from pathlib import Path
 
+import cnnzoo
 import keras
 import numpy as np
+from cnnzoo.cli.main import main as run_command
 from PIL import Image
 from sklearn.datasets import load_sample_images
-
-import cnnzoo
-from cnnzoo.cli.main import main as run_command
 
 IMAGES = Path(__file__).parent / "images"
 MAX_WIDTH = 1200  # pixels: enough for the widest column of the site on a sharp screen

@@ -1,7 +1,7 @@
-"""Write the generated tables of the README and the docs: `python docs/make_tables.py`, or `make tables`.
+"""Write the generated tables of the README and the docs: `make tables`.
 
-Text between <!-- NAME --> and <!-- /NAME --> is generated here, from the registry, the manifest, the golden files and
-the recipes. Everything else is written by hand.
+Text between <!-- NAME --> and <!-- /NAME --> is generated here, from the registry, the manifest,
+the golden files and the recipes. Everything else is written by hand.
 """
 
 import re
@@ -39,10 +39,12 @@ OVERVIEW_LINES = {
     "ResNet v1.5 (torchvision)": "resnet18 resnet34 resnet50 resnet101 resnet152 resnet200",
     "ResNet v1 of the paper (Keras)": "resnet*_v1",
     "ResNet v2 (Keras)": "resnet*_v2",
-    "Pre-activation ResNet of the paper": "preresnet18 preresnet34 preresnet50 preresnet101 preresnet152 preresnet200",
+    "Pre-activation ResNet of the paper": "preresnet18 preresnet34 preresnet50 preresnet101 "
+    "preresnet152 preresnet200",
     "ResNet-D (timm)": "resnet*d",
     "ResNeXt, Wide ResNet": "resnext* wide_resnet*",
-    "CIFAR ResNet of the paper; with projections": "resnet20 resnet32 resnet44 resnet56 resnet110 resnet1202 resnet*_b",
+    "CIFAR ResNet of the paper; with projections": "resnet20 resnet32 resnet44 resnet56 resnet110 "
+    "resnet1202 resnet*_b",
     "CIFAR pre-activation and Wide ResNet": "preresnet164 preresnet1001 wrn*",
     "GoogLeNet: torchvision's and the paper's": "googlenet*",
     "BN-Inception, Inception v3 (torchvision's, Keras'), v4": "inception_v*",
@@ -84,7 +86,7 @@ def golden_publishers() -> dict[str, list[str]]:
 
 
 def variant_settings(row: Variant) -> str:
-    """Return the fields in which a row differs from the defaults of its design, as its family's file writes them."""
+    """Return the fields in which a row differs from the defaults, as its file writes them."""
     own = [
         f for f in fields(row) if f.name not in COMMON_FIELDS and getattr(row, f.name) != f.default
     ]
@@ -101,7 +103,7 @@ def default_accuracies(name: str) -> dict[str, float]:
 
 
 def describe_weights(name: str) -> str:
-    """Return how many weights are published, and the accuracy of the default ones on each data set."""
+    """Return how many weights are published and how accurate the default ones are."""
     rows = cnnzoo.info(name).weights
     best = [f"{data} {top1:.2f} %" for data, top1 in default_accuracies(name).items()]
     return f"{len(rows)}: {', '.join(best)}" if rows else ""

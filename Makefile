@@ -2,8 +2,10 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# The newest Python that is supported: on the path, or one of pyenv's.
+NEWEST ?= $(shell python3.13 -c 'import sys; print(sys.executable)' 2>/dev/null || ls -d $(HOME)/.pyenv/versions/3.13*/bin/python3.13 2>/dev/null | tail -n 1)
 
-.PHONY: demo check test lint types examples docs tables pictures wheel test-floors test-backends clean
+.PHONY: demo check test lint types examples docs tables pictures wheel floors newest test-floors test-newest test-backends clean
 
 demo: $(VENV)/installed  ## Train, evaluate and export LeNet-5 on handwritten digits
 	$(BIN)/cnnzoo demo
@@ -42,9 +44,18 @@ wheel: $(VENV)/installed  ## The wheel alone, in an environment of its own, runs
 	cd dist && ../.venv-wheel/bin/cnnzoo demo && ../.venv-wheel/bin/python -c "import cnnzoo; cnnzoo.get('lenet5', weights='mnist')"
 	rm -rf build dist .venv-wheel
 
-test-floors:  ## The fast tests on the oldest versions that pyproject.toml allows
+floors:
 	$(MAKE) VENV=.venv-floors PIP_CONSTRAINT=$(CURDIR)/.venv-floors.txt .venv-floors.txt .venv-floors/installed
-	.venv-floors/bin/python -m pytest -n 2 -m "not slow" -W default  # old releases warn of their own old age
+
+newest:
+	@test -n "$(NEWEST)" || { echo "Python 3.13 is not installed; name it with NEWEST=..."; exit 1; }
+	$(MAKE) VENV=.venv-newest PYTHON=$(NEWEST) .venv-newest/installed
+
+test-floors: floors  ## The fast tests on the oldest versions that pyproject.toml allows
+	.venv-floors/bin/python -m pytest -n 2 -m "not slow" -W default  # old releases warn about their own age
+
+test-newest: newest  ## The fast tests on the newest Python
+	.venv-newest/bin/python -m pytest -n 2 -m "not slow"
 
 test-backends:  ## Golden logits, and what every row promises, on JAX and torch: over an hour, for nights
 	$(MAKE) VENV=.venv-backends .venv-backends/installed

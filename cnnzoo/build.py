@@ -8,6 +8,7 @@ from cnnzoo.checkpoints.source import WeightsSource
 from cnnzoo.checkpoints.translate import translate_tensors
 from cnnzoo.core.lazy import Lazy
 from cnnzoo.models import Variant
+from cnnzoo.surgery import walk
 
 keras = Lazy("keras")
 
@@ -70,7 +71,7 @@ def droppable_tensors(
 
 def output_layer_name(logits: Any) -> str:
     """The name of the layer that gives these logits."""
-    return logits._keras_history.operation.name
+    return walk.producing_layer(logits).name
 
 
 def pool_features(features: Any, pooling: str | None) -> Any:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from cnnzoo import preprocessing, registry
 from cnnzoo.core.tables import align_columns
 from cnnzoo.models import Variant
+from cnnzoo.surgery import walk
 
 MAX_TABLE_LINES = 8  # lines of a table
 GENERAL_FIELDS = {field.name for field in fields(Variant)}  # the table at the top has them
@@ -150,16 +151,12 @@ def _summarize_layers(name: str) -> dict[str, LayerSummary]:
     model = registry.get(name, aux=bool(registry.info(name).row.aux_taps))
     found = {}
     for layer in model.layers:
-        sources = tuple(t._keras_history.operation.name for t in _input_tensors(layer))
+        sources = tuple(source.name for source in walk.input_layers(layer))
         found[layer.name] = LayerSummary(type(layer).__name__, layer.get_config(), sources)
     start = [name for name, layer in found.items() if layer.kind == "InputLayer" or name == "normalise"]
     for name in start:
         del found[name]
     return found
-
-
-def _input_tensors(layer: Any) -> list[Any]:
-    return [t for node in layer._inbound_nodes[:1] for t in node.input_tensors]
 
 
 def _shared_predecessors(graph: dict[str, LayerSummary], other: dict[str, LayerSummary]) -> dict[str, tuple[str, ...]]:

@@ -8,6 +8,7 @@ from typing import Any
 from cnnzoo.checkpoints.layouts import LAYOUTS, Layout
 from cnnzoo.core.errors import InputError
 from cnnzoo.core.lazy import Lazy
+from cnnzoo.surgery import walk
 
 np = Lazy("numpy")
 
@@ -157,9 +158,9 @@ def _reorder_axes(value: Any, leaf: str, variable: str, layer: Any) -> Any:
         value = value.transpose(2, 3, 1, 0)
     elif leaf == "weight" and value.ndim == 2:
         value = value.T
-        flat: Any = layer.input._keras_history.operation if dense else None
+        flat: Any = walk.producing_layer(layer.input) if dense else None
         if type(flat).__name__ == "Dropout":
-            flat = flat.input._keras_history.operation
+            flat = walk.producing_layer(flat.input)
         if type(flat).__name__ == "Flatten":  # torch flattens channels first
             height, width, channels = flat.input.shape[1:]
             if None not in (height, width) and height * width * channels == len(value):
@@ -173,8 +174,8 @@ def _absorb_into_batch_norm(ours: dict[str, Any], layers: dict[str, Any], layout
         layer = layers.get(name.removesuffix(".bias"))
         if layer is None or getattr(layer, "use_bias", True):
             continue
-        (node,) = layer._outbound_nodes
-        mean = f"{node.operation.name}.moving_mean"
+        (norm,) = walk.consuming_layers(layer)
+        mean = f"{norm.name}.moving_mean"
         if mean in ours and ours[mean].shape == ours[name].shape:
             ours[mean] = ours[mean] - ours.pop(name)
     norms = {name: layer for name, layer in layers.items() if type(layer).__name__ == "BatchNormalization"}

@@ -7,6 +7,8 @@ from typing import Any
 
 import keras
 
+from cnnzoo.surgery import walk
+
 BFLOAT16_CPU_FLAGS = {"avx512_bf16", "amx_bf16"}  # what processors call their bfloat16 products
 
 
@@ -49,13 +51,12 @@ def mixed_precision(model: Any, precision: str) -> Iterator[None]:
         yield
         return
     whole = {"normalise"}
-    for layer in (x._keras_history.operation for x in keras.tree.flatten(model.output)):
+    for layer in map(walk.producing_layer, keras.tree.flatten(model.output)):
         whole.add(layer.name)
         while not layer.weights:  # what activates the logits; they stay whole too
-            layer = layer.input._keras_history.operation
+            layer = walk.producing_layer(layer.input)
             whole.add(layer.name)
-    every = model._flatten_layers(include_self=False)  # those of a nested model too
-    before = [(layer, layer.dtype_policy) for layer in every]
+    before = [(layer, layer.dtype_policy) for layer in walk.all_layers(model)]
     try:
         for layer, _ in before:
             if layer.name not in whole:

@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 
+from cnnzoo.surgery import walk
 from cnnzoo.surgery.features import group_layers_by_stage
 from cnnzoo.surgery.outputs import has_softmax_output, without_aux_heads
 from cnnzoo.training.optimizer import make_optimizer
@@ -56,9 +57,8 @@ def frozen_layers(model: Any, recipe: Recipe) -> Iterator[None]:
     groups = group_layers_by_stage(model)
     early = [] if recipe.stages is None else groups[: max(len(groups) - 1 - recipe.stages, 0)]
     still = [layer for group in early for layer in group]
-    if recipe.bn == "frozen":  # those of a nested model too
-        every = model._flatten_layers(include_self=False)
-        still += [layer for layer in every if isinstance(layer, keras.layers.BatchNormalization)]
+    if recipe.bn == "frozen":
+        still += [layer for layer in walk.all_layers(model) if isinstance(layer, keras.layers.BatchNormalization)]
     before = [(layer, layer.trainable) for layer in still]
     try:
         for layer in still:

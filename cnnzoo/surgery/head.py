@@ -1,41 +1,57 @@
-"""The last layer of a model, for other classes."""
+"""Replace the head of a model for other classes."""
+
+from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
-
-import keras
+from typing import TYPE_CHECKING
 
 from cnnzoo import cards
 from cnnzoo.core.errors import InputError
+from cnnzoo.core.lazy import Lazy
+from cnnzoo.surgery import walk
+
+if TYPE_CHECKING:
+    import keras
+else:
+    keras = Lazy("keras")
 
 
-def replace_head(model: Any, classes: Sequence[str]) -> Callable[[], None]:
-    """Give `model` itself new last layers for `classes`, freshly initialised; every other layer keeps its weights.
+def replace_head(model: keras.Model, classes: Sequence[str]) -> Callable[[], None]:
+    """Replace the last layers of `model`, in place, by new ones for `classes`; return a function that undoes it.
 
-    Auxiliary heads get theirs too. What is returned puts the old head back. Raises InputError where a head does not end
-    in a dense layer.
+    The new layers have fresh weights; all other layers keep theirs. Auxiliary heads are replaced too.
+
+    Args:
+        model: a functional Keras classifier.
+        classes: names of the new classes.
+
+    Returns:
+        A function without arguments that puts the old heads, and the old card, back.
+
+    Raises:
+        InputError: if a head does not end in a dense layer.
     """
-    before, card = model.output, cards.card(model)
-    outputs = keras.tree.map_structure(lambda x: _new_output(model, x, len(classes)), model.output)
-    _rebuild_in_place(model, outputs, cards.replace_classes(card, classes))
-    return lambda: _rebuild_in_place(model, before, card)
+    old_outputs, old_card = model.output, cards.card(model)
+    new_outputs = keras.tree.map_structure(lambda output: _new_output(model, output, len(classes)), old_outputs)
+
+    def rebuild(outputs: keras.KerasTensor | dict[str, keras.KerasTensor], card: cards.Card) -> None:
+        walk.rebuild_in_place(model, outputs)
+        cards.attach_card(model, card)
+
+    rebuild(new_outputs, cards.replace_classes(old_card, classes))
+    return lambda: rebuild(old_outputs, old_card)
 
 
-def _rebuild_in_place(model: Any, outputs: Any, card: Any) -> None:
-    """Make the model anew over its layers, up to other outputs."""
-    inputs, name = model.input, model.name
-    del model._tracker  # or it would go on to count the old head among the model's layers
-    model.__init__(inputs, outputs, name=name)
-    cards.attach_card(model, card)
-
-
-def _new_output(model: Any, output: Any, classes: int) -> Any:
-    """The output with a new dense layer; what activates it comes after the new one too."""
-    layer = output._keras_history.operation
+def _new_output(model: keras.Model, output: keras.KerasTensor, class_count: int) -> keras.KerasTensor:
+    """Return the output of a new dense layer, followed by copies of the activations that follow the old one."""
+    layer = walk.producing_layer(output)
     if layer.weights and not isinstance(layer, keras.layers.Dense):
         raise InputError(
-            f"{model.name} ends in {layer.name}, a {type(layer).__name__}, which fits no other classes; "
-            "a new head takes the place of a Dense layer only"
+            f"The head of {model.name} ends in {layer.name}, a {type(layer).__name__}, which cannot be replaced for "
+            "other classes; only a Dense layer can"
         )
-    new = type(layer).from_config(layer.get_config() | ({"units": classes} if layer.weights else {}))
-    return new(layer.input if layer.weights else _new_output(model, layer.input, classes))
+    if layer.weights:
+        config, inputs = layer.get_config() | {"units": class_count}, layer.input
+    else:
+        config, inputs = layer.get_config(), _new_output(model, layer.input, class_count)
+    return type(layer).from_config(config)(inputs)

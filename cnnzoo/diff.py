@@ -211,7 +211,7 @@ def _truncated_table(lines: Sequence[Sequence[str]]) -> list[str]:
 def abbreviate_names(names: list[str], most: int = 3) -> str:
     """Names of layers in short: three as they are, more with numbers as ranges, [1-3], and how many they are.
 
-    >>> pattern(["layer2_0_conv1", "layer3_0_conv1", "layer4_0_conv1", "layer1_0_conv1"])
+    >>> abbreviate_names(["layer2_0_conv1", "layer3_0_conv1", "layer4_0_conv1", "layer1_0_conv1"])
     'layer[1-4]_0_conv1'
     """
     if len(names) <= most:

@@ -1,0 +1,127 @@
+"""The examples in the docstrings run, and every public name documents its arguments, result, errors and an example."""
+
+import ast
+import doctest
+import importlib
+import inspect
+import re
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import cnnzoo
+from cnnzoo import registry
+
+PACKAGE = Path(cnnzoo.__file__).parent
+OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+PUBLIC_NAMES = sorted(cnnzoo.__all__)
+# Sections that are still to be written; the list only shrinks.
+KNOWN_GAPS: dict[str, set[str]] = {
+    "Card": {"Attributes", "Example"},
+    "Classifier": {"Attributes", "Example"},
+    "ImageData": {"Attributes", "Example"},
+    "Prediction": {"Attributes", "Example"},
+    "RateTest": {"Attributes", "Example"},
+    "Recipe": {"Attributes", "Example"},
+    "Report": {"Attributes", "Example"},
+    "Transform": {"Attributes", "Example"},
+    "TuneResult": {"Attributes", "Example"},
+    "card": {"Args", "Example", "Returns"},
+    "evaluate": {"Args", "Example", "Raises", "Returns"},
+    "export": {"Example", "Returns"},
+    "feature_extractor": {"Args", "Example", "Raises", "Returns"},
+    "fine_tune": {"Example", "Returns"},
+    "fit_and_evaluate": {"Example", "Returns"},
+    "get": {"Example", "Returns"},
+    "hypermodel": {"Example", "Returns"},
+    "info": {"Args", "Example", "Raises", "Returns"},
+    "list_models": {"Args", "Example", "Raises", "Returns"},
+    "load": {"Example", "Returns"},
+    "load_data": {"Example", "Returns"},
+    "lr_find": {"Args", "Example", "Returns"},
+    "register": {"Args", "Example", "Raises", "Returns"},
+    "save": {"Args", "Example", "Raises", "Returns"},
+    "save_weights": {"Args", "Example", "Raises", "Returns"},
+    "transform": {"Args", "Example", "Raises", "Returns"},
+    "tune": {"Example"},
+}
+
+
+def has_internal_example(path):
+    """Whether a file has an example outside the docstrings of public names."""
+    source = path.read_text(encoding="utf-8")
+    tree = ast.parse(source)
+    internal = [node for node in tree.body if getattr(node, "name", None) not in PUBLIC_NAMES]
+    return any(">>> " in ast.get_source_segment(source, node) for node in internal)
+
+
+MODULES = sorted(
+    ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
+    for path in PACKAGE.rglob("*.py")
+    if has_internal_example(path)
+)
+
+
+@pytest.fixture
+def run_examples(tmp_path, monkeypatch):
+    """A function that runs the examples of an object in an empty folder; what they register is forgotten."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(registry, "_registered", dict(registry._registered))
+
+    def run(thing, name, skip=()):
+        """Run the examples of `thing` and its members, without those whose name is in `skip`; return their number."""
+        finder, runner = doctest.DocTestFinder(), doctest.DocTestRunner(optionflags=OPTIONS, verbose=False)
+        names = vars(thing) if inspect.ismodule(thing) else {}
+        report = []
+        for test in finder.find(thing, name, globs=names | {"cnnzoo": cnnzoo, "np": np}):
+            member = test.name.removeprefix(name).lstrip(".").split(".")[0]
+            if member not in skip:
+                runner.run(test, out=report.append)
+        assert not runner.failures, "".join(report)
+        return runner.tries
+
+    return run
+
+
+@pytest.mark.parametrize("name", PUBLIC_NAMES)
+def test_examples_of_public_names_run(name, run_examples):
+    run_examples(getattr(cnnzoo, name), name)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_examples_of_internal_names_run(module, run_examples):
+    assert run_examples(importlib.import_module(module), module, skip=PUBLIC_NAMES)
+
+
+def raises(function):
+    """Whether a function raises by itself: it has a `raise` statement or calls a check."""
+    tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
+    calls = [node.func for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    called = [getattr(call, "attr", getattr(call, "id", "")) for call in calls]
+    return any(isinstance(node, ast.Raise) for node in ast.walk(tree)) or any(
+        name.startswith("check_") for name in called
+    )
+
+
+def missing_sections(thing):
+    """The sections that a docstring should have and has not."""
+    if inspect.isclass(thing) and issubclass(thing, BaseException):
+        return set()
+    needed = {"Example"}
+    if inspect.isclass(thing):
+        needed.add("Attributes")
+    else:
+        signature = inspect.signature(thing)
+        needed |= {"Args"} if signature.parameters else set()
+        needed |= {"Returns"} if signature.return_annotation not in (None, "None") else set()
+        needed |= {"Raises"} if raises(thing) else set()
+    docstring = inspect.getdoc(thing) or ""
+    return {name for name in needed if not re.search(rf"^{name}s?:$", docstring, re.M)}
+
+
+@pytest.mark.parametrize("name", PUBLIC_NAMES)
+def test_docstrings_of_public_names_are_complete(name):
+    missing = missing_sections(getattr(cnnzoo, name)) - KNOWN_GAPS.get(name, set())
+    assert not missing, f"cnnzoo.{name} lacks {', '.join(sorted(missing))}"

@@ -1,6 +1,6 @@
-"""A trained network for elsewhere: exported in every format, loaded again by each, and a whole folder answered.
+"""Export a trained network in every format, load each export, and classify a whole folder.
 
-The formats but SavedModel need the extra: pip install 'cnnzoo[export]'.
+All formats but SavedModel need the extra: pip install 'cnnzoo[export]'.
 """
 
 import tempfile
@@ -14,32 +14,33 @@ import cnnzoo
 
 
 def write_scans(folder: Path) -> None:
-    """Handwritten digits as files, white on black as MNIST's, and one that is torn."""
+    """Write handwritten digits as image files, white on black as in MNIST, and one damaged file."""
     folder.mkdir()
     digits = load_digits()
     for i, (image, label) in enumerate(zip(digits.images[:40], digits.target, strict=False)):
         pixels = np.pad((image * (255 / 16)).astype("uint8"), 2)
         Image.fromarray(pixels).resize((56, 56), Image.Resampling.BICUBIC).save(folder / f"{i:02}_is_{label}.png")
-    (folder / "torn.png").write_bytes(b"\x89PNG and no more")
+    (folder / "damaged.png").write_bytes(b"\x89PNG and no more")
 
 
 def main() -> None:
-    """Export, load, predict, and predict to a file."""
+    """Export, load, predict, and write predictions to a file."""
     model = cnnzoo.get("lenet5", weights="mnist")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_scans(folder / "scans")
 
         for format in ("saved_model", "litert", "onnx", "openvino"):
-            done = cnnzoo.export(model, folder / format, format)
-            runtime = "onnxruntime" if format == "onnx" else "auto"  # the fastest that is installed and reads it
+            exported = cnnzoo.export(model, folder / format, format)
+            runtime = "onnxruntime" if format == "onnx" else "auto"  # auto: the fastest installed one that reads it
             classifier = cnnzoo.load(folder / format, runtime)
-            answer = classifier.predict(folder / "scans" / "06_is_6.png", top=2)[0]
-            print(f"{format}: within {done.difference:.1g} of the model; {classifier.runtime} says {answer}")
+            prediction = classifier.predict(folder / "scans" / "06_is_6.png", top=2)[0]
+            print(f"{format}: within {exported.difference:.1g} of the model; {classifier.runtime} says {prediction}")
 
-        classifier = cnnzoo.load(folder / "openvino", precision="bfloat16")  # less exact, faster where the CPU has it
-        done = classifier.predict_to(folder / "answers.csv", folder / "scans", top=1, verbose=False)
-        print(f"{done.images} images, {done.errors} unreadable")
+        # bfloat16 is less exact, and faster on processors that support it.
+        classifier = cnnzoo.load(folder / "openvino", precision="bfloat16")
+        written = classifier.predict_to(folder / "answers.csv", folder / "scans", top=1, verbose=False)
+        print(f"{written.images} images, {written.errors} unreadable")
         print("\n".join((folder / "answers.csv").read_text().splitlines()[:4]))
         print((folder / "openvino" / "model_card.md").read_text()[:400])
 

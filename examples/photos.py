@@ -1,6 +1,6 @@
-"""A folder of pictures to a classifier: look at them, set aside what is broken, train, and ask for a file.
+"""From a folder of pictures to a classifier: check the files, train, and classify one of them.
 
-The folder is made here of scikit-learn's digits, so that the example needs no download; yours would hold photos.
+The folder is made here from scikit-learn's digits, so the example needs no download. Yours would contain photos.
 """
 
 import sys
@@ -15,23 +15,23 @@ import cnnzoo
 
 
 def write_folder(root: Path) -> None:
-    """A sub-folder a class, as people keep their photos; one file is torn, as files are."""
+    """Write one sub-folder per class, and one truncated file."""
     digits = load_digits()
     for i, (image, label) in enumerate(zip(digits.images, digits.target, strict=True)):
         path = root / f"digit_{label}" / f"{i}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray((image * (255 / 16)).astype("uint8")).resize((32, 32)).save(path)
-    torn = root / "digit_7" / "torn.png"
-    torn.write_bytes((root / "digit_0" / "0.png").read_bytes()[:60])
+    truncated = root / "digit_7" / "truncated.png"
+    truncated.write_bytes((root / "digit_0" / "0.png").read_bytes()[:60])
 
 
 def main() -> None:
-    """Doctor, training, prediction, and the transform by itself."""
+    """Load and check the data, train, predict, and use the transform by itself."""
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "digits"
         write_folder(root)
 
-        # Warns of what it sets aside; strict=True would refuse. Digits fill their pictures, so all of it is seen
+        # Warns about the truncated file; strict=True would fail. Digits fill their images, so they are not cropped.
         data = cnnzoo.load_data(root, crop=None)
         print(data)
         print(data.diagnosis)
@@ -45,7 +45,7 @@ def main() -> None:
         path = root / data.test.names[0]
         print(path.name, cnnzoo.Classifier.of(model).predict(path)[0])
 
-        transform = cnnzoo.transform(model)  # what evaluation does to a file, for uses of your own
+        transform = cnnzoo.transform(model)  # what evaluation does to a file, for your own code
         pixels = transform(path)
         print(transform, pixels.shape, model.predict(pixels[None], verbose=0).shape)
 

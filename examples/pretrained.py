@@ -1,7 +1,7 @@
-"""A published checkpoint, by tag or by file, and what can be made of it: a look, a new head, a conversion.
+"""Load a published checkpoint by tag or by file, give it a new head, and convert it.
 
-Usage: python examples/pretrained.py [NAME CHECKPOINT], say resnet20 resnet20-12fca82f.th; without them it takes the
-weights that cnnzoo ships. For weights that are fetched, give a tag: cnnzoo.get("resnet50", weights="imagenet").
+Usage: python examples/pretrained.py [NAME CHECKPOINT], for example: resnet20 resnet20-12fca82f.th. Without arguments it
+uses weights that come with cnnzoo. To download weights, give a tag: cnnzoo.get("resnet50", weights="imagenet").
 """
 
 import sys
@@ -15,18 +15,18 @@ import cnnzoo
 name, checkpoint = sys.argv[1:] or ("lenet5", "mnist")
 print(cnnzoo.info(name), end="\n\n")
 
-# the head too, as published; nothing is dropped or left over in silence
+# As published, with its head. The receipt lists what was loaded, and nothing is dropped silently.
 model = cnnzoo.get(name, weights=checkpoint)
 print("as published:", cnnzoo.card(model).receipt)
 
-# for one's own classes: all layers but the last
-mine = cnnzoo.get(name, weights=checkpoint, classes=["cat", "dog", "neither"])
-print("a new head:", cnnzoo.card(mine).receipt)
+# With other classes, the last layer is new.
+new_model = cnnzoo.get(name, weights=checkpoint, classes=["cat", "dog", "neither"])
+print("a new head:", cnnzoo.card(new_model).receipt)
 
-# our own format: safetensors, keyed by layer names, with the card inside
+# Our own format: safetensors with layer names as keys, and the card inside.
 folder = Path(tempfile.mkdtemp())
 path = cnnzoo.save_weights(model, folder / f"{name}.safetensors")
-again = cnnzoo.get(name, weights=path)
+converted = cnnzoo.get(name, weights=path)
 images = np.random.default_rng(0).integers(0, 256, (2, *model.input_shape[1:]))
-np.testing.assert_array_equal(np.asarray(again(images)), np.asarray(model(images)))
+np.testing.assert_array_equal(np.asarray(converted(images)), np.asarray(model(images)))
 print("converted:", path.name, path.stat().st_size, "bytes")

@@ -1,4 +1,4 @@
-"""Train LeNet-5 on handwritten digits, evaluate it, export it, and use the export: the README's ten lines."""
+"""Train LeNet-5 on handwritten digits, evaluate it, export it, and use the export, as in the README."""
 
 import tempfile
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Training by a recipe of one's own: find the rate, train, stop in the middle, go on, and read the report."""
+"""Train by a recipe of your own: find the learning rate, train, interrupt, continue, and read the report."""
 
 import dataclasses
 import tempfile
@@ -7,26 +7,25 @@ from pathlib import Path
 import keras
 
 import cnnzoo
-from cnnzoo.training import recipes
 
 data = cnnzoo.load_data("digits")
 
 
-def network():
-    """The same fresh weights every time."""
+def make_model() -> keras.Model:
+    """Return a network with the same fresh weights every time."""
     keras.utils.set_random_seed(0)
     return cnnzoo.get("lenet5_relu", classes=data.classes)
 
 
-# every field of a recipe can be changed; `cnnzoo recipes digits` shows them all
-recipe = dataclasses.replace(recipes.resolve_recipe("digits"), epochs=6, schedule="linear", ema=0.95, balance="weights")
-test = cnnzoo.lr_find(network(), data, recipe=recipe)  # learning_rate="auto" does this by itself
-print(test)
-recipe = dataclasses.replace(recipe, learning_rate=test.suggestion)
+# Every field of a recipe can be changed; `cnnzoo recipes digits` shows them.
+recipe = cnnzoo.recipe("digits", epochs=6, schedule="linear", ema=0.95, balance="weights")
+rate_test = cnnzoo.lr_find(make_model(), data, recipe=recipe)  # learning_rate="auto" does this for you
+print(rate_test)
+recipe = dataclasses.replace(recipe, learning_rate=rate_test.suggestion)
 
 
 class PowerCut(keras.callbacks.Callback):
-    """Any callback of Keras may be passed; this one pulls the plug in the third epoch."""
+    """Interrupt the training in the third epoch. Any Keras callback can be passed."""
 
     def on_epoch_begin(self, epoch, logs=None):
         if epoch == 2:
@@ -34,13 +33,14 @@ class PowerCut(keras.callbacks.Callback):
 
 
 with tempfile.TemporaryDirectory() as folder:
-    run = Path(folder) / "run"
+    run_dir = Path(folder) / "run"
     try:
-        cnnzoo.fit_and_evaluate(network(), data, recipe=recipe, run_dir=run, callbacks=[PowerCut()])
+        cnnzoo.fit_and_evaluate(make_model(), data, recipe=recipe, run_dir=run_dir, callbacks=[PowerCut()])
     except SystemError as error:
-        print("Stopped:", error)
-    # the same call goes on where the last one ended, to the same bits as if nothing had happened
-    report = cnnzoo.fit_and_evaluate(network(), data, recipe=recipe, run_dir=run)
+        print("Interrupted:", error)
+
+    # The same call continues, and gives the same bits as a training without interruption.
+    report = cnnzoo.fit_and_evaluate(make_model(), data, recipe=recipe, run_dir=run_dir)
     print(report)
     print("calibration error:", report.metrics["calibration_error"], "->", report.metrics["calibrated"])
-    print(sorted(path.name for path in run.iterdir()))
+    print(sorted(path.name for path in run_dir.iterdir()))

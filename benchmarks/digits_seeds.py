@@ -29,7 +29,7 @@ def main(model: str, recipe: str, settings: tuple[str, ...], seeds: int, first: 
     """Train once a seed and print every accuracy and the mean."""
     rows = []
     for seed in range(first, first + seeds):
-        data = cnnzoo.load_data("digits", split=(0.7, 0.1, 0.2), seed=seed)
+        data = cnnzoo.load_data("digits", splits=(0.7, 0.1, 0.2), seed=seed)
         make_reproducible(seed)
         network = cnnzoo.get(model, classes=data.classes)
         chosen = recipes.resolve_recipe(recipe, recipes.parse_settings(settings))

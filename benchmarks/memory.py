@@ -34,7 +34,7 @@ def ours():
     """fit_and_evaluate of a fresh resnet50: an epoch, validation, the report."""
     import cnnzoo
 
-    data = cnnzoo.load_data(arrays(), split=(0.5, 0.25, 0.25))
+    data = cnnzoo.load_data(arrays(), splits=(0.5, 0.25, 0.25))
     recipe = cnnzoo.Recipe(epochs=1, batch_size=BATCH, learning_rate=0.01)
     model = cnnzoo.get("resnet50", classes=10, input_shape=(SIZE, SIZE, 3))
     return lambda: cnnzoo.fit_and_evaluate(model, data, recipe=recipe, verbose=False)

@@ -58,7 +58,7 @@ def main(name, size, batch, steps, turns, keep):
     draw = np.random.default_rng(0)
     train = draw.integers(0, 256, (steps * batch, size, size, 3), "uint8"), np.arange(steps * batch) % 10
     few = draw.integers(0, 256, (20, size, size, 3), "uint8"), np.arange(20) % 10
-    data = cnnzoo.load_data((train, few), split=(0.9, 0.05, 0.05))
+    data = cnnzoo.load_data((train, few), splits=(0.9, 0.05, 0.05))
     x, y = data.train.images, np.eye(10, dtype="float32")[data.train.labels]
     models = {way: cnnzoo.get(name, classes=10, input_shape=(size, size, 3)) for way in ("bare", "float32", "bfloat16")}
     models["bare"].compile(

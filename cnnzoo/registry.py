@@ -16,7 +16,7 @@ from cnnzoo import preprocessing as pre
 from cnnzoo.cards import Card, attach_card
 from cnnzoo.checkpoints import manifest, tensors
 from cnnzoo.checkpoints.source import resolve_weights
-from cnnzoo.core.errors import InputError, check_class_names, check_integer, unknown_name
+from cnnzoo.core.errors import InputError, check_class_names, check_image_size, check_integer, unknown_name
 from cnnzoo.core.lazy import Lazy
 from cnnzoo.core.tables import align_columns
 from cnnzoo.models import FAMILIES, Variant
@@ -147,6 +147,7 @@ def get(
     weights: str | Path | None = None,
     classes: int | Sequence[str] | None = None,
     input_shape: Sequence[int | None] | None = None,
+    image_size: int | Sequence[int] | None = None,
     include_top: bool = True,
     preprocessing: Any = "auto",
     pooling: str | None = None,
@@ -163,6 +164,7 @@ def get(
         classes: their number, their names, or the name of a list ("imagenet", "cifar10"); the weights' by default.
             Other names than the weights' get a new head; a file that does not name its classes takes as many names.
         input_shape: height, width and, where it differs from the row's, channels.
+        image_size: one number or (height, width), in pixels, in the place of `input_shape`.
         include_top: with False the model ends in feature maps (B, h, w, c), or (B, c) under `pooling`.
         preprocessing: "auto" for the weights' own statistics, a name of `preprocessing.STATISTICS`, or (mean, std)
             of pixels scaled to 0..1.
@@ -184,6 +186,10 @@ def get(
         raise unknown_name("pooling", pooling, ["avg", "max"])
     if licence not in (None, "commercial"):
         raise unknown_name("licence", licence, ["commercial"])
+    if image_size is not None:
+        if input_shape is not None:
+            raise InputError(f"Pass image_size or input_shape, not both. Received: {image_size!r} and {input_shape!r}")
+        input_shape = check_image_size(image_size)
     shape = _resolve_input_shape(title, row, input_shape)
 
     source = resolve_weights(title, weights, licence)

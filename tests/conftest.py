@@ -56,7 +56,7 @@ def cli(capsys):
 
 @pytest.fixture(scope="session")
 def data():
-    return cnnzoo.load_data(make_blobs(), split=(0.6, 0.2, 0.2))
+    return cnnzoo.load_data(make_blobs(), splits=(0.6, 0.2, 0.2))
 
 
 @pytest.fixture(scope="session")

@@ -201,6 +201,8 @@ def test_softmax_on_request():
 def test_other_channels_and_sizes():
     assert cnnzoo.get("lenet5", input_shape=(28, 28)).input_shape == (None, 28, 28, 1)
     assert cnnzoo.get("resnet20", input_shape=(64, 48, 5)).input_shape == (None, 64, 48, 5)
+    assert cnnzoo.get("lenet5", image_size=28).input_shape == (None, 28, 28, 1)
+    assert cnnzoo.get("resnet20", image_size=(64, 48)).input_shape == (None, 64, 48, 3)
     assert cnnzoo.get("resnet20", input_shape=(None, None, 3)).output_shape == (None, 10)
 
 
@@ -221,6 +223,8 @@ def test_under_mixed_precision_pixels_are_normalised_in_float32():
         ({"classes": 1.5}, "whole number"),
         ({"classes": True}, "whole number"),
         ({"classes": {"a", "b"}}, "whole number"),
+        ({"image_size": 32, "input_shape": (32, 32)}, "image_size or input_shape, not both"),
+        ({"image_size": (32, 32, 3)}, r"one number or \(height, width\)"),
         ({"input_shape": "ab"}, r"\(height, width, channels\)"),
         ({"input_shape": (32.5, 32, 1)}, "a side of input_shape"),
         ({"preprocessing": ([np.nan], [1.0])}, "positive std"),

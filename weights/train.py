@@ -33,7 +33,7 @@ class Job(NamedTuple):
     source: str
 
 
-MNIST = {"pad": 2, "split": (0.8, 0.1, 0.1)}  # 28x28 in the middle of 32x32; the test part is MNIST's own
+MNIST = {"pad": 2, "splits": (0.8, 0.1, 0.1)}  # 28x28 in the middle of 32x32; the test part is MNIST's own
 JOBS = {
     "digits": Job(
         "lenet5",
@@ -41,7 +41,7 @@ JOBS = {
         "digits",
         {},
         "scikit-learn's digits, 360 held out",
-        {"split": (0.7, 0.1, 0.2)},
+        {"splits": (0.7, 0.1, 0.2)},
         "UCI's optical recognition of handwritten digits (Alpaydin and Kaynak 1998), as scikit-learn ships it",
     ),
     "mnist": Job("lenet5", "mnist", "mnist", {}, "MNIST's test set", MNIST, "MNIST (LeCun, Cortes, Burges)"),

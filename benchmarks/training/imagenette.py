@@ -24,7 +24,7 @@ def main(model: str, size: int, seeds: int, settings: tuple[str, ...], run_dir: 
     recipe = recipes.resolve_recipe("quick", recipes.parse_settings(settings))
 
     def train(seed: int) -> cnnzoo.Report:
-        data = cnnzoo.load_data(DATA / "imagenette144", split=(0.9, 0.05, 0.05), seed=seed)
+        data = cnnzoo.load_data(DATA / "imagenette144", splits=(0.9, 0.05, 0.05), seed=seed)
         make_reproducible(seed)
         network = cnnzoo.get(model, classes=data.classes, input_shape=(size, size))
         return cnnzoo.fit_and_evaluate(network, data, recipe=recipe, seed=seed, run_dir=run_dir / str(seed))

@@ -24,7 +24,7 @@ def fashion():
     with np.load(DATA / "fashion_mnist.npz") as file:
         x, y, x_test, y_test = (file[key] for key in ("x_train", "y_train", "x_test", "y_test"))
     some = np.random.default_rng(0).permutation(len(x))[:15_000]
-    data = cnnzoo.load_data(((x[some], y[some]), (x_test, y_test)), split=(1 / 3, 1 / 3, 1 / 3))
+    data = cnnzoo.load_data(((x[some], y[some]), (x_test, y_test)), splits=(1 / 3, 1 / 3, 1 / 3))
     return "lenet5_relu", data, {}
 
 

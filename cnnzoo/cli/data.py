@@ -27,6 +27,7 @@ def data_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--pad", type=click.IntRange(0), help="Black pixels to leave around the resized image."),
         click.option(
             "--split",
+            "splits",
             nargs=3,
             type=float,
             default=(0.8, 0.1, 0.1),

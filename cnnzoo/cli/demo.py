@@ -35,7 +35,7 @@ def run_demo(run_dir: Path = DEFAULT_RUN_DIR, seed: int = 0) -> None:
     print_step(
         1, f"The data: scikit-learn's handwritten digits, real scans of 43 people's writing, split by seed {seed}"
     )
-    data = cnnzoo.load_data("digits", split=(0.7, 0.1, 0.2), seed=seed)
+    data = cnnzoo.load_data("digits", splits=(0.7, 0.1, 0.2), seed=seed)
     print(data)
 
     print_step(2, "The model: LeNet-5, 32x32 gray images in, logits out; pixels are normalised inside")

@@ -28,6 +28,15 @@ def check_integer(name: str, value: object, low: int, high: int = 2**32 - 1) -> 
     return number
 
 
+def check_image_size(image_size: object) -> tuple[int, int]:
+    """Return the (height, width) of one number or a pair of numbers of pixels; else raise an InputError."""
+    sides = image_size if isinstance(image_size, list | tuple) else (image_size, image_size)
+    if len(sides) != 2:
+        raise InputError(f"image_size is one number or (height, width), in pixels. Received: {image_size!r}")
+    height, width = (check_integer("a side of image_size", side, 1, 65_535) for side in sides)
+    return height, width
+
+
 def check_class_names(names: Iterable[object]) -> tuple[str, ...]:
     """Names of classes, distinct and writable; else an InputError."""
     found = tuple(map(str, names))

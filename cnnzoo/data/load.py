@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from cnnzoo.cards import DEFAULT_CROP
-from cnnzoo.core.errors import InputError, check_class_names, check_integer, unknown_name
+from cnnzoo.core.errors import InputError, check_class_names, check_image_size, check_integer, unknown_name
 from cnnzoo.data import listing, streams
 from cnnzoo.data.arrays import NAMED_ARRAYS, build_from_arrays, check_path, load_named_arrays
 from cnnzoo.data.cache import CACHE_MODES
@@ -27,9 +27,9 @@ TABLE_SUFFIXES = (".csv", ".tsv", ".txt", ".parquet")
 def load_data(
     source: Any,
     *,
-    image_size: Sequence[int] | None = None,
+    image_size: int | Sequence[int] | None = None,
     classes: Sequence[str] | None = None,
-    split: Sequence[float] = (0.8, 0.1, 0.1),
+    splits: Sequence[float] = (0.8, 0.1, 0.1),
     seed: int = 0,
     pad: int | None = None,
     crop: float | str | None = "auto",
@@ -51,9 +51,9 @@ def load_data(
             y_train, x_test, y_test, or with x and y; arrays (x, y), or ((x_train, y_train), (x_test, y_test)) as
             keras.datasets gives them. Arrays of images are (N, H, W) or (N, H, W, C) of 0 to 255, labels (N,) class
             indices or names.
-        image_size: height and width; the model's by default, when the two meet.
+        image_size: one number or (height, width), in pixels; the model's by default, when the two meet.
         classes: names, in the order of the label indices; by default the labels' own, class_2 before class_10.
-        split: shares of train, validation and test. A source with a test part of its own keeps it whole;
+        splits: shares of train, validation and test. A source with a test part of its own keeps it whole;
             the validation share then comes from its training part, where it has none of its own. Where it has
             training and validation parts only, the latter is the test part.
         seed: of the split.
@@ -70,7 +70,7 @@ def load_data(
     Raises:
         InputError: for sources, shapes, values or labels that do not do.
     """
-    shares, seed = check_shares(split), check_integer("seed", seed, 0)
+    shares, seed = check_shares(splits), check_integer("seed", seed, 0)
     if pad is not None:
         check_integer("pad", pad, 0, 65_535)
     share = isinstance(crop, int | float) and 0 < crop <= 1
@@ -95,10 +95,7 @@ def load_data(
     data = replace(data, pad=pad, cache=cache, chosen={} if isinstance(crop, str) else {"crop": crop})
     if image_size is None:
         return data
-    if not isinstance(image_size, list | tuple) or len(image_size) != 2:
-        raise InputError(f"image_size is (height, width). Received: {image_size!r}")
-    sides = [check_integer("a side of image_size", side, 1, 65_535) for side in image_size]
-    return data.bind((*sides, data.train.images.shape[3]), pad or 0)
+    return data.bind((*check_image_size(image_size), data.train.images.shape[3]), pad or 0)
 
 
 NamedListing = tuple[str, list[ListedImage], list[tuple[str, str]]]

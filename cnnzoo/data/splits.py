@@ -16,7 +16,7 @@ def check_shares(split: Sequence[float]) -> tuple[float, float, float]:
     numbers = all(isinstance(share, int | float) and share > 0 for share in shares)
     if len(shares) != 3 or not numbers or abs(sum(shares) - 1) > 1e-6:
         raise InputError(
-            f"split is three positive shares that add up to 1 (train, validation, test). Received: {split}"
+            f"splits is three positive shares that add up to 1 (train, validation, test). Received: {split}"
         )
     train, validation, test = map(float, shares)
     return train, validation, test

@@ -73,6 +73,7 @@ def hypermodel(
     classes: int | Sequence[str] | None = None,
     weights: Any = None,
     input_shape: Sequence[int | None] | None = None,
+    image_size: int | Sequence[int] | None = None,
 ) -> ZooHyperModel:
     """A `keras_tuner.HyperModel` of a row and a recipe, over a space as in `tune`.
 
@@ -81,10 +82,11 @@ def hypermodel(
 
     Args:
         model, space, recipe: as in `tune`.
-        classes, weights, input_shape: as in `get`.
+        classes, weights, input_shape, image_size: as in `get`.
 
     Raises:
         InputError: for what is unknown or does not fit.
     """
     made = spaces.make_space(model, recipes.resolve_recipe(recipe), space, bool(weights))
-    return ZooHyperModel(made, {"classes": classes, "weights": weights, "input_shape": input_shape})
+    size = {"input_shape": input_shape, "image_size": image_size}
+    return ZooHyperModel(made, {"classes": classes, "weights": weights, **size})

@@ -2,13 +2,13 @@
 
 import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from cnnzoo.core.errors import InputError, check_integer, unknown_name
+from cnnzoo.core.errors import InputError, check_image_size, check_integer, unknown_name
 from cnnzoo.data.images import ImageData
 from cnnzoo.evaluation.report import HEADLINE_METRICS
 from cnnzoo.models import Variant
@@ -35,7 +35,7 @@ def tune(
     objective: str = "accuracy",
     recipe: str | Recipe | None = None,
     weights: Any = None,
-    image_size: tuple[int, int] | None = None,
+    image_size: int | Sequence[int] | None = None,
     seed: int = 0,
     seeds: int = 1,
     run_dir: Any = None,
@@ -63,7 +63,7 @@ def tune(
         objective: a metric of `Report.metrics`, on validation.
         recipe: what fields start from, "sgd" by default, and "finetune" with weights.
         weights: as in `get`; trials then `fine_tune`, else they `fit_and_evaluate`.
-        image_size: height and width; the network's own by default.
+        image_size: one number or (height, width), in pixels; the network's own by default.
         seed: of the draws and of every trial.
         seeds: how many times the best and the default are trained anew, with seeds of their own, to be compared.
         run_dir: where to write; runs/tune-MODEL-SOURCE by default.
@@ -168,6 +168,7 @@ def _make_config(
             raise InputError(
                 f"The class of {name}, {type(row).__name__}, is in the script itself: trials import it from a module"
             )
+    size = None if image_size is None else check_image_size(image_size)
     base = recipes.resolve_recipe(recipe or ("finetune" if weights else "sgd"))
     made = spaces.make_space(model, base, space, bool(weights))
-    return SearchConfig(made, data, weights, objective, image_size, rows)
+    return SearchConfig(made, data, weights, objective, size, rows)

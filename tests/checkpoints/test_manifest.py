@@ -251,7 +251,7 @@ def test_the_weights_load_and_say_where_they_come_from(row):
 @each_shipped
 def test_the_accuracy_is_measured_again(row, request):
     if row.tag == "digits":
-        data = cnnzoo.load_data("digits", split=(0.7, 0.1, 0.2), seed=row.seed)
+        data = cnnzoo.load_data("digits", splits=(0.7, 0.1, 0.2), seed=row.seed)
     else:
         m = request.getfixturevalue("mnist")
         data = cnnzoo.load_data(((m["x_train"], m["y_train"]), (m["x_test"], m["y_test"])))

@@ -106,9 +106,9 @@ def test_hymenoptera_loads_as_it_is(test_data):
 
 def test_classes_are_in_natural_order(tmp_path):
     write_class_folders(tmp_path / "p", {f"class_{i}": 3 for i in (1, 2, 10)})
-    data = cnnzoo.load_data(tmp_path / "p", split=(0.4, 0.3, 0.3))
+    data = cnnzoo.load_data(tmp_path / "p", splits=(0.4, 0.3, 0.3))
     assert data.classes == ("class_1", "class_2", "class_10")
-    chosen = cnnzoo.load_data(tmp_path / "p", split=(0.4, 0.3, 0.3), classes=["class_10", "class_2", "class_1"])
+    chosen = cnnzoo.load_data(tmp_path / "p", splits=(0.4, 0.3, 0.3), classes=["class_10", "class_2", "class_1"])
     assert chosen.classes == ("class_10", "class_2", "class_1")
     assert all(name.startswith("class_10/") for name in chosen.train.names[chosen.train.labels == 0])
     assert sorted(["b", "a10", "A9", "10", "9"], key=natural_sort_key) == ["9", "10", "A9", "a10", "b"]
@@ -211,17 +211,17 @@ def test_a_damaged_scan_is_made_anew(tmp_path, monkeypatch):
 
 def test_the_scan_is_kept_and_notices_changes(tmp_path, monkeypatch):
     root = write_class_folders(tmp_path / "p", {"a": 6, "b": 6})
-    first = cnnzoo.load_data(root, split=(0.4, 0.3, 0.3))
+    first = cnnzoo.load_data(root, splits=(0.4, 0.3, 0.3))
     from cnnzoo.data import scan
 
     looked = []
     examine = scan.examine_image
     monkeypatch.setattr(scan, "examine_image", lambda *args: (looked.append(args[0]), examine(*args))[1])
-    again = cnnzoo.load_data(root, split=(0.4, 0.3, 0.3))
+    again = cnnzoo.load_data(root, splits=(0.4, 0.3, 0.3))
     assert again.fingerprints == first.fingerprints
     assert not looked
     Image.fromarray(make_scene(seed=5)).save(root / "a" / "a_2.png")
-    cnnzoo.load_data(root, split=(0.4, 0.3, 0.3))
+    cnnzoo.load_data(root, splits=(0.4, 0.3, 0.3))
     assert [path.name for path in looked] == ["a_2.png"]
 
 
@@ -229,8 +229,8 @@ def test_without_the_doctor_headers_are_read(tmp_path):
     root = write_class_folders(tmp_path / "p", {"a": 6, "b": 6}, suffix="jpg")
     content = (root / "a" / "a_1.jpg").read_bytes()
     (root / "a" / "a_1.jpg").write_bytes(content[: len(content) // 2])
-    quiet(root, split=(0.4, 0.3, 0.3))  # what the doctor found and kept is not used
-    data = cnnzoo.load_data(root, split=(0.4, 0.3, 0.3), doctor=False, image_size=(32, 32))
+    quiet(root, splits=(0.4, 0.3, 0.3))  # what the doctor found and kept is not used
+    data = cnnzoo.load_data(root, splits=(0.4, 0.3, 0.3), doctor=False, image_size=(32, 32))
     assert repr(data).startswith("<ImageData p: 2 classes, 4 train")
     assert sum(map(len, data.splits.values())) == 12
     with pytest.raises(cnnzoo.InputError, match=r"a_1\.jpg' as an image"):

@@ -9,7 +9,7 @@ from cnnzoo.data.arrays import NAMED_ARRAYS
 
 
 def test_digits():
-    data = cnnzoo.load_data("digits", split=(0.7, 0.1, 0.2))
+    data = cnnzoo.load_data("digits", splits=(0.7, 0.1, 0.2))
     assert [len(split) for split in data.splits.values()] == [1257, 180, 360]
     assert data.classes == tuple("0123456789")
     images = np.concatenate([split.images for split in data.splits.values()])
@@ -32,7 +32,7 @@ def test_splits_are_disjoint_complete_stratified_and_seeded():
 
 def test_labels_stay_with_their_images():
     x, y = make_blobs(90)
-    data = cnnzoo.load_data((x, y), split=(0.5, 0.25, 0.25))
+    data = cnnzoo.load_data((x, y), splits=(0.5, 0.25, 0.25))
     for split in data.splits.values():
         for image, label, name in zip(split.images, split.labels, split.names, strict=True):
             i = int(name.removeprefix("arrays[").removesuffix("]"))
@@ -43,7 +43,7 @@ def test_labels_stay_with_their_images():
 def test_a_test_part_stays_whole(tmp_path):
     (x, y), (tx, ty) = make_blobs(60), make_blobs(30, seed=1)
     np.savez(tmp_path / "d.npz", x_train=x, y_train=y, x_test=tx, y_test=ty)
-    data = cnnzoo.load_data(tmp_path / "d.npz", split=(0.8, 0.1, 0.1))
+    data = cnnzoo.load_data(tmp_path / "d.npz", splits=(0.8, 0.1, 0.1))
     np.testing.assert_array_equal(data.test.images[..., 0], tx)
     assert [len(split) for split in data.splits.values()] == [54, 6, 30]
     nested = cnnzoo.load_data(((x, y), (tx, ty)))
@@ -57,16 +57,16 @@ def test_mnist(test_data):
 
 def test_names_for_labels():
     x, _ = make_blobs(30)
-    data = cnnzoo.load_data((x, np.array(["dog", "cat", "owl"] * 10)), split=(0.4, 0.3, 0.3))
+    data = cnnzoo.load_data((x, np.array(["dog", "cat", "owl"] * 10)), splits=(0.4, 0.3, 0.3))
     assert data.classes == ("cat", "dog", "owl")
     chosen = cnnzoo.load_data(
-        (x, np.array(["dog", "cat", "owl"] * 10)), split=(0.4, 0.3, 0.3), classes=["owl", "dog", "cat"]
+        (x, np.array(["dog", "cat", "owl"] * 10)), splits=(0.4, 0.3, 0.3), classes=["owl", "dog", "cat"]
     )
     assert chosen.classes == ("owl", "dog", "cat")
     assert set(chosen.train.names[chosen.train.labels == 0]) <= {f"arrays[{i}]" for i in range(2, 30, 3)}
-    objects = cnnzoo.load_data((x, np.array(["dog", "cat", "owl"] * 10, object)), split=(0.4, 0.3, 0.3))
+    objects = cnnzoo.load_data((x, np.array(["dog", "cat", "owl"] * 10, object)), splits=(0.4, 0.3, 0.3))
     assert objects.classes == ("cat", "dog", "owl")
-    column = cnnzoo.load_data((x, np.arange(30).reshape(30, 1) % 3), split=(0.4, 0.3, 0.3))
+    column = cnnzoo.load_data((x, np.arange(30).reshape(30, 1) % 3), splits=(0.4, 0.3, 0.3))
     assert column.train.labels.ndim == 1
 
 
@@ -74,6 +74,11 @@ def test_it_prints_itself_as_a_table():
     text = str(cnnzoo.load_data("digits"))
     assert "digits: 8x8x1, 10 classes" in text
     assert text.splitlines()[-1].split() == ["all", "1,437", "180", "180"]
+
+
+def test_one_number_is_a_square():
+    square, pair = (cnnzoo.load_data("digits", image_size=size) for size in (np.int64(16), [16, 16]))
+    assert square.image_size == pair.image_size == (16, 16)
 
 
 def test_image_size_and_the_models_size():
@@ -102,7 +107,7 @@ BAD = {
     ),
     "empty class": ((x, np.where(y == 1, 2, y)), {}, r"lack a class: too few images of 1 \(0\)"),
     "class of one": ((x, np.r_[np.zeros(29, int), 1]), {}, r"too few images of 1 \(1\)"),
-    "too few for a split": ((x, y), {"split": (0.9, 0.05, 0.05)}, "2 images for 3 classes"),
+    "too few for a split": ((x, y), {"splits": (0.9, 0.05, 0.05)}, "2 images for 3 classes"),
     "one class": ((x, y * 0), {}, "two classes at least"),
     "one-hot": ((x, np.eye(3)[y]), {}, r"argmax\(axis=1\)"),
     "names and numbers": (((x, y), (x, y.astype(str))), {}, "both alike"),
@@ -114,11 +119,12 @@ BAD = {
     "seed": ((x, y), {"seed": -1}, "seed is a whole number"),
     "pad": ((x, y), {"pad": -1}, "pad is a whole number"),
     "border": ((x, y), {"pad": 4, "image_size": (8, 8)}, "leaves nothing of 8x8"),
-    "size": ((x, y), {"image_size": 8}, r"\(height, width\)"),
-    "split": ((x, y), {"split": 5}, "three positive shares"),
-    "no number": ((x, y), {"split": (np.nan, np.nan, np.nan)}, "three positive shares"),
+    "size": ((x, y), {"image_size": (8, 8, 1)}, r"one number or \(height, width\)"),
+    "size in words": ((x, y), {"image_size": "large"}, "a side of image_size is a whole number"),
+    "split": ((x, y), {"splits": 5}, "three positive shares"),
+    "no number": ((x, y), {"splits": (np.nan, np.nan, np.nan)}, "three positive shares"),
     "a dict": ({"x": x, "y": y}, {}, "keys train, validation, test"),
-    "shares": ((x, y), {"split": (0.8, 0.1, 0.2)}, "add up to 1"),
+    "shares": ((x, y), {"splits": (0.8, 0.1, 0.2)}, "add up to 1"),
     "no arrays": (7, {}, "a name, a path, arrays"),
     "no labels": ((x, None), {}, r"Labels are \(N,\)"),
     "half a test part": (((x, y), (x,)), {}, "a name, a path, arrays"),
@@ -157,7 +163,7 @@ def test_hostile_and_broken_files(tmp_path):
 
 def test_images_that_look_rescaled_get_a_warning():
     with pytest.warns(UserWarning, match="look rescaled already"):
-        cnnzoo.load_data((x / 255, y), split=(0.4, 0.3, 0.3))
+        cnnzoo.load_data((x / 255, y), splits=(0.4, 0.3, 0.3))
 
 
 def test_the_names_that_errors_offer_exist():

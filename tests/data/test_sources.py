@@ -36,7 +36,7 @@ def write(root, rows, header="path,label", name="t.csv"):
 
 @pytest.mark.parametrize("header", ["path,label", "file;class", "FileName\tTarget", "image|category"])
 def test_tables(root, header):
-    data = cnnzoo.load_data(write(root, lines(root), header), split=(0.6, 0.2, 0.2))
+    data = cnnzoo.load_data(write(root, lines(root), header), splits=(0.6, 0.2, 0.2))
     assert data.classes == ("a", "b")
     assert [len(split) for split in data.splits.values()] == [12, 4, 4]
 
@@ -61,12 +61,12 @@ def test_splits_and_groups_of_a_table(root):
     table = write(root, people, "path,label,person")
     who = {path: person for path, _, person in people}
     for seed in range(3):
-        data = cnnzoo.load_data(table, group_column="person", split=(0.5, 0.25, 0.25), seed=seed)
+        data = cnnzoo.load_data(table, group_column="person", splits=(0.5, 0.25, 0.25), seed=seed)
         sides = [{who[name] for name in split.names} for split in data.splits.values()]
         assert not sides[0] & sides[1]
         assert not (sides[0] | sides[1]) & sides[2]
         assert sum(map(len, sides)) == 6
-    assert cnnzoo.load_data(table, label_column="person", split=(0.34, 0.33, 0.33)).classes == tuple(
+    assert cnnzoo.load_data(table, label_column="person", splits=(0.34, 0.33, 0.33)).classes == tuple(
         f"person {i}" for i in range(6)
     )
 
@@ -79,7 +79,7 @@ def test_groups_that_cannot_be_split_as_asked(root):
     with pytest.raises(cnnzoo.InputError, match="The group 'P1' is in the splits train and validation|The group 'P0'"):
         cnnzoo.load_data(write(root, given, "path,label,split,who"), group_column="who")
     alone = [(path, label, "" if i % 2 else f"P{i}") for i, (path, label) in enumerate(lines(root))]
-    data = cnnzoo.load_data(write(root, alone, "path,label,who"), group_column="who", split=(0.6, 0.2, 0.2))
+    data = cnnzoo.load_data(write(root, alone, "path,label,who"), group_column="who", splits=(0.6, 0.2, 0.2))
     assert [len(split) for split in data.splits.values()] == [12, 4, 4]
 
 
@@ -284,7 +284,7 @@ class Batches(keras.utils.PyDataset):
 
 recipe = cnnzoo.Recipe(epochs=1, batch_size=8, learning_rate=0.01, augment="basic")
 for source in (folder, npz, Batches()):
-    data = cnnzoo.load_data(source, split=(0.5, 0.25, 0.25))
+    data = cnnzoo.load_data(source, splits=(0.5, 0.25, 0.25))
     model = cnnzoo.get("lenet5", classes=data.classes)
     report = cnnzoo.fit_and_evaluate(model, data, recipe=recipe, verbose=False)
     assert np.isfinite(report.metrics["log_loss"])

@@ -89,14 +89,14 @@ def test_logits_and_probabilities_are_told_apart(head):
 
 
 def test_another_split_of_the_training_data_gets_a_warning(trained):
-    other = cnnzoo.load_data(make_blobs(), split=(0.6, 0.2, 0.2), seed=1)
+    other = cnnzoo.load_data(make_blobs(), splits=(0.6, 0.2, 0.2), seed=1)
     with pytest.warns(UserWarning, match="trained on another split of arrays"):
         cnnzoo.evaluate(trained.model, other)
 
 
 def test_names_of_classes_must_agree(data):
     named = {
-        order: cnnzoo.load_data(make_blobs(), split=(0.6, 0.2, 0.2), classes=list(order)) for order in ("abc", "cab")
+        order: cnnzoo.load_data(make_blobs(), splits=(0.6, 0.2, 0.2), classes=list(order)) for order in ("abc", "cab")
     }
     model = cnnzoo.get("lenet5", classes=list("abc"))
     assert cnnzoo.evaluate(model, data).classes == ("a", "b", "c"), "numbers take the model's names"

@@ -223,7 +223,7 @@ def test_data_may_have_some_of_the_models_classes():
     classifier = cnnzoo.Classifier.of(cnnzoo.get("lenet5", weights="mnist"), "keras")
     images, labels = make_blobs(classes=2)
     for names, known in ((("7", "3"), True), (("cat", "3"), False)):
-        data = cnnzoo.load_data((images, np.array(names)[labels]), split=(0.6, 0.2, 0.2))
+        data = cnnzoo.load_data((images, np.array(names)[labels]), splits=(0.6, 0.2, 0.2))
         if known:
             assert set(check.sample_inputs(classifier, data).validation.labels) == {3, 7}
         else:

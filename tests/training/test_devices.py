@@ -18,7 +18,7 @@ from helpers.images import make_blobs
 from dataclasses import replace
 from helpers.training import RECIPE, fit, new_lenet
 import cnnzoo, numpy as np
-data = cnnzoo.load_data(make_blobs(), split=(0.6, 0.2, 0.2))
+data = cnnzoo.load_data(make_blobs(), splits=(0.6, 0.2, 0.2))
 recipe = replace(RECIPE, augment="none", ema=0.5)
 both, one = new_lenet(), new_lenet()
 two = fit(both, data, recipe=recipe, devices=["CPU:0", "CPU:1"], run_dir=sys.argv[2] + "/two")

@@ -27,7 +27,7 @@ def noisy(**options):
     """Every fourth label is wrong, so that no network is right on all of validation."""
     images, labels = make_blobs(120, **options)
     labels[::4] = (labels[::4] + 1) % 3
-    return cnnzoo.load_data((images, labels), split=(0.6, 0.2, 0.2))
+    return cnnzoo.load_data((images, labels), splits=(0.6, 0.2, 0.2))
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +134,7 @@ def test_a_probe_that_errs_nowhere_is_not_trained_away(tmp_path):
     """Zeros and ones, which a network of MNIST tells apart."""
     digits = load_digits()
     some = digits.target < 2
-    data = cnnzoo.load_data((digits.images[some] * 15.9, digits.target[some]), split=(0.6, 0.2, 0.2))
+    data = cnnzoo.load_data((digits.images[some] * 15.9, digits.target[some]), splits=(0.6, 0.2, 0.2))
     model = pretrained()
     report = tune(model, data, run_dir=tmp_path / "a")
     assert report.probe["validation_accuracy"] == 1

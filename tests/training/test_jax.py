@@ -19,7 +19,7 @@ import cnnzoo
 from cnnzoo.training import recipes
 assert keras.backend.backend() == "jax"
 where = sys.argv[1]
-data = cnnzoo.load_data("digits", split=(0.7, 0.1, 0.2))
+data = cnnzoo.load_data("digits", splits=(0.7, 0.1, 0.2))
 recipe = replace(recipes.resolve_recipe("digits"), epochs=4, ema=0.9, clip=5.0, precision="bfloat16", balance="weights")
 
 class Crash(keras.callbacks.Callback):

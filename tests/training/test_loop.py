@@ -116,7 +116,7 @@ def test_the_model_takes_the_names_of_the_datas_classes():
     from helpers.images import make_blobs
 
     x, y = make_blobs()
-    named = cnnzoo.load_data((x, y), split=(0.6, 0.2, 0.2), classes=["ant", "bee", "cow"])
+    named = cnnzoo.load_data((x, y), splits=(0.6, 0.2, 0.2), classes=["ant", "bee", "cow"])
     model = new_lenet()
     fit(model, named, recipe=replace(RECIPE, epochs=1))
     assert cnnzoo.card(model).classes == ("ant", "bee", "cow")
@@ -196,7 +196,7 @@ def test_auxiliary_heads_train_by_their_weight_and_are_left_out_of_what_is_saved
 
 def test_classes_that_are_others_are_refused(data):
     named = cnnzoo.load_data(
-        (data.train.images, data.train.labels), classes=["ant", "bee", "cow"], split=(0.4, 0.3, 0.3)
+        (data.train.images, data.train.labels), classes=["ant", "bee", "cow"], splits=(0.4, 0.3, 0.3)
     )
     for names in (["bee", "ant", "cow"], ["x", "y", "z"]):
         model = cnnzoo.get("lenet5", classes=names)
@@ -222,7 +222,7 @@ def test_rare_classes_are_found_where_they_are_balanced():
     keep = (labels > 0) | (draw.random(600) < 0.06)
     noise = draw.integers(0, 90, images.shape)
     images = np.clip(images + noise, 0, 255).astype("uint8")
-    uneven = cnnzoo.load_data((images[keep], labels[keep]), split=(0.5, 0.2, 0.3))
+    uneven = cnnzoo.load_data((images[keep], labels[keep]), splits=(0.5, 0.2, 0.3))
     recalls = {}
     for balance in ("none", "weights", "sampling"):
         recipe = replace(RECIPE, epochs=2, balance=balance, learning_rate=0.01)

@@ -82,7 +82,7 @@ def test_what_has_changed_is_shown(data, tmp_path):
     with pytest.raises(CrashError):
         fit(network(), data, run_dir=tmp_path / "a", callbacks=[CrashAt(1, 0)])
     before = {path: path.read_bytes() for path in (tmp_path / "a").rglob("*") if path.is_file()}
-    other = cnnzoo.load_data((data.train.images, data.train.labels), split=(0.4, 0.3, 0.3))
+    other = cnnzoo.load_data((data.train.images, data.train.labels), splits=(0.4, 0.3, 0.3))
     cases = (
         ({"recipe": replace(RECIPE, momentum=0.5)}, data, network(), r"recipe\.momentum: 0\.9 then, 0\.5 now"),
         ({}, other, network(), r"data\.fingerprints\.train: '\w+' then, '\w+' now"),

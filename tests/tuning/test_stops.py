@@ -104,7 +104,7 @@ import cnnzoo
 from helpers.images import make_blobs
 recipe = cnnzoo.Recipe(epochs=3, batch_size=12, learning_rate=0.01)
 space = {"learning_rate": {"low": 0.001, "high": 0.1, "log": True}, "momentum": [0.5, 0.8, 0.9], "batch_size": [6, 12]}
-found = cnnzoo.tune("lenet5", cnnzoo.load_data(make_blobs(), split=(0.6, 0.2, 0.2)), space=space, recipe=recipe,
+found = cnnzoo.tune("lenet5", cnnzoo.load_data(make_blobs(), splits=(0.6, 0.2, 0.2)), space=space, recipe=recipe,
                     trials=int(sys.argv[3]), oracle=sys.argv[1], run_dir=sys.argv[2], prune=False)
 print("worker" if found is None else len(found.trials))
 """

@@ -1,4 +1,4 @@
-"""Whether probabilities mean what they say: Guo et al. 2017, On calibration of modern neural networks."""
+"""Calibration of probabilities by temperature scaling: Guo et al. 2017, "On calibration of modern neural networks"."""
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -8,53 +8,66 @@ from scipy.stats import binned_statistic
 from sklearn.metrics import log_loss
 
 BIN_COUNT = 15
-TEMPERATURE_RANGE = (0.05, 20.0)  # of temperatures
+TEMPERATURE_RANGE = (0.05, 20.0)
 
 
 def apply_temperature(probabilities: ArrayLike, temperature: float) -> np.ndarray:
-    """Probabilities (N, classes) as their logits, divided by `temperature`, give them."""
-    return softmax(_log_probabilities(probabilities) / temperature, axis=1)
+    """Return probabilities (N, classes) after their logits are divided by `temperature`."""
+    return np.asarray(softmax(_log_probabilities(probabilities) / temperature, axis=1))
 
 
 def fit_temperature(y_true: ArrayLike, probabilities: ArrayLike) -> float:
-    """The divisor of the logits under which the log loss is least; over 1 where a model is too sure of itself.
+    """Return the temperature that minimizes the log loss; it is above 1 for an overconfident model.
 
-    It is 1 where every guess is right: there is nothing to learn from about being wrong.
+    It is 1 if every prediction is right, because correct predictions alone do not show how confident to be.
+
+    Args:
+        y_true: class indices (N,).
+        probabilities: predictions (N, classes).
     """
-    logits, y_true = _log_probabilities(probabilities), np.asarray(y_true)
-    if (logits.argmax(axis=1) == y_true).all():
+    log_probabilities, labels = _log_probabilities(probabilities), np.asarray(y_true)
+    if (log_probabilities.argmax(axis=1) == labels).all():
         return 1.0
-    rows = np.arange(len(y_true))
+    rows = np.arange(len(labels))
 
     def loss(log_temperature: float) -> float:
-        return -float(log_softmax(logits / np.exp(log_temperature), axis=1)[rows, y_true].mean())
+        scaled = log_softmax(log_probabilities / np.exp(log_temperature), axis=1)
+        return -float(scaled[rows, labels].mean())
 
-    return float(np.exp(minimize_scalar(loss, bounds=tuple(np.log(TEMPERATURE_RANGE)), method="bounded").x))
+    bounds = tuple(np.log(TEMPERATURE_RANGE))
+    return float(np.exp(minimize_scalar(loss, bounds=bounds, method="bounded").x))
 
 
 def _log_probabilities(probabilities: ArrayLike) -> np.ndarray:
-    values = np.asarray(probabilities, "float64")
-    return np.log(np.clip(values, np.finfo("float64").tiny, None))
+    """Return finite logarithms of probabilities, which serve as logits."""
+    smallest = np.finfo("float64").tiny
+    return np.asarray(np.log(np.clip(np.asarray(probabilities, "float64"), smallest, None)))
 
 
 def reliability_bins(y_true: ArrayLike, probabilities: ArrayLike) -> dict[str, list[float]]:
-    """Of the images in each of 15 equal bins of confidence: mean confidence, accuracy, and their number."""
+    """Return mean confidence, accuracy and number of images in each of 15 equal bins of confidence.
+
+    Args:
+        y_true: class indices (N,).
+        probabilities: predictions (N, classes); the largest of a row is its confidence.
+
+    Returns:
+        The lists "confidence", "accuracy" and "images", with zeros for empty bins.
+    """
     values = np.asarray(probabilities, "float64")
-    confidence, right = values.max(axis=1), values.argmax(axis=1) == np.asarray(y_true)
+    confidence = values.max(axis=1)
+    correct = (values.argmax(axis=1) == np.asarray(y_true)).astype("float64")
     edges = np.linspace(0, 1, BIN_COUNT + 1)
-    counts = binned_statistic(confidence, confidence, "count", edges).statistic
-    means = [
-        np.nan_to_num(binned_statistic(confidence, v, "mean", edges).statistic)
-        for v in (confidence, right.astype("float64"))
-    ]
-    return {
-        name: [float(v) for v in column]
-        for name, column in zip(("confidence", "accuracy", "images"), (*means, counts), strict=True)
+    columns = {
+        "confidence": np.nan_to_num(binned_statistic(confidence, confidence, "mean", edges).statistic),
+        "accuracy": np.nan_to_num(binned_statistic(confidence, correct, "mean", edges).statistic),
+        "images": binned_statistic(confidence, confidence, "count", edges).statistic,
     }
+    return {name: [float(value) for value in column] for name, column in columns.items()}
 
 
 def expected_calibration_error(bins: dict[str, list[float]]) -> float:
-    """Expected calibration error: how far confidence is from accuracy, the mean over images."""
+    """Return the difference between confidence and accuracy of `reliability_bins`, averaged over images."""
     gaps = np.abs(np.subtract(bins["confidence"], bins["accuracy"]))
     return float(np.average(gaps, weights=bins["images"]))
 
@@ -62,10 +75,17 @@ def expected_calibration_error(bins: dict[str, list[float]]) -> float:
 def calibrated_metrics(
     y_true: ArrayLike, probabilities: ArrayLike, temperature: float, labels: ArrayLike
 ) -> dict[str, float]:
-    """What a temperature makes of the log loss and of the calibration error."""
-    after = apply_temperature(probabilities, temperature)
+    """Return log loss and calibration error after the logits are divided by `temperature`.
+
+    Args:
+        y_true: class indices (N,).
+        probabilities: predictions (N, classes) before the division.
+        temperature: the divisor, fitted on other images.
+        labels: all class indices (classes,).
+    """
+    calibrated = apply_temperature(probabilities, temperature)
     return {
         "temperature": temperature,
-        "log_loss": float(log_loss(y_true, after, labels=labels)),
-        "calibration_error": expected_calibration_error(reliability_bins(y_true, after)),
+        "log_loss": float(log_loss(y_true, calibrated, labels=labels)),
+        "calibration_error": expected_calibration_error(reliability_bins(y_true, calibrated)),
     }

@@ -1,29 +1,42 @@
-"""What a report shows as pictures, as PNG bytes."""
+"""The pictures of a report, as PNG bytes."""
 
 import io
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 BLUE, ORANGE = "#2563eb", "#ea580c"
+# With more classes than these, a confusion matrix has no class names at its sides, or no numbers in its cells.
+MAX_NAMED_CLASSES, MAX_NUMBERED_CLASSES = 50, 25
 
 
 def encode_png(figure: Figure) -> bytes:
-    """The figure as a PNG file."""
-    out = io.BytesIO()
-    figure.savefig(out, format="png", dpi=144, bbox_inches="tight")
-    return out.getvalue()
+    """Return the figure as a PNG file."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=144, bbox_inches="tight")
+    return buffer.getvalue()
 
 
 def escape_mathtext(text: str) -> str:
-    """The text as it is: matplotlib takes what stands between dollars for TeX."""
+    """Escape dollar signs, between which Matplotlib would typeset mathematics."""
     return text.replace("$", r"\$")
 
 
+def shorten_middle(line: str, length: int = 26) -> str:
+    """Shorten a line to about `length` characters by leaving out its middle; names differ at both ends."""
+    return line if len(line) <= length else f"{line[: length // 2 - 1]}…{line[-length // 2 :]}"
+
+
 def plot_learning_curves(history: Mapping[str, Sequence[float]], best_epoch: int | None) -> bytes:
-    """Loss and accuracy of training and validation over the epochs; the kept epoch is marked."""
+    """Plot loss and accuracy on training and validation over the epochs, and mark the epoch whose weights were kept.
+
+    Args:
+        history: one value per epoch for each of "loss", "accuracy", "val_loss" and "val_accuracy".
+        best_epoch: the epoch to mark, counted from 1.
+    """
     figure = Figure(figsize=(10, 3.2), layout="constrained")
     epochs = range(1, len(history["loss"]) + 1)
     for axes, key in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
@@ -33,81 +46,86 @@ def plot_learning_curves(history: Mapping[str, Sequence[float]], best_epoch: int
             axes.axvline(best_epoch, color="gray", linestyle=":", label=f"kept: epoch {best_epoch}")
         axes.set(xlabel="epoch", title=key)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.grid(alpha=0.3)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(frameon=False)
-    return encode_png(figure)
-
-
-def plot_confusion_matrix(matrix: np.ndarray, classes: Sequence[str]) -> bytes:
-    """The confusion matrix: colour is the share of the true class, numbers are images."""
-    matrix, classes = np.asarray(matrix), [escape_mathtext(name) for name in classes]
-    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    side = min(max(4.0, 0.5 * len(classes) + 1.5), 16.0)
-    figure = Figure(figsize=(side, side), layout="constrained")
-    axes = figure.subplots()
-    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    axes.set(xlabel="predicted", ylabel="true")
-    if len(classes) <= 50:
-        ticks = range(len(classes))
-        upright = max(map(len, classes)) <= 3
-        axes.set_xticks(ticks, classes, rotation=0 if upright else 90)
-        axes.set_yticks(ticks, classes)
-    if len(classes) <= 25:
-        for i, j in zip(*np.nonzero(matrix), strict=True):
-            axes.text(j, i, matrix[i, j], ha="center", va="center", color="white" if shares[i, j] > 0.5 else "black")
-    return encode_png(figure)
-
-
-def plot_reliability(bins: Mapping[str, Sequence[float]]) -> bytes:
-    """Accuracy over confidence, bin by bin, and the share of images below.
-
-    Where bars end on the diagonal, probabilities keep their word.
-    """
-    figure = Figure(figsize=(4.6, 4.6), layout="constrained")
-    axes, below = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
-    images, accuracy, confidence = (np.asarray(bins[key]) for key in ("images", "accuracy", "confidence"))
-    edges = np.linspace(0, 1, len(images) + 1)
-    there, width = images > 0, 1 / len(images)
-    axes.bar(edges[:-1][there], accuracy[there], width, align="edge", color=BLUE, alpha=0.7)
-    axes.plot(confidence[there], accuracy[there], "o", color=ORANGE, markersize=4)
-    axes.plot([0, 1], [0, 1], color="gray", linestyle=":")
-    axes.set(ylabel="accuracy", xlim=(0, 1), ylim=(0, 1))
-    below.bar(edges[:-1], images / images.sum(), width, align="edge", color=BLUE, alpha=0.7)
-    below.set(xlabel="confidence", ylabel="images")
-    for each in (axes, below):
-        each.spines[["top", "right"]].set_visible(False)
+        _style_curves(axes)
     return encode_png(figure)
 
 
 def plot_learning_rates(rates: Sequence[float], losses: Sequence[float], suggestion: float) -> bytes:
-    """The loss over the learning rate of a range test; the suggestion is marked."""
+    """Plot the smoothed loss over the learning rate of a range test, and mark the suggested rate."""
     figure = Figure(figsize=(6, 3.6), layout="constrained")
     axes = figure.subplots()
     axes.plot(rates, losses, color=BLUE)
     axes.axvline(suggestion, color=ORANGE, linestyle=":", label=f"suggested: {suggestion:.2g}")
     axes.set(xscale="log", xlabel="learning rate", ylabel="loss, smoothed")
-    axes.grid(alpha=0.3)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False)
+    _style_curves(axes)
     return encode_png(figure)
 
 
-def shorten_middle(line: str, length: int = 26) -> str:
-    """A line that fits over a picture: of a long one, its beginning and its end, where names differ."""
-    return line if len(line) <= length else f"{line[: length // 2 - 1]}…{line[-length // 2 :]}"
+def _style_curves(axes: Axes) -> None:
+    """Add a grid and a legend, and remove the frame above and on the right."""
+    axes.grid(alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False)
+
+
+def plot_confusion_matrix(matrix: np.ndarray, classes: Sequence[str]) -> bytes:
+    """Plot a confusion matrix: colors show the share of the true class, numbers count images.
+
+    Args:
+        matrix: counts (classes, classes), one row per true class.
+        classes: names, in the order of the rows.
+    """
+    matrix, names = np.asarray(matrix), [escape_mathtext(name) for name in classes]
+    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    side = min(max(4.0, 0.5 * len(names) + 1.5), 16.0)
+    figure = Figure(figsize=(side, side), layout="constrained")
+    axes = figure.subplots()
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    axes.set(xlabel="predicted", ylabel="true")
+    if len(names) <= MAX_NAMED_CLASSES:
+        ticks = range(len(names))
+        fits_horizontally = max(map(len, names)) <= 3
+        axes.set_xticks(ticks, names, rotation=0 if fits_horizontally else 90)
+        axes.set_yticks(ticks, names)
+    if len(names) <= MAX_NUMBERED_CLASSES:
+        for i, j in zip(*np.nonzero(matrix), strict=True):
+            color = "white" if shares[i, j] > 0.5 else "black"
+            axes.text(j, i, matrix[i, j], ha="center", va="center", color=color)
+    return encode_png(figure)
+
+
+def plot_reliability(bins: Mapping[str, Sequence[float]]) -> bytes:
+    """Plot accuracy over confidence for each bin of `calibration.reliability_bins`, and the share of images below.
+
+    A perfectly calibrated model has bars that end on the diagonal.
+    """
+    figure = Figure(figsize=(4.6, 4.6), layout="constrained")
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
+    images, accuracy, confidence = (np.asarray(bins[key]) for key in ("images", "accuracy", "confidence"))
+    edges = np.linspace(0, 1, len(images) + 1)
+    has_images, width = images > 0, 1 / len(images)
+
+    upper.bar(edges[:-1][has_images], accuracy[has_images], width, align="edge", color=BLUE, alpha=0.7)
+    upper.plot(confidence[has_images], accuracy[has_images], "o", color=ORANGE, markersize=4)
+    upper.plot([0, 1], [0, 1], color="gray", linestyle=":")
+    upper.set(ylabel="accuracy", xlim=(0, 1), ylim=(0, 1))
+    lower.bar(edges[:-1], images / images.sum(), width, align="edge", color=BLUE, alpha=0.7)
+    lower.set(xlabel="confidence", ylabel="images")
+    for axes in (upper, lower):
+        axes.spines[["top", "right"]].set_visible(False)
+    return encode_png(figure)
 
 
 def plot_image_grid(images: np.ndarray, captions: Sequence[str]) -> bytes:
-    """A grid of images (N, H, W, C) of 0 to 255 with a caption over each."""
-    columns = min(8, len(images))
-    rows = -(-len(images) // columns)
-    figure = Figure(figsize=(1.5 * columns, 2.1 * rows), layout="constrained")
-    grid = figure.subplots(rows, columns, squeeze=False).ravel()
+    """Plot a grid of images (N, H, W, C) with values from 0 to 255, each under its caption."""
+    column_count = min(8, len(images))
+    row_count = -(-len(images) // column_count)
+    figure = Figure(figsize=(1.5 * column_count, 2.1 * row_count), layout="constrained")
+    grid = figure.subplots(row_count, column_count, squeeze=False).ravel()
     for axes in grid:
         axes.axis("off")
     for axes, image, caption in zip(grid, images, captions, strict=False):
-        shown = image[..., 0] if image.shape[-1] != 3 else image
-        axes.imshow(np.clip(shown, 0, 255).astype("uint8"), cmap="gray", vmin=0, vmax=255)
+        pixels = image[..., 0] if image.shape[-1] != 3 else image
+        axes.imshow(np.clip(pixels, 0, 255).astype("uint8"), cmap="gray", vmin=0, vmax=255)
         axes.set_title(escape_mathtext("\n".join(map(shorten_middle, caption.split("\n")))), fontsize=7)
     return encode_png(figure)

@@ -1,4 +1,4 @@
-"""What a classifier is worth, from one pass of predictions; every figure by scikit-learn and scipy."""
+"""Metrics of a classifier, computed from one pass of predictions by scikit-learn and SciPy."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -20,28 +20,36 @@ def compute_metrics(
     seed: int = 0,
     temperature: float | None = None,
 ) -> dict[str, Any]:
-    """All metrics as plain numbers, ready for JSON.
+    """Return all metrics as plain numbers, ready for JSON.
 
     Args:
         y_true: class indices (N,).
-        probabilities: (N, classes); rows add up to one.
+        probabilities: predictions (N, classes); each row adds up to one.
         classes: names, in the order of the columns.
-        seed: of the bootstrap intervals.
-        temperature: of which the calibrated figures are, where one was fitted on other images.
+        seed: seed of the bootstrap intervals.
+        temperature: if given, a temperature that was fitted on other images; calibrated metrics are added.
+
+    Example:
+        >>> from cnnzoo.evaluation.metrics import compute_metrics
+        >>> metrics = compute_metrics([0, 1, 1], [[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]], ["cat", "dog"])
+        >>> round(metrics["accuracy"], 3), metrics["per_class"]["dog"]["recall"]
+        (0.667, 0.5)
     """
     y_true, probabilities = np.asarray(y_true), np.asarray(probabilities, "float64")
     labels = np.arange(len(classes))
     y_pred = probabilities.argmax(axis=1)
+
     matrix = sk.confusion_matrix(y_true, y_pred, labels=labels)
     intervals = {"accuracy": wilson_interval(int(matrix.trace()), len(y_true))}
     ranking = ranking_scores(y_true, probabilities, labels)
     bins = calibration.reliability_bins(y_true, probabilities)
     scores = {average: _precision_recall_f1(y_true, y_pred, labels, average) for average in (None, "macro", "weighted")}
     per_class = [dict(zip(scores[None], column, strict=True)) for column in zip(*scores[None].values(), strict=True)]
-    result = {
+
+    metrics = {
         "images": len(y_true),
         "accuracy": float(sk.accuracy_score(y_true, y_pred)),
-        # balanced_accuracy_score, without its warning where a class is predicted that the split lacks
+        # balanced_accuracy_score would warn if a predicted class does not occur in the split.
         "balanced_accuracy": float(sk.recall_score(y_true, y_pred, labels=np.unique(y_true), average="macro")),
         "macro_f1": scores["macro"]["f1"],
         "roc_auc": _mean_ignoring_none(ranking["roc_auc"]),
@@ -59,95 +67,118 @@ def compute_metrics(
         "reliability": bins,
         "intervals_95": intervals | bootstrap_intervals(matrix, seed),
     }
+
+    # Metrics that not every report has.
     if temperature is not None:
-        result["calibrated"] = calibration.calibrated_metrics(y_true, probabilities, temperature, labels)
+        metrics["calibrated"] = calibration.calibrated_metrics(y_true, probabilities, temperature, labels)
     if len(classes) > 5:
-        top = sk.top_k_accuracy_score(y_true, probabilities, k=5, labels=labels, normalize=False)
-        result["top5_accuracy"] = float(top) / len(y_true)
-        intervals = result["intervals_95"]
-        intervals["top5_accuracy"] = wilson_interval(int(top), len(y_true))
-    return result
+        correct = int(sk.top_k_accuracy_score(y_true, probabilities, k=5, labels=labels, normalize=False))
+        metrics["top5_accuracy"] = correct / len(y_true)
+        metrics["intervals_95"]["top5_accuracy"] = wilson_interval(correct, len(y_true))
+    return metrics
 
 
-def wilson_interval(right: int, images: int) -> list[float]:
-    """The 95 % interval of a share, by Wilson's score."""
-    return [float(v) for v in binomtest(right, images).proportion_ci(0.95, "wilson")]
+def wilson_interval(correct: int, images: int) -> list[float]:
+    """Return the 95 % interval of the share of correct predictions, by Wilson's score."""
+    return [float(bound) for bound in binomtest(correct, images).proportion_ci(0.95, "wilson")]
 
 
 def ranking_scores(y_true: np.ndarray, probabilities: np.ndarray, labels: np.ndarray) -> dict[str, list[float | None]]:
-    """How well each class's probability ranks its images before the others, one against the rest.
+    """Return ROC AUC and average precision of each class against all others.
 
-    None for a class of which there are no images, or no others.
+    A class without images, or without images of other classes, has the value None.
+
+    Args:
+        y_true: class indices (N,).
+        probabilities: predictions (N, classes).
+        labels: all class indices (classes,).
     """
-    found: dict[str, list[float | None]] = {"roc_auc": [], "average_precision": []}
+    scores: dict[str, list[float | None]] = {"roc_auc": [], "average_precision": []}
     for label in labels:
-        mine, p = y_true == label, probabilities[:, label]
-        both = mine.any() and not mine.all()
-        found["roc_auc"].append(float(sk.roc_auc_score(mine, p)) if both else None)
-        found["average_precision"].append(float(sk.average_precision_score(mine, p)) if both else None)
-    return found
+        is_class, p = y_true == label, probabilities[:, label]
+        has_both = is_class.any() and not is_class.all()
+        scores["roc_auc"].append(float(sk.roc_auc_score(is_class, p)) if has_both else None)
+        scores["average_precision"].append(float(sk.average_precision_score(is_class, p)) if has_both else None)
+    return scores
 
 
 def _mean_ignoring_none(values: Sequence[float | None]) -> float | None:
-    """The mean over the classes that have a value."""
-    there = [value for value in values if value is not None]
-    return float(np.mean(there)) if there else None
+    """Return the mean over the classes that have a value."""
+    numbers = [value for value in values if value is not None]
+    return float(np.mean(numbers)) if numbers else None
 
 
 def most_confused_pairs(matrix: np.ndarray, classes: Sequence[str], count: int = 10) -> list[dict[str, Any]]:
-    """The pairs of classes that are most often taken for each other, in this direction: images and their share."""
-    wrong = np.where(np.eye(len(matrix), dtype=bool), 0, matrix)
-    order = np.argsort(-wrong, axis=None, kind="stable")[:count]
-    pairs = [np.unravel_index(i, wrong.shape) for i in order if wrong.flat[i]]
+    """Return the pairs of classes with the most mistakes in one direction, most frequent first.
+
+    Args:
+        matrix: confusion matrix (classes, classes), one row per true class.
+        classes: names, in the order of the rows.
+        count: number of pairs at most.
+    """
+    mistakes = np.where(np.eye(len(matrix), dtype=bool), 0, matrix)
+    order = np.argsort(-mistakes, axis=None, kind="stable")[:count]
+    pairs = [np.unravel_index(i, mistakes.shape) for i in order if mistakes.flat[i]]
     return [
         {
             "true": classes[i],
             "taken_for": classes[j],
-            "images": int(wrong[i, j]),
-            "share": wrong[i, j] / matrix[i].sum(),
+            "images": int(mistakes[i, j]),
+            "share": mistakes[i, j] / matrix[i].sum(),
         }
         for i, j in pairs
     ]
 
 
 def find_suspect_labels(y_true: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """Indices of images whose label may be wrong, the likeliest first.
+    """Return the indices of images whose labels may be wrong, the most suspicious first.
 
-    Confident learning (Northcutt et al. 2021, arXiv:1911.00068): another class is as probable as it is, on average, for
-    images of that class, and the label is not; ranked by how much more probable it is than the label.
+    A label is suspect if another class reaches its own mean probability (the mean over the images of that class) and
+    the label does not. Suspects are ranked by how much more probable the other class is. This is confident learning:
+    Northcutt et al. 2021, arXiv:1911.00068.
+
+    Args:
+        y_true: class indices (N,).
+        probabilities: predictions (N, classes).
     """
-    rows, classes = np.arange(len(y_true)), probabilities.shape[1]
-    means = np.array([probabilities[y_true == i, i].mean() if (y_true == i).any() else np.inf for i in range(classes)])
-    guess = np.where(probabilities >= means, probabilities, 0).argmax(axis=1)
-    sure = (probabilities >= means).any(axis=1) & (guess != y_true)
-    sure &= probabilities[rows, y_true] < means[y_true]
+    rows, class_count = np.arange(len(y_true)), probabilities.shape[1]
+    thresholds = np.array(
+        [probabilities[y_true == i, i].mean() if (y_true == i).any() else np.inf for i in range(class_count)]
+    )
+    is_confident = probabilities >= thresholds
+    guess = np.where(is_confident, probabilities, 0).argmax(axis=1)
+    is_suspect = is_confident.any(axis=1) & (guess != y_true)
+    is_suspect &= probabilities[rows, y_true] < thresholds[y_true]
     margin = probabilities[rows, guess] - probabilities[rows, y_true]
-    found = np.flatnonzero(sure & (margin > 0))
-    return found[np.argsort(-margin[found], kind="stable")]
+    indices = np.flatnonzero(is_suspect & (margin > 0))
+    return indices[np.argsort(-margin[indices], kind="stable")]
 
 
 def _precision_recall_f1(
     y_true: ArrayLike, y_pred: ArrayLike, labels: ArrayLike, average: str | None
 ) -> dict[str, Any]:
-    """Precision, recall and F1, averaged or a list each; 0 where a class was never predicted or is absent."""
+    """Return precision, recall and F1, averaged or as lists; 0 for a class that is absent or never predicted."""
     scores = sk.precision_recall_fscore_support(y_true, y_pred, labels=labels, average=average, zero_division=0.0)
-    return {
-        name: np.asarray(value).tolist() for name, value in zip(("precision", "recall", "f1"), scores, strict=False)
-    }
+    names = ("precision", "recall", "f1")
+    return {name: np.asarray(value).tolist() for name, value in zip(names, scores, strict=False)}
 
 
 def bootstrap_intervals(matrix: np.ndarray, seed: int) -> dict[str, list[float]]:
-    """95 % percentile intervals of balanced accuracy and macro F1.
+    """Return 95 % percentile intervals of balanced accuracy and macro F1.
 
-    Drawing images with replacement draws the cells of their confusion matrix from a multinomial, so
-    all resamples are one array (resamples, classes, classes) and no metric runs in a loop.
+    Drawing images with replacement is the same as drawing the cells of their confusion matrix from a multinomial
+    distribution. So all resamples are one array (resamples, classes, classes), and no metric is computed in a loop.
+
+    Args:
+        matrix: confusion matrix (classes, classes), one row per true class.
+        seed: seed of the resampling.
     """
-    draws = np.random.default_rng(seed).multinomial(matrix.sum(), matrix.ravel() / matrix.sum(), BOOTSTRAP_RESAMPLES)
+    probabilities = matrix.ravel() / matrix.sum()
+    draws = np.random.default_rng(seed).multinomial(matrix.sum(), probabilities, BOOTSTRAP_RESAMPLES)
     draws = draws.reshape(BOOTSTRAP_RESAMPLES, *matrix.shape).astype("float64")
     hits, actual, predicted = np.einsum("rii->ri", draws), draws.sum(2), draws.sum(1)
     with np.errstate(invalid="ignore"):
-        recall = np.nanmean(hits / actual, axis=1)  # of the classes that a resample holds, as scikit-learn has it
+        recall = np.nanmean(hits / actual, axis=1)  # Over the classes that occur in a resample, as in scikit-learn.
         f1 = np.nan_to_num(2 * hits / (actual + predicted)).mean(axis=1)
-    return {
-        name: np.quantile(v, [0.025, 0.975]).tolist() for name, v in (("balanced_accuracy", recall), ("macro_f1", f1))
-    }
+    values = {"balanced_accuracy": recall, "macro_f1": f1}
+    return {name: np.quantile(value, [0.025, 0.975]).tolist() for name, value in values.items()}

@@ -1,12 +1,13 @@
-"""The report of an evaluation: figures for programs, a page for people, a table for the terminal."""
+"""The report of an evaluation: metrics as JSON, a page with pictures, and a table for the terminal."""
 
 import base64
 import csv
 import json
+import os
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 
@@ -24,94 +25,129 @@ HEADLINE_METRICS = {
     "log_loss": "log loss",
     "calibration_error": "calibration error",
 }
-DECIMAL_METRICS = ("log_loss", "roc_auc", "average_precision")  # the others are shown in per cent
-MAX_PICTURES = 24  # mistakes shown as pictures
+DECIMAL_METRICS = ("log_loss", "roc_auc", "average_precision")  # All others are shown in percent.
+MAX_PICTURES = 24  # Images in a grid of mistakes or of suspect labels.
 
 
 @dataclass(frozen=True)
 class Report:
-    """Predictions of one pass over a split, and all that follows from them."""
+    """The predictions of a model on a split, and everything that is computed from them.
+
+    Attributes:
+        model: name of the model.
+        data: name of the data set.
+        split: "train", "validation" or "test".
+        classes: class names, in the order of the class indices.
+        names: names of the images (N,).
+        labels: true class indices (N,).
+        probabilities: predicted probabilities (N, classes).
+        images: the images (N, H, W, C), for the pictures of mistakes.
+        history: loss and accuracy of each epoch; empty without training.
+        best_epoch: the epoch whose weights were kept, counted from 1.
+        temperature: temperature that was fitted on the validation split; see `evaluation.calibration`.
+        probe: accuracies of the linear probe, if the model was fine-tuned.
+        run_dir: folder of the run.
+        notes: sizes and decisions that readers should know.
+        record: how the model was trained, as shown on the page.
+
+    Example:
+        >>> data = cnnzoo.load_data("digits")
+        >>> model = cnnzoo.get("lenet5", weights="digits", classes=data.classes)
+        >>> report = cnnzoo.evaluate(model, data)
+        >>> report.accuracy > 0.9
+        True
+        >>> report.save("report")  # writes report.json, report.html and predictions.csv
+    """
 
     model: str
     data: str
     split: str
     classes: tuple[str, ...]
-    names: np.ndarray  # (N,) of the images
-    labels: np.ndarray  # (N,) true class indices
-    probabilities: np.ndarray  # (N, classes)
-    images: np.ndarray = field(repr=False)  # (N, H, W, C), for the pictures of mistakes
+    names: np.ndarray
+    labels: np.ndarray
+    probabilities: np.ndarray
+    images: np.ndarray = field(repr=False)
     history: dict[str, list[float]] = field(default_factory=dict, repr=False)
-    best_epoch: int | None = None  # counted from 1
-    temperature: float | None = None  # fitted on validation
-    probe: dict[str, Any] | None = None  # what the head alone reached, before fine-tuning
+    best_epoch: int | None = None
+    temperature: float | None = None
+    probe: dict[str, Any] | None = None
     run_dir: Path | None = None
-    notes: tuple[str, ...] = ()  # what a reader should know: sizes, decisions
-    record: dict[str, Any] = field(default_factory=dict, repr=False)  # how the model was trained, for the page
+    notes: tuple[str, ...] = ()
+    record: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @cached_property
     def metrics(self) -> dict[str, Any]:
-        """Every metric by name; see `evaluation.metrics.compute`."""
+        """All metrics by name; see `evaluation.metrics.compute_metrics`."""
         return metrics.compute_metrics(self.labels, self.probabilities, self.classes, temperature=self.temperature)
 
     @property
     def accuracy(self) -> float:
-        return self.metrics["accuracy"]
+        """The share of images that are classified correctly, from 0 to 1."""
+        accuracy: float = self.metrics["accuracy"]
+        return accuracy
 
     @property
     def predicted(self) -> np.ndarray:
-        return self.probabilities.argmax(axis=1)
+        """Predicted class indices (N,)."""
+        return np.asarray(self.probabilities.argmax(axis=1))
 
     @property
     def worst(self) -> np.ndarray:
-        """Indices of the mistakes, the most confident first."""
-        wrong = np.flatnonzero(self.predicted != self.labels)
-        return wrong[np.argsort(-self.probabilities[wrong].max(axis=1), kind="stable")]
+        """Indices of the misclassified images, the most confident mistake first."""
+        mistakes = np.flatnonzero(self.predicted != self.labels)
+        return mistakes[np.argsort(-self.probabilities[mistakes].max(axis=1), kind="stable")]
 
     @property
     def suspects(self) -> np.ndarray:
-        """Indices of images whose label may be wrong, the likeliest first; see `metrics.suspects`."""
+        """Indices of images whose labels may be wrong; see `evaluation.metrics.find_suspect_labels`."""
         return metrics.find_suspect_labels(self.labels, self.probabilities)
 
     def headlines(self) -> list[tuple[str, str, str]]:
-        """Rows (metric, value, 95 % interval) for people."""
+        """Return rows (metric, value, 95 % interval) as text."""
 
-        def show(key: str, value: float) -> str:
+        def format_value(key: str, value: float) -> str:
             return f"{value:.4f}" if key in DECIMAL_METRICS else f"{100 * value:.2f} %"
 
         rows = []
         for key, title in HEADLINE_METRICS.items():
             if self.metrics.get(key) is not None:
                 bounds = self.metrics["intervals_95"].get(key, ())
-                rows.append((title, show(key, self.metrics[key]), " to ".join(show(key, v) for v in bounds)))
+                interval = " to ".join(format_value(key, bound) for bound in bounds)
+                rows.append((title, format_value(key, self.metrics[key]), interval))
         return rows
 
-    def hardest(self, count: int = 3) -> list[str]:
+    def hardest_classes(self, count: int = 3) -> list[str]:
+        """Return the classes with the lowest F1, with their F1."""
         scores = self.metrics["per_class"]
         order = sorted(scores, key=lambda name: scores[name]["f1"])[:count]
         return [f"{name} (F1 {scores[name]['f1']:.3f})" for name in order]
 
-    def __str__(self) -> str:
-        head = f"{self.model} on {self.data}: {len(self.labels):,} {self.split} images, {len(self.classes)} classes"
-        wrong = (
-            f"{len(self.worst)} mistakes; lowest F1: {', '.join(self.hardest())}" if len(self.worst) else "no mistakes"
-        )
-        parts = [head, format_table(["metric", "value", "95 % interval"], self.headlines()), wrong]
-        return "\n".join([*parts, *([self.beside] if self.probe else [])])
-
     @property
-    def beside(self) -> str:
-        """What the head alone reached, in a sentence."""
-        assert self.probe
-        kept = f"epoch {self.best_epoch}" if self.best_epoch else "the probe: no epoch was better on validation"
+    def probe_summary(self) -> str:
+        """What the linear probe reached, and what was kept, in two sentences; "" if the model was not fine-tuned."""
+        if not self.probe:
+            return ""
         if self.probe["validation_accuracy"] == 1:
-            kept = "the probe: no epoch can be better on validation, so none was trained"
+            kept = "the probe: it makes no mistake on validation, so no epoch was trained"
+        elif self.best_epoch:
+            kept = f"epoch {self.best_epoch}"
+        else:
+            kept = "the probe: no epoch was better on validation by more than a standard error"
         return (
             f"The linear probe before fine-tuning: {100 * self.probe['accuracy']:.2f} %, and "
-            f"{100 * self.probe['validation_accuracy']:.2f} % on validation; kept is {kept}."
+            f"{100 * self.probe['validation_accuracy']:.2f} % on validation. Kept {kept}."
         )
 
+    def __str__(self) -> str:
+        title = f"{self.model} on {self.data}: {len(self.labels):,} {self.split} images, {len(self.classes)} classes"
+        table = format_table(["metric", "value", "95 % interval"], self.headlines())
+        mistakes = "no mistakes"
+        if len(self.worst):
+            mistakes = f"{len(self.worst)} mistakes; lowest F1: {', '.join(self.hardest_classes())}"
+        return "\n".join(filter(None, [title, table, mistakes, self.probe_summary]))
+
     def to_json(self) -> str:
-        """What was measured, without times or places: equal runs give equal text."""
+        """Return all measurements as JSON, without times and paths, so that equal runs give equal text."""
         content = {
             "model": self.model,
             "data": self.data,
@@ -126,42 +162,61 @@ class Report:
         return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
 
     def to_html(self) -> str:
-        """One self-contained page."""
+        """Return the report as one self-contained HTML page."""
         from jinja2 import Environment, PackageLoader
 
         from cnnzoo.evaluation import figures
 
-        def uri(png: bytes) -> str:
-            return "data:image/png;base64," + base64.b64encode(png).decode()
-
-        def shown(indices: np.ndarray, verb: str) -> str | None:
-            captions = [
-                f"{self.classes[self.labels[i]]}\n{verb} {self.classes[self.predicted[i]]}\n"
-                f"{100 * self.probabilities[i].max():.0f} %, {self.names[i]}"
-                for i in indices
-            ]
-            return uri(figures.plot_image_grid(self.images[indices], captions)) if len(indices) else None
-
-        worst, suspects = self.worst[:MAX_PICTURES], self.suspects[:MAX_PICTURES]
+        mistakes, suspects = self.worst[:MAX_PICTURES], self.suspects[:MAX_PICTURES]
         pictures = {
-            "curves": uri(figures.plot_learning_curves(self.history, self.best_epoch)) if self.history else None,
-            "confusion": uri(figures.plot_confusion_matrix(self.metrics["confusion_matrix"], self.classes)),
-            "reliability": uri(figures.plot_reliability(self.metrics["reliability"])),
-            "mistakes": shown(worst, "taken for"),
-            "suspects": shown(suspects, "perhaps"),
+            "confusion": figures.plot_confusion_matrix(self.metrics["confusion_matrix"], self.classes),
+            "reliability": figures.plot_reliability(self.metrics["reliability"]),
         }
-        environment = Environment(loader=PackageLoader("cnnzoo.evaluation", "."), autoescape=True)
-        return environment.get_template("report.html").render(report=self, pictures=pictures, shown=len(worst))
+        if self.history:
+            pictures["curves"] = figures.plot_learning_curves(self.history, self.best_epoch)
+        if len(mistakes):
+            pictures["mistakes"] = self._plot_images(mistakes, "taken for")
+        if len(suspects):
+            pictures["suspects"] = self._plot_images(suspects, "perhaps")
 
-    def save(self, folder: Any) -> None:
+        environment = Environment(loader=PackageLoader("cnnzoo.evaluation", "."), autoescape=True)
+        return environment.get_template("report.html").render(
+            report=self,
+            pictures={name: _data_uri(picture) for name, picture in pictures.items()},
+            mistakes_shown=len(mistakes),
+        )
+
+    def _plot_images(self, indices: np.ndarray, relation: str) -> bytes:
+        """Plot images with captions: true class, `relation` and predicted class, confidence and name."""
+        from cnnzoo.evaluation import figures
+
+        captions = [
+            f"{self.classes[self.labels[i]]}\n{relation} {self.classes[self.predicted[i]]}\n"
+            f"{100 * self.probabilities[i].max():.0f} %, {self.names[i]}"
+            for i in indices
+        ]
+        return figures.plot_image_grid(self.images[indices], captions)
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
         """Write report.json, report.html and predictions.csv into `folder`."""
         folder = Path(folder)
         with atomic_write(folder / "predictions.csv") as new, new.open("w", newline="", encoding="utf-8") as file:
-            rows = csv.writer(file)
-            rows.writerow(["image", "true", "predicted", *(f"p({name})" for name in self.classes)])
-            for name, label, guess, p in zip(self.names, self.labels, self.predicted, self.probabilities, strict=True):
-                rows.writerow([name, self.classes[label], self.classes[guess], *(repr(float(v)) for v in p)])
+            self._write_predictions(file)
         with atomic_write(folder / "report.html") as new:
             new.write_text(self.to_html(), encoding="utf-8")
         with atomic_write(folder / "report.json") as new:
             new.write_text(self.to_json(), encoding="utf-8")
+
+    def _write_predictions(self, file: TextIO) -> None:
+        """Write true class, predicted class and probabilities of every image as CSV."""
+        writer = csv.writer(file)
+        writer.writerow(["image", "true", "predicted", *(f"p({name})" for name in self.classes)])
+        rows = zip(self.names, self.labels, self.predicted, self.probabilities, strict=True)
+        for name, label, prediction, probabilities in rows:
+            values = [repr(float(p)) for p in probabilities]
+            writer.writerow([name, self.classes[label], self.classes[prediction], *values])
+
+
+def _data_uri(png: bytes) -> str:
+    """Return a PNG file as a URI that holds its content."""
+    return "data:image/png;base64," + base64.b64encode(png).decode()

@@ -1,4 +1,4 @@
-"""What a run leaves for programs and for people."""
+"""The report: its files, its page, and the evaluation that makes it."""
 
 import base64
 import csv
@@ -20,17 +20,17 @@ from cnnzoo.surgery.outputs import has_softmax_output, predict_probabilities
 
 @pytest.fixture(scope="module")
 def report():
-    draw = np.random.default_rng(0)
-    labels = draw.integers(0, 3, 40)
-    p = draw.dirichlet([1, 1, 1], 40)
-    images = draw.integers(0, 256, (40, 8, 8, 3), "uint8")
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, 40)
+    p = rng.dirichlet([1, 1, 1], 40)
+    images = rng.integers(0, 256, (40, 8, 8, 3), "uint8")
     names = np.array([f"<img {i}>.png" for i in range(40)])
     history = {key: [0.5, 0.6] for key in ("loss", "accuracy", "val_loss", "val_accuracy")}
     classes = (r"ant & $\frac$", "<b>", "ümläut")
     return Report("net", "set", "test", classes, names, labels, p, images, history, 2)
 
 
-def test_predictions_hold_all_that_the_metrics_need(trained):
+def test_the_metrics_can_be_computed_from_predictions_csv(trained):
     with (trained.folder / "predictions.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     classes = trained.report.classes
@@ -41,26 +41,26 @@ def test_predictions_hold_all_that_the_metrics_need(trained):
     assert [row["predicted"] for row in rows] == [classes[i] for i in p.argmax(axis=1)]
 
 
-def test_the_page_is_whole_and_safe(report):
+def test_the_page_is_self_contained_and_escapes_names(report):
     page = report.to_html()
-    assert not re.search(r'(src|href)="(?!data:)', page), "self-contained"
+    assert not re.search(r'(src|href)="(?!data:)', page), "the page must not refer to other files"
     assert "<b>ant" not in page
-    assert "<td>&lt;b&gt;</td>" in page, "names are escaped"
+    assert "<td>&lt;b&gt;</td>" in page, "class names must be escaped"
     pictures = re.findall(r"data:image/png;base64,([^\"]+)", page)
-    assert len(pictures) == 5, "curves, confusion, reliability, mistakes, suspects"
+    assert len(pictures) == 5, "curves, confusion matrix, reliability, mistakes, suspect labels"
     for picture in pictures:
         assert min(Image.open(io.BytesIO(base64.b64decode(picture))).size) > 300
     assert f"{100 * report.accuracy:.2f} %" in page
 
 
-def test_a_report_without_history_or_mistakes():
+def test_a_report_without_history_and_mistakes_is_shorter():
     p = np.eye(2)[[0, 1, 1]]
     found = Report("net", "set", "test", ("a", "b"), np.arange(3), np.array([0, 1, 1]), p, np.zeros((3, 4, 4, 1)))
-    assert len(re.findall("data:image", found.to_html())) == 2, "confusion, reliability"
+    assert len(re.findall("data:image", found.to_html())) == 2, "confusion matrix and reliability"
     assert "no mistakes" in str(found)
 
 
-def test_the_worst_mistakes_come_first(report):
+def test_the_most_confident_mistakes_come_first(report):
     wrong = report.worst
     assert (report.predicted[wrong] != report.labels[wrong]).all()
     confidence = report.probabilities[wrong].max(axis=1)
@@ -68,14 +68,14 @@ def test_the_worst_mistakes_come_first(report):
     assert len(wrong) == np.sum(report.predicted != report.labels)
 
 
-def test_it_prints_a_table(report):
+def test_a_report_prints_a_table(report):
     text = str(report)
     for word in ("net on set: 40 test images", "accuracy", "95 % interval", "macro F1", "log loss", "mistakes"):
         assert word in text
 
 
 @pytest.mark.parametrize("head", ["logits", "softmax activation", "softmax layer", "softmax dense"])
-def test_logits_and_probabilities_are_told_apart(head):
+def test_logits_and_probabilities_are_distinguished(head):
     keras.utils.set_random_seed(0)
     inputs = keras.Input((4,))
     x = keras.layers.Dense(3, activation="softmax" if head == "softmax dense" else None)(inputs)
@@ -88,28 +88,28 @@ def test_logits_and_probabilities_are_told_apart(head):
     np.testing.assert_allclose(predict_probabilities(model, np.ones((5, 4), "float32")).sum(axis=1), 1, rtol=1e-12)
 
 
-def test_another_split_of_the_training_data_gets_a_warning(trained):
+def test_evaluating_on_another_split_of_the_training_data_warns(trained):
     other = cnnzoo.load_data(make_blobs(), splits=(0.6, 0.2, 0.2), seed=1)
     with pytest.warns(UserWarning, match="trained on another split of arrays"):
         cnnzoo.evaluate(trained.model, other)
 
 
-def test_names_of_classes_must_agree(data):
+def test_class_names_of_model_and_data_must_match(data):
     named = {
         order: cnnzoo.load_data(make_blobs(), splits=(0.6, 0.2, 0.2), classes=list(order)) for order in ("abc", "cab")
     }
     model = cnnzoo.get("lenet5", classes=list("abc"))
-    assert cnnzoo.evaluate(model, data).classes == ("a", "b", "c"), "numbers take the model's names"
+    assert cnnzoo.evaluate(model, data).classes == ("a", "b", "c"), "numbers are replaced by the names of the model"
     assert cnnzoo.evaluate(cnnzoo.get("lenet5", classes=3), named["cab"]).classes == ("c", "a", "b")
     with pytest.raises(cnnzoo.InputError, match=r"The model's classes are a, b, c, the data's c, a, b; load_data"):
         cnnzoo.evaluate(model, named["cab"])
-    assert cnnzoo.card(model).classes == ("a", "b", "c"), "evaluate changes nothing"
+    assert cnnzoo.card(model).classes == ("a", "b", "c"), "evaluate must not change the model"
     model.set_weights([w * np.nan for w in model.get_weights()])
     with pytest.raises(cnnzoo.InputError, match="no numbers for 12 of 12 images"):
         cnnzoo.evaluate(model, data)
 
 
-def test_evaluate_leaves_the_other_splits_alone(trained, data):
+def test_evaluate_uses_only_the_split_it_is_given(trained, data):
     report = cnnzoo.evaluate(trained.model, data)
     np.testing.assert_array_equal(report.probabilities, trained.report.probabilities)
     assert len(cnnzoo.evaluate(trained.model, data, split="train").labels) == len(data.train)

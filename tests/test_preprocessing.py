@@ -1,9 +1,8 @@
-"""Statistics inside the model, size and border outside it."""
+"""Pixel statistics inside the model."""
 
 import keras
 import numpy as np
 import pytest
-from PIL import Image
 
 import cnnzoo
 from cnnzoo import preprocessing as pre
@@ -49,28 +48,3 @@ def test_statistics_for_other_channels_are_averaged():
     gray = np.full((1, 2, 2, 1), 255.0, "float32")
     mean, std = (np.mean(side) for side in pre.STATISTICS["torch"])
     np.testing.assert_allclose(normalised(gray, "torch"), np.full((1, 2, 2, 1), (1 - mean) / std), atol=1e-6)
-
-
-@pytest.mark.parametrize("size", [(32, 32), (13, 40), (8, 8)])
-def test_fit_is_within_a_level_of_pillow(size):
-    images = np.random.default_rng(0).integers(0, 256, (3, 24, 30, 3), "uint8")
-    fitted = np.asarray(pre.resize_images(images, (*size, 3)))
-    pillow = [np.asarray(Image.fromarray(image).resize(size[::-1], Image.Resampling.BILINEAR)) for image in images]
-    assert np.abs(fitted - np.array(pillow, "float32")).max() <= 1
-    assert (fitted == fitted.round()).all()
-
-
-def test_fit_leaves_a_black_border():
-    images = np.random.default_rng(0).integers(0, 256, (2, 28, 28, 1), "uint8")
-    fitted = np.asarray(pre.resize_images(images, (32, 32, 1), pad=2))
-    np.testing.assert_array_equal(fitted[:, 2:-2, 2:-2], images)
-    assert fitted.sum() == images.sum()
-
-
-def test_fit_changes_between_gray_and_colour():
-    gray = np.random.default_rng(0).integers(0, 256, (2, 4, 4, 1), "uint8")
-    colour = np.asarray(pre.resize_images(gray, (4, 4, 3)))
-    np.testing.assert_array_equal(colour, np.repeat(gray, 3, axis=3))
-    np.testing.assert_allclose(np.asarray(pre.resize_images(colour, (4, 4, 1))), gray, atol=1)
-    with pytest.raises(cnnzoo.InputError, match="3 channels. Received: 2"):
-        pre.resize_images(np.zeros((1, 4, 4, 2)), (4, 4, 3))

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from cnnzoo import cards
-from cnnzoo import preprocessing as pre
 from cnnzoo.core.errors import InputError, unknown_name
 from cnnzoo.data.decode import open_for_decoding, to_upright, upright_size
+from cnnzoo.data.resize import INTERPOLATIONS, center_offset, inner_size, resize_images, resized_size
 
 
 @dataclass(frozen=True)
@@ -26,11 +26,11 @@ class Transform:
     pad: int = 0  # black pixels on each side of the resized image
 
     def __post_init__(self) -> None:
-        if self.interpolation not in pre.INTERPOLATIONS:
-            raise unknown_name("interpolation", self.interpolation, pre.INTERPOLATIONS)
+        if self.interpolation not in INTERPOLATIONS:
+            raise unknown_name("interpolation", self.interpolation, INTERPOLATIONS)
         if self.crop is not None and not 0 < self.crop <= 1:
             raise InputError(f"crop is a share of the side, above 0 and at most 1. Received: {self.crop!r}")
-        pre.inner_size(self.size, self.pad)
+        inner_size(self.size, self.pad)
 
     def __call__(self, images: Any) -> np.ndarray:
         """Transformed images.
@@ -73,7 +73,7 @@ class Transform:
         """
         if images.shape[1:] == self.shape and not self.pad:
             return images
-        if images.shape[1:3] == pre.inner_size(self.size, self.pad) and self.crop is not None:
+        if images.shape[1:3] == inner_size(self.size, self.pad) and self.crop is not None:
             return replace(self, crop=None).arrays(images)
         if images.dtype == np.uint8 and {images.shape[3], self.channels} <= {1, 3}:
             done = np.empty((len(images), *self.shape), "uint8")
@@ -81,7 +81,7 @@ class Transform:
                 done[i] = self.finished(array_to_pillow(pixels).convert("L" if self.channels == 1 else "RGB"))
             return done
         chunks = (images[i : i + 1024] for i in range(0, len(images), 1024))
-        fitted = (pre.resize_images(chunk, self.shape, self.pad, self.crop, self.interpolation) for chunk in chunks)
+        fitted = (resize_images(chunk, self.shape, self.pad, self.crop, self.interpolation) for chunk in chunks)
         return np.concatenate([np.asarray(chunk).astype("uint8") for chunk in fitted])
 
     def finished(self, image: Any) -> np.ndarray:
@@ -90,18 +90,18 @@ class Transform:
         Only the pixels of the crop are computed, from a box whose sides Pillow takes in single precision: of photos, a
         pixel in two hundred is a level off what cropping the resized image gives.
         """
-        size = pre.inner_size(self.size, self.pad)
+        size = inner_size(self.size, self.pad)
         scales, begins = [], []
         for outer, whole, side in zip(image.size[::-1], self.sides(image.size[::-1]), size, strict=True):
             scales.append(outer / whole)
-            begins.append(pre.center_offset(whole, side) * outer / whole)
+            begins.append(center_offset(whole, side) * outer / whole)
         ends = [min(b + n * s, o) for b, n, s, o in zip(begins, size, scales, image.size[::-1], strict=True)]
         pixels = self._resize(image, size, (begins[1], begins[0], ends[1], ends[0]))
         return np.pad(pixels, ((self.pad, self.pad), (self.pad, self.pad), (0, 0))) if self.pad else pixels
 
     def sides(self, size: Sequence[int]) -> tuple[int, int]:
         """Height and width that an image of `size`, (height, width), is resized to before the centre is cut out."""
-        return pre.resized_size(size[0], size[1], pre.inner_size(self.size, self.pad), self.crop)
+        return resized_size(size[0], size[1], inner_size(self.size, self.pad), self.crop)
 
     def whole(self, source: Any) -> np.ndarray:
         """The resized image of a file, not yet cropped."""
@@ -136,7 +136,7 @@ class Transform:
     def _resize(
         self, image: Any, size: Sequence[int], box: Sequence[float] | None = None, mirrored: bool = False
     ) -> np.ndarray:
-        small = image.resize((size[1], size[0]), pre.INTERPOLATIONS[self.interpolation], box=box)
+        small = image.resize((size[1], size[0]), INTERPOLATIONS[self.interpolation], box=box)
         small = small.transpose(0) if mirrored else small  # Pillow's number for left to right
         return np.asarray(small).reshape(*size, self.channels)
 
@@ -152,7 +152,7 @@ def resize_pixels(pixels: np.ndarray, size: Sequence[int], interpolation: str) -
     """Pixels (H, W, C) at another (height, width); one channel at a time where Pillow has no such images."""
     from PIL import Image
 
-    sides, number = (size[1], size[0]), pre.INTERPOLATIONS[interpolation]
+    sides, number = (size[1], size[0]), INTERPOLATIONS[interpolation]
     if pixels.dtype == np.uint8 and pixels.shape[2] in (1, 3):
         return np.asarray(array_to_pillow(pixels).resize(sides, number)).reshape(*size, -1)
     planes = [Image.fromarray(pixels[..., i].astype("float32")) for i in range(pixels.shape[2])]

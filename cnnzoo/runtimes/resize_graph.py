@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from cnnzoo import preprocessing as pre
 from cnnzoo.core.errors import InputError
 from cnnzoo.core.lazy import Lazy
+from cnnzoo.data.resize import inner_size, resized_size
 from cnnzoo.data.transform import Transform
 
 tf = Lazy("tensorflow")
@@ -23,7 +23,7 @@ def resize_in_graph(images: Any, transform: Transform, ready: bool = True) -> An
 
     With `ready`, images of the right size within the border are neither resized nor cropped, like arrays; files are.
     """
-    height, width = pre.inner_size(transform.size, transform.pad)
+    height, width = inner_size(transform.size, transform.pad)
     x = _convert_channels(images, transform.channels)
     if not ready:
         x = _resize_and_crop(x, transform)
@@ -50,10 +50,10 @@ def _convert_channels(images: Any, channels: int) -> Any:
 
 def _resize_and_crop(x: Any, transform: Transform) -> Any:
     """The resized and cropped image within the border, by the same arithmetic as Transform.finished and Pillow."""
-    size = pre.inner_size(transform.size, transform.pad)
+    size = inner_size(transform.size, transform.pad)
     sides = tf.unstack(tf.shape(x)[1:3])
     taps = list[Any]()
-    for outer, whole, side in zip(sides, pre.resized_size(sides[0], sides[1], size, transform.crop), size, strict=True):
+    for outer, whole, side in zip(sides, resized_size(sides[0], sides[1], size, transform.crop), size, strict=True):
         outer, whole = tf.cast(outer, tf.float64), tf.cast(whole, tf.float64)
         begin = _center_offset(whole, side) * outer / whole
         end = tf.minimum(begin + side * (outer / whole), outer)
@@ -85,7 +85,7 @@ def pillow_resizes_rows_first() -> bool:
 
 
 def _center_offset(outer: Any, side: int) -> Any:
-    """As preprocessing.centre, of whole numbers that are floats."""
+    """As resize.center_offset, of whole numbers that are floats."""
     rest = outer - side
     half = tf.floor(rest / 2)
     return half + (rest - 2 * half) * (half - 2 * tf.floor(half / 2))

@@ -10,11 +10,11 @@ from PIL import Image
 
 import cnnzoo
 from cnnzoo import Transform, cards
-from cnnzoo import preprocessing as pre
 from cnnzoo.data.decode import decode_image
+from cnnzoo.data.resize import INTERPOLATIONS, resize_images
 from cnnzoo.data.transform import random_crop_box
 
-FILTERS = {name: Image.Resampling(number) for name, number in pre.INTERPOLATIONS.items()}
+FILTERS = {name: Image.Resampling(number) for name, number in INTERPOLATIONS.items()}
 
 
 def by_hand(pixels, side, resize, interpolation):
@@ -64,23 +64,10 @@ def test_graphs_resize_as_files_do(interpolation, crop):
     transform = Transform((48, 40), 3, crop, interpolation, pad=2)
     for height, width in ((60, 80), (131, 90), (30, 31)):
         pixels = np.stack([make_scene(height, width, seed) for seed in range(3)])
-        graph = np.asarray(pre.resize_images(pixels, (48, 40, 3), 2, crop, interpolation))
+        graph = np.asarray(resize_images(pixels, (48, 40, 3), 2, crop, interpolation))
         difference = np.abs(graph - transform(pixels))
         assert difference.max() <= 3
         assert (difference > 1).mean() < 1e-4
-
-
-def test_sizes_in_numbers_and_tensors():
-    import keras
-
-    for sides in ((375, 500), (500, 375), (333, 333), (10, 1999)):
-        for size, crop in (((224, 224), 0.875), ((96, 160), 0.9), ((32, 32), 1.0)):
-            numbers = pre.resized_size(*sides, size, crop)
-            tensors = pre.resized_size(*map(keras.ops.convert_to_tensor, sides), size, crop)
-            assert numbers == tuple(map(int, tensors))
-            assert all(outer >= inner for outer, inner in zip(numbers, size, strict=True))
-    assert pre.resized_size(375, 500, (224, 224), 0.875) == (256, 341)
-    assert [pre.center_offset(341, 224), pre.center_offset(343, 224), pre.center_offset(256, 224)] == [58, 60, 16]
 
 
 def test_what_it_takes(tmp_path):

@@ -18,9 +18,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from cnnzoo.checkpoints import download
+from cnnzoo.checkpoints import transfer
 from cnnzoo.checkpoints.download import fetch
 from cnnzoo.core.errors import InputError
+from cnnzoo.core.files import cache_dir
 
 CONTENT = np.random.default_rng(0).bytes(300_000)
 SHA256 = f"sha256:{hashlib.sha256(CONTENT).hexdigest()}"
@@ -92,7 +93,7 @@ def server(tmp_path, monkeypatch):
         if name.lower().endswith("_proxy") or name.startswith("CNNZOO_"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("CNNZOO_HOME", str(tmp_path))
-    monkeypatch.setattr(download, "BACKOFF_SECONDS", 0.001)
+    monkeypatch.setattr(transfer, "BACKOFF_SECONDS", 0.001)
     with Publisher() as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
@@ -125,11 +126,11 @@ def test_the_home_is_the_variable_or_the_cache(monkeypatch, tmp_path):
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
     monkeypatch.delenv("CNNZOO_HOME", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", "")
-    assert download.cache_dir() == tmp_path / ".cache" / "cnnzoo"
+    assert cache_dir() == tmp_path / ".cache" / "cnnzoo"
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "x"))
-    assert download.cache_dir() == tmp_path / "x" / "cnnzoo"
+    assert cache_dir() == tmp_path / "x" / "cnnzoo"
     monkeypatch.setenv("CNNZOO_HOME", "~/zoo")
-    assert download.cache_dir() == tmp_path / "zoo"
+    assert cache_dir() == tmp_path / "zoo"
 
 
 def test_a_file_is_downloaded_once_and_recorded(server, weights):
@@ -167,7 +168,7 @@ def test_of_an_archive_the_hash_is_that_of_the_file_in_it(server, weights):
     path, sha256 = fetch(url, "a.zip", f"sha1:{hashlib.sha1(CONTENT).hexdigest()}")
     assert sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
     server.content = CONTENT
-    with pytest.raises(InputError, match="no intact archive"):
+    with pytest.raises(InputError, match="got not an intact archive of one file"):
         fetch(url, "b.zip", f"sha1:{hashlib.sha1(CONTENT).hexdigest()}")
 
 
@@ -176,11 +177,11 @@ def test_any_published_hash_is_checked(server, weights, kind):
     right = f"sha256-prefix:{SHA256[7:17]}" if "-" in kind else f"{kind}:{hashlib.new(kind, CONTENT).hexdigest()}"
     name, _, digits = right.partition(":")
     wrong = f"{name}:{digits[::-1]}"
-    with pytest.raises(InputError, match=f"a.bin as downloaded is not the published file: {wrong} expected"):
+    with pytest.raises(InputError, match=f"a.bin as downloaded is not the published file: expected {wrong}, got "):
         fetch(server.url, "a.bin", wrong)
     assert names(weights) == [".a.bin.lock"] or not names(weights)
     assert fetch(server.url, "a.bin", right.upper())[1] == SHA256[7:]
-    with pytest.raises(InputError, match=f"is not the published file: {wrong} expected"):
+    with pytest.raises(InputError, match=f"is not the published file: expected {wrong}, got "):
         fetch(server.url, "a.bin", wrong)
     assert (weights / "a.bin").exists()
 
@@ -203,11 +204,11 @@ def test_cut_connections_go_on_where_they_stopped(server):
 
 
 def test_a_stalled_connection_is_asked_again(server, monkeypatch):
-    monkeypatch.setattr(download, "TIMEOUT_SECONDS", (1, 0.2))
+    monkeypatch.setattr(transfer, "TIMEOUT_SECONDS", (1, 0.2))
     server.stalled.set()
-    server.cuts.append(2 * download.CHUNK_BYTES)
+    server.cuts.append(2 * transfer.CHUNK_BYTES)
     assert fetch(server.url, "a.bin", SHA256)[0].read_bytes() == CONTENT
-    assert [asked for _, asked in server.asked] == [None, f"bytes={2 * download.CHUNK_BYTES}-"]
+    assert [asked for _, asked in server.asked] == [None, f"bytes={2 * transfer.CHUNK_BYTES}-"]
 
 
 def test_attempts_without_progress_are_bounded_and_the_part_is_kept(server, weights):
@@ -276,7 +277,7 @@ def test_a_failing_server_is_asked_again_and_then_named(server, weights):
 
 
 def test_a_slow_start_is_waited_for_and_then_asked_again(server, monkeypatch):
-    monkeypatch.setattr(download, "TIMEOUT_SECONDS", (1, 0.3))
+    monkeypatch.setattr(transfer, "TIMEOUT_SECONDS", (1, 0.3))
     server.delays.extend([0.6, 0.1])
     fetch(server.url, "a.bin", SHA256)
     assert len(server.asked) == 2
@@ -291,7 +292,7 @@ def test_a_url_that_leads_nowhere_is_an_input_error(server, url):
 
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://example.org/a", "", "a.bin"])
 def test_other_schemes_are_refused(server, url):
-    with pytest.raises(InputError, match="by https or http"):
+    with pytest.raises(InputError, match="by https or http only"):
         fetch(url, "a.bin", SHA256)
 
 
@@ -311,16 +312,16 @@ def test_redirects_stay_on_the_web_and_never_lose_tls(server, weights):
     response.status_code, response.url = 302, "https://example.org/a"
     for target in ("https://cdn.example.org/a", "//cdn.example.org/a", "b"):
         response.headers["Location"] = target
-        download._check_redirect(response)
+        transfer._check_redirect(response)
     response.headers["Location"] = "http://example.org/a"
     with pytest.raises(InputError, match="redirects to 'http://example.org/a'"):
-        download._check_redirect(response)
+        transfer._check_redirect(response)
 
 
 @pytest.mark.parametrize("length", [True, False])
 @pytest.mark.parametrize("size", [len(CONTENT) - 1, None])
 def test_too_many_bytes_are_an_error_at_once(server, weights, monkeypatch, length, size):
-    monkeypatch.setattr(download, "MAX_DOWNLOAD_BYTES", 200_000)
+    monkeypatch.setattr(transfer, "MAX_DOWNLOAD_BYTES", 200_000)
     server.length = length
     with pytest.raises(InputError, match=r"300,000 bytes; expected: |more bytes than expected: (299,999|200,000)"):
         fetch(server.url, "a.bin", SHA256, size)
@@ -339,8 +340,8 @@ def test_a_file_that_is_too_short_is_not_taken(server):
 
 
 def test_the_disk_must_have_room(server, monkeypatch):
-    monkeypatch.setattr(download.shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
-    with pytest.raises(InputError, match="needs 300,000 bytes of disk"):
+    monkeypatch.setattr(transfer.shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
+    with pytest.raises(InputError, match="needs 300,000 bytes of disk space"):
         fetch(server.url, "a.bin", SHA256)
 
 
@@ -355,25 +356,25 @@ def test_two_processes_download_once(server):
 @pytest.mark.skipif(os.name == "nt", reason="sends SIGINT")
 def test_ctrl_c_keeps_the_part(server, weights):
     server.stalled.set()
-    server.cuts.append(2 * download.CHUNK_BYTES + 5)
+    server.cuts.append(2 * transfer.CHUNK_BYTES + 5)
     process = subprocess.Popen(script(server.url, SHA256), stderr=subprocess.PIPE)
-    while server.sent < 2 * download.CHUNK_BYTES:
+    while server.sent < 2 * transfer.CHUNK_BYTES:
         time.sleep(0.01)
     time.sleep(0.2)
     process.send_signal(signal.SIGINT)
     assert b"KeyboardInterrupt" in process.communicate(timeout=30)[1]
     fetch(server.url, "a.bin", SHA256)
-    assert server.asked[1][1] == f"bytes={2 * download.CHUNK_BYTES}-"
+    assert server.asked[1][1] == f"bytes={2 * transfer.CHUNK_BYTES}-"
 
 
 def test_a_swapped_file_is_caught(server, weights):
     path, sha256 = fetch(server.url, "a.bin", SHA256)
     path.write_bytes(OTHER)
-    found = hashlib.sha256(OTHER).hexdigest()
-    message = f"{path} is not the published file: {SHA256} expected, {found} found. Delete it and run cnnzoo fetch"
+    actual = hashlib.sha256(OTHER).hexdigest()
+    message = f"{path} is not the published file: expected {SHA256}, got {actual}. Delete it and run cnnzoo fetch"
     with pytest.raises(InputError, match=re.escape(message)):
         fetch(server.url, "a.bin", SHA256)
-    message = f"{path} is not the file of its first use: sha256 {sha256} expected, by {path}.sha256; {found} found"
+    message = f"{path} is not the file of its first use: {path}.sha256 records sha256 {sha256}, got {actual}"
     with pytest.raises(InputError, match=re.escape(message)):
         fetch(server.url, "a.bin")
     path.unlink()
@@ -449,7 +450,7 @@ def test_a_cache_that_cannot_be_is_named(server, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("file", ["", ".", "..", "../a", "a/b", "/a", "a\\b", "C:a", ".a", "a\n", "a.part", "é"])
 def test_names_do_not_leave_the_folder(server, tmp_path, file):
-    with pytest.raises(InputError, match="has a plain name"):
+    with pytest.raises(InputError, match="must have a plain name"):
         fetch(server.url, file, SHA256)
     assert not server.asked
     assert not names(tmp_path)
@@ -457,5 +458,5 @@ def test_names_do_not_leave_the_folder(server, tmp_path, file):
 
 @pytest.mark.parametrize("digest", ["abc", "sha256:abc", "sha256-prefix:abc", "sha512:" + "0" * 128, SHA256 + "\n"])
 def test_a_hash_is_written_as_published(server, digest):
-    with pytest.raises(InputError, match="A hash is sha256:"):
+    with pytest.raises(InputError, match="A hash must be sha256:"):
         fetch(server.url, "a.bin", digest)

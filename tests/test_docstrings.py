@@ -43,7 +43,6 @@ KNOWN_GAPS: dict[str, set[str]] = {
     "lr_find": {"Args", "Example", "Returns"},
     "register": {"Args", "Example", "Raises", "Returns"},
     "save": {"Args", "Example", "Raises", "Returns"},
-    "save_weights": {"Args", "Example", "Raises", "Returns"},
     "transform": {"Args", "Example", "Raises", "Returns"},
     "tune": {"Example"},
 }

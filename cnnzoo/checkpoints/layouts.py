@@ -1,7 +1,8 @@
-"""The layouts of published checkpoints: how each names its tensors, told by the names themselves.
+"""The layouts of published checkpoints: how each publisher names the tensors of a design.
 
-A rule is a regular expression and what takes its place: "{1}" is the first group, "{1-1}" its number less one.
-Rules apply one after the other to the name of a layer; what dots and slashes are left become underscores.
+A rule is a regular expression and a template that replaces each match: "{1}" stands for the first group, "{1-1}" for
+its number minus one. Rules are applied one after the other to the name of a layer. The dots and slashes that are left
+in the end become underscores.
 """
 
 import re
@@ -10,51 +11,53 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-RESNET_BLOCK = (r"stage(\d+)\.unit(\d+)", "layer{1}.{2-1}")
-ONE_BASED_UNITS = (
-    r"\.branch(\d)\.(\d+)",
-    ".branch{1}.{2+1}",
-)  # numbered from one, where the publisher counts from zero
-POOL_BRANCH = (r"\.branch(3)\.1\b", ".branch{1}")  # a pool, which has no weights, is the publisher's number zero
-FORKED_BRANCH = (r"\.branch(\d)_(\d)", ".branch{1}.{2+1}")
-
 
 @dataclass(frozen=True)
 class Layout:
     """How one publisher names the tensors of one design."""
 
-    name: str
-    mark: str  # a regular expression that finds a tensor's name in no other layout
+    publisher: str
+    marker: str  # a regular expression that matches a tensor name in this layout and in no other
     rules: Sequence[tuple[str, str]] = ()
-    preprocessing: Any = None  # the statistics that go with the layout, where they are not the row's
-    epsilon: float | None = None  # of the publisher's batch norm, where it is not the row's
-    sequence: Sequence[str] = ()  # layers have numbers, not names: in this order they are the model's, in its order
-    numbered: str = ""  # the layers that Keras numbered, in the order that `BRANCHES` and names tell
+    preprocessing: Any = None  # the pixel statistics that go with the layout, if they differ from the row's
+    epsilon: float | None = None  # of the publisher's batch normalization, if it differs from the row's
+    module_order: Sequence[str] = ()  # layers have only numbers; in this order of modules they match the model's layers
+    numbered_by_keras: bool = False  # layers have the numbers that Keras gave them when they were created
 
-    def layer(self, name: str) -> str:
-        """The name of our layer for the publisher's."""
+    def rename_layer(self, name: str) -> str:
+        """Return our name of the layer that the publisher calls `name`."""
         for pattern, template in self.rules:
             name = re.sub(pattern, partial(fill_template, template), name)
         return re.sub(r"[./]", "_", name)
 
 
 def fill_template(template: str, match: re.Match[str]) -> str:
-    """The template with groups, or numbers one higher or lower, in their places."""
+    """Return the template with the groups of `match`, or numbers one higher or lower, in their places."""
 
-    def value(place: re.Match[str]) -> str:
+    def fill_place(place: re.Match[str]) -> str:
         text = match[int(place[1])]
         return str(int(text) + int(place[2])) if place[2] else text
 
-    return re.sub(r"\{(\d)([+-]1)?\}", value, template)
+    return re.sub(r"\{(\d)([+-]1)?\}", fill_place, template)
 
 
 def make_module_rules(first: int, names: Iterable[str]) -> list[tuple[str, str]]:
-    """Rules for a list of modules that a publisher counts from `first`."""
+    """Return rules that name the modules of a list, which the publisher counts from `first`."""
     return [(rf"^features\.{i}\b", name) for i, name in enumerate(names, first)]
 
 
-# Of the blocks that hold a convolution and a batch norm, the convolution has the block's name here.
+# ---------------------------------------------------------------- rules that several layouts share
+
+RESNET_BLOCK = (r"stage(\d+)\.unit(\d+)", "layer{1}.{2-1}")
+# Our branches count their convolutions from one; these publishers count from zero.
+ONE_BASED_UNITS = (r"\.branch(\d)\.(\d+)", ".branch{1}.{2+1}")
+# The publisher counts the pool, which has no weights, as number zero.
+POOL_BRANCH = (r"\.branch(3)\.1\b", ".branch{1}")
+FORKED_BRANCH = (r"\.branch(\d)_(\d)", ".branch{1}.{2+1}")
+# In blocks of a convolution and a batch normalization, our convolution has the name of the block.
 CONV_NAMED_AS_BLOCK = (r"\.conv$", "")
+
+# ---------------------------------------------------------------- rules of one layout each
 
 PYTORCHCV_RESNET_RULES = (
     (r"^features\.|\.body\b", ""),
@@ -138,7 +141,7 @@ TIMM_XCEPTION_RULES = (
     (r"^conv4\b", "block14_sepconv2"),
     (r"^block(\d+)\.skip$", "block{1+1}_shortcut"),
     (r"^block(\d+)\.skipbn$", "block{1+1}_shortcut_bn"),
-    # the first block has no ReLU before its first convolution, so its numbers are one lower
+    # The first block has no ReLU before its first convolution, so its numbers are one lower.
     *((rf"^block1\.rep\.{i}\b", f"block2_{name}") for i, name in ((0, "sepconv1"), (1, "sepconv1_bn"))),
     *((rf"^block1\.rep\.{i}\b", f"block2_{name}") for i, name in ((3, "sepconv2"), (4, "sepconv2_bn"))),
     *((rf"^block(\d+)\.rep\.{3 * i - 2}\b", f"block{{1+1}}_sepconv{i}") for i in (1, 2, 3)),
@@ -149,8 +152,8 @@ INCEPTION_V4_MODULES += ["mixed_5b", "mixed_5c", "mixed_5d", "mixed_5e", *(f"mix
 INCEPTION_V4_MODULES += [f"mixed_7{i}" for i in "abcd"]
 
 LAYOUTS = (
-    Layout("torchvision", r"^classifier\.\d+\.weight$", sequence=("features", "classifier")),
-    Layout("timm", r"^pre_logits\.fc1\.weight$", sequence=("features", "pre_logits", "head")),
+    Layout("torchvision", r"^classifier\.\d+\.weight$", module_order=("features", "classifier")),
+    Layout("timm", r"^pre_logits\.fc1\.weight$", module_order=("features", "pre_logits", "head")),
     Layout(
         "timm",  # ResNet-D
         r"^conv1\.0\.weight$",
@@ -163,7 +166,7 @@ LAYOUTS = (
         ),
     ),
     Layout(
-        "torchvision",  # timm too, and the CIFAR networks of akamaster
+        "torchvision",  # also timm, and akamaster's CIFAR networks
         r"^layer1\.0\.conv1\.weight$",
         ((r"\.downsample\.0$", ".shortcut"), (r"\.downsample\.1$", ".shortcut_bn"), (r"^linear$", "fc")),
     ),
@@ -238,7 +241,7 @@ LAYOUTS = (
         "keras.applications",
         r"^block2_sepconv1/",
         (KERAS_HEAD,),
-        numbered="conv2d",
+        numbered_by_keras=True,
     ),
     Layout(
         "keras.applications",
@@ -255,9 +258,9 @@ LAYOUTS = (
         "keras.applications",
         r"^block35_1_conv/",
         ((r"^conv_7b", "conv2d_7b"), KERAS_HEAD),
-        numbered="conv2d",
+        numbered_by_keras=True,
     ),
-    Layout("Keras", r"^dense(_\d+)?/kernel$", sequence=("conv2d", "dense")),
-    Layout("keras.applications", r"^conv2d(_\d+)?/kernel$", (KERAS_HEAD,), numbered="conv2d"),
+    Layout("Keras", r"^dense(_\d+)?/kernel$", module_order=("conv2d", "dense")),
+    Layout("keras.applications", r"^conv2d(_\d+)?/kernel$", (KERAS_HEAD,), numbered_by_keras=True),
     Layout("Caffe", r"^(inception_3a/1x1|conv1)/weights$", CAFFE_GOOGLENET_RULES),
 )

@@ -1,4 +1,9 @@
-"""The manifest: a row for every checkpoint, with its evidence; and the lists of classes. Imports no Keras."""
+"""The manifest: one row per published checkpoint, with its evidence, and the lists of class names.
+
+This module imports neither Keras nor NumPy.
+"""
+
+from __future__ import annotations
 
 import csv
 import tomllib
@@ -11,156 +16,174 @@ from typing import Any
 
 from cnnzoo.core.errors import unknown_name
 
-COMMERCIAL_LICENSES = ("Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "MIT")  # licences that allow commercial use
+COMMERCIAL_LICENSES = ("Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "MIT")  # those that allow commercial use
 
 
 @dataclass(frozen=True, kw_only=True)
 class PublishedWeights:
-    """One checkpoint: where it is, how to know it, what it gives."""
+    """One published checkpoint: where it is, how to verify it, and what accuracy it reaches."""
 
     model: str
-    tag: str  # data set, dot, publisher; no dot in those trained here
-    url: str = ""  # none where the file is shipped beside the manifest
-    file: str  # its name there, or in the cache
-    hash: str  # "sha256:", "sha256-prefix:", "sha1:" or "md5:" and hex digits, or ""; of a .zip that of the .h5 inside
+    tag: str  # data set, dot, publisher; weights trained here have no dot
+    url: str = ""  # empty if the file is shipped beside the manifest
+    file: str  # file name there, or in the cache
+    # "sha256:", "sha256-prefix:", "sha1:" or "md5:" and hex digits, or ""; for a .zip, the hash of the .h5 in it
+    hash: str
     bytes: int | None = None
-    classes: str | tuple[str, ...]  # a name for `classes`, or the names themselves; () without a head
+    classes: str | tuple[str, ...]  # name of a list for `load_class_names`, or the class names; () without a head
     include_top: bool = True
-    preprocessing: Any
-    input_size: int  # side that the accuracy was measured at
-    resize: int  # of the shorter side, before the centre is cropped; if input_size, the whole image is squashed
+    preprocessing: Any  # a name in preprocessing.STATISTICS, or a pair (mean, std)
+    input_size: int  # side in pixels of the images that the accuracy was measured on
+    resize: int  # shorter side before the center crop; if equal to input_size, images are resized without a crop
     interpolation: str = "bilinear"
-    pad: int = 0
-    data: str  # that the accuracy was measured on
-    top1: float | None = None  # per cent; of those trained here measured, else published
+    pad: int = 0  # black pixels around the resized image, included in input_size
+    data: str  # the images that the accuracy was measured on
+    top1: float | None = None  # percent: measured if trained here, else as published
     top5: float | None = None
-    license: str  # SPDX, "" where nobody states one
-    license_from: str  # who states it: "weights" (the publisher, for these) or "repository" (for the code only)
+    license: str  # SPDX identifier; "" if not stated
+    license_from: str  # who states it: "weights" (the publisher, for these weights) or "repository" (for the code only)
     source: str
-    verified: bool = False  # was this very file loaded and checked here
+    verified: bool = False  # whether this very file was loaded and checked here
     recipe: str = ""
     seed: int | None = None
     test_images: int | None = None
 
     def __str__(self) -> str:
-        known = [f"{self.tag}:"]
-        known.append(
-            "no head," if not self.include_top else f"{self.top1:.2f} %" if self.top1 else "accuracy not stated"
-        )
-        known.append(f"on {self.data};" if self.include_top else "")
-        known.append(f"{self.bytes:,} bytes," if self.bytes else "")
-        known.append(self.license or "no licence stated")
-        known.append("" if self.commercial or not self.license else "(not commercial)")
-        return " ".join(filter(None, known))
+        accuracy = f"{self.top1:.2f} %" if self.top1 else "accuracy not stated"
+        parts = [
+            f"{self.tag}:",
+            f"{accuracy} on {self.data};" if self.include_top else "no head,",
+            f"{self.bytes:,} bytes," if self.bytes else "",
+            self.license or "no license stated",
+            "" if self.commercial or not self.license else "(not commercial)",
+        ]
+        return " ".join(filter(None, parts))
 
     @property
     def accuracy(self) -> float | None:
+        """Top-1 accuracy in percent, or None if it is not stated."""
         return self.top1
 
     @property
     def commercial(self) -> bool:
+        """Whether the license is stated and allows commercial use."""
         return self.license in COMMERCIAL_LICENSES
 
     @property
     def class_names(self) -> tuple[str, ...]:
+        """Names of the classes, in the order of the logits."""
         return load_class_names(self.classes) if isinstance(self.classes, str) else self.classes
 
     @property
     def class_ids(self) -> tuple[str, ...]:
-        """WordNet's, of ImageNet's classes."""
+        """WordNet ids of the classes, for ImageNet only."""
         return load_wordnet_ids() if self.classes == "imagenet" else ()
 
     @property
     def sha256(self) -> str:
-        """All 64 digits, or "" where they are not known."""
+        """All 64 digits of the SHA-256, or "" if they are not published."""
         return self.hash.removeprefix("sha256:") if self.hash.startswith("sha256:") else ""
 
     @property
     def transform(self) -> dict[str, Any]:
-        """What the card keeps of the evaluation transform."""
+        """The evaluation transform as the model card keeps it: share of the side to crop, and interpolation."""
         side = self.input_size - 2 * self.pad
         crop = None if self.resize == side else side / self.resize
         return {"crop": crop, "interpolation": self.interpolation}
 
     @property
     def path(self) -> Traversable:
-        """Of what is shipped."""
+        """Path of shipped weights."""
         return weights_folder() / self.file
 
     @property
     def provenance(self) -> dict[str, Any]:
-        """What the card keeps of the row."""
+        """What the model card keeps of this row."""
         keys = "tag file url hash data accuracy top1 top5 licence licence_from source verified recipe seed"
-        # The spelling "licence" is part of the file format of cards.
+        # Cards spell the key "licence"; that spelling is part of their file format.
         return {key: getattr(self, key.replace("licence", "license")) for key in keys.split()}
 
 
 def weights_folder() -> Traversable:
-    """The shipped weights: installed as the package cnnzoo.weights, in a checkout the folder beside the package."""
+    """Return the folder of the shipped weights: `weights` in a checkout, else the installed package cnnzoo.weights."""
     checkout = Path(__file__).parents[2] / "weights"
     return checkout if (checkout / "manifest.toml").exists() else resources.files("cnnzoo.weights")
 
 
 @cache
 def load_rows() -> tuple[PublishedWeights, ...]:
-    """Every row of weights/manifest.toml."""
+    """Return every row of weights/manifest.toml."""
     table = tomllib.loads((weights_folder() / "manifest.toml").read_text(encoding="utf-8"))
-    found = []
+    rows = []
     for publisher in table["publisher"]:
         lines = publisher.pop("weights")
-        found += [table["data"][line["tag"].partition(".")[0]] | publisher | line for line in lines]
-    return tuple(map(_make_row, found + table["weights"]))
+        # A line overrides its publisher, which overrides the data set.
+        rows += [table["data"][line["tag"].partition(".")[0]] | publisher | line for line in lines]
+    return tuple(map(_make_row, rows + table["weights"]))
 
 
 def _make_row(fields: dict[str, Any]) -> PublishedWeights:
-    """A row of what its line, its publisher and its data set say."""
-    key = fields.pop("id", "")
-    url = fields.get("url", "").format(id=key)
-    file = fields.get("file", url.rpartition("/")[2]).format(id=key)
-    names = fields["classes"]
-    return PublishedWeights(
-        **fields | {"url": url, "file": file, "classes": names if isinstance(names, str) else tuple(names)}
-    )
+    """Return a row from the merged fields of its line, its publisher and its data set."""
+    line_id = fields.pop("id", "")
+    url = fields.get("url", "").format(id=line_id)
+    file = fields.get("file", url.rpartition("/")[2]).format(id=line_id)
+    classes = fields["classes"]
+    classes = classes if isinstance(classes, str) else tuple(classes)
+    return PublishedWeights(**fields | {"url": url, "file": file, "classes": classes})
 
 
 def list_tags(model: str) -> list[str]:
-    """The tags under which weights of `model` are published."""
+    """Return the tags under which weights of `model` are published."""
     return [row.tag for row in load_rows() if row.model == model]
 
 
 def find_weights(model: str, tag: str) -> PublishedWeights:
-    """The row of a tag, or a data set's default; raises InputError that names the nearest tags.
+    """Return the row of a tag, or the default row of a data set.
 
-    The default is the most accurate one with a head among those that may be used commercially; where there are none,
-    among those whose licence is stated, then among all. Within a tenth of a per cent, a published hash decides.
+    The default is the most accurate checkpoint with a head among those whose license allows commercial use. If there
+    are none, it is taken from those with any stated license, then from all. If accuracies differ by less than a tenth
+    of a percent, a published hash decides.
+
+    Args:
+        model: the name of a model.
+        tag: a tag such as "imagenet.tv_v1", or the name of a data set such as "imagenet".
+
+    Raises:
+        InputError: if there is no such tag; the message lists the nearest ones.
     """
-    mine = {row.tag: row for row in load_rows() if row.model == model}
-    if tag in mine:
-        return mine[tag]
-    heads = [row for row in mine.values() if row.include_top and row.tag.startswith(f"{tag}.")]
-    if not heads:
-        raise unknown_name(f"weights of {model}", tag, {*mine, *(name.partition(".")[0] for name in mine)})
-    return max(
-        heads, key=lambda row: (row.commercial, bool(row.license), round(row.top1 or 0, 1), bool(row.hash), row.top1)
-    )
+    rows = {row.tag: row for row in load_rows() if row.model == model}
+    if tag in rows:
+        return rows[tag]
+    candidates = [row for row in rows.values() if row.include_top and row.tag.startswith(f"{tag}.")]
+    if not candidates:
+        raise unknown_name(f"weights of {model}", tag, {*rows, *(name.partition(".")[0] for name in rows)})
+    return max(candidates, key=_default_rank)
+
+
+def _default_rank(row: PublishedWeights) -> tuple[Any, ...]:
+    """Return the key by which the default of a data set is the largest."""
+    return row.commercial, bool(row.license), round(row.top1 or 0, 1), bool(row.hash), row.top1
 
 
 @cache
 def load_class_names(name: str) -> tuple[str, ...]:
-    """A list of classes, in the order of the logits; raises InputError for an unknown name."""
+    """Return a list of classes, such as "imagenet", in the order of the logits.
+
+    Raises InputError if there is no list of that name.
+    """
     return _load_column(name, "name")
 
 
 @cache
 def load_wordnet_ids() -> tuple[str, ...]:
-    """The WordNet ids of ImageNet's classes, in the order of the logits."""
+    """Return the WordNet ids of the ImageNet classes, in the order of the logits."""
     return _load_column("imagenet", "wnid")
 
 
 def _load_column(name: str, column: str) -> tuple[str, ...]:
-    """A column of the table weights/`name`.csv."""
-    lists = {path.name.removesuffix(".csv"): path for path in weights_folder().iterdir() if path.name.endswith(".csv")}
-    if name not in lists:
-        raise unknown_name("list of classes", name, lists)
-    lines = lists[name].read_text(encoding="utf-8").splitlines()
+    """Return a column of the table weights/`name`.csv."""
+    tables = {path.name.removesuffix(".csv"): path for path in weights_folder().iterdir() if path.name.endswith(".csv")}
+    if name not in tables:
+        raise unknown_name("list of classes", name, tables)
+    lines = tables[name].read_text(encoding="utf-8").splitlines()
     return tuple(row[column] for row in csv.DictReader(lines))

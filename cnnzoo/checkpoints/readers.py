@@ -1,4 +1,4 @@
-"""Checkpoints of other libraries, told by their suffix and read without running anything that is in them."""
+"""Read checkpoints of any supported format, without executing anything that is in them."""
 
 import io
 import json
@@ -21,7 +21,7 @@ SAFETENSORS_DTYPES = {
 }
 ZIP_MAGIC = b"PK\3\4"
 MAX_NAME_LENGTH = 1024  # characters of a tensor's name
-NPY_HEADER_BYTES = 2**16  # bytes of a .npy file that its header lies within
+NPY_HEADER_BYTES = 2**16  # the header of a .npy file lies within these
 KNOWN_SIGNATURES = {
     b"": "nothing known",
     ZIP_MAGIC: "a zip archive",
@@ -34,34 +34,51 @@ KNOWN_SIGNATURES = {
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Tensors by the names they have in the file, in the file's order, and the file's own metadata."""
+    """Tensors by their names in the file, in the order of the file, and the file's metadata."""
 
     tensors: dict[str, np.ndarray]
-    metadata: dict[str, str] = field(default_factory=dict)  # of safetensors
+    metadata: dict[str, str] = field(default_factory=dict)  # only safetensors files have some
+
+
+@dataclass(frozen=True)
+class Format:
+    """A format of checkpoints: how to recognize it and how to read it."""
+
+    title: str
+    signatures: tuple[bytes, ...]  # one of these is found at `signature_offset`
+    read: Callable[[bytes], Checkpoint]
+    signature_offset: int = 0
 
 
 def read_checkpoint(content: bytes, name: str) -> Checkpoint:
-    """The tensors of a whole file, as views of it where they can be; raises no other error than an InputError.
+    """Return the tensors of a whole file, as views of its bytes wherever possible.
 
-    The suffix of `name` tells the format: .safetensors, .pth, .pt or .th, .h5, .npz, or .zip with one .h5 in it.
+    Args:
+        content: the bytes of the file.
+        name: the name of the file. Its suffix determines the format: .safetensors, .pth, .pt or .th, .h5, .npz, or
+            .zip with one .h5 file in it.
+
+    Raises:
+        InputError: if the file cannot be read, whatever the reason; no other error is raised.
     """
     suffix = PurePath(name).suffix.lower()
     if suffix not in FORMATS:
         raise InputError(f"Checkpoints are files of {', '.join(FORMATS)}. Received: {name!r:.200}")
-    kind, at, signs, reader = FORMATS[suffix]
-    if not content.startswith(signs, at):
-        begun = max((sign for sign in KNOWN_SIGNATURES if content.startswith(sign)), key=len)
-        begin = content[:8].hex(" ") if content and not begun else KNOWN_SIGNATURES[begun]
-        raise InputError(f"Cannot read {name} as {kind}: it is {len(content)} bytes that begin as {begin}")
+    file_format = FORMATS[suffix]
+    title = file_format.title
+    if not content.startswith(file_format.signatures, file_format.signature_offset):
+        signature = max((known for known in KNOWN_SIGNATURES if content.startswith(known)), key=len)
+        start = content[:8].hex(" ") if content and not signature else KNOWN_SIGNATURES[signature]
+        raise InputError(f"Cannot read {name} as {title}: it has {len(content)} bytes and starts like {start}")
     try:
-        found = reader(content)
-        for title in found.tensors:
-            if len(title) > MAX_NAME_LENGTH or not title.isprintable():
-                raise InputError(f"a tensor is named {title[:100]!r}..., {len(title)} characters")
-        return found
-    except Exception as error:  # a hostile file makes the parsers beneath raise anything
-        why = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"Cannot read {name} as {kind}: {why:.500}") from error
+        checkpoint = file_format.read(content)
+        for tensor_name in checkpoint.tensors:
+            if len(tensor_name) > MAX_NAME_LENGTH or not tensor_name.isprintable():
+                raise InputError(f"a tensor is named {tensor_name[:100]!r}..., {len(tensor_name)} characters")
+        return checkpoint
+    except Exception as error:  # a hostile file can make the parsers raise anything
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"Cannot read {name} as {title}: {reason:.500}") from error
 
 
 def _read_safetensors(content: bytes) -> Checkpoint:
@@ -69,12 +86,14 @@ def _read_safetensors(content: bytes) -> Checkpoint:
 
     tensors = {}
     header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-    unordered = dict(deserialize(content))  # another order each time
-    for name, found in ((name, unordered[name]) for name in header if name in unordered):
-        if (dtype := SAFETENSORS_DTYPES.get(found["dtype"])) is None:
-            raise InputError(f"its {name:.200} is {found['dtype']}, which is none of {', '.join(SAFETENSORS_DTYPES)}")
-        array: np.ndarray = np.ndarray(found["shape"], dtype, found["data"])
-        tensors[name] = bfloat16_to_float32(array) if found["dtype"] == "BF16" else array
+    stored = dict(deserialize(content))  # in a random order, so the names are taken from the header
+    for name in (name for name in header if name in stored):
+        entry = stored[name]
+        dtype = SAFETENSORS_DTYPES.get(entry["dtype"])
+        if dtype is None:
+            raise InputError(f"its {name:.200} has type {entry['dtype']}; supported: {', '.join(SAFETENSORS_DTYPES)}")
+        array: np.ndarray = np.ndarray(entry["shape"], dtype, entry["data"])
+        tensors[name] = bfloat16_to_float32(array) if entry["dtype"] == "BF16" else array
     return Checkpoint(tensors, header.get("__metadata__") or {})
 
 
@@ -82,46 +101,43 @@ def _read_npz(content: bytes) -> Checkpoint:
     archive = Archive(content)
     total = 0
     tensors = {}
-    for member in archive.names():
-        data = archive.member(member)
-        shape, fortran, dtype, start = _read_npy_header(io.BytesIO(data[:NPY_HEADER_BYTES]))
+    for member in archive.member_names():
+        data = archive.read_member(member)
+        shape, fortran_order, dtype, start = _read_npy_header(io.BytesIO(data[:NPY_HEADER_BYTES]))
         if dtype.kind not in "biuf":
             raise InputError(f"its {member!r:.200} is of type {dtype}, and only numbers are read")
         total = check_unpacked_size(total + math.prod(shape) * dtype.itemsize, len(content))
-        array: np.ndarray = np.ndarray(shape, dtype, data, start, order="F" if fortran else "C")
+        array: np.ndarray = np.ndarray(shape, dtype, data, start, order="F" if fortran_order else "C")
         tensors[member.removesuffix(".npy")] = array
     return Checkpoint(tensors)
 
 
 def _read_npy_header(stream: io.BytesIO) -> tuple[tuple[int, ...], bool, np.dtype, int]:
-    """What the header of a .npy file declares, and where it ends."""
+    """Return shape, Fortran order and type that the header of a .npy file declares, and the offset of its end."""
     version = npy.read_magic(stream)
     if version not in ((1, 0), (2, 0)):
-        raise InputError(f"it has an array in version {version} of npy, whose fields are not numbers")
+        raise InputError(f"it has an array in version {version} of the npy format, which is not for plain numbers")
     parse = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
     return *parse(stream), stream.tell()
 
 
 def _read_zipped_h5(content: bytes) -> Checkpoint:
     archive = Archive(content)
-    members = [member for member in archive.names() if member.endswith(".h5")]
+    members = [member for member in archive.member_names() if member.endswith(".h5")]
     if len(members) != 1:
-        raise InputError(f"it has {len(members)} members of the suffix .h5, and one is wanted")
-    return Checkpoint(hdf5.read_hdf5(bytes(archive.member(members[0]))))
+        raise InputError(f"it has {len(members)} members with the suffix .h5; exactly one is expected")
+    return Checkpoint(hdf5.read_hdf5(bytes(archive.read_member(members[0]))))
 
 
-_TORCH_FORMAT = (
-    "a checkpoint of torch",
-    0,
-    (ZIP_MAGIC, b"\x80"),
-    lambda content: Checkpoint(torch_file.read_torch_file(content)),
+_TORCH_FORMAT = Format(
+    "a checkpoint of PyTorch", (ZIP_MAGIC, b"\x80"), lambda content: Checkpoint(torch_file.read_torch_file(content))
 )
-FORMATS: dict[str, tuple[str, int, tuple[bytes, ...], Callable[[bytes], Checkpoint]]] = {
-    ".safetensors": ("safetensors", 8, (b"{",), _read_safetensors),
+FORMATS = {
+    ".safetensors": Format("safetensors", (b"{",), _read_safetensors, signature_offset=8),
     ".pth": _TORCH_FORMAT,
     ".pt": _TORCH_FORMAT,
     ".th": _TORCH_FORMAT,
-    ".h5": ("HDF5", 0, (hdf5.MAGIC,), lambda content: Checkpoint(hdf5.read_hdf5(content))),
-    ".npz": ("npz", 0, (ZIP_MAGIC,), _read_npz),
-    ".zip": ("a zip archive of a .h5 file", 0, (ZIP_MAGIC,), _read_zipped_h5),
+    ".h5": Format("HDF5", (hdf5.MAGIC,), lambda content: Checkpoint(hdf5.read_hdf5(content))),
+    ".npz": Format("npz", (ZIP_MAGIC,), _read_npz),
+    ".zip": Format("a zip archive of a .h5 file", (ZIP_MAGIC,), _read_zipped_h5),
 }

@@ -1,136 +1,202 @@
-"""Tensors of a model by name, and safetensors files of them."""
+"""The tensors of a model by their names, and reading, writing and assigning them."""
+
+from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Set
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from cnnzoo.cards import Card, Receipt, card
 from cnnzoo.core.errors import InputError
 from cnnzoo.core.files import atomic_write
 from cnnzoo.core.lazy import Lazy
 
-keras = Lazy("keras")
-MAX_FILE_BYTES = 4 * 2**30  # bytes of a checkpoint
+if TYPE_CHECKING:
+    import keras
+    import numpy as np
+else:
+    keras = Lazy("keras")
+    np = Lazy("numpy")
+
+MAX_FILE_BYTES = 4 * 2**30  # of a checkpoint
 
 
-def named_variables(model: Any) -> dict[str, Any]:
-    """The model's variables as "layer.variable", in the order of the graph."""
-    return {f"{layer.name}.{v.name}": v for layer in model.layers for v in layer.weights}
+def named_variables(model: keras.Model) -> dict[str, keras.Variable]:
+    """Return the variables of a model by "layer.variable", in the order of the graph."""
+    return {f"{layer.name}.{variable.name}": variable for layer in model.layers for variable in layer.weights}
 
 
-def save_weights(model: Any, path: Any) -> Path:
-    """Write all variables, keyed by layer name, and the card to a .safetensors file; returns the path."""
-    from safetensors.numpy import save as serialise
+def save_weights(model: keras.Model, path: str | os.PathLike[str]) -> Path:
+    """Write the weights of a model, and its card, to a .safetensors file.
+
+    Tensors are called "layer.variable", such as `conv1.kernel`; layer names are stable. A file that exists is replaced
+    once the new one is complete. Load it with `cnnzoo.get(name, weights=path)`.
+
+    Args:
+        model: a Keras model, such as one from `cnnzoo.get`.
+        path: the file to write; its suffix is `.safetensors`.
+
+    Returns:
+        The path of the file.
+
+    Raises:
+        InputError: if the suffix is another, or the file cannot be written.
+
+    Example:
+        >>> model = cnnzoo.get("lenet5", weights="mnist")
+        >>> path = cnnzoo.save_weights(model, "lenet5.safetensors")
+        >>> copy = cnnzoo.get("lenet5", weights=path)
+        >>> print(cnnzoo.card(copy).receipt)
+        10 loaded
+    """
+    from safetensors.numpy import save as serialize
 
     path = Path(path)
     if path.suffix != ".safetensors":
         raise InputError(f"Weights are saved to a .safetensors file. Received: {str(path)!r}")
-    tensors = {name: keras.ops.convert_to_numpy(variable) for name, variable in named_variables(model).items()}
+    arrays = {name: keras.ops.convert_to_numpy(variable) for name, variable in named_variables(model).items()}
     with atomic_write(path) as new:
-        new.write_bytes(serialise(tensors, {"cnnzoo": card(model).to_json()}))
+        new.write_bytes(serialize(arrays, {"cnnzoo": card(model).to_json()}))
     return path
 
 
-def read_weights_file(path: Path, sha256: str | None = None) -> tuple[dict[str, Any], Card | None]:
-    """The tensors of a checkpoint, by the names they have there, and the card of one that cnnzoo wrote.
+def read_weights_file(path: Path, sha256: str | None = None) -> tuple[dict[str, np.ndarray], Card | None]:
+    """Return the tensors of a checkpoint by their names there, and the card if cnnzoo wrote the file.
 
-    A hash, where one is known, is checked on the very bytes that are then read. Raises InputError.
+    Args:
+        path: the file.
+        sha256: its expected hash in hex digits, checked on the very bytes that are then parsed.
+
+    Raises:
+        InputError: if the file cannot be read, has another hash, or is not a valid checkpoint.
     """
     from cnnzoo.checkpoints import readers
 
+    content = _read_bytes(path)
+    if sha256 and (actual := hashlib.sha256(content).hexdigest()) != sha256:
+        raise InputError(f"{path.name} is not the published file: expected sha256 {sha256}, got {actual}")
+    checkpoint = readers.read_checkpoint(content, path.name)
+    if not checkpoint.tensors:
+        raise InputError(f"{path.name} holds no tensors")
+
+    card_text = (checkpoint.metadata or {}).get("cnnzoo")
+    try:
+        file_card = Card.from_json(card_text) if card_text else None
+    except InputError as error:
+        raise InputError(f"{path.name}: {error}") from None
+    if file_card and file_card.classes:
+        count = len(file_card.classes)
+        if not any(count in array.shape for array in checkpoint.tensors.values()):
+            raise InputError(f"{path.name} names {count} classes, but none of its tensors has that many")
+    return checkpoint.tensors, file_card
+
+
+def _read_bytes(path: Path) -> bytes:
+    """Return the bytes of a file that is not too large, or raise InputError."""
     try:
         if path.exists() and not path.is_file():
-            raise InputError(f"Cannot read the weights {str(path)!r}: it is no file")
-        if path.stat().st_size > MAX_FILE_BYTES:
+            raise InputError(f"Cannot read the weights {str(path)!r}: it is not a file")
+        size = path.stat().st_size
+        if size > MAX_FILE_BYTES:
             raise InputError(
-                f"Cannot read the weights {str(path)!r}: {path.stat().st_size:,} bytes, over {MAX_FILE_BYTES:,}"
+                f"Cannot read the weights {str(path)!r}: it has {size:,} bytes, more than {MAX_FILE_BYTES:,}"
             )
-        content = path.read_bytes()
+        return path.read_bytes()
+    except InputError:
+        raise
     except OSError as error:
         raise InputError(f"Cannot read the weights {str(path)!r}: {error.strerror}") from None
     except ValueError as error:  # a null byte or a lone surrogate in the path
         raise InputError(f"Cannot read the weights {str(path)!r:.200}: {error}") from None
-    if sha256 and (found := hashlib.sha256(content).hexdigest()) != sha256:
-        raise InputError(f"{path.name} is not the published file: sha256 {sha256} expected, {found} found")
-    checkpoint = readers.read_checkpoint(content, path.name)
-    if not checkpoint.tensors:
-        raise InputError(f"{path.name} holds no tensors")
-    text = (checkpoint.metadata or {}).get("cnnzoo")
-    try:
-        card = Card.from_json(text) if text else None
-    except InputError as error:
-        raise InputError(f"{path.name}: {error}") from None
-    if card and card.classes and not any(len(card.classes) in value.shape for value in checkpoint.tensors.values()):
-        raise InputError(f"{path.name} names {len(card.classes)} classes, and none of its tensors has as many")
-    return checkpoint.tensors, card
 
 
-def assign_tensors(model: Any, tensors: dict[str, Any], source: str, droppable: Set[str] = frozenset()) -> Receipt:
-    """Assign every tensor to the variable of its name, strictly; returns the receipt.
+def assign_tensors(
+    model: keras.Model, tensors: dict[str, np.ndarray], source: str, droppable: Set[str] = frozenset()
+) -> Receipt:
+    """Assign every tensor to the variable of its name, strictly: either all of them fit, or nothing is assigned.
 
-    Variables in `droppable` keep their fresh values, and such tensors of the checkpoint are dropped. The first
-    convolution is adapted where the model's images have other channels than the checkpoint's.
-    Raises InputError, before anything is assigned, that lists what is missing, left over or misshapen.
+    If the images of the model have another number of channels than those of the checkpoint, the first convolution is
+    adapted.
+
+    Args:
+        model: the model to load into.
+        tensors: the tensors by our names, "layer.variable".
+        source: the name of the checkpoint, for messages.
+        droppable: names that need not match: such variables keep their fresh values, such tensors are not used.
+
+    Returns:
+        A receipt of what became of every tensor.
+
+    Raises:
+        InputError: that lists missing, unexpected, wrongly shaped and unusable tensors.
     """
     variables = named_variables(model)
-    wanted = [name for name in variables if name not in droppable]
-    first = next((name for name in variables if name.endswith("kernel")), "")
+    required = [name for name in variables if name not in droppable]
+
+    # Adapt the first convolution to the channels of the images.
+    first_kernel = next((name for name in variables if name.endswith("kernel")), "")
     adapted: tuple[str, ...] = ()
-    if first in tensors and first in wanted:
-        kernel = adapt_first_kernel(tensors[first], tuple(variables[first].shape))
-        if kernel is not tensors[first]:
-            tensors = tensors | {first: kernel}
-            adapted = (first,)
+    if first_kernel in tensors and first_kernel in required:
+        kernel = adapt_first_kernel(tensors[first_kernel], tuple(variables[first_kernel].shape))
+        if kernel is not tensors[first_kernel]:
+            tensors = tensors | {first_kernel: kernel}
+            adapted = (first_kernel,)
+
+    # Check everything before anything is assigned.
+    present = [name for name in required if name in tensors]
     problems = {
-        "missing": [name for name in wanted if name not in tensors],
-        "left over": [name for name in tensors if name not in variables and name not in droppable],
-        "misshapen": [
-            f"{name} {tuple(tensors[name].shape)} for {tuple(variables[name].shape)}"
-            for name in wanted
-            if name in tensors and tuple(tensors[name].shape) != tuple(variables[name].shape)
+        "missing": [name for name in required if name not in tensors],
+        "unexpected": [name for name in tensors if name not in variables and name not in droppable],
+        "wrong shape": [
+            f"{name} {tuple(tensors[name].shape)} instead of {tuple(variables[name].shape)}"
+            for name in present
+            if tuple(tensors[name].shape) != tuple(variables[name].shape)
         ],
-        "not fit to compute with": [
-            name for name in wanted if name in tensors and not has_valid_values(name, tensors[name])
-        ],
+        "unusable values": [name for name in present if not has_valid_values(name, tensors[name])],
     }
     if any(problems.values()):
-        what = "; ".join(f"{kind}: {list_first_names(names)}" for kind, names in problems.items() if names)
-        raise InputError(f"{source} does not fit {model.name}: {what}")
-    for name in wanted:
+        text = "; ".join(f"{kind}: {list_first_names(names)}" for kind, names in problems.items() if names)
+        raise InputError(f"{source} does not fit {model.name}: {text}")
+
+    for name in required:
         variables[name].assign(tensors[name])
-    fresh, unused = variables.keys() & droppable, tensors.keys() & droppable
-    return Receipt(tuple(wanted), tuple(sorted(fresh)), tuple(sorted(unused)), adapted)
+    initialised, dropped = variables.keys() & droppable, tensors.keys() & droppable
+    return Receipt(tuple(required), tuple(sorted(initialised)), tuple(sorted(dropped)), adapted)
 
 
-def has_valid_values(name: str, values: Any) -> bool:
-    """Are these finite fractions, and variances not negative?"""
-    import numpy as np
-
-    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite
-        fits = values.dtype.kind == "f" and np.isfinite(values.astype("float32", copy=False)).all()
-    return bool(fits and (not name.endswith("moving_variance") or (values >= 0).all()))
+def has_valid_values(name: str, values: np.ndarray) -> bool:
+    """Return whether all values are floats that float32 can hold, and variances are not negative."""
+    with np.errstate(over="ignore"):  # values beyond float32 become infinite
+        is_finite = values.dtype.kind == "f" and np.isfinite(values.astype("float32", copy=False)).all()
+    return bool(is_finite and (not name.endswith("moving_variance") or (values >= 0).all()))
 
 
-def adapt_first_kernel(kernel: Any, shape: tuple[int, ...]) -> Any:
-    """The first kernel (h, w, channels, filters) for another number of channels, where that is all that differs.
+def adapt_first_kernel(kernel: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Return the first kernel for images with another number of channels, if that is all that differs.
 
-    Summed over the colours for gray images, so that gray gives what its copy in every colour gave, but for the mean
-    that normalisation subtracts, which is one for all; else repeated in turn, scaled to keep the sum.
+    For gray images, the kernel is summed over its channels, so that a gray image gives the same result as its RGB copy
+    (apart from the mean that normalization subtracts, which is one number for all channels). For any other number, the
+    channels are repeated in turn and scaled to keep their sum.
+
+    Args:
+        kernel: the kernel of the checkpoint (height, width, channels, filters).
+        shape: the shape that the model needs.
     """
-    import numpy as np
-
     if kernel.ndim != 4 or len(shape) != 4 or (*kernel.shape[:2], kernel.shape[3]) != (*shape[:2], shape[3]):
         return kernel
-    theirs, ours = kernel.shape[2], shape[2]
-    if theirs == ours:
+    channels, wanted_channels = kernel.shape[2], shape[2]
+    if channels == wanted_channels:
         return kernel
-    if ours == 1:
-        return kernel.sum(axis=2, keepdims=True)
-    return np.take(kernel, [i % theirs for i in range(ours)], axis=2) * np.float32(theirs / ours)
+    if wanted_channels == 1:
+        gray: np.ndarray = kernel.sum(axis=2, keepdims=True)
+        return gray
+    repeated = np.take(kernel, [i % channels for i in range(wanted_channels)], axis=2)
+    return repeated * np.float32(channels / wanted_channels)
 
 
 def list_first_names(names: list[str], most: int = 8) -> str:
-    """The first names of a list, and how many there are."""
+    """Return the first names of a list, and how many more there are."""
     rest = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + rest

@@ -1,4 +1,4 @@
-"""Files of torch.save, read without torch: the zip format and the one before torch 1.6."""
+"""Read files of torch.save without PyTorch: the zip format, and the one used before PyTorch 1.6."""
 
 import io
 import math
@@ -26,16 +26,16 @@ STORAGE_DTYPES = {
     **{"torch.ByteStorage": "<u1", "torch.BoolStorage": "?", "torch.BFloat16Storage": "bfloat16"},
     **{"torch.storage.UntypedStorage": "<u1", "torch.UntypedStorage": "<u1"},
 }
-MAX_BROADCAST_BYTES = 2**20  # bytes of a tensor that is larger than its storage
+MAX_BROADCAST_BYTES = 2**20  # of a tensor that is larger than its storage, because it has strides of zero
 
 
 @dataclass(frozen=True)
 class Storage:
-    """Where bytes of tensors will be found."""
+    """The place where the bytes of tensors will be found."""
 
     key: str
     dtype: str
-    count: int
+    count: int  # of elements
 
     @property
     def bytes(self) -> int:
@@ -54,112 +54,135 @@ class Tensor:
 
     @property
     def bytes(self) -> int:
+        """Bytes of the array; bfloat16 takes 4 per element, because it becomes float32."""
         return math.prod(self.shape) * (4 if self.dtype == "bfloat16" else _numpy_dtype(self.dtype).itemsize)
 
-    def array(self, data: memoryview) -> np.ndarray:
-        """The tensor as a view of its storage's bytes, bfloat16 as new float32; checks that it lies within."""
+    def to_array(self, data: memoryview) -> np.ndarray:
+        """Return the tensor as a view of `data`, the bytes of its storage; bfloat16 becomes a new float32 array.
+
+        Raises InputError if the tensor does not lie within its storage.
+        """
         dtype = _numpy_dtype(self.dtype)
         if not all(self.shape):
             return np.zeros(self.shape, np.float32 if self.dtype == "bfloat16" else dtype)
         steps = [stride if n > 1 else 0 for n, stride in zip(self.shape, self.strides, strict=True)]
         reach = self.offset + 1 + sum((n - 1) * step for n, step in zip(self.shape, steps, strict=True))
-        if math.prod(self.shape) * dtype.itemsize > max(len(data), MAX_BROADCAST_BYTES):  # by a stride of zero
+        # Strides of zero repeat elements, so a tensor can be larger than its storage.
+        if math.prod(self.shape) * dtype.itemsize > max(len(data), MAX_BROADCAST_BYTES):
             raise InputError(f"a tensor of shape {self.shape} has a storage of {len(data)} bytes only")
         if reach * dtype.itemsize > len(data):
-            raise InputError(f"a tensor of shape {self.shape} reaches beyond its storage of {len(data)} bytes")
+            raise InputError(f"a tensor of shape {self.shape} extends beyond its storage of {len(data)} bytes")
         strides = [step * dtype.itemsize for step in steps]
         array: np.ndarray = np.ndarray(self.shape, dtype, data, self.offset * dtype.itemsize, strides)
         return bfloat16_to_float32(array) if self.dtype == "bfloat16" else array
 
 
+ReadStorage = Callable[[Storage], bytes | memoryview]
+
+
 def bfloat16_to_float32(bits: np.ndarray) -> np.ndarray:
-    """bfloat16, given as its bits in uint16, in float32."""
+    """Return bfloat16 numbers, given as their bits in uint16, as float32."""
     wide = bits.astype(np.uint32)
     wide <<= 16
     return wide.view(np.float32)
 
 
 def read_torch_file(content: bytes) -> dict[str, np.ndarray]:
-    """The tensors of the state_dict in a file of torch.save, as views of its bytes; raises what `pickles.load` does."""
-    root, storages = _read_zip(content) if content.startswith(b"PK") else _read_legacy(content)
+    """Return the tensors of the state dict in a file of torch.save, as views of its bytes.
+
+    Raises InputError, or whatever `load_pickle` raises for a broken pickle.
+    """
+    root, read_storage = _read_zip(content) if content.startswith(b"PK") else _read_legacy(content)
     tensors = {str(name): value for name, value in _find_state_dict(root).items() if type(value) is Tensor}
     check_unpacked_size(sum(tensor.bytes for tensor in tensors.values()), len(content))
     arrays = {}
     for name, tensor in tensors.items():
-        data = memoryview(storages(tensor.storage))
+        data = memoryview(read_storage(tensor.storage))
         if len(data) != tensor.storage.bytes:
-            raise InputError(f"the storage of {name:.200} has {len(data)} bytes, and {tensor.storage.bytes} are due")
-        arrays[name] = tensor.array(data)
+            raise InputError(f"the storage of {name:.200} has {len(data)} bytes instead of {tensor.storage.bytes}")
+        arrays[name] = tensor.to_array(data)
     return arrays
 
 
-def _read_zip(content: bytes) -> tuple[Any, Callable[[Storage], bytes | memoryview]]:
+# ---------------------------------------------------------------- the two formats
+
+
+def _read_zip(content: bytes) -> tuple[Any, ReadStorage]:
+    """Return the object in a file of the zip format, and a function that reads a storage."""
     archive = Archive(content)
-    roots = [name for name in archive.names() if name.count("/") == 1 and name.endswith("/data.pkl")]
+    names = archive.member_names()
+    roots = [name for name in names if name.count("/") == 1 and name.endswith("/data.pkl")]
     if len(roots) != 1:
-        raise InputError("it is a zip archive without one data.pkl in one folder")
+        raise InputError("it is a zip archive without exactly one data.pkl in one folder")
     folder = roots[0].removesuffix("data.pkl")
-    if f"{folder}byteorder" in archive.names() and bytes(archive.member(f"{folder}byteorder")) != b"little":
-        raise InputError("its byte order is not little")
-    members: dict[str, bytes | memoryview] = {}
+    if f"{folder}byteorder" in names and bytes(archive.read_member(f"{folder}byteorder")) != b"little":
+        raise InputError("its byte order is not little-endian")
+    storages: dict[str, bytes | memoryview] = {}
 
-    def find(storage: Storage) -> bytes | memoryview:
-        if storage.key not in members:
-            members[storage.key] = archive.member(f"{folder}data/{storage.key}")
-        return members[storage.key]
+    def read_storage(storage: Storage) -> bytes | memoryview:
+        if storage.key not in storages:
+            storages[storage.key] = archive.read_member(f"{folder}data/{storage.key}")
+        return storages[storage.key]
 
-    return _load_tensor_pickle(io.BytesIO(archive.member(roots[0])), {}), find
+    return _load_tensor_pickle(io.BytesIO(archive.read_member(roots[0])), {}), read_storage
 
 
-def _read_legacy(content: bytes) -> tuple[Any, Callable[[Storage], bytes | memoryview]]:
-    stream = io.BytesIO(content)  # shares the bytes
+def _read_legacy(content: bytes) -> tuple[Any, ReadStorage]:
+    """Return the object in a file of the old format, and a function that reads a storage.
+
+    The file is a sequence of pickles: magic number, protocol, system, the object, the keys of the storages. Then come
+    the storages in that order, each with its number of elements.
+    """
+    stream = io.BytesIO(content)  # shares the bytes, does not copy them
     if _load_plain_pickle(stream) != MAGIC:
-        raise InputError("its first pickle is not torch's magic number")
+        raise InputError("its first pickle is not the magic number of PyTorch")
     protocol, system = _load_plain_pickle(stream), _load_plain_pickle(stream)
     if protocol != PROTOCOL or type(system) is not dict or system.get("little_endian") is not True:
-        raise InputError(f"it is not of protocol {PROTOCOL} in little byte order")
-    seen: dict[str, Storage] = {}
-    root = _load_tensor_pickle(stream, seen)
+        raise InputError(f"it does not have protocol {PROTOCOL} and little-endian byte order")
+    declared: dict[str, Storage] = {}
+    root = _load_tensor_pickle(stream, declared)
     keys = _load_plain_pickle(stream)
-    if type(keys) is not list or not all(type(key) is str and key in seen for key in keys):
-        raise InputError("its list of storages names one that no tensor has")
-    at, data = stream.tell(), {}
+    if type(keys) is not list or not all(type(key) is str and key in declared for key in keys):
+        raise InputError("its list of storages contains one that no tensor uses")
+    position = stream.tell()
+    storages = {}
     for key in keys:
-        count, start = int.from_bytes(content[at : at + 8], "little"), at + 8
-        if count != seen[key].count:
-            raise InputError(f"a storage has {count} elements, and its tensors want {seen[key].count}")
-        at = start + seen[key].bytes
-        data[key] = memoryview(content)[start:at]
-    if missing := seen.keys() - data.keys():
+        count, start = int.from_bytes(content[position : position + 8], "little"), position + 8
+        if count != declared[key].count:
+            raise InputError(f"a storage has {count} elements, and its tensors need {declared[key].count}")
+        position = start + declared[key].bytes
+        storages[key] = memoryview(content)[start:position]
+    if missing := declared.keys() - storages.keys():
         raise InputError(f"{len(missing)} of its storages are not listed")
-    return root, lambda storage: data[storage.key]
+    return root, lambda storage: storages[storage.key]
+
+
+# ---------------------------------------------------------------- pickles
 
 
 def _load_plain_pickle(stream: io.BytesIO) -> Any:
+    """Return the object of a pickle that contains no tensors."""
     return pickles.load_pickle(stream, {}, _refuse_global, _refuse_storage)
 
 
-def _load_tensor_pickle(stream: io.BytesIO, seen: dict[str, Storage]) -> Any:
-    """The object of a pickle with its tensors as Tensor; `seen` gets its storages."""
+def _load_tensor_pickle(stream: io.BytesIO, declared: dict[str, Storage]) -> Any:
+    """Return the object of a pickle with its tensors as `Tensor`; its storages are added to `declared`."""
 
-    def persistent(value: Any) -> Storage:
-        if (
-            type(value) is not tuple
-            or len(value) < 5
-            or value[0] != "storage"
-            or type(value[1]) is not pickles.GlobalName
-        ):
-            raise InputError("it refers to something outside the pickle that is no storage")
+    def load_storage(value: Any) -> Storage:
+        # value: ("storage", type, key, device, number of elements), and in old files a view
+        is_storage = type(value) is tuple and len(value) >= 5 and value[0] == "storage"
+        if not is_storage or type(value[1]) is not pickles.GlobalName:
+            raise InputError("it refers to something outside the pickle that is not a storage")
         if len(value) > 5 and value[5] is not None:
-            raise InputError("its storages are views of others, as torch before 0.4 wrote them")
+            raise InputError("its storages are views of others, as PyTorch before 0.4 wrote them")
         if type(value[2]) is not str or value[1].name not in STORAGE_DTYPES:
             raise InputError("it has a storage without a name or a type")
         storage = Storage(value[2], STORAGE_DTYPES[value[1].name], _check_sizes(value[4:5])[0])
-        if seen.setdefault(storage.key, storage) != storage:
+        if declared.setdefault(storage.key, storage) != storage:
             raise InputError(f"its storage {storage.key:.200} has two types")
         return storage
 
-    return pickles.load_pickle(stream, ALLOWED_GLOBALS, _refuse_global, persistent)
+    return pickles.load_pickle(stream, ALLOWED_GLOBALS, _refuse_global, load_storage)
 
 
 def _refuse_storage(_: Any) -> Any:
@@ -167,39 +190,44 @@ def _refuse_storage(_: Any) -> Any:
 
 
 def _refuse_global(name: str) -> InputError:
+    """Return the error for a pickle that refers to a global which no state dict needs."""
     if name.startswith(("torch.nn.", "torchvision.models.", "__torch__.")):
         return InputError(f"it holds a whole pickled module ({name:.200}); save its state_dict()")
     return InputError(
         f"it refers to {name!r:.200}, and only tensors in plain containers are read; "
-        "where it holds a whole pickled module, save its state_dict()"
+        "if it holds a whole pickled module, save its state_dict()"
     )
 
 
 def _find_state_dict(root: Any) -> dict[Any, Any]:
-    """The first dict with tensors: among the wrappers, else the root."""
+    """Return the first dict that contains tensors: under one of the usual keys, or the root itself."""
     if type(root) is not dict:
-        raise InputError(f"it holds a {type(root).__name__}, and a state_dict is wanted")
-    for found in [*(root.get(key) for key in STATE_DICT_KEYS), root]:
-        if type(found) is dict and any(type(value) is Tensor for value in found.values()):
-            return found
+        raise InputError(f"it holds a {type(root).__name__}; a state_dict is expected")
+    for candidate in [*(root.get(key) for key in STATE_DICT_KEYS), root]:
+        if type(candidate) is dict and any(type(value) is Tensor for value in candidate.values()):
+            return candidate
     keys = ", ".join(str(key)[:50] for key in list(root)[:20])
     raise InputError(f"it has no dict of tensors; its keys are: {keys or 'none'}")
 
 
+# ---------------------------------------------------------------- what the pickles may call
+
+
 def _numpy_dtype(dtype: str) -> np.dtype:
+    """Return the type in which numbers are stored; bfloat16, which NumPy does not have, as its bits."""
     return np.dtype("<u2" if dtype == "bfloat16" else dtype)
 
 
 def _check_sizes(values: Any) -> tuple[int, ...]:
-    """Whole numbers that are not negative, at most 32 of them."""
+    """Return a tuple of at most 32 non-negative integers, or raise InputError."""
     if type(values) is not tuple or len(values) > 32 or not all(type(v) is int and 0 <= v < 2**62 for v in values):
-        raise InputError("it has a tensor whose size, stride or offset is no tuple of whole numbers")
+        raise InputError("it has a tensor whose size, stride or offset is not a tuple of non-negative integers")
     return values
 
 
 def _rebuild_tensor(storage: Any, offset: Any, shape: Any, strides: Any, dtype: str | None = None) -> Tensor:
     if type(storage) is not Storage or len(_check_sizes(shape)) != len(_check_sizes(strides)):
-        raise InputError("it has a tensor without a storage, or with as many strides as it has not dimensions")
+        raise InputError("it has a tensor without a storage, or with different numbers of strides and dimensions")
     return Tensor(storage, dtype or storage.dtype, _check_sizes((offset,))[0], shape, strides)
 
 

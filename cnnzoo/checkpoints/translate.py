@@ -1,18 +1,22 @@
-"""From the tensors of a published checkpoint to those of our graphs."""
+"""Translate the tensors of a published checkpoint to the names and axes of our models."""
+
+from __future__ import annotations
 
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cnnzoo.checkpoints.layouts import LAYOUTS, Layout
 from cnnzoo.core.errors import InputError
-from cnnzoo.core.lazy import Lazy
 from cnnzoo.surgery import walk
 
-np = Lazy("numpy")
+if TYPE_CHECKING:
+    import keras
+    import numpy as np
 
-# What the last part of a tensor's name says, of a convolution or dense layer and of a batch norm.
+# The last part of a tensor's name, and our names of that variable: in a convolution or dense layer, and in a batch
+# normalization.
 VARIABLE_NAMES = {
     "weight": ("kernel", "gamma"),
     "weights": ("kernel", "gamma"),
@@ -21,70 +25,93 @@ VARIABLE_NAMES = {
     "running_mean": ("", "moving_mean"),
     "running_var": ("", "moving_variance"),
 }
-WRAPPER_PREFIX = re.compile(r"^(module|_orig_mod|model|net|backbone)\.")  # of DataParallel, torch.compile and wrappers
-# Keras 1 wrote block1_conv1/block1_conv1_W_1
+# Prefixes that DataParallel, torch.compile and other wrappers put before every name.
+WRAPPER_PREFIX = re.compile(r"^(module|_orig_mod|model|net|backbone)\.")
+# Keras 1 wrote block1_conv1/block1_conv1_W_1.
 KERAS_1_SUFFIXES = ((re.compile(r"_W(_\d+)?$"), "kernel"), (re.compile(r"_b(_\d+)?$"), "bias"))
-# The order in which keras.applications makes the branches of an Inception module.
+# The order in which keras.applications creates the modules, and the branches of an Inception module.
 BRANCH_ORDER = ("1x1", "5x5", "3x3", "3x3dbl", "7x7", "7x7dbl", "7x7x3", "_pool")
 MODULE_ORDER = ("conv2d", "mixed_5", "block35", "mixed_6a", "mixed_6", "block17", "mixed_7a", "mixed_7", "block8")
 
 
 @dataclass(frozen=True)
 class Translation:
-    """A checkpoint in our names; arrays are views of the file's where they can be."""
+    """A checkpoint in our names; arrays are views of the file's wherever possible."""
 
-    tensors: dict[str, Any]  # "layer.variable"
-    dropped: tuple[str, ...]  # tensors that no network needs: torch's counters of batches
+    tensors: dict[str, np.ndarray]  # by "layer.variable"
+    dropped: tuple[str, ...]  # tensors that no network needs: PyTorch's counters of batches
 
 
-def translate_tensors(tensors: dict[str, Any], model: Any, source: str) -> Translation:
-    """Name and shape tensors as `model` (with its head) has them, by the layout that their names tell.
+def translate_tensors(tensors: dict[str, np.ndarray], model: keras.Model, source: str) -> Translation:
+    """Name and shape tensors as `model` has them, by the layout that is recognized from their names.
 
-    What the model has no place for keeps a name of the same kind, for strict loading to complain of.
-    Raises InputError where no layout is recognised.
+    A tensor for which the model has no place keeps a name of the same kind, so that strict loading can report it.
+
+    Args:
+        tensors: the tensors of the file, by their names there.
+        model: the network with its head.
+        source: the name of the file, for messages.
+
+    Raises:
+        InputError: if no layout is recognized, or the tensors do not fit the model.
     """
     layout = recognize_layout(tensors)
     if layout is None:
-        known = ", ".join(sorted({layout.name for layout in LAYOUTS}))
-        named = ", ".join(list(tensors)[:5]) or "nothing: it holds none"
-        raise InputError(f"{source} has no layout that is known ({known}, or cnnzoo's own). Its tensors are: {named}")
+        publishers = ", ".join(sorted({layout.publisher for layout in LAYOUTS}))
+        first_names = ", ".join(list(tensors)[:5]) or "none: it is empty"
+        raise InputError(
+            f"{source} has no known layout ({publishers}, or cnnzoo's own). The names of its tensors start with: "
+            f"{first_names}"
+        )
     try:
         return _translate_by_layout(tensors, model, source, layout)
-    except (TypeError, ValueError, IndexError, OverflowError) as error:  # of names and shapes that no publisher has
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{source} does not fit {model.name}, by the layout of {layout.name}: {error}") from error
+    except InputError:
+        raise
+    except (TypeError, ValueError, IndexError, OverflowError) as error:  # names and shapes that no publisher has
+        raise InputError(f"{source} does not fit {model.name} in the layout of {layout.publisher}: {error}") from error
 
 
-def _translate_by_layout(tensors: dict[str, Any], model: Any, source: str, layout: Layout) -> Translation:
-    found = dict(zip(clean_names(tensors), tensors.values(), strict=True))
+def _translate_by_layout(
+    tensors: dict[str, np.ndarray], model: keras.Model, source: str, layout: Layout
+) -> Translation:
+    by_clean_name = dict(zip(clean_names(tensors), tensors.values(), strict=True))
     layers = {layer.name: layer for layer in model.layers}
-    names = _match_by_order(layout, found, model) | _match_by_number(layout, found, layers)
-    ours: dict[str, Any] = {}
+    matched = _match_by_order(layout, by_clean_name, model) | _match_by_number(layout, by_clean_name, layers)
+
+    translated: dict[str, np.ndarray] = {}
     dropped = []
-    for (name, value), original in zip(found.items(), tensors, strict=True):
-        place, _, leaf = name.rpartition("/" if "/" in name else ".")
+    for (name, value), original_name in zip(by_clean_name.items(), tensors, strict=True):
+        their_layer, _, leaf = name.rpartition("/" if "/" in name else ".")
         if leaf == "num_batches_tracked":
-            dropped.append(original)
+            dropped.append(original_name)
             continue
-        title = names.get(place) or layout.layer(place)
-        layer, variable = _find_variable(title, leaf, layers)
-        ours[f"{layer}.{variable}"] = _reorder_axes(value, leaf, variable, layers.get(layer))
-    if len(ours) + len(dropped) < len(tensors):
-        raise InputError(f"{source} names the same tensor twice, by the layout of {layout.name}")
-    _absorb_into_batch_norm(ours, layers, layout)
-    return Translation(ours, tuple(dropped))
+        layer, variable = _find_variable(matched.get(their_layer) or layout.rename_layer(their_layer), leaf, layers)
+        translated[f"{layer}.{variable}"] = _reorder_axes(value, leaf, variable, layers.get(layer))
+    if len(translated) + len(dropped) < len(tensors):
+        raise InputError(f"{source} names the same tensor twice in the layout of {layout.publisher}")
+
+    _absorb_into_batch_norm(translated, layers, layout)
+    return Translation(translated, tuple(dropped))
+
+
+def recognize_layout(names: Iterable[str]) -> Layout | None:
+    """Return the layout whose marker matches one of the tensor names, or None."""
+    names = clean_names(names)
+    return next((layout for layout in LAYOUTS if any(re.search(layout.marker, name) for name in names)), None)
 
 
 def clean_names(names: Iterable[str]) -> list[str]:
-    """Tensors' names without the prefixes that wrappers put before every one, and without doubled parts."""
-    found = list(names)
-    while found and (prefix := WRAPPER_PREFIX.match(found[0])) and all(name.startswith(prefix[0]) for name in found):
-        found = [name[prefix.end() :] for name in found]
-    return [_clean_name(name) for name in found]
+    """Return tensor names without the prefixes that wrappers put before every one, and without doubled parts."""
+    cleaned = list(names)
+    while (
+        cleaned and (prefix := WRAPPER_PREFIX.match(cleaned[0])) and all(name.startswith(prefix[0]) for name in cleaned)
+    ):
+        cleaned = [name[prefix.end() :] for name in cleaned]
+    return [_clean_name(name) for name in cleaned]
 
 
 def _clean_name(name: str) -> str:
+    """Return a tensor name without the parts that Keras and tf2cv write twice."""
     for pattern, variable in KERAS_1_SUFFIXES:
         name = re.sub(rf"/[^/]*{pattern.pattern}", f"/{variable}", name)
     # tf2cv: features/pre_res_net/features/features/stage1/stage1/unit1/body/conv1/conv/conv/kernel
@@ -94,94 +121,108 @@ def _clean_name(name: str) -> str:
     return "/".join(parts[-2:]) if len(parts) > 2 and parts[0] == parts[-2] else name
 
 
-def recognize_layout(names: Iterable[str]) -> Layout | None:
-    """The layout whose mark is among the names of tensors."""
-    names = clean_names(names)
-    return next((layout for layout in LAYOUTS if any(re.search(layout.mark, name) for name in names)), None)
-
-
-def _match_by_order(layout: Layout, found: dict[str, Any], model: Any) -> dict[str, str]:
-    """The model's layers for a checkpoint whose layers have only numbers."""
-    if not layout.sequence:
+def _match_by_order(layout: Layout, tensors: dict[str, np.ndarray], model: keras.Model) -> dict[str, str]:
+    """Return {their layer: our layer} for a layout whose layers have only numbers, such as features.0."""
+    if not layout.module_order:
         return {}
 
-    def rank(place: str) -> tuple[Any, ...]:
-        first = next((i for i, word in enumerate(layout.sequence) if place.startswith(word)), len(layout.sequence))
-        return first, [int(number) for number in re.findall(r"\d+", place)]
+    def sort_key(layer: str) -> tuple[int, list[int]]:
+        module = next(
+            (i for i, prefix in enumerate(layout.module_order) if layer.startswith(prefix)), len(layout.module_order)
+        )
+        return module, [int(number) for number in re.findall(r"\d+", layer)]
 
-    places = sorted({re.split(r"[./][^./]*$", name)[0] for name in found}, key=rank)
-    return dict(zip(places, [layer.name for layer in model.layers if layer.weights], strict=False))
+    their_layers = sorted({re.split(r"[./][^./]*$", name)[0] for name in tensors}, key=sort_key)
+    return dict(zip(their_layers, [layer.name for layer in model.layers if layer.weights], strict=False))
 
 
-def _match_by_number(layout: Layout, found: dict[str, Any], layers: dict[str, Any]) -> dict[str, str]:
-    """The model's layers for those that Keras numbered as they were made."""
-    if not layout.numbered:
+def _match_by_number(
+    layout: Layout, tensors: dict[str, np.ndarray], layers: dict[str, keras.layers.Layer]
+) -> dict[str, str]:
+    """Return {their layer: our layer} for layers that Keras numbered as they were created, such as conv2d_7."""
+    if not layout.numbered_by_keras:
         return {}
-    named = {layout.layer(name.split("/")[0]) for name in found}
+    named = {layout.rename_layer(name.split("/")[0]) for name in tensors}
     pairs: dict[str, str] = {}
-    for theirs, kind in (("conv2d", "Conv2D"), ("batch_normalization", "BatchNormalization")):
-        pattern = re.compile(rf"{theirs}(_(\d+))?")
-        places = {name.split("/")[0] for name in found if pattern.fullmatch(name.split("/")[0])}
-        places_in_order = sorted(places, key=lambda place: int((pattern.fullmatch(place) or [0, 0, 0])[2] or 0))
-        mine = [name for name, layer in layers.items() if type(layer).__name__ == kind and name not in named]
-        mine.sort(key=lambda name: _creation_order(name.removesuffix("_bn")))
-        pairs |= dict(zip(places_in_order, mine, strict=False))
+    for prefix, kind in (("conv2d", "Conv2D"), ("batch_normalization", "BatchNormalization")):
+        numbered: dict[str, int] = {}
+        for name in tensors:
+            layer = name.split("/")[0]
+            if match := re.fullmatch(rf"{prefix}(?:_(\d+))?", layer):
+                numbered[layer] = int(match[1] or 0)
+        # Layers that have a name in the checkpoint too are not numbered there.
+        ours = [name for name, layer in layers.items() if type(layer).__name__ == kind and name not in named]
+        ours.sort(key=lambda name: _creation_order(name.removesuffix("_bn")))
+        pairs |= dict(zip(sorted(numbered, key=lambda layer: numbered[layer]), ours, strict=False))
     return pairs
 
 
-def _creation_order(name: str) -> tuple[Any, ...]:
-    """Sorts layers of the Inception networks as keras.applications makes them."""
-    module = max((i for i, word in enumerate(MODULE_ORDER) if name.startswith(word)), default=-1)
+def _creation_order(name: str) -> tuple[int, list[int | str], int, str]:
+    """Return a key that sorts the layers of the Inception networks as keras.applications creates them."""
+    module = max((i for i, prefix in enumerate(MODULE_ORDER) if name.startswith(prefix)), default=-1)
     head, _, branch = name.partition("_branch")
     kind = re.match(r"(1x1|\d+x\d+(?:dbl|x3)?|_pool)", branch)
     order = BRANCH_ORDER.index(kind[0]) if kind and kind[0] in BRANCH_ORDER else -1
     return module, [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", head)], order, branch
 
 
-def _find_variable(title: str, leaf: str, layers: dict[str, Any]) -> tuple[str, str]:
-    """Layer and variable for a layer's name and the last part of a tensor's."""
-    kind = type(layers[title]).__name__ if title in layers else ""
-    if not kind:  # timm's separable convolutions are two layers
+def _find_variable(name: str, leaf: str, layers: dict[str, keras.layers.Layer]) -> tuple[str, str]:
+    """Return layer and variable for the name of a layer and the last part of a tensor's name."""
+    kind = type(layers[name]).__name__ if name in layers else ""
+    if not kind:  # the separable convolutions of timm are two layers
         for suffix, variable in (("_conv1", "depthwise_kernel"), ("_pointwise", "pointwise_kernel")):
-            base = title.removesuffix(suffix)
-            if base != title and type(layers.get(base)).__name__ == "SeparableConv2D":
+            base = name.removesuffix(suffix)
+            if base != name and type(layers.get(base)).__name__ == "SeparableConv2D":
                 return base, variable
-    return title, VARIABLE_NAMES.get(leaf, (leaf, leaf))[kind == "BatchNormalization"] or leaf
+    return name, VARIABLE_NAMES.get(leaf, (leaf, leaf))[kind == "BatchNormalization"] or leaf
 
 
-def _reorder_axes(value: Any, leaf: str, variable: str, layer: Any) -> Any:
-    """The tensor with its axes as Keras has them."""
-    dense = type(layer).__name__ == "Dense"
-    if leaf == "weight" and value.ndim == 4:  # torch's (out, in, height, width)
+def _reorder_axes(value: np.ndarray, leaf: str, variable: str, layer: keras.layers.Layer | None) -> np.ndarray:
+    """Return a tensor with its axes in the order of Keras."""
+    is_dense = type(layer).__name__ == "Dense"
+    if leaf == "weight" and value.ndim == 4:  # PyTorch: (out, in, height, width)
         if variable == "depthwise_kernel":
             return value.transpose(2, 3, 0, 1)
         value = value.transpose(2, 3, 1, 0)
     elif leaf == "weight" and value.ndim == 2:
         value = value.T
-        flat: Any = walk.producing_layer(layer.input) if dense else None
-        if type(flat).__name__ == "Dropout":
-            flat = walk.producing_layer(flat.input)
-        if type(flat).__name__ == "Flatten":  # torch flattens channels first
-            height, width, channels = flat.input.shape[1:]
+        before: Any = walk.producing_layer(layer.input) if layer is not None and is_dense else None
+        if type(before).__name__ == "Dropout":
+            before = walk.producing_layer(before.input)
+        if type(before).__name__ == "Flatten":  # PyTorch flattens the channels first
+            height, width, channels = before.input.shape[1:]
             if None not in (height, width) and height * width * channels == len(value):
                 value = value.reshape(channels, height, width, -1).transpose(1, 2, 0, 3)
-    return value.reshape(-1, value.shape[-1]) if dense and value.ndim == 4 else value
+    # Published fully convolutional heads, and the result of the branch above, become matrices.
+    return value.reshape(-1, value.shape[-1]) if is_dense and value.ndim == 4 else value
 
 
-def _absorb_into_batch_norm(ours: dict[str, Any], layers: dict[str, Any], layout: Layout) -> None:
-    """Take biases that the model lacks, and the publisher's epsilon, into batch norm's statistics, exactly."""
-    for name in [name for name in ours if name.endswith(".bias")]:
+def _absorb_into_batch_norm(
+    translated: dict[str, np.ndarray], layers: dict[str, keras.layers.Layer], layout: Layout
+) -> None:
+    """Move biases that our model lacks, and the publisher's epsilon, into the statistics of batch normalization.
+
+    The result computes exactly the same function: a bias is subtracted from the moving mean, and the difference
+    between the two epsilons is added to the moving variance.
+    """
+    import numpy as np
+
+    for name in [name for name in translated if name.endswith(".bias")]:
         layer = layers.get(name.removesuffix(".bias"))
         if layer is None or getattr(layer, "use_bias", True):
             continue
         (norm,) = walk.consuming_layers(layer)
         mean = f"{norm.name}.moving_mean"
-        if mean in ours and ours[mean].shape == ours[name].shape:
-            ours[mean] = ours[mean] - ours.pop(name)
-    norms = {name: layer for name, layer in layers.items() if type(layer).__name__ == "BatchNormalization"}
-    for name, layer in norms.items():
+        if mean in translated and translated[mean].shape == translated[name].shape:
+            translated[mean] = translated[mean] - translated.pop(name)
+
+    for name, layer in layers.items():
+        if type(layer).__name__ != "BatchNormalization":
+            continue
         variance = f"{name}.moving_variance"
-        if layout.epsilon and variance in ours:
-            ours[variance] = ours[variance] + np.float32(layout.epsilon - layer.epsilon)
-        if layout.name == "keras.applications" and layer.scale and f"{name}.gamma" not in ours and variance in ours:
-            ours[f"{name}.gamma"] = np.ones_like(ours[variance])  # theirs has none, which is as good as ones
+        if layout.epsilon and variance in translated:
+            translated[variance] = translated[variance] + np.float32(layout.epsilon - layer.epsilon)
+        # keras.applications leaves out a gamma of ones.
+        no_gamma = layout.publisher == "keras.applications" and layer.scale and f"{name}.gamma" not in translated
+        if no_gamma and variance in translated:
+            translated[f"{name}.gamma"] = np.ones_like(translated[variance])

@@ -97,17 +97,17 @@ def test_other_files_and_places_are_never_reached(tmp_path):
 
 def test_no_more_than_is_stored_is_believed():
     refused(sized((2**20,)), "declares more than is stored")
-    refused(sized((2**40,)), "would take")
-    refused(sized((2**40,), chunks=(2**20,), compression="gzip"), "would take")
+    refused(sized((2**40,)), "would unpack to")
+    refused(sized((2**40,), chunks=(2**20,), compression="gzip"), "would unpack to")
     refused(sized((2**16,), chunks=(2**14,)), "declares more than is stored")
 
 
 def test_only_numbers_and_names_are_read():
-    refused(linked("text"), "not made of numbers")
-    refused(linked(h5py.Empty("f4")), "not made of numbers")
-    refused(linked(np.zeros(3, [("a", "f4")])), "not made of numbers")
+    refused(linked("text"), "does not consist of numbers")
+    refused(linked(h5py.Empty("f4")), "does not consist of numbers")
+    refused(linked(np.zeros(3, [("a", "f4")])), "does not consist of numbers")
     refused(lambda root: root["conv"].attrs.__delitem__("weight_names"), "no weight_names")
-    refused(lambda root: root.attrs.__setitem__("layer_names", np.array(["none"], "S")), "which is not there")
+    refused(lambda root: root.attrs.__setitem__("layer_names", np.array(["none"], "S")), "which does not exist")
     refused(lambda root: root.attrs.__setitem__("layer_names", np.array(["conv"] * 2, "S")), "two weights conv/kernel")
     refused(lambda root: root.attrs.__setitem__("layer_names", np.arange(3)), "are not names")
     refused(lambda root: root.attrs.__setitem__("layer_names", np.array(["x" * 2000], "S")), "more than 1024 letters")

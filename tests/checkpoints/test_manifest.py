@@ -285,7 +285,7 @@ def test_licences_can_be_demanded(monkeypatch):
     rows = tuple(replace(row, license="CC-BY-NC-4.0") for row in SHIPPED)
     monkeypatch.setattr(manifest, "load_rows", lambda: rows)
     cnnzoo.get("lenet5", weights="digits")
-    with pytest.raises(cnnzoo.InputError, match="may not be used commercially: their licence is CC-BY-NC"):
+    with pytest.raises(cnnzoo.InputError, match="may not be used commercially: their license is CC-BY-NC"):
         cnnzoo.get("lenet5", weights="digits", licence="commercial")
 
 

@@ -61,7 +61,7 @@ def test_arrays_come_back(samples, name):
 def test_a_zipped_h5(samples):
     assert next(iter(readers.read_checkpoint(samples["w.h5.zip"], "w.tf2.h5.zip").tensors)) == "conv/kernel"
     for members in ((), (("a.h5", b""), ("b.h5", b""))):
-        with pytest.raises(InputError, match=f"it has {len(members)} members of the suffix .h5"):
+        with pytest.raises(InputError, match=f"it has {len(members)} members with the suffix .h5"):
             readers.read_checkpoint(archive(("x", b""), *members), "w.zip")
 
 
@@ -85,7 +85,7 @@ def test_the_suffix_and_the_content_agree(samples):
         "Git LFS": b"version https://git-lfs.github.com/spec",
     }
     for what, content in cases.items():
-        with pytest.raises(InputError, match=f"Cannot read w.pth as a checkpoint of torch: it is .*{what}"):
+        with pytest.raises(InputError, match=f"Cannot read w.pth as a checkpoint of PyTorch: it has .*{what}"):
             readers.read_checkpoint(content, "w.pth")
     with pytest.raises(InputError, match=r"Checkpoints are files of \.safetensors.* Received: 'w.ckpt'"):
         readers.read_checkpoint(b"", "w.ckpt")
@@ -93,12 +93,12 @@ def test_the_suffix_and_the_content_agree(samples):
 
 def test_bombs_are_refused_before_they_unfold(samples):
     cases = {
-        "bomb.npz": (archive(("a.npy", bytes(2**25))), "would take"),
-        "bomb.zip": (archive(("a.h5", bytes(2**25))), "would take"),
-        "bomb.pth": (archive(("a/data.pkl", bytes(2**25))), "would take"),
-        "huge.npz": (archive(("a.npy", npy("<f4", (2**50,))), how=zipfile.ZIP_STORED), "would take"),
+        "bomb.npz": (archive(("a.npy", bytes(2**25))), "would unpack to"),
+        "bomb.zip": (archive(("a.h5", bytes(2**25))), "would unpack to"),
+        "bomb.pth": (archive(("a/data.pkl", bytes(2**25))), "would unpack to"),
+        "huge.npz": (archive(("a.npy", npy("<f4", (2**50,))), how=zipfile.ZIP_STORED), "would unpack to"),
         "object.npz": (archive(("a.npy", npy("|O", (1,)))), "only numbers are read"),
-        "twice.npz": (twice(), "names a member twice"),
+        "twice.npz": (twice(), "lists a member twice"),
     }
     for name, (content, message) in cases.items():
         tracemalloc.start()

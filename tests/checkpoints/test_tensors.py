@@ -51,7 +51,7 @@ def test_a_file_without_a_card_keeps_its_head(saved, tmp_path):
         again = cnnzoo.get("resnet20", weights=tmp_path / "w.safetensors", classes=classes)
         assert not cnnzoo.card(again).receipt.initialised
     assert cnnzoo.card(cnnzoo.get("resnet20", weights=tmp_path / "w.safetensors", classes=4)).receipt.initialised
-    with pytest.raises(cnnzoo.InputError, match=r"misshapen: fc\.kernel \(64, 3\) for \(64, 10\)"):
+    with pytest.raises(cnnzoo.InputError, match=r"wrong shape: fc\.kernel \(64, 3\) instead of \(64, 10\)"):
         good, _ = tensors.read_weights_file(saved[1])
         save_file(good, tmp_path / "three.safetensors")
         cnnzoo.get("resnet20", weights=tmp_path / "three.safetensors")
@@ -72,8 +72,8 @@ def test_loading_is_strict(saved, tmp_path):
     good, _ = tensors.read_weights_file(path)
     changes = {
         "missing: conv1.kernel": {k: v for k, v in good.items() if k != "conv1.kernel"},
-        "left over: conv9.kernel": good | {"conv9.kernel": np.zeros(3, "float32")},
-        r"misshapen: bn1.gamma \(8,\) for \(16,\)": good | {"bn1.gamma": np.zeros(8, "float32")},
+        "unexpected: conv9.kernel": good | {"conv9.kernel": np.zeros(3, "float32")},
+        r"wrong shape: bn1.gamma \(8,\) instead of \(16,\)": good | {"bn1.gamma": np.zeros(8, "float32")},
     }
     for message, changed in changes.items():
         save_file(changed, tmp_path / "w.safetensors")
@@ -108,7 +108,7 @@ def test_broken_files_are_named(saved, tmp_path):
     flipped = bytearray(content)
     flipped[-1] ^= 1
     (tmp_path / "flipped.safetensors").write_bytes(flipped)
-    with pytest.raises(cnnzoo.InputError, match="is not the published file: sha256"):
+    with pytest.raises(cnnzoo.InputError, match="is not the published file: expected sha256"):
         tensors.read_weights_file(tmp_path / "flipped.safetensors", "0" * 64)
     save_file({"a": np.zeros(1)}, tmp_path / "card.safetensors", {"cnnzoo": '{"no": "card"}'})
     with pytest.raises(cnnzoo.InputError, match="no model card"):

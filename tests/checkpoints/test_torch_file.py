@@ -108,20 +108,20 @@ def test_other_ways_out_of_a_pickle_are_closed(wrap):
         "outside the pickle": b"(X\x06\0\0\0moduleX\1\0\0\0atQ.",
         "something outside": b"K\1Q.",
         "fills a tuple": b")}b.",
-        "numbers an object": b"Nr\xff\xff\xff\x7f.",
-        "a tuple for a key": b"})Ns.",
-        "a int for a key": b"}" + b"\x8a\x09" + b"\xff" * 8 + b"\x7f" + b"Ns.",
-        "calls what is no function": b"ctorch\nFloatStorage\n)R.",
+        "as the number of an object": b"Nr\xff\xff\xff\x7f.",
+        "a key of type tuple": b"})Ns.",
+        "a key of type int": b"}" + b"\x8a\x09" + b"\xff" * 8 + b"\x7f" + b"Ns.",
+        "calls something that is not a function": b"ctorch\nFloatStorage\n)R.",
         "index out of range": b"]a.",
         "a storage without": b"(X\x07\0\0\0storagectorch\nfloat32\nX\x01\0\0\0aX\x03\0\0\0cpuK\x02tQ.",
-        "no tuple of whole": b"}X\1\0\0\0x" + tensor + storage + b"J\xff\xff\xff\xff))tRs.",
+        "is not a tuple of non-negative": b"}X\1\0\0\0x" + tensor + storage + b"J\xff\xff\xff\xff))tRs.",
         "without a storage": b"}X\1\0\0\0x" + tensor + b"NK\0))tRs.",
-        "of whole": b"}X\1\0\0\0x" + tensor + storage + b"K\0X\1\0\0\0a)tRs.",
-        "would take": b"}X\1\0\0\0x" + tensor + storage + b"K\0" + bytes_needed + b"\x85K\0\x85tRs.",
+        "of non-negative": b"}X\1\0\0\0x" + tensor + storage + b"K\0X\1\0\0\0a)tRs.",
+        "would unpack to": b"}X\1\0\0\0x" + tensor + storage + b"K\0" + bytes_needed + b"\x85K\0\x85tRs.",
     }
     for message, data in cases.items():
-        keys = ["a"] if wrap is legacy and message == "would take" else []
-        with pytest.raises(InputError, match=rf"Cannot read x.pth as a checkpoint of torch: .*({message})"):
+        keys = ["a"] if wrap is legacy and message == "would unpack to" else []
+        with pytest.raises(InputError, match=rf"Cannot read x.pth as a checkpoint of PyTorch: .*({message})"):
             readers.read_checkpoint(wrap(b"\x80\2" + data, *keys), "x.pth")
 
 
@@ -130,9 +130,9 @@ def test_tensors_stay_within_their_storage():
         storage = b"(X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\0aX\x03\0\0\0cpuK\x02tQ"
         data = b"\x80\2}X\1\0\0\0xctorch._utils\n_rebuild_tensor\n(" + storage
         data += b"K%cK\2\x85K%c\x85tRs." % (offset, stride)
-        with pytest.raises(InputError, match="reaches beyond its storage of 8 bytes"):
+        with pytest.raises(InputError, match="extends beyond its storage of 8 bytes"):
             readers.read_checkpoint(zipped(data, **{"data/a": b"12345678"}), "x.pth")
-        with pytest.raises(InputError, match="has 4 bytes, and 8 are due"):
+        with pytest.raises(InputError, match="has 4 bytes instead of 8"):
             readers.read_checkpoint(zipped(data, **{"data/a": b"1234"}), "x.pth")
     with pytest.raises(InputError, match="byte order"):
         readers.read_checkpoint(zipped(data, byteorder=b"big"), "x.pth")

@@ -28,7 +28,7 @@ exclude_patterns = ["_build"]
 # Markdown pages
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
-myst_links_external_new_tab = False
+smartquotes = False  # options start with two dashes
 
 # API reference. Docstrings use single backticks for code, as those of Keras do.
 default_role = "code"
@@ -83,6 +83,18 @@ def escape_docstring(app, what, name, obj, options, lines):
         lines[i] = line[:start] + "".join(parts)
 
 
+def show_examples_as_code(app, ctx, lines):
+    """Show the preformatted lines of a command's help, after its \\b, as a block of code."""
+    result, inside = [], False
+    for line in lines:
+        preformatted = line.startswith("| ")
+        if preformatted and not inside:
+            result += ["", ".. code-block:: text", ""]
+        result.append("   " + line[2:] if preformatted else line)
+        inside = preformatted
+    lines[:] = result
+
+
 def keep_units_together(app, doctree, docname):
     """Keep a number and its per cent sign on one line."""
     for text in list(doctree.findall(nodes.Text)):
@@ -93,4 +105,5 @@ def keep_units_together(app, doctree, docname):
 def setup(app):
     """Connect the functions above; the first one runs before napoleon."""
     app.connect("autodoc-process-docstring", escape_docstring, priority=100)
+    app.connect("sphinx-click-process-description", show_examples_as_code)
     app.connect("doctree-resolved", keep_units_together)

@@ -23,40 +23,43 @@ MAX_WIDTH = 1200  # pixels: enough for the widest column of the site on a sharp 
 MAX_BYTES = 150_000
 
 
-def write_picture(png: bytes, name: str) -> None:
-    """Write a PNG with 256 colors at most, and reduce its size until it is under 150 kB."""
-    image = Image.open(io.BytesIO(png)).convert("RGB")
-    path = IMAGES / f"{name}.png"
-    width = min(image.width, MAX_WIDTH)
-    while True:
-        resized = image.resize(
-            (width, round(image.height * width / image.width)), Image.Resampling.LANCZOS
-        )
-        resized.quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
-        if path.stat().st_size < MAX_BYTES:
-            break
-        width -= 100
-    print(f"{path}: {resized.width}x{resized.height}, {path.stat().st_size:,} bytes")
+def write_picture(picture: Image.Image, name: str, max_width: int = MAX_WIDTH) -> None:
+    """Write a PNG with 256 colors, or a JPEG if the name says so."""
+    path = IMAGES / name
+    width = min(picture.width, max_width)
+    size = width, round(picture.height * width / picture.width)
+    picture = picture.resize(size, Image.Resampling.LANCZOS)
+    if path.suffix == ".png":
+        picture.quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
+    else:
+        picture.save(path, quality=80, optimize=True)
+    print(f"{path}: {size[0]}x{size[1]}, {path.stat().st_size:,} bytes")
+    assert path.stat().st_size < MAX_BYTES
 
 
-def stack_columns(png: bytes, keep: int, stacks: int) -> bytes:
-    """Return a sheet of eight columns with `keep` of them in a row, for narrow screens."""
-    sheet = Image.open(io.BytesIO(png)).convert("RGB")
-    width = round(sheet.width * keep / 8)
-    stacked = Image.new("RGB", (width, sheet.height * stacks), "white")
-    for i in range(stacks):
-        part = sheet.crop((i * width, 0, (i + 1) * width, sheet.height))
-        stacked.paste(part, (0, i * sheet.height))
-    buffer = io.BytesIO()
-    stacked.save(buffer, "PNG")
-    return buffer.getvalue()
+def stack_parts(picture: Image.Image, share: float, count: int) -> Image.Image:
+    """Return the first parts of a picture below each other, each a share of its width.
+
+    What is side by side in a report is too small for a phone.
+    """
+    width = round(picture.width * share)
+    stacked = Image.new("RGB", (width, picture.height * count), "white")
+    for i in range(count):
+        part = picture.crop((i * width, 0, (i + 1) * width, picture.height))
+        stacked.paste(part, (0, i * picture.height))
+    return stacked
 
 
-def read_pictures(page: Path) -> dict[str, bytes]:
+def read_png(png: bytes) -> Image.Image:
+    """Return the picture in a PNG file, without an alpha channel."""
+    return Image.open(io.BytesIO(png)).convert("RGB")
+
+
+def read_pictures(page: Path) -> dict[str, Image.Image]:
     """Return the pictures inside a report, by their alternative text."""
     pattern = r'<img[^>]*src="data:image/png;base64,([^"]+)"[^>]*alt="([^"]+)"'
     pictures = re.findall(pattern, page.read_text(encoding="utf-8"))
-    return {title: base64.b64decode(data) for data, title in pictures}
+    return {title: read_png(base64.b64decode(data)) for data, title in pictures}
 
 
 def draw_report(folder: Path) -> None:
@@ -68,20 +71,20 @@ def draw_report(folder: Path) -> None:
     report = cnnzoo.fit_and_evaluate(model, data, recipe=recipe, run_dir=folder / "run")
     print(report)
     pictures = read_pictures(folder / "run" / "report.html")
-    for start, name in {
-        "Loss": "curves",
-        "Confusion": "confusion",
-        "Reliability": "calibration",
-    }.items():
-        write_picture(next(png for title, png in pictures.items() if title.startswith(start)), name)
-    mistakes = next(png for title, png in pictures.items() if "istake" in title)
-    write_picture(stack_columns(mistakes, keep=4, stacks=1), "mistakes")
+    curves, confusion, reliability, mistakes = (
+        next(picture for title, picture in pictures.items() if title.startswith(start))
+        for start in ("Loss", "Confusion", "Reliability", "Mistakes")
+    )
+    write_picture(stack_parts(curves, share=1 / 2, count=2), "curves.png")
+    write_picture(confusion, "confusion.png", max_width=640)
+    write_picture(reliability, "calibration.png", max_width=520)
+    write_picture(stack_parts(mistakes, share=1 / 2, count=1), "mistakes.png")
 
 
 def draw_range_test(folder: Path) -> None:
     """Draw the learning rate range test of LeNet-5 on the digits."""
     run_command(["lr-find", "lenet5", "digits", "--out", str(folder / "lr_find.png")])
-    write_picture((folder / "lr_find.png").read_bytes(), "lr_find")
+    write_picture(read_png((folder / "lr_find.png").read_bytes()), "lr_find.png")
 
 
 def draw_augmentation(folder: Path) -> None:
@@ -97,7 +100,8 @@ def draw_augmentation(folder: Path) -> None:
     sheet = folder / "show.png"
     options = ["--augment", "rand+mixup", "--no-doctor", "--out", str(sheet)]
     run_command(["show", str(folder / "photos"), *options])
-    write_picture(stack_columns(sheet.read_bytes(), keep=4, stacks=2), "augmentation")
+    picture = stack_parts(read_png(sheet.read_bytes()), share=1 / 2, count=2)
+    write_picture(picture, "augmentation.jpg", max_width=760)
 
 
 def draw_search(folder: Path) -> None:
@@ -110,10 +114,9 @@ def draw_search(folder: Path) -> None:
     recipe = cnnzoo.Recipe(epochs=4, batch_size=32, learning_rate=0.01)
     data = cnnzoo.load_data("digits")
     cnnzoo.tune("lenet5", data, space=space, recipe=recipe, trials=12, run_dir=folder / "search")
-    for i, (title, png) in enumerate(read_pictures(folder / "search" / "report.html").items()):
-        print(i, title)
-        if i == 0:
-            write_picture(png, "tuning")
+    pictures = read_pictures(folder / "search" / "report.html")
+    scores = next(picture for title, picture in pictures.items() if title.startswith("Scores"))
+    write_picture(scores, "tuning.png")
 
 
 if __name__ == "__main__":

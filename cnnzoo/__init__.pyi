@@ -1,3 +1,4 @@
+from .build import get as get
 from .cards import Card as Card
 from .cards import card as card
 from .cards import save as save
@@ -15,7 +16,6 @@ from .export.export import export as export
 from .inference.classifier import Classifier as Classifier
 from .inference.classifier import load as load
 from .inference.prediction import Prediction as Prediction
-from .registry import get as get
 from .registry import info as info
 from .registry import list_models as list_models
 from .registry import register as register

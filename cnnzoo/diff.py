@@ -7,6 +7,7 @@ from dataclasses import fields
 from typing import Any, NamedTuple
 
 from cnnzoo import preprocessing, registry
+from cnnzoo.build import get
 from cnnzoo.core.tables import align_columns
 from cnnzoo.models import Variant
 from cnnzoo.surgery import walk
@@ -148,7 +149,7 @@ def _compare_graphs(a: str, b: str) -> list[str]:
 
 def _summarize_layers(name: str) -> dict[str, LayerSummary]:
     """The layers of a model by name, auxiliary heads included, without the input and its normalisation."""
-    model = registry.get(name, aux=bool(registry.info(name).row.aux_taps))
+    model = get(name, aux=bool(registry.info(name).row.aux_taps))
     found = {}
     for layer in model.layers:
         sources = tuple(source.name for source in walk.input_layers(layer))

@@ -199,6 +199,8 @@ def test_softmax_on_request():
 
 
 def test_other_channels_and_sizes():
+    assert cnnzoo.get("lenet5", image_size=28).input_shape == (None, 28, 28, 1)
+    assert cnnzoo.get("resnet20", image_size=(64, 48)).input_shape == (None, 64, 48, 3)
     assert cnnzoo.get("lenet5", input_shape=(28, 28)).input_shape == (None, 28, 28, 1)
     assert cnnzoo.get("resnet20", input_shape=(64, 48, 5)).input_shape == (None, 64, 48, 5)
     assert cnnzoo.get("lenet5", image_size=28).input_shape == (None, 28, 28, 1)
@@ -241,9 +243,13 @@ def test_under_mixed_precision_pixels_are_normalised_in_float32():
         ({"weights": "mnits"}, "Did you mean mnist"),
         ({"weights": "nowhere.safetensors"}, "No such file"),
         ({"weights": "model.pth"}, "No such file"),
-        ({"licence": "free"}, "Allowed: commercial"),
+        ({"license": "free"}, "Allowed: commercial"),
         ({"classifier_activation": "softmx"}, "cannot be built.*softmx"),
         ({"aux": True}, "no auxiliary heads"),
+        ({"image_size": 32, "input_shape": (32, 32)}, "not both"),
+        ({"image_size": (32, 32, 1)}, r"one number or \(height, width\)"),
+        ({"image_size": 8}, "at least 16x16"),
+        ({"licence": "free"}, "Unknown license"),
     ],
 )
 def test_wrong_options_are_named(options, message):

@@ -8,12 +8,12 @@ from typing import Any
 import keras
 import keras_tuner
 
+from cnnzoo.build import get
 from cnnzoo.core.errors import InputError
 from cnnzoo.data.batches import Batches
 from cnnzoo.data.images import ImageData
 from cnnzoo.evaluation.evaluate import EVALUATION_BATCH_SIZE, check_and_bind
 from cnnzoo.models import Variant
-from cnnzoo.registry import get
 from cnnzoo.training import recipes
 from cnnzoo.training.prepare import compile_for_training, frozen_layers
 from cnnzoo.training.recipe import Recipe

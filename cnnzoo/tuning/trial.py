@@ -12,13 +12,14 @@ from typing import Any
 import keras
 import numpy as np
 
+from cnnzoo.build import get
 from cnnzoo.core.errors import BusyError, InputError, TrainingError
 from cnnzoo.core.files import atomic_write
 from cnnzoo.data.images import ImageData
 from cnnzoo.evaluation.evaluate import bind_to_model, check_not_empty
 from cnnzoo.evaluation.report import Report
 from cnnzoo.models import Variant
-from cnnzoo.registry import get, list_models, register
+from cnnzoo.registry import list_models, register
 from cnnzoo.training import state
 from cnnzoo.training.fine_tuning import fine_tune
 from cnnzoo.training.prepare import make_reproducible

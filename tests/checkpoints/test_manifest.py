@@ -239,7 +239,7 @@ def test_the_file_is_the_one_that_the_row_names(row):
 
 @each_shipped
 def test_the_weights_load_and_say_where_they_come_from(row):
-    model = cnnzoo.get(row.model, weights=row.tag, licence="commercial")
+    model = cnnzoo.get(row.model, weights=row.tag, license="commercial")
     card = cnnzoo.card(model)
     assert card.classes == row.class_names
     assert card.pad == row.pad
@@ -286,7 +286,7 @@ def test_licences_can_be_demanded(monkeypatch):
     monkeypatch.setattr(manifest, "load_rows", lambda: rows)
     cnnzoo.get("lenet5", weights="digits")
     with pytest.raises(cnnzoo.InputError, match="may not be used commercially: their license is CC-BY-NC"):
-        cnnzoo.get("lenet5", weights="digits", licence="commercial")
+        cnnzoo.get("lenet5", weights="digits", license="commercial")
 
 
 def test_training_again_replaces_its_own_row_only(monkeypatch, tmp_path):

@@ -177,7 +177,7 @@ def test_converted_weights_are_the_same(loaded, tmp_path):
 )
 def test_a_commercial_license_can_be_required(name, tag, message):
     with pytest.raises(cnnzoo.InputError, match=message):
-        cnnzoo.get(name, weights=tag, licence="commercial")
+        cnnzoo.get(name, weights=tag, license="commercial")
 
 
 @pytest.mark.parametrize(("stated", "allowed"), [("CC-BY-NC-4.0", False), ("", False), ("MIT", True)])
@@ -187,10 +187,10 @@ def test_a_copy_of_published_weights_keeps_their_license(stated, allowed, tmp_pa
     object.__setattr__(card, "weights", card.weights | {"licence": stated})
     path = cnnzoo.save_weights(model, tmp_path / "copy.safetensors")
     if allowed:
-        cnnzoo.get("lenet5", weights=path, licence="commercial")
+        cnnzoo.get("lenet5", weights=path, license="commercial")
     else:
         with pytest.raises(cnnzoo.InputError, match="may not be used commercially"):
-            cnnzoo.get("lenet5", weights=path, licence="commercial")
+            cnnzoo.get("lenet5", weights=path, license="commercial")
 
 
 def test_published_weights_are_fetched_checked_and_loaded(test_data, tmp_path, monkeypatch):

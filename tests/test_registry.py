@@ -230,7 +230,7 @@ def test_under_mixed_precision_pixels_are_normalised_in_float32():
         ({"input_shape": "ab"}, r"\(height, width, channels\)"),
         ({"input_shape": (32.5, 32, 1)}, "a side of input_shape"),
         ({"preprocessing": ([np.nan], [1.0])}, "positive std"),
-        ({"weights": True}, "weights is a tag"),
+        ({"weights": True}, "weights must be a tag"),
         ({"classes": "cats"}, "Unknown list of classes.*imagenet"),
         ({"input_shape": (3, 224, 224)}, "channels come last"),
         ({"classes": ["a", "a"]}, "list of distinct names"),

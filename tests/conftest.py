@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from helpers.commands import run_command
 from helpers.images import make_blobs
 from helpers.paths import TEST_DATA
 
@@ -37,21 +38,10 @@ def collected():
     gc.collect()
 
 
-@pytest.fixture
-def cli(capsys):
+@pytest.fixture(scope="session")
+def cli():
     """Run the command line in this process: cli("list", "lenet*") gives code, out and err."""
-    from cnnzoo.cli.main import main
-
-    def run(*arguments):
-        try:
-            main([str(argument) for argument in arguments])
-            code = 0
-        except SystemExit as end:
-            code = end.code
-        printed = capsys.readouterr()
-        return SimpleNamespace(code=code, out=printed.out, err=printed.err)
-
-    return run
+    return run_command
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,6 @@
-"""The demo: digits to a trained, evaluated, exported classifier, step by step."""
+"""The demo: digits become a trained, evaluated and exported classifier, step by step."""
+
+from __future__ import annotations
 
 import os
 import shutil
@@ -7,15 +9,20 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-from PIL import Image
+import click
 
 import cnnzoo
+from cnnzoo.cli.options import SEED
+from cnnzoo.cli.startup import import_keras_quietly
+
+if TYPE_CHECKING:
+    import numpy as np
 
 STEP_COUNT = 6
 DEFAULT_RUN_DIR = Path("runs/demo")
-# What a stranger would write, who has TensorFlow and the export but not this package.
+# What somebody who has TensorFlow and the export, but not this package, would write.
 CLIENT_SCRIPT = """
 import sys
 import numpy as np, tensorflow as tf
@@ -27,64 +34,93 @@ for names, p in zip(answer["class_names"].numpy(), answer["probabilities"].numpy
 """
 
 
-def run_demo(run_dir: Path = DEFAULT_RUN_DIR, seed: int = 0) -> None:
-    """Run every step in `run_dir`; only the default one is replaced where it holds a run already."""
-    begun = time.perf_counter()
-    exported = run_dir / "saved_model"
+@click.command()
+@click.option(
+    "--run-dir",
+    type=click.Path(path_type=Path),
+    default=DEFAULT_RUN_DIR,
+    show_default=True,
+    help="Folder for the results; only the default one is overwritten.",
+)
+@click.option("--seed", **SEED)
+def demo(run_dir: Path, seed: int) -> None:
+    """Train, evaluate and export LeNet-5 on real handwritten digits.
 
-    print_step(
-        1, f"The data: scikit-learn's handwritten digits, real scans of 43 people's writing, split by seed {seed}"
-    )
+    The demo also loads the export in a process without this package. It takes less than a minute.
+    """
+    import_keras_quietly()
+    run_demo(run_dir, seed)
+
+
+def run_demo(run_dir: Path = DEFAULT_RUN_DIR, seed: int = 0) -> None:
+    """Run every step in `run_dir`; a run that is already there is replaced only in the default folder."""
+    from PIL import Image
+
+    from cnnzoo.training.prepare import make_reproducible
+
+    start = time.perf_counter()
+    export_dir = run_dir / "saved_model"
+    overwrite = run_dir == DEFAULT_RUN_DIR
+
+    print_step(1, f"Load the data: scikit-learn's handwritten digits, scans from 43 people, split with seed {seed}")
     data = cnnzoo.load_data("digits", splits=(0.7, 0.1, 0.2), seed=seed)
     print(data)
 
-    print_step(2, "The model: LeNet-5, 32x32 gray images in, logits out; pixels are normalised inside")
-    from cnnzoo.training.prepare import make_reproducible
-
+    print_step(2, "Build the model: LeNet-5 takes 32x32 gray images, normalizes pixels itself and returns logits")
     make_reproducible(seed)
     model = cnnzoo.get("lenet5", classes=data.classes)
     print(cnnzoo.info("lenet5"))
 
-    print_step(3, "Training: SGD with momentum, recipe 'digits'; the best epoch by validation is kept")
-    again = run_dir == DEFAULT_RUN_DIR
-    report = cnnzoo.fit_and_evaluate(model, data, recipe="digits", run_dir=run_dir, seed=seed, overwrite=again)
+    print_step(3, "Train: SGD with momentum (recipe 'digits'); the epoch with the best validation accuracy is kept")
+    report = cnnzoo.fit_and_evaluate(model, data, recipe="digits", run_dir=run_dir, seed=seed, overwrite=overwrite)
 
-    print_step(4, f"Evaluation on the {len(data.test)} test images, which training never saw")
+    print_step(4, f"Evaluate on the {len(data.test)} test images, which were not used in training")
     print(report)
 
-    print_step(5, "Export as a SavedModel, compared with the model before it is called done")
-    done = cnnzoo.export(model, exported, overwrite=again)
-    print(f"{exported}: probabilities within {done.difference:.1g} of the model's")
+    print_step(5, "Export as a SavedModel, and compare the export with the model")
+    export = cnnzoo.export(model, export_dir, overwrite=overwrite)
+    print(f"{export_dir}: probabilities differ by at most {export.difference:.1g} from those of the model")
 
-    print_step(6, "A clean process, with TensorFlow alone, loads the export and reads six raw test images")
-    for line in predict_in_clean_process(
-        exported, data.test.images[:6], [data.classes[i] for i in data.test.labels[:6]]
-    ):
+    print_step(6, "Load the export in a new process with TensorFlow alone, and classify six test images")
+    true_names = [data.classes[label] for label in data.test.labels[:6]]
+    for line in predict_in_clean_process(export_dir, data.test.images[:6], true_names):
         print(line)
 
     picture = run_dir / "digit.png"
     Image.fromarray(data.test.images[0, :, :, 0]).save(picture)
-    print(f"\nDone in {time.perf_counter() - begun:.0f} s. Open {run_dir / 'report.html'}; the export is {exported}")
-    # in a shell without the environment's folder on its path, the command needs its place
+    print(
+        f"\nDone in {time.perf_counter() - start:.0f} s. Open {run_dir / 'report.html'}; the export is in {export_dir}"
+    )
+    # If the environment is not activated, the command is not on the search path and needs its folder.
     command = "cnnzoo" if shutil.which("cnnzoo") else os.path.relpath(Path(sys.executable).parent / "cnnzoo")
     print("Try next:")
-    print(f"  {command} predict {exported} {picture}")
+    print(f"  {command} predict {export_dir} {picture}")
     print(f"  {command} train lenet5_relu digits --recipe digits --run-dir runs/relu")
     print(f"  {command} info lenet5_1998")
 
 
-def print_step(step: int, what: str) -> None:
-    """Head the next step."""
-    print(f"\n[{step}/{STEP_COUNT}] {what}", flush=True)
+def print_step(number: int, description: str) -> None:
+    """Print the heading of a step."""
+    print(f"\n[{number}/{STEP_COUNT}] {description}", flush=True)
 
 
-def predict_in_clean_process(exported: Path, images: np.ndarray, truth: list[str]) -> list[str]:
-    """What the export answers in a process of its own, a line an image."""
+def predict_in_clean_process(export_dir: Path, images: np.ndarray, true_names: list[str]) -> list[str]:
+    """Classify images (N, H, W, C) by the export in a new process, and return a line for each image.
+
+    Raises:
+        RuntimeError: if the process fails.
+    """
+    import numpy as np
+
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "images.npy"
         np.save(file, images)
-        command = [sys.executable, "-c", CLIENT_SCRIPT, str(file), str(exported.resolve())]
-        answer = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
-    if answer.returncode:
-        raise RuntimeError(f"The clean process failed:\n{answer.stderr}")
-    return [f"a {true} is read as {guess}" for true, guess in zip(truth, answer.stdout.splitlines(), strict=True)]
+        command = [sys.executable, "-c", CLIENT_SCRIPT, str(file), str(export_dir.resolve())]
+        process = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
+    if process.returncode:
+        raise RuntimeError(f"The export failed in a new process:\n{process.stderr}")
+    predictions = process.stdout.splitlines()
+    return [f"a {name} is read as {prediction}" for name, prediction in zip(true_names, predictions, strict=True)]
+
+
+COMMANDS = (demo,)

@@ -1,74 +1,133 @@
 """The command that searches for a better recipe."""
 
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import click
 
 import cnnzoo
-from cnnzoo.cli.data import data_options, load_from_options
-from cnnzoo.cli.models import import_keras_quietly
+from cnnzoo.cli.options import DataOptions, ModelOptions, RecipeOptions, RunDirOptions, option, take_options
+from cnnzoo.cli.startup import import_keras_quietly
 from cnnzoo.core.errors import unknown_name
 
 ORACLES = ("random", "bayesian", "hyperband", "grid")
 
 
+@dataclass(frozen=True)
+class SearchOptions:
+    """How a search is run; the fields are arguments of `cnnzoo.tune`."""
+
+    space: Path | None = field(
+        metadata=option(
+            type=click.Path(exists=True, dir_okay=False, path_type=Path),
+            help="TOML file with the search space.",
+            show_default="the space of the model's family",
+        )
+    )
+    trials: int = field(
+        metadata=option(type=click.IntRange(1), default=20, show_default=True, help="Number of trials.")
+    )
+    oracle: str = field(
+        metadata=option(
+            type=click.Choice(ORACLES), default="random", show_default=True, help="Strategy that chooses the trials."
+        )
+    )
+    objective: str = field(
+        metadata=option(
+            default="accuracy", show_default=True, help="Metric on the validation split that the search optimizes."
+        )
+    )
+    seeds: int = field(
+        metadata=option(
+            type=click.IntRange(1),
+            default=1,
+            show_default=True,
+            help="Number of seeds with which the best and the default recipe are trained again, to compare them.",
+        )
+    )
+    workers: int = field(
+        metadata=option(
+            type=click.IntRange(1), default=1, show_default=True, help="Number of trials that run at the same time."
+        )
+    )
+    memory_gb: float | None = field(
+        metadata=option(
+            type=click.FloatRange(0, min_open=True),
+            help="Memory limit of a trial in gigabytes.",
+            show_default="80 % of the machine, divided by the workers",
+        )
+    )
+    timeout: float = field(
+        metadata=option(
+            type=click.FloatRange(0, min_open=True),
+            default=600.0,
+            show_default=True,
+            help="Seconds without progress after which a trial is stopped as hung.",
+        )
+    )
+    prune: bool = field(
+        metadata=option(
+            "--prune/--no-prune",
+            default=True,
+            show_default=True,
+            help="Stop trials early that are clearly worse than the others / run all to their end.",
+        )
+    )
+
+
 @click.command()
 @click.argument("model")
 @click.argument("data")
-@click.option(
-    "--space", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A TOML file of what varies."
+@take_options(
+    recipe_options=RecipeOptions,
+    model_options=ModelOptions,
+    data_options=DataOptions,
+    search_options=SearchOptions,
+    run_options=RunDirOptions,
 )
-@click.option("--trials", type=click.IntRange(1), default=20, show_default=True, help="How many.")
-@click.option("--oracle", type=click.Choice(ORACLES), default="random", show_default=True, help="What chooses trials.")
-@click.option("--objective", default="accuracy", show_default=True, help="The metric, on validation.")
-@click.option("--recipe", help="What fields start from: sgd, or finetune from weights; or a TOML file.")
-@click.option("--set", "settings", multiple=True, metavar="FIELD=VALUE", help="Change a field of that recipe.")
-@click.option("--weights", help="Fine-tune from published weights (a tag) or a checkpoint's file.")
-@click.option("--image-size", nargs=2, type=click.IntRange(1), help="Height and width; the network's own by default.")
-@data_options
-@click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="Final trainings of each recipe.")
-@click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Trials at a time.")
-@click.option("--memory", type=click.FloatRange(0, min_open=True), help="Gigabytes that a trial may use.")
-@click.option(
-    "--patience",
-    type=click.FloatRange(0, min_open=True),
-    default=600.0,
-    show_default=True,
-    help="Seconds of doing nothing: a trial hangs.",
-)
-@click.option("--prune/--no-prune", default=True, help="End trials early that are far behind the others.")
-@click.option("--run-dir", type=click.Path(path_type=Path), help="Where to write; runs/tune-MODEL-DATA by default.")
-@click.option("--resume/--no-resume", default=None, help="Go on with a search that has ended; refuse one that has not.")
-@click.option("--overwrite", is_flag=True, help="Replace what an earlier search wrote there.")
-def tune(model: str, data: str, **options: Any) -> None:
-    """Search for a better recipe for MODEL on DATA, and compare it with the default on the test split.
+def tune(
+    model: str,
+    data: str,
+    recipe_options: RecipeOptions,
+    model_options: ModelOptions,
+    data_options: DataOptions,
+    search_options: SearchOptions,
+    run_options: RunDirOptions,
+) -> None:
+    """Search for a better recipe for MODEL on DATA.
 
-    MODEL is a name, or NAME:TAG to fine-tune published weights. Ctrl-C stops; the same command goes on.
-    The run directory gets trials.csv, best.toml (for train --recipe best.toml), report.html, and the best model in
-    final/.
+    The best recipe is compared with the default recipe on the test split. MODEL is a name, or NAME:TAG to fine-tune
+    published weights. After Ctrl-C, repeat the command to continue.
+
+    The run directory, runs/tune-MODEL-DATA by default, receives trials.csv, best.toml (for train --recipe best.toml),
+    report.html, and the best model in final/.
     """
-    from cnnzoo.training import recipes
+    from cnnzoo.evaluation.report import HEADLINE_METRICS
+    from cnnzoo.tuning.space import make_space
 
+    # Check the request before anything slow.
     name, _, tag = model.partition(":")
     cnnzoo.info(name)
-    weights = options.pop("weights") or tag or None
-    recipe, settings, memory = (options.pop(key) for key in ("recipe", "settings", "memory"))
-    chosen = recipes.resolve_recipe(recipe or ("finetune" if weights else "sgd"), recipes.parse_settings(settings))
-    running = ("trials", "oracle", "objective", "seeds", "workers", "patience", "prune")
-    names = (*running, "space", "image_size", "run_dir", "resume", "overwrite")
-    given = {key: options.pop(key) for key in names}
-    from cnnzoo.evaluation.report import HEADLINE_METRICS
-    from cnnzoo.tuning import space as spaces
+    weights = model_options.weights or tag or None
+    recipe = recipe_options.resolve("finetune" if weights else "sgd")
+    make_space(name, recipe, search_options.space, bool(weights))
+    if search_options.objective not in HEADLINE_METRICS:
+        raise unknown_name("metric", search_options.objective, HEADLINE_METRICS)
 
-    spaces.make_space(name, chosen, given["space"], bool(weights))  # before anything slow
-    if given["objective"] not in HEADLINE_METRICS:
-        raise unknown_name("metric", given["objective"], HEADLINE_METRICS)
-    images, seed = load_from_options(data, **options), options["seed"]
+    images = data_options.load(data)
     click.echo(images)
     import_keras_quietly()
     result = cnnzoo.tune(
-        name, images, recipe=chosen, weights=weights, seed=seed, memory=memory and memory * 1e9, **given
+        name,
+        images,
+        recipe=recipe,
+        weights=weights,
+        image_size=model_options.image_size,
+        seed=data_options.seed,
+        **asdict(search_options),
+        **asdict(run_options),
     )
     if result:
         click.echo(result)

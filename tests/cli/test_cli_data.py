@@ -1,4 +1,4 @@
-"""Photos on the command line: look at them, show them, train on them, predict."""
+"""doctor and show, and the whole way from a folder of photos to predictions."""
 
 import json
 import re
@@ -16,11 +16,11 @@ def home(tmp_path_factory, monkeypatch):
     monkeypatch.setenv("CNNZOO_HOME", str(tmp_path_factory.mktemp("home")))
 
 
-def test_show(tmp_path, cli):
+def test_show_draws_the_same_picture_for_the_same_seed(tmp_path, cli):
     root = write_class_folders(tmp_path / "p", {"a": 12, "b": 12})
     one, two, other = (tmp_path / f"{name}.png" for name in "xyz")
     for out, seed in ((one, 0), (two, 0), (other, 1)):
-        done = cli("show", root, "--augment", "rand+mixup", "--image-size", 64, 64, "--out", out, "--seed", seed)
+        done = cli("show", root, "--augment", "rand+mixup", "--image-size", 64, "--out", out, "--seed", seed)
         assert done.code == 0, done.err
     pictures = [np.asarray(Image.open(out)) for out in (one, two, other)]
     np.testing.assert_array_equal(pictures[0], pictures[1])
@@ -33,13 +33,13 @@ def test_show(tmp_path, cli):
 @pytest.mark.filterwarnings("default")  # as in a terminal
 def test_from_a_folder_to_predictions(tmp_path, cli):
     root, run = write_class_folders(tmp_path / "p", {"a": 20, "b": 20}, suffix="jpg"), tmp_path / "run"
-    (root / "a" / "torn.jpg").write_bytes(broken_files()["cut5.jpg"])
+    (root / "a" / "damaged.jpg").write_bytes(broken_files()["cut5.jpg"])
     steps = ("--set", "epochs=1", "--set", "augment=basic", "--run-dir", run)
     done = cli("train", "resnet20", root, *steps)
     assert done.code == 0, done.err
-    assert "Warning: p: 1 set aside: 1 unreadable: 'a/torn.jpg'" in done.err
+    assert "Warning: p: 1 set aside: 1 unreadable: 'a/damaged.jpg'" in done.err
     assert "41 files, 1 set aside: 1 unreadable." in done.out
-    assert json.loads((run / "doctor.json").read_text())["findings"][0]["images"] == ["a/torn.jpg"]
+    assert json.loads((run / "doctor.json").read_text())["findings"][0]["images"] == ["a/damaged.jpg"]
     assert (run / "doctor.html").exists()
     report = json.loads((run / "report.json").read_text())
     assert "87.5 %" in report["notes"][0]
@@ -55,7 +55,7 @@ def test_from_a_folder_to_predictions(tmp_path, cli):
     for model in (run, exported):
         answer = cli("predict", model, root / name)
         assert answer.code == 0
-        told = float(re.search(r": \w+ ([\d.]+) %", answer.out)[1])
-        assert told == pytest.approx(
+        confidence = float(re.search(r": \w+ ([\d.]+) %", answer.out)[1])
+        assert confidence == pytest.approx(
             100 * apply_temperature([[float(p_a), float(p_b)]], card["temperature"]).max(), abs=0.06
         )

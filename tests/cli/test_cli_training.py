@@ -1,72 +1,106 @@
-"""The commands that train: fine-tune, lr-find, recipes, rerun, and the same command after a stop."""
+"""train, fine-tune, lr-find and recipes."""
 
-import json
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import warnings
 
 import numpy as np
 import pytest
+from helpers.commands import CLASSES, QUICK, SPLITS, start_command
 from helpers.images import make_blobs
 from PIL import Image
 
 import cnnzoo
 
-SPLIT = ("--split", "0.6", "0.2", "0.2")
-QUICK = ("--set", "epochs=2", "--set", "batch_size=12", *SPLIT)
+
+def test_train_prints_progress_and_a_report(run):
+    assert "lenet5 on blobs.npz: 12 test images" in run.out
+    assert "epoch 2/2" in run.err
+    assert cnnzoo.load(run.folder).classes == CLASSES, "the names that --classes gives"
 
 
-@pytest.fixture
-def npz(tmp_path):
-    x, y = make_blobs()
-    np.savez(tmp_path / "blobs.npz", x=x, y=y)
-    return tmp_path / "blobs.npz"
+def test_a_finished_run_is_resumed_or_replaced_only_on_request(cli, run, train_arguments, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(run.folder, folder)
+    report = (folder / "report.json").read_bytes()
+    refused = cli(*train_arguments, "--run-dir", folder)
+    assert refused.code == 2
+    assert "--resume" in refused.err
+    assert cli(*train_arguments, "--run-dir", folder, "--resume").code == 0
+    assert (folder / "report.json").read_bytes() == report
+    assert cli(*train_arguments, "--run-dir", folder, "--resume", "--overwrite").code == 2
+    assert cli(*train_arguments, "--run-dir", folder, "--overwrite", "--seed", 1).code == 0
 
 
-def test_fine_tune_by_tag_by_file_and_from_a_run(cli, npz, tmp_path):
-    tagged = cli("fine-tune", "lenet5:mnist", npz, *QUICK, "--run-dir", tmp_path / "a")
-    assert tagged.code == 0, tagged.err
-    assert "The linear probe before fine-tuning" in tagged.out
+@pytest.mark.slow
+def test_fine_tune_takes_a_tag_a_file_and_a_run(cli, npz, tmp_path):
+    by_tag = cli("fine-tune", "lenet5:mnist", npz, *QUICK, "--run-dir", tmp_path / "a")
+    assert by_tag.code == 0, by_tag.err
+    assert "The linear probe before fine-tuning" in by_tag.out
     assert cnnzoo.load(tmp_path / "a").classes == ("0", "1", "2")
     path = cnnzoo.save_weights(cnnzoo.get("lenet5", weights="mnist"), tmp_path / "w.safetensors")
-    filed = cli("fine-tune", "lenet5", npz, *QUICK, "--weights", path, "--run-dir", tmp_path / "b")
-    assert filed.code == 0, filed.err
-    assert "linear probe" in filed.out
-    again = cli("fine-tune", tmp_path / "a", npz, *QUICK, "--run-dir", tmp_path / "c", "--set", "bn=train")
-    assert again.code == 0, again.err
+    by_file = cli("fine-tune", "lenet5", npz, *QUICK, "--weights", path, "--run-dir", tmp_path / "b")
+    assert by_file.code == 0, by_file.err
+    assert "linear probe" in by_file.out
+    by_run = cli("fine-tune", tmp_path / "a", npz, *QUICK, "--run-dir", tmp_path / "c", "--set", "bn=train")
+    assert by_run.code == 0, by_run.err
     assert cli("fine-tune", tmp_path / "a", npz, "--weights", "mnist", "--run-dir", tmp_path / "d").code == 2
 
 
-def test_lr_find(cli, npz, tmp_path):
-    answer = cli("lr-find", "lenet5", npz, *SPLIT, "--set", "batch_size=12", "--out", tmp_path / "curve.png")
+def test_lr_find_plots_the_loss(cli, npz, tmp_path):
+    answer = cli("lr-find", "lenet5", npz, *SPLITS, "--set", "batch_size=12", "--out", tmp_path / "curve.png")
     assert answer.code == 0, answer.err
     assert "Suggested learning rate" in answer.out
     with Image.open(tmp_path / "curve.png") as picture:
         assert picture.width > 300
 
 
-def test_recipes_show_their_fields(cli):
-    assert "schedule" not in cli("recipes").out
+def test_recipes_show_their_fields_by_name(cli):
+    text = cli("recipes").out
+    assert "equation 9" in text
+    assert "schedule" not in text
     text = cli("recipes", "resnet_cifar_2015").out
     assert "(0.5, 0.75)" in text
     assert "section 4.2" in text
 
 
-def test_rerun_repeats_and_compares(cli, npz, tmp_path):
-    run = tmp_path / "run"
-    assert cli("train", "lenet5", npz, *QUICK, "--seed", "3", "--run-dir", run).code == 0
-    same = cli("rerun", run / "run.json")
-    assert same.code == 0, same.err
-    assert "The same: all" in same.out
-    assert (tmp_path / "run-again" / "report.json").read_bytes() == (run / "report.json").read_bytes()
-    report = json.loads((run / "report.json").read_text())
-    report["metrics"]["accuracy"] += 0.25
-    (run / "report.json").write_text(json.dumps(report))
-    other = cli("rerun", run, "--run-dir", tmp_path / "other")
-    assert other.code == 1
-    assert "metrics.accuracy: " in other.out
-    assert "1 of " in other.err
+def test_a_diverging_run_exits_with_1(cli, npz, tmp_path):
+    answer = cli("train", "lenet5", npz, *QUICK, "--set", "learning_rate=1e30", "--run-dir", tmp_path / "run")
+    assert answer.code == 1
+    assert "A lower learning_rate usually helps" in answer.err
+    assert (tmp_path / "run" / "model.keras").exists()
 
 
-def test_rerun_of_what_no_command_made(cli, trained, tmp_path):
-    answer = cli("rerun", trained.folder)
-    assert answer.code == 2
-    assert "was made by a program" in answer.err
-    assert "holds no run of train or fine-tune that has ended" in cli("rerun", tmp_path).err
+def test_warnings_are_one_line_without_file_names(cli, tmp_path):
+    x, y = make_blobs()
+    np.savez(tmp_path / "unit.npz", x=x / 255, y=y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        arguments = ("--set", "epochs=1", "--set", "batch_size=12", *SPLITS, "--run-dir", tmp_path / "run")
+        answer = cli("train", "lenet5", tmp_path / "unit.npz", *arguments)
+    assert answer.code == 0
+    assert [line for line in answer.err.splitlines() if line.startswith("Warning: Images of float64 from 0 to ")]
+    assert ".py" not in answer.err
+
+
+@pytest.mark.slow
+def test_a_run_interrupted_by_ctrl_c_can_be_continued(tmp_path):
+    """A real process gets a real signal; the continued run ends as an undisturbed one."""
+    arguments = ("train", "lenet5", "digits", "--set", "epochs=12", "--run-dir")
+    process = start_command(*arguments, tmp_path / "interrupted")
+    while not any(path.name > "step-000000080" for path in tmp_path.glob("interrupted/state/step-*")):
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate()
+    assert process.returncode == 130
+    assert re.search(r"Stopped; \d+ of 12 epochs( and \d+ steps)? are done and kept in .*same call or command", err)
+    for folder in ("interrupted", "undisturbed"):
+        command = [sys.executable, "-m", "cnnzoo", *arguments, tmp_path / folder]
+        subprocess.run(command, check=True, capture_output=True)
+    reports = [(tmp_path / folder / "report.json").read_bytes() for folder in ("interrupted", "undisturbed")]
+    assert reports[0] == reports[1]

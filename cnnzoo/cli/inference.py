@@ -1,0 +1,112 @@
+"""The commands that use a trained model: predict and evaluate."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+import cnnzoo
+from cnnzoo.cli.options import DataOptions, take_options
+from cnnzoo.cli.startup import import_keras_quietly
+from cnnzoo.core.errors import InputError
+
+if TYPE_CHECKING:
+    import keras
+
+    from cnnzoo.inference.classifier import Classifier
+
+
+@click.command()
+@click.argument("model")
+@click.argument("data")
+@click.option("--split", default="test", show_default=True, help="Split to evaluate on: train, validation or test.")
+@take_options(data_options=DataOptions)
+@click.option("--out", type=click.Path(path_type=Path), help="Folder to write the report to.")
+def evaluate(model: str, data: str, split: str, data_options: DataOptions, out: Path | None) -> None:
+    """Evaluate MODEL on DATA.
+
+    MODEL is a run, a .keras file, or NAME:TAG as in lenet5:mnist. To evaluate a run on its own data, repeat the
+    --splits and --seed of its training; otherwise the test split contains images that the model was trained on.
+    """
+    network = open_classifier(model).model
+    if network is None:
+        raise InputError(f"Only a run, a .keras file or NAME:TAG can be evaluated. Received the export {model!r}")
+    report = cnnzoo.evaluate(network, data_options.load(data), split=split)
+    if out:
+        if (out / "run.json").exists():
+            raise InputError(f"{out} holds a run, whose report is not replaced; choose another folder")
+        report.save(out)
+    click.echo(report)
+
+
+@click.command()
+@click.argument("model")
+@click.argument("images", nargs=-1, required=True)
+@click.option("--top", type=click.IntRange(1), default=3, show_default=True, help="Number of classes to show.")
+@click.option("--out", type=click.Path(path_type=Path), help="File for the predictions: .csv, .jsonl or .parquet.")
+@click.option(
+    "--runtime",
+    default="auto",
+    show_default=True,
+    help="openvino, onnxruntime, litert or keras; auto picks the fastest that is installed.",
+)
+@click.option("--precision", help="float32 or bfloat16; int8 only for exports in int8.")
+@click.option("--batch-size", type=click.IntRange(1), help="Images per batch.")
+@click.option("--overwrite", is_flag=True, help="Replace earlier predictions in the file.")
+def predict(
+    model: str,
+    images: tuple[str, ...],
+    top: int,
+    out: Path | None,
+    runtime: str,
+    precision: str | None,
+    batch_size: int | None,
+    overwrite: bool,
+) -> None:
+    """Classify IMAGES with MODEL.
+
+    MODEL is a run, a .keras file, an export, or NAME:TAG as in lenet5:mnist. IMAGES are files, folders or patterns.
+
+    The command prints the most probable classes of each image. Files that cannot be decoded are reported, all others
+    are classified, and the command exits with 2. With --out, the command prints only the number of images; if
+    interrupted, repeat it to continue.
+    """
+    classifier = open_classifier(model, runtime, precision)
+    size: int | str = batch_size or "auto"
+    error_count = 0
+    if out:
+        result = classifier.predict_to(out, list(images), top, size, overwrite=overwrite)
+        click.echo(f"{result.images:,} images, {result.errors:,} of them unreadable; written to {result.path}")
+        error_count = result.errors
+    else:
+        for prediction in classifier.stream(list(images), top, size):
+            if prediction.error:
+                click.echo(str(prediction), err=True)
+                error_count += 1
+            else:
+                click.echo(f"{prediction.source}: {prediction}")
+    if error_count:
+        sys.exit(2)
+
+
+def open_classifier(model: str, runtime: str = "auto", precision: str | None = None) -> Classifier:
+    """Return the classifier of a run, a file or an export, or of NAME:TAG with published weights."""
+    if not Path(model, "cnnzoo.json").exists():  # An export may not need Keras.
+        import_keras_quietly()
+    if network := get_by_tag(model):
+        from cnnzoo.inference.classifier import Classifier
+
+        return Classifier.of(network, runtime, precision)
+    return cnnzoo.load(model, runtime, precision)
+
+
+def get_by_tag(model: str) -> keras.Model | None:
+    """Return the model of NAME:TAG, or None if `model` is a path."""
+    name, colon, tag = model.partition(":")
+    return cnnzoo.get(name, weights=tag) if colon and not Path(model).exists() else None
+
+
+COMMANDS = (evaluate, predict)

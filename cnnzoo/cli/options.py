@@ -1,0 +1,256 @@
+"""Options that several commands share, each declared once as a field of a dataclass.
+
+A field of an options class is an option of the command line: `label_column` becomes `--label-column`. `take_options`
+adds the options of such classes to a command, which then receives one object for each class:
+
+    @click.command()
+    @click.argument("data")
+    @take_options(data_options=DataOptions)
+    def show(data: str, data_options: DataOptions) -> None: ...
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+import cnnzoo
+
+if TYPE_CHECKING:
+    from cnnzoo.data.images import ImageData
+    from cnnzoo.training.recipe import Recipe
+
+Command = Callable[..., None]
+
+
+def option(*flags: str, **settings: Any) -> dict[str, Any]:
+    """Return the metadata of a dataclass field that is an option; by default its flag is the name of the field.
+
+    Args:
+        flags: flags in the place of the name.
+        settings: arguments of `click.option`.
+    """
+    return {"flags": flags, "settings": settings}
+
+
+def take_options(**classes: type) -> Callable[[Command], Command]:
+    """Add the options of dataclasses to a command, which gets an object of each class under the keyword given here."""
+
+    def decorate(command: Command) -> Command:
+        @functools.wraps(command)
+        def run_command(**values: Any) -> None:
+            objects = {
+                keyword: options_class(**{name: values.pop(name) for name in _declarations(options_class)})
+                for keyword, options_class in classes.items()
+            }
+            command(**values, **objects)
+
+        # Decorators apply from the bottom up, so the last option is added first.
+        decorated: Command = run_command
+        for options_class in reversed(classes.values()):
+            for flags, settings in reversed(_declarations(options_class).values()):
+                decorated = click.option(*flags, **settings)(decorated)
+        return decorated
+
+    return decorate
+
+
+def remove_options(arguments: list[str], options_class: type) -> list[str]:
+    """Return the words of a command line without the options of `options_class` and their values."""
+    options = [click.Option(flags, **settings) for flags, settings in _declarations(options_class).values()]
+    option_of_flag = {flag: each for each in options for flag in (*each.opts, *each.secondary_opts)}
+    remaining = []
+    words = iter(arguments)
+    for word in words:
+        flag, has_value, _ = word.partition("=")
+        if flag not in option_of_flag:
+            remaining.append(word)
+        elif not has_value and not option_of_flag[flag].is_flag:
+            next(words, None)  # The value is a word of its own.
+    return remaining
+
+
+def _declarations(options_class: type) -> dict[str, tuple[list[str], dict[str, Any]]]:
+    """Return the arguments of `click.option` for each field: its flags followed by its name, and its settings."""
+    declarations = {}
+    for declared in dataclasses.fields(options_class):
+        flags = declared.metadata["flags"] or (f"--{declared.name.replace('_', '-')}",)
+        declarations[declared.name] = ([*flags, declared.name], declared.metadata["settings"])
+    return declarations
+
+
+def parse_image_size(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, int] | None:
+    """Return (height, width) for one number, as in 224, or for height and width, as in 224x160."""
+    if value is None:
+        return None
+    try:
+        sides = [int(side) for side in value.lower().replace(",", "x").split("x")]
+    except ValueError:
+        sides = []
+    if len(sides) not in (1, 2) or min(sides) < 1:
+        raise click.BadParameter(f"{value!r} is neither one number, as in 224, nor height and width, as in 224x160.")
+    return sides[0], sides[-1]
+
+
+def parse_crop(context: click.Context, parameter: click.Parameter, value: str) -> float | str | None:
+    """Return a share of the side, "auto", or None for "none"."""
+    if value in ("auto", "none"):
+        return None if value == "none" else value
+    try:
+        return float(value)
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is not 'auto', 'none' or a share of the side, as in 0.875.") from None
+
+
+IMAGE_SIZE: dict[str, Any] = {"callback": parse_image_size, "metavar": "SIZE"}
+SEED: dict[str, Any] = {
+    "type": click.IntRange(0, 2**32 - 1),
+    "default": 0,
+    "show_default": True,
+    "help": "Seed of all random numbers.",
+}
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """How images are loaded; the fields are arguments of `cnnzoo.load_data`."""
+
+    classes: str | None = field(
+        metadata=option(help="Names of the classes, separated by commas, in the order of the label indices.")
+    )
+    label_column: str | None = field(metadata=option(help="Column of a table that holds the labels."))
+    group_column: str | None = field(
+        metadata=option(help="Column of a table that groups images; a group is never divided between splits.")
+    )
+    strict: bool = field(metadata=option(is_flag=True, help="Fail if any image is unusable, instead of skipping it."))
+    doctor: bool = field(
+        metadata=option(
+            "--doctor/--no-doctor",
+            default=True,
+            show_default=True,
+            help="Decode and check every image file first / read only the file headers.",
+        )
+    )
+    cache: str = field(
+        metadata=option(
+            default="auto", show_default=True, help="Where resized image files are kept: memory, disk, none or auto."
+        )
+    )
+    crop: float | str | None = field(
+        metadata=option(
+            callback=parse_crop,
+            metavar="SHARE",
+            default="auto",
+            show_default=True,
+            help="Part of each side to center-crop, up to 1; none resizes the whole image; auto follows the weights.",
+        )
+    )
+    pad: int | None = field(
+        metadata=option(type=click.IntRange(0), help="Width of the black border around resized images.")
+    )
+    splits: tuple[float, float, float] = field(
+        metadata=option(
+            nargs=3,
+            type=float,
+            default=(0.8, 0.1, 0.1),
+            show_default=True,
+            help="Shares of the training, validation and test splits.",
+        )
+    )
+    seed: int = field(metadata=option(**SEED))
+
+    def load(self, source: str, image_size: tuple[int, int] | None = None) -> ImageData:
+        """Load the images of `source`."""
+        arguments = dataclasses.asdict(self) | {"classes": self.classes.split(",") if self.classes else None}
+        return cnnzoo.load_data(source, image_size=image_size, **arguments)
+
+
+@dataclass(frozen=True)
+class RecipeOptions:
+    """The recipe of a training."""
+
+    recipe: str | None = field(
+        metadata=option(
+            help="Name from `cnnzoo recipes`, or a TOML file.", show_default="sgd; finetune when fine-tuning"
+        )
+    )
+    settings: tuple[str, ...] = field(
+        metadata=option(
+            "--set", multiple=True, metavar="FIELD=VALUE", help="Change a field of the recipe; may be repeated."
+        )
+    )
+
+    def resolve(self, default: str) -> Recipe:
+        """Return the recipe, by default the one named `default`, with its fields changed as asked."""
+        from cnnzoo.training import recipes
+
+        name = default if self.recipe is None else self.recipe
+        return recipes.resolve_recipe(name, recipes.parse_settings(self.settings))
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """How a network is built; the fields are arguments of `cnnzoo.get`."""
+
+    weights: str | None = field(metadata=option(help="Start from published weights (a tag) or from a checkpoint file."))
+    image_size: tuple[int, int] | None = field(
+        metadata=option(
+            **IMAGE_SIZE, help="Input size: one number or HEIGHTxWIDTH.", show_default="the size of the model"
+        )
+    )
+
+
+@dataclass(frozen=True)
+class RunDirOptions:
+    """Where results go, and what happens to earlier ones."""
+
+    run_dir: Path | None = field(
+        metadata=option(
+            type=click.Path(path_type=Path), help="Folder for the results.", show_default="a folder in runs/"
+        )
+    )
+    resume: bool | None = field(
+        metadata=option(
+            "--resume/--no-resume",
+            default=None,
+            help="Evaluate a finished run again / refuse to continue an interrupted one.",
+            show_default="continue an interrupted run, refuse a finished one",
+        )
+    )
+    overwrite: bool = field(metadata=option(is_flag=True, help="Replace an earlier run in that folder."))
+
+
+@dataclass(frozen=True)
+class RunOptions(RunDirOptions):
+    """How a training is run; the fields are arguments of `cnnzoo.fit_and_evaluate` and `cnnzoo.fine_tune`."""
+
+    devices: str | None = field(metadata=option(help="auto for all local GPUs, or device names separated by commas."))
+    tensorboard: bool = field(
+        metadata=option(is_flag=True, help="Write TensorBoard event files into the run directory.")
+    )
+    deterministic: bool = field(
+        metadata=option(
+            "--deterministic/--fast",
+            default=True,
+            show_default=True,
+            help="Use operations that give identical results each time / the fastest ones.",
+        )
+    )
+    checkpoint_every: float = field(
+        metadata=option(
+            type=click.FloatRange(0),
+            default=60.0,
+            show_default=True,
+            help="Seconds between checkpoints within an epoch.",
+        )
+    )
+
+    def arguments(self, default_run_dir: Path) -> dict[str, Any]:
+        """Return the fields as keyword arguments, with a run directory."""
+        return dataclasses.asdict(self) | {"run_dir": self.run_dir or default_run_dir}

@@ -1,0 +1,96 @@
+"""The command that repeats a run and compares the results."""
+
+import contextlib
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cnnzoo.cli.options import RunDirOptions, remove_options
+from cnnzoo.core.errors import InputError
+
+MAX_DIFFERENCES_SHOWN = 20
+
+
+@click.command()
+@click.argument("run", type=click.Path(exists=True, path_type=Path))
+@click.option(
+    "--run-dir",
+    type=click.Path(path_type=Path),
+    help="Folder for the new run.",
+    show_default="RUN-again, in the folder that holds RUN",
+)
+def rerun(run: Path, run_dir: Path | None) -> None:
+    """Repeat RUN and compare all figures.
+
+    RUN is the folder of a run, or its run.json. The command also compares the versions of the packages, and exits with
+    1 if a figure differs.
+    """
+    from cnnzoo.training.run import flatten_dict, installed_versions
+
+    # Read the earlier run.
+    folder = (run.parent if run.is_file() else run).resolve()
+    record, report_before = _read_run(folder)
+    if record["command"][:1] not in (["train"], ["fine-tune"]):
+        raise InputError(
+            f"{folder} was made by the program {' '.join(record['command'])!r}; run that again. Only runs of cnnzoo "
+            "train and cnnzoo fine-tune can be repeated"
+        )
+
+    # Repeat its command in another folder.
+    new_folder = (run_dir or folder.with_name(f"{folder.name}-again")).resolve()
+    arguments = [*remove_options(record["command"], RunDirOptions), "--run-dir", str(new_folder)]
+    root = click.get_current_context().find_root().command
+    with contextlib.chdir(record["folder"]):
+        root.main(arguments, standalone_mode=False, obj=arguments)
+
+    # Compare the versions, then the figures.
+    for package, version in installed_versions().items():
+        if record["versions"].get(package) != version:
+            click.echo(f"{package}: {record['versions'].get(package)} then, {version} now")
+    before = flatten_dict(report_before)
+    after = flatten_dict(json.loads((new_folder / "report.json").read_bytes()))
+    differing = [name for name, value in before.items() if after.get(name) != value]
+    for name in differing[:MAX_DIFFERENCES_SHOWN]:
+        click.echo(f"{name}: {before[name]} then, {after.get(name)} now")
+    if differing:
+        click.echo(f"{len(differing)} of {len(after)} figures differ", err=True)
+        sys.exit(1)
+    click.echo(f"All {len(after)} figures of {folder} and {new_folder} are the same")
+
+
+def _read_run(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the record and the report of a finished run.
+
+    Raises:
+        InputError: if there is none, or if its files do not have the form that `cnnzoo train` writes.
+    """
+    try:
+        record, report = (json.loads((folder / name).read_bytes()) for name in ("run.json", "report.json"))
+        problem = _record_problem(record, report)
+    except (OSError, ValueError) as error:
+        problem = str(error)
+    if problem:
+        raise InputError(f"{folder} does not hold a finished run of train or fine-tune: {problem}")
+    return record, report
+
+
+def _record_problem(record: Any, report: Any) -> str:
+    """Return what is wrong with the files of a run, or "" if nothing is."""
+    if not isinstance(report, dict):
+        return "report.json is not an object"
+    if not isinstance(record, dict):
+        return "run.json is not an object"
+    command, folder = record.get("command"), record.get("folder")
+    if not isinstance(command, list) or not all(isinstance(word, str) for word in command):
+        return f"run.json has the command {command!r}"
+    if not isinstance(record.get("versions"), dict):
+        return f"run.json has the versions {record.get('versions')!r}"
+    if not isinstance(folder, str) or not Path(folder).is_dir():
+        return f"the folder in which it ran, {folder!r}, does not exist"
+    return ""
+
+
+COMMANDS = (rerun,)

@@ -1,0 +1,68 @@
+"""evaluate, predict and export."""
+
+import re
+
+import pytest
+from helpers.commands import CLASSES, SPLITS
+from helpers.images import make_blobs
+from PIL import Image
+
+
+def test_a_run_is_evaluated_exported_and_used(cli, run, npz, tmp_path):
+    evaluate = ("evaluate", run.folder, npz, *SPLITS, "--classes", ",".join(CLASSES), "--seed", 3)
+    evaluated = cli(*evaluate, "--out", tmp_path / "report")
+    assert evaluated.code == 0, evaluated.err
+    assert re.search(r"accuracy .*", run.out)[0] in evaluated.out
+    assert (tmp_path / "report" / "report.html").exists()
+    assert "12 validation images" in cli(*evaluate, "--split", "validation").out
+    assert "holds a run" in cli(*evaluate, "--out", run.folder).err
+    exported = cli("export", run.folder, tmp_path / "out")
+    assert "of the model's" in exported.out
+    Image.fromarray(make_blobs()[0][0]).save(tmp_path / "a b.png")
+    models = (run.folder, tmp_path / "out")
+    answers = [cli("predict", model, tmp_path / "a b.png", "--top", 2).out for model in models]
+    assert answers[0] == answers[1]
+    name = f"({'|'.join(CLASSES)})"
+    assert re.fullmatch(rf".*a b\.png: {name} [\d.]+ %, {name} [\d.]+ %\n", answers[0])
+    assert "Received the export" in cli("evaluate", tmp_path / "out", npz).err
+
+
+def test_predictions_for_a_folder_go_into_a_file(cli, tmp_path, mnist):
+    (tmp_path / "scans").mkdir()
+    for i, image in enumerate(mnist["x_test"][:5]):
+        Image.fromarray(image).save(tmp_path / "scans" / f"{i}.png")
+    out = tmp_path / "predictions.csv"
+    command = ("predict", "lenet5:mnist", tmp_path / "scans", "--out", out, "--runtime", "keras", "--batch-size", 2)
+    answer = cli(*command, "--top", 1)
+    assert (answer.code, answer.out) == (0, f"5 images, 0 of them unreadable; written to {out}\n")
+    lines = out.read_text().splitlines()
+    assert lines[0] == "path,error,class_1,probability_1"
+    assert [line.split(",")[2] for line in lines[1:]] == [str(label) for label in mnist["y_test"][:5]]
+    assert "--overwrite" in cli(*command).err
+    (tmp_path / "scans" / "damaged.png").write_bytes(b"no image")
+    assert cli(*command, "--overwrite").code == 2, "one file cannot be read"
+
+
+def test_published_weights_are_given_by_name_and_tag(cli, tmp_path, mnist):
+    Image.fromarray(mnist["x_test"][0]).save(tmp_path / "seven.png")
+    (tmp_path / "damaged.png").write_bytes(b"no image")
+    answer = cli("predict", "lenet5:mnist", tmp_path / "damaged.png", tmp_path / "seven.png")
+    assert answer.code == 2
+    assert re.search(r"seven\.png: 7 \d", answer.out)
+    assert "Cannot read" in answer.err
+    assert cli("export", "lenet5:mnist", tmp_path / "out").code == 0
+    assert re.search(r"seven\.png: 7 \d", cli("predict", tmp_path / "out", tmp_path / "seven.png").out)
+    assert "Did you mean mnist" in cli("predict", "lenet5:mnits", tmp_path / "seven.png").err
+
+
+@pytest.mark.slow
+def test_an_export_in_int8_reports_its_loss_of_accuracy(cli, tmp_path):
+    run, out = tmp_path / "run", tmp_path / "out"
+    assert cli("train", "lenet5", "digits", "--set", "epochs=3", "--run-dir", run).code == 0
+    arguments = ("export", run, out, "--format", "openvino", "--precision", "int8", "--data", "digits")
+    answer = cli(*arguments, "--max-drop", 0.05)
+    assert answer.code == 0, answer.err
+    before, now = map(float, re.search(r"([\d.]+) % before, ([\d.]+) % now", answer.out).groups())
+    assert before - now <= 5
+    assert re.search(r"int8, 32x32 pixels", (out / "model_card.md").read_text())
+    assert cli(*arguments).code == 2, "an export is not replaced without --overwrite"

@@ -4,6 +4,7 @@ The Python snippets of a page run from top to bottom in one namespace; so do its
 commands after the comment <!-- not run: WHY -->, or a block of another language, is only parsed.
 """
 
+import pkgutil
 import re
 import shlex
 import tomllib
@@ -21,8 +22,9 @@ from cnnzoo.cli.main import cli as command_group
 from cnnzoo.cli.main import main
 from cnnzoo.training import recipes
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-PAGES = [page for page in PAGES if "_build" not in page.parts]
+README = ROOT / "README.md"  # its Python lines are those of the quickstart page, see below
+PAGES = [README, *(page for page in sorted((ROOT / "docs").rglob("*.md")) if "_build" not in page.parts)]
+NOT_NAMES = {"cnnzoo.json", "cnnzoo.weights"}  # a file, and a package that only an installation has
 BLOCK = re.compile(r"(<!-- not run:[^\n]*-->\n\n)?^```(\w+)\n(.*?)^```", re.M | re.S)
 
 
@@ -34,6 +36,15 @@ def read_blocks(page):
     """The fenced blocks of a page: (language, text, whether it is to be run)."""
     text = page.read_text(encoding="utf-8")
     return [(match[2], match[3], match[1] is None) for match in BLOCK.finditer(text)]
+
+
+def exists(name):
+    """Whether a dotted name is an attribute or a module."""
+    try:
+        pkgutil.resolve_name(name)
+    except (ImportError, AttributeError):
+        return False
+    return True
 
 
 def python_snippets(page):
@@ -80,7 +91,7 @@ def inside(workplace, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", [page for page in PAGES if python_snippets(page)], ids=page_id)
+@pytest.mark.parametrize("page", [page for page in PAGES if page != README and python_snippets(page)], ids=page_id)
 def test_python_snippets_run(page, inside):
     namespace = {"__name__": "__main__"}
     with warnings.catch_warnings():
@@ -137,7 +148,7 @@ def test_quickstart_example_is_the_ten_lines():
     example = (ROOT / "examples" / "quickstart.py").read_text(encoding="utf-8")
     lines = example.split("# [README]\n")[1].split("# [/README]")[0]
     lines = lines.replace('folder / "run"', '"runs/first"').replace('folder / "exported"', '"exported"')
-    assert lines == python_snippets(ROOT / "README.md")[0]
+    assert lines == python_snippets(README)[0]
     assert lines == python_snippets(ROOT / "docs" / "quickstart.md")[0]
 
 
@@ -155,3 +166,14 @@ def test_readme_is_one_screen():
 def test_pictures_are_small():
     for picture in (ROOT / "docs" / "images").iterdir():
         assert picture.stat().st_size < 150_000, picture
+
+
+def test_every_name_and_file_on_the_pages_exists():
+    """Names in backticks such as `cnnzoo.card(model)`, and files such as `tests/test_golden.py`."""
+    for page in PAGES:
+        prose = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+        for code in re.findall(r"`([^`\n]+)`", prose):
+            if re.fullmatch(r"[\w/]+/\w+\.(py|toml|md|png)", code):
+                assert any((folder / code).exists() for folder in (ROOT, ROOT / "cnnzoo")), (page_id(page), code)
+            elif name := re.match(r"cnnzoo((?:\.[A-Za-z]\w*)+)", code):
+                assert code in NOT_NAMES or exists(name[0]), (page_id(page), code)

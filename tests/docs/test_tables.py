@@ -36,3 +36,15 @@ def test_dependency_table_has_the_floors_of_the_package():
         stated |= dict(zip(names.split(", "), floors.split(", "), strict=True))
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert stated == dict(re.match(r"([\w-]+)>=([\d.]+)", each).groups() for each in project["dependencies"])
+
+
+def test_floors_table_is_what_the_architecture_test_enforces():
+    decisions = (ROOT / "docs" / "decisions.md").read_text(encoding="utf-8")
+    table = re.search(r"<!-- floors -->(.*)<!-- /floors -->", decisions, re.S)[1]
+    rows = re.findall(r"^\| (\d) \| `(\w+)` \| (.*) \|$", table, re.M)
+    stated = {room: set(re.findall(r"`(\w+)`", imports)) for _, room, imports in rows}
+    enforced = runpy.run_path(str(ROOT / "tests" / "test_architecture.py"))["MAY_IMPORT"]
+    assert stated == {room: set(imports) for room, imports in enforced.items() if not room.startswith("__")}
+
+    floors = {room: int(floor) for floor, room, _ in rows}
+    assert all(floors[other] < floors[room] for room, imports in stated.items() for other in imports)

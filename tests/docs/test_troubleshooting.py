@@ -61,7 +61,7 @@ CAUSES = {
     "Unknown model": lambda: cnnzoo.get("resnet51"),
     "Unknown data source": lambda: cnnzoo.load_data("photos/"),
     "No images in sub-folders": load_flat_folder,
-    "A split would lack a class": load_few_images,
+    "A split has no image of a class": load_few_images,
     "The model has another number of classes": train_with_other_classes,
     "The run directory is in use": train_into_a_finished_run,
     "A checkpoint does not fit the model": load_weights_of_another_model,

@@ -2,14 +2,15 @@
 
     python weights/train.py digits mnist mnist_1998 --mnist path/to/mnist.npz
 
-Recipes and their settings were chosen on validation images; the test split is looked at once, here.
+The recipes and their settings were chosen on validation images. The test split is used once, here.
 """
 
 import hashlib
 import json
 import re
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 import click
 import keras
@@ -18,71 +19,70 @@ import cnnzoo
 from cnnzoo.training import recipes
 from cnnzoo.training.prepare import make_reproducible
 
-HERE = Path(__file__).parent
+WEIGHTS_FOLDER = Path(__file__).parent
 
 
-class Job(NamedTuple):
-    """One set of weights: what to train, how, and on what."""
+@dataclass(frozen=True, kw_only=True)
+class TrainingJob:
+    """One set of weights: what to train, how, and on which data."""
 
     model: str
     tag: str
     recipe: str
-    settings: dict
-    data: str
-    load: dict
-    source: str
+    settings: dict[str, Any] = field(default_factory=dict)  # fields of the recipe that are changed
+    data: str  # description of the test images, for the manifest
+    load_options: dict[str, Any]  # arguments of load_data
+    source: str  # of the images
 
 
-MNIST = {"pad": 2, "splits": (0.8, 0.1, 0.1)}  # 28x28 in the middle of 32x32; the test part is MNIST's own
+# 28x28 images in the middle of 32x32; the test split is MNIST's own.
+MNIST_FIELDS: dict[str, Any] = {
+    "tag": "mnist",
+    "data": "MNIST's test set",
+    "load_options": {"pad": 2, "splits": (0.8, 0.1, 0.1)},
+    "source": "MNIST (LeCun, Cortes, Burges)",
+}
 JOBS = {
-    "digits": Job(
-        "lenet5",
-        "digits",
-        "digits",
-        {},
-        "scikit-learn's digits, 360 held out",
-        {"splits": (0.7, 0.1, 0.2)},
-        "UCI's optical recognition of handwritten digits (Alpaydin and Kaynak 1998), as scikit-learn ships it",
+    "digits": TrainingJob(
+        model="lenet5",
+        tag="digits",
+        recipe="digits",
+        data="scikit-learn's digits, 360 held out",
+        load_options={"splits": (0.7, 0.1, 0.2)},
+        source="UCI's optical recognition of handwritten digits (Alpaydin and Kaynak 1998), as scikit-learn ships it",
     ),
-    "mnist": Job("lenet5", "mnist", "mnist", {}, "MNIST's test set", MNIST, "MNIST (LeCun, Cortes, Burges)"),
-    "mnist_1998": Job(
-        "lenet5_1998",
-        "mnist",
-        "lenet_1998",
-        {"augment": "shift"},
-        "MNIST's test set",
-        MNIST,
-        "MNIST (LeCun, Cortes, Burges)",
-    ),
+    "mnist": TrainingJob(model="lenet5", recipe="mnist", **MNIST_FIELDS),
+    "mnist_1998": TrainingJob(model="lenet5_1998", recipe="lenet_1998", settings={"augment": "shift"}, **MNIST_FIELDS),
 }
 
 
 @click.command()
 @click.argument("jobs", nargs=-1, type=click.Choice(list(JOBS)), required=True)
-@click.option("--mnist", type=click.Path(exists=True), help="mnist.npz, as keras.datasets.mnist downloads it.")
-@click.option("--seed", default=0, show_default=True)
-@click.option("--runs", default="runs/weights", show_default=True, help="Where the runs and their reports go.")
+@click.option("--mnist", type=click.Path(exists=True), help="mnist.npz, as downloaded by keras.datasets.mnist.")
+@click.option("--seed", default=0, show_default=True, help="Seed of the split, the weights and the training.")
+@click.option("--runs", default="runs/weights", show_default=True, help="Folder for the runs and their reports.")
 def main(jobs: tuple[str, ...], mnist: str | None, seed: int, runs: str) -> None:
-    """Train JOBS; a run that was interrupted goes on."""
+    """Train JOBS. An interrupted run is continued."""
     for name in jobs:
         job = JOBS[name]
-        data = cnnzoo.load_data("digits" if name == "digits" else mnist, seed=seed, **job.load)
+        data = cnnzoo.load_data("digits" if name == "digits" else mnist, seed=seed, **job.load_options)
         make_reproducible(seed)
         model = cnnzoo.get(job.model, classes=data.classes)
         recipe = recipes.resolve_recipe(job.recipe, job.settings)
         report = cnnzoo.fit_and_evaluate(model, data, recipe=recipe, run_dir=Path(runs) / name, seed=seed, resume=True)
         print(report)
-        publish(job, model, report, seed)
+        publish_weights(job, model, report, seed)
 
 
-def publish(job: Job, model: keras.Model, report: cnnzoo.Report, seed: int) -> None:
-    """Write the weights and, at the manifest's end, their row, in place of an earlier one."""
-    scratch = cnnzoo.save_weights(model, HERE / "new.safetensors")
-    content = scratch.read_bytes()
+def publish_weights(job: TrainingJob, model: keras.Model, report: cnnzoo.Report, seed: int) -> None:
+    """Write the weights, and their row at the end of the manifest, in place of earlier ones of the same name."""
+    new_file = cnnzoo.save_weights(model, WEIGHTS_FOLDER / "new.safetensors")
+    content = new_file.read_bytes()
     digest = hashlib.sha256(content).hexdigest()
-    for old in HERE.glob(f"{job.model}-{job.tag}-*.safetensors"):
-        old.unlink()
-    file = scratch.rename(HERE / f"{job.model}-{job.tag}-{digest[:8]}.safetensors")
+    for old_file in WEIGHTS_FOLDER.glob(f"{job.model}-{job.tag}-*.safetensors"):
+        old_file.unlink()
+    file = new_file.rename(WEIGHTS_FOLDER / f"{job.model}-{job.tag}-{digest[:8]}.safetensors")
+
     card, side = cnnzoo.card(model), model.input_shape[1]
     fields = {
         "model": job.model,
@@ -105,12 +105,17 @@ def publish(job: Job, model: keras.Model, report: cnnzoo.Report, seed: int) -> N
         "source": f"trained by weights/train.py on {job.source}",
         "verified": True,
     }
-    row = "\n".join(["[[weights]]", *(f"{key} = {json.dumps(value)}" for key, value in fields.items()), ""])
-    manifest = HERE / "manifest.toml"
+    replace_manifest_row(fields)
+
+
+def replace_manifest_row(fields: dict[str, Any]) -> None:
+    """Append a [[weights]] table to the manifest, and remove an earlier one with the same model and tag."""
+    new_row = "\n".join(["[[weights]]", *(f"{key} = {json.dumps(value)}" for key, value in fields.items()), ""])
+    manifest = WEIGHTS_FOLDER / "manifest.toml"
     head, *rows = re.split(r"(?=^\[\[weights\]\])", manifest.read_text(encoding="utf-8"), flags=re.M)
-    mine = f'model = "{job.model}"\ntag = "{job.tag}"\n'
-    rows = [*(r.strip() + "\n" for r in rows if mine not in r), row]
-    manifest.write_text("\n".join([head.strip() + "\n", *rows]), encoding="utf-8")
+    own_lines = f'model = "{fields["model"]}"\ntag = "{fields["tag"]}"\n'
+    other_rows = [row.strip() + "\n" for row in rows if own_lines not in row]
+    manifest.write_text("\n".join([head.strip() + "\n", *other_rows, new_row]), encoding="utf-8")
 
 
 if __name__ == "__main__":

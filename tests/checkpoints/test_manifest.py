@@ -1,4 +1,4 @@
-"""Every row of the manifest, every field: well formed, and measured again where the data is here."""
+"""Every row and field of the manifest is well formed, and measured again if the data is here."""
 
 import hashlib
 import importlib.util
@@ -22,12 +22,12 @@ ROWS = manifest.load_rows()
 SHIPPED = [row for row in ROWS if not row.url]
 HOSTS = {"download.pytorch.org", "huggingface.co", "storage.googleapis.com", "github.com"}
 HASHES = {"sha256": "[0-9a-f]{64}", "sha1": "[0-9a-f]{40}", "md5": "[0-9a-f]{32}", "sha256-prefix": "[0-9a-f]{8,9}"}
-each = pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.model}-{row.tag}")
-each_shipped = pytest.mark.parametrize("row", SHIPPED, ids=lambda row: f"{row.model}-{row.tag}")
+each_row = pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.model}-{row.tag}")
+each_shipped_row = pytest.mark.parametrize("row", SHIPPED, ids=lambda row: f"{row.model}-{row.tag}")
 
 
 def test_no_publisher_was_lost():
-    """What the publishers' own listings hold of our networks."""
+    """The numbers are those of our networks in the publishers' own listings."""
     floors = {
         "torchvision": 28,  # all of V1 and V2
         "timm": 102,
@@ -35,9 +35,9 @@ def test_no_publisher_was_lost():
         "tf2cv": 22,
         "akamaster/pytorch_resnet_cifar10": 6,
     }
-    found = [row.source.split(",")[0].split()[0] for row in ROWS]
+    publishers = [row.source.split(",")[0].split()[0] for row in ROWS]
     for publisher, floor in floors.items():
-        assert found.count(publisher) >= floor, publisher
+        assert publishers.count(publisher) >= floor, publisher
     assert {(row.model, row.tag) for row in SHIPPED} == {
         ("lenet5", "digits"),
         ("lenet5", "mnist"),
@@ -45,13 +45,13 @@ def test_no_publisher_was_lost():
     }
 
 
-@each
-def test_the_model_is_one_of_ours(row):
+@each_row
+def test_model_is_in_the_registry(row):
     assert row.model in cnnzoo.list_models()
 
 
-@each
-def test_the_file_can_be_found_and_known(row):
+@each_row
+def test_file_and_hash_are_well_formed(row):
     assert not set("/\\{}") & set(row.file + row.tag)
     kind, _, digits = row.hash.partition(":")
     if row.hash:
@@ -71,8 +71,8 @@ def test_the_file_can_be_found_and_known(row):
         assert row.path.is_file()
 
 
-@each
-def test_the_images_are_said_how_to_be_prepared(row):
+@each_row
+def test_preprocessing_and_sizes_are_plausible(row):
     mean, std = preprocessing.resolve_statistics(row.preprocessing)
     assert len(mean) in (1, 3)
     assert len(std) in (1, 3)
@@ -83,8 +83,8 @@ def test_the_images_are_said_how_to_be_prepared(row):
         assert row.resize == row.input_size == 32
 
 
-@each
-def test_the_figures_and_the_classes_make_sense(row):
+@each_row
+def test_accuracies_and_classes_are_plausible(row):
     assert row.accuracy == row.top1
     if row.include_top:
         assert 0 < row.top1 <= (row.top5 or 100) <= 100
@@ -105,21 +105,21 @@ def test_the_figures_and_the_classes_make_sense(row):
         assert len(row.classes) == cnnzoo.info(row.model).row.classes
 
 
-@each
-def test_the_licence_is_said_with_who_states_it(row):
+@each_row
+def test_license_is_stated_with_its_origin(row):
     assert row.license in {"", "CC-BY-NC-4.0", *manifest.COMMERCIAL_LICENSES}
     assert row.commercial == (row.license not in ("", "CC-BY-NC-4.0"))
     assert row.license_from in (("weights", "repository") if row.license else ("",))
     assert ("fb_" in row.tag) == (row.license == "CC-BY-NC-4.0")
 
 
-@each
-def test_the_card_keeps_the_evidence(row):
-    kept = json.loads(json.dumps(row.provenance))
-    assert kept["accuracy"] == kept["top1"] == row.top1
-    assert (kept["licence"], kept["licence_from"]) == (row.license, row.license_from)
+@each_row
+def test_card_keeps_the_provenance(row):
+    saved = json.loads(json.dumps(row.provenance))
+    assert saved["accuracy"] == saved["top1"] == row.top1
+    assert (saved["licence"], saved["licence_from"]) == (row.license, row.license_from)
     for key in ("tag", "file", "url", "hash", "source", "verified"):
-        assert kept[key] == getattr(row, key)
+        assert saved[key] == getattr(row, key)
 
 
 def test_tags_and_files_are_unique():
@@ -153,23 +153,25 @@ def test_a_data_set_names_its_best_permissive_weights(model, tag, default):
     assert manifest.find_weights(model, tag).tag == default
 
 
-def test_the_order_of_defaults(monkeypatch):
-    """Permissive before stated before unknown; the most accurate; the first; never without a head."""
+def test_default_prefers_license_then_accuracy_then_order(monkeypatch):
+    """Permissive before stated before unknown; then the most accurate; then the first; never without a head."""
     one = manifest.find_weights("resnet50", "imagenet.tv_v1")
 
     def default(*rows):
-        made = [replace(one, tag=f"imagenet.{i}", **fields) for i, fields in enumerate(rows)]
-        monkeypatch.setattr(manifest, "load_rows", lambda: made)
+        changed = [replace(one, tag=f"imagenet.{i}", **fields) for i, fields in enumerate(rows)]
+        monkeypatch.setattr(manifest, "load_rows", lambda: changed)
         return manifest.find_weights("resnet50", "imagenet").tag
 
-    free, bound, unknown = {"license": "MIT"}, {"license": "CC-BY-NC-4.0"}, {"license": ""}
-    assert default(bound | {"top1": 90.0}, unknown | {"top1": 91.0}, free | {"top1": 60.0}) == "imagenet.2"
-    assert default(unknown | {"top1": 91.0}, bound | {"top1": 90.0}) == "imagenet.1"
+    permissive, restricted, unknown = {"license": "MIT"}, {"license": "CC-BY-NC-4.0"}, {"license": ""}
+    assert default(restricted | {"top1": 90.0}, unknown | {"top1": 91.0}, permissive | {"top1": 60.0}) == "imagenet.2"
+    assert default(unknown | {"top1": 91.0}, restricted | {"top1": 90.0}) == "imagenet.1"
     assert default(unknown | {"top1": 70.0}, unknown | {"top1": 71.0}) == "imagenet.1"
-    assert default(free | {"top1": None}, free | {"top1": 70.0}, free | {"top1": 70.0}) == "imagenet.1"
-    assert default(free | {"include_top": False}, unknown) == "imagenet.1"
+    assert (
+        default(permissive | {"top1": None}, permissive | {"top1": 70.0}, permissive | {"top1": 70.0}) == "imagenet.1"
+    )
+    assert default(permissive | {"include_top": False}, unknown) == "imagenet.1"
     with pytest.raises(cnnzoo.InputError):
-        default(free | {"include_top": False})
+        default(permissive | {"include_top": False})
 
 
 @pytest.mark.parametrize(
@@ -182,12 +184,12 @@ def test_the_order_of_defaults(monkeypatch):
         ("resnet50", "", "Received: ''"),
     ],
 )
-def test_an_unknown_tag_is_answered_with_the_nearest(model, tag, message):
+def test_unknown_tag_raises_with_the_nearest_ones(model, tag, message):
     with pytest.raises(cnnzoo.InputError, match=re.escape(message)):
         manifest.find_weights(model, tag)
 
 
-def test_the_classes_of_imagenet(test_data):
+def test_classes_of_imagenet(test_data):
     names, wnids = manifest.load_class_names("imagenet"), manifest.load_wordnet_ids()
     assert len(names) == len({name.lower() for name in names}) == len(set(wnids)) == 1000
     assert all(name == name.strip() for name in names)
@@ -206,7 +208,7 @@ def test_the_classes_of_imagenet(test_data):
     assert [wnids.index(wnid) for wnid in folders] == [0, 217, 482, 491, 497, 566, 569, 571, 574, 701]
 
 
-def test_the_classes_of_cifar_and_svhn(test_data):
+def test_classes_of_cifar_and_svhn(test_data):
     fine = manifest.load_class_names("cifar100")
     assert len(set(fine)) == 100
     assert list(fine) == sorted(fine)
@@ -215,13 +217,13 @@ def test_the_classes_of_cifar_and_svhn(test_data):
         assert manifest.load_class_names("cifar10") == tuple(map(str, file["classes"]))
 
 
-def test_an_unknown_list_of_classes():
+def test_unknown_list_of_classes_raises():
     with pytest.raises(cnnzoo.InputError, match="Did you mean imagenet"):
         manifest.load_class_names("imagnet")
 
 
 @pytest.mark.parametrize("model", ["resnet20", "resnet32", "resnet44", "resnet56"])
-def test_the_published_files_that_are_here_are_the_ones_that_the_rows_name(model, test_data):
+def test_published_files_have_the_stated_hash(model, test_data):
     row = manifest.find_weights(model, "cifar10")
     content = test_data(f"checkpoints/{row.file}").read_bytes()
     assert hashlib.sha256(content).hexdigest() == row.sha256
@@ -229,16 +231,18 @@ def test_the_published_files_that_are_here_are_the_ones_that_the_rows_name(model
     assert row.verified
 
 
-@each_shipped
-def test_the_file_is_the_one_that_the_row_names(row):
+@each_shipped_row
+def test_shipped_file_has_the_stated_hash(row):
     content = row.path.read_bytes()
     assert hashlib.sha256(content).hexdigest() == row.sha256
     assert len(content) == row.bytes
-    assert b"/" not in content[:2000].split(b'"source": "')[-1].split(b'"')[0], "a path of some machine"
+    assert b"/" not in content[:2000].split(b'"source": "')[-1].split(b'"')[0], (
+        "the source contains a path of some machine"
+    )
 
 
-@each_shipped
-def test_the_weights_load_and_say_where_they_come_from(row):
+@each_shipped_row
+def test_shipped_weights_load_with_their_provenance(row):
     model = cnnzoo.get(row.model, weights=row.tag, license="commercial")
     card = cnnzoo.card(model)
     assert card.classes == row.class_names
@@ -248,27 +252,34 @@ def test_the_weights_load_and_say_where_they_come_from(row):
     assert len(card.receipt.loaded) == len(model.weights)
 
 
-@each_shipped
-def test_the_accuracy_is_measured_again(row, request):
+@pytest.fixture(scope="module")
+def mnist_data(mnist):
+    """MNIST with all of its test images; the accuracy does not depend on the training images."""
+    train, test = (mnist["x_train"][:1000], mnist["y_train"][:1000]), (mnist["x_test"], mnist["y_test"])
+    return cnnzoo.load_data((train, test))
+
+
+@pytest.mark.slow
+@each_shipped_row
+def test_accuracy_is_measured_again(row, request):
     if row.tag == "digits":
         data = cnnzoo.load_data("digits", splits=(0.7, 0.1, 0.2), seed=row.seed)
     else:
-        m = request.getfixturevalue("mnist")
-        data = cnnzoo.load_data(((m["x_train"], m["y_train"]), (m["x_test"], m["y_test"])))
+        data = request.getfixturevalue("mnist_data")
     report = cnnzoo.evaluate(cnnzoo.get(row.model, weights=row.tag), data)
     assert len(report.labels) == row.test_images
     assert 100 * report.accuracy == pytest.approx(row.accuracy, abs=0.005 + 100 * 1.01 / row.test_images)
-    bar = {"digits": 98.5, "mnist": 99.05 if row.model == "lenet5_1998" else 99.0}
-    assert row.accuracy >= bar[row.tag]
+    minimum = {"digits": 98.5, "mnist": 99.05 if row.model == "lenet5_1998" else 99.0}
+    assert row.accuracy >= minimum[row.tag]
 
 
-def test_raw_mnist_images_need_no_preparation(mnist):
-    """28x28 goes in; the card knows the border that the weights were trained with."""
+def test_raw_mnist_images_are_padded_as_in_training(mnist):
+    """28x28 images go in; the card knows the border that the weights were trained with."""
     model = cnnzoo.get("lenet5", weights="mnist")
     from cnnzoo.inference.classifier import Classifier
 
-    guesses = Classifier.of(model).predict(mnist["x_test"][:500], top=1)
-    assert np.mean([int(g.label) == label for g, label in zip(guesses, mnist["y_test"], strict=False)]) > 0.97
+    predictions = Classifier.of(model).predict(mnist["x_test"][:500], top=1)
+    assert np.mean([int(p.label) == label for p, label in zip(predictions, mnist["y_test"], strict=False)]) > 0.97
 
 
 def test_a_swapped_file_is_caught(monkeypatch, tmp_path):
@@ -281,7 +292,7 @@ def test_a_swapped_file_is_caught(monkeypatch, tmp_path):
         cnnzoo.get("lenet5", weights="digits")
 
 
-def test_licences_can_be_demanded(monkeypatch):
+def test_commercial_license_can_be_required(monkeypatch):
     rows = tuple(replace(row, license="CC-BY-NC-4.0") for row in SHIPPED)
     monkeypatch.setattr(manifest, "load_rows", lambda: rows)
     cnnzoo.get("lenet5", weights="digits")
@@ -290,17 +301,17 @@ def test_licences_can_be_demanded(monkeypatch):
 
 
 def test_training_again_replaces_its_own_row_only(monkeypatch, tmp_path):
-    """Of weights/train.py what writes the manifest."""
+    """Run the part of weights/train.py that writes the manifest."""
     script = Path(__file__).parents[2] / "weights" / "train.py"
     spec = importlib.util.spec_from_file_location("train", script)
     train = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(train)
     shutil.copy(script.with_name("manifest.toml"), tmp_path)
-    monkeypatch.setattr(train, "HERE", tmp_path)
+    monkeypatch.setattr(train, "WEIGHTS_FOLDER", tmp_path)
     monkeypatch.setattr(manifest, "weights_folder", lambda: tmp_path)
 
     report = types.SimpleNamespace(accuracy=0.9876, labels=range(360))
-    train.publish(train.JOBS["digits"], cnnzoo.get("lenet5"), report, seed=1)
+    train.publish_weights(train.JOBS["digits"], cnnzoo.get("lenet5"), report, seed=1)
     *others, row = manifest.load_rows.__wrapped__()
     assert others == [old for old in ROWS if (old.model, old.tag) != ("lenet5", "digits")]
     assert (row.model, row.tag, row.top1, row.seed, row.test_images) == ("lenet5", "digits", 98.76, 1, 360)

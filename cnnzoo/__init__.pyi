@@ -20,11 +20,12 @@ from .registry import info as info
 from .registry import list_models as list_models
 from .registry import register as register
 from .surgery.features import feature_extractor as feature_extractor
-from .training.fine_tuning import fine_tune as fine_tune
+from .training.api import fine_tune as fine_tune
+from .training.api import fit_and_evaluate as fit_and_evaluate
+from .training.api import lr_find as lr_find
 from .training.lr_range import RateTest as RateTest
-from .training.lr_range import lr_find as lr_find
 from .training.recipe import Recipe as Recipe
-from .training.trainer import fit_and_evaluate as fit_and_evaluate
+from .training.recipes import recipe as recipe
 from .tuning.hypermodel import hypermodel as hypermodel
 from .tuning.result import TuneResult as TuneResult
 from .tuning.tune import tune as tune

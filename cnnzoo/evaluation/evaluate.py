@@ -1,8 +1,10 @@
-"""What a model is worth on a split of the data, and whether the two go together."""
+"""Evaluate a model on one split of a data set."""
+
+from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,116 +12,124 @@ from cnnzoo import cards
 from cnnzoo.core.errors import InputError, unknown_name
 from cnnzoo.data.batches import Batches
 from cnnzoo.data.images import ImageData
-from cnnzoo.evaluation import calibration
+from cnnzoo.evaluation.calibration import fit_temperature
+from cnnzoo.evaluation.compatibility import (
+    bind_to_model,
+    check_image_data,
+    check_not_empty,
+    check_output_matches,
+    match_class_names,
+)
 from cnnzoo.evaluation.report import Report
-from cnnzoo.surgery.outputs import as_functional, logits_output, predict_probabilities
+from cnnzoo.surgery.outputs import as_functional, predict_probabilities
+
+if TYPE_CHECKING:
+    import keras
 
 EVALUATION_BATCH_SIZE = 256
 
 
-def evaluate(model: Any, data: ImageData, *, split: str = "test", batch_size: int = EVALUATION_BATCH_SIZE) -> Report:
-    """The report of one prediction pass over a split of `data`: "train", "validation" or "test".
+def evaluate(
+    model: keras.Model, data: ImageData, *, split: str = "test", batch_size: int = EVALUATION_BATCH_SIZE
+) -> Report:
+    """Evaluate `model` on one split of `data` in a single prediction pass.
 
-    Its calibrated figures are by the temperature that training left in the model's card; a model without one takes a
-    pass over validation more.
+    Calibrated metrics use the temperature that training stored in the model's card. If the card has none, the
+    temperature is fitted on the validation split, which takes a second prediction pass.
+
+    Args:
+        model: a Keras classifier of images (B, H, W, C) with pixels from 0 to 255.
+        data: the data set, from `load_data`. Its images are resized to the model's input size.
+        split: the split to evaluate: "train", "validation" or "test".
+        batch_size: number of images per prediction batch.
+
+    Returns:
+        A `Report` with the predictions and all metrics. `print(report)` shows a table; `report.save(folder)` writes
+        files.
+
+    Raises:
+        InputError: if the split is unknown or empty, if model and data have different classes, or if the model
+            predicts NaN or infinite values.
+
+    Example:
+        >>> data = cnnzoo.load_data("digits")
+        >>> model = cnnzoo.get("lenet5", weights="digits")
+        >>> report = cnnzoo.evaluate(model, data, split="validation")
+        >>> len(report.labels)
+        180
+        >>> report.accuracy > 0.9
+        True
     """
+    data = check_image_data(data)
     if split not in data.splits:
         raise unknown_name("split", split, data.splits)
     model = as_functional(model)
-    card = cards.card(model)
-    data = check_and_bind(model, data)
-    classes = match_class_names(card.classes, data.classes)
-    before = card.training.get("data", {})
-    known = before.get("fingerprints", {}).get(split)
-    if before.get("source") == data.source and known != data.fingerprints[split]:
-        warnings.warn(
-            f"The model was trained on another split of {data.source}: images that it learned from may be among these. "
-            "Load the data with the split and seed of its run",
-            stacklevel=2,
-        )
-    part = data.splits[split]
+    check_output_matches(model, data.classes)
+    data = bind_to_model(model, data)
+    class_names = match_class_names(cards.card(model).classes, data.classes)
     check_not_empty(data, split)
-    guesses = _predict_split(model, data, split, batch_size)
-    temperature = card.temperature
+    _warn_of_other_split(model, data, split)
+
+    temperature = cards.card(model).temperature
+    probabilities = predict_split(model, data, split, batch_size)
     if temperature is None and split == "test" and len(data.validation):
         temperature = fit_validation_temperature(model, data, batch_size)
-    notes = (data.account(), *data.notes)
+    return make_report(model, data, split, class_names, probabilities, temperature)
+
+
+def make_report(
+    model: keras.Model,
+    data: ImageData,
+    split: str,
+    class_names: Sequence[str],
+    probabilities: np.ndarray,
+    temperature: float | None,
+) -> Report:
+    """Return the report of `probabilities` (N, classes), which `model` predicted for a split of `data`."""
+    images = data.splits[split]
     return Report(
-        model.name,
-        data.source,
-        split,
-        classes,
-        part.names,
-        part.labels,
-        guesses,
-        part.images,
+        model=model.name,
+        data=data.source,
+        split=split,
+        classes=tuple(class_names),
+        names=images.names,
+        labels=images.labels,
+        probabilities=probabilities,
+        images=images.images,
         temperature=temperature,
-        notes=notes,
+        notes=(data.account(), *data.notes),
     )
 
 
-def fit_validation_temperature(model: Any, data: ImageData, batch_size: int = EVALUATION_BATCH_SIZE) -> float:
-    """The temperature that suits the validation split best; see `evaluation.calibration`."""
-    return calibration.fit_temperature(data.validation.labels, _predict_split(model, data, "validation", batch_size))
+def predict_split(
+    model: keras.Model, data: ImageData, split: str, batch_size: int = EVALUATION_BATCH_SIZE
+) -> np.ndarray:
+    """Return the probabilities (N, classes) that `model` predicts for a split of `data`, bound to the model's size.
 
-
-def _predict_split(model: Any, data: ImageData, split: str, batch_size: int) -> np.ndarray:
-    part = data.splits[split]
-    guesses = predict_probabilities(model, Batches(part, len(data.classes), batch_size))
-    if bad := int((~np.isfinite(guesses).all(axis=1)).sum()):
-        raise InputError(f"{model.name} gives no numbers for {bad} of {len(part)} images; its weights may be broken")
-    return guesses
-
-
-def check_not_empty(data: ImageData, *splits: str) -> None:
-    """Raise InputError where one of the splits has no image."""
-    for name in splits:
-        if not len(data.splits[name]):
-            sizes = ", ".join(f"{len(split):,} {name}" for name, split in data.splits.items())
-            raise InputError(f"The {name} split of {data.source} is empty. Received: {sizes} images")
-
-
-def check_and_bind(model: Any, data: ImageData) -> ImageData:
-    """The data at the model's size; raises InputError where the model tells another number of classes."""
-    outputs = tuple(logits_output(model).shape)
-    if len(outputs) != 2 or outputs[1] != len(data.classes):
+    Raises:
+        InputError: if the model predicts NaN or infinite values.
+    """
+    images = data.splits[split]
+    probabilities = predict_probabilities(model, Batches(images, len(data.classes), batch_size))
+    if bad := int((~np.isfinite(probabilities).all(axis=1)).sum()):
         raise InputError(
-            f"{model.name} gives outputs of shape {outputs}, the data has {len(data.classes)} classes "
-            f"({', '.join(data.classes[:10])}). A model for this data is built with classes={len(data.classes)}; "
-            "cnnzoo.fine_tune gives a trained one a new head"
+            f"{model.name} predicts NaN or infinite values for {bad} of {len(images)} images; its weights may be broken"
         )
-    return bind_to_model(model, data)
+    return probabilities
 
 
-def bind_to_model(model: Any, data: ImageData) -> ImageData:
-    """The data at the model's size, whatever its classes."""
-    shape = model.input_shape[1:]
-    if None in shape[:2]:
-        shape = (*data.train.images.shape[1:3], shape[2])
-    if None in shape:
-        raise InputError(f"{model.name} takes images of any size, so load_data(..., image_size=...) must choose one")
-    card = cards.card(model)
-    return data.bind(shape, card.pad, card.transform)
+def fit_validation_temperature(model: keras.Model, data: ImageData, batch_size: int = EVALUATION_BATCH_SIZE) -> float:
+    """Return the temperature that minimizes the log loss on the validation split; see `evaluation.calibration`."""
+    return fit_temperature(data.validation.labels, predict_split(model, data, "validation", batch_size))
 
 
-def match_class_names(model: Sequence[str], data: Sequence[str]) -> tuple[str, ...]:
-    """The names of the classes, which are the same in model and data, or mere numbers in one of them."""
-    if not same_class_names(model, data):
-        raise InputError(
-            f"The model's classes are {', '.join(model[:20])}, the data's {', '.join(data[:20])}; "
-            "load_data(..., classes=...) takes the names in the model's order, and cnnzoo.fine_tune gives the model "
-            "a new head"
+def _warn_of_other_split(model: keras.Model, data: ImageData, split: str) -> None:
+    """Warn if `model` was trained on another division of the same data: its training images may be in `split`."""
+    training_data = cards.card(model).training.get("data", {})
+    known_fingerprint = training_data.get("fingerprints", {}).get(split)
+    if training_data.get("source") == data.source and known_fingerprint != data.fingerprints[split]:
+        warnings.warn(
+            f"The model was trained on another split of {data.source}, so images it learned from may be among "
+            "these. Load the data with the splits and seed of its run",
+            stacklevel=3,
         )
-    return tuple(data) if tuple(model) == default_class_names(data) else tuple(model)
-
-
-def same_class_names(model: Sequence[str], data: Sequence[str]) -> bool:
-    """Whether the names are the same, or as many, and mere numbers on one side."""
-    return tuple(model) == tuple(data) or (
-        len(model) == len(data) and default_class_names(data) in (tuple(model), tuple(data))
-    )
-
-
-def default_class_names(names: Sequence[str]) -> tuple[str, ...]:
-    """Numbers in the place of the names."""
-    return tuple(map(str, range(len(names))))

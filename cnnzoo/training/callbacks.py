@@ -1,4 +1,6 @@
-"""What happens around the steps: order of the data, best epoch, checkpoints, stops, progress."""
+"""Keras callbacks of a training: order of the data, best epoch and checkpoints, Ctrl-C, progress."""
+
+from __future__ import annotations
 
 import math
 import signal
@@ -8,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
@@ -16,127 +19,173 @@ from cnnzoo.data.batches import Batches
 from cnnzoo.training.optimizer import moving_averages
 from cnnzoo.training.run import Run
 
-LOG_INTERVAL = 60.0  # seconds after which a log says where training is, within an epoch too
-CHECKPOINT_SPACING = 50  # a state is written after this many times the time that the last one took, at the soonest
+LOG_INTERVAL = 60.0  # seconds after which a log gets a line, within an epoch too
+CHECKPOINT_SPACING = 50  # a state is saved this many times as long after the last one as that took to save, or later
+
+Logs = dict[str, Any] | None  # as Keras hands them to callbacks
 
 
 class TrainingCallbackList(keras.callbacks.CallbackList):
-    """Callbacks of one training, which begins and ends for them once, in however many calls of `fit` it runs."""
+    """The callbacks of one training, which may take several calls of Keras' `fit`.
 
-    def on_train_begin(self, logs=None):
-        """Nothing, as `begin` says it."""
+    `begin` and `end` tell the callbacks once that training begins and ends; `fit` does not.
+    """
 
-    def on_train_end(self, logs=None):
-        """Nothing, as `end` says it."""
+    def on_train_begin(self, logs: Logs = None) -> None:
+        """Do nothing: see `begin`."""
+
+    def on_train_end(self, logs: Logs = None) -> None:
+        """Do nothing: see `end`."""
 
     def begin(self) -> None:
+        """Tell every callback that training begins."""
         super().on_train_begin()
 
     def end(self) -> None:
+        """Tell every callback that training has ended."""
         super().on_train_end()
 
 
-class CheckpointCallback(keras.callbacks.Callback):
-    """Sets the epoch of the data, follows the best one by validation, and keeps the run's state.
+def combine_callbacks(model: keras.Model, callbacks: Sequence[Any], **params: int) -> TrainingCallbackList:
+    """Return the callbacks for `fit`, with Keras' history, and with `params` as each callback's `params`."""
+    return TrainingCallbackList(callbacks, add_history=True, model=model, verbose=0, **params)
 
-    Best is the highest validation accuracy; among equals, the lowest validation loss. Under a moving average of the
-    weights it is that which is validated and kept.
+
+class CheckpointCallback(keras.callbacks.Callback):
+    """Sets the epoch of the batches, remembers the best epoch's weights, and saves the state of the run.
+
+    The best epoch has the highest validation accuracy; among equals, the lowest validation loss. If the recipe keeps a
+    moving average of the weights, the average is validated and remembered.
+
+    Attributes:
+        best: the best epoch's weights, in the order of `model.weights`.
+        step: how many steps of the current epoch are done.
+        steps_per_epoch: number of steps in a whole epoch.
     """
 
     def __init__(
-        self, run: Run, batches: Batches, best: list[Any] | None, meters: list[Any], patience: int | None, every: float
+        self,
+        run: Run,
+        batches: Batches,
+        best: list[np.ndarray] | None,
+        metric_values: list[np.ndarray],
+        *,
+        patience: int | None,
+        interval: float,
     ) -> None:
-        """`meters` are the values of an epoch's metrics so far, `every` the seconds between states within an epoch."""
-        super().__init__()
-        self.run, self.batches, self.best, self.meters = run, batches, best, meters
-        self.patience, self.every, self.per_epoch = patience, every, len(batches)
-        self.steps, self.took = run.state.step, 0.0
-        self.written, self.kept = time.monotonic(), -1
+        """Prepare for a run that begins, or continues from a restored state.
 
-    def on_train_begin(self, logs=None):
+        Args:
+            run: the run whose state is saved.
+            batches: the training batches of a whole epoch.
+            best: the best weights so far; None takes those at the start of the training.
+            metric_values: the values of the metrics in the middle of an epoch that is continued; else empty.
+            patience: after how many epochs without a better one training stops; None never stops.
+            interval: seconds between saved states within an epoch; 0 saves after every step.
+        """
+        super().__init__()
+        self.run, self.batches, self.best, self.metric_values = run, batches, best, metric_values
+        self.patience, self.interval, self.steps_per_epoch = patience, interval, len(batches)
+        self.step = run.state.step
+        self.saved_step, self.saved_at, self.save_seconds = -1, time.monotonic(), 0.0
+
+    def on_train_begin(self, logs: Logs = None) -> None:
         if self.best is None:
             self.best = averaged_weights(self.model)
-            self.keep(self.best)
+            self.save_state(self.best)
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         self.batches.begin(epoch)
-        self.steps = self.run.state.step
-        if self.meters:  # an epoch of which a part is done
-            for variable, value in zip(self.model.metrics_variables, self.meters, strict=True):
+        self.step = self.run.state.step
+        # An epoch that is continued goes on with the metrics of its first part.
+        if self.metric_values:
+            for variable, value in zip(self.model.metrics_variables, self.metric_values, strict=True):
                 variable.assign(value)
-            self.meters = []
+            self.metric_values = []
 
-    def on_train_batch_end(self, batch, logs=None):
-        self.steps += 1
-        self.check("loss", logs["loss"])
-        wait = max(self.every, CHECKPOINT_SPACING * self.took) if self.every else 0
-        if time.monotonic() - self.written >= wait and self.steps < self.per_epoch:
-            self.keep()
+    def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
+        assert logs
+        self.step += 1
+        self.check_finite("loss", logs["loss"])
+        interval = max(self.interval, CHECKPOINT_SPACING * self.save_seconds) if self.interval else 0
+        if time.monotonic() - self.saved_at >= interval and self.step < self.steps_per_epoch:
+            self.save_state()
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         logs = without_output_prefix(logs)
-        self.check("validation loss", logs["val_loss"])
-        state, before = self.run.state, self.best
-        state.epoch, state.step, self.steps = epoch + 1, 0, 0
+        self.check_finite("validation loss", logs["val_loss"])
+        state, previous_best = self.run.state, self.best
+
+        # Record the epoch
+        state.epoch, state.step, self.step = epoch + 1, 0, 0
         for key, value in logs.items():
             state.history.setdefault(key, []).append(float(value))
+
+        # Remember the best epoch, stop early
         score = (float(logs["val_accuracy"]), -float(logs["val_loss"]))
         if score > state.best:
             state.best, state.best_epoch, self.best = score, state.epoch, averaged_weights(self.model)
         if self.patience and state.epoch - state.best_epoch >= self.patience:
             self.model.stop_training = state.stopped = True
-        self.keep(None if self.best is before else self.best)
+        self.save_state(None if self.best is previous_best else self.best)
 
-    def on_test_begin(self, logs=None):
+    def on_test_begin(self, logs: Logs = None) -> None:
         swap_averaged_weights(self.model)
 
-    def on_test_end(self, logs=None):
+    def on_test_end(self, logs: Logs = None) -> None:
         swap_averaged_weights(self.model)
 
-    def keep(self, best: list[Any] | None = None) -> None:
-        """Write the state, unless it is there; `best` where it is new."""
-        total = self.run.state.epoch * self.per_epoch + self.steps
-        if best is None and total == self.kept:
+    def save_state(self, best: list[np.ndarray] | None = None) -> None:
+        """Save the state of the run, unless that of this step is saved already; pass `best` if it has changed.
+
+        Raises:
+            TrainingError: if the state cannot be written. The model then has the best weights.
+        """
+        total_steps = self.run.state.epoch * self.steps_per_epoch + self.step
+        if best is None and total_steps == self.saved_step:
             return
-        begun = time.monotonic()
+        started = time.monotonic()
         if hasattr(self.model, "jax_state_sync"):
             self.model.jax_state_sync()
-        self.run.state.step = self.steps
+        self.run.state.step = self.step
         try:
-            self.run.checkpoint(self.model, total, best)
+            self.run.checkpoint(self.model, total_steps, best)
         except TrainingError:
             self.model.set_weights(self.best)
             raise
-        self.kept = total
-        self.written = time.monotonic()
-        self.took = self.written - begun
+        self.saved_step, self.saved_at = total_steps, time.monotonic()
+        self.save_seconds = self.saved_at - started
 
-    def check(self, what, loss):
-        """Stop, with the best weights so far, where a loss is no number."""
+    def check_finite(self, loss_name: str, loss: float) -> None:
+        """Raise `TrainingError` if a loss is NaN or infinite. The model then has the best weights."""
         if math.isfinite(loss):
             return
         self.model.set_weights(self.best)
-        epoch, best = self.batches.epoch, self.run.state.best_epoch
+        epoch, best_epoch = self.batches.epoch, self.run.state.best_epoch
         raise TrainingError(
-            f"The {what} became {loss} at step {epoch * self.per_epoch + self.steps} (epoch {epoch + 1}); the "
-            f"weights of {f'epoch {best}' if best else 'the start'} are kept. A lower learning_rate usually helps"
+            f"The {loss_name} became {loss} at step {epoch * self.steps_per_epoch + self.step} (epoch {epoch + 1}); "
+            f"the weights of {f'epoch {best_epoch}' if best_epoch else 'the start'} are kept. A lower learning_rate "
+            "usually helps"
         )
 
 
-def without_output_prefix(logs: dict[str, Any]) -> dict[str, Any]:
-    """Logs under the names that a model of one output gives them."""
-    return {key.replace("logits_accuracy", "accuracy"): value for key, value in logs.items()}
+def without_output_prefix(logs: Logs) -> dict[str, Any]:
+    """Return `logs` with the metric names that a model with one output has, for a model with auxiliary heads too."""
+    return {key.replace("logits_accuracy", "accuracy"): value for key, value in (logs or {}).items()}
 
 
-def averaged_weights(model: Any) -> list[Any]:
-    """The weights of a compiled model, with their moving averages in the place of those that have one."""
+def averaged_weights(model: keras.Model) -> list[np.ndarray]:
+    """Return the weights of a compiled model, with moving averages in place of the variables that have one."""
     pairs = zip(model.trainable_variables, moving_averages(model.optimizer), strict=False)
-    known = {id(variable): average for variable, average in pairs}
-    return [keras.ops.convert_to_numpy(known.get(id(v), v)).copy() for v in model.weights]
+    averages = {id(variable): average for variable, average in pairs}
+    return [keras.ops.convert_to_numpy(averages.get(id(v), v)).copy() for v in model.weights]
 
 
-def swap_averaged_weights(model: Any) -> None:
-    """Change the trainable variables for their moving averages, or back: bit by bit, which Keras' callback does not."""
+def swap_averaged_weights(model: keras.Model) -> None:
+    """Exchange the trainable variables of a compiled model with their moving averages, or back.
+
+    Unlike Keras' callback, this restores every bit.
+    """
     for variable, average in zip(model.trainable_variables, moving_averages(model.optimizer), strict=False):
         value = keras.ops.convert_to_numpy(variable).copy()
         variable.assign(average)
@@ -144,84 +193,96 @@ def swap_averaged_weights(model: Any) -> None:
 
 
 class InterruptCallback(keras.callbacks.Callback):
-    """Ctrl-C ends training after the step, never in the middle of a write; a second one ends it at once."""
+    """Ends training after the current step at Ctrl-C, with the state saved; a second Ctrl-C ends it immediately.
 
-    def __init__(self, keeper: CheckpointCallback) -> None:
+    A context manager that handles SIGINT within its block, in the main thread.
+    """
+
+    def __init__(self, checkpoint: CheckpointCallback) -> None:
         super().__init__()
-        self.keeper, self.asked = keeper, False
-        self.before: Any = None
+        self.checkpoint, self.requested = checkpoint, False
+        self.previous_handler: Any = None
 
-    def __enter__(self) -> "InterruptCallback":
+    def __enter__(self) -> InterruptCallback:
         if threading.current_thread() is threading.main_thread():
-            self.before = signal.signal(signal.SIGINT, self.ask)
+            self.previous_handler = signal.signal(signal.SIGINT, self.request)
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self.before is not None:
-            signal.signal(signal.SIGINT, self.before)
+        if self.previous_handler is not None:
+            signal.signal(signal.SIGINT, self.previous_handler)
 
-    def ask(self, *_: object) -> None:
-        self.asked = True
-        signal.signal(signal.SIGINT, self.before)
+    def request(self, *_: object) -> None:
+        """Remember that training is to end: the handler of the first SIGINT."""
+        self.requested = True
+        signal.signal(signal.SIGINT, self.previous_handler)
 
-    def on_train_batch_end(self, batch, logs=None):
-        if self.asked and self.keeper.steps < self.keeper.per_epoch:  # else the epoch's end keeps it all
-            self.keeper.keep()
+    def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
+        # After the last step of an epoch, validation and the epoch's own checkpoint come first.
+        if self.requested and self.checkpoint.step < self.checkpoint.steps_per_epoch:
+            self.checkpoint.save_state()
             raise Interrupted
 
-    def on_epoch_end(self, epoch, logs=None):
-        if self.asked:
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        if self.requested:
             raise Interrupted
 
 
 class ProgressCallback(keras.callbacks.Callback):
-    """The whole run's progress, with an estimate: a bar in a terminal; in a log some ten lines, or one a minute."""
+    """Shows the progress of the whole run and an estimate of the time left.
 
-    def __init__(self, epochs: int, steps: int, done: int, lines: int = 10) -> None:
+    A terminal gets a bar; a log gets about ten lines in all, or one per minute; a notebook one line per epoch.
+    """
+
+    def __init__(self, epochs: int, steps_per_epoch: int, steps_done: int, log_lines: int = 10) -> None:
+        """Prepare for a run of `epochs` epochs, of which `steps_done` steps were done by earlier processes."""
         super().__init__()
-        self.epochs, self.steps, self.before, self.done = epochs, steps, done, done
+        self.epochs, self.steps_per_epoch = epochs, steps_per_epoch
+        self.steps_before, self.steps_done = steps_done, steps_done
         self.console = Console(stderr=True)
-        self.live = self.console.is_terminal and not self.console.is_jupyter
-        self.every = 1 if self.console.is_jupyter else math.ceil(epochs / lines)
+        self.has_bar = self.console.is_terminal and not self.console.is_jupyter
+        self.epochs_per_line = 1 if self.console.is_jupyter else math.ceil(epochs / log_lines)
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("steps"))
         times = (TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
-        self.bar = Progress(*columns, *times, console=self.console, disable=not self.live)
+        self.bar = Progress(*columns, *times, console=self.console, disable=not self.has_bar)
 
-    def on_train_begin(self, logs=None):
-        if self.live:
+    def on_train_begin(self, logs: Logs = None) -> None:
+        if self.steps_done:
+            epochs, steps = divmod(self.steps_done, self.steps_per_epoch)
+            self.console.print(f"Resuming after {epochs} epochs and {steps} steps", highlight=False)
+        if self.has_bar:
             self.bar.start()
-        self.task = self.bar.add_task("training", total=self.epochs * self.steps, completed=self.done)
-        self.begun = self.said = time.monotonic()
+        total = self.epochs * self.steps_per_epoch
+        self.task = self.bar.add_task("training", total=total, completed=self.steps_done)
+        self.started = self.logged = time.monotonic()
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
+        assert logs
         self.bar.advance(self.task)
-        self.done += 1
-        epoch, step = divmod(self.done, self.steps)
-        if step and time.monotonic() - self.said >= LOG_INTERVAL:
-            self.say(f"epoch {epoch + 1}/{self.epochs}, step {step}/{self.steps}: loss {logs['loss']:.4f}")
+        self.steps_done += 1
+        epoch, step = divmod(self.steps_done, self.steps_per_epoch)
+        if step and time.monotonic() - self.logged >= LOG_INTERVAL:
+            self.log(f"epoch {epoch + 1}/{self.epochs}, step {step}/{self.steps_per_epoch}: loss {logs['loss']:.4f}")
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         logs, done = without_output_prefix(logs), epoch + 1
         line = f"epoch {done}/{self.epochs}: loss {logs['loss']:.4f}, validation accuracy {logs['val_accuracy']:.4f}"
         self.bar.update(self.task, description=line)
-        if done % self.every == 0 or done == self.epochs or time.monotonic() - self.said >= LOG_INTERVAL:
-            self.say(line)
+        due = time.monotonic() - self.logged >= LOG_INTERVAL
+        if done % self.epochs_per_line == 0 or done == self.epochs or due:
+            self.log(line)
 
-    def say(self, line: str) -> None:
-        """A line for a log, with the time that is left where that is long."""
-        if self.live:
+    def log(self, line: str) -> None:
+        """Print a line to a log, with the time left if that is long; a terminal has its bar instead."""
+        if self.has_bar:
             return
-        self.said = time.monotonic()
-        ahead = self.epochs * self.steps - self.done
-        seconds = (self.said - self.begun) / max(self.done - self.before, 1) * ahead
-        left = f", {seconds / 60:.0f} min left" if seconds >= 90 else ""
-        self.console.print(f"{line}{left}", highlight=False)
+        self.logged = time.monotonic()
+        steps_left = self.epochs * self.steps_per_epoch - self.steps_done
+        seconds_left = (self.logged - self.started) / max(self.steps_done - self.steps_before, 1) * steps_left
+        time_left = f", {seconds_left / 60:.0f} min left" if seconds_left >= 90 else ""
+        self.console.print(f"{line}{time_left}", highlight=False)
 
     def close(self) -> None:
-        if self.live:
+        """Remove the bar from the terminal."""
+        if self.has_bar:
             self.bar.stop()
-
-
-def combine_callbacks(model: Any, callbacks: Sequence[Any], **params: int) -> TrainingCallbackList:
-    """Callbacks for `fit`, Keras' history among them, with the parameters that they may ask for."""
-    return TrainingCallbackList(callbacks, add_history=True, model=model, verbose=0, **params)

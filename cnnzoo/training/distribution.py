@@ -1,8 +1,9 @@
-"""One model on several devices: each takes its share of every batch."""
+"""Train one model on several devices: each processes its share of every batch."""
+
+from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 import keras
 
@@ -10,11 +11,17 @@ from cnnzoo.core.errors import InputError, unknown_name
 
 
 @contextmanager
-def replicate(model: Any, devices: str | Sequence[str] | None) -> Iterator[Any]:
-    """The model to train within the block: itself, or a mirrored copy whose weights it has afterwards.
+def replicate(model: keras.Model, devices: str | Sequence[str] | None) -> Iterator[keras.Model]:
+    """Yield the model to train within the block: `model` itself, or a copy that is mirrored on several devices.
 
-    `devices` is None, "auto" for all local GPUs, or their names, as TensorFlow gives them. Raises InputError for names
-    that there are not, or on other backends than TensorFlow.
+    The copy's weights are transferred to `model` when the block ends.
+
+    Args:
+        model: a functional model.
+        devices: None, "auto" for all local GPUs, or device names as TensorFlow writes them.
+
+    Raises:
+        InputError: if a device does not exist, or if the backend is not TensorFlow.
     """
     names = resolve_devices(devices)
     if not names:
@@ -34,22 +41,26 @@ def replicate(model: Any, devices: str | Sequence[str] | None) -> Iterator[Any]:
 
 
 def resolve_devices(devices: str | Sequence[str] | None) -> list[str]:
-    """Devices by their names; empty where the backend's default one will do."""
+    """Return the names of the devices to train on; empty for the backend's default device.
+
+    Raises:
+        InputError: if a device does not exist or is named twice, or if the backend is not TensorFlow.
+    """
     if devices is None or keras.backend.backend() != "tensorflow":
         if devices in (None, "auto"):
             return []
-        raise InputError(f"Several devices are for the TensorFlow backend. Received: {keras.backend.backend()}")
+        raise InputError(f"Several devices need the TensorFlow backend. Received: {keras.backend.backend()}")
     import tensorflow as tf
 
-    there = [device.name.removeprefix("/physical_device:") for device in tf.config.list_physical_devices()]
-    there += [device.name.removeprefix("/device:") for device in tf.config.list_logical_devices()]
+    available = [device.name.removeprefix("/physical_device:") for device in tf.config.list_physical_devices()]
+    available += [device.name.removeprefix("/device:") for device in tf.config.list_logical_devices()]
     if devices == "auto":
-        found = sorted({name for name in there if name.startswith("GPU:")})
-        return found if len(found) > 1 else []  # one needs no copy
-    asked = devices.split(",") if isinstance(devices, str) else list(devices)
-    for name in asked:
-        if name not in there:
-            raise unknown_name("device", name, {"auto", *there})
-    if len(set(asked)) < len(asked):
-        raise InputError(f"devices are distinct. Received: {', '.join(asked)}")
-    return asked
+        gpus = sorted({name for name in available if name.startswith("GPU:")})
+        return gpus if len(gpus) > 1 else []  # a single one is the default
+    requested = devices.split(",") if isinstance(devices, str) else list(devices)
+    for name in requested:
+        if name not in available:
+            raise unknown_name("device", name, {"auto", *available})
+    if len(set(requested)) < len(requested):
+        raise InputError(f"devices must be distinct. Received: {', '.join(requested)}")
+    return requested

@@ -1,7 +1,11 @@
-"""The learning-rate range test: how high the rate may go, told by a hundred steps of rising rates."""
+"""The learning rate range test: train for a hundred steps while the learning rate rises, and watch the loss."""
+
+from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -10,126 +14,151 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from cnnzoo.core.errors import InputError, TrainingError, check_integer
+from cnnzoo.core.errors import InputError, TrainingError
 from cnnzoo.core.files import atomic_write
 from cnnzoo.data.batches import Batches
 from cnnzoo.data.images import ImageData
 from cnnzoo.evaluation import figures
-from cnnzoo.evaluation.evaluate import check_and_bind, check_not_empty
-from cnnzoo.surgery.outputs import as_functional
-from cnnzoo.training import prepare, recipes
 from cnnzoo.training.optimizer import unwrap_optimizer
-from cnnzoo.training.plan import check_sample_weight
 from cnnzoo.training.precision import mixed_precision, resolve_precision
-from cnnzoo.training.recipes import Recipe
+from cnnzoo.training.prepare import compile_for_training, frozen_layers, recompile_for_saving
+from cnnzoo.training.recipe import Recipe
 
-SMOOTHING = 0.9  # of the smoothed loss
-DIVERGENCE_FACTOR = 3.0  # times the lowest loss, where the test ends
-SUGGESTION_MARGIN = 10.0  # how far below the rate of the lowest loss the suggestion is
+SMOOTHING = 0.9  # decay of the moving average of the loss
+DIVERGENCE_FACTOR = 3.0  # the test ends where the smoothed loss exceeds its lowest value so many times
+SUGGESTION_MARGIN = 10.0  # the suggestion is the rate of the lowest loss, divided by this
 
 
 @dataclass(frozen=True)
 class RateTest:
-    """The learning rates of a test, the smoothed loss at each, and the rate to train at."""
+    """The result of a learning rate range test, from `lr_find`.
+
+    Attributes:
+        rates: the learning rate of each step.
+        losses: the smoothed training loss after each step.
+        suggestion: the learning rate to train with.
+
+    Example:
+        >>> print(cnnzoo.RateTest(rates=(0.01, 0.1, 1.0), losses=(2.3, 1.9, 4.0), suggestion=0.01))
+        Suggested learning rate: 0.01. The loss was lowest, 1.9000, at 0.1, in 3 steps from 0.01 to 1
+    """
 
     rates: tuple[float, ...]
     losses: tuple[float, ...]
     suggestion: float
 
     def __str__(self) -> str:
-        lowest = self.rates[int(np.argmin(self.losses))]
+        best_rate = self.rates[int(np.argmin(self.losses))]
         return (
-            f"Suggested learning rate: {self.suggestion:.2g}; the loss was lowest, {min(self.losses):.4f}, at "
-            f"{lowest:.2g}, of {len(self.rates)} steps from {self.rates[0]:.2g} to {self.rates[-1]:.2g}"
+            f"Suggested learning rate: {self.suggestion:.2g}. The loss was lowest, {min(self.losses):.4f}, at "
+            f"{best_rate:.2g}, in {len(self.rates)} steps from {self.rates[0]:.2g} to {self.rates[-1]:.2g}"
         )
 
-    def save(self, path: Any) -> None:
-        """Draw the curve into a PNG file."""
+    def save(self, path: str | PathLike[str]) -> None:
+        """Draw the loss over the learning rate.
+
+        Args:
+            path: a .png file, which is replaced if it exists.
+
+        Raises:
+            InputError: if `path` does not end in .png or cannot be written.
+        """
         if Path(path).suffix.lower() != ".png":
-            raise InputError(f"The picture is a .png file. Received: {str(path)!r}")
-        with atomic_write(Path(path)) as new:
-            new.write_bytes(figures.plot_learning_rates(self.rates, self.losses, self.suggestion))
+            raise InputError(f"The picture must be a .png file. Received: {str(path)!r}")
+        with atomic_write(Path(path)) as new_path:
+            new_path.write_bytes(figures.plot_learning_rates(self.rates, self.losses, self.suggestion))
 
 
-def lr_find(
-    model: Any,
+def run_range_test(
+    model: keras.Model,
     data: ImageData,
+    recipe: Recipe,
     *,
-    recipe: str | Recipe = "sgd",
-    seed: int = 0,
-    sample_weight: Any = None,
+    seed: int,
+    sample_weight: np.ndarray | None,
     low: float = 1e-6,
     high: float = 1.0,
     steps: int = 100,
     verbose: bool = True,
 ) -> RateTest:
-    """Train for `steps` batches at rates that rise from `low` to `high`, and put every weight back.
+    """Train `model` for `steps` steps at rates that rise from `low` to `high`, and restore every weight.
 
-    The suggestion is a tenth of the rate at which the smoothed loss was lowest (after Smith 2015, arXiv:1506.01186).
+    `data` must be bound to the model's size. Everything of the recipe is applied but its learning rate and schedule.
 
     Raises:
-        InputError: where model, data and recipe do not go together.
-        TrainingError: where no rate lowers the loss.
+        TrainingError: if no rate lowers the loss.
     """
-    recipe = recipes.resolve_recipe(recipe)
-    plain: dict[str, Any] = {"learning_rate": 1.0, "schedule": "constant", "warmup_epochs": 0.0, "unfreeze_epochs": 0.0}
-    recipe = replace(recipe, precision=resolve_precision(recipe.precision), **plain)
-    if not isinstance(low, int | float) or not isinstance(high, int | float) or not 0 < low < high < math.inf:
-        raise InputError(f"Rates rise from low to high, both positive. Received: {low!r} and {high!r}")
-    check_integer("steps", steps, 10, 100_000)
-    check_integer("seed", seed, 0)
-    model = as_functional(model)
-    if not isinstance(data, ImageData):
-        raise InputError(f"data comes from cnnzoo.load_data. Received: {type(data).__name__}")
-    check_not_empty(data, "train")
-    data = check_and_bind(model, data)
-    weights = check_sample_weight(sample_weight, len(data.train))
-    before = [keras.ops.convert_to_numpy(variable).copy() for variable in model.variables]
-    heads = tuple(model.output) if isinstance(model.output, dict) else ()
-    how: dict[str, Any] = {"balance": recipe.balance, "weights": weights, "heads": heads}
-    batches = Batches(data.train, len(data.classes), recipe.batch_size, seed, recipe.augment, **how)
-    batches.advance = True
-    every = [low * (high / low) ** (i / (steps - 1)) for i in range(steps)]
-    rates: list[float] = []
-    losses: list[float] = []
-    mean, console = 0.0, Console(stderr=True)
-    shown = track(
-        every, "Rising learning rates", console=console, transient=True, disable=not (verbose and console.is_terminal)
+    recipe = replace(
+        recipe,
+        precision=resolve_precision(recipe.precision),
+        learning_rate=1.0,  # replaced below by the rising one
+        schedule="constant",
+        warmup_epochs=0.0,
+        unfreeze_epochs=0.0,
     )
+    batches = Batches(
+        data.train,
+        len(data.classes),
+        recipe.batch_size,
+        seed,
+        recipe.augment,
+        balance=recipe.balance,
+        weights=sample_weight,
+        heads=tuple(model.output) if isinstance(model.output, dict) else (),
+    )
+    batches.advance = True  # on_epoch_end begins the next epoch
+    rates = [low * (high / low) ** (i / (steps - 1)) for i in range(steps)]
+    original_values = [keras.ops.convert_to_numpy(variable).copy() for variable in model.variables]
     try:
-        with prepare.frozen_layers(model, recipe), mixed_precision(model, recipe.precision):
-            prepare.compile_for_training(model, recipe, len(batches))
-            unwrap_optimizer(model.optimizer)._learning_rate = ExponentialRise(low, high, steps)
-            for step, rate in enumerate(shown):
-                if step and not step % len(batches):
-                    batches.on_epoch_end()
-                model.reset_metrics()
-                loss = float(model.train_on_batch(*batches[step % len(batches)], return_dict=True)["loss"])
-                if not math.isfinite(loss):
-                    break
-                mean = SMOOTHING * mean + (1 - SMOOTHING) * loss
-                rates.append(rate)
-                losses.append(mean / (1 - SMOOTHING ** (step + 1)))
-                if losses[-1] > DIVERGENCE_FACTOR * min(losses):
-                    break
+        with frozen_layers(model, recipe), mixed_precision(model, recipe.precision):
+            compile_for_training(model, recipe, len(batches))
+            unwrap_optimizer(model.optimizer).learning_rate = ExponentialRise(low, high, steps)
+            losses = _train_and_smooth_losses(model, batches, _track_progress(rates, verbose))
     finally:
-        for variable, value in zip(model.variables, before, strict=True):
+        for variable, value in zip(model.variables, original_values, strict=True):
             variable.assign(value)
-        prepare.recompile_for_saving(model)
-    lowest = int(np.argmin(losses)) if losses else 0
-    if not lowest:
+        recompile_for_saving(model)
+
+    best_step = int(np.argmin(losses)) if losses else 0
+    if not best_step:
         raise TrainingError(f"No learning rate from {low:g} to {high:g} lowers the loss; the weights are as before")
-    return RateTest(tuple(rates), tuple(losses), float(f"{rates[lowest] / SUGGESTION_MARGIN:.2g}"))
+    suggestion = float(f"{rates[best_step] / SUGGESTION_MARGIN:.2g}")
+    return RateTest(tuple(rates[: len(losses)]), tuple(losses), suggestion)
+
+
+def _track_progress(rates: list[float], verbose: bool) -> Iterable[float]:
+    """Iterate over `rates` with a progress bar on stderr, if that is a terminal."""
+    console = Console(stderr=True)
+    hidden = not (verbose and console.is_terminal)
+    return track(rates, "Rising learning rates", console=console, transient=True, disable=hidden)
+
+
+def _train_and_smooth_losses(model: keras.Model, batches: Batches, rates: Iterable[float]) -> list[float]:
+    """Train one step per rate; return the smoothed loss after each step, up to where the loss explodes."""
+    average, losses = 0.0, list[float]()
+    for step, _ in enumerate(rates):
+        if step and not step % len(batches):
+            batches.on_epoch_end()
+        model.reset_metrics()
+        loss = float(model.train_on_batch(*batches[step % len(batches)], return_dict=True)["loss"])
+        if not math.isfinite(loss):
+            break
+        average = SMOOTHING * average + (1 - SMOOTHING) * loss
+        losses.append(average / (1 - SMOOTHING ** (step + 1)))  # corrects the start from 0, as Adam does
+        if losses[-1] > DIVERGENCE_FACTOR * min(losses):
+            break
+    return losses
 
 
 class ExponentialRise(keras.optimizers.schedules.LearningRateSchedule):
-    """From `low` to `high` by equal factors."""
+    """A learning rate that rises from `low` to `high` by the same factor in each of `steps` steps."""
 
     def __init__(self, low: float, high: float, steps: int) -> None:
         super().__init__()
         self.low, self.high, self.steps = low, high, steps
 
     def __call__(self, step: Any) -> Any:
+        """Return the learning rate of a step, counted from 0."""
         return self.low * (self.high / self.low) ** (keras.ops.cast(step, "float32") / (self.steps - 1))
 
     def get_config(self) -> dict[str, Any]:

@@ -1,4 +1,6 @@
-"""Schedules and optimizers, from a recipe: rates that differ from stage to stage, decay of kernels only."""
+"""Learning rate schedules and optimizers from a recipe: rates that differ by stage, weight decay of kernels only."""
+
+from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
@@ -13,106 +15,121 @@ ops = keras.ops
 
 
 class LinearWarmup(keras.optimizers.schedules.LearningRateSchedule):
-    """A linear rise over the first steps, then another schedule from its beginning."""
+    """A linear rise from 0 to `rate` over the first `steps` steps, then the schedule `after` from its beginning."""
 
     def __init__(self, steps: int, rate: float, after: Any) -> None:
         super().__init__()
         self.steps, self.rate, self.after = steps, rate, after
 
     def __call__(self, step: Any) -> Any:
-        done = ops.cast(step, "float32") / max(self.steps, 1)
-        return ops.where(done < 1, self.rate * done, self.after(ops.maximum(step - self.steps, 0)))
+        """Return the learning rate of a step, counted from 0."""
+        progress = ops.cast(step, "float32") / max(self.steps, 1)
+        return ops.where(progress < 1, self.rate * progress, self.after(ops.maximum(step - self.steps, 0)))
 
     def get_config(self) -> dict[str, Any]:
         return {"steps": self.steps, "rate": self.rate, "after": self.after}
 
 
-def make_schedule(recipe: Recipe, steps_per_epoch: int) -> Any:
-    """The learning rate of every step, by Keras' schedules."""
-    kinds, rate = keras.optimizers.schedules, float(recipe.learning_rate)
-    warmup = round(recipe.warmup_epochs * steps_per_epoch)
-    steps = max(recipe.epochs * steps_per_epoch - warmup, 1)
-    if recipe.schedule == "cosine":  # which has a warm-up of its own
-        top = {"warmup_target": rate, "warmup_steps": warmup} if warmup else {}
-        return kinds.CosineDecay(0.0 if warmup else rate, steps, **top)
+def make_schedule(recipe: Recipe, steps_per_epoch: int) -> keras.optimizers.schedules.LearningRateSchedule:
+    """Return the recipe's learning rate as a function of the step, built from Keras' schedules."""
+    schedules, rate = keras.optimizers.schedules, float(recipe.learning_rate)
+    total_steps = recipe.epochs * steps_per_epoch
+    warmup_steps = round(recipe.warmup_epochs * steps_per_epoch)
+    steps = max(total_steps - warmup_steps, 1)
+    if recipe.schedule == "cosine":  # Keras' cosine schedule has its own warm-up
+        warmup = {"warmup_target": rate, "warmup_steps": warmup_steps} if warmup_steps else {}
+        return schedules.CosineDecay(0.0 if warmup_steps else rate, steps, **warmup)
     if recipe.schedule == "step":
-        ends = [round(share * recipe.epochs * steps_per_epoch) - warmup for share in sorted(recipe.drops)]
-        after = kinds.PiecewiseConstantDecay(ends, [rate * recipe.drop**i for i in range(len(ends) + 1)])
+        boundaries = [round(share * recipe.epochs * steps_per_epoch) - warmup_steps for share in sorted(recipe.drops)]
+        values = [rate * recipe.drop**i for i in range(len(boundaries) + 1)]
+        after = schedules.PiecewiseConstantDecay(boundaries, values)
     else:
-        after = kinds.PolynomialDecay(rate, steps, 0.0 if recipe.schedule == "linear" else rate)
-    return LinearWarmup(warmup, rate, after) if warmup else after
+        after = schedules.PolynomialDecay(rate, steps, 0.0 if recipe.schedule == "linear" else rate)
+    return LinearWarmup(warmup_steps, rate, after) if warmup_steps else after
 
 
 @cache
 def with_variable_rates(base: type) -> type:
-    """A class of Keras' optimizers whose variables have rates of their own."""
+    """Return a subclass of a Keras optimizer class that has a learning rate for each variable."""
 
-    class Paced(base):
-        """`shares` are of the rate, `begins` the steps from which each variable is trained, `decays` its weight decay.
+    class VariableRates(base):  # type: ignore[misc]  # a class that is known at run time only
+        """An optimizer with a learning rate, a first step and a weight decay for each variable.
 
-        All in the order of the variables that it is built with.
+        Attributes:
+            rate_shares: the variable's learning rate, as a share of the schedule's.
+            first_steps: the step from which the variable is trained.
+            decays: the variable's weight decay.
+
+        All are in the order of the variables that the optimizer is built with.
         """
 
-        shares: Sequence[float] = ()
-        begins: Sequence[int] = ()
+        rate_shares: Sequence[float] = ()
+        first_steps: Sequence[int] = ()
         decays: Sequence[float] = ()
 
-        def update_step(self, gradient, variable, learning_rate):
+        def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+            """Update one variable; see Keras."""
             i = self._get_variable_index(variable)
             rate = ops.cast(learning_rate, variable.dtype)
-            if self.shares[i] != 1:
-                rate = rate * self.shares[i]
-            if self.begins[i]:
-                rate = ops.where(self.iterations < self.begins[i], 0.0, rate)
+            if self.rate_shares[i] != 1:
+                rate = rate * self.rate_shares[i]
+            if self.first_steps[i]:
+                rate = ops.where(self.iterations < self.first_steps[i], 0.0, rate)
             if self.decays[i]:
                 self.assign(variable, variable - variable * self.decays[i] * rate)
             super().update_step(gradient, variable, rate)
 
-        def finalize_variable_values(self, var_list):
-            """Nothing: the loop keeps the best epoch's averages itself, and a run may go on."""
+        def finalize_variable_values(self, var_list: Any) -> None:
+            """Do nothing: the best epoch's averages are kept by `CheckpointCallback`, and the run may be resumed."""
 
-    return Paced
+    return VariableRates
 
 
-def make_optimizer(model: Any, recipe: Recipe, steps_per_epoch: int) -> Any:
-    """The recipe's optimizer, built for the model's trainable variables."""
+def make_optimizer(model: keras.Model, recipe: Recipe, steps_per_epoch: int) -> keras.optimizers.Optimizer:
+    """Return the recipe's optimizer, built for the trainable variables of `model`."""
+    # Keras' optimizer
     average: dict[str, Any] = {"use_ema": True, "ema_momentum": recipe.ema} if recipe.ema else {}
     rate, clip = make_schedule(recipe, steps_per_epoch), recipe.clip
     if recipe.optimizer == "adamw":
-        made = with_variable_rates(keras.optimizers.Adam)(rate, recipe.momentum, global_clipnorm=clip, **average)
+        adam = with_variable_rates(keras.optimizers.Adam)
+        optimizer = adam(rate, recipe.momentum, global_clipnorm=clip, **average)
     else:
-        made = with_variable_rates(keras.optimizers.SGD)(
-            rate, float(recipe.momentum), recipe.nesterov, global_clipnorm=clip, **average
-        )
-    depth = stage_depths(model)
+        sgd = with_variable_rates(keras.optimizers.SGD)
+        optimizer = sgd(rate, float(recipe.momentum), recipe.nesterov, global_clipnorm=clip, **average)
+
+    # Rates, first steps and decays of each variable
+    depths = stage_depths(model)
     variables = model.trainable_variables
-    made.shares = [recipe.stage_decay ** depth[id(v)] for v in variables]
-    made.begins = [round(recipe.unfreeze_epochs * steps_per_epoch * max(depth[id(v)] - 1, 0)) for v in variables]
-    made.decays = [recipe.weight_decay if v.name.endswith("kernel") else 0.0 for v in variables]
+    steps_per_stage = recipe.unfreeze_epochs * steps_per_epoch
+    optimizer.rate_shares = [recipe.stage_decay ** depths[id(v)] for v in variables]
+    optimizer.first_steps = [round(steps_per_stage * max(depths[id(v)] - 1, 0)) for v in variables]
+    optimizer.decays = [recipe.weight_decay if v.name.endswith("kernel") else 0.0 for v in variables]
+
+    # Build it now, so that its state can be saved and restored before the first step
     if recipe.precision == "float16":
-        made = keras.optimizers.LossScaleOptimizer(made)
-    made.build(variables)  # so that its state can be kept and restored before the first step
-    for variable, mean in zip(variables, moving_averages(made), strict=False):
-        mean.assign(ops.convert_to_numpy(variable).copy())  # Keras begins with zeros until the first step
-    return made
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+    optimizer.build(variables)
+    for variable, mean in zip(variables, moving_averages(optimizer), strict=False):
+        mean.assign(ops.convert_to_numpy(variable).copy())  # Keras leaves zeros there until the first step
+    return optimizer
 
 
-def moving_averages(optimizer: Any) -> list[Any]:
-    """The moving averages of the trainable variables, in their order; empty where the recipe has none."""
+def moving_averages(optimizer: keras.optimizers.Optimizer) -> list[Any]:
+    """Return the moving averages of the trainable variables, in their order; empty if the recipe keeps none."""
     return getattr(unwrap_optimizer(optimizer), "_model_variables_moving_average", [])
 
 
-def unwrap_optimizer(optimizer: Any) -> Any:
-    """The optimizer that a scale for the loss may be around."""
+def unwrap_optimizer(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
+    """Return the optimizer itself, without a loss-scaling wrapper."""
     return getattr(optimizer, "inner_optimizer", optimizer)
 
 
-def stage_depths(model: Any) -> dict[int, int]:
-    """How many stages before the head each variable is, by its id: 0 is the head, 1 the last stage of maps."""
-    groups = group_layers_by_stage(model)
+def stage_depths(model: keras.Model) -> dict[int, int]:
+    """Return how many stages before the head each variable is, by its id: 0 for the head, 1 for the last stage."""
+    stages = group_layers_by_stage(model)
     return {
-        id(variable): len(groups) - 1 - i
-        for i, group in enumerate(groups)
-        for layer in group
+        id(variable): len(stages) - 1 - i
+        for i, layers in enumerate(stages)
+        for layer in layers
         for variable in layer.variables
     }

@@ -1,8 +1,10 @@
-"""What a run is to do, as plain facts: a run whose plan is another is another run."""
+"""The plan of a run: everything that decides its numbers, as plain facts. A different plan is a different run."""
+
+from __future__ import annotations
 
 import dataclasses
 import hashlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,21 +13,23 @@ from cnnzoo.core.errors import InputError
 from cnnzoo.data.images import ImageData
 from cnnzoo.training.recipe import DESCRIPTIVE_FIELDS, Recipe
 
+if TYPE_CHECKING:
+    import keras
+    from numpy.typing import ArrayLike
+
 
 def make_plan(
-    how: str, model: Any, data: ImageData, recipe: Recipe, seed: int, weights: np.ndarray | None
+    task: str, model: keras.Model, data: ImageData, recipe: Recipe, seed: int, sample_weight: np.ndarray | None
 ) -> dict[str, Any]:
-    """The plan of a training, ready for JSON; images, labels and weights by their fingerprints."""
+    """Return the plan of a training, ready for JSON; images, labels and weights are given by their fingerprints."""
     card = cards.card(model)
     return {
-        "how": how,
+        "how": task,
         "model": model.name,
         "variables": _fingerprint_variables(model),
         "preprocessing": card.preprocessing,
         "weights": card.weights,
-        "recipe": {
-            field: value for field, value in dataclasses.asdict(recipe).items() if field not in DESCRIPTIVE_FIELDS
-        },
+        "recipe": {name: value for name, value in dataclasses.asdict(recipe).items() if name not in DESCRIPTIVE_FIELDS},
         "seed": seed,
         "data": {
             "source": data.source,
@@ -34,29 +38,33 @@ def make_plan(
             "images": {name: len(split) for name, split in data.splits.items()},
             "size": data.account(),
             "cropped from": "resized images" if data.photos and data.cache in ("memory", "disk") else "originals",
-            "sample_weight": None if weights is None else hashlib.sha256(weights.data).hexdigest(),
+            "sample_weight": None if sample_weight is None else hashlib.sha256(sample_weight.data).hexdigest(),
         },
     }
 
 
-def check_sample_weight(sample_weight: Any, images: int) -> np.ndarray | None:
-    """How much each training image counts, checked."""
+def check_sample_weight(sample_weight: ArrayLike | None, images: int) -> np.ndarray | None:
+    """Return the weights of the training images as float32 (N,), or None for equal weights.
+
+    Raises:
+        InputError: if they are not one finite, nonnegative number per image, or all 0.
+    """
     if sample_weight is None:
         return None
     try:
         weights = np.ascontiguousarray(sample_weight, "float32")
     except (TypeError, ValueError) as error:
-        raise InputError(f"sample_weight is an array of numbers: {error}") from None
+        raise InputError(f"sample_weight must be an array of numbers: {error}") from None
     if weights.shape != (images,) or not np.isfinite(weights).all() or weights.min() < 0 or not weights.any():
         raise InputError(
-            f"sample_weight is one number of 0 at least for each of the {images} training images, not all 0. "
+            f"sample_weight must hold one number of at least 0 for each of the {images} training images, not all 0. "
             f"Received: shape {weights.shape}"
         )
     return weights
 
 
-def _fingerprint_variables(model: Any) -> str:
-    """What the model's variables are called and shaped, hashed."""
-    # not by the names of layers, which Keras counts on within a process where they are not given
+def _fingerprint_variables(model: keras.Model) -> str:
+    """Return a hash of the names and shapes of the model's variables."""
+    # Names of layers are left out: where none is given, Keras numbers the layers of a process.
     rows = [(type(layer).__name__, v.name, tuple(v.shape)) for layer in model.layers for v in layer.weights]
     return hashlib.sha256(repr(rows).encode()).hexdigest()[:16]

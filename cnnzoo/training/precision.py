@@ -1,19 +1,21 @@
-"""Arithmetic in fewer bits while a model is trained."""
+"""Mixed precision: layers compute in 16 bits while a model is trained."""
+
+from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import keras
 
-from cnnzoo.surgery import walk
+from cnnzoo.surgery.walk import all_layers, producing_layer
 
-BFLOAT16_CPU_FLAGS = {"avx512_bf16", "amx_bf16"}  # what processors call their bfloat16 products
+BFLOAT16_CPU_FLAGS = {"avx512_bf16", "amx_bf16"}  # processors with one of these multiply bfloat16 in hardware
+PIXEL_LAYER = "normalise"  # the layer that normalizes pixels; it computes in float32
 
 
 def resolve_precision(precision: str) -> str:
-    """The precision that "auto" stands for on this machine: the one that is faster here."""
+    """Return `precision`, or for "auto" the one that is fastest on this machine: bfloat16, float16 or float32."""
     if precision != "auto":
         return precision
     if has_accelerator():
@@ -26,42 +28,49 @@ def resolve_precision(precision: str) -> str:
 
 
 def has_accelerator() -> bool:
-    """Whether the backend sees a GPU or TPU."""
+    """Return whether the backend sees a GPU or TPU."""
     backend = keras.backend.backend()
     if backend == "jax":
         import jax
 
-        return jax.default_backend() != "cpu"
+        return bool(jax.default_backend() != "cpu")
     if backend == "torch":
         import torch
 
-        return torch.cuda.is_available()
+        return bool(torch.cuda.is_available())
     import tensorflow as tf
 
     return bool(tf.config.list_physical_devices("GPU"))
 
 
 @contextmanager
-def mixed_precision(model: Any, precision: str) -> Iterator[None]:
-    """Layers compute in `precision` within the block, but for the normalisation of pixels and the logits.
+def mixed_precision(model: keras.Model, precision: str) -> Iterator[None]:
+    """Make the layers of `model` compute in `precision` within the block.
 
-    Variables stay float32, and so does the model after the block.
+    The normalization of pixels, the logits and their activation stay float32; so do all variables.
     """
     if precision == "float32":
         yield
         return
-    whole = {"normalise"}
-    for layer in map(walk.producing_layer, keras.tree.flatten(model.output)):
-        whole.add(layer.name)
-        while not layer.weights:  # what activates the logits; they stay whole too
-            layer = walk.producing_layer(layer.input)
-            whole.add(layer.name)
-    before = [(layer, layer.dtype_policy) for layer in walk.all_layers(model)]
+    float32_layers = {PIXEL_LAYER, *_output_layer_names(model)}
+    policies = [(layer, layer.dtype_policy) for layer in all_layers(model)]
     try:
-        for layer, _ in before:
-            if layer.name not in whole:
+        for layer, _ in policies:
+            if layer.name not in float32_layers:
                 layer.dtype_policy = f"mixed_{precision}"
         yield
     finally:
-        for layer, policy in before:
+        for layer, policy in policies:
             layer.dtype_policy = policy
+
+
+def _output_layer_names(model: keras.Model) -> set[str]:
+    """Return the names of the layers that compute the logits of each head, and of those that activate them."""
+    names = set()
+    for output in keras.tree.flatten(model.output):
+        layer = producing_layer(output)
+        names.add(layer.name)
+        while not layer.weights:
+            layer = producing_layer(layer.input)
+            names.add(layer.name)
+    return names

@@ -1,14 +1,15 @@
-"""The linear probe: the best last layer on features that stay as they are, a convex problem."""
+"""The linear probe: the best last layer on unchanged features, which is a convex problem."""
+
+from __future__ import annotations
 
 import warnings
-from typing import Any
 
 import keras
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from cnnzoo.core.errors import InputError
@@ -17,29 +18,36 @@ from cnnzoo.data.images import ImageData
 from cnnzoo.evaluation.evaluate import EVALUATION_BATCH_SIZE
 from cnnzoo.surgery.features import find_head_layer
 
-C_VALUES = tuple(10.0**power for power in range(-5, 3))  # scikit-learn's C, of standardised features
+C_VALUES = tuple(10.0**power for power in range(-5, 3))  # inverse strengths of the penalty to choose from
 CV_FOLDS = 5
-MAX_CV_IMAGES = 4_000  # images on which the strength is chosen, where there are more
+MAX_CV_IMAGES = 4_000  # cross-validation uses a random sample of larger training splits
 
 
 def fit_linear_probe(
-    model: Any, data: ImageData, seed: int, balanced: bool = False, weights: np.ndarray | None = None
+    model: keras.Model,
+    data: ImageData,
+    seed: int,
+    balanced: bool = False,
+    sample_weight: np.ndarray | None = None,
 ) -> float:
-    """Set the model's last layer to the logistic regression on its input; returns the C that cross-validation chose.
+    """Set the model's last layer to the logistic regression on its input; return the chosen C.
 
-    Features are those of the training split, as evaluation sees it, standardised; the standardisation ends in the
-    layer's weights.
+    The features are those of the training split without augmentation, standardized; the layer's weights include the
+    standardization.
+
+    Raises:
+        InputError: if the model does not end in a Dense layer.
     """
     layer = find_head_layer(model)
     if not isinstance(layer, keras.layers.Dense):
-        raise InputError(f"A probe needs a model that ends in a Dense layer. {model.name} ends in {layer.name}")
+        raise InputError(f"A linear probe needs a model that ends in a Dense layer. {model.name} ends in {layer.name}")
     batches = Batches(data.train, len(data.classes), EVALUATION_BATCH_SIZE)
     features = keras.Model(model.input, layer.input).predict(batches, verbose=0).astype("float64")
-    strength, kernel, bias = fit_logistic_regression(
-        features, data.train.labels, seed, balanced, layer.use_bias, weights
+    c, kernel, bias = fit_logistic_regression(
+        features, data.train.labels, seed, balanced, layer.use_bias, sample_weight
     )
     layer.set_weights([kernel, bias] if layer.use_bias else [kernel])
-    return strength
+    return c
 
 
 def fit_logistic_regression(
@@ -47,40 +55,63 @@ def fit_logistic_regression(
     labels: np.ndarray,
     seed: int,
     balanced: bool = False,
-    intercept: bool = True,
-    weights: np.ndarray | None = None,
+    fit_bias: bool = True,
+    sample_weight: np.ndarray | None = None,
 ) -> tuple[float, np.ndarray, np.ndarray]:
-    """C, a kernel (d, classes) and a bias (classes,) of a softmax over features (N, d), for every class in labels.
+    """Fit a softmax regression whose penalty is chosen by cross-validation.
 
-    Images count by their `weights` (N,), and by how rare their class is where it is `balanced`.
+    Args:
+        features: float64 (N, d).
+        labels: class indices (N,); every class must occur.
+        seed: the seed of the folds.
+        balanced: whether rare classes get larger weights.
+        fit_bias: whether the regression has a bias; without one, features are not centered.
+        sample_weight: weights (N,) of the images.
+
+    Returns:
+        The chosen C, the kernel (d, classes) and the bias (classes,).
     """
-    counts = np.ones(len(labels)) if weights is None else weights.astype("float64")
-    made = make_pipeline(
-        StandardScaler(with_mean=intercept),
-        LogisticRegression(fit_intercept=intercept, class_weight="balanced" if balanced else None, max_iter=500),
+    weights = np.ones(len(labels)) if sample_weight is None else sample_weight.astype("float64")
+    pipeline = make_pipeline(
+        StandardScaler(with_mean=fit_bias),
+        LogisticRegression(fit_intercept=fit_bias, class_weight="balanced" if balanced else None, max_iter=500),
     )
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # of the weakest penalties, which are seldom the best
-        name, strength = "logisticregression__C", 1.0
-        if (folds := min(CV_FOLDS, int(np.bincount(labels).min()))) > 1:
-            some = np.random.default_rng(seed).permutation(len(labels))[:MAX_CV_IMAGES]
-            folds = min(folds, int(np.bincount(labels[some], minlength=labels.max() + 1).min()) or 1)
-        if folds > 1:
-            parts = StratifiedKFold(folds, shuffle=True, random_state=seed)
-            search = GridSearchCV(made, {name: C_VALUES}, scoring="neg_log_loss", cv=parts, refit=False)
-            strength = search.fit(features[some], labels[some], **_sample_weight_params(counts[some])).best_params_[
-                name
-            ]
-        made.set_params(**{name: strength}).fit(features, labels, **_sample_weight_params(counts))
-    scaler, solved = made[0], made[-1]
-    kernel, bias = solved.coef_ / scaler.scale_, np.zeros(len(solved.coef_))
-    if intercept:
-        bias = solved.intercept_ - kernel @ scaler.mean_
-    if len(kernel) == 1:  # of two classes scikit-learn keeps the difference
+        # The weakest penalties may not converge, but are seldom the best.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        c = _choose_c(pipeline, features, labels, weights, seed)
+        pipeline.set_params(logisticregression__C=c).fit(features, labels, **_sample_weight_params(weights))
+
+    # Move the standardization into kernel and bias
+    scaler, regression = pipeline[0], pipeline[-1]
+    kernel, bias = regression.coef_ / scaler.scale_, np.zeros(len(regression.coef_))
+    if fit_bias:
+        bias = regression.intercept_ - kernel @ scaler.mean_
+    if len(kernel) == 1:  # for two classes scikit-learn fits the difference of their logits
         kernel, bias = np.concatenate([-kernel, kernel]) / 2, np.concatenate([-bias, bias]) / 2
-    return float(strength), kernel.T.astype("float32"), bias.astype("float32")
+    return c, kernel.T.astype("float32"), bias.astype("float32")
+
+
+def _choose_c(pipeline: Pipeline, features: np.ndarray, labels: np.ndarray, weights: np.ndarray, seed: int) -> float:
+    """Return the C of the lowest log loss in cross-validation; 1 if a class has too few images for two folds."""
+    if int(np.bincount(labels).min()) < 2:
+        return 1.0
+    sample = np.random.default_rng(seed).permutation(len(labels))[:MAX_CV_IMAGES]
+    rarest = int(np.bincount(labels[sample], minlength=labels.max() + 1).min())
+    folds = min(CV_FOLDS, int(np.bincount(labels).min()), rarest)
+    if folds < 2:
+        return 1.0
+    search = GridSearchCV(
+        pipeline,
+        {"logisticregression__C": C_VALUES},
+        scoring="neg_log_loss",
+        cv=StratifiedKFold(folds, shuffle=True, random_state=seed),
+        refit=False,
+    )
+    search.fit(features[sample], labels[sample], **_sample_weight_params(weights[sample]))
+    return float(search.best_params_["logisticregression__C"])
 
 
 def _sample_weight_params(weights: np.ndarray) -> dict[str, np.ndarray]:
-    """Weights as the pipeline's last step takes them."""
+    """Return `weights` as the keyword arguments that hand them to the pipeline's last step."""
     return {"logisticregression__sample_weight": weights}

@@ -1,13 +1,37 @@
-"""What a recipe can say: every field, its range, and how a text sets it."""
+"""The fields of a recipe, their ranges, and how the command line sets them."""
+
+from __future__ import annotations
 
 import ast
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
-from typing import Any, get_type_hints
+from functools import cache
+from typing import Any, NamedTuple, get_type_hints
 
 from cnnzoo.core.errors import InputError, unknown_name
 from cnnzoo.data import augmentation
+
+
+class Interval(NamedTuple):
+    """The numbers from `low` to `high`; `closed` says which ends belong to it: "both", "left", "right", "neither"."""
+
+    low: float
+    high: float
+    closed: str = "both"
+
+    def __contains__(self, value: object) -> bool:
+        if not isinstance(value, int | float):
+            return False
+        above = self.low <= value if self.closed in ("both", "left") else self.low < value
+        below = value <= self.high if self.closed in ("both", "right") else value < self.high
+        return above and below
+
+    def __str__(self) -> str:
+        opening = "[" if self.closed in ("both", "left") else "("
+        closing = "]" if self.closed in ("both", "right") else ")"
+        return f"{opening}{self.low:,}, {self.high:,}{closing}"
+
 
 CHOICES = {
     "optimizer": ("sgd", "adamw"),
@@ -16,101 +40,176 @@ CHOICES = {
     "balance": ("none", "weights", "sampling"),
     "bn": ("train", "frozen"),
 }
-DESCRIPTIVE_FIELDS = ("source", "cost", "result")  # what a recipe says of itself
-INFINITY = math.inf
+RANGES = {  # of fields that are set: None, where a field allows it, is not checked
+    "epochs": Interval(1, 1_000_000),
+    "batch_size": Interval(1, 1_000_000),
+    "learning_rate": Interval(0, math.inf, "neither"),
+    "momentum": Interval(0, 1, "left"),
+    "weight_decay": Interval(0, math.inf, "left"),
+    "clip": Interval(0, math.inf, "neither"),
+    "drop": Interval(0, 1, "neither"),
+    "label_smoothing": Interval(0, 1, "left"),
+    "ema": Interval(0, 1, "left"),
+    "aux_weight": Interval(0, math.inf, "left"),
+    "stages": Interval(0, math.inf, "left"),
+    "stage_decay": Interval(0, 1, "right"),
+    "unfreeze_epochs": Interval(0, math.inf, "left"),
+    "patience": Interval(1, math.inf, "left"),
+}
+DESCRIPTIVE_FIELDS = ("source", "cost", "result")  # they describe a recipe and do not change a training
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """How to train: by default SGD with Nesterov's momentum, a linear warm-up, then a cosine to zero."""
+    """How to train a model. The default is SGD with Nesterov momentum, a linear warm-up, then a cosine to zero.
+
+    `cnnzoo.recipe` returns the recipes that come with the package, with fields changed.
+
+    Args:
+        epochs: number of epochs.
+        batch_size: number of images per step.
+        learning_rate: the highest learning rate of the schedule; "auto" runs `lr_find` first and takes its suggestion.
+        optimizer: "sgd" or "adamw".
+        momentum: the momentum of SGD, or the first beta of AdamW.
+        nesterov: whether SGD uses Nesterov momentum.
+        weight_decay: decoupled weight decay of kernels only: w -= rate * decay * w. At momentum 0.9, multiply the
+            coupled `weight_decay` of PyTorch's SGD by 10 to get the same strength.
+        clip: the highest norm of all gradients together; None does not clip.
+        schedule: how the learning rate falls: "cosine", "linear", "constant" or "step".
+        drops: for "step", the fractions of the run after which the learning rate falls, such as (0.5, 0.75).
+        drop: for "step", the factor by which the learning rate is multiplied at each of `drops`.
+        warmup_epochs: number of epochs in which the learning rate rises from 0, at most `epochs`.
+        label_smoothing: label smoothing, from 0 on and below 1.
+        augment: policies of `cnnzoo.data.augmentation`, joined by "+", such as "gentle" or "basic+mixup".
+        ema: decay of a moving average of the weights, which is what is evaluated and kept; 0 keeps no average.
+        precision: in which precision layers compute: "float32", "bfloat16", "float16", or "auto" for the fastest on
+            this machine. Variables and logits stay float32.
+        balance: "weights" gives rare classes a larger weight in the loss, "sampling" draws all classes equally often.
+        aux_weight: weight of the loss of each auxiliary head (0.3 in Szegedy et al. 2014, section 5).
+        bn: "frozen" leaves the statistics, gamma and beta of batch norms unchanged; "train" trains them.
+        stages: how many stages before the head are trained, the last ones first; None trains all.
+        stage_decay: the learning rate of a stage, as a fraction of that of the next stage.
+        unfreeze_epochs: after so many epochs one stage more begins to train; the last one is trained from the start.
+        patience: stop early after so many epochs without a better one; None never stops.
+        rubbish: j in equation 9 of LeCun et al. 1998: adds a rubbish class with the constant logit -j to the loss.
+        source: where the recipe comes from.
+        cost: how long it takes, measured on two CPU cores.
+        result: the accuracy it reached here.
+
+    Raises:
+        InputError: if a field has the wrong type or is out of range.
+
+    Example:
+        >>> recipe = cnnzoo.Recipe(epochs=10, batch_size=32, learning_rate=0.05)
+        >>> recipe.schedule, recipe.momentum
+        ('cosine', 0.9)
+        >>> cnnzoo.Recipe(epochs=10, batch_size=32, learning_rate=-1)
+        Traceback (most recent call last):
+        ...
+        cnnzoo.core.errors.InputError: The recipe field learning_rate must be in (0, inf) or 'auto'. Received: -1
+    """
 
     epochs: int
     batch_size: int
-    learning_rate: float | str  # at the top of the schedule; "auto" takes what `lr_find` suggests
+    learning_rate: float | str
     optimizer: str = "sgd"
-    momentum: float = 0.9  # adamw's first beta
+    momentum: float = 0.9
     nesterov: bool = True
-    # of kernels only, and decoupled: w -= rate * decay * w, at momentum 0.9 a tenth as strong as torch's coupled one
     weight_decay: float = 0.0
-    clip: float | None = None  # greatest norm of all gradients together
+    clip: float | None = None
     schedule: str = "cosine"
-    drops: tuple[float, ...] = ()  # "step": the shares of the run after which the rate falls
-    drop: float = 0.1  # "step": to which share it falls
+    drops: tuple[float, ...] = ()
+    drop: float = 0.1
     warmup_epochs: float = 1.0
     label_smoothing: float = 0.0
-    augment: str = "none"  # policies of augmentation.POLICIES, joined by "+"
-    ema: float = 0.0  # decay of a moving average of the weights, which is what is evaluated and kept; 0: none
-    precision: str = "float32"  # of the layers' arithmetic; variables and logits stay float32
-    balance: str = "none"  # rare classes count more ("weights") or are drawn as often as others ("sampling")
-    aux_weight: float = 0.3  # of each auxiliary head's loss: Szegedy et al. 2014, section 5
-    bn: str = "train"  # "frozen" leaves batch norms as they are: statistics, gamma and beta
-    stages: int | None = None  # how many stages before the head are trained, the last ones first; None: all
-    stage_decay: float = 1.0  # a stage's rate, as a share of the next one's
-    unfreeze_epochs: float = 0.0  # after which one stage more begins to train, the last one at once
-    patience: int | None = None  # epochs without a better one after which training ends
-    rubbish: float | None = None  # j of LeCun et al. 1998, equation 9: a class of no class, whose logit is -j
+    augment: str = "none"
+    ema: float = 0.0
+    precision: str = "float32"
+    balance: str = "none"
+    aux_weight: float = 0.3
+    bn: str = "train"
+    stages: int | None = None
+    stage_decay: float = 1.0
+    unfreeze_epochs: float = 0.0
+    patience: int | None = None
+    rubbish: float | None = None
     source: str = ""
-    cost: str = ""  # measured, on two cores
-    result: str = ""  # reached here
+    cost: str = ""
+    result: str = ""
 
     def __post_init__(self) -> None:
-        for name, kind in get_type_hints(Recipe).items():
+        self._check_types()
+        augmentation.parse_policy(self.augment)
+        for name, choices in CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise unknown_name(f"{name} of a recipe", getattr(self, name), choices)
+        for name, interval in RANGES.items():
+            value = getattr(self, name)
+            if value is not None and value not in interval and (name, value) != ("learning_rate", "auto"):
+                allowed = f"{interval} or 'auto'" if name == "learning_rate" else interval
+                raise InputError(f"The recipe field {name} must be in {allowed}. Received: {value!r}")
+        if not 0 <= self.warmup_epochs <= self.epochs:
+            raise InputError(
+                f"The recipe field warmup_epochs must be in [0, epochs={self.epochs}]. Received: {self.warmup_epochs!r}"
+            )
+        if self.schedule == "step" and not self.drops:
+            raise InputError("The schedule 'step' needs drops, fractions of the run like (0.5, 0.75). Received: none")
+
+    def _check_types(self) -> None:
+        """Raise `InputError` if a field has the wrong type; turn `drops` into a tuple."""
+        for name, expected in _field_types().items():
             value = getattr(self, name)
             if name == "drops":
                 if isinstance(value, list | tuple) and all(isinstance(v, int | float) and 0 < v < 1 for v in value):
                     object.__setattr__(self, name, tuple(value))
                     continue
-            elif isinstance(value, bool) == (kind is bool) and _has_type(value, kind):
+            elif isinstance(value, bool) == (expected is bool) and _has_type(value, expected):
                 continue
-            hint = {"drops": "shares of the run between 0 and 1"}.get(name, getattr(kind, "__name__", kind))
-            raise InputError(f"The recipe's {name} is {hint}. Received: {value!r:.200}")
-        augmentation.parse_policy(self.augment)
-        for name, allowed in CHOICES.items():
-            if getattr(self, name) not in allowed:
-                raise unknown_name(f"{name} of a recipe", getattr(self, name), allowed)
-        rate = 1.0 if self.learning_rate == "auto" else self.learning_rate
-        rules = {
-            "epochs": 1 <= self.epochs <= 1_000_000,
-            "batch_size": 1 <= self.batch_size <= 1_000_000,
-            "learning_rate": isinstance(rate, int | float) and 0 < rate < INFINITY,
-            "momentum": 0 <= self.momentum < 1,
-            "weight_decay": 0 <= self.weight_decay < INFINITY,
-            "clip": self.clip is None or 0 < self.clip < INFINITY,
-            "drop": 0 < self.drop < 1,
-            "warmup_epochs": 0 <= self.warmup_epochs <= self.epochs,
-            "label_smoothing": 0 <= self.label_smoothing < 1,
-            "ema": 0 <= self.ema < 1,
-            "aux_weight": 0 <= self.aux_weight < INFINITY,
-            "stages": self.stages is None or self.stages >= 0,
-            "stage_decay": 0 < self.stage_decay <= 1,
-            "unfreeze_epochs": 0 <= self.unfreeze_epochs < INFINITY,
-            "patience": self.patience is None or self.patience >= 1,
-        }
-        for name, kept in rules.items():
-            if not kept:
-                raise InputError(f"The recipe's {name} is out of range. Received: {getattr(self, name)!r}")
-        if self.schedule == "step" and not self.drops:
-            raise InputError("The schedule 'step' needs drops, shares of the run like (0.5, 0.75). Received: none")
+            hint = {"drops": "fractions of the run between 0 and 1"}.get(name, getattr(expected, "__name__", expected))
+            raise InputError(f"The recipe field {name} must be {hint}. Received: {value!r:.200}")
 
 
-def _has_type(value: Any, kind: Any) -> bool:
-    """Whether a value is of a kind; a whole number will do for a fraction."""
-    kinds = kind | int if kind in (float, float | None, float | str) else kind
-    return isinstance(value, kinds)
+@cache
+def _field_types() -> dict[str, Any]:
+    """Return the type of every field of `Recipe`."""
+    return get_type_hints(Recipe)
 
 
-SETTABLE_FIELDS = [f.name for f in fields(Recipe) if f.name not in DESCRIPTIVE_FIELDS]
+def _has_type(value: Any, expected: Any) -> bool:
+    """Return whether `value` has the expected type; an int is accepted in place of a float."""
+    accepted = expected | int if expected in (float, float | None, float | str) else expected
+    return isinstance(value, accepted)
+
+
+SETTABLE_FIELDS = [field.name for field in fields(Recipe) if field.name not in DESCRIPTIVE_FIELDS]
 
 
 def parse_settings(settings: Iterable[str]) -> dict[str, Any]:
-    """Fields from texts like "learning_rate=0.05", as the command line gives them."""
-    parsed = {}
+    """Return the fields that texts like "learning_rate=0.05" set, as the command line receives them.
+
+    Values are parsed as Python literals; anything else is a string.
+
+    Args:
+        settings: texts of the form field=value.
+
+    Returns:
+        The values by field name. Names and ranges are checked when a recipe is made of them.
+
+    Raises:
+        InputError: if a text contains no "=".
+
+    Example:
+        >>> from cnnzoo.training.recipe import parse_settings
+        >>> parse_settings(["learning_rate=0.05", "augment=shift"])
+        {'learning_rate': 0.05, 'augment': 'shift'}
+    """
+    values = {}
     for setting in settings:
         name, equals, text = setting.partition("=")
         if not equals:
-            raise InputError(f"A setting reads field=value, like learning_rate=0.05. Received: {setting!r}")
+            raise InputError(f"A setting has the form field=value, like learning_rate=0.05. Received: {setting!r}")
         try:
-            parsed[name.strip()] = ast.literal_eval(text.strip())
+            values[name.strip()] = ast.literal_eval(text.strip())
         except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
-            parsed[name.strip()] = text.strip()
-    return parsed
+            values[name.strip()] = text.strip()
+    return values

@@ -1,18 +1,21 @@
-"""Recipes: how to train, as rows of data that cite their source and state what they reached."""
+"""The recipes that come with the package: rows of data that cite their source and state what they reached."""
+
+from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
 from cnnzoo.core.errors import InputError, unknown_name
 from cnnzoo.training.recipe import DESCRIPTIVE_FIELDS, SETTABLE_FIELDS, Recipe, parse_settings
 
-__all__ = ["RECIPES", "SETTABLE_FIELDS", "Recipe", "parse_settings", "resolve_recipe"]
+__all__ = ["RECIPES", "SETTABLE_FIELDS", "Recipe", "parse_settings", "recipe", "resolve_recipe"]
 
-IMAGENET_COST = "ImageNet: months on two cores, where resnet18 sees some 25 images a second; for accelerators"
-PAPER_RESULT_ONLY = "not run here: the paper's figure is of ImageNet"
+IMAGENET_COST = "ImageNet: months on two CPU cores, at about 25 images per second for resnet18; use accelerators"
+PAPER_RESULT_ONLY = "not run here; the paper's figures are for ImageNet"
 
 RECIPES = {
     "sgd": Recipe(
@@ -20,7 +23,7 @@ RECIPES = {
         batch_size=32,
         learning_rate=0.01,
         weight_decay=5e-4,
-        source="a plain default for small networks",
+        source="a simple default for small networks",
         cost="10 s on digits",
         result="lenet5 on 360 digits: 96.72 %, mean of five seeds",
     ),
@@ -34,7 +37,7 @@ RECIPES = {
         label_smoothing=0.1,
         augment="gentle",
         precision="auto",
-        source="a few epochs from scratch: He et al. 2018 (Bag of tricks, arXiv:1812.01187) in short, by AdamW",
+        source="a few epochs from scratch: a short form of He et al. 2018 (Bag of tricks, arXiv:1812.01187) with AdamW",
         cost="34 minutes on Imagenette at 128 pixels, resnet34d",
         result="resnet34d on Imagenette's 3,925 photos: 78.85 % after 5 epochs, one seed",
     ),
@@ -50,7 +53,7 @@ RECIPES = {
         patience=5,
         source="Kumar et al. 2022, arXiv:2202.10054: linear probe, then fine-tune; stages as Howard, Ruder 2018",
         cost="up to 5 minutes on 219 photos of hymenoptera, googlenet_2014",
-        result="googlenet_2014 on 153 photos of hymenoptera: 95.86 %, mean of three seeds, which is the probe's",
+        result="googlenet_2014 on 153 photos of hymenoptera: 95.86 %, mean of three seeds, equal to the linear probe",
     ),
     "digits": Recipe(
         epochs=30,
@@ -78,7 +81,7 @@ RECIPES = {
         weight_decay=5e-3,
         augment="gentle",
         precision="auto",
-        source="He et al. 2015, section 4.2, in fewer epochs: shifts and flips, here down a cosine",
+        source="He et al. 2015, section 4.2, with fewer epochs and a cosine schedule; shifts and flips",
         cost="34 minutes on Fashion-MNIST, resnet20",
         result="resnet20 on Fashion-MNIST's test set: 93.61 %, one seed",
     ),
@@ -88,11 +91,11 @@ RECIPES = {
         learning_rate=0.005,
         weight_decay=0.005,
         rubbish=1.0,
-        source="LeCun et al. 1998: equation 9, 20 passes, no distortions; momentum for its second-order steps",
+        source="LeCun et al. 1998: equation 9, 20 epochs, no distortions; momentum instead of second-order steps",
         cost="3 to 4 minutes on MNIST",
         result="lenet5_1998 on MNIST's test set: 98.85 %; with augment=shift 99.09 %",
     ),
-    # The decays of the papers are coupled to the momentum of 0.9: ten times as much, decoupled.
+    # The papers' weight decay is coupled; decoupled, at momentum 0.9, the same strength takes ten times the number.
     "alexnet_2012": Recipe(
         epochs=90,
         batch_size=128,
@@ -103,7 +106,7 @@ RECIPES = {
         drops=(0.25, 0.5, 0.75),
         warmup_epochs=0.0,
         augment="basic",
-        source="Krizhevsky et al. 2012, section 5: the rate falls three times, here evenly; no colour shifts",
+        source="Krizhevsky et al. 2012, section 5: the rate falls three times, here at even intervals; no color shifts",
         cost=IMAGENET_COST,
         result=PAPER_RESULT_ONLY,
     ),
@@ -117,7 +120,7 @@ RECIPES = {
         drops=(0.25, 0.5, 0.75),
         warmup_epochs=0.0,
         augment="basic",
-        source="Simonyan, Zisserman 2014, section 3.1: the rate falls three times, here evenly",
+        source="Simonyan, Zisserman 2014, section 3.1: the rate falls three times, here at even intervals",
         cost=IMAGENET_COST,
         result=PAPER_RESULT_ONLY,
     ),
@@ -133,7 +136,7 @@ RECIPES = {
         augment="basic",
         ema=0.9999,
         aux_weight=0.3,
-        source="Szegedy et al. 2014, section 6: 4 % less every 8 epochs, averaged weights; the rate is not stated",
+        source="Szegedy et al. 2014, section 6: rate falls 4 % every 8 epochs; averaged weights; initial rate unstated",
         cost=IMAGENET_COST,
         result=PAPER_RESULT_ONLY,
     ),
@@ -147,7 +150,7 @@ RECIPES = {
         drops=(0.25, 0.5, 0.75),
         warmup_epochs=0.0,
         augment="basic",
-        source="He et al. 2015, section 3.4: the rate falls at plateaus, here evenly",
+        source="He et al. 2015, section 3.4: the rate falls at plateaus, here at even intervals",
         cost=IMAGENET_COST,
         result=PAPER_RESULT_ONLY,
     ),
@@ -162,8 +165,8 @@ RECIPES = {
         warmup_epochs=0.0,
         augment="basic",
         source="He et al. 2015, section 4.2: 64,000 steps, the rate falls after 32,000 and 48,000",
-        cost="some 4 hours for resnet20 on 50,000 images, by the rate of `fashion`",
-        result="not run here: the paper's figures are those of CIFAR-10",
+        cost="about 4 hours for resnet20 on 50,000 images, extrapolated from `fashion`",
+        result="not run here; the paper's figures are for CIFAR-10",
     ),
     "torchvision_v1": Recipe(
         epochs=90,
@@ -177,7 +180,7 @@ RECIPES = {
         augment="basic",
         source="torchvision's references/classification, weights IMAGENET1K_V1",
         cost=IMAGENET_COST,
-        result="not run here: the publisher's figures are those of `cnnzoo info`",
+        result="not run here; `cnnzoo info` shows the publisher's figures",
     ),
     "torchvision_v2": Recipe(
         epochs=600,
@@ -188,44 +191,72 @@ RECIPES = {
         warmup_epochs=5.0,
         label_smoothing=0.1,
         augment="trivial+erase+mixup+cutmix",
-        ema=0.99997,  # per step; theirs is 0.99998 by 600 epochs, every 32 steps
+        ema=0.99997,  # per step; torchvision uses 0.99998 per 32 steps of 600 epochs
         source="torchvision's references/classification, weights IMAGENET1K_V2",
         cost=IMAGENET_COST,
-        result="not run here: the publisher's figures are those of `cnnzoo info`",
+        result="not run here; `cnnzoo info` shows the publisher's figures",
     ),
 }
 
 
-def resolve_recipe(recipe: str | Path | Recipe, settings: Mapping[str, Any] | None = None) -> Recipe:
-    """A recipe by name, of a TOML file or as it is, with the fields in `settings` replaced.
+def recipe(name: str | PathLike[str] | Recipe, **fields: Any) -> Recipe:
+    """Return a recipe by name, with fields changed.
 
-    Raises InputError for what is unknown.
+    Args:
+        name: a name in `cnnzoo.training.recipes.RECIPES` (`cnnzoo recipes` lists them), the path of a .toml file whose
+            keys are fields of a recipe, or a `Recipe`.
+        **fields: the fields to change; `Recipe` documents all of them.
+
+    Returns:
+        The recipe, to be passed to `fit_and_evaluate`, `fine_tune`, `lr_find` or `tune`.
+
+    Raises:
+        InputError: if the name or a field is unknown, or a value is out of range.
+
+    Example:
+        >>> short = cnnzoo.recipe("finetune", epochs=2, bn="train")
+        >>> short.epochs, short.bn
+        (2, 'train')
+        >>> cnnzoo.recipe(short, learning_rate=0.01).learning_rate
+        0.01
     """
-    if isinstance(recipe, str | Path) and Path(recipe).suffix == ".toml":
-        recipe = _read_toml(Path(recipe))
-    if isinstance(recipe, str):
-        if recipe not in RECIPES:
-            raise unknown_name("recipe", recipe, RECIPES)
-        recipe = RECIPES[recipe]
-    if not isinstance(recipe, Recipe):
-        raise InputError(f"recipe is a name ({', '.join(RECIPES)}), a .toml file or a Recipe. Received: {recipe!r}")
-    _check_fields(settings or {})
-    return replace(recipe, **settings or {})
+    return resolve_recipe(name, fields)
+
+
+def resolve_recipe(name: str | PathLike[str] | Recipe, fields: Mapping[str, Any] | None = None) -> Recipe:
+    """Return the recipe of a name or a .toml file, or `name` itself if it is a `Recipe`, with `fields` changed.
+
+    Raises:
+        InputError: if the name or a field is unknown, or a value is out of range.
+    """
+    if isinstance(name, str | PathLike) and Path(name).suffix == ".toml":
+        base = _read_toml(Path(name))
+    elif isinstance(name, str):
+        if name not in RECIPES:
+            raise unknown_name("recipe", name, RECIPES)
+        base = RECIPES[name]
+    elif isinstance(name, Recipe):
+        base = name
+    else:
+        raise InputError(f"recipe must be a name ({', '.join(RECIPES)}), a .toml file or a Recipe. Received: {name!r}")
+    _check_fields(fields or {})
+    return replace(base, **fields or {})
 
 
 def _read_toml(path: Path) -> Recipe:
-    """The recipe of a file, in which epochs, batch_size and learning_rate are needed."""
+    """Return the recipe in a file; epochs, batch_size and learning_rate are required."""
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"Cannot read the recipe {str(path)!r}: {error}") from None
-    _check_fields({name: value for name, value in values.items() if name not in DESCRIPTIVE_FIELDS})
+    _check_fields(name for name in values if name not in DESCRIPTIVE_FIELDS)
     if missing := [name for name in ("epochs", "batch_size", "learning_rate") if name not in values]:
         raise InputError(f"The recipe {str(path)!r} lacks {', '.join(missing)}")
     return Recipe(**values)
 
 
 def _check_fields(names: Iterable[str]) -> None:
+    """Raise `InputError` if a name is not that of a field that can be set."""
     for name in names:
         if name not in SETTABLE_FIELDS:
             raise unknown_name("recipe field", name, SETTABLE_FIELDS)

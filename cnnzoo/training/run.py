@@ -1,4 +1,6 @@
-"""The folder of a run: whose it is, where it stands, and how it goes on after a stop."""
+"""The folder of a run: which run it holds, how far that is, and how it is resumed after a stop."""
+
+from __future__ import annotations
 
 import json
 import platform
@@ -8,8 +10,9 @@ from collections.abc import Sequence
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from importlib.metadata import version
+from os import PathLike
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from filelock import FileLock, Timeout
 
@@ -17,6 +20,10 @@ from cnnzoo.core.errors import BusyError, InputError, Interrupted
 from cnnzoo.core.files import atomic_write
 from cnnzoo.training import state
 from cnnzoo.training.state import RESTART_HINT, TrainingState
+
+if TYPE_CHECKING:
+    import keras
+    import numpy as np
 
 RUN_FILES = (
     "state",
@@ -31,39 +38,51 @@ RUN_FILES = (
     "tensorboard",
 )
 LOCK_FILE = ".lock"
-SCRATCH_PREFIXES = (
-    ".step-",
-    *(f".{name}." for name in (*RUN_FILES, "run.json")),
-)  # how cnnzoo.core.files names what is half written
+# How the temporary folders of core.files.atomic_write begin
+SCRATCH_PREFIXES = (".step-", *(f".{name}." for name in (*RUN_FILES, "run.json")))
 RECORDED_PACKAGES = ("cnnzoo", "keras", "tensorflow", "numpy", "scikit-learn")
-COMMAND_LINE: ContextVar[Sequence[str]] = ContextVar("COMMAND", default=())  # what the command line was asked
+COMMAND_LINE: ContextVar[Sequence[str]] = ContextVar("COMMAND_LINE", default=())  # the arguments of `cnnzoo`, if used
 
 
 class Run:
-    """A run's folder, held by one process at a time; or none (folder=None), and then nothing is written.
+    """A run and its folder, which one process at a time may use. Without a folder, nothing is written.
 
-    A context manager: what ends the block otherwise than well is written into the record.
+    A context manager: it releases the folder, and records an interruption or a failure in run.json.
+
+    Attributes:
+        folder: the run's folder, or None.
+        plan: everything that decides the run's numbers; see `training.plan`.
+        state: how far the training is.
+        record: the content of run.json.
     """
 
-    OURS: ClassVar[tuple[str, ...]] = RUN_FILES
+    files: ClassVar[tuple[str, ...]] = RUN_FILES
 
     def __init__(
         self,
-        folder: Any,
+        folder: str | PathLike[str] | None,
         plan: dict[str, Any],
         notes: Sequence[str] = (),
         *,
         resume: bool | None = None,
         overwrite: bool = False,
     ) -> None:
-        """Claim the folder for `plan`; raises InputError where it holds another run or other things.
+        """Claim `folder` for the run of `plan`: start it, or resume it if the folder holds an unfinished run of it.
 
-        Notes of its start are those of the whole run.
-        A run of the same plan that has not ended goes on, unless `resume` is False; one that has, where it is True.
+        Args:
+            folder: the run's folder, which is created if necessary; None writes nothing.
+            plan: the plan of the run.
+            notes: what a reader of the report should know; a resumed run keeps the notes of its start.
+            resume: True resumes a finished run too; False resumes no run.
+            overwrite: delete the files of an earlier run and start anew.
+
+        Raises:
+            InputError: if the folder holds a different run or other files, or cannot be used.
+            BusyError: if another process uses the folder.
         """
         self.plan, self.state, self.record = plan, TrainingState(), dict[str, Any](notes=list(notes))
         if resume and overwrite:
-            raise InputError("Choose one: resume goes on with the run, overwrite starts it anew")
+            raise InputError("Choose one: resume continues the run, overwrite starts it anew")
         if folder is None and resume:
             raise InputError("resume needs the run_dir of the run")
         self.folder = None if folder is None else Path(folder)
@@ -74,21 +93,19 @@ class Run:
             raise InputError(f"Cannot use the run directory {str(folder)!r}: {error}") from None
 
     def _claim(self, folder: Path, resume: bool | None, overwrite: bool) -> None:
+        """Lock the folder, then start or reopen its run."""
         check_run_dir(folder, resume, overwrite)
         folder.mkdir(parents=True, exist_ok=True)
         self.lock = FileLock(folder / LOCK_FILE, timeout=0)
         try:
             self.lock.acquire()
         except Timeout:
-            raise BusyError(f"Another process is at work in {folder}") from None
+            raise BusyError(f"Another process is using {folder}") from None
         try:
-            there = check_run_dir(folder, resume, overwrite)
-            for scratch in [*folder.glob(".*.*"), *folder.glob("state/.step-*")]:  # of a process that was killed
-                if scratch.is_dir() and scratch.name.startswith(
-                    (*SCRATCH_PREFIXES, *(f".{name}." for name in self.OURS))
-                ):
-                    shutil.rmtree(scratch)
-            if there and not overwrite:
+            # Check again: another process may have used the folder before it was locked.
+            holds_run = check_run_dir(folder, resume, overwrite)
+            self._remove_scratch(folder)
+            if holds_run and not overwrite:
                 self._reopen(folder)
             else:
                 self._start(folder)
@@ -96,68 +113,80 @@ class Run:
             self.lock.release()
             raise
 
+    def _remove_scratch(self, folder: Path) -> None:
+        """Delete the temporary folders that a killed process left."""
+        prefixes = (*SCRATCH_PREFIXES, *(f".{name}." for name in self.files))
+        for path in [*folder.glob(".*.*"), *folder.glob("state/.step-*")]:
+            if path.is_dir() and path.name.startswith(prefixes):
+                shutil.rmtree(path)
+
     def _start(self, folder: Path) -> None:
-        """Clear what an earlier run wrote, its record last, so that a stop in between leaves a run."""
-        for name in self.OURS:
+        """Delete the files of an earlier run and write a new record.
+
+        The old record is replaced last, so that a folder whose files are half deleted still counts as a run.
+        """
+        for name in self.files:
             path = folder / name
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-        started = {
+        self.record |= {
             "status": "running",
             "started": _utc_now(),
             "command": COMMAND_LINE.get() or sys.argv,
             "folder": str(Path.cwd()),
+            "plan": self.plan,
+            "versions": installed_versions(),
         }
-        self.record |= started | {"plan": self.plan, "versions": installed_versions()}
         self._write_record()
 
     def _reopen(self, folder: Path) -> None:
-        """Take over the record and the last state of a run of the same plan."""
+        """Read the record and the last state of a run of the same plan."""
         try:
             self.record |= json.loads((folder / "run.json").read_bytes())
-            differs = plan_differences(self.record["plan"], self.plan)
+            differences = plan_differences(self.record["plan"], self.plan)
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise InputError(f"{folder / 'run.json'} cannot be read: {error}; {RESTART_HINT}") from None
-        if differs:
+        if differences:
             raise InputError(
-                f"{folder} holds a different run, so it cannot go on: {'; '.join(differs)}; {RESTART_HINT}"
+                f"{folder} holds a different run, so it cannot be resumed: {'; '.join(differences)}; {RESTART_HINT}"
             )
         if self.latest:
             self.state = state.read_state(self.latest)
 
-    def __enter__(self) -> "Run":
+    def __enter__(self) -> Run:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        interrupted = kind is not None and issubclass(kind, KeyboardInterrupt)
         try:
             if kind:
-                self.close("interrupted" if issubclass(kind, KeyboardInterrupt) else "failed")
+                self.close("interrupted" if interrupted else "failed")
         except (OSError, InputError):
-            pass  # the disk is full, say, and that is what is being reported
+            pass  # the disk may be full, and the error of the block says so
         finally:
             if self.folder:
                 self.lock.release()
-        if kind and issubclass(kind, KeyboardInterrupt):
-            how = "the same call or command goes on"
-            kept = f"and kept in {self.folder}: {how}" if self.folder else "but there is no run_dir"
-            raise Interrupted(f"Stopped; {self.so_far()} {kept}") from None
+        if interrupted:
+            kept = f"and kept in {self.folder}: the same call or command resumes the run"
+            rest = kept if self.folder else "but not kept, as there is no run_dir"
+            raise Interrupted(f"Stopped; {self.progress()} {rest}") from None
 
-    def so_far(self) -> str:
-        """What is done, for one who stops."""
-        part = f" and {self.state.step} steps" if self.state.step else ""
-        return f"{self.state.epoch} of {self.plan['recipe']['epochs']} epochs{part} are done"
+    def progress(self) -> str:
+        """Return how much of the run is done, as a phrase."""
+        steps = f" and {self.state.step} steps" if self.state.step else ""
+        return f"{self.state.epoch} of {self.plan['recipe']['epochs']} epochs{steps} are done"
 
     @property
     def latest(self) -> Path | None:
-        """The newest state, where the run has one."""
-        return self.folder and state.find_latest_state(self.folder / "state")
+        """The folder of the last saved state, if there is one."""
+        return state.find_latest_state(self.folder / "state") if self.folder else None
 
-    def checkpoint(self, model: Any, steps: int, best: list[Any] | None) -> None:
-        """Keep the state after `steps` steps; see `state.write`."""
+    def checkpoint(self, model: keras.Model, steps: int, best: list[np.ndarray] | None) -> None:
+        """Save the state after `steps` steps, if there is a folder; see `state.write_state`."""
         if self.folder:
             state.write_state(self.folder / "state", self.state, steps, model, best)
 
     def close(self, status: str, **facts: Any) -> None:
-        """Record how the run ended."""
+        """Record how the run ended: "done", "interrupted" or "failed", with `facts`."""
         if self.folder is None:
             return
         self.record |= {"status": status, "ended": _utc_now(), **facts}
@@ -165,51 +194,54 @@ class Run:
 
     def _write_record(self) -> None:
         assert self.folder
-        with atomic_write(self.folder / "run.json") as new:
-            new.write_text(json.dumps(self.record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        with atomic_write(self.folder / "run.json") as new_path:
+            new_path.write_text(json.dumps(self.record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def check_run_dir(place: Any, resume: bool | None, overwrite: bool) -> bool:
-    """Whether the folder, if any, holds a run; raises InputError where it may not."""
-    if place is None:
+def check_run_dir(run_dir: str | PathLike[str] | None, resume: bool | None, overwrite: bool) -> bool:
+    """Return whether the folder holds a run that may be resumed or overwritten.
+
+    Raises:
+        InputError: if it holds a run that may not, or other files, or is a file.
+    """
+    if run_dir is None:
         return False
-    folder = Path(place)
+    folder = Path(run_dir)
     if folder.exists() and not folder.is_dir():
         raise InputError(f"The run directory {str(folder)!r} is a file")
-    there = (folder / "run.json").is_file()
-    if there and not overwrite and (resume is False or (resume is None and _has_ended(folder))):
-        how = "resume=True (--resume) goes on with it, overwrite=True (--overwrite) starts anew"
-        raise InputError(f"{folder} holds a run already: {how}")
-    if (
-        not there
-        and folder.exists()
-        and any(not entry.name.startswith((LOCK_FILE, *SCRATCH_PREFIXES)) for entry in folder.iterdir())
-    ):
+    holds_run = (folder / "run.json").is_file()
+    if holds_run and not overwrite and (resume is False or (resume is None and _has_ended(folder))):
+        raise InputError(
+            f"{folder} already holds a run: resume=True (--resume) continues it, overwrite=True (--overwrite) starts "
+            "anew"
+        )
+    own_prefixes = (LOCK_FILE, *SCRATCH_PREFIXES)
+    if not holds_run and folder.exists() and any(not e.name.startswith(own_prefixes) for e in folder.iterdir()):
         raise InputError(f"{folder} is not empty and holds no run; choose another run directory")
-    return there
+    return holds_run
 
 
 def _has_ended(folder: Path) -> bool:
-    """Whether the run of a folder came to its end; one whose record is broken counts as such."""
+    """Return whether the run of a folder is finished; one with a broken record counts as finished."""
     try:
-        return json.loads((folder / "run.json").read_bytes())["status"] == "done"
+        return bool(json.loads((folder / "run.json").read_bytes())["status"] == "done")
     except (ValueError, LookupError, TypeError):
         return True
 
 
-def plan_differences(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """What is not as it was in two plans."""
-    before, after = flatten_dict(then), flatten_dict(json.loads(json.dumps(now)))
-    names = [name for name in after if before.get(name) != after[name]]
-    return [f"{name}: {before.get(name)!r} then, {after[name]!r} now" for name in names]
+def plan_differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """Return what differs between two plans, such as "seed: 0 before, 1 now"."""
+    old, new = flatten_dict(before), flatten_dict(json.loads(json.dumps(now)))
+    names = [name for name in new if old.get(name) != new[name]]
+    return [f"{name}: {old.get(name)!r} before, {new[name]!r} now" for name in names]
 
 
-def flatten_dict(plan: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested facts by dotted names: {"recipe": {"epochs": 3}} gives {"recipe.epochs": 3}."""
-    rows: dict[str, Any] = {}
-    for key, value in plan.items():
-        rows |= flatten_dict(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return rows
+def flatten_dict(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested values under dotted names: {"recipe": {"epochs": 3}} becomes {"recipe.epochs": 3}."""
+    flat: dict[str, Any] = {}
+    for key, value in nested.items():
+        flat |= flatten_dict(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
 
 
 def _utc_now() -> str:
@@ -217,11 +249,11 @@ def _utc_now() -> str:
 
 
 def installed_versions() -> dict[str, str]:
-    """Python, the machine and the packages that decide the numbers."""
-    found = {"python": platform.python_version(), "machine": platform.platform()}
+    """Return the versions of Python, the machine and the packages that decide a run's numbers."""
+    versions = {"python": platform.python_version(), "machine": platform.platform()}
     for package in RECORDED_PACKAGES:
         try:
-            found[package] = version(package)
-        except ModuleNotFoundError:  # PackageNotFoundError: TensorFlow's CPU build has another name, say
+            versions[package] = version(package)
+        except ModuleNotFoundError:  # not installed under this name, such as TensorFlow's CPU build
             continue
-    return found
+    return versions

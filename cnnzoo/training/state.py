@@ -1,111 +1,133 @@
-"""Where training stands, as files: all that a model, its optimizer and its meters remember, and the best weights."""
+"""The state of a training as files: all that a model, its optimizer and its metrics hold, and the best weights."""
+
+from __future__ import annotations
 
 import json
 import os
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cnnzoo.core.errors import InputError, TrainingError
 from cnnzoo.core.files import atomic_write
 
-LAST_FILE, BEST_FILE, STATE_FILE = (
-    "last.npz",
-    "best.npz",
-    "state.json",
-)  # numpy's: HDF5 takes the process down when the disk is full
+if TYPE_CHECKING:
+    import keras
+
+# NumPy's format: HDF5 crashes the process when the disk is full.
+LAST_FILE, BEST_FILE, STATE_FILE = "last.npz", "best.npz", "state.json"
 RESTART_HINT = "overwrite=True (--overwrite) starts anew"
 
 
 @dataclass
 class TrainingState:
-    """Where training stands."""
+    """How far a training is."""
 
-    epoch: int = 0  # epochs done
-    step: int = 0  # steps done of the one after these
+    epoch: int = 0  # complete epochs
+    step: int = 0  # complete steps of the epoch after these
     history: dict[str, list[float]] = field(default_factory=dict)
-    best_epoch: int = 0
-    best: tuple[float, float] = (-1.0, 0.0)  # validation accuracy and minus validation loss
-    stopped: bool = False  # before the last epoch, as none was better for long
-    learning_rate: float | None = None  # that was found, where the recipe says "auto"
-    probe: dict[str, Any] | None = None  # what the head alone reached; see `finetune`
+    best_epoch: int = 0  # counted from 1; 0 before the first epoch, or while no epoch beats the probe
+    best: tuple[float, float] = (-1.0, 0.0)  # validation accuracy and negative validation loss of the best epoch
+    stopped: bool = False  # whether early stopping has ended the training
+    learning_rate: float | None = None  # that the range test found, if the recipe says "auto"
+    probe: dict[str, Any] | None = None  # what the linear probe reached; see `fine_tuning`
 
 
 def find_latest_state(folder: Path) -> Path | None:
-    """The newest complete state in a folder of them; a rename makes each appear whole."""
-    found = sorted(folder.glob("step-*")) if folder.is_dir() else []
-    return found[-1] if found else None
+    """Return the newest state in a folder of states; each appears there complete, by a rename."""
+    states = sorted(folder.glob("step-*")) if folder.is_dir() else []
+    return states[-1] if states else None
 
 
 def read_state(state: Path) -> TrainingState:
-    """What a state says of itself; raises InputError where it is broken."""
+    """Read the `TrainingState` of a saved state; raise `InputError` if the file is broken."""
     try:
         values = json.loads((state / STATE_FILE).read_bytes())
-        found = TrainingState(**values | {"best": tuple(values["best"])})
-        if ({len(series) for series in found.history.values()} or {0}) != {found.epoch}:
-            raise ValueError("the history is not as long as the epochs")
+        training_state = TrainingState(**values | {"best": tuple(values["best"])})
+        if ({len(series) for series in training_state.history.values()} or {0}) != {training_state.epoch}:
+            raise ValueError("the history does not have one value per epoch")
     except (ValueError, LookupError, TypeError, AttributeError, OSError) as error:
         raise InputError(f"{state / STATE_FILE} cannot be read: {error}; {RESTART_HINT}") from None
-    return found
+    return training_state
 
 
-def write_state(folder: Path, state: TrainingState, steps: int, model: Any, best: list[Any] | None) -> None:
-    """Keep the state after `steps` steps; `best` are the best weights, or None where they are still those before.
+def write_state(
+    folder: Path, training_state: TrainingState, steps: int, model: keras.Model, best: list[np.ndarray] | None
+) -> None:
+    """Save the state after `steps` steps, then delete the previous one.
 
-    The new one is whole before the old one goes. Raises TrainingError where it cannot be written.
+    Args:
+        folder: the folder of states.
+        training_state: how far the training is.
+        steps: number of steps of the whole run that are done.
+        model: the compiled model.
+        best: the best weights, or None if they have not changed since the previous state.
+
+    Raises:
+        TrainingError: if the state cannot be written; the previous one is then intact.
     """
-    old = find_latest_state(folder)
+    previous = find_latest_state(folder)
     try:
-        with atomic_write(folder / f"step-{steps:09}") as new:
-            new.mkdir()
-            np.savez(new / LAST_FILE, **_named_arrays(model))  # type: ignore[arg-type]  # none is called allow_pickle
+        with atomic_write(folder / f"step-{steps:09}") as new_folder:
+            new_folder.mkdir()
+            np.savez(new_folder / LAST_FILE, **_named_arrays(model))  # type: ignore[arg-type]  # none is allow_pickle
             if best is not None:
-                np.savez(new / BEST_FILE, *best)
-            elif old:
-                _link_or_copy(old / BEST_FILE, new / BEST_FILE)
-            (new / STATE_FILE).write_text(json.dumps(vars(state)), encoding="utf-8")
-    except (OSError, InputError) as error:  # which a folder that cannot be made is
-        before = (
-            f"the one before, {old}, is whole, and the same command goes on from it" if old else "there is none yet"
-        )
-        why = f"{getattr(error, 'strerror', None) or error}; {before}"
-        raise TrainingError(f"The state after {steps} steps cannot be written to {str(folder)!r}: {why}") from None
-    if old and old.name != f"step-{steps:09}":
-        shutil.rmtree(old, ignore_errors=True)
+                np.savez(new_folder / BEST_FILE, *best)
+            elif previous:
+                _link_or_copy(previous / BEST_FILE, new_folder / BEST_FILE)
+            (new_folder / STATE_FILE).write_text(json.dumps(vars(training_state)), encoding="utf-8")
+    except (OSError, InputError) as error:  # InputError: the folder cannot be created
+        reason = getattr(error, "strerror", None) or error
+        remedy = f"the previous state, {previous}, is intact; the same command resumes from it"
+        raise TrainingError(
+            f"The state after {steps} steps cannot be written to {str(folder)!r}: {reason}; "
+            f"{remedy if previous else 'there is no previous state'}"
+        ) from None
+    if previous and previous.name != f"step-{steps:09}":
+        shutil.rmtree(previous, ignore_errors=True)
 
 
-def restore_state(state: Path, model: Any) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Put a state into a compiled model and its optimizer; returns the best weights and the meters' values."""
+def restore_state(state: Path, model: keras.Model) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Put a saved state into a compiled model and its optimizer.
+
+    Returns:
+        The best weights, and the values of the metrics.
+
+    Raises:
+        InputError: if the files are broken, or belong to another model.
+    """
     try:
-        with np.load(state / BEST_FILE, allow_pickle=False) as kept:
-            best = [kept[name] for name in kept.files]
-        with np.load(state / LAST_FILE, allow_pickle=False) as kept:
-            values = {name: kept[name] for name in kept.files}
-        meters = [values.pop(name) for name in list(values) if name.startswith("m")]
+        with np.load(state / BEST_FILE, allow_pickle=False) as file:
+            best = [file[name] for name in file.files]
+        with np.load(state / LAST_FILE, allow_pickle=False) as file:
+            values = {name: file[name] for name in file.files}
+        metric_values = [values.pop(name) for name in list(values) if name.startswith("m")]
         for variable, value in zip(_state_variables(model), values.values(), strict=True):
             variable.assign(value)
-    except Exception as error:  # numpy raises whatever a torn file makes it raise
+    except Exception as error:  # NumPy raises many kinds of errors for a damaged file
         raise InputError(f"The state {state} cannot be read: {error}; {RESTART_HINT}") from None
-    return best, meters
+    return best, metric_values
 
 
-def _state_variables(model: Any) -> list[Any]:
-    """All that a compiled model and its optimizer remember, but for the meters of an epoch."""
-    meters = {id(variable) for variable in model.metrics_variables}
-    every = {id(v): v for v in [*model.variables, *model.optimizer.variables] if id(v) not in meters}
-    return list(every.values())
+def _state_variables(model: keras.Model) -> list[Any]:
+    """Return all variables of a compiled model and its optimizer, except those of the metrics."""
+    metrics = {id(variable) for variable in model.metrics_variables}
+    variables = {id(v): v for v in [*model.variables, *model.optimizer.variables] if id(v) not in metrics}
+    return list(variables.values())
 
 
-def _named_arrays(model: Any) -> dict[str, np.ndarray]:
-    values = {f"v{i}": np.asarray(variable) for i, variable in enumerate(_state_variables(model))}
-    return values | {f"m{i}": np.asarray(variable) for i, variable in enumerate(model.metrics_variables)}
+def _named_arrays(model: keras.Model) -> dict[str, np.ndarray]:
+    """Return what is saved: the variables as v0, v1, ..., and those of the metrics as m0, m1, ..."""
+    arrays = {f"v{i}": np.asarray(variable) for i, variable in enumerate(_state_variables(model))}
+    return arrays | {f"m{i}": np.asarray(variable) for i, variable in enumerate(model.metrics_variables)}
 
 
 def _link_or_copy(old: Path, new: Path) -> None:
+    """Make `new` a hard link to `old`, or a copy on a file system without links."""
     try:
         os.link(old, new)
-    except OSError:  # a file system without links
+    except OSError:
         shutil.copyfile(old, new)

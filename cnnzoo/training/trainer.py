@@ -1,33 +1,38 @@
-"""fit_and_evaluate: train by a recipe, keep the best epoch, measure once on the untouched test split."""
+"""The trainer: fits a model by a recipe, keeps the best epoch, and evaluates it once on the test split."""
 
-import dataclasses
-import math
+from __future__ import annotations
+
 import time
-from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
-from importlib.util import find_spec
-from pathlib import Path
-from typing import Any
+from dataclasses import replace
+from typing import Any, ClassVar
 
 import keras
 
 from cnnzoo import cards
-from cnnzoo.core.errors import InputError, TrainingError, check_integer
+from cnnzoo.core.errors import InputError, TrainingError
 from cnnzoo.data.batches import Batches
 from cnnzoo.data.images import ImageData
-from cnnzoo.evaluation.evaluate import (
-    EVALUATION_BATCH_SIZE,
-    check_and_bind,
+from cnnzoo.evaluation.compatibility import (
+    bind_to_model,
+    check_image_data,
     check_not_empty,
-    evaluate,
-    fit_validation_temperature,
+    check_output_matches,
     match_class_names,
 )
+from cnnzoo.evaluation.evaluate import EVALUATION_BATCH_SIZE, fit_validation_temperature, make_report, predict_split
 from cnnzoo.evaluation.report import Report
 from cnnzoo.surgery.outputs import as_functional
-from cnnzoo.training import recipes, state
-from cnnzoo.training.callbacks import CheckpointCallback, InterruptCallback, ProgressCallback, combine_callbacks
-from cnnzoo.training.distribution import replicate, resolve_devices
+from cnnzoo.training import state
+from cnnzoo.training.callbacks import (
+    CheckpointCallback,
+    InterruptCallback,
+    ProgressCallback,
+    combine_callbacks,
+)
+from cnnzoo.training.distribution import replicate
+from cnnzoo.training.lr_range import run_range_test
+from cnnzoo.training.options import TrainerOptions
 from cnnzoo.training.plan import check_sample_weight, make_plan
 from cnnzoo.training.precision import mixed_precision, resolve_precision
 from cnnzoo.training.prepare import (
@@ -37,256 +42,254 @@ from cnnzoo.training.prepare import (
     recompile_for_saving,
     strip_for_saving,
 )
-from cnnzoo.training.recipes import Recipe
+from cnnzoo.training.recipe import Recipe
 from cnnzoo.training.run import Run, flatten_dict, installed_versions
 
 
-def fit_and_evaluate(
-    model: Any,
-    data: ImageData,
-    *,
-    recipe: str | Recipe = "sgd",
-    run_dir: Any = None,
-    seed: int = 0,
-    resume: bool | None = None,
-    overwrite: bool = False,
-    sample_weight: Any = None,
-    callbacks: Sequence[Any] = (),
-    tensorboard: bool = False,
-    devices: str | Sequence[str] | None = None,
-    deterministic: bool = True,
-    checkpoint_every: float = 60.0,
-    verbose: bool = True,
-) -> Report:
-    """Train `model` on the training split, keep its best epoch by validation, report on the test split.
+class Trainer:
+    """One training of one model on one data set.
 
-    Args:
-        model: a Keras classifier of images (B, H, W, C) of 0 to 255; it ends with its best epoch's weights.
-        data: from `load_data`; brought to the model's size.
-        recipe: a name of `training.recipes.RECIPES` or a `Recipe`.
-        run_dir: where to write report.json, report.html, predictions.csv, model.keras and run.json, if anywhere.
-        seed: of the order of the data, of augmentation and of every draw from here on.
-        resume: by default the same call goes on with a run in `run_dir` that was stopped, after the last step that was
-            kept, and refuses one that has ended; True measures that again, False refuses both.
-        overwrite: start anew where `run_dir` holds a run.
-        sample_weight: how much each image of `data.train` counts, (N,), of mean one or so.
-        callbacks: more `keras.callbacks.Callback`s.
-        tensorboard: write event files into `run_dir`/tensorboard.
-        devices: "auto" for all local GPUs, a list like ["GPU:0", "GPU:1"], or None for the backend's default device.
-        deterministic: choose operations that give the same bits each time, where the backend has several.
-        checkpoint_every: seconds between the states that are kept within an epoch; each epoch's end is kept anyway.
-        verbose: show progress.
+    `fit_and_evaluate` runs it. Model, data, recipe and options are checked once, when the trainer is made.
 
-    Raises:
-        InputError: where model, data, recipe and run_dir do not go together.
-        TrainingError: where the loss is no longer a number; the model holds the last good weights.
-        Interrupted: after Ctrl-C; the run can be resumed.
+    Attributes:
+        model: the functional model that is trained, with the card of the model that was given.
+        data: the data, bound to the model's input size.
+        recipe: the recipe, with its precision resolved for this machine.
+        options: where the run writes, how it resumes, what it shows.
+        run: the run's folder and state, from `fit_and_evaluate` on.
     """
-    recipe = recipes.resolve_recipe(recipe)
-    if not isinstance(data, ImageData):
-        raise InputError(f"data comes from cnnzoo.load_data. Received: {type(data).__name__}")
-    given, model = model, as_functional(model)
-    data = check_and_bind(model, data)
-    match_class_names(cards.card(model).classes, data.classes)
-    options = TrainerOptions(
-        run_dir,
-        seed,
-        resume,
-        overwrite,
-        sample_weight,
-        callbacks,
-        tensorboard,
-        devices,
-        deterministic,
-        checkpoint_every,
-        verbose,
-    )
-    report = run_training("fit_and_evaluate", model, data, recipe, options)
-    cards.attach_card(given, cards.card(model))
-    return report
 
+    task: ClassVar[str] = "fit_and_evaluate"  # the public function, as the run's plan records it
+    run: Run
 
-@dataclasses.dataclass(frozen=True)
-class TrainerOptions:
-    """What does not change what is learned, but where, how safely and how visibly; and the seed."""
+    # Check that everything fits together
 
-    run_dir: Any
-    seed: int
-    resume: bool | None
-    overwrite: bool
-    sample_weight: Any
-    callbacks: Sequence[Any]
-    tensorboard: bool
-    devices: str | Sequence[str] | None
-    deterministic: bool
-    checkpoint_every: float
-    verbose: bool
+    def __init__(self, model: keras.Model, data: ImageData, recipe: Recipe, options: TrainerOptions) -> None:
+        """Check that model, data, recipe and options fit together; raise `InputError` if they do not."""
+        check_not_empty(check_image_data(data), "train", "validation", "test")
+        self.options = options
+        self.sample_weight = check_sample_weight(options.sample_weight, len(data.train))
+        self.recipe = replace(recipe, precision=resolve_precision(recipe.precision))
+        self.received_model, self.model = model, as_functional(model)
+        self.data = self._match_model(data)
 
-    def __post_init__(self) -> None:
-        check_integer("seed", self.seed, 0)
-        if not isinstance(self.run_dir, str | Path | None):
-            raise InputError(f"run_dir is the path of a folder. Received: {self.run_dir!r}")
-        if not isinstance(self.callbacks, list | tuple) or not all(
-            isinstance(each, keras.callbacks.Callback) for each in self.callbacks
-        ):
-            raise InputError(f"callbacks is a list of keras.callbacks.Callback. Received: {self.callbacks!r:.200}")
-        if self.resume and self.run_dir is None:
-            raise InputError("resume needs the run_dir of the run")
-        if not isinstance(self.checkpoint_every, int | float) or not self.checkpoint_every >= 0:
-            raise InputError(f"checkpoint_every is a number of seconds. Received: {self.checkpoint_every!r}")
-        if self.tensorboard and self.run_dir is None:
-            raise InputError("tensorboard=True writes into the run_dir. Received: run_dir=None")
-        if self.tensorboard and not find_spec("tensorboard"):  # which Keras' callback needs
-            raise InputError("Event files need tensorboard: pip install 'cnnzoo[tensorboard]'")
-        resolve_devices(self.devices)
+    def _match_model(self, data: ImageData) -> ImageData:
+        """Return `data` at the model's size, after checking that both have the same classes."""
+        check_output_matches(self.model, data.classes)
+        match_class_names(cards.card(self.model).classes, data.classes)
+        return bind_to_model(self.model, data)
 
+    # The whole run: train, evaluate, save
 
-PrepareModel = Callable[[Any, ImageData, Run, Any], None]
+    def fit_and_evaluate(self) -> Report:
+        """Train from the run's last state on, evaluate the best epoch, and write the run's files."""
+        options, started = self.options, time.perf_counter()
+        self.plan = make_plan(self.task, self.model, self.data, self.recipe, options.seed, self.sample_weight)
+        notes = (self.data.account(), *self.data.notes)
+        with Run(options.run_dir, self.plan, notes, resume=options.resume, overwrite=options.overwrite) as self.run:
+            self._update_card()
+            make_reproducible(options.seed, options.deterministic)
+            if not self.run.latest:
+                self._before_first_epoch()
+            self.fit()
+            report = self.report()
+            self._save(report)
+            self.run.close("done", seconds=round(time.perf_counter() - started, 1), accuracy=report.accuracy)
+        cards.attach_card(self.received_model, cards.card(self.model))
+        return report
 
-
-def run_training(
-    how: str, model: Any, data: ImageData, recipe: Recipe, options: TrainerOptions, before: PrepareModel | None = None
-) -> Report:
-    """Train and report by `recipe`; `before` does what comes first in a run that has no state yet."""
-    check_not_empty(data, "train", "validation", "test")
-    seed = options.seed
-    weights = check_sample_weight(options.sample_weight, len(data.train))
-    recipe = dataclasses.replace(recipe, precision=resolve_precision(recipe.precision))
-    assert data.transform
-    seen = {"crop": data.transform.crop, "interpolation": data.transform.interpolation}
-    card = dataclasses.replace(
-        cards.card(model), classes=data.classes, pad=data.pad or 0, transform=seen, temperature=None
-    )
-    notes = data.account(), *data.notes
-    plan = make_plan(how, model, data, recipe, seed, weights)
-    with Run(options.run_dir, plan, notes, resume=options.resume, overwrite=options.overwrite) as run:
-        cards.attach_card(
-            model, dataclasses.replace(card, training={key: plan[key] for key in ("recipe", "seed", "data")})
+    def _update_card(self) -> None:
+        """Record the data's classes and transform, and the run's plan, in the model's card."""
+        transform = self.data.transform
+        assert transform, "the data is bound to the model's size"
+        card = replace(
+            cards.card(self.model),
+            classes=self.data.classes,
+            pad=self.data.pad or 0,
+            transform={"crop": transform.crop, "interpolation": transform.interpolation},
+            temperature=None,
+            training={key: self.plan[key] for key in ("recipe", "seed", "data")},
         )
-        make_reproducible(seed, options.deterministic)
-        start = time.perf_counter()
-        if before and not run.latest:
-            before(model, data, run, weights)
+        cards.attach_card(self.model, card)
+
+    def _before_first_epoch(self) -> None:
+        """Do what a new run does before its first epoch; a resumed run skips it."""
+
+    # Training
+
+    def fit(self) -> None:
+        """Train from the run's last state on, and leave the best epoch's weights in the model.
+
+        Raises:
+            TrainingError: if the loss becomes NaN or infinite, or the state cannot be written. The best weights so far
+                are in the model, and in the run's model.keras if there is a run_dir.
+        """
         try:
-            train_model(model, data, recipe, run, options, weights)
+            self._find_learning_rate()
+            with ExitStack() as stack:
+                self._prepare_network(stack)
+                self._prepare_callbacks(stack)
+                self.callbacks.begin()
+                self._fit_rest_of_epoch()
+                self._fit_whole_epochs()
+                self.callbacks.end()
+                self.network.set_weights(self.checkpoint.best)
+            recompile_for_saving(self.model)
         except TrainingError as error:
-            if run.folder:
-                recompile_for_saving(model)
-                with suppress(OSError, InputError):  # of a disk that is full, which the error tells already
-                    path = cards.save(strip_for_saving(model), run.folder / "model.keras")
-                    error.args = (f"{error}, saved as {path}",)
+            self._save_after_failure(error)
             raise
-        cards.attach_card(
-            model, dataclasses.replace(cards.card(model), temperature=fit_validation_temperature(model, data))
-        )
-        report = dataclasses.replace(
-            evaluate(model, data),
-            history=run.state.history,
-            best_epoch=run.state.best_epoch,
-            probe=run.state.probe,
-            run_dir=run.folder,
-            notes=tuple(run.record["notes"]),
-            record=flatten_dict(
-                {"learning_rate": {"found": run.state.learning_rate}} if run.state.learning_rate else {}
-            )
-            | flatten_dict(
-                {"seed": seed, "images": plan["data"]["images"], "recipe": plan["recipe"], **installed_versions()}
-            ),
-        )
-        if run.folder:
-            cards.save(strip_for_saving(model), run.folder / "model.keras")
-            report.save(run.folder)
-            if data.diagnosis:
-                data.diagnosis.save(run.folder)
-        run.close("done", seconds=round(time.perf_counter() - start, 1), accuracy=report.accuracy)
-    return report
 
-
-def train_model(
-    model: Any, data: ImageData, recipe: Recipe, run: Run, options: TrainerOptions, weights: Any = None
-) -> None:
-    """Fit `model` by `recipe`, from the run's last state on, and leave the best epoch's weights in it."""
-    if recipe.learning_rate == "auto":
-        recipe = _find_learning_rate(model, data, recipe, run, options, weights)
-    with ExitStack() as stack:
-        network = stack.enter_context(replicate(model, options.devices))
-        stack.enter_context(frozen_layers(network, recipe))
-        stack.enter_context(mixed_precision(network, recipe.precision))
-        heads = tuple(network.output) if isinstance(network.output, dict) else ()
-        batches, rest = (
-            Batches(
-                data.train,
-                len(data.classes),
-                recipe.batch_size,
-                options.seed,
-                recipe.augment,
-                balance=recipe.balance,
-                weights=weights,
-                heads=heads,
-                start=start,
+    def _find_learning_rate(self) -> None:
+        """Replace the learning rate "auto" by the one that the range test suggests, which runs once per run."""
+        if self.recipe.learning_rate != "auto":
+            return
+        run, options = self.run, self.options
+        if run.state.learning_rate is None:
+            rate_test = run_range_test(
+                self.model,
+                self.data,
+                self.recipe,
+                seed=options.seed,
+                sample_weight=self.sample_weight,
+                verbose=options.verbose,
             )
-            for start in (0, run.state.step)
+            run.state.learning_rate = rate_test.suggestion
+            if run.folder:
+                rate_test.save(run.folder / "lr_find.png")
+        self.recipe = replace(self.recipe, learning_rate=run.state.learning_rate)
+
+    def _prepare_network(self, stack: ExitStack) -> None:
+        """Make and compile the network to train: `model` itself, or a copy of it on several devices.
+
+        Frozen layers and mixed precision are undone when `stack` closes.
+        """
+        self.network = stack.enter_context(replicate(self.model, self.options.devices))
+        stack.enter_context(frozen_layers(self.network, self.recipe))
+        stack.enter_context(mixed_precision(self.network, self.recipe.precision))
+        self.batches = self._training_batches()
+        self.validation_batches = Batches(
+            self.data.validation,
+            len(self.data.classes),
+            max(self.recipe.batch_size, EVALUATION_BATCH_SIZE),
+            heads=self._heads(),
         )
-        validation = Batches(
-            data.validation, len(data.classes), max(recipe.batch_size, EVALUATION_BATCH_SIZE), heads=heads
+        compile_for_training(self.network, self.recipe, len(self.batches))
+
+    def _training_batches(self, start: int = 0) -> Batches:
+        """Return the training batches of an epoch, from batch `start` on."""
+        return Batches(
+            self.data.train,
+            len(self.data.classes),
+            self.recipe.batch_size,
+            self.options.seed,
+            self.recipe.augment,
+            balance=self.recipe.balance,
+            weights=self.sample_weight,
+            heads=self._heads(),
+            start=start,
         )
-        compile_for_training(network, recipe, len(batches))
-        best, meters = state.restore_state(run.latest, network) if run.latest else (None, [])
-        if best is None and run.state.probe:  # it stays unless an epoch is better by more than chance
-            share = run.state.probe["validation_accuracy"]
-            run.state.best = (share + math.sqrt(share * (1 - share) / len(data.validation)), 0.0)
-            run.state.stopped = share == 1  # which no epoch is better than
-        keeper = CheckpointCallback(
-            run, batches, best, meters if run.state.step else [], recipe.patience, options.checkpoint_every
+
+    def _heads(self) -> tuple[str, ...]:
+        """Return the names of the network's outputs if it has auxiliary heads, else ()."""
+        return tuple(self.network.output) if isinstance(self.network.output, dict) else ()
+
+    def _prepare_callbacks(self, stack: ExitStack) -> None:
+        """Restore the run's last state, if any, and make the callbacks: ours, the caller's, TensorBoard's."""
+        run, options, steps = self.run, self.options, len(self.batches)
+        best, metric_values = state.restore_state(run.latest, self.network) if run.latest else (None, [])
+        self.checkpoint = CheckpointCallback(
+            run,
+            self.batches,
+            best,
+            metric_values if run.state.step else [],
+            patience=self.recipe.patience,
+            interval=options.checkpoint_every,
         )
-        done = run.state.epoch * len(batches) + run.state.step
-        meter = [ProgressCallback(recipe.epochs, len(batches), done)] if options.verbose else []
-        board = []
+        interrupt = stack.enter_context(InterruptCallback(self.checkpoint))
+        callbacks = [self.checkpoint, interrupt, *options.callbacks]
         if options.tensorboard and run.folder:
-            board = [keras.callbacks.TensorBoard(run.folder / "tensorboard", write_graph=False)]
-        if options.verbose and done:
-            meter[0].console.print(
-                f"Going on after {run.state.epoch} epochs and {run.state.step} steps", highlight=False
-            )
-        stop = stack.enter_context(InterruptCallback(keeper))
-        for each in meter:
-            stack.callback(each.close)
-        every = [keeper, stop, *options.callbacks, *board, *meter]
-        shared = combine_callbacks(network, every, epochs=recipe.epochs, steps=len(batches))
+            callbacks.append(keras.callbacks.TensorBoard(run.folder / "tensorboard", write_graph=False))
+        if options.verbose:
+            progress = ProgressCallback(self.recipe.epochs, steps, run.state.epoch * steps + run.state.step)
+            stack.callback(progress.close)
+            callbacks.append(progress)
+        self.callbacks = combine_callbacks(self.network, callbacks, epochs=self.recipe.epochs, steps=steps)
 
-        def fit(part: Any, epochs: int) -> None:
-            network.fit(
-                part,
-                validation_data=validation,
-                initial_epoch=run.state.epoch,
-                epochs=epochs,
-                shuffle=False,
-                verbose=0,
-                callbacks=shared,
-            )
+    def _fit_rest_of_epoch(self) -> None:
+        """Complete the epoch in whose middle the run was stopped, if it was."""
+        if not self.run.state.step:
+            return
+        rest = self._training_batches(start=self.run.state.step)
+        self.checkpoint.batches = rest
+        # Keras creates the metrics, whose values are restored, with the first batch it sees.
+        self.network.test_on_batch(*self.validation_batches[0])
+        self._fit(rest, self.run.state.epoch + 1)
+        self.checkpoint.batches = self.batches
 
-        shared.begin()
-        if run.state.step:  # an epoch of which a part is done
-            keeper.batches = rest
-            network.test_on_batch(*validation[0])  # until Keras has seen a batch, there are no meters to restore
-            fit(rest, run.state.epoch + 1)
-            keeper.batches = batches
-        if run.state.epoch < recipe.epochs and not run.state.stopped and not network.stop_training:
-            fit(batches, recipe.epochs)
-        shared.end()
-        network.set_weights(keeper.best)
-    recompile_for_saving(model)
+    def _fit_whole_epochs(self) -> None:
+        """Train the epochs that are left, unless early stopping or a callback has ended the training."""
+        state = self.run.state
+        if state.epoch < self.recipe.epochs and not state.stopped and not self.network.stop_training:
+            self._fit(self.batches, self.recipe.epochs)
 
+    def _fit(self, batches: Batches, epochs: int) -> None:
+        """Train on `batches` until `epochs` epochs of the run are done."""
+        self.network.fit(
+            batches,
+            validation_data=self.validation_batches,
+            initial_epoch=self.run.state.epoch,
+            epochs=epochs,
+            shuffle=False,  # the batches are in the order of their seed already
+            verbose=0,
+            callbacks=self.callbacks,
+        )
 
-def _find_learning_rate(
-    model: Any, data: ImageData, recipe: Recipe, run: Run, options: TrainerOptions, weights: Any
-) -> Recipe:
-    """The recipe with the learning rate that the range test suggests, once a run."""
-    from cnnzoo.training.lr_range import lr_find
+    # Results
 
-    if run.state.learning_rate is None:
-        found = lr_find(model, data, recipe=recipe, seed=options.seed, sample_weight=weights, verbose=options.verbose)
-        run.state.learning_rate = found.suggestion
-        if run.folder:
-            found.save(run.folder / "lr_find.png")
-    return dataclasses.replace(recipe, learning_rate=run.state.learning_rate)
+    def report(self) -> Report:
+        """Evaluate the model on the test split, with a temperature that is fitted on the validation split."""
+        run_state = self.run.state
+        temperature = fit_validation_temperature(self.model, self.data)
+        cards.attach_card(self.model, replace(cards.card(self.model), temperature=temperature))
+        probabilities = predict_split(self.model, self.data, "test")
+        return replace(
+            make_report(self.model, self.data, "test", self.data.classes, probabilities, temperature),
+            history=run_state.history,
+            best_epoch=run_state.best_epoch,
+            probe=run_state.probe,
+            run_dir=self.run.folder,
+            notes=tuple(self.run.record["notes"]),
+            record=self._training_record(),
+        )
+
+    def _training_record(self) -> dict[str, Any]:
+        """Return how the model was trained, as flat facts for the report's page."""
+        found_rate = self.run.state.learning_rate
+        facts = {"learning_rate": {"found": found_rate}} if found_rate else {}
+        return flatten_dict(
+            facts
+            | {
+                "seed": self.options.seed,
+                "images": self.plan["data"]["images"],
+                "recipe": self.plan["recipe"],
+                **installed_versions(),
+            }
+        )
+
+    def _save(self, report: Report) -> None:
+        """Write the model, the report and the data's diagnosis into the run's folder, if there is one."""
+        if self.run.folder is None:
+            return
+        cards.save(strip_for_saving(self.model), self.run.folder / "model.keras")
+        report.save(self.run.folder)
+        if self.data.diagnosis:
+            self.data.diagnosis.save(self.run.folder)
+
+    def _save_after_failure(self, error: TrainingError) -> None:
+        """Save the last good weights, if there is a run_dir, and add the file's path to the message of `error`."""
+        if self.run.folder is None:
+            return
+        recompile_for_saving(self.model)
+        with suppress(OSError, InputError):  # the disk may be full, which `error` reports already
+            path = cards.save(strip_for_saving(self.model), self.run.folder / "model.keras")
+            error.args = (f"{error}, saved as {path}",)

@@ -12,7 +12,8 @@ from cnnzoo.build import get
 from cnnzoo.core.errors import InputError
 from cnnzoo.data.batches import Batches
 from cnnzoo.data.images import ImageData
-from cnnzoo.evaluation.evaluate import EVALUATION_BATCH_SIZE, check_and_bind
+from cnnzoo.evaluation.compatibility import bind_to_model, check_output_matches
+from cnnzoo.evaluation.evaluate import EVALUATION_BATCH_SIZE
 from cnnzoo.models import Variant
 from cnnzoo.training import recipes
 from cnnzoo.training.prepare import compile_for_training, frozen_layers
@@ -42,7 +43,8 @@ class ZooHyperModel(keras_tuner.HyperModel):
                 f"Received: {type(data).__name__}"
             )
         recipe = replace(self.chosen(hp)[1], epochs=options.get("epochs", self.chosen(hp)[1].epochs))
-        data = check_and_bind(model, data)
+        check_output_matches(model, data.classes)
+        data = bind_to_model(model, data)
         classes = len(data.classes)
         batches = Batches(data.train, classes, recipe.batch_size, seed, recipe.augment, balance=recipe.balance)
         order = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: batches.begin(epoch))

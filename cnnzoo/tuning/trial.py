@@ -16,15 +16,14 @@ from cnnzoo.build import get
 from cnnzoo.core.errors import BusyError, InputError, TrainingError
 from cnnzoo.core.files import atomic_write
 from cnnzoo.data.images import ImageData
-from cnnzoo.evaluation.evaluate import bind_to_model, check_not_empty
+from cnnzoo.evaluation.compatibility import bind_to_model, check_not_empty
 from cnnzoo.evaluation.report import Report
 from cnnzoo.models import Variant
 from cnnzoo.registry import list_models, register
 from cnnzoo.training import state
-from cnnzoo.training.fine_tuning import fine_tune
+from cnnzoo.training.api import fine_tune, fit_and_evaluate
 from cnnzoo.training.prepare import make_reproducible
 from cnnzoo.training.recipe import Recipe
-from cnnzoo.training.trainer import fit_and_evaluate
 from cnnzoo.tuning.space import Space
 
 OUTCOME_FILE, LOG_FILE, RUN_FOLDER = "outcome.json", "log.txt", "run"

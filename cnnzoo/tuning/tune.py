@@ -137,9 +137,9 @@ def _available_memory() -> float:
 class SearchRun(Run):
     """The folder of a search."""
 
-    OURS = (*TRAININGS, "oracle.json", "trials", "trials.csv", "final", "workers", "best.toml")
+    files = (*TRAININGS, "oracle.json", "trials", "trials.csv", "final", "workers", "best.toml")
 
-    def so_far(self) -> str:
+    def progress(self) -> str:
         assert self.folder
         ended = len(list(self.folder.glob(f"trials/*/{trials_.OUTCOME_FILE}")))
         return f"{ended} trials have ended"

@@ -53,5 +53,5 @@ def test_auto_is_no_copy_where_there_is_no_gpu(data):
 
 def test_a_device_by_name_is_used_and_named_once(data):
     assert fit(new_lenet(), data, devices=["CPU:0"]).accuracy > 0
-    with pytest.raises(cnnzoo.InputError, match="devices are distinct"):
+    with pytest.raises(cnnzoo.InputError, match="devices must be distinct"):
         fit(new_lenet(), data, devices="CPU:0,CPU:0")

@@ -9,7 +9,7 @@ from helpers.training import RECIPE, fit, new_lenet
 from rich.console import Console
 
 import cnnzoo
-from cnnzoo.training import callbacks, trainer
+from cnnzoo.training import callbacks, options
 
 
 def shown(monkeypatch, data, **kind):
@@ -47,7 +47,7 @@ def test_event_files_hold_what_keras_writes(data, tmp_path):
 
 
 def test_tensorboard_that_is_not_installed_is_named(data, tmp_path, monkeypatch):
-    monkeypatch.setattr(trainer, "find_spec", lambda _: None)
+    monkeypatch.setattr(options, "find_spec", lambda _: None)
     with pytest.raises(cnnzoo.InputError, match=r"pip install 'cnnzoo\[tensorboard\]'"):
         fit(new_lenet(), data, run_dir=tmp_path / "a", tensorboard=True)
 

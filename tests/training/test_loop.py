@@ -74,7 +74,7 @@ def test_two_commands_with_one_seed_are_identical(tmp_path):
 def test_wrong_options_are_named(data, options, message):
     with pytest.raises(cnnzoo.InputError, match=message):
         fit(new_lenet(), data, **options)
-    with pytest.raises(cnnzoo.InputError, match=r"comes from cnnzoo\.load_data"):
+    with pytest.raises(cnnzoo.InputError, match=r"must come from cnnzoo\.load_data"):
         fit(new_lenet(), "digits")
 
 
@@ -104,9 +104,7 @@ def test_the_last_good_weights_are_kept(data):
 
 
 def test_model_and_data_must_agree(data):
-    with pytest.raises(
-        cnnzoo.InputError, match=r"the data has 3 classes \(0, 1, 2\)\. A model for this data is built with classes=3"
-    ):
+    with pytest.raises(cnnzoo.InputError, match=r"the data has 3 classes \(0, 1, 2\)\. Build the model with classes=3"):
         fit(cnnzoo.get("lenet5"), data)
     with pytest.raises(cnnzoo.InputError, match="outputs of shape"):
         fit(cnnzoo.get("lenet5", include_top=False), data)
@@ -200,7 +198,9 @@ def test_classes_that_are_others_are_refused(data):
     )
     for names in (["bee", "ant", "cow"], ["x", "y", "z"]):
         model = cnnzoo.get("lenet5", classes=names)
-        with pytest.raises(cnnzoo.InputError, match=r"The model's classes are .*fine_tune gives the model a new head"):
+        with pytest.raises(
+            cnnzoo.InputError, match=r"The model's classes are .*fine_tune, which gives the model a new head"
+        ):
             fit(model, named)
         assert cnnzoo.card(model).classes == tuple(names)
 
@@ -232,7 +232,7 @@ def test_rare_classes_are_found_where_they_are_balanced():
 
 @pytest.mark.parametrize("weights", [[1.0], "heavy", [-1.0] * 36, [0.0] * 36, [np.nan] * 36])
 def test_weights_that_do_not_do_are_named(data, weights):
-    with pytest.raises(cnnzoo.InputError, match="sample_weight is"):
+    with pytest.raises(cnnzoo.InputError, match="sample_weight must"):
         fit(new_lenet(), data, sample_weight=weights)
 
 

@@ -49,13 +49,13 @@ def test_auto_takes_the_suggestion_once(data, tmp_path):
 
 def test_wrong_input(data, tmp_path):
     for options, message in (
-        ({"low": 1.0, "high": 0.1}, "Rates rise from low to high"),
+        ({"low": 1.0, "high": 0.1}, "Rates must rise from low to high"),
         ({"steps": 3}, "steps is a whole number from 10"),
         ({"recipe": "sdg"}, "Did you mean sgd"),
     ):
         with pytest.raises(cnnzoo.InputError, match=message):
             find(new_lenet(), data, **options)
-    with pytest.raises(cnnzoo.InputError, match=r"a \.png file"):
+    with pytest.raises(cnnzoo.InputError, match=r"must be a \.png file"):
         cnnzoo.RateTest((1.0,), (1.0,), 1.0).save(tmp_path / "a.jpg")
     model = new_lenet()
     before = model.get_weights()

@@ -84,15 +84,15 @@ def test_what_has_changed_is_shown(data, tmp_path):
     before = {path: path.read_bytes() for path in (tmp_path / "a").rglob("*") if path.is_file()}
     other = cnnzoo.load_data((data.train.images, data.train.labels), splits=(0.4, 0.3, 0.3))
     cases = (
-        ({"recipe": replace(RECIPE, momentum=0.5)}, data, network(), r"recipe\.momentum: 0\.9 then, 0\.5 now"),
-        ({}, other, network(), r"data\.fingerprints\.train: '\w+' then, '\w+' now"),
-        ({"sample_weight": [1.0] * 35 + [2.0]}, data, network(), r"data\.sample_weight: None then"),
-        ({}, data, cnnzoo.get("lenet5", classes=3), "model: 'network' then, 'lenet5' now"),
+        ({"recipe": replace(RECIPE, momentum=0.5)}, data, network(), r"recipe\.momentum: 0\.9 before, 0\.5 now"),
+        ({}, other, network(), r"data\.fingerprints\.train: '\w+' before, '\w+' now"),
+        ({"sample_weight": [1.0] * 35 + [2.0]}, data, network(), r"data\.sample_weight: None before"),
+        ({}, data, cnnzoo.get("lenet5", classes=3), "model: 'network' before, 'lenet5' now"),
     )
     for options, these, model, message in cases:
-        with pytest.raises(cnnzoo.InputError, match=f"different run, so it cannot go on: .*{message}"):
+        with pytest.raises(cnnzoo.InputError, match=f"different run, so it cannot be resumed: .*{message}"):
             fit(model, these, run_dir=tmp_path / "a", **options)
-    with pytest.raises(cnnzoo.InputError, match="holds a run already"):
+    with pytest.raises(cnnzoo.InputError, match="already holds a run"):
         fit(network(), data, run_dir=tmp_path / "a", resume=False)
     assert {path: path.read_bytes() for path in (tmp_path / "a").rglob("*") if path.is_file()} == before
 
@@ -118,7 +118,7 @@ def test_kill_9_at_three_random_moments(tmp_path):
         killed += 1
     assert killed, "it was killed once at least before it was done"
     answer = subprocess.run([*command, tmp_path / "torn", "--resume"], check=True, capture_output=True, text=True)
-    assert "Going on after" in answer.stderr
+    assert "Resuming after" in answer.stderr
     for name in FILES:
         assert (tmp_path / "torn" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
     assert {path.name for path in (tmp_path / "torn").iterdir()} == {
@@ -148,7 +148,7 @@ main(["train", "lenet5", "digits", "--set", "epochs=4", "--run-dir", sys.argv[1]
     assert answer.returncode == 1, answer.stderr
     assert "Traceback" not in answer.stderr
     assert "cannot be written" in answer.stderr
-    assert "File too large; the one before" in answer.stderr
+    assert "File too large; the previous state" in answer.stderr
     (kept,) = (where / "state").iterdir()
     assert {path.name for path in kept.iterdir()} == {"last.npz", "best.npz", "state.json"}
     command = [sys.executable, "-m", "cnnzoo", "train", "lenet5", "digits", "--set", "epochs=4", "--run-dir"]

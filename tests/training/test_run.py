@@ -68,13 +68,13 @@ def test_an_interrupted_run_goes_on_to_the_same_end(data, tmp_path, epoch):
 
 def test_a_folder_that_holds_a_run_is_safe(trained, data, tmp_path):
     before = read_report(trained.folder)
-    with pytest.raises(cnnzoo.InputError, match="--resume. goes on with it, .*--overwrite. starts anew"):
+    with pytest.raises(cnnzoo.InputError, match="--resume. continues it, .*--overwrite. starts anew"):
         fit(new_lenet(), data, run_dir=trained.folder)
     with pytest.raises(
-        cnnzoo.InputError, match=r"different run.* on: recipe\.learning_rate: 0\.05 then, 0\.01 now; overwrite"
+        cnnzoo.InputError, match=r"different run.* resumed: recipe\.learning_rate: 0\.05 before, 0\.01 now; overwrite"
     ):
         fit(new_lenet(), data, run_dir=trained.folder, recipe=replace(trained.recipe, learning_rate=0.01), resume=True)
-    with pytest.raises(cnnzoo.InputError, match="seed: 0 then, 1 now"):
+    with pytest.raises(cnnzoo.InputError, match="seed: 0 before, 1 now"):
         fit(new_lenet(), data, run_dir=trained.folder, recipe=trained.recipe, seed=1, resume=True)
     assert read_report(trained.folder) == before
     (tmp_path / "thesis.tex").write_text("mine")
@@ -104,7 +104,7 @@ main(["train", "lenet5", "digits", "--set", "epochs=2", "--run-dir", sys.argv[1]
 def test_one_process_at_a_time(data, tmp_path):
     fit(new_lenet(), data, run_dir=tmp_path / "a", recipe=replace(RECIPE, epochs=1))
     before = read_report(tmp_path / "a")
-    with FileLock(tmp_path / "a" / run.LOCK_FILE), pytest.raises(cnnzoo.InputError, match="Another process is at work"):
+    with FileLock(tmp_path / "a" / run.LOCK_FILE), pytest.raises(cnnzoo.InputError, match="Another process is using"):
         fit(new_lenet(), data, run_dir=tmp_path / "a", overwrite=True)
     assert read_report(tmp_path / "a") == before
 
@@ -173,7 +173,7 @@ def test_a_crash_while_writing_leaves_the_last_state(data, tmp_path, monkeypatch
         return real(value, *args, **kwargs)
 
     monkeypatch.setattr(state_.json, "dumps", fail)
-    with pytest.raises(cnnzoo.TrainingError, match="No space left on device; the one before, .* is whole"):
+    with pytest.raises(cnnzoo.TrainingError, match="No space left on device; the previous state, .* is intact"):
         fit(new_lenet(), data, run_dir=tmp_path / "torn")
     monkeypatch.undo()
     assert [path.name for path in (tmp_path / "torn" / "state").iterdir()] == ["step-000000003"]

@@ -92,7 +92,7 @@ def test_ctrl_c_stops_at_once_and_the_same_command_goes_on(tmp_path, workers):
     _, err = process.communicate(timeout=20)
     assert process.returncode == 130, err
     assert "trials have ended" in err
-    assert "the same call or command goes on" in err
+    assert "the same call or command resumes the run" in err
     assert "Traceback" not in err
     subprocess.run(command, check=True, capture_output=True)
     assert len(outcomes(tmp_path / "a")) == 4

@@ -72,7 +72,7 @@ def test_the_bar_is_the_lower_quartile_of_what_others_had_reached():
     ("chosen", "why"),
     [
         ({"learning_rate": 1e38}, "became (nan|inf)"),
-        ({"warmup_epochs": 3.0, "epochs": 2}, "warmup_epochs is out of range"),
+        ({"warmup_epochs": 3.0, "epochs": 2}, r"warmup_epochs must be in \[0, epochs=2\]"),
     ],
 )
 def test_failures_are_told_with_their_reason(setting, tmp_path, chosen, why):

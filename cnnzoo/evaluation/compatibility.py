@@ -1,0 +1,87 @@
+"""Checks that a model and a data set fit each other: sizes, number of classes and class names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from cnnzoo import cards
+from cnnzoo.core.errors import InputError
+from cnnzoo.data.images import ImageData
+from cnnzoo.surgery.outputs import logits_output
+
+if TYPE_CHECKING:
+    import keras
+
+
+def check_image_data(data: object) -> ImageData:
+    """Return `data`, or raise `InputError` if it does not come from `load_data`."""
+    if not isinstance(data, ImageData):
+        raise InputError(f"data must come from cnnzoo.load_data. Received: {type(data).__name__}")
+    return data
+
+
+def check_not_empty(data: ImageData, *splits: str) -> None:
+    """Raise `InputError` if one of the named splits has no images."""
+    for name in splits:
+        if not len(data.splits[name]):
+            sizes = ", ".join(f"{len(split):,} {name}" for name, split in data.splits.items())
+            raise InputError(f"The {name} split of {data.source} is empty. Received: {sizes} images")
+
+
+def check_output_matches(model: keras.Model, class_names: Sequence[str]) -> None:
+    """Raise `InputError` unless `model` has one output per class: logits or probabilities of shape (B, classes)."""
+    shape = tuple(logits_output(model).shape)
+    if len(shape) != 2 or shape[1] != len(class_names):
+        raise InputError(
+            f"{model.name} has outputs of shape {shape}, but the data has {len(class_names)} classes "
+            f"({', '.join(class_names[:10])}). Build the model with classes={len(class_names)}, or use "
+            "cnnzoo.fine_tune, which gives a trained model a new head"
+        )
+
+
+def bind_to_model(model: keras.Model, data: ImageData) -> ImageData:
+    """Return `data` with every image resized to the input size of `model`, by the transform in the model's card.
+
+    The number of classes is not checked. A model that accepts any size takes the size that the data already has.
+
+    Raises:
+        InputError: if neither the model nor the data determines the size.
+    """
+    shape = model.input_shape[1:]
+    if None in shape[:2]:
+        shape = (*data.train.images.shape[1:3], shape[2])
+    if None in shape:
+        raise InputError(f"{model.name} accepts images of any size, so choose one: load_data(..., image_size=...)")
+    card = cards.card(model)
+    return data.bind(shape, card.pad, card.transform)
+
+
+def match_class_names(model_classes: Sequence[str], data_classes: Sequence[str]) -> tuple[str, ...]:
+    """Return the class names that model and data share.
+
+    Default names ("0", "1", ...) on one side match any names on the other, which are then returned.
+
+    Raises:
+        InputError: if the names differ, or have a different order.
+    """
+    if not same_class_names(model_classes, data_classes):
+        raise InputError(
+            f"The model's classes are {', '.join(model_classes[:20])}; the data's are {', '.join(data_classes[:20])}. "
+            "Pass load_data(..., classes=...) with the names in the model's order, or use cnnzoo.fine_tune, which "
+            "gives the model a new head"
+        )
+    return tuple(data_classes) if tuple(model_classes) == default_class_names(data_classes) else tuple(model_classes)
+
+
+def same_class_names(model_classes: Sequence[str], data_classes: Sequence[str]) -> bool:
+    """Return whether the names are equal, or equally many with default names on one side."""
+    model_classes, data_classes = tuple(model_classes), tuple(data_classes)
+    if len(model_classes) != len(data_classes):
+        return False
+    return model_classes == data_classes or default_class_names(data_classes) in (model_classes, data_classes)
+
+
+def default_class_names(names: Sequence[str]) -> tuple[str, ...]:
+    """Return as many default class names, "0", "1", ..., as there are `names`."""
+    return tuple(map(str, range(len(names))))

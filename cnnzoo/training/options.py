@@ -1,0 +1,54 @@
+"""The options of a training that do not change what is learned: where it writes, how it resumes, what it shows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import keras
+from numpy.typing import ArrayLike
+
+from cnnzoo.core.errors import InputError, check_integer
+from cnnzoo.training.distribution import resolve_devices
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainerOptions:
+    """The keyword arguments that `fit_and_evaluate` and `fine_tune` share; see there for what each one means."""
+
+    run_dir: str | PathLike[str] | None
+    seed: int
+    resume: bool | None
+    overwrite: bool
+    sample_weight: ArrayLike | None
+    callbacks: Sequence[keras.callbacks.Callback]
+    tensorboard: bool
+    devices: str | Sequence[str] | None
+    deterministic: bool
+    checkpoint_every: float
+    verbose: bool
+
+    def __post_init__(self) -> None:
+        """Raise `InputError` if an option is invalid, or useless without another one."""
+        check_integer("seed", self.seed, 0)
+        if not isinstance(self.run_dir, str | Path | None):
+            raise InputError(f"run_dir must be the path of a folder. Received: {self.run_dir!r}")
+        if not isinstance(self.callbacks, list | tuple) or not all(map(_is_callback, self.callbacks)):
+            raise InputError(f"callbacks must be a list of keras.callbacks.Callback. Received: {self.callbacks!r:.200}")
+        if self.resume and self.run_dir is None:
+            raise InputError("resume=True needs the run_dir of the run to resume. Received: run_dir=None")
+        if not isinstance(self.checkpoint_every, int | float) or not self.checkpoint_every >= 0:
+            raise InputError(f"checkpoint_every must be a number of seconds. Received: {self.checkpoint_every!r}")
+        if self.tensorboard and self.run_dir is None:
+            raise InputError("tensorboard=True writes into the run_dir. Received: run_dir=None")
+        if self.tensorboard and not find_spec("tensorboard"):  # Keras' callback imports it
+            raise InputError("Writing event files needs tensorboard: pip install 'cnnzoo[tensorboard]'")
+        resolve_devices(self.devices)
+
+
+def _is_callback(value: Any) -> bool:
+    return isinstance(value, keras.callbacks.Callback)

@@ -67,7 +67,7 @@ def test_images_that_count_nothing_do_not_count_in_the_probe():
     features = draw.normal(size=(90, 5)) + labels[:, None]
     wrong, weights = labels.copy(), np.ones(90, "float32")
     wrong[:30], weights[:30] = (labels[:30] + 1) % 3, 0
-    _, kernel, bias = probe.fit_logistic_regression(features, wrong, 0, weights=weights)
+    _, kernel, bias = probe.fit_logistic_regression(features, wrong, 0, sample_weight=weights)
     assert ((features @ kernel + bias).argmax(1) == labels).mean() > 0.6
     _, kernel, bias = probe.fit_logistic_regression(features, wrong, 0)
     assert ((features @ kernel + bias).argmax(1) == labels).mean() < 0.6

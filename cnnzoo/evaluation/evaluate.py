@@ -52,7 +52,7 @@ def evaluate(
             predicts NaN or infinite values.
 
     Example:
-        >>> data = cnnzoo.load_data("digits")
+        >>> data = cnnzoo.load_data("digits", splits=(0.7, 0.1, 0.2))
         >>> model = cnnzoo.get("lenet5", weights="digits")
         >>> report = cnnzoo.evaluate(model, data, split="validation")
         >>> len(report.labels)

@@ -65,7 +65,7 @@ class Recipe:
 
     `cnnzoo.recipe` returns the recipes that come with the package, with fields changed.
 
-    Args:
+    Attributes:
         epochs: number of epochs.
         batch_size: number of images per step.
         learning_rate: the highest learning rate of the schedule; "auto" runs `lr_find` first and takes its suggestion.

@@ -1,4 +1,4 @@
-"""Downloads against a real server on loopback, with its faults."""
+"""Downloads from a real server on the loopback address that has all kinds of faults."""
 
 import hashlib
 import io
@@ -29,20 +29,20 @@ OTHER = CONTENT[::-1]
 
 
 class Publisher(ThreadingHTTPServer):
-    """Serves CONTENT under every path, with the faults that a test switches on."""
+    """Serve CONTENT under every path, with the faults that a test switches on."""
 
     daemon_threads = True
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
         self.content, self.etag, self.ranges, self.conditions, self.length = CONTENT, '"1"', True, True, True
-        self.statuses, self.cuts, self.delays = deque(), deque(), deque()  # of the requests to come
+        self.statuses, self.cuts, self.delays = deque(), deque(), deque()  # of the next requests
         self.redirect = None
-        self.asked, self.sent = [], 0  # (path, range) and bytes
+        self.requests, self.sent = [], 0  # (path, range) of each; bytes
         self.stalled = threading.Event()
 
     def handle_error(self, *_):
-        pass  # a client that hangs up is what some tests are about
+        pass  # some tests let the client hang up
 
     @property
     def url(self):
@@ -51,16 +51,16 @@ class Publisher(ThreadingHTTPServer):
 
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
-        server, asked = self.server, self.headers.get("Range")
-        server.asked.append((self.path, asked))
+        server, requested_range = self.server, self.headers.get("Range")
+        server.requests.append((self.path, requested_range))
         if server.delays:
             time.sleep(server.delays.popleft())
         status = server.statuses.popleft() if server.statuses else 200
         body, headers = server.content, {}
         if server.redirect and self.path.startswith("/v1/"):
             status, headers = 302, {"Location": server.redirect}
-        elif status == 200 and server.ranges and asked:
-            start = int(re.fullmatch(r"bytes=(\d+)-", asked)[1])
+        elif status == 200 and server.ranges and requested_range:
+            start = int(re.fullmatch(r"bytes=(\d+)-", requested_range)[1])
             if server.conditions and self.headers.get("If-Range") != server.etag:
                 start = 0
             elif start >= len(body):
@@ -77,7 +77,7 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header(name, str(value))
         self.end_headers()
         part = body[: server.cuts.popleft()] if server.cuts and status < 300 else body
-        server.sent += len(part)  # before it goes out: the client may be done before the next line runs
+        server.sent += len(part)  # counted first, because the client may be done before the next line runs
         self.wfile.write(part)
         self.wfile.flush()
         if part != body and server.stalled.is_set():
@@ -107,21 +107,28 @@ def weights(tmp_path):
     return tmp_path / "weights"
 
 
-def names(folder):
+def file_names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-def script(url, digest):
-    return [sys.executable, "-c", f"from cnnzoo.checkpoints.download import fetch; fetch({url!r}, 'a.bin', {digest!r})"]
+def fetch_command(url, digest):
+    """Return a command that fetches in another process, which Ctrl-C stops even if the tests run in the background."""
+    code = f"""
+import signal
+from cnnzoo.checkpoints.download import fetch
+signal.signal(signal.SIGINT, signal.default_int_handler)
+fetch({url!r}, "a.bin", {digest!r})
+"""
+    return [sys.executable, "-c", code]
 
 
-def test_the_module_imports_nothing_heavy():
+def test_module_imports_nothing_heavy():
     heavy = "{'requests', 'urllib3', 'rich', 'filelock', 'keras', 'tensorflow', 'numpy'}"
     code = f"import sys, cnnzoo.checkpoints.download; assert not sys.modules.keys() & {heavy}"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_the_home_is_the_variable_or_the_cache(monkeypatch, tmp_path):
+def test_cache_dir_follows_the_environment(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
     monkeypatch.delenv("CNNZOO_HOME", raising=False)
@@ -139,12 +146,12 @@ def test_a_file_is_downloaded_once_and_recorded(server, weights):
         assert path == weights / "a.bin"
         assert f"sha256:{sha256}" == SHA256
         assert path.read_bytes() == CONTENT
-    assert server.asked == [("/v1/a.bin", None)]
-    assert [name for name in names(weights) if name[0] != "."] == ["a.bin", "a.bin.sha256"]
+    assert server.requests == [("/v1/a.bin", None)]
+    assert [name for name in file_names(weights) if name[0] != "."] == ["a.bin", "a.bin.sha256"]
     assert (weights / "a.bin.sha256").read_text() == f"{sha256}  a.bin\n"
 
 
-def test_a_bar_is_shown_on_a_terminal_and_nothing_elsewhere(server, monkeypatch, capsys):
+def test_progress_is_shown_on_a_terminal_only(server, monkeypatch, capsys):
     server.content = bytes(2**21)
     fetch(server.url, "a.bin", f"md5:{hashlib.md5(server.content).hexdigest()}")
     assert capsys.readouterr() == ("", "")
@@ -156,7 +163,7 @@ def test_a_bar_is_shown_on_a_terminal_and_nothing_elsewhere(server, monkeypatch,
     assert "2.1/2.1 MB" in err
 
 
-def test_of_an_archive_the_hash_is_that_of_the_file_in_it(server, weights):
+def test_hash_of_an_archive_is_that_of_the_file_in_it(server, weights):
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("a.tf2.h5", CONTENT)
@@ -173,55 +180,55 @@ def test_of_an_archive_the_hash_is_that_of_the_file_in_it(server, weights):
 
 
 @pytest.mark.parametrize("kind", ["sha1", "md5", "sha256-prefix"])
-def test_any_published_hash_is_checked(server, weights, kind):
+def test_every_kind_of_published_hash_is_checked(server, weights, kind):
     right = f"sha256-prefix:{SHA256[7:17]}" if "-" in kind else f"{kind}:{hashlib.new(kind, CONTENT).hexdigest()}"
     name, _, digits = right.partition(":")
     wrong = f"{name}:{digits[::-1]}"
     with pytest.raises(InputError, match=f"a.bin as downloaded is not the published file: expected {wrong}, got "):
         fetch(server.url, "a.bin", wrong)
-    assert names(weights) == [".a.bin.lock"] or not names(weights)
+    assert file_names(weights) == [".a.bin.lock"] or not file_names(weights)
     assert fetch(server.url, "a.bin", right.upper())[1] == SHA256[7:]
     with pytest.raises(InputError, match=f"is not the published file: expected {wrong}, got "):
         fetch(server.url, "a.bin", wrong)
     assert (weights / "a.bin").exists()
 
 
-def test_wrong_bytes_are_never_used_and_do_not_poison_the_next_try(server, weights):
+def test_wrong_bytes_are_deleted_and_do_not_spoil_the_next_attempt(server, weights):
     server.content = OTHER
     with pytest.raises(InputError, match="It was deleted"):
         fetch(server.url, "a.bin", SHA256)
     server.content = CONTENT
     assert fetch(server.url, "a.bin", SHA256)[0].read_bytes() == CONTENT
-    assert [asked for _, asked in server.asked] == [None, None]
+    assert [requested_range for _, requested_range in server.requests] == [None, None]
 
 
-def test_cut_connections_go_on_where_they_stopped(server):
+def test_cut_connections_are_resumed(server):
     server.cuts.extend([100_000, 1, 0, 0, 77_777])
     assert fetch(server.url, "a.bin", SHA256)[0].read_bytes() == CONTENT
     assert server.sent == len(CONTENT)
-    starts = [asked for _, asked in server.asked]
+    starts = [requested_range for _, requested_range in server.requests]
     assert starts == [None, *(f"bytes={n}-" for n in (100_000, 100_001, 100_001, 100_001, 177_778))]
 
 
-def test_a_stalled_connection_is_asked_again(server, monkeypatch):
+def test_a_stalled_connection_is_retried(server, monkeypatch):
     monkeypatch.setattr(transfer, "TIMEOUT_SECONDS", (1, 0.2))
     server.stalled.set()
     server.cuts.append(2 * transfer.CHUNK_BYTES)
     assert fetch(server.url, "a.bin", SHA256)[0].read_bytes() == CONTENT
-    assert [asked for _, asked in server.asked] == [None, f"bytes={2 * transfer.CHUNK_BYTES}-"]
+    assert [requested_range for _, requested_range in server.requests] == [None, f"bytes={2 * transfer.CHUNK_BYTES}-"]
 
 
-def test_attempts_without_progress_are_bounded_and_the_part_is_kept(server, weights):
+def test_attempts_without_progress_are_limited_and_the_part_is_kept(server, weights):
     server.cuts.extend([1000, *[0] * 50])
     with pytest.raises(InputError, match=r"[Cc]onnection.*, 5 times in a row; 1,000 bytes are kept for next time\. By"):
         fetch(server.url, "a.bin", SHA256)
-    assert len(server.asked) == 6
+    assert len(server.requests) == 6
     server.cuts.clear()
     fetch(server.url, "a.bin", SHA256)
     assert server.sent == len(CONTENT)
 
 
-def test_a_server_that_ignores_ranges_starts_afresh(server):
+def test_download_restarts_if_the_server_ignores_ranges(server):
     server.ranges = False
     server.cuts.extend([1000, 2000])
     assert fetch(server.url, "a.bin", SHA256)[0].read_bytes() == CONTENT
@@ -229,7 +236,7 @@ def test_a_server_that_ignores_ranges_starts_afresh(server):
 
 
 @pytest.mark.parametrize("conditions", [True, False])
-def test_a_file_that_changed_on_the_server_starts_afresh(server, weights, conditions):
+def test_download_restarts_if_the_file_changed_on_the_server(server, weights, conditions):
     server.conditions = conditions  # whether the server heeds If-Range
     server.cuts.extend([1000, *[0] * 50])
     with pytest.raises(InputError):
@@ -241,50 +248,50 @@ def test_a_file_that_changed_on_the_server_starts_afresh(server, weights, condit
 
 
 @pytest.mark.parametrize("change", ["weak", "other url", "no length"])
-def test_what_cannot_be_told_to_be_the_same_is_not_resumed(server, change):
+def test_parts_of_an_unknown_version_are_not_resumed(server, change):
     server.etag = 'W/"1"' if change == "weak" else '"1"'
     server.length = change != "no length"
     server.cuts.extend([1000, *[0] * 50])
     with pytest.raises(InputError):
         fetch(server.url, "a.bin", SHA256, len(CONTENT))
     server.cuts.clear()
-    count = len(server.asked)
+    count = len(server.requests)
     url = server.url.replace("v1", "v2") if change == "other url" else server.url
     assert fetch(url, "a.bin", SHA256, len(CONTENT))[0].read_bytes() == CONTENT
-    assert server.asked[count][1] == ("bytes=1000-" if change == "no length" else None)
+    assert server.requests[count][1] == ("bytes=1000-" if change == "no length" else None)
 
 
-def test_a_part_that_is_too_long_starts_afresh(server, weights):
+def test_download_restarts_if_the_part_is_too_long(server, weights):
     weights.mkdir()
     (weights / "a.bin.part").write_bytes(CONTENT + b"more")
     (weights / "a.bin.part.from").write_text(f'{server.url}\n"1"')
     assert fetch(server.url, "a.bin", SHA256)[0].read_bytes() == CONTENT
-    assert [asked for _, asked in server.asked] == ["bytes=300004-", None]
+    assert [requested_range for _, requested_range in server.requests] == ["bytes=300004-", None]
 
 
-def test_a_failing_server_is_asked_again_and_then_named(server, weights):
+def test_a_failing_server_is_retried_and_then_named(server, weights):
     server.statuses.extend([500, 503, 429])
     server.delays.append(0.3)
     fetch(server.url, "a.bin", SHA256)
-    assert len(server.asked) == 4
+    assert len(server.requests) == 4
     for status, text, count in ((404, "404 Not Found", 1), (503, "503 Service Unavailable", 5)):
-        server.asked.clear()
+        server.requests.clear()
         server.statuses.extend([status] * count)
         by_hand = f"By hand: put {server.url} into {weights} as b.bin; its hash is {SHA256}"
         with pytest.raises(InputError, match=re.escape(f"Cannot get {server.url}: {text}. {by_hand}")):
             fetch(server.url, "b.bin", SHA256)
-        assert len(server.asked) == count
+        assert len(server.requests) == count
 
 
-def test_a_slow_start_is_waited_for_and_then_asked_again(server, monkeypatch):
+def test_a_slow_answer_is_retried(server, monkeypatch):
     monkeypatch.setattr(transfer, "TIMEOUT_SECONDS", (1, 0.3))
     server.delays.extend([0.6, 0.1])
     fetch(server.url, "a.bin", SHA256)
-    assert len(server.asked) == 2
+    assert len(server.requests) == 2
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1/a", "http://nowhere.invalid/a", "http:///a", "https://[/a"])
-def test_a_url_that_leads_nowhere_is_an_input_error(server, url):
+def test_an_unreachable_url_raises_an_input_error(server, url):
     with pytest.raises(InputError, match=re.escape(f"Cannot get {url}: ")) as caught:
         fetch(url, "a.bin", SHA256)
     assert "\n" not in str(caught.value)
@@ -296,10 +303,10 @@ def test_other_schemes_are_refused(server, url):
         fetch(url, "a.bin", SHA256)
 
 
-def test_redirects_stay_on_the_web_and_never_lose_tls(server, weights):
+def test_redirects_are_followed_to_the_web_only_and_never_from_https_to_http(server, weights):
     server.redirect = "/cdn/a.bin"
     fetch(server.url, "a.bin", SHA256)
-    assert server.asked == [("/v1/a.bin", None), ("/cdn/a.bin", None)]
+    assert server.requests == [("/v1/a.bin", None), ("/cdn/a.bin", None)]
     for target in ("file:///etc/passwd", "ftp://example.org/a", "http://[/"):
         server.redirect = target
         with pytest.raises(InputError, match=re.escape(f"redirects to {target!r}, which is not followed")):
@@ -320,18 +327,18 @@ def test_redirects_stay_on_the_web_and_never_lose_tls(server, weights):
 
 @pytest.mark.parametrize("length", [True, False])
 @pytest.mark.parametrize("size", [len(CONTENT) - 1, None])
-def test_too_many_bytes_are_an_error_at_once(server, weights, monkeypatch, length, size):
+def test_too_many_bytes_raise_at_once(server, weights, monkeypatch, length, size):
     monkeypatch.setattr(transfer, "MAX_DOWNLOAD_BYTES", 200_000)
     server.length = length
     with pytest.raises(InputError, match=r"300,000 bytes; expected: |more bytes than expected: (299,999|200,000)"):
         fetch(server.url, "a.bin", SHA256, size)
-    assert len(server.asked) == 1
+    assert len(server.requests) == 1
     server.content = CONTENT[:1000]
     with pytest.warns(UserWarning):
         assert fetch(server.url, "a.bin")[0].read_bytes() == CONTENT[:1000]
 
 
-def test_a_file_that_is_too_short_is_not_taken(server):
+def test_a_file_that_is_too_short_is_refused(server):
     with pytest.raises(InputError, match="has 300,000 bytes; expected: 300,001"):
         fetch(server.url, "a.bin", size=len(CONTENT) + 1)
     server.length = False
@@ -339,7 +346,7 @@ def test_a_file_that_is_too_short_is_not_taken(server):
         fetch(server.url, "a.bin", size=len(CONTENT) + 1)
 
 
-def test_the_disk_must_have_room(server, monkeypatch):
+def test_disk_space_is_checked(server, monkeypatch):
     monkeypatch.setattr(transfer.shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
     with pytest.raises(InputError, match="needs 300,000 bytes of disk space"):
         fetch(server.url, "a.bin", SHA256)
@@ -347,24 +354,24 @@ def test_the_disk_must_have_room(server, monkeypatch):
 
 def test_two_processes_download_once(server):
     server.delays.append(1)
-    command = script(server.url, SHA256)
+    command = fetch_command(server.url, SHA256)
     both = [subprocess.Popen(command) for _ in range(2)]
     assert [process.wait(30) for process in both] == [0, 0]
-    assert len(server.asked) == 1
+    assert len(server.requests) == 1
 
 
 @pytest.mark.skipif(os.name == "nt", reason="sends SIGINT")
 def test_ctrl_c_keeps_the_part(server, weights):
     server.stalled.set()
     server.cuts.append(2 * transfer.CHUNK_BYTES + 5)
-    process = subprocess.Popen(script(server.url, SHA256), stderr=subprocess.PIPE)
+    process = subprocess.Popen(fetch_command(server.url, SHA256), stderr=subprocess.PIPE)
     while server.sent < 2 * transfer.CHUNK_BYTES:
         time.sleep(0.01)
     time.sleep(0.2)
     process.send_signal(signal.SIGINT)
     assert b"KeyboardInterrupt" in process.communicate(timeout=30)[1]
     fetch(server.url, "a.bin", SHA256)
-    assert server.asked[1][1] == f"bytes={2 * transfer.CHUNK_BYTES}-"
+    assert server.requests[1][1] == f"bytes={2 * transfer.CHUNK_BYTES}-"
 
 
 def test_a_swapped_file_is_caught(server, weights):
@@ -384,7 +391,7 @@ def test_a_swapped_file_is_caught(server, weights):
         fetch(server.url, "a.bin", SHA256)
 
 
-def test_without_a_published_hash_the_first_use_warns_and_binds(server, weights):
+def test_without_a_published_hash_the_first_use_warns_and_records_one(server, weights):
     with pytest.warns(UserWarning, match=f"No hash of a.bin is published; from now on its sha256 must be {SHA256[7:]}"):
         path, _ = fetch(server.url, "a.bin")
     with warnings.catch_warnings():
@@ -399,16 +406,16 @@ def test_without_a_published_hash_the_first_use_warns_and_binds(server, weights)
     fetch(server.url, "a.bin")
 
 
-def test_a_mirror_is_asked_instead(server, monkeypatch):
+def test_a_mirror_is_used_instead(server, monkeypatch):
     monkeypatch.setenv("CNNZOO_MIRROR", server.url.replace("v1/a.bin", "mirror/"))
     fetch("https://example.org/v1/a.bin", "b.bin", SHA256)
-    assert server.asked == [("/mirror/b.bin", None)]
+    assert server.requests == [("/mirror/b.bin", None)]
     server.content = OTHER
     with pytest.raises(InputError, match="not the published file"):
         fetch("https://example.org/v1/a.bin", "c.bin", SHA256)
 
 
-def test_offline_nothing_is_asked_and_the_message_says_what_to_do(server, weights, monkeypatch):
+def test_offline_nothing_is_requested_and_the_message_says_what_to_do(server, weights, monkeypatch):
     monkeypatch.setenv("CNNZOO_OFFLINE", "1")
     by_hand = f"By hand: put {server.url} into {weights} as a.bin; its hash is "
     for digest, shown in ((SHA256, SHA256), ("", "not published")):
@@ -426,7 +433,7 @@ def test_offline_nothing_is_asked_and_the_message_says_what_to_do(server, weight
     path.unlink()
     with pytest.raises(InputError, match=SHA256):
         fetch(server.url, "a.bin")
-    assert not server.asked
+    assert not server.requests
     monkeypatch.setenv("CNNZOO_OFFLINE", "0")
     fetch(server.url, "a.bin", SHA256)
 
@@ -437,7 +444,7 @@ def test_a_cache_may_be_read_only(server, monkeypatch):
     fetch(server.url, "a.bin", SHA256)
 
 
-def test_a_cache_that_cannot_be_is_named(server, tmp_path, monkeypatch):
+def test_an_unusable_cache_is_named(server, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("CNNZOO_HOME", str(tmp_path / "file"))
     with pytest.raises(InputError, match="Cannot write to .*, the cache"):
@@ -449,14 +456,14 @@ def test_a_cache_that_cannot_be_is_named(server, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("file", ["", ".", "..", "../a", "a/b", "/a", "a\\b", "C:a", ".a", "a\n", "a.part", "é"])
-def test_names_do_not_leave_the_folder(server, tmp_path, file):
+def test_file_names_cannot_leave_the_cache(server, tmp_path, file):
     with pytest.raises(InputError, match="must have a plain name"):
         fetch(server.url, file, SHA256)
-    assert not server.asked
-    assert not names(tmp_path)
+    assert not server.requests
+    assert not file_names(tmp_path)
 
 
 @pytest.mark.parametrize("digest", ["abc", "sha256:abc", "sha256-prefix:abc", "sha512:" + "0" * 128, SHA256 + "\n"])
-def test_a_hash_is_written_as_published(server, digest):
+def test_malformed_hashes_are_refused(server, digest):
     with pytest.raises(InputError, match="A hash must be sha256:"):
         fetch(server.url, "a.bin", digest)

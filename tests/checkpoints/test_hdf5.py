@@ -1,4 +1,4 @@
-"""HDF5 of Keras 1 and 2, honest and hostile."""
+"""HDF5 files of Keras 1 and 2, honest and hostile."""
 
 import h5py
 import numpy as np
@@ -9,17 +9,17 @@ from cnnzoo.checkpoints import readers
 from cnnzoo.core.errors import InputError
 
 
-def read(content):
+def read_tensors(content):
     return readers.read_checkpoint(content, "w.h5").tensors
 
 
-def refused(fill, message):
+def check_refused(fill, message):
     def filled(root):
         add_layers(root)
         fill(root)
 
     with pytest.raises(InputError, match=f"Cannot read w.h5 as HDF5: .*{message}"):
-        read(write_hdf5(filled))
+        read_tensors(write_hdf5(filled))
 
 
 @pytest.mark.parametrize("where", [None, "model_weights"])
@@ -28,45 +28,45 @@ def refused(fill, message):
     "options", [{}, {"chunks": (2, 5), "compression": "gzip", "shuffle": True, "fletcher32": True}]
 )
 def test_weights_are_read_in_order(where, written, options):
-    found = read(write_hdf5(lambda root: add_layers(root, written=written, **options), where))
-    assert list(found) == ["conv/kernel", "conv/net/bias", "bn/kernel", "bn/net/bias"]
-    np.testing.assert_array_equal(found["conv/kernel"], KERNEL)
-    np.testing.assert_array_equal(found["bn/net/bias"], np.ones(3))
+    tensors = read_tensors(write_hdf5(lambda root: add_layers(root, written=written, **options), where))
+    assert list(tensors) == ["conv/kernel", "conv/net/bias", "bn/kernel", "bn/net/bias"]
+    np.testing.assert_array_equal(tensors["conv/kernel"], KERNEL)
+    np.testing.assert_array_equal(tensors["bn/net/bias"], np.ones(3))
 
 
-def test_names_in_pieces():
+def test_names_can_be_split_over_attributes():
     def fill(root):
         add_layers(root)
         del root.attrs["layer_names"]
         root.attrs["layer_names0"], root.attrs["layer_names1"] = np.array(["bn"], "S"), np.array(["conv"], "S")
 
-    assert list(read(write_hdf5(fill)))[::2] == ["bn/kernel", "conv/kernel"]
+    assert list(read_tensors(write_hdf5(fill)))[::2] == ["bn/kernel", "conv/kernel"]
 
 
-def test_the_code_of_a_lambda_layer_is_never_looked_at():
+def test_code_of_a_lambda_layer_is_ignored():
     def fill(root):
         add_layers(root)
         root.parent.attrs["model_config"] = (
             '{"class_name": "Lambda", "config": {"function": ["gASV", null, null]}} torn'
         )
 
-    assert len(read(write_hdf5(fill, "model_weights"))) == 4
+    assert len(read_tensors(write_hdf5(fill, "model_weights"))) == 4
 
 
-def test_a_published_file(test_data):
-    found = read(test_data("checkpoints/lenet5_tanh_mnist.h5").read_bytes())
-    assert found["conv2d_1/kernel"].shape == (5, 5, 1, 6)
-    assert len(found) == 10
+def test_a_published_file_is_read(test_data):
+    tensors = read_tensors(test_data("checkpoints/lenet5_tanh_mnist.h5").read_bytes())
+    assert tensors["conv2d_1/kernel"].shape == (5, 5, 1, 6)
+    assert len(tensors) == 10
 
 
-def test_keras_3_is_sent_to_keras():
+def test_files_of_keras_3_are_refused_with_a_remedy():
     with pytest.raises(InputError, match=r"model\.load_weights and write it with cnnzoo\.save_weights"):
         readers.read_checkpoint(write_hdf5(lambda root: root.create_group("layers/conv/vars")), "m.weights.h5")
     with pytest.raises(InputError, match="no layer_names"):
-        read(write_hdf5(lambda root: root.create_group("x")))
+        read_tensors(write_hdf5(lambda root: root.create_group("x")))
 
 
-def replaced(make):
+def replace_kernel(make):
     def fill(root):
         del root["conv/conv/kernel:0"]
         make(root["conv/conv"], "kernel:0")
@@ -74,48 +74,52 @@ def replaced(make):
     return fill
 
 
-def sized(shape, **options):
-    return replaced(lambda group, name: group.create_dataset(name, shape, "float32", **options))
+def declare_kernel(shape, **options):
+    return replace_kernel(lambda group, name: group.create_dataset(name, shape, "float32", **options))
 
 
-def linked(link):
-    return replaced(lambda group, name: group.__setitem__(name, link))
+def link_kernel(link):
+    return replace_kernel(lambda group, name: group.__setitem__(name, link))
 
 
-def test_other_files_and_places_are_never_reached(tmp_path):
+def test_links_and_external_storage_are_refused(tmp_path):
     secret = tmp_path / "secret.bin"
     secret.write_bytes(bytes(64))
     virtual = h5py.VirtualLayout((3,), "float32")
-    refused(linked(h5py.SoftLink("/bn/bn/kernel:0")), "is a link")
-    refused(linked(h5py.ExternalLink(str(secret), "/x")), "is a link")
-    refused(sized((4,), external=[(str(secret), 0, 16)]), "another file")
-    refused(
-        replaced(lambda group, name: group.create_virtual_dataset(name, virtual)),
+    check_refused(link_kernel(h5py.SoftLink("/bn/bn/kernel:0")), "is a link")
+    check_refused(link_kernel(h5py.ExternalLink(str(secret), "/x")), "is a link")
+    check_refused(declare_kernel((4,), external=[(str(secret), 0, 16)]), "another file")
+    check_refused(
+        replace_kernel(lambda group, name: group.create_virtual_dataset(name, virtual)),
         "(virtual|declares more than is stored)",
     )
 
 
-def test_no_more_than_is_stored_is_believed():
-    refused(sized((2**20,)), "declares more than is stored")
-    refused(sized((2**40,)), "would unpack to")
-    refused(sized((2**40,), chunks=(2**20,), compression="gzip"), "would unpack to")
-    refused(sized((2**16,), chunks=(2**14,)), "declares more than is stored")
+def test_declared_sizes_are_checked_against_the_file():
+    check_refused(declare_kernel((2**20,)), "declares more than is stored")
+    check_refused(declare_kernel((2**40,)), "would unpack to")
+    check_refused(declare_kernel((2**40,), chunks=(2**20,), compression="gzip"), "would unpack to")
+    check_refused(declare_kernel((2**16,), chunks=(2**14,)), "declares more than is stored")
 
 
-def test_only_numbers_and_names_are_read():
-    refused(linked("text"), "does not consist of numbers")
-    refused(linked(h5py.Empty("f4")), "does not consist of numbers")
-    refused(linked(np.zeros(3, [("a", "f4")])), "does not consist of numbers")
-    refused(lambda root: root["conv"].attrs.__delitem__("weight_names"), "no weight_names")
-    refused(lambda root: root.attrs.__setitem__("layer_names", np.array(["none"], "S")), "which does not exist")
-    refused(lambda root: root.attrs.__setitem__("layer_names", np.array(["conv"] * 2, "S")), "two weights conv/kernel")
-    refused(lambda root: root.attrs.__setitem__("layer_names", np.arange(3)), "are not names")
-    refused(lambda root: root.attrs.__setitem__("layer_names", np.array(["x" * 2000], "S")), "more than 1024 letters")
+def test_other_types_and_broken_names_are_refused():
+    check_refused(link_kernel("text"), "does not consist of numbers")
+    check_refused(link_kernel(h5py.Empty("f4")), "does not consist of numbers")
+    check_refused(link_kernel(np.zeros(3, [("a", "f4")])), "does not consist of numbers")
+    check_refused(lambda root: root["conv"].attrs.__delitem__("weight_names"), "no weight_names")
+    check_refused(lambda root: root.attrs.__setitem__("layer_names", np.array(["none"], "S")), "which does not exist")
+    check_refused(
+        lambda root: root.attrs.__setitem__("layer_names", np.array(["conv"] * 2, "S")), "two weights conv/kernel"
+    )
+    check_refused(lambda root: root.attrs.__setitem__("layer_names", np.arange(3)), "are not names")
+    check_refused(
+        lambda root: root.attrs.__setitem__("layer_names", np.array(["x" * 2000], "S")), "more than 1024 letters"
+    )
 
 
-def test_a_heap_that_never_ends():
+def test_a_heap_without_an_end_is_refused():
     content = write_hdf5(lambda root: add_layers(root, written=list))
     start = content.index(b"GCOL\1") + 16
     for size in (2**64 - 16, 2**20):
         with pytest.raises(InputError, match="heap of names is damaged"):
-            read(content[: start + 8] + size.to_bytes(8, "little") + content[start + 16 :])
+            read_tensors(content[: start + 8] + size.to_bytes(8, "little") + content[start + 16 :])

@@ -1,4 +1,4 @@
-"""Any file in; tensors out, or one kind of error."""
+"""Any file goes in; tensors come out, or one kind of error."""
 
 import io
 import subprocess
@@ -19,13 +19,13 @@ FILES = Path(__file__).parent / "files"
 ARRAYS = {"b": np.arange(6.0).reshape(2, 3), "a": np.asfortranarray(np.ones((3, 2), "float32")), "n": np.array(7)}
 
 
-def packed(savez=np.savez, **arrays):
+def write_npz(savez=np.savez, **arrays):
     content = io.BytesIO()
     savez(content, **arrays)
     return content.getvalue()
 
 
-def archive(*members, how=zipfile.ZIP_DEFLATED):
+def write_zip(*members, how=zipfile.ZIP_DEFLATED):
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", how) as new:
         for name, data in members:
@@ -39,41 +39,41 @@ def samples():
     weights = write_hdf5(add_layers)
     return {
         "w.safetensors": save({name: np.ascontiguousarray(array) for name, array in ARRAYS.items()}, {"who": "me"}),
-        "stored.npz": packed(**ARRAYS),
-        "deflated.npz": packed(np.savez_compressed, **ARRAYS),
+        "stored.npz": write_npz(**ARRAYS),
+        "deflated.npz": write_npz(np.savez_compressed, **ARRAYS),
         "w.h5": weights,
         "variable.h5": write_hdf5(lambda root: add_layers(root, written=list)),
-        "w.h5.zip": archive(("w.h5", weights)),
+        "w.h5.zip": write_zip(("w.h5", weights)),
         **{name: (FILES / name).read_bytes() for name in ("plain_zip.pth", "wrapped_legacy.th")},
     }
 
 
 @pytest.mark.parametrize("name", ["w.safetensors", "stored.npz", "deflated.npz"])
 def test_arrays_come_back(samples, name):
-    found = readers.read_checkpoint(samples[name], name)
-    assert found.tensors.keys() == ARRAYS.keys()
+    checkpoint = readers.read_checkpoint(samples[name], name)
+    assert checkpoint.tensors.keys() == ARRAYS.keys()
     for key, array in ARRAYS.items():
-        np.testing.assert_array_equal(found.tensors[key], array)
-        assert found.tensors[key].dtype == array.dtype
-    assert found.metadata == ({"who": "me"} if name == "w.safetensors" else {})
+        np.testing.assert_array_equal(checkpoint.tensors[key], array)
+        assert checkpoint.tensors[key].dtype == array.dtype
+    assert checkpoint.metadata == ({"who": "me"} if name == "w.safetensors" else {})
 
 
-def test_a_zipped_h5(samples):
+def test_a_zipped_h5_is_read(samples):
     assert next(iter(readers.read_checkpoint(samples["w.h5.zip"], "w.tf2.h5.zip").tensors)) == "conv/kernel"
     for members in ((), (("a.h5", b""), ("b.h5", b""))):
         with pytest.raises(InputError, match=f"it has {len(members)} members with the suffix .h5"):
-            readers.read_checkpoint(archive(("x", b""), *members), "w.zip")
+            readers.read_checkpoint(write_zip(("x", b""), *members), "w.zip")
 
 
 def test_bfloat16_becomes_float32():
     header = b'{"x":{"dtype":"BF16","shape":[2],"data_offsets":[0,4]}}'
     content = len(header).to_bytes(8, "little") + header + bytes.fromhex("803f40c0")
-    found = readers.read_checkpoint(content, "w.safetensors").tensors["x"]
-    assert found.dtype == np.float32
-    np.testing.assert_array_equal(found, [1, -3])
+    array = readers.read_checkpoint(content, "w.safetensors").tensors["x"]
+    assert array.dtype == np.float32
+    np.testing.assert_array_equal(array, [1, -3])
 
 
-def test_the_suffix_and_the_content_agree(samples):
+def test_suffix_and_content_must_agree(samples):
     for name, content in samples.items():
         for suffix in (".safetensors", ".pth", ".h5", ".npz", ".zip"):
             if suffix != Path(name).suffix.replace(".th", ".pth"):
@@ -91,14 +91,14 @@ def test_the_suffix_and_the_content_agree(samples):
         readers.read_checkpoint(b"", "w.ckpt")
 
 
-def test_bombs_are_refused_before_they_unfold(samples):
+def test_bombs_are_refused_before_they_are_unpacked(samples):
     cases = {
-        "bomb.npz": (archive(("a.npy", bytes(2**25))), "would unpack to"),
-        "bomb.zip": (archive(("a.h5", bytes(2**25))), "would unpack to"),
-        "bomb.pth": (archive(("a/data.pkl", bytes(2**25))), "would unpack to"),
-        "huge.npz": (archive(("a.npy", npy("<f4", (2**50,))), how=zipfile.ZIP_STORED), "would unpack to"),
-        "object.npz": (archive(("a.npy", npy("|O", (1,)))), "only numbers are read"),
-        "twice.npz": (twice(), "lists a member twice"),
+        "bomb.npz": (write_zip(("a.npy", bytes(2**25))), "would unpack to"),
+        "bomb.zip": (write_zip(("a.h5", bytes(2**25))), "would unpack to"),
+        "bomb.pth": (write_zip(("a/data.pkl", bytes(2**25))), "would unpack to"),
+        "huge.npz": (write_zip(("a.npy", npy_header("<f4", (2**50,))), how=zipfile.ZIP_STORED), "would unpack to"),
+        "object.npz": (write_zip(("a.npy", npy_header("|O", (1,)))), "only numbers are read"),
+        "twice.npz": (zip_with_a_member_twice(), "lists a member twice"),
     }
     for name, (content, message) in cases.items():
         tracemalloc.start()
@@ -108,20 +108,20 @@ def test_bombs_are_refused_before_they_unfold(samples):
         tracemalloc.stop()
 
 
-def npy(dtype, shape):
+def npy_header(dtype, shape):
     content = io.BytesIO()
     np.lib.format.write_array_header_1_0(content, {"descr": dtype, "fortran_order": False, "shape": shape})
     return content.getvalue()
 
 
-def twice():
-    return archive(("a.npy", b""), ("b.npy", b"")).replace(b"b.npy", b"a.npy")
+def zip_with_a_member_twice():
+    return write_zip(("a.npy", b""), ("b.npy", b"")).replace(b"b.npy", b"a.npy")
 
 
 @pytest.mark.parametrize(
     "name", ["w.safetensors", "stored.npz", "plain_zip.pth", "wrapped_legacy.th", "w.h5", "variable.h5", "w.h5.zip"]
 )
-def test_damaged_files_raise_nothing_else(samples, name):
+def test_damaged_files_raise_only_input_errors(samples, name):
     draw = np.random.default_rng(0)
     for round in range(300):
         broken = bytearray(samples[name])
@@ -137,15 +137,15 @@ def test_damaged_files_raise_nothing_else(samples, name):
             assert "\n" not in str(error)
 
 
-def test_big_files_are_not_copied_over_and_over():
+def test_big_files_are_not_copied():
     big = np.ones(2**22)
-    for name, content in {"w.safetensors": save({"x": big}), "w.npz": packed(x=big)}.items():
+    for name, content in {"w.safetensors": save({"x": big}), "w.npz": write_npz(x=big)}.items():
         tracemalloc.start()
         assert readers.read_checkpoint(content, name).tensors["x"].size == big.size
         assert tracemalloc.get_traced_memory()[1] < 1.2 * big.nbytes
         tracemalloc.stop()
 
 
-def test_nothing_heavy_is_imported():
+def test_module_imports_nothing_heavy():
     code = "import sys, cnnzoo.checkpoints.readers; assert not {'keras', 'h5py', 'safetensors'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

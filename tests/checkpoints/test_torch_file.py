@@ -15,37 +15,37 @@ from cnnzoo.core.errors import InputError
 FILES = Path(__file__).parent / "files"
 
 
-def read(path):
+def read_tensors(path):
     return readers.read_checkpoint(path.read_bytes(), path.name).tensors
 
 
 @pytest.mark.parametrize("name", ["plain_zip.pth", "plain_legacy.th", "wrapped_zip.pth", "wrapped_legacy.th"])
 def test_every_kind_of_tensor_is_read(name):
-    found = read(FILES / name)
+    tensors = read_tensors(FILES / name)
     with np.load(FILES / "expected.npz") as expected:
-        assert list(found) == expected.files
-        for key in found:
-            np.testing.assert_array_equal(found[key], expected[key])
-            assert found[key].dtype == expected[key].dtype
-    assert np.shares_memory(found["float32"], found["shared"])
-    assert not found["float32"].flags.writeable
+        assert list(tensors) == expected.files
+        for key in tensors:
+            np.testing.assert_array_equal(tensors[key], expected[key])
+            assert tensors[key].dtype == expected[key].dtype
+    assert np.shares_memory(tensors["float32"], tensors["shared"])
+    assert not tensors["float32"].flags.writeable
 
 
-def test_types_without_a_storage_of_their_own():
-    np.testing.assert_array_equal(read(FILES / "uint16_zip.pth")["x"], np.array([1, 2, 40000], "uint16"))
+def test_types_without_a_storage_type_are_read():
+    np.testing.assert_array_equal(read_tensors(FILES / "uint16_zip.pth")["x"], np.array([1, 2, 40000], "uint16"))
 
 
 def test_published_checkpoints_are_read(test_data):
     for depth, name in {20: "resnet20-12fca82f.th", 56: "resnet56-4bfd9763.th"}.items():
-        found = read(test_data(f"checkpoints/{name}"))
-        assert found["module.conv1.weight"].shape == (16, 3, 3, 3)
-        assert sum(key.endswith("weight") and value.ndim == 4 for key, value in found.items()) == depth - 1
+        tensors = read_tensors(test_data(f"checkpoints/{name}"))
+        assert tensors["module.conv1.weight"].shape == (16, 3, 3, 3)
+        assert sum(key.endswith("weight") and value.ndim == 4 for key, value in tensors.items()) == depth - 1
 
 
 @pytest.mark.parametrize("name", ["module_zip.pth", "module_legacy.th"])
-def test_modules_are_refused(name):
+def test_whole_modules_are_refused(name):
     with pytest.raises(InputError, match=f"{name} .*a whole pickled module .*Linear.*save its state_dict"):
-        read(FILES / name)
+        read_tensors(FILES / name)
 
 
 class Call:
@@ -56,7 +56,7 @@ class Call:
         return self.pair
 
 
-def zipped(data, **members):
+def in_zip_format(data, **members):
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as archive:
         archive.writestr("archive/data.pkl", data)
@@ -65,7 +65,7 @@ def zipped(data, **members):
     return content.getvalue()
 
 
-def legacy(data, *keys):
+def in_legacy_format(data, *keys):
     heads = (torch_file.MAGIC, torch_file.PROTOCOL, {"little_endian": True})
     return (
         b"".join(pickle.dumps(head, 2) for head in heads)
@@ -76,7 +76,7 @@ def legacy(data, *keys):
     )
 
 
-@pytest.mark.parametrize("wrap", [zipped, legacy])
+@pytest.mark.parametrize("wrap", [in_zip_format, in_legacy_format])
 @pytest.mark.parametrize("protocol", [0, 2, 4])
 def test_code_is_refused_and_never_run(wrap, protocol, tmp_path):
     trap = tmp_path / "trap"
@@ -93,8 +93,8 @@ def test_code_is_refused_and_never_run(wrap, protocol, tmp_path):
     assert not trap.exists()
 
 
-@pytest.mark.parametrize("wrap", [zipped, legacy])
-def test_other_ways_out_of_a_pickle_are_closed(wrap):
+@pytest.mark.parametrize("wrap", [in_zip_format, in_legacy_format])
+def test_opcodes_and_arguments_of_no_state_dict_are_refused(wrap):
     storage = b"(X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\0aX\x03\0\0\0cpuK\x02tQ"
     bytes_needed = b"\x8a\x07" + (2**50).to_bytes(7, "little")
     tensor = b"ctorch._utils\n_rebuild_tensor\n("
@@ -120,24 +120,24 @@ def test_other_ways_out_of_a_pickle_are_closed(wrap):
         "would unpack to": b"}X\1\0\0\0x" + tensor + storage + b"K\0" + bytes_needed + b"\x85K\0\x85tRs.",
     }
     for message, data in cases.items():
-        keys = ["a"] if wrap is legacy and message == "would unpack to" else []
+        keys = ["a"] if wrap is in_legacy_format and message == "would unpack to" else []
         with pytest.raises(InputError, match=rf"Cannot read x.pth as a checkpoint of PyTorch: .*({message})"):
             readers.read_checkpoint(wrap(b"\x80\2" + data, *keys), "x.pth")
 
 
-def test_tensors_stay_within_their_storage():
+def test_tensors_must_lie_within_their_storage():
     for offset, stride in ((1, 1), (0, 2)):
         storage = b"(X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\0aX\x03\0\0\0cpuK\x02tQ"
         data = b"\x80\2}X\1\0\0\0xctorch._utils\n_rebuild_tensor\n(" + storage
         data += b"K%cK\2\x85K%c\x85tRs." % (offset, stride)
         with pytest.raises(InputError, match="extends beyond its storage of 8 bytes"):
-            readers.read_checkpoint(zipped(data, **{"data/a": b"12345678"}), "x.pth")
+            readers.read_checkpoint(in_zip_format(data, **{"data/a": b"12345678"}), "x.pth")
         with pytest.raises(InputError, match="has 4 bytes instead of 8"):
-            readers.read_checkpoint(zipped(data, **{"data/a": b"1234"}), "x.pth")
+            readers.read_checkpoint(in_zip_format(data, **{"data/a": b"1234"}), "x.pth")
     with pytest.raises(InputError, match="byte order"):
-        readers.read_checkpoint(zipped(data, byteorder=b"big"), "x.pth")
+        readers.read_checkpoint(in_zip_format(data, byteorder=b"big"), "x.pth")
 
 
-def test_a_long_pickle_ends():
+def test_a_pickle_that_is_too_long_is_refused():
     with pytest.raises(InputError, match="more than 1048576 steps"):
-        readers.read_checkpoint(zipped(b"\x80\2" + b"N" * 2**21), "x.pth")
+        readers.read_checkpoint(in_zip_format(b"\x80\2" + b"N" * 2**21), "x.pth")

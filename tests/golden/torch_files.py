@@ -1,8 +1,8 @@
-"""Make files of torch.save for tests/checkpoints/test_torch_saved.py, in both formats, and what torch answers to them.
+"""Write files of torch.save for tests/checkpoints/test_torch_saved.py, in both formats, and PyTorch's logits.
 
     python tests/golden/torch_files.py FOLDER
 
-needs torch and torchvision, and two gigabytes: the weights are drawn as in the golden files.
+Needs torch, torchvision and two gigabytes of disk. The weights are drawn as for the golden files.
 """
 
 import sys

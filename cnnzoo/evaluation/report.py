@@ -52,9 +52,11 @@ class Report:
 
     Example:
         >>> data = cnnzoo.load_data("digits")
-        >>> model = cnnzoo.get("lenet5", weights="digits", classes=data.classes)
+        >>> model = cnnzoo.get("lenet5", classes=data.classes)
         >>> report = cnnzoo.evaluate(model, data)
-        >>> report.accuracy > 0.9
+        >>> report.split, report.probabilities.shape
+        ('test', (180, 10))
+        >>> 0 <= report.accuracy <= 1
         True
         >>> report.save("report")  # writes report.json, report.html and predictions.csv
     """

@@ -1,5 +1,6 @@
 """Settings of the documentation site, which `make docs` builds without a network."""
 
+import os
 import re
 import sys
 from pathlib import Path
@@ -8,8 +9,12 @@ from docutils import nodes
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import cnnzoo  # noqa: E402
+from cnnzoo.cli.startup import import_keras_quietly  # noqa: E402
+
+import_keras_quietly()
 
 project = "cnnzoo"
 author = "the cnnzoo contributors"
@@ -24,6 +29,8 @@ extensions = [
     "sphinx_copybutton",
 ]
 exclude_patterns = ["_build"]
+nitpicky = True  # references into cnnzoo must resolve; those to other packages are plain text, as nothing is downloaded
+nitpick_ignore_regex = [("py:.*", r"(?!cnnzoo).*")]
 
 # Markdown pages
 myst_enable_extensions = ["colon_fence", "deflist"]
@@ -59,7 +66,7 @@ copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
 
 CODE_SPAN = re.compile(r"(``[^`]+``|:\w+:`[^`]+`|`[^`\n]+`)")
-MARKUP = re.compile(r"(?<!\\)([*|]|(?<=\w)_(?!\w))")
+MARKUP = re.compile(r"(?<!\\)([*|]|(?<=\S)_(?!\w))")
 
 
 def escape_docstring(app, what, name, obj, options, lines):
@@ -67,6 +74,8 @@ def escape_docstring(app, what, name, obj, options, lines):
 
     Only backticks are markup in a docstring. Doctest blocks are left alone.
     """
+    if what in ("property", "attribute", "data"):
+        lines.insert(0, "")  # or napoleon takes the words before a colon for a type
     in_doctest = False
     for i, line in enumerate(lines):
         in_doctest = line.lstrip().startswith(">>>") or (in_doctest and bool(line.strip()))
@@ -78,7 +87,7 @@ def escape_docstring(app, what, name, obj, options, lines):
         parts[::2] = [MARKUP.sub(r"\\\1", part) for part in parts[::2]]
         # A letter may follow a code span directly, as in the plural of a name.
         for at in range(1, len(parts), 2):
-            if parts[at + 1][:1].isalnum():
+            if re.match(r"\w", parts[at + 1]):
                 parts[at] += "\\ "
         lines[i] = line[:start] + "".join(parts)
 
@@ -95,15 +104,24 @@ def show_examples_as_code(app, ctx, lines):
     lines[:] = result
 
 
-def keep_units_together(app, doctree, docname):
-    """Keep a number and its per cent sign on one line."""
+def skip_tuple_fields(app, what, name, obj, skip, options):
+    """Skip the fields of named tuples that have no description of their own."""
+    return True if str(getattr(obj, "__doc__", "")).startswith("Alias for field number") else None
+
+
+def improve_typography(app, doctree, docname):
+    """Keep a number and its per cent sign on one line; write the dash after a parameter as a dash."""
     for text in list(doctree.findall(nodes.Text)):
-        if " %" in text and not isinstance(text.parent, nodes.literal | nodes.literal_block):
-            text.parent.replace(text, nodes.Text(re.sub(r"(?<=\d) %", "\u00a0%", text)))
+        if isinstance(text.parent, nodes.literal | nodes.literal_block):
+            continue
+        improved = re.sub(r"(?<=\d) %", "\u00a0%", text).replace(" -- ", " \u2013 ")
+        if improved != text:
+            text.parent.replace(text, nodes.Text(improved))
 
 
 def setup(app):
     """Connect the functions above; the first one runs before napoleon."""
     app.connect("autodoc-process-docstring", escape_docstring, priority=100)
     app.connect("sphinx-click-process-description", show_examples_as_code)
-    app.connect("doctree-resolved", keep_units_together)
+    app.connect("autodoc-skip-member", skip_tuple_fields)
+    app.connect("doctree-resolved", improve_typography)

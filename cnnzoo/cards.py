@@ -1,106 +1,168 @@
 """The model card: what a model is, which classes it tells apart, and where its weights come from."""
 
+from __future__ import annotations
+
 import dataclasses
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cnnzoo.core.errors import InputError, check_class_names, check_integer
 from cnnzoo.core.files import atomic_write
+from cnnzoo.core.types import Preprocessing
 
-DEFAULT_CROP = 0.875  # of the side of a photo, where weights state nothing: 224 of 256, as since AlexNet
+if TYPE_CHECKING:
+    import keras
+
+# The share of a photo's side that is kept if the weights specify no crop: 224 of 256, as since AlexNet.
+DEFAULT_CROP = 0.875
 
 
 @dataclass(frozen=True)
 class Receipt:
     """What became of every tensor when weights were loaded."""
 
-    loaded: tuple[str, ...] = ()  # names of the model's variables
-    initialised: tuple[str, ...] = ()  # variables left at their fresh values, a new head's for one
-    dropped: tuple[str, ...] = ()  # tensors of the checkpoint that the design permits to leave out
-    adapted: tuple[str, ...] = ()  # the first kernel, where the images have other channels
+    loaded: tuple[str, ...] = ()  # variables of the model that took a tensor
+    initialized: tuple[str, ...] = ()  # variables that kept their fresh values, such as a new head's
+    dropped: tuple[str, ...] = ()  # tensors of the checkpoint that the network does not need
+    adapted: tuple[str, ...] = ()  # the first kernel, if the model's images have other channels
 
     def __str__(self) -> str:
         counters = [name for name in self.dropped if name.endswith("num_batches_tracked")]
         dropped = tuple(name for name in self.dropped if name not in counters)
-        names = {"initialised": self.initialised, "dropped": dropped, "adapted": self.adapted}
+        groups = {"initialized": self.initialized, "dropped": dropped, "adapted": self.adapted}
         parts = [f"{len(self.loaded)} loaded"]
-        for key, value in names.items():
-            if value:
-                parts.append(f"{len(value)} {key} ({', '.join(value[:4])}{', ...' if len(value) > 4 else ''})")
+        for kind, names in groups.items():
+            if names:
+                parts.append(f"{len(names)} {kind} ({', '.join(names[:4])}{', ...' if len(names) > 4 else ''})")
         if counters:
-            parts.append(f"{len(counters)} of torch's counters left out")
+            parts.append(f"{len(counters)} batch counters of torch dropped")
         return ", ".join(parts)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields under the keys of the file format, which says "initialised"."""
+        names = dataclasses.asdict(self)
+        return {"loaded": names.pop("loaded"), "initialised": names.pop("initialized"), **names}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Receipt:
+        """Build a receipt from the keys of the file format; raise TypeError for an unknown key."""
+        names = {key: tuple(value) for key, value in values.items()}
+        return cls(**{"initialized" if key == "initialised" else key: value for key, value in names.items()})
 
 
 @dataclass(frozen=True)
 class Card:
-    """What travels with a model beside its graph; JSON in files."""
+    """What a model is, beside its graph: classes, preprocessing, provenance. Stored as JSON.
+
+    `cnnzoo.card(model)` returns it. Every way of saving or exporting a model writes it too.
+
+    Attributes:
+        name: the name of the network.
+        classes: class names in the order of the logits; empty without a head.
+        preprocessing: a name from `cnnzoo.preprocessing.STATISTICS`, or a pair (mean, std) for pixels scaled to 0..1.
+        pad: black pixels around the resized image, as the weights were trained.
+        weights: where the weights come from: tag or file, SHA-256, license, source.
+        receipt: what became of every tensor when the weights were loaded.
+        training: recipe, seed and data, if the model was trained with cnnzoo.
+        ids: identifiers of the classes, such as WordNet's for ImageNet; empty if they have none.
+        temperature: what the logits are divided by to get calibrated probabilities.
+        transform: crop and interpolation of the evaluation, or `None` if the weights specify none.
+
+    Example:
+        >>> card = cnnzoo.card(cnnzoo.get("lenet5", classes=["cat", "dog"]))
+        >>> card.classes
+        ('cat', 'dog')
+        >>> card.preprocessing
+        'unit'
+    """
 
     name: str
-    classes: tuple[str, ...] = ()  # in the order of the logits; empty without a head
-    preprocessing: Any = None  # a name of preprocessing.STATISTICS or a pair (mean, std)
-    pad: int = 0  # black pixels around the resized image, as the weights were trained
-    weights: dict[str, Any] | None = None  # provenance: tag or file, sha256, licence, source
+    classes: tuple[str, ...] = ()
+    preprocessing: Preprocessing | None = None
+    pad: int = 0
+    weights: dict[str, Any] | None = None
     receipt: Receipt | None = None
-    training: dict[str, Any] = field(default_factory=dict)  # recipe, seed, data, if trained here
-    ids: tuple[str, ...] = ()  # of the classes, where they have some: WordNet's
-    temperature: float | None = None  # by which the logits are divided for probabilities that mean what they say
-    transform: dict[str, Any] | None = None  # crop and interpolation of the evaluation, as data.transform has them
+    training: dict[str, Any] = field(default_factory=dict)
+    ids: tuple[str, ...] = ()
+    temperature: float | None = None
+    transform: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
-        if len(self.ids) != len(self.classes):  # of other classes
+        if len(self.ids) != len(self.classes):  # they belong to other classes
             object.__setattr__(self, "ids", ())
-        if not isinstance(self.preprocessing, str | None):  # JSON and TOML give lists; equal cards compare equal
-            pair = tuple(tuple(map(float, side)) for side in self.preprocessing)  # numpy's numbers are no JSON
-            object.__setattr__(self, "preprocessing", pair)
+        if not isinstance(self.preprocessing, str | None):
+            # JSON and TOML give lists, NumPy its own numbers. Equal cards must compare equal and be valid JSON.
+            mean, std = (tuple(map(float, values)) for values in self.preprocessing)
+            object.__setattr__(self, "preprocessing", (mean, std))
 
     @property
-    def evaluation(self) -> dict[str, Any]:
-        """Crop and interpolation: the weights' own, or what is usual for photos."""
+    def evaluation_transform(self) -> dict[str, Any]:
+        """Crop and interpolation for evaluation: those of the weights, or what is usual for photos."""
         return {"crop": DEFAULT_CROP, "interpolation": "bilinear"} | (self.transform or {})
 
     def to_json(self) -> str:
-        return json.dumps(dataclasses.asdict(self), indent=1, ensure_ascii=False) + "\n"
+        """Return the card as indented JSON."""
+        values = dataclasses.asdict(self)
+        values["receipt"] = self.receipt and self.receipt.to_dict()
+        return json.dumps(values, indent=1, ensure_ascii=False) + "\n"
 
     @classmethod
-    def from_json(cls, text: str | bytes) -> "Card":
-        """Raises InputError where the text is no card."""
+    def from_json(cls, text: str | bytes) -> Card:
+        """Read a card from JSON; raise InputError if the text is not a valid card."""
         try:
             values = json.loads(text)
             receipt = values.pop("receipt", None)
             for key in ("classes", "ids"):
                 values[key] = tuple(map(str, values.get(key, ())))
-            found = cls(**values, receipt=receipt and Receipt(**{k: tuple(v) for k, v in receipt.items()}))
-            if not isinstance(found.training, dict) or not isinstance(found.weights, dict | None):
-                raise TypeError("training and weights are objects")
-            if found.transform is not None and not set(found.transform) <= {"crop", "interpolation"}:
-                raise TypeError("transform has a crop and an interpolation")
-            check_integer("pad", found.pad, 0, 10_000)
-            if found.temperature is not None and not 0 < found.temperature < 1000:
-                raise TypeError("temperature is a positive number")
-            if found.classes:
-                check_class_names(found.classes)
+            card = cls(**values, receipt=receipt and Receipt.from_dict(receipt))
+            card._check()
         except (TypeError, ValueError, AttributeError, RecursionError) as error:
-            raise InputError(f"This is no model card of cnnzoo: {error}") from None
-        return found
+            raise InputError(f"This is not a model card of cnnzoo: {error}") from None
+        return card
 
     @classmethod
-    def read(cls, path: Path) -> "Card":
-        """The card in a file; raises InputError that names it."""
+    def from_file(cls, path: Path) -> Card:
+        """Read a card from a file; raise InputError, with the path, if that fails."""
         try:
             return cls.from_json(path.read_bytes())
         except (OSError, InputError) as error:
             raise InputError(f"Cannot read the card {str(path)!r}: {error}") from None
 
+    def _check(self) -> None:
+        """Raise TypeError or ValueError for a field that no code of ours can have written."""
+        if not isinstance(self.training, dict) or not isinstance(self.weights, dict | None):
+            raise TypeError("training and weights must be objects")
+        if self.transform is not None and not set(self.transform) <= {"crop", "interpolation"}:
+            raise TypeError("transform must hold a crop and an interpolation")
+        check_integer("pad", self.pad, 0, 10_000)
+        if self.temperature is not None and not 0 < self.temperature < 1000:
+            raise TypeError("temperature must be a positive number")
+        if self.classes:
+            check_class_names(self.classes)
 
-def card(model: Any) -> Card:
-    """The card of a model from `get` or `load`; for any other Keras model one with numbers for class names."""
-    known = getattr(model, "_cnnzoo_card", None)
-    if known is not None:
-        return known
+
+def card(model: keras.Model) -> Card:
+    """Return the card of a model: its classes, preprocessing, provenance and loading receipt.
+
+    Args:
+        model: a Keras model. One that does not come from cnnzoo gets a card with numbers for class names.
+
+    Returns:
+        The `Card` of the model.
+
+    Example:
+        >>> model = cnnzoo.get("lenet5", weights="mnist")
+        >>> cnnzoo.card(model).weights["tag"]
+        'mnist'
+        >>> print(cnnzoo.card(model).receipt)
+        10 loaded
+    """
+    attached: Card | None = getattr(model, "_cnnzoo_card", None)
+    if attached is not None:
+        return attached
     output = getattr(model, "output", None)  # a Sequential has none
     heads = output if isinstance(output, dict) else {}  # auxiliary ones beside the logits
     shape = tuple(heads["logits"].shape) if "logits" in heads else model.output_shape
@@ -109,29 +171,45 @@ def card(model: Any) -> Card:
 
 
 def replace_classes(card: Card, classes: Sequence[str]) -> Card:
-    """The card of a model whose head is new, for other classes."""
+    """Return the card of a model whose head was replaced by one for other classes."""
     return replace(card, classes=tuple(classes), ids=(), temperature=None)
 
 
-def attach_card(model: Any, card: Card) -> Any:
-    """Give `model` its card; returns the model."""
-    object.__setattr__(model, "_cnnzoo_card", card)  # past Keras' tracking, which is for layers
+def attach_card(model: keras.Model, card: Card) -> keras.Model:
+    """Give `model` its card, and return the model."""
+    object.__setattr__(model, "_cnnzoo_card", card)  # bypasses Keras' attribute tracking, which is for layers
     return model
 
 
 def card_path(path: Path) -> Path:
-    """Where the card of the model file `path` lies."""
+    """Return where the card of the model file `path` is stored."""
     return path.with_suffix(".card.json")
 
 
-def save(model: Any, path: Any) -> Path:
-    """Write the model to `path` (.keras) and its card beside it (.card.json); returns the path.
+def save(model: keras.Model, path: str | Path) -> Path:
+    """Write a model to a .keras file, and its card beside it (.card.json).
 
-    A file that was there before stays whole until the new one is complete.
+    An existing file stays intact until the new one is complete. `cnnzoo.load` reads both back; a model made of stock
+    Keras layers can also be loaded with `keras.saving.load_model`, without cnnzoo.
+
+    Args:
+        model: a Keras model.
+        path: where to write; the suffix must be .keras.
+
+    Returns:
+        The path of the model file.
+
+    Raises:
+        InputError: if the suffix is another one, or if the folder cannot be written to.
+
+    Example:
+        >>> path = cnnzoo.save(cnnzoo.get("lenet5"), "lenet5.keras")
+        >>> cnnzoo.load(path).model.name
+        'lenet5'
     """
     path = Path(path)
     if path.suffix != ".keras":
-        raise InputError(f"A model is saved to a .keras file. Received: {str(path)!r}")
+        raise InputError(f"The file name of a saved model must end in .keras. Received: {str(path)!r}")
     with atomic_write(path) as new:
         model.save(new)
     with atomic_write(card_path(path)) as new:

@@ -34,7 +34,7 @@ def errors(golden, file, row):
         assert np.abs(logits[0] - logits[1]).max() > 0.1 * np.abs(logits).max(), "the images make no difference"
         receipt = cnnzoo.card(model).receipt
         assert len(receipt.loaded) == len(model.weights)
-        assert not receipt.initialised
+        assert not receipt.initialized
         assert all("num_batches_tracked" in name or name.startswith("aux") for name in receipt.dropped)
     return found
 

@@ -162,8 +162,8 @@ def assign_tensors(
 
     for name in required:
         variables[name].assign(tensors[name])
-    initialised, dropped = variables.keys() & droppable, tensors.keys() & droppable
-    return Receipt(tuple(required), tuple(sorted(initialised)), tuple(sorted(dropped)), adapted)
+    initialized, dropped = variables.keys() & droppable, tensors.keys() & droppable
+    return Receipt(tuple(required), tuple(sorted(initialized)), tuple(sorted(dropped)), adapted)
 
 
 def has_valid_values(name: str, values: np.ndarray) -> bool:

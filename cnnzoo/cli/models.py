@@ -148,10 +148,10 @@ def convert(source: str, name: str, out: Path, preprocessing: str, classes: str 
     class_names = classes.split(",") if classes and "," in classes else classes
     model = cnnzoo.get(name, weights=weights, classes=class_names, preprocessing=preprocessing)
     receipt = cnnzoo.card(model).receipt
-    if receipt and receipt.initialised:
+    if receipt and receipt.initialized:
         class_count = cnnzoo.get(name, weights=weights, preprocessing=preprocessing).output_shape[-1]
         raise InputError(
-            f"--classes must name the {class_count} outputs of {source}, or the new {receipt.initialised[0]} would "
+            f"--classes must name the {class_count} outputs of {source}, or the new {receipt.initialized[0]} would "
             f"have random values. Received: {classes}"
         )
     cnnzoo.save_weights(model, out)

@@ -189,4 +189,4 @@ def transform(model: Any) -> Transform:
     if len(shape) != 3 or None in shape:
         raise InputError(f"{model.name} has no fixed input size: it takes {model.input_shape}")
     card = cards.card(model)
-    return Transform(shape[:2], shape[2], **card.evaluation, pad=card.pad)
+    return Transform(shape[:2], shape[2], **card.evaluation_transform, pad=card.pad)

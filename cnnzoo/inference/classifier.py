@@ -44,7 +44,7 @@ class Classifier:
         self._make, self._origin = make, origin
         self._run: choose.RunFunction | None = None
         self._one = threading.Lock()
-        self.transform = Transform((height, width), channels, **card.evaluation, pad=card.pad)
+        self.transform = Transform((height, width), channels, **card.evaluation_transform, pad=card.pad)
 
     @classmethod
     def of(cls, model: Any, runtime: str = "auto", precision: str | None = None) -> "Classifier":
@@ -273,4 +273,4 @@ def load_keras_file(file: Path) -> Any:
     except Exception as error:  # Keras raises whatever the zip, the JSON or the layers in it make it raise
         raise InputError(f"Cannot load {str(file)!r}: {error}") from None
     beside = cards.card_path(file)
-    return cards.attach_card(model, cards.Card.read(beside)) if beside.exists() else model
+    return cards.attach_card(model, cards.Card.from_file(beside)) if beside.exists() else model

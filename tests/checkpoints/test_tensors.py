@@ -44,7 +44,7 @@ def test_saved_weights_come_back_with_names_and_preprocessing(model, path):
     assert card.preprocessing == "unit"
     assert card.weights == {"file": "r.safetensors"}
     assert len(card.receipt.loaded) == len(loaded.weights)
-    assert not card.receipt.initialised
+    assert not card.receipt.initialized
     assert not card.receipt.dropped
 
 
@@ -52,8 +52,8 @@ def test_other_classes_get_a_new_head_and_the_receipt_says_so(model, path):
     for classes in (5, ["x", "y", "z"]):
         other = cnnzoo.get(NAME, weights=path, classes=classes)
         receipt = cnnzoo.card(other).receipt
-        assert receipt.initialised == receipt.dropped == ("fc.bias", "fc.kernel")
-        assert "2 initialised (fc.bias, fc.kernel), 2 dropped" in str(receipt)
+        assert receipt.initialized == receipt.dropped == ("fc.bias", "fc.kernel")
+        assert "2 initialized (fc.bias, fc.kernel), 2 dropped" in str(receipt)
         np.testing.assert_array_equal(other.get_layer("conv1").kernel, model.get_layer("conv1").kernel)
     assert cnnzoo.card(cnnzoo.get(NAME, weights=path, classes=3)).classes == ("a", "b", "c")
 
@@ -63,8 +63,8 @@ def test_a_file_without_a_card_keeps_its_head(tensors, tmp_path):
     save_file(arrays, tmp_path / "ten.safetensors")
     for classes in (None, 10, list("abcdefghij")):
         loaded = cnnzoo.get(NAME, weights=tmp_path / "ten.safetensors", classes=classes)
-        assert not cnnzoo.card(loaded).receipt.initialised
-    assert cnnzoo.card(cnnzoo.get(NAME, weights=tmp_path / "ten.safetensors", classes=4)).receipt.initialised
+        assert not cnnzoo.card(loaded).receipt.initialized
+    assert cnnzoo.card(cnnzoo.get(NAME, weights=tmp_path / "ten.safetensors", classes=4)).receipt.initialized
     save_file(tensors, tmp_path / "three.safetensors")
     with pytest.raises(cnnzoo.InputError, match=r"wrong shape: fc\.kernel \(8, 3\) instead of \(8, 10\)"):
         cnnzoo.get(NAME, weights=tmp_path / "three.safetensors")
@@ -124,5 +124,5 @@ def test_damaged_files_are_named(path, tmp_path):
 def test_suffixes_are_checked(model, tmp_path):
     with pytest.raises(cnnzoo.InputError, match=r"to a \.safetensors file"):
         cnnzoo.save_weights(model, tmp_path / "w.h5")
-    with pytest.raises(cnnzoo.InputError, match=r"to a \.keras file"):
+    with pytest.raises(cnnzoo.InputError, match=r"must end in \.keras"):
         cnnzoo.save(model, tmp_path / "w.h5")

@@ -28,4 +28,4 @@ def test_a_saved_state_dict_gives_the_logits_of_pytorch(name, suffix):
     assert error <= 1e-4
     receipt = cnnzoo.card(model).receipt
     assert len(receipt.loaded) == len(model.weights)
-    assert not receipt.initialised
+    assert not receipt.initialized

@@ -81,7 +81,7 @@ def test_prefixes_of_wrappers_are_removed(resnet18, loaded, prefix, tmp_path):
 def test_a_new_head_keeps_everything_else(resnet18_file):
     for classes in (5, ["cat", "dog"]):
         receipt = cnnzoo.card(load(resnet18_file, classes=classes)).receipt
-        assert receipt.initialised == ("fc.bias", "fc.kernel")
+        assert receipt.initialized == ("fc.bias", "fc.kernel")
         assert {"fc.bias", "fc.kernel"} <= set(receipt.dropped)
     features = load(resnet18_file, include_top=False, pooling="avg")
     assert cnnzoo.card(features).receipt.dropped[:2] == ("fc.bias", "fc.kernel")
@@ -93,15 +93,15 @@ def test_the_number_of_classes_comes_from_the_file(resnet18, tmp_path):
     model = load(path)
     assert model.output_shape == (None, 7)
     assert cnnzoo.card(model).classes == tuple("0123456")
-    assert not cnnzoo.card(model).receipt.initialised
-    assert not cnnzoo.card(load(path, classes=list("abcdefg"))).receipt.initialised
-    assert cnnzoo.card(load(path, classes=1000)).receipt.initialised == ("fc.bias", "fc.kernel")
+    assert not cnnzoo.card(model).receipt.initialized
+    assert not cnnzoo.card(load(path, classes=list("abcdefg"))).receipt.initialized
+    assert cnnzoo.card(load(path, classes=1000)).receipt.initialized == ("fc.bias", "fc.kernel")
 
 
 def test_names_of_a_list_keep_the_head_of_a_file_without_names(resnet18_file):
     card = cnnzoo.card(load(resnet18_file, classes="imagenet"))
     assert card.classes[0] == "tench"
-    assert not card.receipt.initialised
+    assert not card.receipt.initialized
 
 
 def test_first_kernel_is_adapted_to_gray_and_multispectral_images(resnet18, resnet18_file, tmp_path):
@@ -155,7 +155,7 @@ def test_a_file_without_top_fits_a_model_without(tmp_path):
     model = cnnzoo.get("small_resnet50_v2", include_top=False, **options)
     assert len(cnnzoo.card(model).receipt.loaded) == len(model.weights)
     new_head = cnnzoo.get("small_resnet50_v2", classes=3, **options)
-    assert cnnzoo.card(new_head).receipt.initialised == ("fc.bias", "fc.kernel")
+    assert cnnzoo.card(new_head).receipt.initialized == ("fc.bias", "fc.kernel")
     with pytest.raises(cnnzoo.InputError, match="missing: fc.kernel, fc.bias"):
         cnnzoo.get("small_resnet50_v2", **options)
 

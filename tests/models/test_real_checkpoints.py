@@ -39,7 +39,7 @@ def test_googlenet_of_caffe(test_data):
         np.testing.assert_allclose(maps, reference["inception_4e_output"], atol=1e-3)
     assert probabilities.argmax() == 967
     with_heads = cnnzoo.get("googlenet_2014", weights=weights, aux=True, preprocessing="none")
-    assert all(name.startswith("aux") for name in cnnzoo.card(with_heads).receipt.initialised), "not in this file"
+    assert all(name.startswith("aux") for name in cnnzoo.card(with_heads).receipt.initialized), "not in this file"
 
 
 @pytest.mark.slow

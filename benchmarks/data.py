@@ -51,7 +51,7 @@ def ours_training(folder):
     batches = data(folder, cache="none").batches("train", BATCH, seed=0, augment="basic")
 
     def epoch():
-        batches.begin(batches.epoch + 1)
+        batches.set_epoch(batches.epoch + 1)
         return drain(batches[i] for i in range(len(batches)))
 
     return epoch

@@ -33,15 +33,17 @@ def doctor(data: str, label_column: str | None, out: Path | None, strict: bool) 
     is written to runs/doctor-DATA by default.
     """
     from cnnzoo.data.doctor import diagnose_images
-    from cnnzoo.data.load import list_source, scan_with_progress
+    from cnnzoo.data.load import list_source
+    from cnnzoo.data.scan import scan_with_progress
 
     name, images, stray_files = list_source(data, label_column)
-    diagnosis, _ = diagnose_images(name, images, scan_with_progress(images), stray_files)
+    facts = scan_with_progress([image.source for image in images])
+    diagnosis, _ = diagnose_images(name, images, facts, stray_files)
     folder = out or Path("runs") / f"doctor-{Path(name.replace(':', '-')).name}"
     diagnosis.save(folder)
     click.echo(diagnosis)
     click.echo(f"Written to {folder}: doctor.html, doctor.json")
-    if strict and diagnosis.aside:
+    if strict and diagnosis.set_aside:
         sys.exit(1)
 
 

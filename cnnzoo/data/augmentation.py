@@ -3,37 +3,50 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cnnzoo.core.errors import InputError, unknown_name
 from cnnzoo.core.lazy import Lazy
 
-keras, np = Lazy("keras"), Lazy("numpy")
+if TYPE_CHECKING:
+    import keras
+    import numpy as np
+else:
+    keras, np = Lazy("keras"), Lazy("numpy")
 
-MIN_CROP_SIDE = 64  # pixels of a side, below which a random crop is a shift: He et al. 2015, section 4.2
-GROUPS_PER_BATCH = 8  # of a batch; each draws operations of its own
+MIN_CROP_SIDE = 64  # pixels; smaller images are shifted instead of cropped, as in He et al. 2015, section 4.2
+GROUPS_PER_BATCH = 8  # each draws its own operations
+CROP_AREA = (0.08, 1.0)  # Szegedy et al. 2014, section 6
 
 
-def _no_layers() -> list[Any]:
+def _no_layers() -> list["keras.Layer"]:
     return []
 
 
 @dataclass(frozen=True)
 class Policy:
-    """What happens to the images of a training batch; the parts of a name like "rand+mixup" add up."""
+    """What happens to the images of a training batch; "rand+mixup" combines the parts of two policies.
 
-    # Least and greatest share of the area of a random crop, which half of the images see in a mirror. Cut from the file
-    # as it is decoded: Keras' layers for both take longer than the decoding
+    Args:
+        area: least and greatest share of the area that a random crop covers; half of the crops are mirrored. The crop
+            is cut while the file is decoded, which is faster than Keras' layers for cropping and resizing.
+        shift: share of the side by which small images are shifted instead, each way.
+        layers: makes the layers that every image passes, in order.
+        choices: makes the layers of which each group of images passes `drawn`.
+        drawn: how many of `choices` are drawn.
+        mixes: makes the layers of which one mixes the images of a batch, and their labels.
+    """
+
     area: tuple[float, float] | None = None
-    shift: float = 1 / 8  # of the side, each way, in the place of a crop where images are small
-    layers: Callable[[], list[Any]] = _no_layers  # that every image passes, in order
-    choices: Callable[[], list[Any]] = _no_layers  # of which every group of images passes a few
-    drawn: int = 0  # how many
-    mixes: Callable[[], list[Any]] = _no_layers  # one of these mixes the images of a batch, and their labels
+    shift: float = 1 / 8
+    layers: Callable[[], list["keras.Layer"]] = _no_layers
+    choices: Callable[[], list["keras.Layer"]] = _no_layers
+    drawn: int = 0
+    mixes: Callable[[], list["keras.Layer"]] = _no_layers
 
 
-def _rand_augment_layers(strength: float) -> list[Any]:
-    """RandAugment's operations (Cubuk et al. 2019, arXiv:1909.13719, table 6), each up to `strength` of its range."""
+def _rand_augment_layers(strength: float) -> list["keras.Layer"]:
+    """Return RandAugment's operations (Cubuk et al. 2019, arXiv:1909.13719, table 6) up to a share of their range."""
     layers = keras.layers
     return [
         layers.Identity(),
@@ -53,27 +66,27 @@ def _rand_augment_layers(strength: float) -> list[Any]:
     ]
 
 
-CROP_AREA = (0.08, 1.0)  # Szegedy et al. 2014, section 6
 POLICIES = {
     "none": Policy(),
-    # up to a sixteenth of the side each way, black moving in: for digits, which no flip leaves alone
+    # Digits change their meaning when flipped, so only translate: up to 1/16 of the side, padded with black
     "shift": Policy(layers=lambda: [keras.layers.RandomTranslation(1 / 16, 1 / 16, fill_mode="constant", seed=0)]),
-    "gentle": Policy(
-        (0.35, 1.0), 1 / 16
-    ),  # crops that keep the object, for trainings too short to see all of every image
+    # Crops large enough to keep the object, for trainings too short to see all of every image
+    "gentle": Policy((0.35, 1.0), 1 / 16),
     "basic": Policy(CROP_AREA),
-    # Müller and Hutter 2021, arXiv:2103.10158: one operation, of any strength
+    # One operation of any strength: Müller and Hutter 2021, arXiv:2103.10158
     "trivial": Policy(CROP_AREA, choices=lambda: _rand_augment_layers(0.9), drawn=1),
     "rand": Policy(CROP_AREA, choices=lambda: _rand_augment_layers(0.3), drawn=2),
-    # a quarter of the images; Zhong et al. 2017, arXiv:1708.04896
+    # A rectangle in a quarter of the images: Zhong et al. 2017, arXiv:1708.04896
     "erase": Policy(layers=lambda: [keras.layers.RandomErasing(0.25, fill_value=128.0, seed=0)]),
-    "mixup": Policy(mixes=lambda: [keras.layers.MixUp(0.2, seed=0)]),  # Zhang et al. 2017, arXiv:1710.09412
-    "cutmix": Policy(mixes=lambda: [keras.layers.CutMix(1.0, seed=0)]),  # Yun et al. 2019, arXiv:1905.04899
+    # Zhang et al. 2017, arXiv:1710.09412
+    "mixup": Policy(mixes=lambda: [keras.layers.MixUp(0.2, seed=0)]),
+    # Yun et al. 2019, arXiv:1905.04899
+    "cutmix": Policy(mixes=lambda: [keras.layers.CutMix(1.0, seed=0)]),
 }
 
 
 def parse_policy(policy: str) -> list[Policy]:
-    """The rows of a name like "basic" or "rand+mixup+cutmix"; raises InputError for one that is unknown."""
+    """Return the rows of a name like "basic" or "rand+mixup+cutmix"; raises InputError if one is unknown."""
     if not isinstance(policy, str):
         raise InputError(f"An augmentation is a name, like basic or rand+mixup. Received: {policy!r:.200}")
     for name in policy.split("+"):
@@ -83,67 +96,82 @@ def parse_policy(policy: str) -> list[Policy]:
 
 
 class Augmentation:
-    """A policy at work on batches of one size. Not for several threads at once."""
+    """A policy applied to batches of one image size. Not thread-safe.
+
+    Attributes:
+        area: of random crops that the caller takes from the original images, or None.
+        shift: share of the side by which the caller shifts small images instead.
+    """
 
     def __init__(self, policy: str, size: tuple[int, int]) -> None:
         rows = parse_policy(policy)
-        area, most = next(((row.area, row.shift) for row in rows if row.area), (None, 0.0))
+        area, shift = next(((row.area, row.shift) for row in rows if row.area), (None, 0.0))
         small = min(size) < MIN_CROP_SIDE
-        self.area = None if small else area  # of crops that are yet to be made, from the original images
-        self.shift = most if small else 0.0
+        self.area = None if small else area
+        self.shift = shift if small else 0.0
         self.layers = [layer for row in rows for layer in row.layers()]
         self.choices = [(row.choices(), row.drawn) for row in rows if row.drawn]
         self.mixes = [layer for row in rows for layer in row.mixes()]
 
     def __bool__(self) -> bool:
-        """Whether there is anything to do once images are cropped or shifted."""
+        """Return whether there is anything to do after cropping and shifting."""
         return bool(self.layers or self.choices or self.mixes)
 
-    def __call__(self, images: Any, labels: Any, draw: Any) -> tuple[Any, Any]:
-        """Images (N, H, W, C) of 0 to 255, float32, and one-hot labels (N, classes), augmented by a numpy generator."""
+    def __call__(
+        self, images: "np.ndarray", labels: "np.ndarray", rng: "np.random.Generator"
+    ) -> tuple["np.ndarray", "np.ndarray"]:
+        """Augment images (N, H, W, C), float32 of 0 to 255, and one-hot labels (N, classes)."""
         for layer in self.layers:
-            images = _apply_layer(layer, images, draw)
+            images = _apply_layer(layer, images, rng)
         for layers, drawn in self.choices:
-            images = np.concatenate([self._some(layers, drawn, group, draw) for group in _split_into_groups(images)])
+            groups = _split_into_groups(images)
+            images = np.concatenate([self._apply_drawn(layers, drawn, group, rng) for group in groups])
         if self.mixes and len(images) > 1:
-            layer = self.mixes[draw.integers(len(self.mixes))]
-            mixed = _apply_layer(layer, {"images": images, "labels": labels}, draw)
+            layer = self.mixes[rng.integers(len(self.mixes))]
+            mixed = _apply_layer(layer, {"images": images, "labels": labels}, rng)
             images, labels = mixed["images"], mixed["labels"]
         return images, labels
 
-    def _some(self, layers: list[Any], drawn: int, images: Any, draw: Any) -> Any:
-        for i in draw.integers(len(layers), size=drawn):
-            colour = isinstance(layers[i], keras.layers.RandomColorDegeneration)
-            if images.shape[-1] == 3 or not colour:
-                images = _apply_layer(layers[i], images, draw)
+    def _apply_drawn(
+        self, layers: list["keras.Layer"], drawn: int, images: "np.ndarray", rng: "np.random.Generator"
+    ) -> "np.ndarray":
+        for i in rng.integers(len(layers), size=drawn):
+            needs_color = isinstance(layers[i], keras.layers.RandomColorDegeneration)
+            if images.shape[-1] == 3 or not needs_color:
+                images = _apply_layer(layers[i], images, rng)
         return images
 
 
-def random_shift_and_flip(images: Any, most: float, draw: Any) -> Any:
-    """Images (N, H, W, C), each shifted by up to `most` of its sides, black moving in, and half of them in a mirror.
+def random_shift_and_flip(images: "np.ndarray", max_shift: float, rng: "np.random.Generator") -> "np.ndarray":
+    """Shift each image (N, H, W, C) at random, padding with black, and mirror half of them.
 
-    By whole pixels: in between them images would be blurred, which those to be classified are not.
+    Shifts are whole pixels: fractions of a pixel would blur the training images, and test images are not blurred.
+
+    Args:
+        images: of any type.
+        max_shift: share of the side, each way.
+        rng: the source of randomness.
     """
     count, *sides = images.shape[:3]
-    edges = [math.ceil(most * side) for side in sides]
+    margins = [math.ceil(max_shift * side) for side in sides]
     rows, columns = (
-        edge + np.rint(draw.uniform(-most * side, most * side, count)).astype(int)
-        for edge, side in zip(edges, sides, strict=True)
+        margin + np.rint(rng.uniform(-max_shift * side, max_shift * side, count)).astype(int)
+        for margin, side in zip(margins, sides, strict=True)
     )
-    padded = np.pad(images, ((0, 0), *((edge, edge) for edge in edges), (0, 0)))
+    padded = np.pad(images, ((0, 0), *((margin, margin) for margin in margins), (0, 0)))
     windows = np.lib.stride_tricks.sliding_window_view(padded, tuple(sides), axis=(1, 2))  # (N, ..., ..., C, H, W)
-    moved = np.moveaxis(windows[np.arange(count), rows, columns], 1, -1)
-    mirrored = draw.random(count) < 0.5
-    moved[mirrored] = moved[mirrored, :, ::-1]
-    return np.ascontiguousarray(moved)
+    shifted = np.moveaxis(windows[np.arange(count), rows, columns], 1, -1)
+    mirrored = rng.random(count) < 0.5
+    shifted[mirrored] = shifted[mirrored, :, ::-1]
+    return np.ascontiguousarray(shifted)
 
 
-def _split_into_groups(images: Any) -> list[Any]:
+def _split_into_groups(images: "np.ndarray") -> list["np.ndarray"]:
     return np.array_split(images, min(GROUPS_PER_BATCH, len(images)))
 
 
-def _apply_layer(layer: Any, batch: Any, draw: Any) -> Any:
-    """What a layer makes of a batch, its generator set from `draw`, so that nothing else decides."""
+def _apply_layer(layer: "keras.Layer", batch: Any, rng: "np.random.Generator") -> Any:
+    """Call a layer on a batch, with its random state drawn from `rng`, so that nothing else decides."""
     if generator := getattr(layer, "generator", None):
-        generator.state.assign(draw.integers(2**31, size=2))
+        generator.state.assign(rng.integers(2**31, size=2))
     return keras.tree.map_structure(keras.ops.convert_to_numpy, layer(batch, training=True))

@@ -13,20 +13,23 @@ from cnnzoo.core.files import cache_dir
 from cnnzoo.data.transform import Transform
 
 CACHE_MODES = ("auto", "memory", "disk", "none")
-MAX_AUTO_BYTES = 2 * 2**30  # the most that "auto" keeps in memory; what is larger is decoded again
-MAX_DISK_BYTES = 50 * 2**30  # the most that all files of "disk" take; the longest unused go first
+MAX_AUTO_BYTES = 2 * 2**30  # the most that "auto" keeps in memory; larger sets are decoded again in every epoch
+MAX_DISK_BYTES = 50 * 2**30  # of all files of "disk" together; the least recently used are deleted first
 
 
 class ImageCache:
-    """Room for images of known shapes, and a mark for each that is there."""
+    """Space for images of known shapes, with a mark for each that has been stored.
 
-    def __init__(self, shapes: Sequence[tuple[int, int, int]], path: Path | None, crops: bool) -> None:
-        self.shapes, self.crops = shapes, crops  # whether training crops are taken from these
-        self.begins = np.concatenate([[0], np.cumsum([math.prod(shape) for shape in shapes])])
-        self.bytes = int(self.begins[-1])
+    `uncropped` tells whether the images were resized but not cropped yet, so that training takes random crops of them.
+    """
+
+    def __init__(self, shapes: Sequence[tuple[int, int, int]], path: Path | None, uncropped: bool) -> None:
+        self.shapes, self.uncropped = shapes, uncropped
+        self.offsets = np.concatenate([[0], np.cumsum([math.prod(shape) for shape in shapes])])
+        self.bytes = int(self.offsets[-1])
         total = self.bytes + len(shapes)  # the marks are at the end
         if path is None:
-            self.buffer: np.ndarray = np.zeros(total, "uint8")  # the system gives pages as they are written
+            self.buffer: np.ndarray = np.zeros(total, "uint8")  # the system allocates pages when they are written
         else:
             evict_for(path, total)
             self.buffer = np.memmap(path, "uint8", "r+" if path.exists() else "w+", shape=(total,))
@@ -34,44 +37,54 @@ class ImageCache:
         self.marks = self.buffer[self.bytes :]
 
     def get(self, i: int) -> np.ndarray | None:
-        """The image, or None where it has not been kept yet."""
-        return self.buffer[self.begins[i] : self.begins[i + 1]].reshape(self.shapes[i]) if self.marks[i] else None
+        """Return image `i`, or None if it has not been stored yet."""
+        return self.buffer[self.offsets[i] : self.offsets[i + 1]].reshape(self.shapes[i]) if self.marks[i] else None
 
     def put(self, i: int, pixels: np.ndarray) -> None:
-        """Keep an image; its mark comes after it, so that a stop in between loses no more than the work."""
+        """Store an image. Its mark is written last, so an interruption in between loses only this image."""
         if pixels.shape != self.shapes[i]:
             raise InputError(
-                f"An image is {pixels.shape} and was {self.shapes[i]} when it was scanned: it was replaced"
+                f"An image is {pixels.shape} and was {self.shapes[i]} when it was scanned: the file was replaced"
             )
-        self.buffer[self.begins[i] : self.begins[i + 1]] = pixels.ravel()
+        self.buffer[self.offsets[i] : self.offsets[i + 1]] = pixels.ravel()
         self.marks[i] = 1
 
 
 def open_cache(
-    sides: Sequence[tuple[int, int]], transform: Transform, where: str, key: str, training: bool
+    sizes: Sequence[tuple[int, int]], transform: Transform, mode: str, key: str, training: bool
 ) -> ImageCache | None:
-    """Room for images of these sides in memory, in a file of the cache folder named by `key`, or None.
+    """Open a cache for images of these sizes, or return None if they are not to be cached.
 
-    "auto" takes memory for transformed images, where that is 2 GiB at most, and never changes a pixel. With "memory"
-    and "disk", what is kept for `training` is resized and not cropped yet: random crops are taken from that, which is
-    faster and a little softer.
+    "auto" keeps transformed images in memory if they take 2 GiB at most, and never changes a pixel. With "memory" and
+    "disk", images for `training` are stored resized but uncropped: taking random crops from these is faster and a
+    little softer than from the originals.
+
+    Args:
+        sizes: (height, width) of each image, upright.
+        transform: brings the images to the model's size.
+        mode: one of `CACHE_MODES`.
+        key: name of the file in the cache folder, for "disk".
+        training: whether random crops will be taken.
+
+    Raises:
+        InputError: if the mode is unknown, or there is not enough memory or disk space.
     """
-    if where not in CACHE_MODES:
-        raise unknown_name("cache", where, CACHE_MODES)
-    crops = training and where in ("memory", "disk")
-    shapes = [(*transform.sides(size), transform.channels) if crops else transform.shape for size in sides]
+    if mode not in CACHE_MODES:
+        raise unknown_name("cache", mode, CACHE_MODES)
+    uncropped = training and mode in ("memory", "disk")
+    shapes = [(*transform.resized_size(size), transform.channels) if uncropped else transform.shape for size in sizes]
     total = sum(map(math.prod, shapes))
-    if where == "none" or (where == "auto" and total > MAX_AUTO_BYTES):
+    if mode == "none" or (mode == "auto" and total > MAX_AUTO_BYTES):
         return None
     try:
-        return ImageCache(shapes, cache_dir() / "images" / f"{key}.u8" if where == "disk" else None, crops)
+        return ImageCache(shapes, cache_dir() / "images" / f"{key}.u8" if mode == "disk" else None, uncropped)
     except (OSError, MemoryError) as error:
-        why = getattr(error, "strerror", None) or error or "there is not enough memory"
-        raise InputError(f"Resized images of {total / 2**30:.1f} GiB cannot be kept ({where}): {why}") from None
+        reason = getattr(error, "strerror", None) or error or "there is not enough memory"
+        raise InputError(f"Resized images of {total / 2**30:.1f} GiB cannot be kept ({mode}): {reason}") from None
 
 
 def evict_for(path: Path, total: int) -> None:
-    """Make room for a file of `total` bytes: those not used for longest go. Raises InputError where it cannot be."""
+    """Make room for a file of `total` bytes by deleting the least recently used ones; InputError if it cannot fit."""
     if path.exists() and path.stat().st_size == total:
         return
     path.unlink(missing_ok=True)
@@ -79,8 +92,8 @@ def evict_for(path: Path, total: int) -> None:
     free = shutil.disk_usage(path.parent).free
     if total > min(MAX_DISK_BYTES, free):
         raise InputError(
-            f"The resized images take {total / 2**30:.1f} GiB; the cache folder has {free / 2**30:.1f} free and may "
-            f"take {MAX_DISK_BYTES / 2**30:.0f}. cache='none' decodes every image anew"
+            f"The resized images take {total / 2**30:.1f} GiB; the cache folder has {free / 2**30:.1f} GiB free and "
+            f"may take {MAX_DISK_BYTES / 2**30:.0f} GiB. cache='none' decodes every image again in each epoch"
         )
     others = sorted(path.parent.glob("*.u8"), key=lambda file: file.stat().st_mtime)
     used = sum(file.stat().st_size for file in others)

@@ -1,31 +1,41 @@
-"""One image file to upright pixels: Pillow's, in whatever format and mode it was saved."""
+"""Decode image files with Pillow, whatever their format and mode: upright, in 8 bits, gray or RGB."""
 
 import io
 import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cnnzoo.core.errors import InputError
 
-MAX_PIXELS = 89_000_000  # more is refused before anything is decoded; Pillow warns of bombs from here on
+if TYPE_CHECKING:
+    from PIL.Image import Image as PillowImage
+
+MAX_PIXELS = 89_000_000  # larger images are refused before decoding; Pillow warns of decompression bombs from here on
 MAX_BYTES = 2**30  # of a file
-MAX_ASPECT_RATIO = 200  # of the sides: more is a strip, which no crop or resize makes a picture of
+MAX_ASPECT_RATIO = 200  # longer strips cannot be cropped or resized to anything recognizable
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "WEBP", "TIFF")
+ORIENTATION_TAG = 0x0112  # EXIF
+PHOTOMETRIC_TAG = 262  # TIFF; 0 means that white is zero
+
+Source = str | bytes | os.PathLike[str]  # the path or the bytes of an image file
 
 
-def decode_image(source: Any, channels: int = 3) -> np.ndarray:
-    """The pixels of an image file, upright, as uint8 (H, W, channels); gray for one channel, RGB for three.
+def decode_image(source: Source, channels: int = 3) -> np.ndarray:
+    """Decode an image file, rotated upright.
 
     Args:
         source: the path, or the bytes of the file.
-        channels: 1 or 3.
+        channels: 1 for gray or 3 for RGB.
+
+    Returns:
+        The pixels, uint8, (H, W, channels).
 
     Raises:
-        InputError: that names the file where it is missing, no image, or too large.
+        InputError: if the file is missing, is not an image, or is too large. The message names the file.
     """
     with open_for_decoding(source, channels) as image:
         pixels = np.asarray(to_upright(image, channels))
@@ -33,10 +43,10 @@ def decode_image(source: Any, channels: int = 3) -> np.ndarray:
 
 
 @contextmanager
-def open_for_decoding(source: Any, channels: int) -> Iterator[Any]:
-    """As `opened`, for what shall give gray or RGB images; errors name the source."""
+def open_for_decoding(source: Source, channels: int) -> "Iterator[PillowImage]":
+    """Open an image that will be decoded to 1 or 3 channels; errors name the source. See `open_image`."""
     if channels not in (1, 3):
-        raise InputError(f"Image files give 1 or 3 channels; the model takes {channels}. Pass an array")
+        raise InputError(f"Image files have 1 or 3 channels; the model takes {channels}. Pass an array instead")
     try:
         with open_image(source) as image:
             yield image
@@ -46,10 +56,10 @@ def open_for_decoding(source: Any, channels: int) -> Iterator[Any]:
 
 
 @contextmanager
-def open_image(source: Any) -> Iterator[Any]:
-    """The image of a path or of bytes, its header read and its size checked; raises InputError with the reason.
+def open_image(source: Source) -> "Iterator[PillowImage]":
+    """Open a path or bytes with Pillow, read the header and check the size.
 
-    What Pillow raises inside the block, while it decodes, becomes an InputError too.
+    Whatever Pillow raises inside the block, while it decodes, becomes an InputError with the reason.
     """
     from PIL import Image
 
@@ -60,28 +70,29 @@ def open_image(source: Any) -> Iterator[Any]:
             if width * height > MAX_PIXELS:
                 raise InputError(f"{width}x{height} pixels, more than the {MAX_PIXELS:,} allowed")
             if max(width, height) > MAX_ASPECT_RATIO * min(width, height):
-                raise InputError(f"{width}x{height} pixels, a strip")
+                raise InputError(f"{width}x{height} pixels: one side is over {MAX_ASPECT_RATIO} times the other")
             yield image
     except InputError:
         raise
     except Image.UnidentifiedImageError:
-        raise InputError(f"no {', '.join(FORMATS)} file") from None
-    except Exception as error:  # Pillow's decoders raise many kinds
+        raise InputError(f"not a {', '.join(FORMATS)} file") from None
+    except Exception as error:  # Pillow's decoders raise many types
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise InputError(" ".join(str(reason or type(error).__name__).split())) from None
 
 
-def read_image_bytes(path: Any) -> bytes:
-    """The bytes of a regular file of some size; raises InputError with the reason."""
+def read_image_bytes(path: str | os.PathLike[str]) -> bytes:
+    """Read a regular, non-empty file of at most `MAX_BYTES`; raises InputError with the reason."""
     try:
-        facts = os.stat(path)  # noqa: PTH116  # for every image of every epoch: a Path takes longer than the call
-        if not stat.S_ISREG(facts.st_mode):  # a pipe would wait for ever
-            raise InputError("a folder" if stat.S_ISDIR(facts.st_mode) else "no regular file")
-        if not 0 < facts.st_size <= MAX_BYTES:
-            large = f"{facts.st_size:,} bytes, more than the {MAX_BYTES:,} allowed"
-            raise InputError(large if facts.st_size else "the file is empty")
+        status = os.stat(path)  # noqa: PTH116  # called for every image of every epoch: building a Path costs more
+        if not stat.S_ISREG(status.st_mode):  # reading a pipe would block forever
+            raise InputError("a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file")
+        if not status.st_size:
+            raise InputError("the file is empty")
+        if status.st_size > MAX_BYTES:
+            raise InputError(f"{status.st_size:,} bytes, more than the {MAX_BYTES:,} allowed")
         with open(path, "rb", buffering=0) as file:  # noqa: PTH123
-            return file.read(facts.st_size)
+            return file.read(status.st_size)
     except FileNotFoundError:
         raise InputError("there is no such file") from None
     except InputError:
@@ -90,34 +101,39 @@ def read_image_bytes(path: Any) -> bytes:
         raise InputError(getattr(error, "strerror", None) or str(error)) from None
 
 
-def to_upright(image: Any, channels: int = 3) -> Any:
-    """A Pillow image turned as its EXIF orientation says, in 8 bits: gray or RGB, transparency over white."""
+def to_upright(image: "PillowImage", channels: int = 3) -> "PillowImage":
+    """Rotate an image by its EXIF orientation and convert it to 8-bit gray or RGB, transparency over white."""
     from PIL import ImageOps
 
     mode = "L" if channels == 1 else "RGB"
     tags = getattr(image, "tag_v2", {})
-    negative = tags.get(262) == 0 and image.mode.startswith("I")  # white is zero, which Pillow minds up to 8 bits only
+    # TIFFs may store white as zero. Pillow inverts these itself, but only up to 8 bits.
+    inverted = tags.get(PHOTOMETRIC_TAG) == 0 and image.mode.startswith("I")
     image = to_8_bit(ImageOps.exif_transpose(image) if exif_orientation(image) > 1 else image)
     image.load()
-    image = ImageOps.invert(image) if negative else image
+    image = ImageOps.invert(image) if inverted else image
     return image if image.mode == mode else image.convert(mode)
 
 
-def exif_orientation(image: Any) -> int:
-    """The EXIF orientation, 1 to 8: 1 as it is, from 5 on lying on its side."""
-    value = image.getexif().get(0x0112, 1)
+def exif_orientation(image: "PillowImage") -> int:
+    """Return the EXIF orientation, 1 to 8: 1 is upright; from 5 on, height and width are swapped."""
+    value = image.getexif().get(ORIENTATION_TAG, 1)
     return value if value in range(1, 9) else 1
 
 
-def upright_size(image: Any) -> tuple[int, int]:
-    """Height and width of an opened image once it is upright; decodes none but turned TIFFs."""
-    if image.format == "TIFF" and exif_orientation(image) > 1:  # whose size Pillow may have turned already
-        return to_upright(image).size[::-1]
-    return image.size if exif_orientation(image) > 4 else image.size[::-1]
+def upright_size(image: "PillowImage") -> tuple[int, int]:
+    """Return (height, width) of an opened image once it is upright; decodes nothing but rotated TIFFs."""
+    if image.format == "TIFF" and exif_orientation(image) > 1:  # whose size Pillow may have swapped already
+        width, height = to_upright(image).size
+    elif exif_orientation(image) > 4:
+        height, width = image.size
+    else:
+        width, height = image.size
+    return height, width
 
 
-def to_8_bit(image: Any) -> Any:
-    """The image in 8 bits and without transparency, which shows white."""
+def to_8_bit(image: "PillowImage") -> "PillowImage":
+    """Convert an image to 8 bits per channel and put transparent pixels over white."""
     from PIL import Image
 
     if image.mode == "F":
@@ -125,9 +141,9 @@ def to_8_bit(image: Any) -> Any:
     if image.mode.startswith("I"):
         levels = np.asarray(image).astype("int64")
         if levels.min() < 0 or levels.max() > 65535:
-            raise InputError(f"gray levels are 0 to 65535, not {levels.min()} to {levels.max()}")
+            raise InputError(f"gray levels are 0 to 65535. Received: {levels.min()} to {levels.max()}")
         return Image.fromarray(np.round(levels / 257).astype("uint8"))
     if "A" in image.mode or "a" in image.mode or "transparency" in image.info:
-        colour = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", colour.size, "white"), colour)
+        rgba = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
     return image

@@ -3,40 +3,41 @@
 import base64
 import io
 import json
+import os
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from cnnzoo.core.errors import InputError
 from cnnzoo.core.files import atomic_write
 from cnnzoo.core.tables import align_columns
-from cnnzoo.data.listing import ListedImage, natural_sort_key
+from cnnzoo.data.decode import open_image, to_upright
+from cnnzoo.data.listing import LeftOut, ListedImage, natural_sort_key
 from cnnzoo.data.scan import FORMAT_SUFFIXES, ImageFacts
 
-MIN_SIDE = 32  # pixels of a side: hardly a photo
-MAX_HASH_DISTANCE = 3  # bits of 64 in which near duplicates differ at most
-MAX_NEAR_PAIRS = 1000  # pairs of near duplicates that are listed
-IMBALANCE_RATIO = 10  # times fewer images than the largest class has
-MIN_PHOTO_SHARE = 0.9  # share of images without a palette that makes a set one of photos
-SHOWN_PER_KIND = 12  # pictures of a kind of finding on the page
+MIN_SIDE = 32  # pixels; an image with a shorter side is hardly a photo
+MAX_HASH_DISTANCE = 3  # bits of 64 in which the perceptual hashes of near duplicates differ
+MAX_NEAR_PAIRS = 1000  # that are listed
+IMBALANCE_RATIO = 10  # of the largest class to a small one
+MIN_PHOTO_SHARE = 0.9  # share of images without a small palette that makes a data set one of photos
+SHOWN_PER_KIND = 12  # findings of each kind with pictures on the page
 
 FINDING_KINDS = {
     "unreadable": "cannot be used",
-    "drawing": "a drawing in a few colours among photos: a placeholder or an icon",
-    "leak": "is in another split too",
-    "stray": "not among the classes",
+    "drawing": "a drawing in a few colors among photos: a placeholder or an icon",
+    "leak": "also in another split",
+    "stray": "not in the folder of a class",
     "conflict": "the same file under two labels",
     "duplicate": "the same file twice",
     "near duplicate": "nearly the same picture",
     "near leak": "nearly the same picture in two splits",
-    "constant": "one colour throughout",
+    "constant": "one color throughout",
     "tiny": f"a side under {MIN_SIDE} pixels",
-    "suffix": "named as what it is not",
-    "imbalance": f"a class with less than a {IMBALANCE_RATIO}th of the largest's images",
+    "suffix": "the suffix of another format",
+    "imbalance": f"a class with less than 1/{IMBALANCE_RATIO} of the largest class's images",
     "one split": "a class that only some splits have",
     "few": "a class with too few images for three splits",
 }
@@ -44,12 +45,12 @@ FINDING_KINDS = {
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing to know: of which kind, about which images, in words."""
+    """One observation: its kind, the images that it is about, and the reason in words."""
 
     kind: str
     images: tuple[str, ...]
     reason: str
-    aside: bool = False  # the first of the images is left out
+    set_aside: bool = False  # whether the first of the images is left out of the data
 
 
 @dataclass(frozen=True)
@@ -57,81 +58,77 @@ class Diagnosis:
     """What the doctor found in a source; prints itself as a table."""
 
     source: str
-    images: int  # looked at
-    counts: dict[str, int]  # of images kept, by class
+    images: int  # files that were examined
+    counts: dict[str, int]  # of the images that are used, by class
     findings: tuple[Finding, ...]
-    items: dict[str, ListedImage] = field(default_factory=dict, repr=False)  # by name, for the pictures
+    listed: dict[str, ListedImage] = field(default_factory=dict, repr=False)  # by name, for the pictures
 
     @property
-    def aside(self) -> list[Finding]:
-        """What was left out."""
-        return [finding for finding in self.findings if finding.aside]
+    def set_aside(self) -> list[Finding]:
+        """The findings for which an image was left out."""
+        return [finding for finding in self.findings if finding.set_aside]
 
     def __str__(self) -> str:
-        good = sum(self.counts.values())
-        lines = [f"{self.source}: {self.images:,} files, {good:,} images in {len(self.counts)} classes", self.account()]
-        kinds = Counter(finding.kind for finding in self.findings)
-        if kinds:
-            first = {kind: next(f for f in self.findings if f.kind == kind) for kind in kinds}
+        used = sum(self.counts.values())
+        lines = [f"{self.source}: {self.images:,} files, {used:,} images in {len(self.counts)} classes", self.summary()]
+        counts = Counter(finding.kind for finding in self.findings)
+        if counts:
+            first = {kind: next(f for f in self.findings if f.kind == kind) for kind in counts}
             rows = [
-                [kind, str(kinds[kind]), "set aside" if first[kind].aside else "kept", _describe_finding(first[kind])]
+                [kind, str(counts[kind]), "set aside" if first[kind].set_aside else "kept", _format(first[kind])]
                 for kind in FINDING_KINDS
-                if kind in kinds
+                if kind in counts
             ]
             lines.append(align_columns([["finding", "count", "decision", "the first"], *rows], right=(1,)))
         return "\n".join(lines)
 
-    def account(self) -> str:
-        """How many files were left out, and for what, in a line."""
-        kinds = Counter(finding.kind for finding in self.aside)
-        what = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
-        return f"{len(self.aside):,} set aside" + (f": {what}" if kinds else "")
+    def summary(self) -> str:
+        """Return how many files were left out, and why, in one line."""
+        counts = Counter(finding.kind for finding in self.set_aside)
+        kinds = ", ".join(f"{count} {kind}" for kind, count in counts.items())
+        return f"{len(self.set_aside):,} set aside" + (f": {kinds}" if counts else "")
 
     def to_json(self) -> str:
+        """Return all findings as JSON."""
         findings = [
-            {"kind": f.kind, "images": f.images, "reason": f.reason, "set_aside": f.aside} for f in self.findings
+            {"kind": f.kind, "images": f.images, "reason": f.reason, "set_aside": f.set_aside} for f in self.findings
         ]
         content = {"source": self.source, "files": self.images, "classes": self.counts, "findings": findings}
         return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
 
     def to_html(self) -> str:
-        """One self-contained page with the pictures that the findings are about."""
+        """Return one self-contained page with the pictures that the findings are about."""
         from jinja2 import Environment, PackageLoader
 
-        kinds: dict[str, list[Finding]] = defaultdict(list)
+        findings: dict[str, list[Finding]] = defaultdict(list)
         for finding in self.findings:
-            kinds[finding.kind].append(finding)
+            findings[finding.kind].append(finding)
         shown = {
-            kind: [(f, [self._picture(name) for name in f.images[:4]]) for f in found[:SHOWN_PER_KIND]]
-            for kind, found in kinds.items()
+            kind: [(f, [self._thumbnail(name) for name in f.images[:4]]) for f in same_kind[:SHOWN_PER_KIND]]
+            for kind, same_kind in findings.items()
         }
+        kinds = {kind: meaning for kind, meaning in FINDING_KINDS.items() if kind in findings}
         environment = Environment(loader=PackageLoader("cnnzoo.data", "."), autoescape=True)
-        return environment.get_template("doctor.html").render(
-            diagnosis=self,
-            kinds={kind: FINDING_KINDS[kind] for kind in FINDING_KINDS if kind in kinds},
-            shown=shown,
-            findings=kinds,
-        )
+        template = environment.get_template("doctor.html")
+        return template.render(diagnosis=self, kinds=kinds, shown=shown, findings=findings)
 
-    def _picture(self, name: str) -> str | None:
-        """A small picture as a data URI, or None where there is none to be had."""
-        from cnnzoo.data.decode import open_image, to_upright
-
-        if name not in self.items:
+    def _thumbnail(self, name: str) -> str | None:
+        """Return a small picture as a data URI, or None if the file cannot be read."""
+        if name not in self.listed:
             return None
-        source = self.items[name].source
+        source = self.listed[name].source
         try:
             with open_image(source.read() if hasattr(source, "read") else source) as image:
                 image.draft("RGB", (320, 320))
-                small = to_upright(image)
-                small.thumbnail((160, 160))
+                thumbnail = to_upright(image)
+                thumbnail.thumbnail((160, 160))
         except InputError:
             return None
         out = io.BytesIO()
-        small.save(out, "JPEG", quality=80)
+        thumbnail.save(out, "JPEG", quality=80)
         return "data:image/jpeg;base64," + base64.b64encode(out.getvalue()).decode()
 
-    def save(self, folder: Any) -> None:
+    def save(self, folder: str | os.PathLike[str]) -> None:
         """Write doctor.json and doctor.html into `folder`."""
         with atomic_write(Path(folder) / "doctor.html") as new:
             new.write_text(self.to_html(), encoding="utf-8")
@@ -139,126 +136,148 @@ class Diagnosis:
             new.write_text(self.to_json(), encoding="utf-8")
 
 
-def _describe_finding(finding: Finding) -> str:
+def _format(finding: Finding) -> str:
     names = ", ".join(map(repr, finding.images[:2])) + (", ..." if len(finding.images) > 2 else "")
     return f"{names}: {finding.reason}" if finding.images else finding.reason
 
 
 def diagnose_images(
-    source: str, items: Sequence[ListedImage], facts: Sequence[ImageFacts], strays: Sequence[tuple[str, str]] = ()
+    source: str, images: Sequence[ListedImage], facts: Sequence[ImageFacts], left_out: LeftOut | tuple[()] = ()
 ) -> tuple[Diagnosis, np.ndarray]:
-    """The diagnosis, and a mask (N,) of the images to keep."""
-    keep = np.array([not f.problem for f in facts], bool)
-    findings = [Finding("stray", (name,), why, True) for name, why in strays]
+    """Return the diagnosis, and a mask (N,) of the images to use.
+
+    Args:
+        source: name of the source.
+        images: all images that the source lists.
+        facts: of each image, from the scan.
+        left_out: names and reasons of files that the source does not list.
+    """
+    # Images that are set aside
+    usable = np.array([not f.problem for f in facts], bool)
+    findings = [Finding("stray", (name,), reason, True) for name, reason in left_out]
     findings += [
-        Finding("unreadable", (i.name,), f.problem, True) for i, f in zip(items, facts, strict=True) if f.problem
+        Finding("unreadable", (image.name,), f.problem, True)
+        for image, f in zip(images, facts, strict=True)
+        if f.problem
     ]
-    for at in _find_drawings(facts, keep):
-        keep[at] = False
-        reason = f"{facts[at].colours} colours, in a set of photos"
-        findings.append(Finding("drawing", (items[at].name,), reason, True))
-    for found, dropped in _find_copies(items, facts, keep):
-        findings.append(found)
-        keep[dropped] = False
-    rest = np.flatnonzero(keep).tolist()
-    findings += _find_near_duplicates([items[i] for i in rest], [facts[i] for i in rest])
-    for i in rest:
-        findings += _inspect_image(items[i], facts[i])
-    counts = Counter(items[i].label for i in rest)
-    findings += _inspect_classes([items[i] for i in rest], counts)
-    known = {item.name: item for item in items}
-    ordered = {name: counts[name] for name in sorted(counts, key=natural_sort_key)}
-    return Diagnosis(source, len(items) + len(strays), ordered, tuple(findings), known), keep
+    for i in _find_drawings(facts, usable):
+        usable[i] = False
+        findings.append(Finding("drawing", (images[i].name,), f"{facts[i].colors} colors, in a set of photos", True))
+    for finding, dropped in _find_copies(images, facts, usable):
+        findings.append(finding)
+        usable[dropped] = False
+
+    # Everything else a person should know
+    used = np.flatnonzero(usable).tolist()
+    findings += _find_near_duplicates([images[i] for i in used], [facts[i] for i in used])
+    for i in used:
+        findings += _inspect_image(images[i], facts[i])
+    counts = Counter(images[i].label for i in used)
+    findings += _inspect_classes([images[i] for i in used], counts)
+
+    by_name = {image.name: image for image in images}
+    ordered_counts = {label: counts[label] for label in sorted(counts, key=natural_sort_key)}
+    return Diagnosis(source, len(images) + len(left_out), ordered_counts, tuple(findings), by_name), usable
 
 
-def _find_drawings(facts: Sequence[ImageFacts], keep: np.ndarray) -> list[int]:
-    """Images of a few colours where nearly all others are photos, as services send for photos that are gone."""
-    drawn = np.array([0 < f.colours <= 64 and f.mode in ("P", "PA", "1") for f in facts]) & keep
-    return np.flatnonzero(drawn).tolist() if drawn.sum() <= (1 - MIN_PHOTO_SHARE) * keep.sum() else []
+def _find_drawings(facts: Sequence[ImageFacts], usable: np.ndarray) -> list[int]:
+    """Find images of a few colors where nearly all others are photos.
+
+    Photo services send such an image in place of a photo that was deleted.
+    """
+    drawn = np.array([0 < f.colors <= 64 and f.mode in ("P", "PA", "1") for f in facts]) & usable
+    return np.flatnonzero(drawn).tolist() if drawn.sum() <= (1 - MIN_PHOTO_SHARE) * usable.sum() else []
 
 
 def _find_copies(
-    items: Sequence[ListedImage], facts: Sequence[ImageFacts], keep: np.ndarray
+    images: Sequence[ListedImage], facts: Sequence[ImageFacts], usable: np.ndarray
 ) -> list[tuple[Finding, list[int]]]:
-    """The same bytes more than once; a copy in training of what validation or test has is to be dropped."""
+    """Find equal files, each with the indices to drop: copies in training of validation or test images."""
     groups = defaultdict(list)
-    for i in np.flatnonzero(keep).tolist():
+    for i in np.flatnonzero(usable).tolist():
         groups[facts[i].digest].append(i)
-    found: list[tuple[Finding, list[int]]] = []
-    order = {"test": 0, "validation": 1, "train": 2, "": 3}
-    for same in groups.values():
-        if len(same) < 2:
+    findings: list[tuple[Finding, list[int]]] = []
+    precedence = {"test": 0, "validation": 1, "train": 2, "": 3}  # where a copy stays
+    for copies in groups.values():
+        if len(copies) < 2:
             continue
-        same.sort(key=lambda i: order[items[i].split])
-        names = tuple(items[i].name for i in same)
-        if len({items[i].label for i in same}) > 1:
-            labels = ", ".join(items[i].label for i in same)
-            found.append((Finding("conflict", names, f"the same file as {labels}; kept, on one side of the split"), []))
-        home = items[same[0]].split
-        away = [i for i in same if items[i].split != home]
-        for i in away:
-            what = f"the same file is in {home}: {names[0]!r}"
-            found.append((Finding("leak", (items[i].name, names[0]), what, True), [i]))
-        if len(same) - len(away) > 1:
-            found.append(
-                (Finding("duplicate", names, f"{len(same)} times the same file; on one side of the split"), [])
-            )
-    return found
+        copies.sort(key=lambda i: precedence[images[i].split])
+        names = tuple(images[i].name for i in copies)
+        if len({images[i].label for i in copies}) > 1:
+            labels = ", ".join(images[i].label for i in copies)
+            reason = f"the same file labeled {labels}; all are kept, in the same split"
+            findings.append((Finding("conflict", names, reason), []))
+        home = images[copies[0]].split
+        elsewhere = [i for i in copies if images[i].split != home]
+        for i in elsewhere:
+            reason = f"the same file is in {home}: {names[0]!r}"
+            findings.append((Finding("leak", (images[i].name, names[0]), reason, True), [i]))
+        if len(copies) - len(elsewhere) > 1:
+            reason = f"{len(copies)} times the same file; all are kept, in the same split"
+            findings.append((Finding("duplicate", names, reason), []))
+    return findings
 
 
-def _find_near_duplicates(items: Sequence[ListedImage], facts: Sequence[ImageFacts]) -> list[Finding]:
-    """Pairs whose perceptual hashes differ in three bits at most, and so agree on one of four quarters."""
+def _find_near_duplicates(images: Sequence[ListedImage], facts: Sequence[ImageFacts]) -> list[Finding]:
+    """Find pairs whose perceptual hashes differ in at most three bits.
+
+    Such hashes agree in at least one of their four quarters, so only images with an equal quarter are compared.
+    """
     hashes = np.array([f.phash or 0 for f in facts], "uint64")
-    known = np.array([f.phash is not None for f in facts], bool)
+    hashed = np.flatnonzero([f.phash is not None for f in facts])
     pairs = set[tuple[int, int]]()
     for quarter in range(4):
         bands = (hashes >> np.uint64(16 * quarter)) & np.uint64(0xFFFF)
-        order = np.flatnonzero(known)[np.argsort(bands[known], kind="stable")]
-        for same in np.split(order, np.flatnonzero(np.diff(bands[order])) + 1):
-            for n, i in enumerate(same[:-1].tolist()):
-                others = same[n + 1 :]
-                for j in others[np.bitwise_count(hashes[others] ^ hashes[i]) <= MAX_HASH_DISTANCE].tolist():
+        order = hashed[np.argsort(bands[hashed], kind="stable")]
+        for same_band in np.split(order, np.flatnonzero(np.diff(bands[order])) + 1):
+            for n, i in enumerate(same_band[:-1].tolist()):
+                others = same_band[n + 1 :]
+                near = others[np.bitwise_count(hashes[others] ^ hashes[i]) <= MAX_HASH_DISTANCE]
+                for j in near.tolist():
                     if facts[i].digest != facts[j].digest and len(pairs) < MAX_NEAR_PAIRS:
                         pairs.add((min(i, j), max(i, j)))
-                if len(pairs) >= MAX_NEAR_PAIRS:  # frames of a film, say: enough to see that
+                if len(pairs) >= MAX_NEAR_PAIRS:  # the frames of a film, for example
                     break
-    found = []
+    findings = []
     for i, j in sorted(pairs):
-        across = items[i].split != items[j].split
-        where = f"in {items[i].split} and {items[j].split}" if across else f"as {items[i].label} and {items[j].label}"
-        found.append(Finding("near leak" if across else "near duplicate", (items[i].name, items[j].name), where))
-    return found
+        names, splits = (images[i].name, images[j].name), (images[i].split, images[j].split)
+        if splits[0] != splits[1]:
+            findings.append(Finding("near leak", names, f"in {splits[0]} and {splits[1]}"))
+        else:
+            findings.append(Finding("near duplicate", names, f"as {images[i].label} and {images[j].label}"))
+    return findings
 
 
-def _inspect_image(item: ListedImage, facts: ImageFacts) -> list[Finding]:
-    found = []
+def _inspect_image(image: ListedImage, facts: ImageFacts) -> list[Finding]:
+    """Return what is unusual about one image."""
+    findings = []
     if facts.constant:
-        found.append(Finding("constant", (item.name,), "one colour throughout"))
+        findings.append(Finding("constant", (image.name,), "one color throughout"))
     if min(facts.height, facts.width) < MIN_SIDE:
-        found.append(Finding("tiny", (item.name,), f"{facts.width}x{facts.height} pixels"))
-    suffix = Path(item.name).suffix.casefold()
+        findings.append(Finding("tiny", (image.name,), f"{facts.width}x{facts.height} pixels"))
+    suffix = Path(image.name).suffix.casefold()
     if suffix and suffix not in FORMAT_SUFFIXES[facts.format]:
-        found.append(Finding("suffix", (item.name,), f"{facts.format} in a file called {suffix}"))
-    return found
+        findings.append(Finding("suffix", (image.name,), f"{facts.format} in a file called {suffix}"))
+    return findings
 
 
-def _inspect_classes(items: Sequence[ListedImage], counts: Counter[str]) -> list[Finding]:
+def _inspect_classes(images: Sequence[ListedImage], counts: Counter[str]) -> list[Finding]:
+    """Return what is unusual about the number of images per class and split."""
     largest = max(counts.values(), default=0)
-    found = [
-        Finding("imbalance", (), f"{name}: {count:,} images, the largest class has {largest:,}")
-        for name, count in counts.items()
+    findings = [
+        Finding("imbalance", (), f"{label}: {count:,} images, the largest class has {largest:,}")
+        for label, count in counts.items()
         if IMBALANCE_RATIO * count < largest
     ]
-    splits = sorted({item.split for item in items})
+    splits = sorted({image.split for image in images})
     if splits == [""]:
-        few = [
-            Finding("few", (), f"{name}: {count}, and each split needs one")
-            for name, count in counts.items()
+        findings += [
+            Finding("few", (), f"{label}: {count}, and each split needs one")
+            for label, count in counts.items()
             if count < 3
         ]
-        found += few
-    have = {split: {item.label for item in items if item.split == split} for split in splits}
-    for name in counts:
-        if lack := [split for split in splits if name not in have[split]]:
-            found.append(Finding("one split", (), f"{name} is not in {', '.join(lack)}"))
-    return found
+    labels_of = {split: {image.label for image in images if image.split == split} for split in splits}
+    for label in counts:
+        if missing := [split for split in splits if label not in labels_of[split]]:
+            findings.append(Finding("one split", (), f"{label} is not in {', '.join(missing)}"))
+    return findings

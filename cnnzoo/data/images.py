@@ -1,10 +1,9 @@
-"""Images with their labels, in three splits."""
+"""ImageData: images with their labels, in three splits."""
 
-import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,118 +11,180 @@ from cnnzoo.core.errors import InputError, check_integer, unknown_name
 from cnnzoo.core.tables import format_table
 from cnnzoo.data.doctor import Diagnosis
 from cnnzoo.data.photos import Photos
+from cnnzoo.data.splits import Split
 from cnnzoo.data.transform import Transform
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+    from cnnzoo.data.batches import Batches
+
+MAX_ROWS = 20  # classes in the table that a data set prints
 
 
 @dataclass(frozen=True)
-class Split:
-    """Images (N, H, W, C) of 0 to 255, their labels (N,) as class indices, and a name for each.
+class Sizing:
+    """How the user asked for images to be brought to a model's size; `resolve` makes a transform of it.
 
-    The images are an array, or `Photos`, which are decoded when they are indexed.
+    Args:
+        crop: share of the resized image's side, or None for the whole image; "auto" takes what the model's weights
+            were evaluated with.
+        default_crop: what "auto" means if the weights specify no crop.
+        pad: black pixels around the resized image; None takes the model's.
+        cache: where resized photos are kept; see `cnnzoo.data.cache.open_cache`.
     """
 
-    images: Any
-    labels: np.ndarray
-    names: np.ndarray
+    crop: float | str | None = "auto"
+    default_crop: float | None = None
+    pad: int | None = None
+    cache: str = "auto"
 
-    def __len__(self) -> int:
-        return len(self.labels)
+    def resolve(self, shape: Sequence[int], pad: int, evaluation: Mapping[str, Any]) -> Transform:
+        """Return the transform to a model's input.
 
-    def fingerprint(self, classes: tuple[str, ...]) -> str:
-        if isinstance(self.images, Photos):
-            digest = hashlib.sha256(repr(classes).encode())
-            digest.update("".join(photo.digest for photo in self.images.photos).encode())
-        else:
-            digest = hashlib.sha256(repr((classes, self.images.shape, self.images.dtype.str)).encode())
-            digest.update(np.ascontiguousarray(self.images).data)
-        digest.update(self.labels.astype("<i8").data)
-        return digest.hexdigest()
-
-    def take(self, indices: np.ndarray) -> "Split":
-        images = self.images.take(indices) if isinstance(self.images, Photos) else self.images[indices]
-        return Split(images, self.labels[indices], self.names[indices])
-
-    def bind(self, transform: Transform, cache: str, training: bool) -> "Split":
-        images = self.images
-        bound = images.bind(transform, cache, training) if isinstance(images, Photos) else transform.arrays(images)
-        return replace(self, images=bound)
+        Args:
+            shape: the model's (height, width, channels).
+            pad: the model's border, used unless the user asked for another.
+            evaluation: crop and interpolation of the model's weights, as far as they specify them.
+        """
+        options = {"crop": self.default_crop, **evaluation}
+        if self.crop != "auto":
+            options["crop"] = self.crop
+        pad = pad if self.pad is None else self.pad
+        return Transform((shape[0], shape[1]), shape[2], **options, pad=pad)
 
 
 @dataclass(frozen=True, repr=False)
 class ImageData:
-    """A data set in three splits; made by `load_data`, prints itself as a table."""
+    """A data set in three splits, as `load_data` returns it. Printing it shows a table of the classes.
+
+    Attributes:
+        train, validation, test: each a `Split` with `images`, `labels` and `names`.
+        classes: the class names, in the order of the label indices.
+        source: name of the source.
+        notes: decisions made while loading that a reader should know of.
+        diagnosis: what the doctor found, for image files.
+        transform: how images come to `image_size`; None as long as they have their original sizes.
+
+    Example:
+        >>> data = cnnzoo.load_data("digits")
+        >>> data
+        <ImageData digits: 10 classes, 1,437 train, 180 validation, 180 test>
+        >>> data.test.images.shape
+        (180, 8, 8, 1)
+        >>> data.classes[:3]
+        ('0', '1', '2')
+        >>> images, labels = data.batches("train", batch_size=32, seed=0)[0]
+        >>> images.shape, labels.shape
+        ((32, 8, 8, 1), (32, 10))
+    """
 
     train: Split
     validation: Split
     test: Split
     classes: tuple[str, ...]
     source: str
-    transform: Transform | None = None  # once the images have been bound to a size
-    native: tuple[Any, ...] = ()  # (height, width, channels) before that
-    crop: float | None = None  # of the resized image's side, where the model's weights state none; None: all of it
-    chosen: dict[str, Any] = field(default_factory=dict)  # of the transform, by the user: whatever the weights state
-    pad: int | None = None  # black pixels around the resized image; None takes the model's
-    cache: str = "auto"  # where resized photos are kept; see data.cache.keep
-    notes: tuple[str, ...] = ()  # decisions that a reader should know of
-    diagnosis: Diagnosis | None = field(default=None, repr=False)  # the doctor's, of image files
+    sizing: Sizing = Sizing()
+    transform: Transform | None = None
+    original_shape: tuple[int | None, ...] = ()  # (height, width, channels) before `transform`
+    notes: tuple[str, ...] = ()
+    diagnosis: Diagnosis | None = field(default=None, repr=False)
 
     @property
     def splits(self) -> dict[str, Split]:
+        """The three splits by name: train, validation and test."""
         return {"train": self.train, "validation": self.validation, "test": self.test}
 
     @property
-    def photos(self) -> bool:
-        """Whether the images are files, decoded when they are needed."""
+    def has_photos(self) -> bool:
+        """Whether the images are files, which are decoded when they are needed."""
         return isinstance(self.train.images, Photos)
 
     @property
+    def crops_resized_images(self) -> bool:
+        """Whether training takes its random crops from resized images in the cache, not from the original files."""
+        return self.has_photos and self.sizing.cache in ("memory", "disk")
+
+    @property
     def image_size(self) -> tuple[int, int] | None:
-        """Height and width, once the images have been bound to them."""
+        """(height, width) of all images, or None as long as they have their original sizes."""
         return self.transform.size if self.transform else None
 
     @cached_property
     def fingerprints(self) -> dict[str, str]:
-        """SHA-256 of each split: every image and label, in order, and the names of the classes."""
+        """SHA-256 of each split: of every image and label, in order, and of the class names."""
         return {name: split.fingerprint(self.classes) for name, split in self.splits.items()}
 
-    def bind(self, shape: Sequence[int], pad: int, known: dict[str, Any] | None = None) -> "ImageData":
-        """The same data with every image brought to the model's (height, width, channels).
+    def resize_to(self, shape: Sequence[int], pad: int, evaluation: Mapping[str, Any] | None = None) -> "ImageData":
+        """Return the same data with every image brought to a model's input.
 
-        `pad` and `known`, crop and interpolation, are the model's; what was chosen for the data goes before them. Where
-        neither says anything, files of photos are cropped as is usual, and everything else is squashed. Raises
-        InputError where the data has a size already, and it is another.
+        What the user asked for (`sizing`) takes precedence over the model's own `pad` and `evaluation`. If neither
+        specifies a crop, photos are center-cropped and arrays are resized without keeping their aspect ratio.
+
+        Args:
+            shape: the model's (height, width, channels).
+            pad: black pixels of the model around the resized image.
+            evaluation: crop and interpolation that the model's weights were evaluated with, if any.
+
+        Raises:
+            InputError: if the images have been brought to another size already.
         """
-        now = self.train.images.shape[1:]
-        if self.transform is not None and now != tuple(shape):
-            raise InputError(f"The data was brought to {now} already; the model takes {tuple(shape)}")
-        if self.transform is not None and not self.photos:
+        current_shape = self.train.images.shape[1:]
+        if self.transform is not None and current_shape != tuple(shape):
+            raise InputError(f"The data was resized to {current_shape} already; the model takes {tuple(shape)}")
+        if self.transform is not None and not self.has_photos:
             return self
-        pad, native = pad if self.pad is None else self.pad, self.native or now
-        transform = Transform(
-            (shape[0], shape[1]), shape[2], **{"crop": self.crop} | (known or {}) | self.chosen, pad=pad
-        )
+        transform = self.sizing.resolve(shape, pad, evaluation or {})
         if transform == self.transform:
             return self
         train, validation, test = (
-            split.bind(transform, self.cache, name == "train") for name, split in self.splits.items()
+            split.with_transform(transform, self.sizing.cache, training=name == "train")
+            for name, split in self.splits.items()
         )
-        return replace(self, train=train, validation=validation, test=test, transform=transform, native=native, pad=pad)
+        return replace(
+            self,
+            train=train,
+            validation=validation,
+            test=test,
+            sizing=replace(self.sizing, pad=transform.pad),
+            transform=transform,
+            original_shape=self.original_shape or current_shape,
+        )
 
     def batches(
         self, split: str = "train", batch_size: int = 32, seed: int | None = None, augment: str = "none"
-    ) -> Any:
-        """A `keras.utils.PyDataset` of images (B, H, W, C) of 0 to 255 and one-hot labels (B, classes).
+    ) -> "Batches":
+        """Return the batches of a split, for Keras' `fit` or a loop of your own.
 
-        With a `seed` they are shuffled, anew in every epoch, and augmented by a policy of
-        `cnnzoo.data.augmentation`; equal seeds give equal batches. The data must be
-        bound: load_data(..., image_size=...).
+        With a `seed`, images are shuffled and augmented, differently in every epoch; equal seeds give equal batches.
+
+        Args:
+            split: "train", "validation" or "test".
+            batch_size: images per batch.
+            seed: of shuffling and augmentation; None keeps the order.
+            augment: a policy such as "basic" or "rand+mixup"; see `cnnzoo.data.augmentation`.
+
+        Returns:
+            A `keras.utils.PyDataset` of images (B, H, W, C), 0 to 255, and one-hot labels (B, classes).
+
+        Raises:
+            InputError: if an argument is wrong, or the images have no common size: `load_data(..., image_size=...)`.
+
+        Example:
+            >>> data = cnnzoo.load_data("digits", image_size=32)
+            >>> batches = data.batches("train", batch_size=64, seed=0, augment="shift")
+            >>> len(batches)
+            23
+            >>> images, labels = batches[0]
+            >>> images.shape, labels.shape
+            ((64, 32, 32, 1), (64, 10))
         """
-        from cnnzoo.data.batches import Batches
+        from cnnzoo.data.batches import Batches  # imports Keras, which takes seconds
 
         if not isinstance(split, str) or split not in self.splits:
             raise unknown_name("split", split, self.splits)
-        if self.transform is None and self.photos:
-            raise InputError("Photos come in batches at one size: load_data(..., image_size=(height, width))")
+        if self.transform is None and self.has_photos:
+            raise InputError("Photos need a common size for batches: load_data(..., image_size=(height, width))")
         seed = None if seed is None else check_integer("seed", seed, 0)
         if seed is None and augment != "none":
             raise InputError(f"Augmentation is drawn from a seed: batches(..., seed=0, augment={augment!r})")
@@ -134,24 +195,35 @@ class ImageData:
 
     def dataset(
         self, split: str = "train", batch_size: int = 32, seed: int | None = None, augment: str = "none"
-    ) -> Any:
-        """The batches as a `tf.data.Dataset`, prefetched; see `batches`."""
+    ) -> "tf.data.Dataset":
+        """Return the batches of a split as a `tf.data.Dataset`, prefetched.
+
+        Args and Raises are those of `batches`.
+
+        Returns:
+            A `tf.data.Dataset` of images (B, H, W, C) and one-hot labels (B, classes).
+
+        Example:
+            >>> dataset = cnnzoo.load_data("digits", image_size=32).dataset("test", batch_size=60)
+            >>> len(dataset)
+            3
+        """
         from cnnzoo.data.batches import to_tf_dataset
 
         return to_tf_dataset(self.batches(split, batch_size, seed, augment))
 
-    def account(self) -> str:
-        """How the images come to their size, in a sentence."""
+    def describe_transform(self) -> str:
+        """Return a sentence about how images come to their size."""
         if self.transform is None:
             return "Images as they are."
-        before, after = ("x".join(map(str, shape)) for shape in (self.native, self.transform.shape))
+        before, after = ("x".join(map(str, shape)) for shape in (self.original_shape, self.transform.shape))
         if before == after and not self.transform.pad:
             return f"Images of {before}, as they are."
-        what = "Photos" if None in self.native else f"Images of {before}"
+        what = "Photos" if None in self.original_shape else f"Images of {before}"
+        how = f"resized by the pipeline ({self.transform.interpolation}, antialiased)"
         crop, border = "", f", within a black border of {self.transform.pad}" if self.transform.pad else ""
         if self.transform.crop is not None:
-            crop = f", the central {100 * self.transform.crop:.4g} % of the sides,"
-        how = f"resized by the pipeline ({self.transform.interpolation}, antialiased)"
+            crop = f", center-cropped to {100 * self.transform.crop:.4g} % of each side,"
         return f"{what} {how}{crop} to {after}{border}."
 
     def __repr__(self) -> str:
@@ -159,13 +231,17 @@ class ImageData:
         return f"<ImageData {self.source}: {len(self.classes)} classes, {sizes}>"
 
     def __str__(self) -> str:
+        # Images of each class in each split
         counts = {name: np.bincount(s.labels, minlength=len(self.classes)) for name, s in self.splits.items()}
-        rows = [[name, *(str(count[i]) for count in counts.values())] for i, name in enumerate(self.classes)]
-        rows = rows if len(rows) <= 20 else [*rows[:20], ["...", "", "", ""]]
-        total = ["all", *(f"{len(s):,}" for s in self.splits.values())]
+        rows = [[label, *(str(count[i]) for count in counts.values())] for i, label in enumerate(self.classes)]
+        rows = rows if len(rows) <= MAX_ROWS else [*rows[:MAX_ROWS], ["...", "", "", ""]]
+        total = ["all", *(f"{len(split):,}" for split in self.splits.values())]
+
+        # What lies above and below the table
         shape = self.train.images.shape[1:]
-        what = "photos" if None in shape else "x".join(map(str, shape))
-        head = f"{self.source}: {what}, {len(self.classes)} classes"
-        kept = [split.images.kept for split in self.splits.values() if self.photos and split.images.kept]
-        room = [f"Resized images take {sum(k.bytes for k in kept) / 2**20:,.1f} MiB ({self.cache})."] if kept else []
-        return "\n".join([head, format_table(["class", *counts], [*rows, total]), *self.notes, *room])
+        images = "photos" if None in shape else "x".join(map(str, shape))
+        head = f"{self.source}: {images}, {len(self.classes)} classes"
+        photos = [split.images for split in self.splits.values() if isinstance(split.images, Photos)]
+        cached = [part.cache.bytes for part in photos if part.cache]
+        size = [f"Resized images take {sum(cached) / 2**20:,.1f} MiB ({self.sizing.cache})."] if cached else []
+        return "\n".join([head, format_table(["class", *counts], [*rows, total]), *self.notes, *size])

@@ -1,31 +1,52 @@
-"""load_data: one way in for every source of images."""
+"""load_data: one function for every source of images."""
 
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cnnzoo.cards import DEFAULT_CROP
 from cnnzoo.core.errors import InputError, check_class_names, check_image_size, check_integer, unknown_name
-from cnnzoo.data import listing, streams
-from cnnzoo.data.arrays import NAMED_ARRAYS, build_from_arrays, check_path, load_named_arrays
+from cnnzoo.data.arrays import NAMED_ARRAYS, build_from_arrays, load_named_arrays
 from cnnzoo.data.cache import CACHE_MODES
+from cnnzoo.data.checks import check_path
 from cnnzoo.data.doctor import diagnose_images
-from cnnzoo.data.images import ImageData, Split
-from cnnzoo.data.listing import ListedImage
+from cnnzoo.data.images import ImageData, Sizing
+from cnnzoo.data.listing import (
+    LeftOut,
+    ListedImage,
+    list_folder,
+    list_table,
+    natural_sort_key,
+    printable_name,
+)
 from cnnzoo.data.photos import Photo, Photos
-from cnnzoo.data.scan import ImageFacts, scan_images
-from cnnzoo.data.splits import SplitUnits, check_every_class, check_shares, split_three_ways, stratified_split
+from cnnzoo.data.scan import scan_with_progress
+from cnnzoo.data.splits import (
+    Indices,
+    Shares,
+    Split,
+    SplitUnits,
+    check_every_class,
+    check_shares,
+    split_three_ways,
+    stratified_split,
+)
+from cnnzoo.data.streams import is_tfds_folder, read_streams, read_tfds
+
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".txt", ".parquet")
 
 
 def load_data(
-    source: Any,
+    source: "str | os.PathLike[str] | Sequence[Any] | Mapping[str, Any] | tf.data.Dataset | keras.utils.PyDataset",
     *,
     image_size: int | Sequence[int] | None = None,
     classes: Sequence[str] | None = None,
@@ -39,79 +60,117 @@ def load_data(
     label_column: str | None = None,
     group_column: str | None = None,
 ) -> ImageData:
-    """Images and labels from anywhere, checked and in three splits that are stratified and seeded.
+    """Load images and labels from any source, check them, and split them into training, validation and test data.
 
-    Copies of an image stay on one side of every split; one in training of what a given test part has is left out.
+    Splits are stratified and seeded. Copies of an image always stay in one split; training images that also occur in a
+    test part that the source brings along are removed from training.
 
     Args:
-        source: a folder with a sub-folder a class, or with train, val (valid, validation) and test folders of such; a
-            CSV or Parquet file with a path, relative to it, a label and perhaps a split for each image; "tfds:NAME", or
-            a folder that TensorFlow Datasets prepared; a tf.data.Dataset or keras.utils.PyDataset of pairs (image,
-            label), or a dict of such by split; "digits" (scikit-learn's handwritten digits); an .npz file with x_train,
-            y_train, x_test, y_test, or with x and y; arrays (x, y), or ((x_train, y_train), (x_test, y_test)) as
-            keras.datasets gives them. Arrays of images are (N, H, W) or (N, H, W, C) of 0 to 255, labels (N,) class
-            indices or names.
-        image_size: one number or (height, width), in pixels; the model's by default, when the two meet.
-        classes: names, in the order of the label indices; by default the labels' own, class_2 before class_10.
-        splits: shares of train, validation and test. A source with a test part of its own keeps it whole;
-            the validation share then comes from its training part, where it has none of its own. Where it has
-            training and validation parts only, the latter is the test part.
+        source: where the images are. One of
+
+            * a folder with one sub-folder per class, or with train, val (valid, validation) and test folders of such;
+            * a CSV or Parquet file with a path (relative to the file), a label and perhaps a split for each image;
+            * "tfds:NAME", or a folder that TensorFlow Datasets prepared;
+            * a tf.data.Dataset or keras.utils.PyDataset of pairs (image, label), or a dict of such by split;
+            * "digits", scikit-learn's handwritten digits;
+            * an .npz file with x_train, y_train, x_test, y_test, or with x and y;
+            * arrays (x, y), or ((x_train, y_train), (x_test, y_test)) as keras.datasets returns them. Images are
+              (N, H, W) or (N, H, W, C) of 0 to 255; labels are (N,), class indices or names.
+        image_size: side in pixels, or (height, width), of all images. By default, images keep their sizes until they
+            meet a model, and then take the model's.
+        classes: class names, in the order of the label indices. By default the labels' own, class_2 before class_10.
+        splits: shares of train, validation and test. A test part that the source brings along is kept whole; if it has
+            no validation part, the validation share is taken from its training part. If it has a training and a
+            validation part only, the latter becomes the test data.
         seed: of the split.
-        pad: black pixels to leave around the resized image (MNIST's 28x28 in LeNet's 32x32: 2); the model's by default.
-        crop: how much of the resized image's sides the model sees, from 0 to 1, or None for the whole image, squashed.
-            "auto" is what the model's weights were evaluated with; without such, 0.875 for files of photos.
+        pad: black pixels around the resized image, such as 2 for MNIST's 28x28 in LeNet's 32x32. By default the
+            model's.
+        crop: share of the resized image's sides that the center crop keeps, above 0 and at most 1, or None to resize
+            the whole image without keeping its aspect ratio. "auto" is what the model's weights were evaluated with; if
+            they specify nothing, 0.875 for image files and None for arrays.
         cache: where resized image files are kept for the next epoch: "memory", "disk", "none", or "auto", which is
-            memory up to 2 GiB. With "memory" and "disk" training takes its random crops from the resized images.
-        doctor: look at every pixel of image files before anything else, and set aside what cannot be used; without,
-            only at their headers.
-        strict: what would be set aside is an error.
-        label_column, group_column: of a table; images of one group stay on one side of every split.
+            memory up to 2 GiB. With "memory" and "disk", training takes its random crops from the resized images.
+        doctor: decode every image file first and set aside those that cannot be used. Otherwise only headers are read.
+        strict: raise an error instead of setting images aside.
+        label_column: the column of a table with the labels.
+        group_column: the column of a table that tells which images stay in one split, such as a patient.
+
+    Returns:
+        The data in three splits. Printing it shows a table of the classes.
 
     Raises:
-        InputError: for sources, shapes, values or labels that do not do.
+        InputError: if the source, a shape, a value or a label is not usable. The message names it.
+
+    Example:
+        >>> data = cnnzoo.load_data("digits", splits=(0.7, 0.1, 0.2))
+        >>> data
+        <ImageData digits: 10 classes, 1,257 train, 180 validation, 360 test>
+        >>> images = np.random.default_rng(0).integers(0, 256, (30, 28, 28), "uint8")
+        >>> data = cnnzoo.load_data((images, ["cat", "dog", "owl"] * 10), image_size=32, splits=(0.4, 0.3, 0.3))
+        >>> data.classes, data.train.images.shape
+        (('cat', 'dog', 'owl'), (12, 32, 32, 1))
     """
+    # Check the options
     shares, seed = check_shares(splits), check_integer("seed", seed, 0)
+    size = None if image_size is None else check_image_size(image_size)
+    _check_crop(crop)
     if pad is not None:
         check_integer("pad", pad, 0, 65_535)
-    share = isinstance(crop, int | float) and 0 < crop <= 1
-    if not (share or crop is None or (isinstance(crop, str) and crop == "auto")):
-        raise InputError(f"crop is 'auto', None, or a share of the side, above 0 and at most 1. Received: {crop!r}")
     if cache not in CACHE_MODES:
         raise unknown_name("cache", cache, CACHE_MODES)
-    arrays = isinstance(source, str | os.PathLike) and (str(source) in NAMED_ARRAYS or Path(source).suffix == ".npz")
-    if isinstance(source, str | os.PathLike) and not arrays:
-        found = list_source(source, label_column, group_column)
-        data = replace(build_from_files(*found, classes, shares, seed, doctor, strict), crop=DEFAULT_CROP)
+
+    # Load the source
+    sizing = Sizing(crop=crop, pad=pad, cache=cache)
+    if isinstance(source, str | os.PathLike) and not _holds_arrays(source):
+        name, images, left_out = list_source(source, label_column, group_column)
+        data = build_from_files(name, images, left_out, classes, shares, seed, doctor, strict)
+        sizing = replace(sizing, default_crop=DEFAULT_CROP)
     elif (label_column, group_column) != (None, None):
         raise InputError(
-            f"label_column and group_column are of tables ({', '.join(TABLE_SUFFIXES)}), which this source is not"
+            f"label_column and group_column are of tables ({', '.join(TABLE_SUFFIXES)}), and this source is not one"
         )
-    elif arrays:
+    elif isinstance(source, str | os.PathLike):
         data = build_from_arrays(load_named_arrays(source), Path(source).name, classes, shares, seed)
-    elif (stream := streams.read_streams(source)) is not None:
-        data = build_from_files("stream", *stream, classes, shares, seed, doctor, strict)
+    elif (listing := read_streams(source)) is not None:
+        data = build_from_files("stream", *listing, classes, shares, seed, doctor, strict)
     else:
         data = build_from_arrays(source, "arrays", classes, shares, seed)
-    data = replace(data, pad=pad, cache=cache, chosen={} if isinstance(crop, str) else {"crop": crop})
-    if image_size is None:
-        return data
-    return data.bind((*check_image_size(image_size), data.train.images.shape[3]), pad or 0)
+
+    # Bring the images to a size
+    data = replace(data, sizing=sizing)
+    return data if size is None else data.resize_to((*size, data.train.images.shape[3]), pad or 0)
 
 
-NamedListing = tuple[str, list[ListedImage], list[tuple[str, str]]]
+def _check_crop(crop: float | str | None) -> None:
+    is_share = isinstance(crop, int | float) and 0 < crop <= 1
+    if not (is_share or crop is None or (isinstance(crop, str) and crop == "auto")):
+        raise InputError(f"crop is 'auto', None, or a share of the side, above 0 and at most 1. Received: {crop!r}")
 
 
-def list_source(source: Any, label_column: str | None = None, group_column: str | None = None) -> NamedListing:
-    """The name of a source of image files, its images, and what of it is left out; see `load_data`."""
+def _holds_arrays(source: str | os.PathLike[str]) -> bool:
+    return str(source) in NAMED_ARRAYS or Path(source).suffix.casefold() == ".npz"
+
+
+# List the source
+
+
+def list_source(
+    source: str | os.PathLike[str], label_column: str | None = None, group_column: str | None = None
+) -> tuple[str, list[ListedImage], LeftOut]:
+    """Return the name of a source of image files, its images, and what it contains besides; see `load_data`."""
     path, suffix = Path(source), Path(source).suffix.casefold()
+
+    # Sources that have no columns, or no files
     if suffix not in TABLE_SUFFIXES and (label_column, group_column) != (None, None):
         raise InputError(
             f"label_column and group_column are of tables ({', '.join(TABLE_SUFFIXES)}). Received: {str(source)!r}"
         )
-    if str(source) in NAMED_ARRAYS or suffix == ".npz":
-        raise InputError(f"Image files are looked at, in a folder or a table; {str(source)!r} holds arrays")
+    if _holds_arrays(source):
+        raise InputError(f"Image files are needed, in a folder or a table; {str(source)!r} holds arrays")
+
+    # TensorFlow Datasets, folders and tables
     if str(source).startswith("tfds:"):
-        return str(source), *streams.read_tfds(str(source).removeprefix("tfds:"))
+        return str(source), *read_tfds(str(source).removeprefix("tfds:"))
     if not check_path(path):
         raise unknown_name(
             "data source, and no such file or folder",
@@ -119,116 +178,128 @@ def list_source(source: Any, label_column: str | None = None, group_column: str 
             [*NAMED_ARRAYS, "tfds:NAME", "a path to a folder, a table or an .npz file"],
         )
     if path.is_dir():
-        name = listing.printable_name(path.resolve().name)  # a report goes places where a path means nothing
-        return name, *(streams.read_tfds(str(path)) if streams.is_tfds_folder(path) else listing.list_folder(path))
+        name = printable_name(path.resolve().name)  # not the whole path, which means nothing on other machines
+        return name, *(read_tfds(str(path)) if is_tfds_folder(path) else list_folder(path))
     if suffix not in TABLE_SUFFIXES:
         raise InputError(
             f"Data is a folder of images, a table ({', '.join(TABLE_SUFFIXES)}), an .npz file, arrays, or one of "
             f"{', '.join(NAMED_ARRAYS)}, tfds:NAME. Received: {str(path)!r}"
         )
-    return path.name, listing.list_table(path, label_column, group_column), []
+    return path.name, list_table(path, label_column, group_column), []
 
 
-def scan_with_progress(items: Sequence[ListedImage], doctor: bool = True) -> list[ImageFacts]:
-    """The facts of every image, with progress."""
-    from rich.console import Console
-    from rich.progress import track
-
-    console, sources = Console(stderr=True), [item.source for item in items]
-    found = scan_images(sources, doctor)
-    quiet = not console.is_terminal
-    return list(track(found, "Looking at the images", len(items), console=console, transient=True, disable=quiet))
+# Scan, set aside, split, build ImageData
 
 
 def build_from_files(
     name: str,
-    items: list[ListedImage],
-    strays: list[tuple[str, str]],
+    images: list[ListedImage],
+    left_out: LeftOut,
     classes: Sequence[str] | None,
-    shares: tuple[float, float, float],
+    shares: Shares,
     seed: int,
     doctor: bool,
     strict: bool,
 ) -> ImageData:
-    """The data of image files, looked at, set aside where need be, and split."""
-    if isinstance(classes, list | tuple) and not {item.label for item in items} & set(map(str, classes)):
-        indices = {str(i): str(label) for i, label in enumerate(classes)}  # labels that are numbers
-        items = [replace(item, label=indices.get(item.label, item.label)) for item in items]
-    known = _resolve_classes(items, classes)
-    facts = scan_with_progress(items, doctor)
-    diagnosis, keep = diagnose_images(name, items, facts, strays)
-    if diagnosis.aside:
-        first = [f"{f.images[0]!r} ({f.reason})" for f in diagnosis.aside[:5]]
-        what = f"{name}: {diagnosis.account()}: {', '.join(first)}{', ...' if len(diagnosis.aside) > 5 else ''}"
-        if strict or not keep.any():
-            raise InputError(what)
-        warnings.warn(what, stacklevel=3)
-    kept = [(item, fact) for item, fact, good in zip(items, facts, keep, strict=True) if good]
-    index = {label: i for i, label in enumerate(known)}
-    labels = np.array([index[item.label] for item, _ in kept], "int64")
-    photos = [Photo(item.source, item.name, fact.digest, (fact.height, fact.width)) for item, fact in kept]
-    everything = Split(Photos(photos), labels, np.array([photo.name for photo in photos]))
+    """Build the data of image files: scan them, set aside what cannot be used, and split the others.
+
+    `left_out` are files that the listing names with a reason; the other arguments are those of `load_data`.
+    """
+    # Resolve the classes; numeric labels are indices of the names
+    if isinstance(classes, list | tuple) and not {image.label for image in images} & set(map(str, classes)):
+        label_of = {str(i): str(label) for i, label in enumerate(classes)}
+        images = [replace(image, label=label_of.get(image.label, image.label)) for image in images]
+    class_names = _resolve_classes(images, classes)
+
+    # Scan all files
+    facts = scan_with_progress([image.source for image in images], doctor)
+
+    # Set aside what cannot be used
+    diagnosis, usable = diagnose_images(name, images, facts, left_out)
+    if diagnosis.set_aside:
+        first = [f"{finding.images[0]!r} ({finding.reason})" for finding in diagnosis.set_aside[:5]]
+        more = ", ..." if len(diagnosis.set_aside) > 5 else ""
+        message = f"{name}: {diagnosis.summary()}: {', '.join(first)}{more}"
+        if strict or not usable.any():
+            raise InputError(message)
+        warnings.warn(message, stacklevel=3)
+    used = [(image, fact) for image, fact, good in zip(images, facts, usable, strict=True) if good]
+
+    # Keep copies and groups together
+    photos = [Photo(image.source, image.name, fact.digest, (fact.height, fact.width)) for image, fact in used]
     groups = None
-    if any(item.group for item in items):  # an image without one is a group of its own
-        groups = [item.group or f"\0{i}" for i, (item, _) in enumerate(kept)]
-        _check_groups([item for item, _ in kept])
-    ties = SplitUnits([photo.digest for photo in photos], groups)
-    parts, notes = _assign_splits([item.split for item, _ in kept], labels, shares, seed, known, ties)
-    notes = (f"{diagnosis.images:,} files, {diagnosis.account()}.", *notes)
-    train, validation, test = map(everything.take, parts)
-    return ImageData(train, validation, test, known, name, notes=notes, diagnosis=diagnosis)
+    if any(image.group for image in images):
+        _check_groups([image for image, _ in used])
+        groups = [image.group or f"\0{i}" for i, (image, _) in enumerate(used)]  # without a group: one of its own
+    units = SplitUnits([photo.digest for photo in photos], groups)
+
+    # Split
+    index = {label: i for i, label in enumerate(class_names)}
+    labels = np.array([index[image.label] for image, _ in used], "int64")
+    given = [image.split for image, _ in used]
+    indices, notes = _assign_splits(given, labels, shares, seed, class_names, units)
+
+    # Build
+    everything = Split(Photos(photos), labels, np.array([photo.name for photo in photos]))
+    train, validation, test = map(everything.take, indices)
+    notes = (f"{diagnosis.images:,} files, {diagnosis.summary()}.", *notes)
+    return ImageData(train, validation, test, class_names, name, notes=notes, diagnosis=diagnosis)
 
 
-def _check_groups(items: Sequence[ListedImage]) -> None:
-    """Raise InputError where a group is in several of the splits that the source gives."""
-    homes: dict[str, str] = {}
-    for item in items:
-        if item.group and homes.setdefault(item.group, item.split) != item.split:
-            raise InputError(f"The group {item.group!r} is in the splits {homes[item.group]} and {item.split}")
-
-
-def _resolve_classes(items: Sequence[ListedImage], asked: Sequence[str] | None) -> tuple[str, ...]:
-    """The names of the classes, in order; raises InputError where labels are outside them."""
-    labels = sorted({item.label for item in items}, key=listing.natural_sort_key)
-    trained = {item.label for item in items if item.split in ("", "train")}
+def _resolve_classes(images: Sequence[ListedImage], classes: Sequence[str] | None) -> tuple[str, ...]:
+    """Return the class names in order; raises InputError if labels are not among them, or classes have no images."""
+    labels = sorted({image.label for image in images}, key=natural_sort_key)
+    trained = {image.label for image in images if image.split in ("", "train")}
     if not trained:
         raise InputError("There is no training part: no train folder, or no line of a table with that split")
-    if asked is not None and not isinstance(asked, list | tuple):
-        raise InputError(f"classes is a list of two names at least. Received: {asked!r}")
-    known = check_class_names(labels if asked is None else asked)
-    if strangers := [label for label in labels if label not in known]:
+    if classes is not None and not isinstance(classes, list | tuple):
+        raise InputError(f"classes is a list of at least two names. Received: {classes!r}")
+    names = check_class_names(labels if classes is None else classes)
+    if unknown_labels := [label for label in labels if label not in names]:
         raise InputError(
-            f"Labels outside the {len(known)} classes {', '.join(known[:10])}: {', '.join(strangers[:10])}"
+            f"Labels outside the {len(names)} classes {', '.join(names[:10])}: {', '.join(unknown_labels[:10])}"
         )
-    if untrained := [label for label in known if label not in trained]:
-        raise InputError(f"No training image is of the class {', '.join(untrained[:10])}")
-    if len(known) < 2:
-        raise InputError(f"A classifier needs two classes at least. Received: only {known[0]}")
-    return known
+    if untrained := [label for label in names if label not in trained]:
+        raise InputError(f"No training image has the class {', '.join(untrained[:10])}")
+    if len(names) < 2:
+        raise InputError(f"A classifier needs at least two classes. Received: only {names[0]}")
+    return names
+
+
+def _check_groups(images: Sequence[ListedImage]) -> None:
+    """Raise InputError if a group is in several of the splits that the source gives."""
+    split_of: dict[str, str] = {}
+    for image in images:
+        if image.group and split_of.setdefault(image.group, image.split) != image.split:
+            raise InputError(f"The group {image.group!r} is in the splits {split_of[image.group]} and {image.split}")
 
 
 def _assign_splits(
-    given: list[str],
-    labels: np.ndarray,
-    shares: tuple[float, float, float],
-    seed: int,
-    classes: Sequence[str],
-    ties: SplitUnits,
-) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], tuple[str, ...]]:
-    """Indices of train, validation and test, and what was decided where the source does not say all of it."""
+    given: list[str], labels: np.ndarray, shares: Shares, seed: int, classes: Sequence[str], units: SplitUnits
+) -> tuple[tuple[Indices, Indices, Indices], tuple[str, ...]]:
+    """Return the indices of train, validation and test, and notes on what the source left open.
+
+    `given` is the split that the source gives each image; empty if it gives none.
+    """
+    # The source has no splits
     if not any(given):
-        return split_three_ways(labels, shares, seed, classes, ties), ()
+        return split_three_ways(labels, shares, seed, classes, units), ()
+
     parts = {split: np.flatnonzero(np.array(given) == split) for split in ("train", "validation", "test")}
     train, validation, test = parts.values()
     for name, part in parts.items():
         if len(part):
             check_every_class(labels[part], classes, name)
+
+    # All three, or a training part only
     if len(validation) and len(test):
         return (train, validation, test), ()
-    given_test = "test" if len(test) else "validation"
     if not len(test) and not len(validation):
-        first, second, third = split_three_ways(labels[train], shares, seed, classes, ties.of(train))
+        first, second, third = split_three_ways(labels[train], shares, seed, classes, units.take(train))
         return (train[first], train[second], train[third]), ()
-    rest, part = stratified_split(labels[train], shares[1], seed, classes, "validation", ties.of(train))
-    note = f"The {given_test} part is the test split; {len(part):,} images of the training part are for validation."
+
+    # A training and one other part, which is the test split: validation is taken from training
+    rest, part = stratified_split(labels[train], shares[1], seed, classes, "validation", units.take(train))
+    test_name = "test" if len(test) else "validation"
+    note = f"The {test_name} part is the test split; {len(part):,} images of the training part are for validation."
     return (train[rest], train[part], test if len(test) else validation), (note,)

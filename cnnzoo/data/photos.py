@@ -1,4 +1,4 @@
-"""Image files as if they were an array: what is indexed is decoded, in parallel, or taken from a cache."""
+"""Image files that behave like an array: indexing decodes them, in parallel, or takes them from a cache."""
 
 import hashlib
 import random
@@ -10,47 +10,48 @@ import numpy as np
 
 from cnnzoo.core.errors import InputError
 from cnnzoo.core.threads import thread_pool
-from cnnzoo.data import cache as caches
-from cnnzoo.data.decode import decode_image
+from cnnzoo.data.cache import ImageCache, open_cache
+from cnnzoo.data.decode import Source, decode_image
 from cnnzoo.data.transform import Transform, array_to_pillow
 
 
 @dataclass(frozen=True)
 class Photo:
-    """One image of a set: where it is and what a scan found."""
+    """One image file of a data set, as the scan found it."""
 
-    source: Any  # a path, or a record with `read() -> bytes`
+    source: Any  # a path, or an object with `read() -> bytes`
     name: str
     digest: str  # SHA-256 of its bytes
-    sides: tuple[int, int]  # height and width, upright
+    size: tuple[int, int]  # (height, width), upright
 
-    def content(self) -> Any:
+    def path_or_bytes(self) -> Source:
+        """Return what the decoder takes: the path, or the bytes of a stored image."""
         return self.source.read() if hasattr(self.source, "read") else self.source
 
 
 class Photos:
     """An array-like (N, height, width, channels) over image files.
 
-    An index or an array of indices gives uint8 images, transformed once a transform is bound; before that, one
-    image at a time, as it is.
+    An index or an array of indices returns uint8 images, transformed once a transform is set. Before that, images are
+    returned one at a time, at their own size.
     """
 
     dtype = np.dtype("uint8")
 
     def __init__(self, photos: Sequence[Photo], channels: int = 3, transform: Transform | None = None) -> None:
         self.photos, self.channels, self.transform = list(photos), channels, transform
-        self.kept: caches.ImageCache | None = None
-        self.place = np.arange(len(self.photos))  # in what is kept
+        self.cache: ImageCache | None = None
+        self.cache_slots = np.arange(len(self.photos))  # of each photo, in the cache
 
     def __len__(self) -> int:
         return len(self.photos)
 
     def __getstate__(self) -> dict[str, Any]:
-        return vars(self) | {"kept": None}  # another process makes its own
+        return vars(self) | {"cache": None}  # another process decodes for itself
 
     @property
     def shape(self) -> tuple[Any, ...]:
-        """(N, height, width, channels); the sides are None until a transform is bound."""
+        """(N, height, width, channels); height and width are None until a transform is set."""
         return len(self), *(self.transform.shape if self.transform else (None, None, self.channels))
 
     def __repr__(self) -> str:
@@ -58,61 +59,61 @@ class Photos:
 
     def __getitem__(self, index: Any) -> np.ndarray:
         if isinstance(index, int | np.integer):
-            return self._one(range(len(self))[index])
+            return self._load(range(len(self))[index])
         indices = np.arange(len(self))[index]
         if self.transform is None:
-            raise InputError("Photos of several sizes are taken one by one, until they are bound to a model's size")
+            raise InputError("Photos of different sizes are taken one by one, until they have a model's size")
         if not len(indices):
             return np.empty((0, *self.transform.shape), "uint8")
-        return np.stack(list(thread_pool().map(self._one, indices)))
+        return np.stack(list(thread_pool().map(self._load, indices)))
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        return (self._one(i) for i in range(len(self)))
+        return (self._load(i) for i in range(len(self)))
 
     def take(self, indices: np.ndarray) -> "Photos":
-        """Some of the photos, in the order of the indices."""
-        part = Photos([self.photos[i] for i in indices], self.channels, self.transform)
-        part.kept, part.place = self.kept, self.place[indices]
-        return part
+        """Return the photos at `indices`, in that order."""
+        taken = Photos([self.photos[i] for i in indices], self.channels, self.transform)
+        taken.cache, taken.cache_slots = self.cache, self.cache_slots[indices]
+        return taken
 
-    def bind(self, transform: Transform, where: str, training: bool) -> "Photos":
-        """The photos as `transform` gives them, kept `where` cache.keep says."""
-        bound = Photos(self.photos, transform.channels, transform)
-        bound.kept = caches.open_cache(
-            [photo.sides for photo in self.photos], transform, where, self.key(transform), training
-        )
-        return bound
+    def with_transform(self, transform: Transform, cache: str, training: bool) -> "Photos":
+        """Return the same photos with another transform and a new cache; see `open_cache`."""
+        transformed = Photos(self.photos, transform.channels, transform)
+        sizes = [photo.size for photo in self.photos]
+        transformed.cache = open_cache(sizes, transform, cache, self.cache_key(transform), training)
+        return transformed
 
-    def key(self, transform: Transform) -> str:
-        """A name for the resized images of these photos: what they are made of, hashed."""
+    def cache_key(self, transform: Transform) -> str:
+        """Return a name for the resized images of these photos: a hash of everything they depend on."""
         from PIL import __version__ as pillow
 
         parts = [repr(transform), pillow, *(photo.digest for photo in self.photos)]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
-    def crop(self, i: int, area: tuple[float, float], draw: random.Random) -> np.ndarray:
-        """A random crop, resized, of image `i`; see `Transform.cropped`."""
+    def random_resized_crop(self, i: int, area: tuple[float, float], rng: random.Random) -> np.ndarray:
+        """Return a random crop of image `i`, resized; see `Transform.random_resized_crop`."""
         assert self.transform
-        kept = self.kept is not None and self.kept.crops
-        return self.transform.cropped(self._kept(i) if kept else self.photos[i].content(), area, draw)
+        uncropped = self.cache is not None and self.cache.uncropped
+        source = self._load_cached(i) if uncropped else self.photos[i].path_or_bytes()
+        return self.transform.random_resized_crop(source, area, rng)
 
-    def _one(self, i: int) -> np.ndarray:
+    def _load(self, i: int) -> np.ndarray:
         if self.transform is None:
-            return decode_image(self.photos[i].content(), self.channels)
-        if self.kept is None:
-            return self.transform.one(self.photos[i].content())
-        if not self.kept.crops:
-            return self._kept(i)
-        return self.transform.finished(array_to_pillow(self._kept(i)))
+            return decode_image(self.photos[i].path_or_bytes(), self.channels)
+        if self.cache is None:
+            return self.transform.transform_file(self.photos[i].path_or_bytes())
+        if not self.cache.uncropped:
+            return self._load_cached(i)
+        return self.transform.resize_and_crop(array_to_pillow(self._load_cached(i)))
 
-    def _kept(self, i: int) -> np.ndarray:
-        """What is kept of the image, which is made where it is not there yet."""
+    def _load_cached(self, i: int) -> np.ndarray:
+        """Return image `i` from the cache; decode and store it first if it is not there."""
         assert self.transform
-        assert self.kept
-        place = int(self.place[i])
-        pixels = self.kept.get(place)
+        assert self.cache
+        slot = int(self.cache_slots[i])
+        pixels = self.cache.get(slot)
         if pixels is None:
-            make = self.transform.whole if self.kept.crops else self.transform.one
-            pixels = make(self.photos[i].content())
-            self.kept.put(place, pixels)
+            load = self.transform.resize_only if self.cache.uncropped else self.transform.transform_file
+            pixels = load(self.photos[i].path_or_bytes())
+            self.cache.put(slot, pixels)
         return pixels

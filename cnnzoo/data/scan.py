@@ -1,23 +1,26 @@
-"""What every image file is, found by reading all of it once; kept by path, size and time of change."""
+"""Scan image files: decode each one once and remember what it holds, by path, size and modification time."""
 
 import hashlib
 import json
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cnnzoo.core.errors import InputError
 from cnnzoo.core.files import cache_dir
 from cnnzoo.core.threads import thread_pool
 from cnnzoo.data.decode import open_image, read_image_bytes, to_upright, upright_size
 
-SCAN_VERSION = 1  # of Facts and of what is refused: a new one forgets what was kept
-MAX_PALETTE_COLORS = 64  # colours of a palette: a photo has more
-FILES_PER_COMMIT = 512  # files between two writes to what is kept
+if TYPE_CHECKING:
+    from PIL.Image import Image as PillowImage
+
+SCAN_VERSION = 2  # of ImageFacts and of what is refused; a new version forgets all earlier scans
+MAX_PALETTE_COLORS = 64  # a photo has more
+FILES_PER_COMMIT = 512
 FORMAT_SUFFIXES = {
     "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
     "MPO": (".jpg", ".jpeg", ".mpo"),
@@ -32,21 +35,53 @@ FORMAT_SUFFIXES = {
 
 @dataclass(frozen=True)
 class ImageFacts:
-    """One file: what it holds, or the problem with it."""
+    """What the scan of one image file found."""
 
     digest: str = ""  # SHA-256 of the bytes
     format: str = ""
-    mode: str = ""  # Pillow's
+    mode: str = ""  # as Pillow calls it
     height: int = 0  # upright
     width: int = 0
-    phash: int | None = None  # 64 bits that similar pictures share; None without decoding, and for a single colour
-    constant: bool = False  # all pixels are alike
-    colours: int = 0  # of an image with a palette, where they are few
-    problem: str = ""  # why it cannot be used
+    phash: int | None = None  # 64-bit perceptual hash; None without decoding, and for images of one color
+    constant: bool = False  # whether all pixels are equal
+    colors: int = 0  # of an image with a palette, if it has few
+    problem: str = ""  # why the file cannot be used; empty if it can
 
 
-def examine_image(source: Any, pixels: bool = True) -> ImageFacts:
-    """The facts of a path or a record with `read()`; `pixels` decodes it, else its header is trusted."""
+FileKey = tuple[bytes, int, int]  # absolute path, size in bytes, modification time in nanoseconds
+
+
+def scan_images(sources: Sequence[Any], decode: bool = True) -> Iterator[ImageFacts]:
+    """Yield the facts of each source, in order; unchanged files are taken from the cache of earlier scans.
+
+    With `decode`, every pixel is looked at; without, only the headers.
+    """
+    with _open_scan_cache() as cache:
+        for start in range(0, len(sources), FILES_PER_COMMIT):
+            chunk = sources[start : start + FILES_PER_COMMIT]
+            keys = [_file_key(source) for source in chunk]
+            cached = [cache.get(key, decode) if key else None for key in keys]
+            missing = [i for i, facts in enumerate(cached) if facts is None]
+            examined = thread_pool().map(examine_image, [chunk[i] for i in missing], [decode] * len(missing))
+            new = dict(zip(missing, examined, strict=True))
+            # Problems are not stored: a missing permission, say, can be repaired without changing the file
+            cache.put((key, facts, decode) for i, facts in new.items() if (key := keys[i]) and not facts.problem)
+            yield from (facts or new[i] for i, facts in enumerate(cached))
+
+
+def scan_with_progress(sources: Sequence[Any], decode: bool = True) -> list[ImageFacts]:
+    """Scan all sources, with a progress bar in a terminal; see `scan_images`."""
+    from rich.console import Console
+    from rich.progress import track
+
+    console = Console(stderr=True)
+    facts = scan_images(sources, decode)
+    quiet = not console.is_terminal
+    return list(track(facts, "Scanning images", len(sources), console=console, transient=True, disable=quiet))
+
+
+def examine_image(source: Any, decode: bool = True) -> ImageFacts:
+    """Return the facts of a path or an object with `read()`; without `decode`, the header is trusted."""
     facts: dict[str, Any] = {}
     try:
         encoded = source.read() if hasattr(source, "read") else read_image_bytes(source)
@@ -54,87 +89,73 @@ def examine_image(source: Any, pixels: bool = True) -> ImageFacts:
         with open_image(encoded) as image:
             facts |= {"format": image.format, "mode": image.mode}
             facts |= dict(zip(("height", "width"), upright_size(image), strict=True))
-            if pixels:
+            if decode:
                 facts |= _inspect_pixels(image)
     except InputError as error:
         facts["problem"] = str(error)
     return ImageFacts(**facts)
 
 
-def _inspect_pixels(image: Any) -> dict[str, Any]:
+def _inspect_pixels(image: "PillowImage") -> dict[str, Any]:
     import imagehash
 
-    colours = image.getcolors(MAX_PALETTE_COLORS) if image.mode in ("P", "PA", "1") else None
-    whole = to_upright(image)
-    if all(low == high for low, high in whole.getextrema()):
-        return {"constant": True, "colours": 1}
-    small = whole.convert("L").resize((256, 256), reducing_gap=2.0)
+    colors = image.getcolors(MAX_PALETTE_COLORS) if image.mode in ("P", "PA", "1") else None
+    upright = to_upright(image)
+    extrema: Any = upright.getextrema()  # of each channel
+    if all(low == high for low, high in extrema):
+        return {"constant": True, "colors": 1}
+    small = upright.convert("L").resize((256, 256), reducing_gap=2.0)
     bits = imagehash.phash(small).hash.ravel()
-    return {"phash": int("".join("01"[int(bit)] for bit in bits), 2), "colours": len(colours or ())}
+    return {"phash": int("".join("01"[int(bit)] for bit in bits), 2), "colors": len(colors or ())}
 
 
-def scan_images(sources: Sequence[Any], pixels: bool = True) -> Iterator[ImageFacts]:
-    """The facts of each source, in order; those of files that have not changed come from what is kept."""
-    with _open_scan_cache() as kept:
-        for start in range(0, len(sources), FILES_PER_COMMIT):
-            chunk = sources[start : start + FILES_PER_COMMIT]
-            keys = [_file_key(source) for source in chunk]
-            known = [kept.get(key, pixels) if key else None for key in keys]
-            missing = [i for i, facts in enumerate(known) if facts is None]
-            new = dict(
-                zip(
-                    missing,
-                    thread_pool().map(examine_image, [chunk[i] for i in missing], [pixels] * len(missing)),
-                    strict=True,
-                )
-            )
-            # a problem may be mended without a trace: it is looked at again
-            kept.put([(keys[i], facts, pixels) for i, facts in new.items() if keys[i] and not facts.problem])
-            yield from (facts or new[i] for i, facts in enumerate(known))
-
-
-def _file_key(source: Any) -> tuple[bytes, int, int] | None:
-    """Path, size and time of change; None for what has none."""
+def _file_key(source: Any) -> FileKey | None:
+    """Return path, size and modification time; None for what is not a file."""
     try:
-        facts = Path(source).stat()
-        return os.fsencode(Path(source).absolute()), facts.st_size, facts.st_mtime_ns
+        status = Path(source).stat()
+        return os.fsencode(Path(source).absolute()), status.st_size, status.st_mtime_ns
     except (OSError, TypeError, ValueError):
         return None
 
 
 class _ScanCache:
+    """The facts of earlier scans in a database; without a database, nothing is stored."""
+
     def __init__(self, database: sqlite3.Connection | None) -> None:
         self.database = database
 
-    def get(self, key: tuple[bytes, int, int], pixels: bool) -> ImageFacts | None:
+    def get(self, key: FileKey, decoded: bool) -> ImageFacts | None:
+        """Return the facts of a file, if it was scanned as thoroughly and is stored correctly."""
         if self.database is None:
             return None
         query = "select facts from facts where path = ? and size = ? and changed = ? and pixels >= ?"
         try:
-            row = self.database.execute(query, (*key, pixels)).fetchone()
+            row = self.database.execute(query, (*key, decoded)).fetchone()
             facts = ImageFacts(**json.loads(row[0])) if row else None
         except (sqlite3.Error, TypeError, ValueError):
             return None
-        kinds = (str, str, str, int, int, int | None, bool, int, str)
-        sound = facts and all(isinstance(v, kind) for v, kind in zip(asdict(facts).values(), kinds, strict=True))
-        if not facts or not sound or facts.format not in FORMAT_SUFFIXES:
+        types = (str, str, str, int, int, int | None, bool, int, str)
+        if not facts or facts.format not in FORMAT_SUFFIXES:
             return None
-        return facts if pixels else replace(facts, phash=None, constant=False, colours=0)  # as headers alone tell it
+        if not all(isinstance(value, kind) for value, kind in zip(asdict(facts).values(), types, strict=True)):
+            return None
+        return facts if decoded else replace(facts, phash=None, constant=False, colors=0)  # as the header alone tells
 
-    def put(self, rows: list[tuple[Any, Any, bool]]) -> None:
+    def put(self, rows: Iterable[tuple[FileKey, ImageFacts, bool]]) -> None:
+        """Store the facts of files."""
         if self.database is None:
             return
-        lines = [(*key, pixels, json.dumps(asdict(facts))) for key, facts, pixels in rows]
+        lines = [(*key, decoded, json.dumps(asdict(facts))) for key, facts, decoded in rows]
         try:
             with self.database:
                 self.database.executemany("insert or replace into facts values (?, ?, ?, ?, ?)", lines)
-        except sqlite3.Error:  # a full disk, another process: the next scan looks again
+        except sqlite3.Error:  # a full disk, another process: the next scan examines the files again
             pass
 
 
 @contextmanager
 def _open_scan_cache() -> Iterator[_ScanCache]:
-    """What earlier scans found, in the cache folder; where that cannot be had, nothing."""
+    """Open the cache of earlier scans in the cache folder, or an empty one if that is not possible."""
     path = cache_dir() / f"scans-{SCAN_VERSION}.sqlite"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

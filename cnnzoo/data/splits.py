@@ -1,115 +1,203 @@
-"""Stratified, seeded splits that keep copies and groups together."""
+"""Splits of a data set: stratified, seeded, with copies and groups of images kept together."""
 
+import hashlib
 import math
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
 
 from cnnzoo.core.errors import InputError
+from cnnzoo.data.photos import Photos
+from cnnzoo.data.transform import Transform
+
+Indices = np.ndarray
+Shares = tuple[float, float, float]  # of train, validation and test
 
 
-def check_shares(split: Sequence[float]) -> tuple[float, float, float]:
-    """Three positive shares (train, validation, test) that add up to one."""
-    shares = list(split) if isinstance(split, list | tuple) else []
-    numbers = all(isinstance(share, int | float) and share > 0 for share in shares)
-    if len(shares) != 3 or not numbers or abs(sum(shares) - 1) > 1e-6:
-        raise InputError(
-            f"splits is three positive shares that add up to 1 (train, validation, test). Received: {split}"
-        )
-    train, validation, test = map(float, shares)
-    return train, validation, test
+@dataclass(frozen=True)
+class Split:
+    """One of the three parts of an `ImageData`: `data.train`, `data.validation` or `data.test`.
 
+    Args:
+        images: (N, H, W, C) of 0 to 255; an array, or `Photos`, which are decoded when they are indexed.
+        labels: (N,), class indices.
+        names: (N,), the name of each image.
 
-def split_three_ways(
-    labels: np.ndarray, shares: tuple[float, float, float], seed: int, classes: Sequence[str], ties: "SplitUnits"
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Indices of train, validation and test."""
-    rest, test = stratified_split(labels, shares[2], seed, classes, "test", ties)
-    share = shares[1] / (shares[0] + shares[1])
-    train, validation = stratified_split(labels[rest], share, seed, classes, "validation", ties.of(rest))
-    return rest[train], rest[validation], test
+    Example:
+        >>> test = cnnzoo.load_data("digits").test
+        >>> len(test), test.images.shape
+        (180, (180, 8, 8, 1))
+        >>> test.labels[:4].tolist()
+        [4, 8, 5, 9]
+        >>> test.take(np.array([0, 2])).names.tolist()
+        ['digits[24]', 'digits[35]']
+    """
 
+    images: np.ndarray | Photos
+    labels: np.ndarray
+    names: np.ndarray
 
-def stratified_split(
-    labels: np.ndarray, share: float, seed: int, classes: Sequence[str], what: str, ties: "SplitUnits"
-) -> tuple[np.ndarray, np.ndarray]:
-    """Indices of the rest and of a `share` of each class; both sides hold every class, or InputError says which not."""
-    from sklearn.model_selection import StratifiedGroupKFold, train_test_split
+    def __len__(self) -> int:
+        return len(self.labels)
 
-    units = ties.units
-    label = _majority_labels(units, labels, len(classes))  # what has copies counts once
-    counts = np.bincount(labels if ties.groups else label, minlength=len(classes))
-    size = math.ceil(share * (len(labels) if ties.groups else len(label)))
-    rare = [f"{name} ({count})" for name, count in zip(classes, counts, strict=True) if count < 2]
-    if rare or size < len(classes):
-        more = f" and {len(rare) - 20:,} more" if len(rare) > 20 else ""
-        why = f"too few images of {', '.join(rare[:20])}{more}" if rare else f"{size} images for {len(classes)} classes"
-        raise InputError(f"The {what} split would lack a class: {why}. Give more images or another split")
-    try:
-        if ties.groups:  # of many sizes and labels: the folds are balanced over images, not over groups
-            ratio = max(Fraction(share), Fraction(1, 20)).limit_denominator(min(20, len(label)))
-            folds = StratifiedGroupKFold(max(ratio.denominator, 2), shuffle=True, random_state=seed)
-            with warnings.catch_warnings():  # of rare classes, which `complete` looks after
-                warnings.simplefilter("ignore", UserWarning)
-                chosen = list(folds.split(labels, labels, units))[: max(ratio.numerator, 1)]
-            part = np.sort(np.concatenate([fold for _, fold in chosen]))
-            rest = np.setdiff1d(np.arange(len(labels)), part)
+    def fingerprint(self, classes: tuple[str, ...]) -> str:
+        """Return a SHA-256 of the images and labels, in order, and of the class names."""
+        if isinstance(self.images, Photos):
+            digest = hashlib.sha256(repr(classes).encode())
+            digest.update("".join(photo.digest for photo in self.images.photos).encode())
         else:
-            taken = train_test_split(np.arange(len(label)), test_size=size, stratify=label, random_state=seed)
-            rest, part = (np.flatnonzero(np.isin(units, side)) for side in taken)
-    except ValueError as error:  # a side with fewer images than classes
-        raise InputError(f"The {what} split cannot be taken: {error}") from None
-    check_every_class(labels[part], classes, what)
-    check_every_class(labels[rest], classes, "training")
-    if ties.groups and not share / 2 <= len(part) / len(labels) <= share * 2:
-        raise InputError(
-            f"The {what} split would have {len(part)} of {len(labels)} images, where {share:.1%} were asked for: the "
-            "groups are too few or too large. Choose another split, or another seed"
-        )
-    return rest, part
+            digest = hashlib.sha256(repr((classes, self.images.shape, self.images.dtype.str)).encode())
+            digest.update(np.ascontiguousarray(self.images).data)
+        digest.update(self.labels.astype("<i8").data)
+        return digest.hexdigest()
+
+    def take(self, indices: Indices) -> "Split":
+        """Return the images at `indices`, in that order."""
+        images = self.images.take(indices) if isinstance(self.images, Photos) else self.images[indices]
+        return Split(images, self.labels[indices], self.names[indices])
+
+    def with_transform(self, transform: Transform, cache: str, training: bool) -> "Split":
+        """Return the same images, transformed; photos are cached as `cache` says (see `open_cache`)."""
+        images = self.images
+        if isinstance(images, Photos):
+            return replace(self, images=images.with_transform(transform, cache, training))
+        return replace(self, images=transform.transform_arrays(images))
 
 
 class SplitUnits:
-    """Which images go to the same side: those that are copies of each other, and those of one group."""
+    """Which images have to stay on the same side of a split: copies of each other, and images of one group.
+
+    Args:
+        keys: one for each image, equal for copies.
+        groups: one for each image, equal for images that belong together for another reason; None without groups.
+    """
 
     def __init__(self, keys: Sequence[str] | np.ndarray, groups: Sequence[str] | None = None) -> None:
-        """`keys` are equal for copies, `groups` for what else belongs together."""
-        self.groups = groups is not None
-        self.units = _number_keys(keys)
+        self.has_groups = groups is not None
+        self.numbers = _number_keys(keys)  # (N,), equal for images that stay together
         if groups is not None:
             from scipy.sparse import coo_array
             from scipy.sparse.csgraph import connected_components
 
-            theirs = _number_keys(groups)
-            images, n = self.units.max() + 1, self.units.max() + theirs.max() + 2
-            graph = coo_array((np.ones(len(theirs)), (self.units, images + theirs)), (n, n))
-            self.units = _number_keys(connected_components(graph, directed=False)[1][self.units])
+            # Copies and groups overlap: a unit is a connected component of the graph of keys and groups
+            group_numbers = _number_keys(groups)
+            first_group = self.numbers.max() + 1
+            nodes = first_group + group_numbers.max() + 1
+            edges = (np.ones(len(group_numbers)), (self.numbers, first_group + group_numbers))
+            _, components = connected_components(coo_array(edges, (nodes, nodes)), directed=False)
+            self.numbers = _number_keys(components[self.numbers])
 
-    def of(self, indices: np.ndarray) -> "SplitUnits":
-        """The ties among some of the images."""
-        part = object.__new__(SplitUnits)
-        part.groups, part.units = self.groups, _number_keys(self.units[indices])
-        return part
+    def take(self, indices: Indices) -> "SplitUnits":
+        """Return the units of the images at `indices`."""
+        taken = object.__new__(SplitUnits)
+        taken.has_groups, taken.numbers = self.has_groups, _number_keys(self.numbers[indices])
+        return taken
+
+
+def check_shares(shares: Sequence[float]) -> Shares:
+    """Return three positive shares (train, validation, test) that add up to 1; raises InputError for anything else."""
+    numbers = list(shares) if isinstance(shares, list | tuple) else []
+    positive = all(isinstance(share, int | float) and share > 0 for share in numbers)
+    if len(numbers) != 3 or not positive or abs(sum(numbers) - 1) > 1e-6:
+        raise InputError(
+            f"splits is three positive shares that add up to 1 (train, validation, test). Received: {shares}"
+        )
+    train, validation, test = map(float, numbers)
+    return train, validation, test
+
+
+def split_three_ways(
+    labels: np.ndarray, shares: Shares, seed: int, classes: Sequence[str], units: SplitUnits
+) -> tuple[Indices, Indices, Indices]:
+    """Return the indices of train, validation and test; see `stratified_split`."""
+    rest, test = stratified_split(labels, shares[2], seed, classes, "test", units)
+    share = shares[1] / (shares[0] + shares[1])
+    train, validation = stratified_split(labels[rest], share, seed, classes, "validation", units.take(rest))
+    return rest[train], rest[validation], test
+
+
+def stratified_split(
+    labels: np.ndarray, share: float, seed: int, classes: Sequence[str], name: str, units: SplitUnits
+) -> tuple[Indices, Indices]:
+    """Take a `share` of each class for the split `name`, and never separate the images of a unit.
+
+    Args:
+        labels: (N,), class indices.
+        share: above 0 and below 1.
+        seed: of the draw.
+        classes: the class names.
+        name: of the split that is taken, for messages.
+        units: which images stay together.
+
+    Returns:
+        The indices of the rest and of the split.
+
+    Raises:
+        InputError: if one of the two would lack a class, or groups make a split of another size than asked for.
+    """
+    from sklearn.model_selection import StratifiedGroupKFold, train_test_split
+
+    # Copies count once
+    unit_labels = _majority_labels(units.numbers, labels, len(classes))
+    counts = np.bincount(labels if units.has_groups else unit_labels, minlength=len(classes))
+    size = math.ceil(share * (len(labels) if units.has_groups else len(unit_labels)))
+
+    # Refuse what cannot be split
+    rare = [f"{label} ({count})" for label, count in zip(classes, counts, strict=True) if count < 2]
+    if rare or size < len(classes):
+        more = f" and {len(rare) - 20:,} more" if len(rare) > 20 else ""
+        why = f"too few images of {', '.join(rare[:20])}{more}" if rare else f"{size} images for {len(classes)} classes"
+        raise InputError(f"The {name} split would lack a class: {why}. Give more images or other shares")
+
+    # Draw
+    try:
+        if units.has_groups:
+            # Groups differ in size and in labels: the folds are balanced over images, not over groups
+            ratio = max(Fraction(share), Fraction(1, 20)).limit_denominator(min(20, len(unit_labels)))
+            folds = StratifiedGroupKFold(max(ratio.denominator, 2), shuffle=True, random_state=seed)
+            with warnings.catch_warnings():  # about rare classes, which `check_every_class` checks below
+                warnings.simplefilter("ignore", UserWarning)
+                drawn = list(folds.split(labels, labels, units.numbers))[: max(ratio.numerator, 1)]
+            part = np.sort(np.concatenate([fold for _, fold in drawn]))
+            rest = np.setdiff1d(np.arange(len(labels)), part)
+        else:
+            drawn_units = train_test_split(
+                np.arange(len(unit_labels)), test_size=size, stratify=unit_labels, random_state=seed
+            )
+            rest, part = (np.flatnonzero(np.isin(units.numbers, side)) for side in drawn_units)
+    except ValueError as error:  # one side has fewer images than classes
+        raise InputError(f"The {name} split cannot be taken: {error}") from None
+
+    # Check the result
+    check_every_class(labels[part], classes, name)
+    check_every_class(labels[rest], classes, "training")
+    if units.has_groups and not share / 2 <= len(part) / len(labels) <= share * 2:
+        raise InputError(
+            f"The {name} split would have {len(part)} of {len(labels)} images, but {share:.1%} were asked for: there "
+            "are too few groups, or they are too large. Choose other shares, or another seed"
+        )
+    return rest, part
+
+
+def check_every_class(labels: np.ndarray, classes: Sequence[str], name: str) -> None:
+    """Raise InputError if a class has no image in the split `name`."""
+    counts = np.bincount(labels, minlength=len(classes))
+    if not counts.all():
+        empty = ", ".join(label for label, count in zip(classes, counts, strict=True) if not count)
+        raise InputError(f"The {name} split has no image of: {empty}. Give more images, other classes or other shares")
 
 
 def _number_keys(keys: Sequence[str] | np.ndarray) -> np.ndarray:
-    """Numbers for keys, equal for equal ones, in the order in which they first appear."""
+    """Number the keys, equal numbers for equal keys, in the order in which they first appear."""
     _, first, inverse = np.unique(np.asarray(keys), return_index=True, return_inverse=True)
     return np.argsort(np.argsort(first))[inverse]
 
 
 def _majority_labels(units: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
-    """The commonest label of each unit, the lowest among equals."""
+    """Return the most frequent label of each unit, the lowest if several are."""
     pairs, counts = np.unique(units * classes + labels, return_counts=True)
     pairs = pairs[np.lexsort((pairs, -counts, pairs // classes))]
     return pairs[np.unique(pairs // classes, return_index=True)[1]] % classes
-
-
-def check_every_class(labels: np.ndarray, classes: Sequence[str], what: str) -> None:
-    """Raise InputError where a class has no image in a split."""
-    counts = np.bincount(labels, minlength=len(classes))
-    if not counts.all():
-        empty = ", ".join(name for name, count in zip(classes, counts, strict=True) if not count)
-        raise InputError(f"The {what} split has no image of: {empty}. Give more images, other classes or another split")

@@ -54,7 +54,7 @@ def bind_to_model(model: keras.Model, data: ImageData) -> ImageData:
     if None in shape:
         raise InputError(f"{model.name} accepts images of any size, so choose one: load_data(..., image_size=...)")
     card = cards.card(model)
-    return data.bind(shape, card.pad, card.transform)
+    return data.resize_to(shape, card.pad, card.transform)
 
 
 def match_class_names(model_classes: Sequence[str], data_classes: Sequence[str]) -> tuple[str, ...]:

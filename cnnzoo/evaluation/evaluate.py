@@ -97,7 +97,7 @@ def make_report(
         probabilities=probabilities,
         images=images.images,
         temperature=temperature,
-        notes=(data.account(), *data.notes),
+        notes=(data.describe_transform(), *data.notes),
     )
 
 

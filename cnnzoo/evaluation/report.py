@@ -13,6 +13,7 @@ import numpy as np
 
 from cnnzoo.core.files import atomic_write
 from cnnzoo.core.tables import format_table
+from cnnzoo.data.photos import Photos
 from cnnzoo.evaluation import metrics
 
 HEADLINE_METRICS = {
@@ -68,7 +69,7 @@ class Report:
     names: np.ndarray
     labels: np.ndarray
     probabilities: np.ndarray
-    images: np.ndarray = field(repr=False)
+    images: np.ndarray | Photos = field(repr=False)
     history: dict[str, list[float]] = field(default_factory=dict, repr=False)
     best_epoch: int | None = None
     temperature: float | None = None

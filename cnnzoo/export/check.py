@@ -8,7 +8,8 @@ import numpy as np
 
 from cnnzoo.cards import Card
 from cnnzoo.core.errors import InputError
-from cnnzoo.data.images import ImageData, Split
+from cnnzoo.data.images import ImageData
+from cnnzoo.data.splits import Split
 from cnnzoo.data.transform import Transform
 
 # Of a probability; float32 rounds in another order, which some networks make much of
@@ -42,7 +43,7 @@ def sample_inputs(classifier: Any, data: ImageData | None) -> SampleInputs:
     card, places = classifier.card, _map_classes(classifier.card, data)
     if not len(data.train) or not len(data.validation):
         raise InputError(f"{data.source} has no images for training, or none for validation: both are needed")
-    bound = data.bind(classifier.shape, card.pad, card.transform)
+    bound = data.resize_to(classifier.shape, card.pad, card.transform)
     some = np.random.default_rng(0).permutation(len(bound.train))[:MAX_CALIBRATION_IMAGES]
     few = np.concatenate(
         [
@@ -81,7 +82,7 @@ def sample_photos(transform: Transform) -> np.ndarray:
     if transform.channels in (1, 3):
         return transform(parts)
     planes = [np.resize(part.transpose(2, 0, 1), (transform.channels, *part.shape[:2])) for part in parts]
-    return np.rint(transform.arrays(np.stack(planes).transpose(0, 2, 3, 1))).astype("uint8")
+    return np.rint(transform.transform_arrays(np.stack(planes).transpose(0, 2, 3, 1))).astype("uint8")
 
 
 def compare_outputs(model: Any, export: Any, seen: SampleInputs, precision: str, max_drop: float) -> Comparison:

@@ -12,7 +12,7 @@ import numpy as np
 
 from cnnzoo import cards
 from cnnzoo.core.errors import InputError, Interrupted, check_integer
-from cnnzoo.data.arrays import check_images
+from cnnzoo.data.checks import check_images
 from cnnzoo.data.transform import Transform
 from cnnzoo.inference import answers, inputs
 from cnnzoo.inference.prediction import Prediction
@@ -96,7 +96,7 @@ class Classifier:
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
         """Probabilities (N, classes) of images (N, H, W, C) of 0 to 255, of any size."""
-        return self.scores(self.transform.arrays(np.asarray(images)))
+        return self.scores(self.transform.transform_arrays(np.asarray(images)))
 
     def scores(self, images: np.ndarray) -> np.ndarray:
         """Probabilities (N, classes) of images (N, height, width, channels) as the network takes them."""
@@ -203,7 +203,7 @@ class Classifier:
             )
         checked = check_images(images)
         for start in range(0, len(checked), size):
-            pixels = self.transform.arrays(checked[start : start + size])
+            pixels = self.transform.transform_arrays(checked[start : start + size])
             yield [str(start + i) for i in range(len(pixels))], pixels, {}
 
     def _files(self, items: Iterator[tuple[str, Any]], size: int) -> Iterator[Batch]:

@@ -49,7 +49,7 @@ def _convert_channels(images: Any, channels: int) -> Any:
 
 
 def _resize_and_crop(x: Any, transform: Transform) -> Any:
-    """The resized and cropped image within the border, by the same arithmetic as Transform.finished and Pillow."""
+    """Resize, crop and pad an image by the same arithmetic as Transform.resize_and_crop and Pillow."""
     size = inner_size(transform.size, transform.pad)
     sides = tf.unstack(tf.shape(x)[1:3])
     taps = list[Any]()

@@ -95,7 +95,7 @@ class CheckpointCallback(keras.callbacks.Callback):
             self.save_state(self.best)
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
-        self.batches.begin(epoch)
+        self.batches.set_epoch(epoch)
         self.step = self.run.state.step
         # An epoch that is continued goes on with the metrics of its first part.
         if self.metric_values:

@@ -36,8 +36,8 @@ def make_plan(
             "fingerprints": data.fingerprints,
             "classes": list(data.classes),
             "images": {name: len(split) for name, split in data.splits.items()},
-            "size": data.account(),
-            "cropped from": "resized images" if data.photos and data.cache in ("memory", "disk") else "originals",
+            "size": data.describe_transform(),
+            "cropped from": "resized images" if data.crops_resized_images else "originals",
             "sample_weight": None if sample_weight is None else hashlib.sha256(sample_weight.data).hexdigest(),
         },
     }

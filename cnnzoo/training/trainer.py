@@ -85,7 +85,7 @@ class Trainer:
         """Train from the run's last state on, evaluate the best epoch, and write the run's files."""
         options, started = self.options, time.perf_counter()
         self.plan = make_plan(self.task, self.model, self.data, self.recipe, options.seed, self.sample_weight)
-        notes = (self.data.account(), *self.data.notes)
+        notes = (self.data.describe_transform(), *self.data.notes)
         with Run(options.run_dir, self.plan, notes, resume=options.resume, overwrite=options.overwrite) as self.run:
             self._update_card()
             make_reproducible(options.seed, options.deterministic)
@@ -105,7 +105,7 @@ class Trainer:
         card = replace(
             cards.card(self.model),
             classes=self.data.classes,
-            pad=self.data.pad or 0,
+            pad=self.data.transform.pad,
             transform={"crop": transform.crop, "interpolation": transform.interpolation},
             temperature=None,
             training={key: self.plan[key] for key in ("recipe", "seed", "data")},
@@ -184,9 +184,9 @@ class Trainer:
             self.options.seed,
             self.recipe.augment,
             balance=self.recipe.balance,
-            weights=self.sample_weight,
+            sample_weights=self.sample_weight,
             heads=self._heads(),
-            start=start,
+            first_batch=start,
         )
 
     def _heads(self) -> tuple[str, ...]:

@@ -47,7 +47,7 @@ class ZooHyperModel(keras_tuner.HyperModel):
         data = bind_to_model(model, data)
         classes = len(data.classes)
         batches = Batches(data.train, classes, recipe.batch_size, seed, recipe.augment, balance=recipe.balance)
-        order = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: batches.begin(epoch))
+        order = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: batches.set_epoch(epoch))
         with frozen_layers(model, recipe):
             compile_for_training(model, recipe, len(batches))
             return model.fit(

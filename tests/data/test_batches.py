@@ -14,7 +14,7 @@ from sklearn.utils.class_weight import compute_sample_weight
 import cnnzoo
 from cnnzoo.data import cache
 from cnnzoo.data.batches import Batches
-from cnnzoo.data.images import Split
+from cnnzoo.data.splits import Split
 
 
 @pytest.fixture(autouse=True)
@@ -41,14 +41,14 @@ def epoch(batches):
 def test_they_depend_on_seed_epoch_and_index_alone():
     data = cnnzoo.load_data("digits", image_size=(8, 8))
     one, two = (data.batches("train", 32, seed=5, augment="shift") for _ in range(2))
-    one.begin(3)
-    two.begin(1)
+    one.set_epoch(3)
+    two.set_epoch(1)
     two[7]
-    two.begin(3)
+    two.set_epoch(3)
     two[1]
     for a, b in zip(one[4], two[4], strict=True):
         np.testing.assert_array_equal(a, b)
-    two.begin(4)
+    two.set_epoch(4)
     assert not np.array_equal(one[4][0], two[4][0])
     assert len(one) == 45
     labels = np.concatenate([one[i][1] for i in range(len(one))])
@@ -70,9 +70,9 @@ def test_every_pass_is_another_epoch(root):
     passes = [np.concatenate([images for images, _ in batches]) for _ in range(3)]
     assert not np.array_equal(passes[0], passes[1])
     for number, images in enumerate(passes):
-        again.begin(number)
+        again.set_epoch(number)
         np.testing.assert_array_equal(epoch(again)[0], images)
-    batches.begin(0)
+    batches.set_epoch(0)
     model = keras.Sequential([keras.Input((32, 32, 3)), keras.layers.Flatten(), keras.layers.Dense(2)])
     model.compile("sgd", "mse")
     model.fit(batches, epochs=3, verbose=0, shuffle=False)
@@ -91,8 +91,8 @@ def test_two_loads_give_the_same_batches(root, augment):
 
 def test_a_crop_follows_from_the_image_not_from_its_batch(root):
     few, many = (load(root).batches("train", size, seed=3, augment="basic") for size in (3, 16))
-    few.begin(2)
-    many.begin(2)
+    few.set_epoch(2)
+    many.set_epoch(2)
     np.testing.assert_array_equal(epoch(few)[0], epoch(many)[0])
     assert epoch(few)[0].dtype == np.uint8
 
@@ -114,7 +114,7 @@ def test_as_tf_data(root):
     batches = data.batches("train", 7, seed=3, augment="basic")
     assert int(made.cardinality()) == len(batches) == 7
     for number in range(2):
-        batches.begin(number)
+        batches.set_epoch(number)
         images, labels = epoch(batches)
         theirs = list(made.as_numpy_iterator())
         np.testing.assert_array_equal(np.concatenate([image for image, _ in theirs]), images)
@@ -133,7 +133,7 @@ def test_what_is_kept_is_what_is_decoded(root, where, home):
             images, expected = (epoch(d.batches(split, 9))[0].astype(int) for d in (data, plain))
             softer = split == "train" and where in ("memory", "disk")
             assert np.abs(images - expected).max() <= (2 if softer else 0)
-    kept = data.train.images.kept
+    kept = data.train.images.cache
     assert ("Resized images take" in str(data)) == (where != "none")
     assert (kept is None) == (where == "none")
     assert bool(list(home.glob("images/*.u8"))) == (where == "disk")
@@ -141,7 +141,7 @@ def test_what_is_kept_is_what_is_decoded(root, where, home):
         assert kept.marks.all()
     again = load(root, cache=where)
     if where == "disk":
-        assert again.train.images.kept.marks.all()
+        assert again.train.images.cache.marks.all()
     first, second = (epoch(d.batches("train", 9, seed=1, augment="basic"))[0] for d in (data, again))
     np.testing.assert_array_equal(first, second)
 
@@ -225,16 +225,16 @@ def test_rare_classes_are_drawn_as_often_as_others():
     assert np.bincount(labels).tolist() == [30, 30, 30]
     assert len(set(batches.indices[labels == 0])) == 30, "of a common class none twice"
     first = batches.indices.copy()
-    batches.begin(1)
+    batches.set_epoch(1)
     assert not np.array_equal(first, batches.indices)
-    batches.begin(0)
+    batches.set_epoch(0)
     np.testing.assert_array_equal(first, batches.indices)
 
 
 def test_rare_classes_count_more():
     split = uneven()
     weights = np.random.default_rng(1).random(90).astype("float32")
-    batches = Batches(split, 3, 16, 0, balance="weights", weights=weights)
+    batches = Batches(split, 3, 16, 0, balance="weights", sample_weights=weights)
     seen = [(y.argmax(1), w) for _, y, w in batches]
     labels, found = (np.concatenate(column) for column in zip(*seen, strict=True))
     expected = compute_sample_weight("balanced", split.labels)[batches.indices] * weights[batches.indices]
@@ -250,9 +250,9 @@ def test_weights_follow_their_images_through_mixup():
 
 
 def test_the_rest_of_an_epoch_is_its_end():
-    whole, rest = (Batches(uneven(), 3, 16, 0, start=start) for start in (0, 4))
+    whole, rest = (Batches(uneven(), 3, 16, 0, first_batch=start) for start in (0, 4))
     for each in (whole, rest):
-        each.begin(5)
+        each.set_epoch(5)
     assert (len(whole), len(rest)) == (6, 2)
     for i in range(2):
         for a, b in zip(whole[4 + i], rest[i], strict=True):

@@ -51,7 +51,7 @@ def test_nothing_large_reaches_a_decoder(tmp_path, monkeypatch):
 def test_other_formats_are_refused(tmp_path):
     out = io.BytesIO()
     Image.fromarray(make_scene()).save(out, "PPM")
-    with pytest.raises(cnnzoo.InputError, match="no JPEG, PNG, GIF, BMP, DIB, WEBP, TIFF file"):
+    with pytest.raises(cnnzoo.InputError, match="not a JPEG, PNG, GIF, BMP, DIB, WEBP, TIFF file"):
         decode_image(out.getvalue())
 
 
@@ -75,7 +75,7 @@ def test_sides_are_known_before_decoding(tmp_path, suffix, orientation):
     assert (facts.height, facts.width) == decode_image(path).shape[:2]
     plain = tmp_path / "plain.png"
     Image.fromarray(decode_image(path)).save(plain)
-    crops = [Transform((32, 32)).cropped(p, (0.3, 0.9), random.Random(1)) for p in (path, plain)]
+    crops = [Transform((32, 32)).random_resized_crop(p, (0.3, 0.9), random.Random(1)) for p in (path, plain)]
     np.testing.assert_array_equal(*crops)
 
 

@@ -9,7 +9,8 @@ from helpers.image_files import broken_files, make_scene, write_class_folders, w
 from PIL import Image
 
 from cnnzoo.data.doctor import FINDING_KINDS, diagnose_images
-from cnnzoo.data.load import list_source, scan_with_progress
+from cnnzoo.data.load import list_source
+from cnnzoo.data.scan import scan_with_progress
 
 
 @pytest.fixture(autouse=True)
@@ -18,8 +19,8 @@ def home(tmp_path_factory, monkeypatch):
 
 
 def look(root):
-    name, items, strays = list_source(root)
-    return diagnose_images(name, items, scan_with_progress(items), strays)[0]
+    name, images, left_out = list_source(root)
+    return diagnose_images(name, images, scan_with_progress([image.source for image in images]), left_out)[0]
 
 
 def found(diagnosis):
@@ -29,7 +30,7 @@ def found(diagnosis):
 def test_a_healthy_folder_has_no_findings(tmp_path):
     diagnosis = look(write_class_folders(tmp_path / "p", {"a": 12, "b": 12}))
     assert not diagnosis.findings
-    assert "Nothing to complain of" in diagnosis.to_html()
+    assert "No problems found" in diagnosis.to_html()
     assert str(diagnosis).splitlines() == ["p: 24 files, 24 images in 2 classes", "0 set aside"]
 
 
@@ -80,7 +81,7 @@ def test_each_kind_is_found(tmp_path):
     assert {kind for kind, _ in expected} == set(FINDING_KINDS) - {"few"}  # of sets that are yet to be split
     few = look(write_class_folders(tmp_path / "few", {"a": 9, "b": 2}, seed=7000))
     assert [(f.kind, f.reason) for f in few.findings] == [("few", "b: 2, and each split needs one")]
-    assert {f.kind for f in diagnosis.aside} == {"unreadable", "leak", "drawing", "stray"}
+    assert {f.kind for f in diagnosis.set_aside} == {"unreadable", "leak", "drawing", "stray"}
     assert "rare: 2 images, the largest class has 64" in str(diagnosis) + diagnosis.to_json()
     assert "rare is not in test" in diagnosis.to_html()
 
@@ -128,4 +129,4 @@ def test_drawings_among_drawings_stay(tmp_path):
         for i in range(5):
             picture = (make_scene(seed=i + 10 * (label == "b"))[..., 0] > 99).astype("uint8") * 255
             Image.fromarray(picture).convert("P").save(tmp_path / "p" / label / f"{i}.gif")
-    assert not look(tmp_path / "p").aside
+    assert not look(tmp_path / "p").set_aside

@@ -66,7 +66,7 @@ def test_the_torture_folder(tmp_path):
         bad["secret.png"] = b""
 
     data = quiet(root, seed=1)
-    found, aside = photos(data), {f.images[0]: f for f in data.diagnosis.aside}
+    found, aside = photos(data), {f.images[0]: f for f in data.diagnosis.set_aside}
     for name in (*bad, "pipe.jpg"):
         assert aside[f"one/{name}"].kind == "unreadable"
         assert aside[f"one/{name}"].reason
@@ -82,7 +82,7 @@ def test_the_torture_folder(tmp_path):
             assert image.shape == pixels.shape
             assert np.abs(image.astype(int) - pixels).max() <= tolerance
     assert {f"two/{odd}", "two/inner/deeper.png", "two/latin\\xe9.png"} <= set(found)
-    assert aside["two/loop"].reason == "a link to a folder that was looked into already"
+    assert aside["two/loop"].reason == "a link to a folder that was listed already"
     assert not any("loop" in name or "hidden" in name or "Thumbs" in name for name in found)
     everything = sum(len(files) for files in good.values()) + len(bad) + 7 - ("secret.png" in bad)
     assert len(found) + len(aside) >= everything - 1
@@ -94,11 +94,11 @@ def test_the_torture_folder(tmp_path):
 
 def test_hymenoptera_loads_as_it_is(test_data):
     """397 photos; the placeholder that a photo service sent for one that is gone is set aside, and named."""
-    with pytest.warns(UserWarning, match="imageNotFound.gif' .33 colours, in a set of photos"):
+    with pytest.warns(UserWarning, match="imageNotFound.gif' .33 colors, in a set of photos"):
         data = cnnzoo.load_data(test_data("hymenoptera"), image_size=(64, 64))
     assert [len(split) for split in data.splits.values()] == [219, 25, 153]
     assert data.classes == ("ants", "bees")
-    (finding,) = data.diagnosis.aside
+    (finding,) = data.diagnosis.set_aside
     assert finding.kind == "drawing"
     assert "1 set aside: 1 drawing" in str(data)
     assert data.test.images[:3].shape == (3, 64, 64, 3)
@@ -170,7 +170,7 @@ def test_what_lies_beside_the_splits_is_reported(tmp_path):
     (tmp_path / "p" / "__MACOSX").mkdir()
     data = quiet(tmp_path / "p")
     assert data.classes == ("a", "b")
-    assert [f.images for f in data.diagnosis.aside] == [("__MACOSX",)]
+    assert [f.images for f in data.diagnosis.set_aside] == [("__MACOSX",)]
     vehicles = write_class_folders(tmp_path / "v", {"car": 9, "train": 9})
     assert cnnzoo.load_data(vehicles).classes == ("car", "train")
 
@@ -186,7 +186,7 @@ def test_links(tmp_path):
     data = quiet(root)
     assert sum(map(len, data.splits.values())) == 24
     os.mkfifo(tmp_path / "x.csv")
-    for source, message in ((tmp_path / "x.csv", "no regular file"), ("a" * 5000, "is no path")):
+    for source, message in ((tmp_path / "x.csv", "not a regular file"), ("a" * 5000, "is not a path")):
         with pytest.raises(cnnzoo.InputError, match=message):
             cnnzoo.load_data(source)
 
@@ -259,13 +259,13 @@ def bad_folders(root):
     return {
         "missing": "Unknown data source",
         "empty": "no images in sub-folders",
-        "one class": "two classes at least. Received: only a",
+        "one class": "at least two classes. Received: only a",
         "lonely": r"too few images of b \(1\)",
         "train only in name": "no training part",
-        "strange test": "No training image is of the class c",
+        "strange test": "No training image has the class c",
         "short test": "test split has no image of: b",
         "two validations": "two folders for the validation split",
-        "flat": "1 files lie in it outside such",
+        "flat": "1 files lie outside of such folders",
         "rubbish": "set aside: .* unreadable",
     }
 
@@ -295,17 +295,17 @@ def test_it_binds_to_the_models_transform(tmp_path):
         data.batches()
     model = cnnzoo.get("resnet20", classes=["a", "b"])
     report = cnnzoo.evaluate(model, data)
-    assert "the central 87.5 % of the sides, to 32x32x3" in report.notes[0]
-    bound = data.bind((32, 32, 3), 0)
+    assert "center-cropped to 87.5 % of each side, to 32x32x3" in report.notes[0]
+    bound = data.resize_to((32, 32, 3), 0)
     expected = cnnzoo.transform(model)([root / name for name in bound.test.names])
     np.testing.assert_array_equal(bound.test.images[:], expected)
     np.testing.assert_array_equal(report.images[:], expected)
-    gray = data.bind((32, 32, 1), 2, {"crop": None, "interpolation": "bicubic"})
+    gray = data.resize_to((32, 32, 1), 2, {"crop": None, "interpolation": "bicubic"})
     assert gray.test.images[0].shape == (32, 32, 1)
     assert not gray.test.images[0][:2].any()
-    with pytest.raises(cnnzoo.InputError, match="brought to"):
-        gray.bind((48, 48, 1), 0)
-    chosen = cnnzoo.load_data(root, crop=0.5).bind((32, 32, 3), 0, {"crop": 0.875, "interpolation": "bicubic"})
+    with pytest.raises(cnnzoo.InputError, match="resized to"):
+        gray.resize_to((48, 48, 1), 0)
+    chosen = cnnzoo.load_data(root, crop=0.5).resize_to((32, 32, 3), 0, {"crop": 0.875, "interpolation": "bicubic"})
     assert (chosen.transform.crop, chosen.transform.interpolation) == (0.5, "bicubic")
     with pytest.raises(cnnzoo.InputError, match="any size"):
         cnnzoo.evaluate(cnnzoo.get("resnet20", classes=["a", "b"], input_shape=(None, None, 3)), data)

@@ -84,7 +84,7 @@ def test_one_number_is_a_square():
 def test_image_size_and_the_models_size():
     data = cnnzoo.load_data("digits", image_size=(16, 16))
     assert data.train.images.shape[1:] == (16, 16, 1)
-    with pytest.raises(cnnzoo.InputError, match=r"brought to \(16, 16, 1\) already; the model takes \(32, 32, 1\)"):
+    with pytest.raises(cnnzoo.InputError, match=r"resized to \(16, 16, 1\) already; the model takes \(32, 32, 1\)"):
         cnnzoo.evaluate(cnnzoo.get("lenet5"), data)
 
 
@@ -108,14 +108,14 @@ BAD = {
     "empty class": ((x, np.where(y == 1, 2, y)), {}, r"lack a class: too few images of 1 \(0\)"),
     "class of one": ((x, np.r_[np.zeros(29, int), 1]), {}, r"too few images of 1 \(1\)"),
     "too few for a split": ((x, y), {"splits": (0.9, 0.05, 0.05)}, "2 images for 3 classes"),
-    "one class": ((x, y * 0), {}, "two classes at least"),
+    "one class": ((x, y * 0), {}, "at least two classes"),
     "one-hot": ((x, np.eye(3)[y]), {}, r"argmax\(axis=1\)"),
-    "names and numbers": (((x, y), (x, y.astype(str))), {}, "both alike"),
-    "bytes": ((x, np.array([b"\xe9", b"a", b"b"] * 10)), {}, "UTF-8"),
+    "names and numbers": (((x, y), (x, y.astype(str))), {}, "the same in both"),
+    "bytes": ((x, np.array([b"\xe9", b"a", b"b"] * 10)), {}, "must be UTF-8"),
     "dates": ((x, y.astype("datetime64[D]")), {}, "indices or names"),
     "channels first": ((np.zeros((30, 3, 12, 12)), y), {}, "channels last"),
-    "16 bits": ((x.astype("uint16") * 257, y), {}, "16-bit ones divided by 257"),
-    "classes by number": ((x, y), {"classes": 3}, "a list of two names"),
+    "16 bits": ((x.astype("uint16") * 257, y), {}, "divide 16-bit ones by 257"),
+    "classes by number": ((x, y), {"classes": 3}, "a list of at least two names"),
     "seed": ((x, y), {"seed": -1}, "seed is a whole number"),
     "pad": ((x, y), {"pad": -1}, "pad is a whole number"),
     "border": ((x, y), {"pad": 4, "image_size": (8, 8)}, "leaves nothing of 8x8"),

@@ -194,7 +194,7 @@ def test_tensorflow_datasets(tmp_path):
     pictures = {make_scene(seed=100 + i).tobytes() for i in range(6)}
     original = cnnzoo.load_data(builder.data_dir)
     assert {image.tobytes() for image in original.test.images} == pictures
-    with pytest.raises(cnnzoo.InputError, match="TensorFlow Datasets cannot give 'no_such_set'"):
+    with pytest.raises(cnnzoo.InputError, match="TensorFlow Datasets cannot load 'no_such_set'"):
         cnnzoo.load_data("tfds:no_such_set")
 
 

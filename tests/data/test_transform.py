@@ -113,17 +113,18 @@ def test_published_transforms():
     assert manifest.find_weights("vgg16", "imagenet.keras").transform == {"crop": None, "interpolation": "nearest"}
     for row in manifest.load_rows():
         transform = Transform((row.input_size, row.input_size), **row.transform, pad=row.pad)
-        assert min(transform.sides((300, 400))) == row.resize
+        assert min(transform.resized_size((300, 400))) == row.resize
 
 
 def test_random_crops(tmp_path):
     paths = write_files(tmp_path, oriented_files())
     transform, area = Transform((24, 24)), (0.2, 0.6)
     draws = [random.Random(5) for _ in range(9)]
-    upright = [transform.cropped(path, area, draw) for path, draw in zip(paths.values(), draws, strict=False)]
+    crop = transform.random_resized_crop
+    upright = [crop(path, area, draw) for path, draw in zip(paths.values(), draws, strict=False)]
     for other in upright[1:]:  # the same crop of the same picture, however the camera was held
         assert np.abs(other.astype(int) - upright[0]).mean() < 4
-    array = transform.cropped(decode_image(paths["turned1.jpg"]), area, draws[8])
+    array = crop(decode_image(paths["turned1.jpg"]), area, draws[8])
     assert np.abs(array.astype(int) - upright[0]).mean() < 4
     for _ in range(200):
         top, left, height, width = random_crop_box(60, 80, area, draws[0])
@@ -136,6 +137,6 @@ def test_random_crops(tmp_path):
 def test_a_large_jpeg_is_decoded_small(tmp_path):
     big = Image.fromarray(make_scene(1200, 1600))
     big.save(tmp_path / "big.jpg", quality=95)
-    whole = Transform((96, 96)).cropped(tmp_path / "big.jpg", (1, 1), random.Random(0))
-    array = Transform((96, 96)).cropped(np.asarray(big), (1, 1), random.Random(0))
+    whole = Transform((96, 96)).random_resized_crop(tmp_path / "big.jpg", (1, 1), random.Random(0))
+    array = Transform((96, 96)).random_resized_crop(np.asarray(big), (1, 1), random.Random(0))
     assert np.abs(whole.astype(int) - array).mean() < 3

@@ -118,7 +118,7 @@ def test_what_the_card_says_works(name, exported, trained, data, tmp_path):
 @pytest.mark.parametrize("name", export.FORMATS)
 def test_it_runs_with_its_own_runtime_alone(name, exported, trained, data, tmp_path):
     images = data.test.images
-    sized = cnnzoo.load(trained.folder, "keras").transform.arrays(images)
+    sized = cnnzoo.load(trained.folder, "keras").transform.transform_arrays(images)
     np.save(tmp_path / "images.npy", sized)
     command = [sys.executable, "-c", STRANGER, ALONE[name], exported(name).path, tmp_path / "images.npy"]
     subprocess.run([*command, tmp_path / "scores.npy"], check=True, capture_output=True)

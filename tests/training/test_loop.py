@@ -237,7 +237,7 @@ def test_weights_that_do_not_do_are_named(data, weights):
 def test_a_trained_model_is_compiled_with_keras_own(data, tmp_path):
     model = new_lenet()
     fit(model, data, recipe=replace(RECIPE, rubbish=1.0, stage_decay=0.5, ema=0.5), run_dir=tmp_path / "a")
-    bound = data.bind((32, 32, 1), 0)
+    bound = data.resize_to((32, 32, 1), 0)
     found = model.evaluate(bound.test.images, np.eye(3)[bound.test.labels], verbose=0, return_dict=True)
     assert found.keys() == {"loss", "accuracy"}
     code = "import sys, keras; keras.models.load_model(sys.argv[1]); assert 'cnnzoo' not in sys.modules"

@@ -28,7 +28,7 @@ class Transform:
 
     Images are resized with antialiasing, as Pillow does, and stay in whole levels of 0 to 255.
 
-    Args:
+    Attributes:
         size: (height, width) of the result.
         channels: 1 for gray or 3 for RGB; arrays may have others.
         crop: side of the center crop as a share of the resized image's side, above 0 and at most 1. None resizes the

@@ -103,7 +103,7 @@ def run_range_test(
         seed,
         recipe.augment,
         balance=recipe.balance,
-        weights=sample_weight,
+        sample_weights=sample_weight,
         heads=tuple(model.output) if isinstance(model.output, dict) else (),
     )
     batches.advance = True  # on_epoch_end begins the next epoch

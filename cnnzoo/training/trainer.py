@@ -105,7 +105,7 @@ class Trainer:
         card = replace(
             cards.card(self.model),
             classes=self.data.classes,
-            pad=self.data.transform.pad,
+            pad=transform.pad,
             transform={"crop": transform.crop, "interpolation": transform.interpolation},
             temperature=None,
             training={key: self.plan[key] for key in ("recipe", "seed", "data")},

@@ -1,4 +1,4 @@
-"""Searches for better recipes and rows, by Keras Tuner."""
+"""Searches for better recipes and models, with Keras Tuner."""
 
 from importlib.util import find_spec
 

@@ -1,4 +1,4 @@
-"""A plain HyperModel over the zoo, for people who drive Keras Tuner themselves."""
+"""A Keras Tuner HyperModel of a model and a recipe, for those who use Keras Tuner directly."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -18,53 +18,65 @@ from cnnzoo.models import Variant
 from cnnzoo.training import recipes
 from cnnzoo.training.prepare import compile_for_training, frozen_layers
 from cnnzoo.training.recipe import Recipe
-from cnnzoo.tuning import space as spaces
+from cnnzoo.tuning.space import Space, make_space
 
 
 class ZooHyperModel(keras_tuner.HyperModel):
-    """Builds a row by the values of a space, and trains it by the recipe of them; made by `hypermodel`."""
+    """Builds the model that a set of values describes, and trains it by their recipe; `hypermodel` makes it."""
 
-    def __init__(self, space: spaces.Space, options: Mapping[str, Any]) -> None:
+    def __init__(self, space: Space, options: Mapping[str, Any]) -> None:
+        """Vary the fields of `space`; `options` are arguments of `get`."""
         super().__init__(name=space.model if isinstance(space.model, str) else None)
         self.space, self.options = space, options
 
-    def build(self, hp: Any) -> Any:
-        """A model of `hp`'s row, compiled by `hp`'s recipe."""
-        row, recipe = self.chosen(hp)
-        model = get(row, **self.options)
-        compile_for_training(model, recipe, 1)  # `fit` does it again, once it knows how many steps there are
+    def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
+        """Return the model of `hp`, compiled by its recipe."""
+        model_or_row, recipe = self.apply(hp)
+        model = get(model_or_row, **self.options)
+        compile_for_training(model, recipe, 1)  # `fit` compiles again, once it knows the number of steps
         return model
 
-    def fit(self, hp: Any, model: Any, data: ImageData, *, seed: int = 0, **options: Any) -> Any:
-        """Train on the training split of `data`, from `load_data`; returns Keras' History, with validation."""
+    def fit(
+        self, hp: keras_tuner.HyperParameters, model: keras.Model, data: ImageData, *, seed: int = 0, **options: Any
+    ) -> keras.callbacks.History:
+        """Train on the training split of `data` and validate after each epoch.
+
+        Args:
+            hp: the values of the trial.
+            model: what `build` returned.
+            data: images, from `load_data`.
+            seed: of the order and the augmentation of the images.
+            **options: arguments of `keras.Model.fit`, which Keras Tuner passes.
+
+        Raises:
+            InputError: if `data` does not come from `load_data` or does not fit the model.
+        """
         if not isinstance(data, ImageData):
             raise InputError(
                 "search takes what cnnzoo.load_data returns, such as load_data((images, labels)). "
                 f"Received: {type(data).__name__}"
             )
-        recipe = replace(self.chosen(hp)[1], epochs=options.get("epochs", self.chosen(hp)[1].epochs))
+        _, recipe = self.apply(hp)
+        recipe = replace(recipe, epochs=options.get("epochs", recipe.epochs))
         check_output_matches(model, data.classes)
         data = bind_to_model(model, data)
         classes = len(data.classes)
         batches = Batches(data.train, classes, recipe.batch_size, seed, recipe.augment, balance=recipe.balance)
-        order = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: batches.set_epoch(epoch))
+        new_order = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: batches.set_epoch(epoch))
+        callbacks = [new_order, *options.get("callbacks", ())]
         with frozen_layers(model, recipe):
             compile_for_training(model, recipe, len(batches))
             return model.fit(
                 batches,
                 validation_data=Batches(data.validation, classes, EVALUATION_BATCH_SIZE),
                 shuffle=False,
-                **{
-                    "verbose": 0,
-                    **options,
-                    "epochs": recipe.epochs,
-                    "callbacks": [order, *options.get("callbacks", ())],
-                },
+                **{"verbose": 0, **options, "epochs": recipe.epochs, "callbacks": callbacks},
             )
 
-    def chosen(self, hp: Any) -> tuple[str | Variant, Recipe]:
-        """The row and the recipe of `hp`, where what varies is registered."""
-        return self.space.apply(self.space.decode({d.field: d.declare(hp) for d in self.space.dimensions}))
+    def apply(self, hp: keras_tuner.HyperParameters) -> tuple[str | Variant, Recipe]:
+        """Register the varied fields with `hp`; return the model and the recipe of the values that it holds."""
+        values = {dimension.field: dimension.declare(hp) for dimension in self.space.dimensions}
+        return self.space.apply(self.space.decode(values))
 
 
 def hypermodel(
@@ -74,21 +86,39 @@ def hypermodel(
     recipe: str | Recipe = "sgd",
     classes: int | Sequence[str] | None = None,
     weights: Any = None,
+    image_size: int | tuple[int, int] | None = None,
     input_shape: Sequence[int | None] | None = None,
-    image_size: int | Sequence[int] | None = None,
 ) -> ZooHyperModel:
-    """A `keras_tuner.HyperModel` of a row and a recipe, over a space as in `tune`.
+    """Return a `keras_tuner.HyperModel` of a model and a recipe, over a search space as in `tune`.
 
-    Use it as `keras_tuner.RandomSearch(cnnzoo.hypermodel("lenet5"), "val_accuracy").search(data)`, with data from
-    `load_data`. `tune` does more: trials in processes of their own, resume, and a comparison.
+    Use it with Keras Tuner's own tuners. `tune` does more: it runs each trial in a process of its own, resumes, and
+    compares the best recipe with the default.
 
     Args:
-        model, space, recipe: as in `tune`.
-        classes, weights, input_shape, image_size: as in `get`.
+        model: a name of `list_models`, or a row (`Variant`).
+        space: the fields that vary and their values, as in `tune`.
+        recipe: where fields start from: a name, a TOML file or a `Recipe`.
+        classes: the number of classes, or their names, as in `get`.
+        weights: as in `get`.
+        image_size: one number, or height and width, as in `get`.
+        input_shape: Keras' triple (height, width, channels), as in `get`; instead of `image_size`.
+
+    Returns:
+        The hypermodel, whose tuners take data from `load_data`: `tuner.search(data)`.
 
     Raises:
-        InputError: for what is unknown or does not fit.
+        InputError: if a name is unknown, or a field or value of the space is invalid.
+
+    Example:
+        >>> import keras_tuner
+        >>> space = {"learning_rate": {"low": 0.01, "high": 0.1, "log": True}, "augment": ["none", "shift"]}
+        >>> lenets = cnnzoo.hypermodel("lenet5", classes=10, space=space)
+        >>> model = lenets.build(keras_tuner.HyperParameters())
+        >>> model.output_shape
+        (None, 10)
+        >>> tuner = keras_tuner.RandomSearch(lenets, "val_accuracy", max_trials=2, directory="search")
+        >>> tuner.search(cnnzoo.load_data("digits"))  # doctest: +SKIP
     """
-    made = spaces.make_space(model, recipes.resolve_recipe(recipe), space, bool(weights))
-    size = {"input_shape": input_shape, "image_size": image_size}
-    return ZooHyperModel(made, {"classes": classes, "weights": weights, **size})
+    search_space = make_space(model, recipes.resolve_recipe(recipe), space, bool(weights))
+    options = {"classes": classes, "weights": weights, "input_shape": image_size or input_shape}
+    return ZooHyperModel(search_space, options)

@@ -1,33 +1,57 @@
-"""Keras Tuner's oracles, made to start from the defaults, to survive, and to miss a worker that dies."""
+"""Keras Tuner's oracles and tuner, changed so that a search survives crashes and lost workers.
+
+This is the only module that overrides or uses internals of Keras Tuner. `tests/tuning/test_keras_tuner_compat.py`
+names each of them, and pyproject.toml bounds the version.
+"""
 
 import functools
 import json
 import threading
+import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
+import grpc
 import keras_tuner
 import numpy as np
 from keras_tuner import oracles
+from keras_tuner.engine.base_tuner import BaseTuner
+from keras_tuner.engine.trial import Trial
+from keras_tuner.errors import FatalError
+from keras_tuner.src import config, protos
 from keras_tuner.src.engine.oracle import THREADS
 from sklearn.exceptions import ConvergenceWarning
 
-from cnnzoo.core.errors import InputError, unknown_name
+from cnnzoo.core.errors import InputError
 from cnnzoo.core.files import atomic_write
 from cnnzoo.training.state import RESTART_HINT
-from cnnzoo.tuning.space import Space
+from cnnzoo.tuning.server import SERVER_ENDED
 
 ORACLE_FILE = "oracle.json"
-UNLIMITED_FAILURES = 1_000_000_000  # failures in a row: a search tells of them and goes on
+IDLE_SECONDS = 0.2  # pause of a worker that waits for the trials of others
+# gRPC's retries, for a chief that is restarted in the middle of a call
+RETRY_POLICY = {
+    "maxAttempts": 5,
+    "initialBackoff": "1s",
+    "maxBackoff": "10s",
+    "backoffMultiplier": 2,
+    "retryableStatusCodes": ["UNAVAILABLE"],
+}
+
+config.DEBUG = False  # otherwise Keras Tuner prints a traceback for every failed trial
 
 
 def _synchronized(method: Callable[..., Any]) -> Callable[..., Any]:
-    """One thread at a time, like Keras Tuner's `synchronized`, whose lock an error would leave taken."""
+    """Let one thread at a time call a method of an oracle.
+
+    Keras Tuner's own `synchronized` keeps its lock when the method raises; this one releases it. Writing the thread's
+    name into `THREADS` tells Keras Tuner's decorator, further in, that the lock is taken already.
+    """
 
     @functools.wraps(method)
-    def call(self, *args, **kwargs):
+    def locked_method(self: Any, *args: Any, **kwargs: Any) -> Any:
         with self.lock:
             before, THREADS[self] = THREADS[self], threading.current_thread().name
             try:
@@ -35,11 +59,16 @@ def _synchronized(method: Callable[..., Any]) -> Callable[..., Any]:
             finally:
                 THREADS[self] = before
 
-    return call
+    return locked_method
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Oracles
+# ---------------------------------------------------------------------------------------------------------------------
 
 
 class _DurableOracle(keras_tuner.Oracle):
-    """Of every oracle here: its first trial is the default, and all that it knows is one file, there whole or not."""
+    """Base of all oracles: starts with the default values and keeps its whole state in one file, written atomically."""
 
     ongoing_trials: dict[str, Any]
 
@@ -47,122 +76,166 @@ class _DurableOracle(keras_tuner.Oracle):
         self.lock = threading.RLock()
         super().__init__(**options)
 
-    def _random_values(self):
+    def _random_values(self) -> dict[str, Any] | None:
         if not self.trials:
             return {hp.name: hp.default for hp in self.hyperparameters.space}
-        return super()._random_values()
+        values: dict[str, Any] | None = super()._random_values()
+        return values
 
     @_synchronized
-    def create_trial(self, tuner_id):
+    def create_trial(self, tuner_id: str) -> Trial:
         trial = super().create_trial(tuner_id)
-        if trial.status == "STOPPED" and self.ongoing_trials:  # one of which its worker may yet leave behind
+        # Keep this worker waiting while other trials run: one of their workers may die, and its trial needs another.
+        if trial.status == "STOPPED" and self.ongoing_trials:
             self.tuner_ids.add(tuner_id)
             trial.status = "IDLE"
         return trial
 
-    def exhausted(self) -> bool:
-        """Whether all trials that were asked for have ended."""
+    def is_exhausted(self) -> bool:
+        """Return whether all requested trials have ended."""
         ended = [trial for trial in self.trials.values() if trial.status in ("COMPLETED", "FAILED")]
-        return len(ended) == len(self.trials) >= self.max_trials
+        return bool(len(ended) == len(self.trials) >= self.max_trials)
 
     @_synchronized
-    def update_trial(self, *args, **kwargs):
+    def update_trial(self, *args: Any, **kwargs: Any) -> Trial:
         return super().update_trial(*args, **kwargs)
 
     @_synchronized
-    def end_trial(self, trial):
+    def end_trial(self, trial: Trial) -> None:
         super().end_trial(trial)
 
     @_synchronized
-    def release(self, tuner_id):
-        """Let others have the trial of a worker that is gone."""
+    def release_worker(self, tuner_id: str) -> None:
+        """Forget a worker that is gone, and queue its trial for the other workers."""
         if trial := self.ongoing_trials.pop(tuner_id, None):
             self._retry_queue.append(trial.trial_id)
             self.save()
         self.tuner_ids.discard(tuner_id)
 
-    def _save_trial(self, trial):
-        """Nothing: trials are part of the one file."""
+    def _save_trial(self, trial: Trial) -> None:
+        """Do nothing: `save` writes all trials into the oracle's file."""
 
-    def save(self):
-        trials = [self.trials[name].get_state() for name in self.start_order]
-        with atomic_write(Path(self._get_oracle_fname())) as new:
-            new.write_text(json.dumps({"oracle": self.get_state(), "trials": trials}), encoding="utf-8")
+    def save(self) -> None:
+        trials = [self.trials[trial_id].get_state() for trial_id in self.start_order]
+        with atomic_write(Path(self._get_oracle_fname())) as new_file:
+            new_file.write_text(json.dumps({"oracle": self.get_state(), "trials": trials}), encoding="utf-8")
 
-    def reload(self):
+    def reload(self) -> None:
+        path = Path(self._get_oracle_fname())
         try:
-            kept = json.loads(Path(self._get_oracle_fname()).read_bytes())
-            made = (keras_tuner.engine.trial.Trial.from_state(state) for state in kept["trials"])
-            self.trials = {trial.trial_id: trial for trial in made}
-            self.set_state(kept["oracle"])
+            saved = json.loads(path.read_bytes())
+            trials = [Trial.from_state(state) for state in saved["trials"]]
+            self.trials = {trial.trial_id: trial for trial in trials}
+            self.set_state(saved["oracle"])
         except (ValueError, LookupError, TypeError, AttributeError) as error:
-            raise InputError(f"{self._get_oracle_fname()} cannot be read: {error}; {RESTART_HINT}") from None
+            raise InputError(f"{path} cannot be read: {error}; {RESTART_HINT}") from None
+        # Trials that were running when the search stopped run first.
         self._retry_queue += [trial.trial_id for trial in self.ongoing_trials.values() if trial.status == "RUNNING"]
         self.ongoing_trials = {}
 
 
 class RandomOracle(_DurableOracle, oracles.RandomSearchOracle):
-    """Independent draws."""
+    """Draws every trial independently."""
 
 
 class BayesianOracle(_DurableOracle, oracles.BayesianOptimizationOracle):
-    """A Gaussian process, whose draws follow from the seed and the number of trials, also after a restart."""
+    """Fits a Gaussian process to the trials; its draws depend on the seed and the number of trials only."""
 
-    def populate_space(self, trial_id):
+    def populate_space(self, trial_id: str) -> dict[str, Any]:
+        # A new generator for every trial, so that a restarted search draws the same values.
         self._random_state = np.random.RandomState(self.seed + len(self.trials))
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # of a process over a few trials
-            return super().populate_space(trial_id)
+            warnings.simplefilter("ignore", ConvergenceWarning)  # expected with few trials
+            values: dict[str, Any] = super().populate_space(trial_id)
+        return values
 
 
 class HyperbandOracle(_DurableOracle, oracles.HyperbandOracle):
-    """Many short trainings, of which the better ones go on: Li et al. 2018, arXiv:1603.06560."""
+    """Runs many short trainings and continues the best: Li et al. 2018, arXiv:1603.06560."""
+
+    def min_trials(self) -> int:
+        """Return the number of trials of the first bracket; to be called before any trial."""
+        last_round = self._brackets[0]["bracket_num"]
+        return int(sum(self._get_size(last_round, round_num) for round_num in range(last_round + 1)))
 
 
 class GridOracle(_DurableOracle, oracles.GridSearchOracle):
-    """Every combination, the defaults first; what is next follows from the trials there are."""
+    """Tries every combination, the defaults first."""
 
-    def reload(self):
+    def reload(self) -> None:
         super().reload()
-        order = functools.cmp_to_key(
-            lambda a, b: self._compare(*(self.trials[n].hyperparameters.values for n in (a, b)))
+        # Keras Tuner does not save the order of the combinations; rebuild it from the trials.
+        by_combination = functools.cmp_to_key(
+            lambda a, b: self._compare(*(self.trials[trial_id].hyperparameters.values for trial_id in (a, b)))
         )
-        for name in sorted(self.start_order, key=order):
-            self._ordered_ids.insert(name)
+        for trial_id in sorted(self.start_order, key=by_combination):
+            self._ordered_ids.insert(trial_id)
         self._populate_next = list(self.start_order)
 
 
-ORACLES: dict[str, Any] = {
-    "random": RandomOracle,
-    "bayesian": BayesianOracle,
-    "hyperband": HyperbandOracle,
-    "grid": GridOracle,
-}
+# ---------------------------------------------------------------------------------------------------------------------
+# Tuner
+# ---------------------------------------------------------------------------------------------------------------------
 
 
-def make_oracle(kind: str, space: Space, objective: Any, trials: int, seed: int) -> Any:
-    """An oracle by name for a number of trials; raises InputError for unknown names."""
-    if not isinstance(kind, str) or kind not in ORACLES:
-        raise unknown_name("oracle", kind, ORACLES)
-    options: dict[str, Any] = {}
-    if kind == "hyperband":  # one round of brackets after the other, until there are trials enough
-        options = {"max_epochs": space.recipe.epochs, "hyperband_iterations": UNLIMITED_FAILURES}
-    made = ORACLES[kind](
-        objective=objective,
-        hyperparameters=space.hyperparameters(),
-        allow_new_entries=False,
-        seed=seed + 1,  # 0 would draw one
-        max_consecutive_failed_trials=UNLIMITED_FAILURES,
-        **options,
-    )
-    if kind == "hyperband":
-        rounds = made._brackets[0]["bracket_num"]
-        first = sum(made._get_size(rounds, number) for number in range(rounds + 1))
-        if trials < first:
-            raise InputError(
-                f"Hyperband over {space.recipe.epochs} epochs begins with {first} trials, most of them short: "
-                f"trials={first} at least, or fewer epochs, or another oracle. Received: trials={trials}"
-            )
-    made.max_trials = trials
-    made.verbose = 0
-    return made
+class TrialRunner(Protocol):
+    """The part of a search that its tuners call."""
+
+    oracle: Any
+    folder: Path
+    stopped: threading.Event  # set when the search ends before its trials do
+
+    def begin_trial(self, trial: Trial) -> None:
+        """Called before a trial runs."""
+
+    def run_trial(self, trial: Trial, oracle: Any) -> dict[str, float]:
+        """Run a trial and return the value of the objective; raise FailedTrialError or FatalError."""
+
+    def end_trial(self, trial: Trial) -> None:
+        """Called after a trial has run and the oracle knows its result."""
+
+
+class SearchTuner(BaseTuner):
+    """One worker of a search: asks the oracle for trials and lets the search run them.
+
+    If Keras Tuner's environment variables make this process a worker, the oracle is that of the chief.
+    """
+
+    def __init__(self, search: TrialRunner, name: str, chief_address: str = "") -> None:
+        """Create a worker `name` of `search`, connected to the chief at `chief_address` ("IP:PORT") if given."""
+        self.trial_runner, self.idle = search, False
+        super().__init__(search.oracle, directory=str(search.folder.parent), project_name=search.folder.name)
+        self.tuner_id = name
+        if chief_address:
+            service = json.dumps({"methodConfig": [{"name": [{}], "retryPolicy": RETRY_POLICY}]})
+            channel = grpc.insecure_channel(chief_address, options=[("grpc.service_config", service)])
+            self.oracle.stub = protos.get_service_grpc().OracleStub(channel)
+
+    def _get_tuner_fname(self) -> str:
+        # Keras Tuner reloads a search if this file exists. A tuner has no state besides the oracle's.
+        return str(self.trial_runner.folder / ORACLE_FILE)
+
+    def save(self) -> None:
+        """Do nothing: the oracle saves itself."""
+
+    def reload(self) -> None:
+        if not self._is_worker():
+            self.oracle.reload()
+
+    def pre_create_trial(self) -> None:
+        if self.trial_runner.stopped.is_set():
+            raise FatalError(SERVER_ENDED)
+        if self.idle:
+            time.sleep(IDLE_SECONDS)
+        self.idle = True
+
+    def on_trial_begin(self, trial: Trial) -> None:
+        self.idle = False
+        self.trial_runner.begin_trial(trial)
+
+    def run_trial(self, trial: Trial, *fit_args: Any, **fit_kwargs: Any) -> dict[str, float]:
+        return self.trial_runner.run_trial(trial, self.oracle)
+
+    def on_trial_end(self, trial: Trial) -> None:
+        super().on_trial_end(trial)
+        self.trial_runner.end_trial(trial)

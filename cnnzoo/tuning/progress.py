@@ -1,7 +1,9 @@
 """The live table of a search."""
 
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -10,21 +12,22 @@ from rich.table import Table
 
 from cnnzoo.core.errors import InputError
 from cnnzoo.training import state
+from cnnzoo.tuning.space import Space
 from cnnzoo.tuning.trial import RUN_FOLDER
+from cnnzoo.tuning.trial_result import TrialResult, read_trials
 
-if TYPE_CHECKING:
-    from cnnzoo.tuning.search import Search
-
-MAX_ROWS = 12  # trials shown
+MAX_ROWS = 12  # ended trials in the table
 
 
 class ProgressTable:
-    """Trials with their progress and an estimate: a table in a terminal, in a log a line a trial."""
+    """Shows the trials and an estimate of the time left: a table in a terminal, one line per trial elsewhere."""
 
-    def __init__(self, search: "Search") -> None:
-        self.search = search
-        self.console = Console(stderr=True, quiet=not search.verbose)
-        self.running: dict[str, tuple[Any, float]] = {}
+    def __init__(self, folder: Path, space: Space, objective: str, trials: int, workers: int, verbose: bool) -> None:
+        """Show the search of `trials` trials by `workers` workers in `folder`, or nothing unless `verbose`."""
+        self.folder, self.space, self.objective = folder, space, objective
+        self.trials, self.workers = trials, workers
+        self.console = Console(stderr=True, quiet=not verbose)
+        self.running: dict[str, tuple[Any, float]] = {}  # Keras Tuner's trial and its start, by ID
         self.live = Live(get_renderable=self.draw, console=self.console, refresh_per_second=1, transient=True)
 
     def __enter__(self) -> "ProgressTable":
@@ -35,59 +38,70 @@ class ProgressTable:
     def __exit__(self, *_: object) -> None:
         self.live.stop()
 
-    def begin(self, trial: Any) -> None:
+    def begin_trial(self, trial: Any) -> None:
+        """Add a trial of Keras Tuner to the table."""
         self.running[trial.trial_id] = trial, time.monotonic()
 
-    def end(self, trial: Any) -> None:
-        """Say how a trial ended."""
+    def end_trial(self, trial: Any) -> None:
+        """Remove a trial of Keras Tuner from the running ones and print its result."""
         self.running.pop(trial.trial_id, None)
-        ended = self.search.ended()
-        this = next((t for t in ended if t.number == int(trial.trial_id)), None)
-        if this is None:
+        ended = read_trials(self.folder)
+        result = next((result for result in ended if result.number == int(trial.trial_id)), None)
+        if result is None:
             return
-        how = (
-            f"failed: {this.reason}" if this.status == "failed" else f"{self.search.setting.objective} {this.score:.4f}"
+        failed = result.status == "failed"
+        outcome = f"failed: {result.reason}" if failed else f"{self.objective} {result.score:.4f}"
+        pruned = ", ended early" if result.status == "hopeless" else ""
+        values = ", ".join(f"{name}={value}" for name, value in result.chosen.items())
+        self.say(
+            f"trial {result.number} ({len(ended)} of {self.trials}): "
+            f"{outcome}{pruned} in {result.seconds:.0f} s; {values}"
         )
-        early = ", ended early" if this.status == "hopeless" else ""
-        chosen = ", ".join(f"{name}={value}" for name, value in this.chosen.items())
-        which = f"trial {this.number} ({len(ended)} of {self.search.trials})"
-        self.say(f"{which}: {how}{early} in {this.seconds:.0f} s; {chosen}")
 
     def say(self, line: str) -> None:
+        """Print a line above the table."""
         self.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
-    def left(self, ended: Any) -> str:
-        """An estimate of the time to come."""
-        if not (took := [t.seconds for t in ended if t.seconds]):
+    def time_left(self, ended: Sequence[TrialResult]) -> str:
+        """Return an estimate of the time that the remaining trials take."""
+        durations = [trial.seconds for trial in ended if trial.seconds]
+        if not durations:
             return "no estimate yet"
-        rest = max(self.search.trials - len(ended), 0) * float(np.mean(took)) / self.search.workers
-        return f"{rest / 60:.0f} min left" if rest >= 90 else f"{rest:.0f} s left"
+        remaining = max(self.trials - len(ended), 0)
+        seconds = remaining * float(np.mean(durations)) / self.workers
+        return f"{seconds / 60:.0f} min left" if seconds >= 90 else f"{seconds:.0f} s left"
 
     def draw(self) -> Table:
-        ended = self.search.ended()
-        title = f"{len(ended)} of {self.search.trials} trials, {self.left(ended)}"
-        grid = Table(title=title, title_justify="left", box=None, header_style="bold")
-        fields = [dimension.field for dimension in self.search.setting.space.dimensions]
-        for name in ("trial", "status", self.search.setting.objective, "epochs", "time", *fields):
-            grid.add_column(name, justify="right")
-        for t in ended[-MAX_ROWS:]:
-            score = "" if t.status == "failed" else f"{t.score:.4f}"
-            values = (str(t.chosen.get(name, "")) for name in fields)
-            done = f"{len(t.history.get('loss', ()))}/{t.epochs}" if t.epochs else ""
-            grid.add_row(str(t.number), t.status, score, done, f"{t.seconds:.0f} s", *values)
-        for trial, begun in list(self.running.values()):
-            chosen = self.search.setting.space.decode(trial.hyperparameters.values)
-            done, score = self.progress(trial)
-            values = (str(chosen.get(name, "")) for name in fields)
-            grid.add_row(str(int(trial.trial_id)), "running", score, done, f"{time.monotonic() - begun:.0f} s", *values)
-        return grid
+        """Return the table: the latest ended trials, then the running ones."""
+        ended = read_trials(self.folder)
+        fields = [dimension.field for dimension in self.space.dimensions]
+        title = f"{len(ended)} of {self.trials} trials, {self.time_left(ended)}"
+        table = Table(title=title, title_justify="left", box=None, header_style="bold")
+        for name in ("trial", "status", self.objective, "epochs", "time", *fields):
+            table.add_column(name, justify="right")
 
-    def progress(self, trial: Any) -> tuple[str, str]:
-        """Epochs done and the accuracy of the last one, as the trial's run has kept them."""
+        for result in ended[-MAX_ROWS:]:
+            score = "" if result.status == "failed" else f"{result.score:.4f}"
+            epochs = f"{len(result.history.get('loss', ()))}/{result.epochs}" if result.epochs else ""
+            values = [str(result.chosen.get(name, "")) for name in fields]
+            table.add_row(str(result.number), result.status, score, epochs, f"{result.seconds:.0f} s", *values)
+
+        for trial, begin in list(self.running.values()):
+            chosen = self.space.decode(trial.hyperparameters.values)
+            epochs, score = self.epochs_and_accuracy(trial.trial_id)
+            values = [str(chosen.get(name, "")) for name in fields]
+            seconds = time.monotonic() - begin
+            table.add_row(str(int(trial.trial_id)), "running", score, epochs, f"{seconds:.0f} s", *values)
+        return table
+
+    def epochs_and_accuracy(self, trial_id: str) -> tuple[str, str]:
+        """Return the finished epochs of a running trial, and its latest accuracy, from its saved state."""
         try:
-            kept = state.find_latest_state(self.search.folder / "trials" / trial.trial_id / RUN_FOLDER / "state")
-            known = state.read_state(kept) if kept else None
-        except InputError:  # replaced while it was read
-            known = None
-        scores = known.history.get("val_accuracy") if known else None
-        return (str(known.epoch) if known else "0"), (f"{scores[-1]:.4f}" if scores else "")
+            state_dir = state.find_latest_state(self.folder / "trials" / trial_id / RUN_FOLDER / "state")
+            saved = state.read_state(state_dir) if state_dir else None
+        except InputError:  # the trial replaced the state while it was read
+            saved = None
+        if saved is None:
+            return "0", ""
+        accuracies = saved.history.get("val_accuracy")
+        return str(saved.epoch), f"{accuracies[-1]:.4f}" if accuracies else ""

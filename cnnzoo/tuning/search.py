@@ -1,247 +1,198 @@
-"""A search at work: what its trials are, who runs them, and how it ends."""
+"""A search at work: what it runs, with how many workers, and what its trials do."""
 
 import contextlib
 import dataclasses
 import io
 import json
-import os
 import threading
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from keras_tuner import Objective
+from keras_tuner.errors import FailedTrialError, FatalError
 
 from cnnzoo.core.errors import InputError, TrainingError
-from cnnzoo.evaluation.report import Report
 from cnnzoo.training.recipe import DESCRIPTIVE_FIELDS
-from cnnzoo.training.run import plan_differences
 from cnnzoo.training.state import RESTART_HINT
-from cnnzoo.tuning import trial as trials_
-from cnnzoo.tuning.board import ProgressTable
-from cnnzoo.tuning.result import TrialResult, TuneResult, compare_with_default
+from cnnzoo.tuning.distributed import Role, release_silent_workers, send_heartbeats
+from cnnzoo.tuning.keras_tuner_compat import ORACLE_FILE, SearchTuner
+from cnnzoo.tuning.oracles import make_oracle
+from cnnzoo.tuning.progress import ProgressTable
+from cnnzoo.tuning.pruning import pruning_thresholds
 from cnnzoo.tuning.server import TrialServer
-from cnnzoo.tuning.trial import LOWER_IS_BETTER, SearchConfig, TrialJob
+from cnnzoo.tuning.trial import LOWER_IS_BETTER, RUN_FOLDER, SearchConfig, TrialJob, write_outcome
+from cnnzoo.tuning.trial_result import read_trials, succeeded
 
-HEARTBEAT_SECONDS = 2.0  # seconds between a worker's signs of life
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
-def _distributed_role() -> tuple[str, str]:
-    """What Keras Tuner's variables make of this process, and its chief's address; or neither.
+@dataclasses.dataclass(frozen=True)
+class SearchOptions:
+    """How a search runs.
 
-    Raises InputError where one of them is missing.
+    Attributes:
+        trials: the number of trials.
+        oracle: a key of `oracles.ORACLES`.
+        seed: of the oracle and of every trial.
+        workers: trials at a time on this machine.
+        prune: whether to end hopeless trials early.
+        verbose: whether to show progress.
     """
-    names = [f"KERASTUNER_{name}" for name in ("TUNER_ID", "ORACLE_IP", "ORACLE_PORT")]
-    if missing := [name for name in names if not os.environ.get(name)]:
-        if len(missing) < len(names):
-            raise InputError(f"A search on several machines needs {', '.join(names)}. Not set: {', '.join(missing)}")
-        return "", ""
-    role, ip, port = (os.environ[name] for name in names)
-    return role, f"{ip}:{port}"
+
+    trials: int
+    oracle: str
+    seed: int
+    workers: int
+    prune: bool
+    verbose: bool
 
 
 class Search:
-    """A search at work: the trials of its oracle, run by its server."""
+    """A search at work: its oracle proposes trials, its tuners ask for them, and its server runs them."""
 
     server: TrialServer
 
-    def __init__(
-        self,
-        setting: SearchConfig,
-        trials: int,
-        oracle: str,
-        seed: int,
-        folder: Path,
-        workers: int,
-        prune: bool,
-        verbose: bool,
-    ) -> None:
-        self.setting, self.seed, self.folder, self.workers, self.prune = setting, seed, folder, workers, prune
-        self.trials, self.kind, self.verbose = trials, oracle, verbose
-        self.over = threading.Event()
-        self.role, self.address = _distributed_role()
-        self.chief, self.worker = "chief" in self.role, bool(self.role) and "chief" not in self.role
-        from keras_tuner import Objective
-
-        from cnnzoo.tuning import oracles
-
-        direction = "min" if setting.objective in LOWER_IS_BETTER else "max"
-        self.oracle = oracles.make_oracle(oracle, setting.space, Objective(setting.objective, direction), trials, seed)
-        self.board = ProgressTable(self)
+    def __init__(self, config: SearchConfig, options: SearchOptions, folder: Path) -> None:
+        """Set up the search of `config` in `folder`; `server` has to be set before anything runs."""
+        self.config, self.options, self.folder = config, options, folder
+        self.role = Role.from_environment()
+        self.stopped = threading.Event()
+        direction = "min" if config.objective in LOWER_IS_BETTER else "max"
+        objective = Objective(config.objective, direction)
+        self.oracle = make_oracle(options.oracle, config.space, objective, options.trials, options.seed)
+        self.progress = ProgressTable(
+            folder, config.space, config.objective, options.trials, options.workers, options.verbose
+        )
 
     def plan(self) -> dict[str, Any]:
-        """What makes this search another one, ready for JSON."""
-        setting, data = self.setting, self.setting.data
-        space = setting.space
-        recipe = {field: v for field, v in dataclasses.asdict(space.recipe).items() if field not in DESCRIPTIVE_FIELDS}
+        """Return what distinguishes this search from others, ready for JSON."""
+        config, data, space = self.config, self.config.data, self.config.space
+        recipe = dataclasses.asdict(space.recipe)
         return {
             "how": "tune",
             "model": space.model if isinstance(space.model, str) else repr(space.model),
-            "weights": None if setting.weights is None else str(setting.weights),
-            "image_size": setting.image_size,
-            "recipe": recipe,
-            "space": json.loads(json.dumps(space.facts(), default=str)),
-            "oracle": self.kind,
-            "objective": setting.objective,
-            "prune": self.prune,
-            "seed": self.seed,
+            "weights": None if config.weights is None else str(config.weights),
+            "image_size": config.image_size,
+            "recipe": {name: value for name, value in recipe.items() if name not in DESCRIPTIVE_FIELDS},
+            "space": json.loads(json.dumps(space.describe(), default=str)),
+            "oracle": self.options.oracle,
+            "objective": config.objective,
+            "prune": self.options.prune,
+            "seed": self.options.seed,
             "data": {"source": data.source, "fingerprints": data.fingerprints, "classes": list(data.classes)},
         }
 
-    def check(self) -> None:
-        """Raise InputError where model, weights and data do not go together."""
-        status, why = self.server.run(TrialJob(self.folder, {}, self.seed, check=True))
+    def check_compatibility(self) -> None:
+        """Raise InputError if model, weights and data do not fit together."""
+        status, reason = self.server.run(TrialJob(self.folder, {}, self.options.seed, check_only=True))
         if status == "failed":
-            raise InputError(why)
+            raise InputError(reason)
 
-    def joined(self, plan: dict[str, Any]) -> bool:
-        """Wait for the chief's record; False where its search has ended.
-
-        Raises InputError where it is of another search.
-        """
-        record = self.folder / "run.json"
-        for _ in range(600):
-            if record.exists():
-                break
-            time.sleep(0.5)
-        else:
-            raise InputError(f"No chief has begun a search in {self.folder}, which all machines share")
-        kept = json.loads(record.read_bytes())
-        if found := plan_differences(kept["plan"], plan):
-            raise InputError(f"{self.folder} holds a different search: {'; '.join(found)}")
-        return kept["status"] != "done"
-
-    def go(self) -> None:
+    def run_trials(self) -> None:
         """Run trials until the oracle has no more."""
-        from keras_tuner.errors import FatalError
+        role, workers = self.role, self.options.workers
+        base = role.name or "worker"
+        names = [f"{base}-{i}" for i in range(workers)] if workers > 1 else [base]
+        if not role.is_worker and read_trials(self.folder) and not (self.folder / ORACLE_FILE).exists():
+            raise InputError(f"{self.folder} has trials, but its {ORACLE_FILE} is missing; {RESTART_HINT}")
 
-        names = [
-            f"{self.role or 'worker'}-{i}" if self.workers > 1 else self.role or "worker" for i in range(self.workers)
-        ]
+        # Exchange signs of life with the other machines.
         done = threading.Event()
-        threading.Thread(target=self._watch if self.chief else self._live, args=(names, done), daemon=True).start()
-        if not self.worker and self.ended() and not (self.folder / "oracle.json").exists():
-            raise InputError(f"{self.folder} has trials, but no oracle.json, which made them; {RESTART_HINT}")
-        with self.board:
-            try:
-                tuners = [self._tuner(name) for name in names[: 1 if self.chief else None]]
-                if self.worker or not self.oracle.exhausted():  # no worker comes to a chief that has no trial
-                    self._at_once(lambda tuner: tuner.search(), tuners)
-            except FatalError as error:
-                raise error.__cause__ or TrainingError(str(error)) from None
-            finally:
-                done.set()
+        if role.is_chief:
+            _start_thread(release_silent_workers, self.folder, self.oracle, done)
+        elif role.is_worker:
+            _start_thread(send_heartbeats, self.folder, names, done)
 
-    def _at_once(self, do: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
-        """What `do` returns for each item, as many at a time as there are workers."""
+        # Run the trials. A chief only answers the workers, and without trials left none would ever ask.
+        try:
+            with self.progress:
+                tuners = [self._make_tuner(name) for name in names[: 1 if role.is_chief else None]]
+                if role.is_worker or not self.oracle.is_exhausted():
+                    self.run_concurrently(lambda tuner: tuner.search(), tuners)
+        except FatalError as error:
+            raise error.__cause__ or TrainingError(str(error)) from None
+        finally:
+            done.set()
+
+    def run_jobs(self, jobs: Sequence[TrialJob]) -> list[tuple[str, Any]]:
+        """Run jobs on the server, as many at a time as there are workers, and return their outcomes in order."""
+        return self.run_concurrently(self.server.run, jobs)
+
+    def run_concurrently(self, function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+        """Call `function` for each item, as many at a time as there are workers; the first error stops all."""
         if len(items) == 1:  # in this thread, which Ctrl-C interrupts
-            return [do(items[0])]
-        with ThreadPoolExecutor(self.workers) as pool:
+            return [function(items[0])]
+        with ThreadPoolExecutor(self.options.workers) as pool:
             try:
-                futures = [pool.submit(do, item) for item in items]
+                futures = [pool.submit(function, item) for item in items]
                 for future in wait(futures, return_when=FIRST_EXCEPTION).done:
                     future.result()
                 return [future.result() for future in futures]
             except BaseException:
-                self.over.set()
-                self.server.stop()  # or the other threads would go on, and be waited for
+                # Without this the pool would wait for the other threads, which would go on.
+                self.stopped.set()
+                self.server.stop()
                 raise
 
-    def _tuner(self, name: str) -> Any:
-        from cnnzoo.tuning.tuner import SearchTuner
-
+    def _make_tuner(self, name: str) -> SearchTuner:
         with contextlib.redirect_stdout(io.StringIO()):  # "Reloading Tuner from ..."
-            return SearchTuner(self, name)
+            return SearchTuner(self, name, self.role.chief_address if self.role.is_worker else "")
 
-    def _live(self, names: list[str], done: threading.Event) -> None:
-        """Signs of life of a worker, in the folder that its chief sees too."""
-        place = self.folder / "workers"
-        while self.worker and not done.wait(HEARTBEAT_SECONDS):
-            with contextlib.suppress(OSError):  # the next one may do
-                place.mkdir(exist_ok=True)
-                for name in names:
-                    (place / name).write_text(str(time.time()), encoding="utf-8")
+    # What the tuners call
 
-    def _watch(self, names: list[str], done: threading.Event) -> None:
-        """Let other workers have the trials of those that show no sign of life."""
-        seen: dict[str, tuple[str, float]] = {}
-        while not done.wait(HEARTBEAT_SECONDS):
-            for name in list(self.oracle.tuner_ids):
-                try:
-                    sign = (self.folder / "workers" / name).read_text(encoding="utf-8")
-                except OSError:
-                    sign = ""
-                if seen.get(name, ("", 0.0))[0] != sign or name not in seen:
-                    seen[name] = sign, time.monotonic()
-                elif time.monotonic() - seen[name][1] > 10 * HEARTBEAT_SECONDS:
-                    self.oracle.release(name)
-                    del seen[name]
+    def begin_trial(self, trial: Any) -> None:
+        """Show a trial of Keras Tuner as running."""
+        self.progress.begin_trial(trial)
 
-    def job(self, trial: Any, oracle: Any) -> TrialJob:
-        """What a trial of Keras Tuner is to do."""
+    def end_trial(self, trial: Any) -> None:
+        """Show the result of a trial of Keras Tuner."""
+        self.progress.end_trial(trial)
+
+    def run_trial(self, trial: Any, oracle: Any) -> dict[str, float]:
+        """Run a trial of Keras Tuner in a process of its own and return its score.
+
+        Raises:
+            FailedTrialError: if the trial failed; the search goes on.
+            FatalError: if the search itself failed; the trial runs again when the search is resumed.
+        """
+        try:
+            job = self.make_job(trial, oracle)
+            status, outcome = self.server.run(job)
+            if status == "failed":
+                write_outcome(job.folder, {"chosen": job.chosen, "reason": outcome})
+        except Exception as error:
+            raise FatalError(str(error)) from error
+        if status == "failed":
+            raise FailedTrialError(outcome)
+        return {self.config.objective: outcome["score"]}
+
+    def make_job(self, trial: Any, oracle: Any) -> TrialJob:
+        """Return the training that a trial of Keras Tuner asks for."""
+        folder, space = self.folder / "trials", self.config.space
         values = trial.hyperparameters.values
-        place = self.folder / "trials"
+
+        # Hyperband continues the best of its short trials: find the first of the chain, whose run goes on.
         first = trial
-        while before := first.hyperparameters.values.get("tuner/trial_id"):  # Hyperband's, promoted
-            first = oracle.get_trial(before)
-        ended = [t for t in self.ended() if t.status != "failed"]
-        levels = trials_.pruning_thresholds([t.history for t in ended], [t.epochs for t in ended]) if self.prune else ()
-        run = None if first is trial else place / first.trial_id / trials_.RUN_FOLDER
-        space = self.setting.space
-        # the first trial is the default, whatever Keras Tuner can hold of it
-        chosen = space.decode(values) if int(first.trial_id) else space.defaults()
-        return TrialJob(place / trial.trial_id, chosen, self.seed, run, values.get("tuner/epochs"), levels)
+        while earlier := first.hyperparameters.values.get("tuner/trial_id"):
+            first = oracle.get_trial(earlier)
 
-    def ended(self) -> list[TrialResult]:
-        """The trials that have ended, by number."""
-        folders = [path for path in (self.folder / "trials").glob("*") if path.name.isdecimal()]
-        return [trial for path in sorted(folders, key=lambda path: int(path.name)) if (trial := TrialResult.read(path))]
-
-    def finish(self, seeds: int) -> TuneResult:
-        """Train the best and the default anew, and compare them on the test split."""
-        ended = self.ended()
-        fine = [trial for trial in ended if trial.status != "failed"]
-        if not fine:
-            reasons: dict[str, list[str]] = {}
-            for t in ended:
-                reasons.setdefault(t.reason, []).append(str(t.number))
-            told = "; ".join(f"{why} (trial {', '.join(numbers)})" for why, numbers in reasons.items())
-            raise InputError(f"None of the {len(ended)} trials succeeded: {told}; {RESTART_HINT}")
-        default, why = self._anew(0, {}, seeds)
-        sign = -1 if self.setting.objective in LOWER_IS_BETTER else 1
-        for best in sorted(fine, key=lambda trial: -sign * trial.score):  # of equals the first
-            reports, failure = self._anew(best.number, best.chosen, seeds) if best.number else (default, why)
-            if reports:
-                return self._result(ended, best, reports, default, why)
-            self.board.say(f"Trained anew, trial {best.number} failed, so the next best one is taken: {failure}")
-        raise TrainingError(f"Trained anew, every trial failed: {failure}")
-
-    def _anew(self, number: int, chosen: dict[str, Any], seeds: int) -> tuple[list[Report], str]:
-        """Reports on the test split of a trial's recipe, trained with other seeds; or none, and why one failed."""
-        self.board.say(f"Training {'the default' if number == 0 else f'trial {number}'} anew, for the test split")
-        place = self.folder / "final" / str(number)
-        jobs = [TrialJob(place / str(i), chosen, self.seed + i, final=True) for i in range(1, seeds + 1)]
-        outcomes = self._at_once(self.server.run, jobs)
-        if failures := [why for status, why in outcomes if status == "failed"]:
-            return [], failures[0]
-        return [report for _, report in outcomes], ""
-
-    def _result(
-        self, ended: list[TrialResult], best: TrialResult, reports: list[Report], default: list[Report], why: str
-    ) -> TuneResult:
-        space = self.setting.space
-        row, recipe = space.apply(best.chosen)
-        return TuneResult(
-            model=row,
-            recipe=recipe,
-            best=best,
-            trials=tuple(ended),
-            fields=tuple(d.field for d in space.dimensions),
-            objective=self.setting.objective,
-            report=reports[0],
-            default=default[0] if default else None,
-            comparison=compare_with_default(default, reports) if default else {"default failed": why},
-            run_dir=self.folder,
-            run=self.folder / "final" / str(best.number) / "1" / trials_.RUN_FOLDER,
-            asked=self.plan(),
+        thresholds: tuple[float, ...] = ()
+        if self.options.prune:
+            ended = succeeded(read_trials(self.folder))
+            thresholds = pruning_thresholds([t.history for t in ended], [t.epochs for t in ended])
+        return TrialJob(
+            folder=folder / trial.trial_id,
+            # Trial 0 is the default exactly, even where Keras Tuner can only hold something near it.
+            chosen=space.decode(values) if int(first.trial_id) else space.defaults(),
+            seed=self.options.seed,
+            continue_run=None if first is trial else folder / first.trial_id / RUN_FOLDER,
+            stop_after=values.get("tuner/epochs"),
+            thresholds=thresholds,
         )
+
+
+def _start_thread(target: Callable[..., None], *args: Any) -> None:
+    threading.Thread(target=target, args=args, daemon=True).start()

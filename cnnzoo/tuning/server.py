@@ -1,6 +1,6 @@
-"""Processes for trials: a server that has imported TensorFlow, and run nothing, forks one in a moment.
+"""Processes for trials: a server that has imported TensorFlow but run nothing forks a child for each trial.
 
-TensorFlow keeps some memory of every model until its process ends, so each trial has its own.
+TensorFlow keeps some memory of every model until its process ends, so each trial has its own process.
 """
 
 import contextlib
@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -21,41 +22,45 @@ import psutil
 from cnnzoo.core.errors import TrainingError
 
 SERVER_CODE = "import sys; from cnnzoo.tuning import server; server.serve(int(sys.argv[1]))"
-SERVER_ENDED = "The process that starts the trials has ended; the same call goes on from here"
-MIN_CPU_SECONDS = 0.5  # seconds of a processor, fewer than which are no sign of life
-POLL_SECONDS = 0.5  # seconds between looks at the memory and the progress of the children
+SERVER_ENDED = "The process that starts the trials has ended. Repeat the same call to continue the search"
+MIN_CPU_SECONDS = 0.5  # of processor time; less does not count as a sign of life
+POLL_SECONDS = 0.5  # between two looks at the memory and the progress of the children
+
+Outcome = tuple[str, Any]  # ("done", result) or ("failed", reason)
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What ends a trial's process: bytes of memory of its own, and seconds in which it did nothing."""
+    """When to kill a trial.
+
+    Attributes:
+        memory: bytes that its process may use, without what it shares with others.
+        timeout: seconds without progress, measured as processor time, after which it counts as hung.
+    """
 
     memory: float
-    silence: float
+    timeout: float
 
 
 class TrialServer:
-    """A process that forks others; a context manager, with which all of them end."""
+    """A process that forks a child for each job; a context manager, on whose exit all of them end."""
 
-    def __init__(self, task: Any, limits: Limits) -> None:
-        """`task` is called with each job in a process of its own."""
-        ours, theirs = multiprocessing.Pipe()
-        command = [sys.executable, "-c", SERVER_CODE, str(theirs.fileno())]
-        # where the caller's modules are; a GPU is shared
-        paths = {"PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path)), "TF_FORCE_GPU_ALLOW_GROWTH": "true"}
+    def __init__(self, task: Callable[[Any], Outcome], limits: Limits) -> None:
+        """Start the server, which calls `task` with each job in a child of its own."""
+        self.connection, server_end = multiprocessing.Pipe()
         self.process = subprocess.Popen(
-            command,
-            pass_fds=[theirs.fileno()],
+            [sys.executable, "-c", SERVER_CODE, str(server_end.fileno())],
+            pass_fds=[server_end.fileno()],
             stdin=subprocess.DEVNULL,
-            env={"TF_CPP_MIN_LOG_LEVEL": "3"} | os.environ | paths,
-            start_new_session=True,  # Ctrl-C is for the search, which ends its children
+            env=_server_environment(),
+            start_new_session=True,  # Ctrl-C reaches only the search, which then ends its children
         )
-        theirs.close()
-        self.connection, self.lock = ours, threading.Lock()
-        self.waiting: dict[int, Future[tuple[str, Any]]] = {}
-        self.count, self.ended = 0, False
-        ours.send((task, limits))
-        threading.Thread(target=self._listen, daemon=True).start()
+        server_end.close()
+        self.lock = threading.Lock()
+        self.waiting: dict[int, Future[Outcome]] = {}  # by the number of the job
+        self.job_count, self.ended = 0, False
+        self.connection.send((task, limits))
+        threading.Thread(target=self._receive_outcomes, daemon=True).start()
 
     def __enter__(self) -> "TrialServer":
         return self
@@ -64,26 +69,33 @@ class TrialServer:
         self.stop()
 
     def stop(self) -> None:
-        """End every process; jobs that wait, and later ones, raise TrainingError."""
-        self.process.kill()  # whom its children follow
+        """End the server and its children; waiting and later jobs raise TrainingError."""
+        self.process.kill()  # its children notice and end too
         self.process.wait()
 
-    def run(self, job: Any) -> tuple[str, Any]:
-        """("done", what the task returned) or ("failed", why), once the job's process has ended."""
-        future: Future[tuple[str, Any]] = Future()
+    def run(self, job: Any) -> Outcome:
+        """Run a job in a process of its own and wait for it.
+
+        Returns:
+            ("done", what the task returned) or ("failed", reason).
+
+        Raises:
+            TrainingError: if the server ends.
+        """
+        future: Future[Outcome] = Future()
         with self.lock:
             if self.ended:
                 raise TrainingError(SERVER_ENDED)
-            self.count += 1
-            number = self.count
+            self.job_count += 1
             try:
-                self.connection.send((number, job))
+                self.connection.send((self.job_count, job))
             except OSError:
                 raise TrainingError(SERVER_ENDED) from None
-            self.waiting[number] = future
+            self.waiting[self.job_count] = future
         return future.result()
 
-    def _listen(self) -> None:
+    def _receive_outcomes(self) -> None:
+        """Hand the server's answers to the callers of `run` until the server ends."""
         try:
             while True:
                 number, outcome = self.connection.recv()
@@ -95,75 +107,90 @@ class TrialServer:
                     future.set_exception(TrainingError(SERVER_ENDED))
 
 
+def _server_environment() -> dict[str, str]:
+    """Return the environment of the server: it finds the caller's modules, and its children share a GPU."""
+    paths = os.pathsep.join(map(os.path.abspath, sys.path))
+    return {"TF_CPP_MIN_LOG_LEVEL": "3"} | os.environ | {"PYTHONPATH": paths, "TF_FORCE_GPU_ALLOW_GROWTH": "true"}
+
+
 @dataclass
 class _TrialProcess:
-    process: Any
-    connection: Connection
-    outcome: tuple[str, Any] | None = None
-    worked: float = 0.0  # seconds of processors
-    at: float = 0.0  # when that was seen
+    """A child, as the server sees it."""
 
-    def look(self, limits: Limits) -> bool:
-        """Whether the child has ended, by itself or as it went past a limit."""
-        alive = self.process.is_alive()  # asked first, or an answer might come in between
+    process: Any  # multiprocessing.Process of the context in use
+    connection: Connection
+    outcome: Outcome | None = None
+    cpu_seconds: float = 0.0  # of its processors when it last made progress
+    progress_time: float = 0.0  # when that was
+
+    def has_ended(self, limits: Limits) -> bool:
+        """Return whether the child has ended; kill it if it has answered or is past a limit."""
+        alive = self.process.is_alive()  # ask first: an answer might arrive in between
         if self.outcome is None and self.connection.poll():
             with contextlib.suppress(EOFError, OSError):  # it was killed while it answered
                 self.outcome = self.connection.recv()
         if alive:
-            if self.outcome is None and (why := self._past(limits)):
-                self.outcome = "failed", why
+            if self.outcome is None and (reason := self._exceeded_limit(limits)):
+                self.outcome = "failed", reason
             if self.outcome:
-                self.process.kill()  # all that it had to do is done
+                self.process.kill()
             return False
         self.process.join()
         if self.outcome is None:
             self.outcome = "failed", _describe_exit(self.process.exitcode)
         return True
 
-    def _past(self, limits: Limits) -> str | None:
+    def _exceeded_limit(self, limits: Limits) -> str | None:
+        """Return why the child has to be killed, or None."""
         try:
-            there = psutil.Process(self.process.pid)
-            used, worked = there.memory_full_info().uss, sum(there.cpu_times()[:2])
+            process = psutil.Process(self.process.pid)
+            memory, cpu_seconds = process.memory_full_info().uss, sum(process.cpu_times()[:2])
         except psutil.Error:
             return None
-        if worked >= self.worked + MIN_CPU_SECONDS:
-            self.worked, self.at = worked, time.monotonic()
-        if used > limits.memory:
-            return f"It used {used / 1e9:.1f} GB of memory, more than the {limits.memory / 1e9:.1f} GB that a trial may"
-        if (silent := time.monotonic() - self.at) > limits.silence:
-            return f"It did nothing for {silent:.0f} s"
+        if cpu_seconds >= self.cpu_seconds + MIN_CPU_SECONDS:
+            self.cpu_seconds, self.progress_time = cpu_seconds, time.monotonic()
+        if memory > limits.memory:
+            return f"It used {memory / 1e9:.1f} GB of memory; the limit per trial is {limits.memory / 1e9:.1f} GB"
+        idle = time.monotonic() - self.progress_time
+        if idle > limits.timeout:
+            return f"It made no progress for {idle:.0f} s"
         return None
 
 
 def _describe_exit(code: int) -> str:
-    """Why a process ended that left no word."""
+    """Return why a process ended that did not answer."""
     if code >= 0:
         return f"Its process ended with exit code {code}"
     name = signal.Signals(-code).name
-    return f"Its process was killed by {name}" + (", as the machine does when memory runs out" if -code == 9 else "")
+    hint = ", as the system does when memory runs out" if -code == signal.SIGKILL else ""
+    return f"Its process was killed by {name}{hint}"
 
 
-def _run_in_child(task: Any, job: Any, connection: Connection, server: int) -> None:
-    """A job in its process, which does not outlive the server."""
+def _run_in_child(task: Callable[[Any], Outcome], job: Any, connection: Connection, server_pid: int) -> None:
+    """Run a job in this process, which ends when the server does."""
 
-    def follow() -> None:
-        while os.getppid() == server:
+    def exit_with_server() -> None:
+        while os.getppid() == server_pid:
             time.sleep(POLL_SECONDS)
         os._exit(1)
 
-    threading.Thread(target=follow, daemon=True).start()
+    threading.Thread(target=exit_with_server, daemon=True).start()
     connection.send(task(job))
 
 
 def serve(fileno: int) -> None:
-    """Fork a child for each job, watch them, and tell of their ends, until the search hangs up."""
+    """Run as the server: fork a child for each job, watch the children and report their ends, until the search ends.
+
+    Args:
+        fileno: file descriptor of the connection to the search.
+    """
     import keras
 
-    import cnnzoo.tuning.trial  # noqa: F401  # all that takes long to import
+    import cnnzoo.tuning.trial  # noqa: F401  # everything that is slow to import
 
     connection = Connection(fileno)
     task, limits = connection.recv()
-    # JAX and torch have threads at work once they are imported, which a fork loses
+    # JAX and torch start threads when they are imported, which a fork would lose.
     context: Any = multiprocessing.get_context("fork" if keras.backend.backend() == "tensorflow" else "spawn")
     children: dict[int, _TrialProcess] = {}
     try:
@@ -171,15 +198,15 @@ def serve(fileno: int) -> None:
             wait([connection, *(child.process.sentinel for child in children.values())], timeout=POLL_SECONDS)
             while connection.poll():
                 number, job = connection.recv()
-                ours, theirs = context.Pipe(duplex=False)
-                process = context.Process(target=_run_in_child, args=(task, job, theirs, os.getpid()))
+                parent_end, child_end = context.Pipe(duplex=False)
+                process = context.Process(target=_run_in_child, args=(task, job, child_end, os.getpid()))
                 process.start()
-                theirs.close()
-                children[number] = _TrialProcess(process, ours, at=time.monotonic())
-            for number in [number for number, child in children.items() if child.look(limits)]:
+                child_end.close()
+                children[number] = _TrialProcess(process, parent_end, progress_time=time.monotonic())
+            for number in [number for number, child in children.items() if child.has_ended(limits)]:
                 connection.send((number, children.pop(number).outcome))
     except (EOFError, OSError):
-        pass  # the search is gone
+        pass  # the search has ended
     finally:
         for child in children.values():
             child.process.kill()

@@ -1,15 +1,14 @@
-"""A trial: an ordinary run whose test split is its validation split, so that a search never sees the test split."""
+"""A trial: an ordinary run whose test split is the validation split, so that a search never sees the test split."""
 
 import dataclasses
 import json
 import os
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
 
 from cnnzoo.build import get
@@ -20,66 +19,89 @@ from cnnzoo.evaluation.compatibility import bind_to_model, check_not_empty
 from cnnzoo.evaluation.report import Report
 from cnnzoo.models import Variant
 from cnnzoo.registry import list_models, register
-from cnnzoo.training import state
 from cnnzoo.training.api import fine_tune, fit_and_evaluate
 from cnnzoo.training.prepare import make_reproducible
 from cnnzoo.training.recipe import Recipe
+from cnnzoo.tuning.pruning import PruneCallback
 from cnnzoo.tuning.space import Space
 
+if TYPE_CHECKING:
+    import keras
+
 OUTCOME_FILE, LOG_FILE, RUN_FOLDER = "outcome.json", "log.txt", "run"
-LOWER_IS_BETTER = ("log_loss", "calibration_error")  # is better
-PRUNING_STEPS = 20  # of a training, at the ends of which trials are compared
-MIN_SHARE_BEFORE_PRUNING = 0.25  # of a training, before which no trial is hopeless
-BUSY_WAIT_SECONDS = 2.0  # seconds between looks at a run in which another process is at work
-MIN_TRIALS_TO_COMPARE = 4  # trials to compare with
+LOWER_IS_BETTER = ("log_loss", "calibration_error")  # objectives
+BUSY_WAIT_SECONDS = 2.0  # between two attempts to start in a run folder that another process uses
 
 
 @dataclasses.dataclass(frozen=True)
 class SearchConfig:
-    """What all trials of a search share."""
+    """What all trials of a search share.
+
+    Attributes:
+        space: what varies, and the model and recipe around it.
+        data: the images; trials are scored on the validation split.
+        weights: as in `get`; with weights, trials fine-tune.
+        objective: a metric of `Report.metrics`.
+        image_size: height and width, or None for the network's own.
+        rows: the models that the caller has registered, by name, which trials register too.
+    """
 
     space: Space
     data: ImageData
     weights: Any
     objective: str
     image_size: tuple[int, int] | None = None
-    rows: dict[str, Variant] = dataclasses.field(default_factory=dict)  # that the caller has registered, by name
+    rows: dict[str, Variant] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
 class TrialJob:
-    """One training: a trial's, or of the final comparison, which is on the test split."""
+    """One training: that of a trial, or one of the final comparison on the test split.
+
+    Attributes:
+        folder: where the outcome, the log and (by default) the run are written.
+        chosen: the values of the varied fields.
+        seed: of the training.
+        continue_run: the run folder of an earlier trial, whose training this one continues.
+        stop_after: the number of epochs after which the trial stops, although the schedule is longer.
+        thresholds: the accuracy below which the trial is pruned, after each twentieth of its training.
+        final: whether to evaluate on the test split and return the report.
+        check_only: whether to only check that model, weights and data fit together.
+    """
 
     folder: Path
     chosen: dict[str, Any]
     seed: int
-    run: Path | None = None  # an earlier trial's, which this one goes on with
-    epochs: int | None = None  # after which it ends, though the schedule goes further
-    bar: tuple[float, ...] = ()  # what has to be reached after each share of the training
+    continue_run: Path | None = None
+    stop_after: int | None = None
+    thresholds: tuple[float, ...] = ()
     final: bool = False
-    check: bool = False  # whether all goes together, and no training
+    check_only: bool = False
 
 
-def run_job(setting: SearchConfig, job: TrialJob) -> tuple[str, Any]:
-    """("done", the outcome or, of a final, the report) or ("failed", why); what is printed goes to the folder's log."""
+def run_job(config: SearchConfig, job: TrialJob) -> tuple[str, Any]:
+    """Run a job in this process, with everything that it prints in the log of its folder.
+
+    Returns:
+        ("done", outcome), with the report for a final training; or ("failed", reason).
+    """
     try:
-        if job.check:
-            _prepare_job(setting, job)
+        if job.check_only:
+            _prepare_job(config, job)
             return "done", None
         job.folder.mkdir(parents=True, exist_ok=True)
-        with (job.folder / LOG_FILE).open("ab") as log:
-            for stream in (1, 2):
-                os.dup2(log.fileno(), stream)
+        _redirect_output(job.folder / LOG_FILE)
         while True:
-            if not job.final and (job.folder / OUTCOME_FILE).exists():  # it had ended, which the search had not kept
-                kept = json.loads((job.folder / OUTCOME_FILE).read_bytes())
-                return ("failed", kept["reason"]) if "reason" in kept else ("done", kept)
+            # The trial may have ended in a process that stopped before the search recorded it.
+            if not job.final and (job.folder / OUTCOME_FILE).exists():
+                outcome = json.loads((job.folder / OUTCOME_FILE).read_bytes())
+                return ("failed", outcome["reason"]) if "reason" in outcome else ("done", outcome)
             try:
-                return "done", _train_and_record(setting, job)
-            except BusyError:  # a worker that was taken for dead
+                return "done", _train_and_record(config, job)
+            except BusyError:  # a worker that was taken for dead still trains
                 time.sleep(BUSY_WAIT_SECONDS)
     except (InputError, TrainingError) as error:
-        if not job.check:
+        if not job.check_only:
             traceback.print_exc()
         return "failed", str(error)
     except Exception as error:
@@ -87,107 +109,64 @@ def run_job(setting: SearchConfig, job: TrialJob) -> tuple[str, Any]:
         return "failed", f"{type(error).__name__}: {error}"
 
 
-def _train_and_record(setting: SearchConfig, job: TrialJob) -> Any:
-    """The outcome of the job's training, or of a final its report."""
-    begun = time.perf_counter()
-    end = PruneCallback(job.epochs, job.bar, job.run or job.folder / RUN_FOLDER)
-    model, recipe, data = _prepare_job(setting, job)
-    train = fine_tune if setting.weights else fit_and_evaluate
-    where = job.run or job.folder / RUN_FOLDER
-    report = train(model, data, recipe=recipe, run_dir=where, seed=job.seed, resume=True, callbacks=[end])
+def _redirect_output(path: Path) -> None:
+    """Append what this process writes to stdout and stderr, also from native code, to a file."""
+    with path.open("ab") as log:
+        for stream in (1, 2):
+            os.dup2(log.fileno(), stream)
+
+
+def _train_and_record(config: SearchConfig, job: TrialJob) -> Any:
+    """Train, and return the report of a final training, or write and return the outcome of a trial."""
+    begin = time.perf_counter()
+    run_dir = job.continue_run or job.folder / RUN_FOLDER
+    prune = PruneCallback(job.stop_after, job.thresholds, run_dir)
+    model, recipe, data = _prepare_job(config, job)
+    train = fine_tune if config.weights else fit_and_evaluate
+    report = train(model, data, recipe=recipe, run_dir=run_dir, seed=job.seed, resume=True, callbacks=[prune])
     if job.final:
         return report
     outcome = {
         "chosen": job.chosen,
         "epochs": recipe.epochs,
-        "score": _objective_score(report, setting.objective),
-        "metrics": {key: value for key, value in report.metrics.items() if isinstance(value, float)},
+        "score": _objective_score(report, config.objective),
+        "metrics": {name: value for name, value in report.metrics.items() if isinstance(value, float)},
         "history": report.history,
         "best_epoch": report.best_epoch,
-        "hopeless": end.hopeless,
-        "seconds": round(time.perf_counter() - begun, 1),
-        "training": round(end.seconds, 1),
+        "hopeless": prune.hopeless,
+        "seconds": round(time.perf_counter() - begin, 1),
+        "training": round(prune.seconds, 1),
     }
     write_outcome(job.folder, outcome)
     return outcome
 
 
-def _prepare_job(setting: SearchConfig, job: TrialJob) -> tuple[Any, Recipe, ImageData]:
-    """The model, the recipe and the data of a job, which fit each other; else an InputError."""
-    known = list_models()
-    for name in setting.rows.keys() - set(known):  # that the caller has registered
-        register(name, setting.rows[name])
-    row, recipe = setting.space.apply(job.chosen)
-    data = setting.data if job.final else dataclasses.replace(setting.data, test=setting.data.validation)
-    check_not_empty(setting.data, "train", "validation", "test")
+def _prepare_job(config: SearchConfig, job: TrialJob) -> "tuple[keras.Model, Recipe, ImageData]":
+    """Return the model, the recipe and the data of a job; raise InputError if they do not fit together."""
+    for name in config.rows.keys() - set(list_models()):
+        register(name, config.rows[name])
+    model_or_row, recipe = config.space.apply(job.chosen)
+    check_not_empty(config.data, "train", "validation", "test")
+    # A search must not see the test split.
+    data = config.data if job.final else dataclasses.replace(config.data, test=config.data.validation)
     make_reproducible(job.seed)
-    classes = None if setting.weights else list(data.classes)
-    model = get(row, weights=setting.weights, classes=classes, input_shape=setting.image_size)
-    if job.check:
+    classes = None if config.weights else list(data.classes)
+    model = get(model_or_row, weights=config.weights, classes=classes, input_shape=config.image_size)
+    if job.check_only:
         bind_to_model(model, data)
     return model, recipe, data
 
 
 def write_outcome(folder: Path, outcome: Mapping[str, Any]) -> None:
-    """Keep how a trial ended."""
-    with atomic_write(folder / OUTCOME_FILE) as new:
-        new.write_text(json.dumps(outcome), encoding="utf-8")
+    """Record how a trial ended."""
+    with atomic_write(folder / OUTCOME_FILE) as new_file:
+        new_file.write_text(json.dumps(outcome), encoding="utf-8")
 
 
 def _objective_score(report: Report, objective: str) -> float:
+    """Return the objective's value; raise InputError if the report does not have it."""
     value = report.metrics.get(objective)
     if not isinstance(value, float) or not np.isfinite(value):
-        known = ", ".join(key for key, other in report.metrics.items() if isinstance(other, float))
-        raise InputError(f"The metric {objective} is not found for these data. There are: {known}")
+        available = ", ".join(name for name, other in report.metrics.items() if isinstance(other, float))
+        raise InputError(f"The metric {objective} is not found for these data. Available: {available}")
     return value
-
-
-class PruneCallback(keras.callbacks.Callback):
-    """Ends a trial that has had its epochs, or whose best accuracy so far is below the bar for its share of them."""
-
-    def __init__(self, epochs: int | None, bar: tuple[float, ...], run: Path) -> None:
-        super().__init__()
-        self.until, self.bar, self.run = epochs, bar, run
-        self.best, self.hopeless, self.seconds = 0.0, False, 0.0
-
-    def on_train_begin(self, logs=None):
-        self.begun = time.perf_counter()
-        if kept := state.find_latest_state(self.run / "state"):  # of before a stop
-            known = state.read_state(kept)
-            self.best = max(known.history.get("val_accuracy", [0.0]))
-            self.check(known.epoch)
-
-    def on_epoch_end(self, epoch, logs=None):
-        name = "val_accuracy" if "val_accuracy" in logs else "val_logits_accuracy"
-        self.best = max(self.best, float(logs[name]))
-        self.check(epoch + 1)
-
-    def on_train_end(self, logs=None):
-        self.seconds = time.perf_counter() - self.begun
-
-    def check(self, done: int) -> None:
-        share = done / self.params["epochs"]
-        self.hopeless = (
-            bool(self.bar)
-            and MIN_SHARE_BEFORE_PRUNING <= share < 1
-            and self.best < self.bar[int(share * PRUNING_STEPS) - 1]
-        )
-        if self.hopeless or (self.until and done >= self.until):
-            self.model.stop_training = True
-
-
-def pruning_thresholds(histories: Sequence[Mapping[str, Sequence[float]]], epochs: Sequence[int]) -> tuple[float, ...]:
-    """The accuracy that three quarters of the trials had reached after each share of their `epochs`.
-
-    It is 0 where few got there.
-    """
-    levels = []
-    for share in range(1, PRUNING_STEPS + 1):
-        reached = []
-        for history, whole in zip(histories, epochs, strict=True):
-            done = -(-whole * share // PRUNING_STEPS)
-            accuracies = history.get("val_accuracy", ())
-            if 0 < done <= len(accuracies):
-                reached.append(max(accuracies[:done]))
-        levels.append(float(np.quantile(reached, 0.25)) if len(reached) >= MIN_TRIALS_TO_COMPARE else 0.0)
-    return tuple(levels)

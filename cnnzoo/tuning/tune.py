@@ -1,8 +1,8 @@
-"""tune: a search over recipes and rows by Keras Tuner, each trial in its process, that ends in a comparison."""
+"""tune: search for a better recipe and model, each trial in its own process, and compare it with the default."""
 
 import functools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +15,16 @@ from cnnzoo.models import Variant
 from cnnzoo.registry import registered_rows
 from cnnzoo.training import recipes
 from cnnzoo.training.recipe import Recipe
-from cnnzoo.training.run import RUN_FILES as TRAININGS
-from cnnzoo.training.run import Run, check_run_dir
-from cnnzoo.tuning import space as spaces
-from cnnzoo.tuning import trial as trials_
+from cnnzoo.training.run import RUN_FILES, Run, check_run_dir
+from cnnzoo.tuning.distributed import join_search
 from cnnzoo.tuning.result import TuneResult
-from cnnzoo.tuning.search import Search
+from cnnzoo.tuning.retraining import finish_search
+from cnnzoo.tuning.search import Search, SearchOptions
 from cnnzoo.tuning.server import Limits, TrialServer
-from cnnzoo.tuning.trial import SearchConfig
+from cnnzoo.tuning.space import make_space
+from cnnzoo.tuning.trial import OUTCOME_FILE, SearchConfig, run_job
+
+SHARE_OF_MEMORY = 0.8  # that all trials together may use
 
 
 def tune(
@@ -35,140 +37,170 @@ def tune(
     objective: str = "accuracy",
     recipe: str | Recipe | None = None,
     weights: Any = None,
-    image_size: int | Sequence[int] | None = None,
+    image_size: int | tuple[int, int] | None = None,
     seed: int = 0,
     seeds: int = 1,
-    run_dir: Any = None,
+    run_dir: str | Path | None = None,
     workers: int = 1,
     resume: bool | None = None,
     overwrite: bool = False,
     prune: bool = True,
-    memory: float | None = None,
-    patience: float = 600.0,
+    memory_gb: float | None = None,
+    timeout: float = 600.0,
     verbose: bool = True,
 ) -> TuneResult | None:
-    """Search for a better recipe, and row, than the default; then compare both on the test split.
+    """Search for a recipe, and a model, that is better than the default, and compare both on the test split.
 
-    Trials never see that. The default is the first one. Each is a run in a process of its own: one that crashes, hangs,
-    or takes too much memory is recorded with its reason, and the search goes on. The same call goes on with a search
-    that was stopped, and with the epoch of the trial that was running.
+    The first trial is the default. Each trial is a run in a process of its own, scored on the validation split; no
+    trial sees the test split. A trial that crashes, hangs or takes too much memory is recorded with its reason, and the
+    search goes on. At the end, the best recipe and the default are trained again and evaluated on the test split. To
+    continue a search that was stopped, repeat the same call: the trial that was running continues with its epoch.
 
     Args:
-        model: a name of `list_models`, or a row.
-        data: from `load_data`; trials are scored on its validation split.
-        space: {field: [values] or {"low", "high", "step", "log"}} or the path of such a TOML file; fields are those of
-            a recipe, "model", and "row.FIELD". By default the family's, `tuning.space.DEFAULTS`.
-        trials: how many.
-        oracle: "random", "bayesian", "hyperband" or "grid", from Keras Tuner.
-        objective: a metric of `Report.metrics`, on validation.
-        recipe: what fields start from, "sgd" by default, and "finetune" with weights.
-        weights: as in `get`; trials then `fine_tune`, else they `fit_and_evaluate`.
-        image_size: one number or (height, width), in pixels; the network's own by default.
-        seed: of the draws and of every trial.
-        seeds: how many times the best and the default are trained anew, with seeds of their own, to be compared.
-        run_dir: where to write; runs/tune-MODEL-SOURCE by default.
-        workers: trials at a time on this machine. On several, Keras Tuner's variables KERASTUNER_TUNER_ID,
-            KERASTUNER_ORACLE_IP and KERASTUNER_ORACLE_PORT make this call its chief or a worker; run_dir is shared.
-        resume, overwrite: as in `fit_and_evaluate`.
-        prune: end trials that are below three quarters of the others at the same share of their training.
-        memory: bytes that a trial may use; by default four fifths of the machine's, divided by the workers.
-        patience: seconds in which a trial does nothing, after which it counts as hung.
-        verbose: show progress.
+        model: a name of `list_models`, or a row (`Variant`).
+        data: images, from `load_data`.
+        space: {field: [values] or {"low", "high", "step", "log"}}, or the path of such a TOML file. A field is one of a
+            recipe, "model", or "row.FIELD" for a field of the row. By default that of the model's family,
+            `tuning.default_spaces.DEFAULT_SPACES`.
+        trials: the number of trials.
+        oracle: what proposes trials: "random", "bayesian", "hyperband" or "grid", from Keras Tuner.
+        objective: the metric of `Report.metrics` by which trials are ranked, on the validation split.
+        recipe: where fields start from; "sgd" by default, and "finetune" with weights.
+        weights: pretrained weights as in `get`; trials then use `fine_tune` instead of `fit_and_evaluate`.
+        image_size: one number, or height and width; the network's own by default.
+        seed: the seed of the proposals and of every trial.
+        seeds: how many times the best recipe and the default are trained again, each with its own seed.
+        run_dir: the folder of the search; runs/tune-MODEL-SOURCE by default.
+        workers: the number of trials at a time on this machine. With Keras Tuner's environment variables
+            KERASTUNER_TUNER_ID, KERASTUNER_ORACLE_IP and KERASTUNER_ORACLE_PORT, this call is the chief or a worker of
+            a search on several machines, which share `run_dir`.
+        resume: as in `fit_and_evaluate`.
+        overwrite: as in `fit_and_evaluate`.
+        prune: whether to stop trials whose best accuracy is in the lowest quarter at that point of their training.
+        memory_gb: gigabytes of memory that a trial may use; by default 80 % of the machine's, divided by `workers`.
+        timeout: the seconds without progress after which a trial counts as hung.
+        verbose: whether to show progress.
 
     Returns:
-        The trials, the best recipe and row, and their report; None for a worker of a chief elsewhere.
+        The trials, the best recipe and model, and their report; None in a worker whose chief runs elsewhere.
 
     Raises:
-        InputError: where something does not go together, or no trial succeeded (with their reasons).
-        Interrupted: after Ctrl-C; the same call goes on.
+        InputError: if arguments are invalid or do not fit together, or no trial succeeded.
+        TrainingError: if the process that starts the trials ends, or every trial fails when it is trained again.
+        Interrupted: after Ctrl-C; repeat the same call to continue.
+
+    Example:
+        >>> data = cnnzoo.load_data("digits")
+        >>> space = {"learning_rate": {"low": 0.01, "high": 0.3, "log": True}, "augment": ["none", "shift"]}
+        >>> result = cnnzoo.tune("lenet5", data, space=space, trials=20)  # doctest: +SKIP
+        >>> print(result.verdict())  # doctest: +SKIP
+        On 180 test images that no trial saw: ...
+        >>> cnnzoo.tune("lenet5", data, space=space, trials=20, oracle="baysian")
+        Traceback (most recent call last):
+        ...
+        cnnzoo.core.errors.InputError: Unknown oracle. Did you mean bayesian...
     """
-    search = Search(
-        _make_config(model, data, space, objective, recipe, weights, image_size),
-        check_integer("trials", trials, 1),
-        oracle,
-        check_integer("seed", seed, 0, 2**31),
-        _resolve_run_dir(model, data, run_dir),
-        check_integer("workers", workers, 1, 1024),
-        bool(prune) and oracle != "hyperband",
-        verbose,
+    # Check the arguments before anything is written or started.
+    config = _make_config(model, data, space, objective, recipe, weights, image_size)
+    options = SearchOptions(
+        trials=check_integer("trials", trials, 1),
+        oracle=oracle,
+        seed=check_integer("seed", seed, 0, 2**31),
+        workers=check_integer("workers", workers, 1, 1024),
+        prune=bool(prune) and oracle != "hyperband",
+        verbose=verbose,
     )
+    search = Search(config, options, _resolve_run_dir(model, data, run_dir))
     check_integer("seeds", seeds, 1, 1000)
-    for key, value in {"prune": prune, "overwrite": overwrite}.items():
+    for name, value in {"prune": prune, "overwrite": overwrite}.items():
         if not isinstance(value, bool):
-            raise InputError(f"{key} is True or False. Received: {value!r}")
-    limits = Limits(
-        _positive_or_default("memory", memory, 0.8 * _available_memory() / workers),
-        _positive_or_default("patience", patience, 600.0),
-    )
-    plan, task = search.plan(), functools.partial(trials_.run_job, search.setting)
-    if search.worker:
-        if search.joined(plan):
-            with TrialServer(task, limits) as search.server:
-                search.go()
+            raise InputError(f"{name} must be True or False. Received: {value!r}")
+    memory = SHARE_OF_MEMORY * _available_memory() / workers
+    if memory_gb is not None:
+        memory = 1e9 * _check_positive("memory_gb", memory_gb)
+    limits = Limits(memory, _check_positive("timeout", timeout))
+    plan, run_trial = search.plan(), functools.partial(run_job, config)
+
+    # A worker serves the search of its chief.
+    if search.role.is_worker:
+        if join_search(search.folder, plan):
+            with TrialServer(run_trial, limits) as search.server:
+                search.run_trials()
         return None
+
     check_run_dir(search.folder, resume, overwrite)
-    with TrialServer(task, limits) as search.server:
-        search.check()
+    with TrialServer(run_trial, limits) as search.server:
+        search.check_compatibility()
         with SearchRun(search.folder, plan, resume=resume, overwrite=overwrite) as run:
-            search.go()
-            result = search.finish(seeds)
+            search.run_trials()
+            result = finish_search(search, seeds)
             result.save(search.folder)
             run.close("done", trials=len(result.trials))
     return result
 
 
-def _positive_or_default(name: str, value: float | None, default: float) -> float:
-    if value is None:
-        return default
+def _check_positive(name: str, value: float) -> float:
+    """Return a number above 0; raise InputError if it is not one."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
-        raise InputError(f"{name} is a number above 0. Received: {value!r}")
+        raise InputError(f"{name} must be a number above 0. Received: {value!r}")
     return value
 
 
 def _available_memory() -> float:
-    """Bytes of memory: the machine's, or the container's where it has fewer."""
+    """Return the bytes of memory of the machine, or of the container if it has fewer."""
     try:
-        bound = float(Path("/sys/fs/cgroup/memory.max").read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # "max", say
-        bound = math.inf
-    return min(bound, psutil.virtual_memory().total)
+        container = float(Path("/sys/fs/cgroup/memory.max").read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # no container, or "max"
+        container = math.inf
+    return min(container, float(psutil.virtual_memory().total))
 
 
 class SearchRun(Run):
-    """The folder of a search."""
+    """The run folder of a search."""
 
-    files = (*TRAININGS, "oracle.json", "trials", "trials.csv", "final", "workers", "best.toml")
+    files = (*RUN_FILES, "oracle.json", "trials", "trials.csv", "final", "workers", "best.toml")
 
     def progress(self) -> str:
         assert self.folder
-        ended = len(list(self.folder.glob(f"trials/*/{trials_.OUTCOME_FILE}")))
+        ended = len(list(self.folder.glob(f"trials/*/{OUTCOME_FILE}")))
         return f"{ended} trials have ended"
 
 
-def _resolve_run_dir(model: str | Variant, data: ImageData, run_dir: Any) -> Path:
+def _resolve_run_dir(model: str | Variant, data: ImageData, run_dir: str | Path | None) -> Path:
+    """Return the absolute path of the search's folder; raise InputError if `run_dir` is not a path."""
     if not isinstance(run_dir, str | Path | None):
-        raise InputError(f"run_dir is the path of a folder. Received: {run_dir!r}")
-    name = model if isinstance(model, str) else type(model).__name__
-    return Path(run_dir or Path("runs") / f"tune-{name}-{Path(data.source.replace(':', '-')).stem}").resolve()
+        raise InputError(f"run_dir must be the path of a folder. Received: {run_dir!r}")
+    if not run_dir:
+        name = model if isinstance(model, str) else type(model).__name__
+        run_dir = Path("runs") / f"tune-{name}-{Path(data.source.replace(':', '-')).stem}"
+    return Path(run_dir).resolve()
 
 
 def _make_config(
-    model: str | Variant, data: ImageData, space: Any, objective: str, recipe: Any, weights: Any, image_size: Any
+    model: str | Variant,
+    data: ImageData,
+    space: Mapping[str, Any] | str | Path | None,
+    objective: str,
+    recipe: str | Recipe | None,
+    weights: Any,
+    image_size: int | tuple[int, int] | None,
 ) -> SearchConfig:
+    """Return what all trials share; raise InputError if it is invalid."""
     if not isinstance(data, ImageData):
-        raise InputError(f"data comes from cnnzoo.load_data. Received: {type(data).__name__}")
+        raise InputError(f"data must come from cnnzoo.load_data. Received: {type(data).__name__}")
     if not isinstance(model, str | Variant):
-        raise InputError(f"model is a name of cnnzoo.list_models() or a row. Received: {model!r:.200}")
-    allowed = [name for name in HEADLINE_METRICS if name != "top5_accuracy" or len(data.classes) > 5]
-    if objective not in allowed:
-        raise unknown_name("metric", objective, allowed)
+        raise InputError(f"model must be a name of cnnzoo.list_models() or a row. Received: {model!r:.200}")
+    objectives = [name for name in HEADLINE_METRICS if name != "top5_accuracy" or len(data.classes) > 5]
+    if objective not in objectives:
+        raise unknown_name("metric", objective, objectives)
     rows = registered_rows()
     for name, row in {"the model": model, **rows}.items():
         if type(row).__module__ == "__main__":
             raise InputError(
-                f"The class of {name}, {type(row).__name__}, is in the script itself: trials import it from a module"
+                f"The class of {name}, {type(row).__name__}, is defined in the script itself. Trials run in processes "
+                "of their own, which import it: move it into a module"
             )
+    default_recipe = recipes.resolve_recipe(recipe or ("finetune" if weights else "sgd"))
+    search_space = make_space(model, default_recipe, space, bool(weights))
     size = None if image_size is None else check_image_size(image_size)
-    base = recipes.resolve_recipe(recipe or ("finetune" if weights else "sgd"))
-    made = spaces.make_space(model, base, space, bool(weights))
-    return SearchConfig(made, data, weights, objective, size, rows)
+    return SearchConfig(search_space, data, weights, objective, size, rows)

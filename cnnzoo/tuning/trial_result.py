@@ -1,0 +1,91 @@
+"""What is known of a trial that has ended."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cnnzoo.core.errors import InputError
+from cnnzoo.training.state import RESTART_HINT
+from cnnzoo.tuning.trial import LOWER_IS_BETTER, OUTCOME_FILE
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    """A trial that has ended.
+
+    Attributes:
+        number: from 0, which is the default.
+        chosen: the values of the varied fields, by field.
+        status: "completed", "hopeless" (pruned) or "failed".
+        score: the objective, on the validation split; NaN if the trial failed.
+        seconds: the duration of the trial.
+        training: the part of `seconds` spent in training.
+        epochs: the epochs of the recipe, of which a pruned trial ran fewer.
+        history: Keras' metrics, by name and epoch.
+        reason: why the trial failed.
+    """
+
+    number: int
+    chosen: dict[str, Any]
+    status: str
+    score: float = float("nan")
+    seconds: float = 0.0
+    training: float = 0.0
+    epochs: int = 0
+    history: dict[str, list[float]] = field(default_factory=dict, repr=False)
+    reason: str = ""
+
+    @classmethod
+    def from_folder(cls, folder: Path) -> "TrialResult | None":
+        """Return the trial of a folder, or None if it has not ended; raise InputError if its record is broken."""
+        try:
+            outcome = json.loads((folder / OUTCOME_FILE).read_bytes())
+            chosen = {
+                name: tuple(value) if isinstance(value, list) else value for name, value in outcome["chosen"].items()
+            }
+            if "reason" in outcome:
+                return cls(int(folder.name), chosen, "failed", reason=outcome["reason"])
+            return cls(
+                number=int(folder.name),
+                chosen=chosen,
+                status="hopeless" if outcome["hopeless"] else "completed",
+                score=float(outcome["score"]),
+                seconds=float(outcome["seconds"]),
+                training=float(outcome["training"]),
+                epochs=int(outcome["epochs"]),
+                history={name: [float(value) for value in values] for name, values in outcome["history"].items()},
+            )
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+            raise InputError(f"{folder / OUTCOME_FILE} cannot be read: {error}; {RESTART_HINT}") from None
+
+    def to_row(self, fields: Sequence[str]) -> dict[str, Any]:
+        """Return the trial as a row of a table with a column for each of `fields`."""
+        facts = {
+            "trial": self.number,
+            "status": self.status,
+            "score": "" if self.status == "failed" else f"{self.score:.4f}",
+            "epochs": len(self.history.get("loss", ())),
+            "seconds": self.seconds,
+        }
+        return facts | {name: self.chosen.get(name, "") for name in fields}
+
+
+def read_trials(search_folder: Path) -> list[TrialResult]:
+    """Return the trials of a search that have ended, by number."""
+    folders = [path for path in (search_folder / "trials").glob("*") if path.name.isdecimal()]
+    folders.sort(key=lambda path: int(path.name))
+    return [trial for path in folders if (trial := TrialResult.from_folder(path))]
+
+
+def succeeded(trials: Iterable[TrialResult]) -> list[TrialResult]:
+    """Return the trials that did not fail, in the same order."""
+    return [trial for trial in trials if trial.status != "failed"]
+
+
+def rank_trials(trials: Iterable[TrialResult], objective: str) -> list[TrialResult]:
+    """Return the trials that did not fail, the best first; of equal ones the earlier first."""
+    return sorted(succeeded(trials), key=lambda trial: trial.score, reverse=objective not in LOWER_IS_BETTER)

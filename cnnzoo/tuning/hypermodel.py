@@ -86,7 +86,7 @@ def hypermodel(
     recipe: str | Recipe = "sgd",
     classes: int | Sequence[str] | None = None,
     weights: Any = None,
-    image_size: int | tuple[int, int] | None = None,
+    image_size: int | Sequence[int] | None = None,
     input_shape: Sequence[int | None] | None = None,
 ) -> ZooHyperModel:
     """Return a `keras_tuner.HyperModel` of a model and a recipe, over a search space as in `tune`.
@@ -120,5 +120,5 @@ def hypermodel(
         >>> tuner.search(cnnzoo.load_data("digits"))  # doctest: +SKIP
     """
     search_space = make_space(model, recipes.resolve_recipe(recipe), space, bool(weights))
-    options = {"classes": classes, "weights": weights, "input_shape": image_size or input_shape}
+    options = {"classes": classes, "weights": weights, "image_size": image_size, "input_shape": input_shape}
     return ZooHyperModel(search_space, options)

@@ -151,7 +151,7 @@ def _prepare_job(config: SearchConfig, job: TrialJob) -> "tuple[keras.Model, Rec
     data = config.data if job.final else dataclasses.replace(config.data, test=config.data.validation)
     make_reproducible(job.seed)
     classes = None if config.weights else list(data.classes)
-    model = get(model_or_row, weights=config.weights, classes=classes, input_shape=config.image_size)
+    model = get(model_or_row, weights=config.weights, classes=classes, image_size=config.image_size)
     if job.check_only:
         bind_to_model(model, data)
     return model, recipe, data

@@ -2,7 +2,7 @@
 
 import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,7 @@ def tune(
     objective: str = "accuracy",
     recipe: str | Recipe | None = None,
     weights: Any = None,
-    image_size: int | tuple[int, int] | None = None,
+    image_size: int | Sequence[int] | None = None,
     seed: int = 0,
     seeds: int = 1,
     run_dir: str | Path | None = None,
@@ -183,7 +183,7 @@ def _make_config(
     objective: str,
     recipe: str | Recipe | None,
     weights: Any,
-    image_size: int | tuple[int, int] | None,
+    image_size: int | Sequence[int] | None,
 ) -> SearchConfig:
     """Return what all trials share; raise InputError if it is invalid."""
     if not isinstance(data, ImageData):

@@ -6,25 +6,30 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import psutil
 import pytest
+from helpers.paths import ROOT
 from helpers.trial_tasks import run_task
 
 import cnnzoo
 from cnnzoo.tuning.server import Limits, TrialServer
 
-HERE = str(Path(__file__).parents[1])
+TESTS = str(ROOT / "tests")
 pytestmark = pytest.mark.slow  # a server imports TensorFlow
+
+
+def start_server(limits):
+    """Start a server whose children find the task."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", TESTS)
+        return TrialServer(run_task, limits)
 
 
 @pytest.fixture(scope="module")
 def server():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", HERE)
-        with TrialServer(run_task, Limits(memory=2e9, silence=3.0)) as server:
-            yield server
+    with start_server(Limits(memory=1e9, timeout=3.0)) as server:
+        yield server
 
 
 def test_jobs_answer_from_processes_of_their_own(server):
@@ -36,57 +41,63 @@ def test_jobs_answer_from_processes_of_their_own(server):
 
 def test_a_child_starts_in_a_moment(server):
     server.run(("answer", 0))
-    begun = time.perf_counter()
+    begin = time.perf_counter()
     for i in range(5):
         server.run(("answer", i))
-    assert (time.perf_counter() - begun) / 5 < 5, "none of them imports TensorFlow again"
+    assert (time.perf_counter() - begin) / 5 < 5, "none of them imports TensorFlow again"
 
 
 @pytest.mark.parametrize(
-    ("job", "why"),
+    ("job", "message"),
     [
         (("exit", 3), "exit code 3"),
-        (("kill", 0), "killed by SIGKILL, as the machine does when memory runs out"),
-        (("hang", 0), "did nothing for [3-9] s"),
-        (("hog", 0), r"used 2\.\d GB of memory, more than the 2\.0 GB"),
+        (("kill", 0), "killed by SIGKILL, as the system does when memory runs out"),
+        (("hang", 0), "made no progress for [3-9] s"),
+        (("hog", 0), r"used 1\.\d GB of memory; the limit per trial is 1\.0 GB"),
     ],
 )
-def test_what_ends_badly_is_told_with_its_reason(server, job, why):
+def test_a_failed_job_has_a_reason(server, job, message):
     with ThreadPoolExecutor(2) as pool:
-        bad, good = pool.map(server.run, [job, ("answer", 1)])
-    assert bad[0] == "failed"
-    assert re.search(why, bad[1]), bad
-    assert good[0] == "done"
+        failed, answered = pool.map(server.run, [job, ("answer", 1)])
+    assert failed[0] == "failed"
+    assert re.search(message, failed[1]), failed
+    assert answered[0] == "done"
 
 
-def test_long_work_is_no_hanging(server):
+def test_long_work_does_not_count_as_hanging(server):
     assert server.run(("work", 5)) == ("done", 5)
 
 
 def test_a_server_that_dies_ends_the_search():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", HERE)
-        with TrialServer(run_task, Limits(2e9, 60)) as server, ThreadPoolExecutor(1) as pool:
+    with start_server(Limits(2e9, 60)) as server, ThreadPoolExecutor(1) as pool:
+        server.run(("answer", 0))
+        waiting = pool.submit(server.run, ("hang", 0))
+        time.sleep(1)
+        server.process.kill()
+        with pytest.raises(cnnzoo.TrainingError, match="starts the trials has ended"):
+            waiting.result()
+        with pytest.raises(cnnzoo.TrainingError, match="starts the trials has ended"):
             server.run(("answer", 0))
-            waiting = pool.submit(server.run, ("hang", 0))
-            time.sleep(1)
-            server.process.kill()
-            with pytest.raises(cnnzoo.TrainingError, match="starts the trials has ended"):
-                waiting.result()
+
+
+SEARCH = """
+from helpers.trial_tasks import run_task
+from cnnzoo.tuning.server import Limits, TrialServer
+if __name__ == "__main__":
+    with TrialServer(run_task, Limits(2e9, 60)) as server:
+        server.run(("answer", 0))
+        print("ready", flush=True)
+        server.run(("hang", 0))
+"""
 
 
 @pytest.mark.parametrize("victim", ["search", "server"])
 def test_no_process_is_left_behind(victim):
     """A search that is killed takes its server and its trials along, and a server its trials."""
-    code = (
-        "from helpers.trial_tasks import run_task; from cnnzoo.tuning.server import Limits, TrialServer; import sys\n"
-        "if __name__ == '__main__':\n"
-        "    with TrialServer(run_task, Limits(2e9, 60)) as server:\n"
-        "        server.run(('answer', 0)); print('ready', flush=True); server.run(('hang', 0))\n"
-    )
+    paths = os.pathsep.join([TESTS, os.environ.get("PYTHONPATH", "")])
     search = subprocess.Popen(
-        [sys.executable, "-c", code],
-        env=os.environ | {"PYTHONPATH": HERE},
+        [sys.executable, "-c", SEARCH],
+        env=os.environ | {"PYTHONPATH": paths},
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
     )

@@ -7,14 +7,14 @@ import pytest
 
 import cnnzoo
 from cnnzoo.models import FAMILIES
-from cnnzoo.training import recipes
-from cnnzoo.tuning import space as spaces
+from cnnzoo.training.recipes import resolve_recipe
+from cnnzoo.tuning.space import make_space
 
-SGD = recipes.resolve_recipe("sgd")
+SGD = resolve_recipe("sgd")
 
 
-def drawn(space, **values):
-    """The defaults, but for some values, as a trial has them."""
+def choose(space, **values):
+    """The values of a trial: the defaults, except those given."""
     return space.decode(space.hyperparameters().values | values)
 
 
@@ -22,12 +22,12 @@ def drawn(space, **values):
 def test_every_family_has_a_space_that_keeps_the_default(family):
     name = next(iter(FAMILIES[family]))
     for weights in (False, True):
-        base = recipes.resolve_recipe("finetune" if weights else "sgd")
-        space = spaces.make_space(name, base, None, weights)
+        base = resolve_recipe("finetune" if weights else "sgd")
+        space = make_space(name, base, None, weights)
         assert len(space.dimensions) >= 5
         assert space.apply(space.defaults()) == (name, base)
         for values in ({}, {"learning_rate": space.hyperparameters().space[0].random_sample(0)}):
-            space.apply(drawn(space, **values))
+            space.apply(choose(space, **values))
 
 
 def test_values_reach_the_recipe_and_the_row():
@@ -40,8 +40,8 @@ def test_values_reach_the_recipe_and_the_row():
         "row.width": [64, 128],
         "row.depths": [[1, 1, 1, 1], [2, 2, 2, 2]],
     }
-    space = spaces.make_space("resnet18", SGD, ranges)
-    chosen = drawn(
+    space = make_space("resnet18", SGD, ranges)
+    chosen = choose(
         space,
         learning_rate=0.123456789,
         epochs=3,
@@ -58,20 +58,18 @@ def test_values_reach_the_recipe_and_the_row():
 
 def test_the_default_stays_as_it_is_to_the_last_digit():
     recipe = replace(SGD, learning_rate=0.0123456789)
-    space = spaces.make_space("lenet5", recipe, {"learning_rate": {"low": 0.001, "high": 1, "log": True}})
+    space = make_space("lenet5", recipe, {"learning_rate": {"low": 0.001, "high": 1, "log": True}})
     assert space.apply(space.defaults()) == ("lenet5", recipe)
 
 
 def test_a_space_of_a_file_is_that_of_the_mapping(tmp_path):
     path = tmp_path / "space.toml"
     path.write_text(
-        'learning_rate = {low = 0.001, high = 1, log = true}\nmodel = ["lenet5"]\n"row.units" = [[120, 84]]\n'
+        'learning_rate = {low = 0.001, high = 1, log = true}\nmodel = ["resnet18"]\n"row.depths" = [[1, 1, 1, 1]]\n'
     )
-    table = {"learning_rate": {"low": 0.001, "high": 1, "log": True}, "model": ["lenet5"], "row.units": [[120, 84]]}
-    if "units" not in cnnzoo.info("lenet5").row.__dataclass_fields__:
-        table.pop("row.units")
-        path.write_text("\n".join(path.read_text().splitlines()[:2]))
-    assert spaces.make_space("lenet5", SGD, path) == spaces.make_space("lenet5", SGD, table)
+    ranges = {"learning_rate": {"low": 0.001, "high": 1, "log": True}}
+    ranges |= {"model": ["resnet18"], "row.depths": [[1, 1, 1, 1]]}
+    assert make_space("resnet18", SGD, path) == make_space("resnet18", SGD, ranges)
 
 
 @pytest.mark.parametrize(
@@ -81,37 +79,40 @@ def test_a_space_of_a_file_is_that_of_the_mapping(tmp_path):
         ({"row.width": [1]}, "Unknown field of LeNet"),
         ({"model": ["lenet6"]}, "Unknown model. Did you mean lenet"),
         ({"learning_rate": {"low": 0.1, "hi": 1}}, "Unknown key of the range of learning_rate"),
-        ({"learning_rate": {"low": 0.1, "high": float("inf")}}, "of finite numbers"),
-        ({"batch_size": {"low": 8, "high": 64, "step": 1.5}}, "batch_size is a whole number, and so are"),
+        ({"learning_rate": {"low": 0.1, "high": float("inf")}}, "must consist of finite numbers"),
+        (
+            {"batch_size": {"low": 8, "high": 64, "step": 1.5}},
+            "batch_size is an integer, so low, high and step must be too",
+        ),
         ({"augment": [["none"], {}]}, "The recipe field augment must be str"),
-        ({"learning_rate": {"low": 0.1}}, "A range has numbers low and high"),
+        ({"learning_rate": {"low": 0.1}}, "A range needs numbers low and high"),
         ({"learning_rate": {"low": 1, "high": 0.1}}, "The range of learning_rate is empty"),
-        ({"learning_rate": {"low": 0, "high": 0.1, "log": True}}, "above 0 where log is true"),
+        ({"learning_rate": {"low": 0, "high": 0.1, "log": True}}, "above 0 if log is true"),
         ({"momentum": {"low": 0.5, "high": 1.5}}, r"momentum must be in \[0, 1\)\. Received: 1\.5"),
         ({"augment": ["none", "shfit"]}, "Unknown augmentation. Did you mean shift"),
-        ({"augment": {"low": 0, "high": 1}}, "which is no number: give a list"),
+        ({"augment": {"low": 0, "high": 1}}, "which is not a number: give a list"),
         ({"batch_size": []}, "takes a list of values or a range"),
         ({"batch_size": 32}, "takes a list of values or a range"),
         ({}, "A space is a mapping"),
         ("no.toml", "Cannot read 'no.toml' as TOML"),
     ],
 )
-def test_what_is_wrong_is_refused_at_once(ranges, message):
+def test_invalid_spaces_are_refused(ranges, message):
     with pytest.raises(cnnzoo.InputError, match=message):
-        spaces.make_space("lenet5", SGD, ranges)
+        make_space("lenet5", SGD, ranges)
 
 
-def test_weights_belong_to_one_row():
-    with pytest.raises(cnnzoo.InputError, match="Weights belong to one row"):
-        spaces.make_space("lenet5", SGD, {"model": ["lenet5", "lenet5_relu"]}, weights=True)
+def test_weights_belong_to_one_model():
+    with pytest.raises(cnnzoo.InputError, match="Weights belong to one model"):
+        make_space("lenet5", SGD, {"model": ["lenet5", "lenet5_relu"]}, weights=True)
 
 
-def test_values_pass_through_keras_tuners_messages():
-    """Between machines they travel as its protocol buffers."""
+def test_values_survive_keras_tuners_messages():
+    """Between machines they are sent as protocol buffers."""
     ranges = {"learning_rate": {"low": 0.001, "high": 1, "log": True}, "clip": [None, 1.0], "batch_size": [16, 32]}
-    space = spaces.make_space("lenet5", SGD, ranges)
+    space = make_space("lenet5", SGD, ranges)
     hp = space.hyperparameters()
     hp.values["learning_rate"] = 0.0123456
-    there = keras_tuner.HyperParameters.from_proto(hp.to_proto())
-    assert space.decode(there.values) == space.decode(hp.values)
-    assert space.decode(there.values)["learning_rate"] == 0.01235
+    received = keras_tuner.HyperParameters.from_proto(hp.to_proto())
+    assert space.decode(received.values) == space.decode(hp.values)
+    assert space.decode(received.values)["learning_rate"] == 0.01235

@@ -3,86 +3,89 @@
 import csv
 import json
 import re
+from dataclasses import replace
 
 import pytest
 
 import cnnzoo
-from cnnzoo.tuning import space as spaces
-from cnnzoo.tuning import trial as trials
-from cnnzoo.tuning.trial import SearchConfig, TrialJob
+from cnnzoo.tuning import trial as trial_module
+from cnnzoo.tuning.pruning import PRUNING_STEPS
+from cnnzoo.tuning.space import make_space
+from cnnzoo.tuning.trial import SearchConfig, TrialJob, run_job
 
 RECIPE = cnnzoo.Recipe(epochs=4, batch_size=12, learning_rate=0.05)
 RANGES = {"learning_rate": {"low": 0.001, "high": 1e38, "log": True}, "warmup_epochs": [0.0, 3.0], "epochs": [2, 4]}
 
 
-@pytest.fixture
-def setting(data, monkeypatch):
-    monkeypatch.setattr(trials.os, "dup2", lambda *_: None)  # this process prints for others too
-    return SearchConfig(spaces.make_space("lenet5", RECIPE, RANGES), data, None, "accuracy")
+@pytest.fixture(scope="module")
+def config(data):
+    """What the trials share; they print here as usual, not into their logs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trial_module.os, "dup2", lambda *_: None)
+        yield SearchConfig(make_space("lenet5", RECIPE, RANGES), data, None, "accuracy")
 
 
-def run(setting, folder, **options):
-    return trials.run_job(setting, TrialJob(folder, **{"chosen": {}, "seed": 0, **options}))
+def run_trial(config, folder, **options):
+    return run_job(config, TrialJob(folder, **{"chosen": {}, "seed": 0, **options}))
 
 
-def test_a_trial_is_scored_on_validation_and_never_sees_the_test_split(setting, data, tmp_path):
-    status, outcome = run(setting, tmp_path / "0")
+@pytest.fixture(scope="module")
+def whole_trial(config, tmp_path_factory):
+    """The folder and the outcome of a trial that has run all its epochs."""
+    folder = tmp_path_factory.mktemp("trials") / "0"
+    status, outcome = run_trial(config, folder)
     assert status == "done"
-    plan = json.loads((tmp_path / "0" / "run" / "run.json").read_text())["plan"]
-    prints = plan["data"]["fingerprints"]
-    assert prints["test"] == prints["validation"]
-    rows = csv.DictReader((tmp_path / "0" / "run" / "predictions.csv").read_text().splitlines())
+    return folder, outcome
+
+
+@pytest.mark.slow
+def test_a_trial_is_scored_on_validation_and_never_sees_the_test_split(config, whole_trial, data):
+    folder, outcome = whole_trial
+    plan = json.loads((folder / "run" / "run.json").read_text())["plan"]
+    assert plan["data"]["fingerprints"]["test"] == plan["data"]["fingerprints"]["validation"]
+    rows = csv.DictReader((folder / "run" / "predictions.csv").read_text().splitlines())
     assert [row["image"] for row in rows] == data.validation.names.tolist()
     assert outcome["score"] == max(outcome["history"]["val_accuracy"])
-    assert outcome == json.loads((tmp_path / "0" / "outcome.json").read_text())
-    assert run(setting, tmp_path / "0") == ("done", outcome), "what has ended is not done again"
+    assert outcome == json.loads((folder / "outcome.json").read_text())
+    assert run_trial(config, folder) == ("done", outcome), "a trial that has ended does not run again"
 
 
-def test_a_trial_of_few_epochs_goes_on_where_it_ended(setting, tmp_path):
-    _, whole = run(setting, tmp_path / "whole")
-    _, part = run(setting, tmp_path / "a", epochs=2)
+@pytest.mark.slow
+def test_a_trial_of_few_epochs_continues_where_it_ended(config, whole_trial, tmp_path):
+    _, whole = whole_trial
+    _, part = run_trial(config, tmp_path / "a", stop_after=2)
     assert part["history"] == {key: values[:2] for key, values in whole["history"].items()}
-    _, rest = run(setting, tmp_path / "b", run=tmp_path / "a" / "run", epochs=4)
+    _, rest = run_trial(config, tmp_path / "b", continue_run=tmp_path / "a" / "run", stop_after=4)
     assert rest["history"] == whole["history"]
 
 
-def test_what_is_hopeless_ends_early(setting, tmp_path):
-    _, outcome = run(setting, tmp_path / "a", bar=(2.0,) * trials.PRUNING_STEPS)
+@pytest.mark.slow
+def test_a_hopeless_trial_ends_early(config, tmp_path):
+    thresholds = (2.0,) * PRUNING_STEPS
+    _, outcome = run_trial(config, tmp_path / "a", thresholds=thresholds)
     assert outcome["hopeless"]
     assert len(outcome["history"]["loss"]) == 1, "a quarter of its epochs"
-    (tmp_path / "a" / "outcome.json").unlink()  # killed between its end and the record of it
-    _, again = run(setting, tmp_path / "a", bar=(2.0,) * trials.PRUNING_STEPS)
+    (tmp_path / "a" / "outcome.json").unlink()  # as if it had been killed between its end and the record of it
+    _, again = run_trial(config, tmp_path / "a", thresholds=thresholds)
     assert {**again, "seconds": 0, "training": 0} == {**outcome, "seconds": 0, "training": 0}
-    _, outcome = run(setting, tmp_path / "b", bar=(0.0,) * trials.PRUNING_STEPS)
+    _, outcome = run_trial(config, tmp_path / "b", chosen={"epochs": 2}, thresholds=(0.0,) * PRUNING_STEPS)
     assert not outcome["hopeless"]
 
 
-def test_the_bar_is_the_lower_quartile_of_what_others_had_reached():
-    histories = [
-        {"val_accuracy": [share * level for share in (0.5, 1.0, 0.9, 0.2)]} for level in (0.2, 0.4, 0.6, 0.8, 1)
-    ]
-    bar = trials.pruning_thresholds(histories, [4] * 5)
-    assert bar[4] == pytest.approx(0.2)
-    assert bar[9] == bar[19] == pytest.approx(0.4)
-    assert trials.pruning_thresholds(histories[:3], [4] * 3) == (0.0,) * trials.PRUNING_STEPS, "too few to tell"
-    assert trials.pruning_thresholds(histories, [8] * 5)[15] == 0, "none of them got there"
-
-
 @pytest.mark.parametrize(
-    ("chosen", "why"),
+    ("chosen", "message"),
     [
         ({"learning_rate": 1e38}, "became (nan|inf)"),
         ({"warmup_epochs": 3.0, "epochs": 2}, r"warmup_epochs must be in \[0, epochs=2\]"),
     ],
 )
-def test_failures_are_told_with_their_reason(setting, tmp_path, chosen, why):
-    status, reason = run(setting, tmp_path / "0", chosen=chosen)
+def test_a_failed_trial_has_a_reason(config, tmp_path, chosen, message):
+    status, reason = run_trial(config, tmp_path / "0", chosen=chosen)
     assert status == "failed"
-    assert re.search(why, reason)
+    assert re.search(message, reason)
 
 
-def test_a_metric_that_is_not_there(setting, tmp_path):
-    other = SearchConfig(setting.space, setting.data, None, "top5_accuracy")
-    status, reason = run(other, tmp_path / "0")
+def test_an_objective_that_the_report_lacks_is_refused(config, tmp_path):
+    status, reason = run_trial(replace(config, objective="top5_accuracy"), tmp_path / "0", chosen={"epochs": 2})
     assert status == "failed"
     assert "The metric top5_accuracy is not found" in reason

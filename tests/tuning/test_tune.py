@@ -1,6 +1,7 @@
 """tune as a whole: with real trainings in real processes, and what it shows."""
 
 import csv
+import functools
 import json
 from dataclasses import replace
 
@@ -8,113 +9,150 @@ import numpy as np
 import pytest
 
 import cnnzoo
-from cnnzoo.training import recipes
-from cnnzoo.tuning import result
+from cnnzoo.training.recipes import resolve_recipe
+from cnnzoo.tuning import tune as tune_module
+from cnnzoo.tuning.result import compare_with_default
+from cnnzoo.tuning.server import Limits, TrialServer
 
 RECIPE = cnnzoo.Recipe(epochs=2, batch_size=12, learning_rate=0.001)
 RANGES = {"learning_rate": {"low": 0.001, "high": 0.1, "log": True}, "augment": ["none", "shift"]}
-pytestmark = pytest.mark.slow
+SEARCH = {"space": RANGES, "recipe": RECIPE, "trials": 4, "verbose": False}
+slow = pytest.mark.slow
 
 
 def tune(data, folder, **options):
-    return cnnzoo.tune(
-        "lenet5",
-        data,
-        **{"space": RANGES, "recipe": RECIPE, "trials": 4, "verbose": False, "run_dir": folder, **options},
-    )
+    return cnnzoo.tune("lenet5", data, run_dir=folder, **(SEARCH | options))
+
+
+def call(job):
+    """The task of the shared server: run a job of any search."""
+    run_trial, trial_job = job
+    return run_trial(trial_job)
+
+
+class ServerOfOneSearch:
+    """Stands in for a search's own server: runs its jobs on a server that the tests share, and leaves it running."""
+
+    def __init__(self, server, run_trial, limits):
+        self.server, self.run_trial = server, run_trial
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def run(self, job):
+        return self.server.run((self.run_trial, job))
 
 
 @pytest.fixture(scope="module")
-def found(data, tmp_path_factory):
+def running_server():
+    with TrialServer(call, Limits(memory=4e9, timeout=600)) as server:
+        yield server
+
+
+@pytest.fixture
+def shared_server(running_server, monkeypatch):
+    """Searches of the test share a server, instead of starting one each, which imports TensorFlow."""
+    monkeypatch.setattr(tune_module, "TrialServer", functools.partial(ServerOfOneSearch, running_server))
+
+
+@pytest.fixture(scope="module")
+def search_result(data, tmp_path_factory):
     return tune(data, tmp_path_factory.mktemp("search") / "a", trials=9, seeds=2)
 
 
-def test_a_search_ends_in_a_better_recipe_that_is_proven_on_the_test_split(found, data):
-    assert len(found.trials) == 9
-    assert [t.number for t in found.trials] == list(range(9))
-    assert found.trials[0].chosen == {"learning_rate": 0.001, "augment": "none"}
-    assert found.best.score == max(t.score for t in found.trials) > found.trials[0].score
-    assert found.recipe == replace(RECIPE, **found.best.chosen)
-    assert found.report.split == found.default.split == "test"
-    assert found.report.labels.tolist() == data.test.labels.tolist()
-    pairs = np.subtract(found.comparison["best"], found.comparison["default"])
-    assert found.comparison["difference"] == pytest.approx(pairs.mean())
-    assert found.comparison["low"] <= pairs.mean() <= found.comparison["high"]
-    assert "points (95 % interval" in str(found)
-    assert cnnzoo.load(found.run).predict([data.test.images[0]])
+@slow
+def test_a_search_ends_in_a_better_recipe_that_is_proven_on_the_test_split(search_result, data):
+    trials = search_result.trials
+    assert [trial.number for trial in trials] == list(range(9))
+    assert trials[0].chosen == {"learning_rate": 0.001, "augment": "none"}
+    assert search_result.best.score == max(trial.score for trial in trials) > trials[0].score
+    assert search_result.recipe == replace(RECIPE, **search_result.best.chosen)
+    assert search_result.report.split == search_result.default.split == "test"
+    assert search_result.report.labels.tolist() == data.test.labels.tolist()
+    compared = search_result.comparison
+    differences = np.subtract(compared["best"], compared["default"])
+    assert compared["difference"] == pytest.approx(differences.mean())
+    assert compared["low"] <= differences.mean() <= compared["high"]
+    assert "points (95 % interval" in str(search_result)
+    assert cnnzoo.load(search_result.run).predict([data.test.images[0]])
 
 
-def test_what_is_written_can_be_used(found, cli):
-    rows = list(csv.DictReader((found.run_dir / "trials.csv").read_text().splitlines()))
+@slow
+def test_the_files_of_a_search_can_be_used(search_result):
+    folder = search_result.run_dir
+    rows = list(csv.DictReader((folder / "trials.csv").read_text().splitlines()))
     assert len(rows) == 9
-    assert rows[0]["trial"] == str(found.best.number)
-    assert recipes.resolve_recipe(str(found.run_dir / "best.toml")) == replace(
-        found.recipe, source="", cost="", result=""
-    )
-    page = (found.run_dir / "report.html").read_text()
+    assert rows[0]["trial"] == str(search_result.best.number)
+    best = resolve_recipe(str(folder / "best.toml"))
+    assert best == replace(search_result.recipe, source="", cost="", result="")
+    page = (folder / "report.html").read_text()
     assert page.count("data:image/png;base64,") == 3, "history, parallel coordinates, importance"
-    assert json.loads((found.run_dir / "run.json").read_text())["status"] == "done"
+    assert json.loads((folder / "run.json").read_text())["status"] == "done"
 
 
-def test_the_same_seed_gives_the_same_search(found, data, tmp_path):
+@slow
+def test_the_same_seed_gives_the_same_search(search_result, data, tmp_path, shared_server):
     again = tune(data, tmp_path / "a", trials=3, workers=2)
-    for a, b in zip(found.trials, again.trials, strict=False):
-        assert (a.chosen, a.score, a.history) == (b.chosen, b.score, b.history)
+    for first, second in zip(search_result.trials, again.trials, strict=False):
+        assert (first.chosen, first.score, first.history) == (second.chosen, second.score, second.history)
 
 
-def test_another_search_is_refused_and_an_ended_one_can_get_more_trials(data, tmp_path):
-    tune(data, tmp_path / "a", trials=1)
+@slow
+def test_another_search_is_refused_and_an_ended_one_can_get_more_trials(data, tmp_path, shared_server):
+    search = functools.partial(tune, data, tmp_path / "a")
+    search(trials=1)
     with pytest.raises(cnnzoo.InputError, match="already holds a run"):
-        tune(data, tmp_path / "a", trials=2)
-    with pytest.raises(
-        cnnzoo.InputError, match="different run, so it cannot be resumed: .*oracle: 'random' before, 'grid' now"
-    ):
-        tune(data, tmp_path / "a", trials=2, oracle="grid", resume=True)
-    more = tune(data, tmp_path / "a", trials=6, resume=True)
-    assert len(more.trials) == 6
-    assert more.best.number > 0, "another best than the first time, trained anew beside it"
-    assert len(tune(data, tmp_path / "a", trials=1, overwrite=True).trials) == 1
+        search(trials=2)
+    different = "different run, so it cannot be resumed: .*oracle: 'random' before, 'grid' now"
+    with pytest.raises(cnnzoo.InputError, match=different):
+        search(trials=2, oracle="grid", resume=True)
+    more = search(trials=4, resume=True)
+    assert len(more.trials) == 4
+    assert more.best.number > 0, "another best than the first time, trained again beside it"
+    assert len(search(trials=1, overwrite=True).trials) == 1
 
 
-def test_failed_trials_are_recorded_and_the_search_goes_on(data, tmp_path):
+@slow
+def test_failed_trials_are_recorded_and_the_search_goes_on(data, tmp_path, shared_server):
     ranges = {"learning_rate": [0.001, 1e38], "warmup_epochs": [0.0, 1.5], "epochs": [2, 1]}
-    got = tune(data, tmp_path / "a", oracle="grid", trials=8, space=ranges)
-    failures = [t for t in got.trials if t.status == "failed"]
-    assert {("became" in t.reason, "warmup_epochs must be in" in t.reason) for t in failures} == {
+    result = tune(data, tmp_path / "a", oracle="grid", trials=8, space=ranges)
+    reasons = [trial.reason for trial in result.trials if trial.status == "failed"]
+    assert {("became" in reason, "warmup_epochs must be in" in reason) for reason in reasons} == {
         (True, False),
         (False, True),
     }
-    assert len(failures) < 8
-    assert "failed" in str(got)
-    page = (tmp_path / "a" / "report.html").read_text()
-    assert "Failures" in page
+    assert len(reasons) < 8
+    assert "failed" in str(result)
+    assert "Failures" in (tmp_path / "a" / "report.html").read_text()
 
 
-def test_a_search_without_any_success_lists_the_reasons(data, tmp_path):
+@slow
+def test_a_search_without_any_success_lists_the_reasons(data, tmp_path, shared_server):
+    recipe = replace(RECIPE, learning_rate=1e38)
     with pytest.raises(cnnzoo.InputError, match="None of the 2 trials succeeded: The loss became .*trial 0"):
-        tune(
-            data,
-            tmp_path / "a",
-            recipe=replace(RECIPE, learning_rate=1e38),
-            space={"augment": ["none", "shift"]},
-            trials=2,
-        )
+        tune(data, tmp_path / "a", recipe=recipe, space={"augment": ["none", "shift"]}, trials=2)
 
 
-def test_a_default_that_fails_can_be_improved(data, tmp_path):
-    ranges = {"learning_rate": [0.01, 0.05]}
-    got = tune(data, tmp_path / "a", recipe=replace(RECIPE, learning_rate=1e38), space=ranges, oracle="grid", trials=3)
-    assert got.trials[0].status == "failed"
-    assert got.default is None
-    assert "the default fails" in str(got)
-    assert cnnzoo.load(got.run)
+@slow
+def test_a_default_that_fails_can_be_improved(data, tmp_path, shared_server):
+    recipe, ranges = replace(RECIPE, learning_rate=1e38), {"learning_rate": [0.01, 0.05]}
+    result = tune(data, tmp_path / "a", recipe=recipe, space=ranges, oracle="grid", trials=2)
+    assert result.trials[0].status == "failed"
+    assert result.default is None
+    assert "the default fails" in str(result)
+    assert cnnzoo.load(result.run)
 
 
-def test_fine_tuning_can_be_searched(data, tmp_path):
-    recipe = replace(recipes.resolve_recipe("finetune"), epochs=2, batch_size=12, precision="float32")
-    got = tune(data, tmp_path / "a", weights="mnist", recipe=recipe, space={"learning_rate": [1e-3, 1e-2]}, trials=2)
-    assert got.report.probe
-    assert all(t.status == "completed" for t in got.trials)
+@slow
+def test_fine_tuning_can_be_searched(data, tmp_path, shared_server):
+    recipe = replace(resolve_recipe("finetune"), epochs=2, batch_size=12, precision="float32")
+    ranges = {"learning_rate": [1e-3, 1e-2]}
+    result = tune(data, tmp_path / "a", weights="mnist", recipe=recipe, space=ranges, trials=2)
+    assert result.report.probe
+    assert all(trial.status == "completed" for trial in result.trials)
 
 
 @pytest.mark.parametrize(
@@ -126,6 +164,9 @@ def test_fine_tuning_can_be_searched(data, tmp_path):
         ({"recipe": "sdg"}, "Unknown recipe. Did you mean sgd"),
         ({"workers": 0}, "workers is a whole number from 1"),
         ({"seeds": 0}, "seeds is a whole number from 1"),
+        ({"memory_gb": 0}, "memory_gb must be a number above 0"),
+        ({"timeout": "long"}, "timeout must be a number above 0"),
+        ({"image_size": (28,)}, "image_size is one number or"),
     ],
 )
 def test_bad_input_is_refused_at_once(data, tmp_path, options, message):
@@ -137,9 +178,9 @@ def test_bad_input_is_refused_at_once(data, tmp_path, options, message):
 def test_the_interval_of_one_training_is_over_images_and_of_several_over_seeds(trained):
     report = trained.report
     wrong = replace(report, probabilities=np.roll(report.probabilities, 1, axis=1))
-    one = result.compare_with_default([wrong], [report])
+    one = compare_with_default([wrong], [report])
     assert one["difference"] == pytest.approx(report.accuracy - wrong.accuracy)
     assert one["low"] < one["difference"] < one["high"] or one["low"] == one["high"]
-    two = result.compare_with_default([wrong, report], [report, report])
+    two = compare_with_default([wrong, report], [report, report])
     assert two["difference"] == pytest.approx((report.accuracy - wrong.accuracy) / 2)
     assert two["low"] < 0 < two["high"]

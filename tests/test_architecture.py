@@ -52,22 +52,6 @@ KNOWN = {
     "export/export.py imports inference/classifier.py",
     "inference/classifier.py imports export/export.py",
     "training/lr_range.py uses _learning_rate",
-    "tuning/board.py imports tuning/search.py",
-    "tuning/figures.py imports tuning/result.py",
-    "tuning/oracles.py imports keras_tuner.src.engine.oracle.THREADS",
-    "tuning/oracles.py uses _brackets",
-    "tuning/oracles.py uses _compare",
-    "tuning/oracles.py uses _get_oracle_fname",
-    "tuning/oracles.py uses _get_size",
-    "tuning/oracles.py uses _ordered_ids",
-    "tuning/result.py imports tuning/figures.py",
-    "tuning/search.py imports tuning/board.py",
-    "tuning/search.py imports tuning/tuner.py",
-    "tuning/tuner.py imports keras_tuner.engine.base_tuner.BaseTuner",
-    "tuning/tuner.py imports keras_tuner.src.config",
-    "tuning/tuner.py imports keras_tuner.src.protos",
-    "tuning/tuner.py imports tuning/search.py",
-    "tuning/tuner.py uses _is_worker",
 }
 
 

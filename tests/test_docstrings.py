@@ -22,17 +22,14 @@ KNOWN_GAPS: dict[str, set[str]] = {
     "Card": {"Attributes", "Example"},
     "Classifier": {"Attributes", "Example"},
     "Prediction": {"Attributes", "Example"},
-    "TuneResult": {"Attributes", "Example"},
     "card": {"Args", "Example", "Returns"},
     "export": {"Example", "Returns"},
     "get": {"Example", "Returns"},
-    "hypermodel": {"Example", "Returns"},
     "info": {"Args", "Example", "Raises", "Returns"},
     "list_models": {"Args", "Example", "Raises", "Returns"},
     "load": {"Example", "Returns"},
     "register": {"Args", "Example", "Raises", "Returns"},
     "save": {"Args", "Example", "Raises", "Returns"},
-    "tune": {"Example"},
 }
 
 

@@ -13,6 +13,7 @@ import pytest
 from helpers.images import make_blobs
 
 import cnnzoo
+from cnnzoo.training.recipes import resolve_recipe
 
 pytestmark = pytest.mark.slow
 
@@ -40,7 +41,7 @@ def command(images):
 def undisturbed(images, tmp_path_factory):
     """The folder of the same search, run without a disturbance."""
     folder = tmp_path_factory.mktemp("searches") / "undisturbed"
-    recipe = cnnzoo.recipe("sgd", **SETTINGS)
+    recipe = resolve_recipe("sgd", SETTINGS)
     data = cnnzoo.load_data(images)
     cnnzoo.tune("lenet5", data, recipe=recipe, trials=TRIALS, prune=False, run_dir=folder, verbose=False)
     return folder

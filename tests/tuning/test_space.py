@@ -82,7 +82,7 @@ def test_a_space_of_a_file_is_that_of_the_mapping(tmp_path):
         ({"learning_rate": {"low": 0.1, "high": float("inf")}}, "must consist of finite numbers"),
         (
             {"batch_size": {"low": 8, "high": 64, "step": 1.5}},
-            "batch_size is an integer, so low, high and step must be too",
+            "batch_size is an integer, so low, high and step must",
         ),
         ({"augment": [["none"], {}]}, "The recipe field augment must be str"),
         ({"learning_rate": {"low": 0.1}}, "A range needs numbers low and high"),

@@ -29,7 +29,9 @@ extensions = [
     "sphinx_copybutton",
 ]
 exclude_patterns = ["_build"]
-nitpicky = True  # references into cnnzoo must resolve; those to other packages are plain text, as nothing is downloaded
+
+# References into cnnzoo must resolve. Those to other packages are plain text: nothing is downloaded.
+nitpicky = True
 nitpick_ignore_regex = [("py:.*", r"(?!cnnzoo).*")]
 
 # Markdown pages
@@ -110,7 +112,7 @@ def skip_tuple_fields(app, what, name, obj, skip, options):
 
 
 def improve_typography(app, doctree, docname):
-    """Keep a number and its per cent sign on one line; write the dash after a parameter as a dash."""
+    """Keep a number and its per cent sign on one line; write dashes as dashes."""
     for text in list(doctree.findall(nodes.Text)):
         if isinstance(text.parent, nodes.literal | nodes.literal_block):
             continue

@@ -30,7 +30,7 @@ extensions = [
 ]
 exclude_patterns = ["_build"]
 
-# References into cnnzoo must resolve. Those to other packages are plain text: nothing is downloaded.
+# References into cnnzoo must resolve. Those to other packages are plain text, without a download.
 nitpicky = True
 nitpick_ignore_regex = [("py:.*", r"(?!cnnzoo).*")]
 

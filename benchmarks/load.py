@@ -1,9 +1,9 @@
-"""Memory that loading a ResNet-50 takes above the built model, over the size of the file: whole processes, on Linux.
+"""Measure how much memory loading a ResNet-50 takes beyond the built model, relative to the size of the file.
 
-python benchmarks/load.py --files FOLDER
+    python benchmarks/load.py --files FOLDER
 
-FOLDER keeps a file of drawn weights for each format and gets those that are missing; the two of torch.save only where
-torch is installed, so an environment that has it may go first.
+Whole processes are measured, on Linux. FOLDER holds one file of drawn weights for each format; missing files are
+written. Those of torch.save need PyTorch, so the script may be run first in an environment that has it.
 """
 
 import csv
@@ -28,8 +28,8 @@ FILES = {
 }
 
 
-def write(folder: Path) -> None:
-    """Make the files that are missing, those of torch.save where torch is there."""
+def write_missing_files(folder: Path) -> None:
+    """Write the files that are missing; those of torch.save only if PyTorch is installed."""
     sys.path.insert(0, str(GOLDEN.parents[1]))
     from helpers.golden import GoldenLogits, draw
 
@@ -48,42 +48,45 @@ def write(folder: Path) -> None:
     torch.save(state, folder / "resnet50.th", _use_new_zipfile_serialization=False)
 
 
-def anonymous(status: str) -> int:
-    """The anonymous bytes by a process's status; pages of libraries are left out, as they come and go by themselves."""
-    found = re.search(r"RssAnon:\s+(\d+) kB", status)
-    return 1024 * int(found[1]) if found else 0
+def anonymous_bytes(status: str) -> int:
+    """Return the anonymous memory in a process's status; pages of libraries do not count, as they come and go."""
+    match = re.search(r"RssAnon:\s+(\d+) kB", status)
+    return 1024 * int(match[1]) if match else 0
 
 
-def child(name: str, path: Path | None) -> tuple[int, int]:
-    """Bytes of a process that builds the model, and loads the file if there is one: in the end, and at most."""
+def measure_process(name: str, path: Path | None) -> tuple[int, int]:
+    """Return the bytes that a process takes, at its end and at its peak.
+
+    The process builds the model `name`, and loads the file `path` if there is one.
+    """
     options = f", weights={str(path)!r}" if path else ""
     code = f"import cnnzoo; model = cnnzoo.get({name!r}{options}); print(open('/proc/self/status').read())"
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
     with subprocess.Popen([sys.executable, "-c", code], **pipes) as process:
-        most = 0
+        peak = 0
         while process.poll() is None:
-            most = max(most, anonymous(Path(f"/proc/{process.pid}/status").read_text()))
+            peak = max(peak, anonymous_bytes(Path(f"/proc/{process.pid}/status").read_text()))
             time.sleep(0.001)
         if process.returncode:
             raise SystemExit(f"{name} from {path} failed")
-        last = anonymous(process.stdout.read())
-    return last, max(most, last)
+        last = anonymous_bytes(process.stdout.read())
+    return last, max(peak, last)
 
 
 @click.command()
-@click.option("--files", "folder", type=click.Path(path_type=Path), required=True)
-@click.option("--runs", default=3, show_default=True)
+@click.option("--files", "folder", type=click.Path(path_type=Path), required=True, help="Folder of the weights.")
+@click.option("--runs", default=3, show_default=True, help="Processes per figure, of which the median is taken.")
 @click.option("--keep", is_flag=True, help="Write the table under benchmarks/results.")
 def main(folder: Path, runs: int, keep: bool) -> None:
-    """Print for each format the bytes of the file, of the built model's process, of the peak, and the ratio."""
-    write(folder)
+    """Print the bytes of each file, of a process that only builds the model, of the peak while loading, and a ratio."""
+    write_missing_files(folder)
     rows = []
     for file, name in FILES.items() if runs else ():
         if not (path := folder / file).exists():
-            print(f"{file}: not there, and no torch to make it")
+            print(f"{file} is missing, and PyTorch, which writes it, is not installed")
             continue
-        built = int(median(child(name, None)[0] for _ in range(runs)))
-        peak = int(median(child(name, path)[1] for _ in range(runs)))
+        built = int(median(measure_process(name, None)[0] for _ in range(runs)))
+        peak = int(median(measure_process(name, path)[1] for _ in range(runs)))
         size = path.stat().st_size
         rows.append((path.suffix, size, built, peak, round((peak - built) / size, 2)))
         print(*rows[-1], flush=True)

@@ -13,7 +13,7 @@ from cnnzoo.models import FAMILIES
 
 def says(text, line):
     """Whether a line of the text is this, whatever the widths of its columns."""
-    return line in [re.sub(r" +", " ", found.strip()) for found in text.splitlines()]
+    return line in [re.sub(r" +", " ", row.strip()) for row in text.splitlines()]
 
 
 def test_the_convolution_that_strides():
@@ -86,10 +86,10 @@ def test_unknown_names():
 
 
 def test_every_field_has_its_words():
-    found = {
+    described = {
         field.name for rows in FAMILIES.values() for row in rows.values() for field in fields(row)
     } - GENERAL_FIELDS
-    assert found == WORDS.keys()
+    assert described == WORDS.keys()
 
 
 @pytest.mark.parametrize(

@@ -21,22 +21,22 @@ WITHOUT |= {"googlenet_2014", "resnet20", "resnet32", "resnet44", "resnet56", "r
 
 def errors(golden, file, row):
     """The relative error of each head at each size, with `row` or a changed one in the place of the golden's."""
-    found = {}
+    relative_errors = {}
     for size in [key for key in golden.logits if key.isdigit()]:
         heads = [key.partition("_")[2] for key in golden.logits if key.startswith(f"{size}_")]
         x = draw.images(int(size), int(size))
         model = cnnzoo.get(row, weights=file, input_shape=x.shape[1:], preprocessing="none", aux=bool(heads))
         outputs = model(x) if heads else {"logits": model(x)}
         outputs = {head: array(value) for head, value in outputs.items()}
-        found |= {f"{size}_{head}": golden.error(outputs[head], f"{size}_{head}") for head in heads}
+        relative_errors |= {f"{size}_{head}": golden.error(outputs[head], f"{size}_{head}") for head in heads}
         logits = outputs["logits"]
-        found[size] = golden.error(logits, size)
+        relative_errors[size] = golden.error(logits, size)
         assert np.abs(logits[0] - logits[1]).max() > 0.1 * np.abs(logits).max(), "the images make no difference"
         receipt = cnnzoo.card(model).receipt
         assert len(receipt.loaded) == len(model.weights)
         assert not receipt.initialized
         assert all("num_batches_tracked" in name or name.startswith("aux") for name in receipt.dropped)
-    return found
+    return relative_errors
 
 
 def test_every_row_has_an_oracle():
@@ -47,9 +47,9 @@ def test_every_row_has_an_oracle():
 @each
 def test_logits(path, tmp_path):
     golden = GoldenLogits(path)
-    found = errors(golden, golden.write(tmp_path), golden.name)
-    print(f"{path.stem}: {max(found.values()):.1e}")
-    assert max(found.values()) <= 1e-4, found
+    relative_errors = errors(golden, golden.write(tmp_path), golden.name)
+    print(f"{path.stem}: {max(relative_errors.values()):.1e}")
+    assert max(relative_errors.values()) <= 1e-4, relative_errors
 
 
 def row(name, **changes):

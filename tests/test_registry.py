@@ -36,11 +36,11 @@ def shallow(row):
 
 def designs():
     """One name for each graph that differs in more than its depth."""
-    found = {}
+    names = {}
     for name in NAMES:
         row = replace(shallow(cnnzoo.info(name).row), params=0, macs=0, paper="")
-        found.setdefault(repr(row), name)
-    return list(found.values())
+        names.setdefault(repr(row), name)
+    return list(names.values())
 
 
 DESIGNS = designs()

@@ -195,7 +195,7 @@ def test_classes_of_imagenet(test_data):
     assert all(name == name.strip() for name in names)
     assert all(re.fullmatch(r"n\d{8}", wnid) for wnid in wnids)
     assert list(wnids) == sorted(wnids)
-    known = {
+    examples = {
         0: "tench",
         134: "crane (bird)",
         281: "tabby",
@@ -203,7 +203,7 @@ def test_classes_of_imagenet(test_data):
         639: "maillot (tank suit)",
         999: "toilet tissue",
     }
-    assert {index: names[index] for index in known} == known
+    assert {index: names[index] for index in examples} == examples
     folders = sorted(path.name for path in test_data("imagenette144/val").iterdir())
     assert [wnids.index(wnid) for wnid in folders] == [0, 217, 482, 491, 497, 566, 569, 571, 574, 701]
 

@@ -110,13 +110,13 @@ def test_keras_asks_ahead_and_gets_the_same(root):
 
 def test_as_tf_data(root):
     data = load(root)
-    made = data.dataset("train", 7, seed=3, augment="basic")
+    dataset = data.dataset("train", 7, seed=3, augment="basic")
     batches = data.batches("train", 7, seed=3, augment="basic")
-    assert int(made.cardinality()) == len(batches) == 7
+    assert int(dataset.cardinality()) == len(batches) == 7
     for number in range(2):
         batches.set_epoch(number)
         images, labels = epoch(batches)
-        theirs = list(made.as_numpy_iterator())
+        theirs = list(dataset.as_numpy_iterator())
         np.testing.assert_array_equal(np.concatenate([image for image, _ in theirs]), images)
         np.testing.assert_array_equal(np.concatenate([label for _, label in theirs]), labels)
     with pytest.raises(cnnzoo.InputError, match="Did you mean train"):
@@ -133,12 +133,12 @@ def test_what_is_kept_is_what_is_decoded(root, where, home):
             images, expected = (epoch(d.batches(split, 9))[0].astype(int) for d in (data, plain))
             softer = split == "train" and where in ("memory", "disk")
             assert np.abs(images - expected).max() <= (2 if softer else 0)
-    kept = data.train.images.cache
+    cache = data.train.images.cache
     assert ("Resized images take" in str(data)) == (where != "none")
-    assert (kept is None) == (where == "none")
+    assert (cache is None) == (where == "none")
     assert bool(list(home.glob("images/*.u8"))) == (where == "disk")
-    if kept is not None:
-        assert kept.marks.all()
+    if cache is not None:
+        assert cache.marks.all()
     again = load(root, cache=where)
     if where == "disk":
         assert again.train.images.cache.marks.all()
@@ -236,9 +236,9 @@ def test_rare_classes_count_more():
     weights = np.random.default_rng(1).random(90).astype("float32")
     batches = Batches(split, 3, 16, 0, balance="weights", sample_weights=weights)
     seen = [(y.argmax(1), w) for _, y, w in batches]
-    labels, found = (np.concatenate(column) for column in zip(*seen, strict=True))
+    labels, sample_weights = (np.concatenate(column) for column in zip(*seen, strict=True))
     expected = compute_sample_weight("balanced", split.labels)[batches.indices] * weights[batches.indices]
-    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    np.testing.assert_allclose(sample_weights, expected, rtol=1e-6)
     np.testing.assert_array_equal(labels, split.labels[batches.indices])
 
 

@@ -20,11 +20,11 @@ GOOD = valid_files() | oriented_files()
 def test_the_pixels_are_right(name, tmp_path):
     content, pixels, tolerance = GOOD[name]
     path = write_files(tmp_path, {name: content})[name]
-    found = decode_image(path)
-    assert found.dtype == np.uint8
-    assert found.shape == pixels.shape
-    assert np.abs(found.astype(int) - pixels).max() <= tolerance
-    np.testing.assert_array_equal(decode_image(content), found)
+    decoded = decode_image(path)
+    assert decoded.dtype == np.uint8
+    assert decoded.shape == pixels.shape
+    assert np.abs(decoded.astype(int) - pixels).max() <= tolerance
+    np.testing.assert_array_equal(decode_image(content), decoded)
     gray = decode_image(path, 1)
     assert gray.shape == (*pixels.shape[:2], 1)
 
@@ -88,10 +88,10 @@ def test_deep_negatives():
 @pytest.mark.parametrize("folder", ["hymenoptera", "imagenet_100"])
 def test_jpeg_and_png_are_pillows(test_data, folder):
     """Bit by bit, on real photos."""
-    found = 0
+    decodable = 0
     for path in sorted(test_data(folder).rglob("*")):
         if path.suffix in (".jpg", ".png"):
             with Image.open(path) as image:
                 np.testing.assert_array_equal(decode_image(path), np.asarray(image.convert("RGB")))
-            found += 1
-    assert found >= 100
+            decodable += 1
+    assert decodable >= 100

@@ -66,7 +66,7 @@ def test_the_torture_folder(tmp_path):
         bad["secret.png"] = b""
 
     data = quiet(root, seed=1)
-    found, aside = photos(data), {f.images[0]: f for f in data.diagnosis.set_aside}
+    loaded, aside = photos(data), {f.images[0]: f for f in data.diagnosis.set_aside}
     for name in (*bad, "pipe.jpg"):
         assert aside[f"one/{name}"].kind == "unreadable"
         assert aside[f"one/{name}"].reason
@@ -78,14 +78,14 @@ def test_the_torture_folder(tmp_path):
             if name == "bits.png":
                 assert aside[f"{label}/{name}"].kind == "drawing"
                 continue
-            image = found[f"{label}/{name}"]
+            image = loaded[f"{label}/{name}"]
             assert image.shape == pixels.shape
             assert np.abs(image.astype(int) - pixels).max() <= tolerance
-    assert {f"two/{odd}", "two/inner/deeper.png", "two/latin\\xe9.png"} <= set(found)
+    assert {f"two/{odd}", "two/inner/deeper.png", "two/latin\\xe9.png"} <= set(loaded)
     assert aside["two/loop"].reason == "a link to a folder that was listed already"
-    assert not any("loop" in name or "hidden" in name or "Thumbs" in name for name in found)
+    assert not any("loop" in name or "hidden" in name or "Thumbs" in name for name in loaded)
     everything = sum(len(files) for files in good.values()) + len(bad) + 7 - ("secret.png" in bad)
-    assert len(found) + len(aside) >= everything - 1
+    assert len(loaded) + len(aside) >= everything - 1
     json.loads(data.diagnosis.to_json())
     assert "two/named.png" in data.diagnosis.to_html()
     with pytest.raises(cnnzoo.InputError, match=r"set aside: .*unreadable"):

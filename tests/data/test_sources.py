@@ -54,7 +54,7 @@ def test_splits_and_groups_of_a_table(root):
     rows = [(path, label, ("train", "val", "test")[i % 3]) for i, (path, label) in enumerate(lines(root))]
     data = cnnzoo.load_data(write(root, rows, "path,label,split"))
     assert {name: list(split.names) for name, split in data.splits.items()} == {
-        name: [path for path, _, told in rows if told == name[:3] or told == name]
+        name: [path for path, _, split_name in rows if split_name == name[:3] or split_name == name]
         for name in ("train", "validation", "test")
     }
     people = [(path, label, f"person {i % 6}") for i, (path, label) in enumerate(lines(root))]

@@ -55,9 +55,9 @@ def test_the_page_is_self_contained_and_escapes_names(report):
 
 def test_a_report_without_history_and_mistakes_is_shorter():
     p = np.eye(2)[[0, 1, 1]]
-    found = Report("net", "set", "test", ("a", "b"), np.arange(3), np.array([0, 1, 1]), p, np.zeros((3, 4, 4, 1)))
-    assert len(re.findall("data:image", found.to_html())) == 2, "confusion matrix and reliability"
-    assert "no mistakes" in str(found)
+    report = Report("net", "set", "test", ("a", "b"), np.arange(3), np.array([0, 1, 1]), p, np.zeros((3, 4, 4, 1)))
+    assert len(re.findall("data:image", report.to_html())) == 2, "confusion matrix and reliability"
+    assert "no mistakes" in str(report)
 
 
 def test_the_most_confident_mistakes_come_first(report):

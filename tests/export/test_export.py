@@ -128,8 +128,8 @@ def test_probabilities_are_known_wherever_they_are(data):
     cast = keras.Model(inputs, keras.layers.Activation("linear", dtype="float32")(whole(inputs)))
     expected = whole.predict(data.test.images, verbose=0)
     for model in (whole, nested, cast):
-        found = cnnzoo.Classifier.of(model, "keras").probabilities(data.test.images)
-        np.testing.assert_allclose(found, expected, atol=1e-6)
+        probabilities = cnnzoo.Classifier.of(model, "keras").probabilities(data.test.images)
+        np.testing.assert_allclose(probabilities, expected, atol=1e-6)
     for units in (1, 3):
         model = keras.Model(inputs, keras.layers.Dense(units, "sigmoid")(keras.layers.Flatten()(inputs)))
         with pytest.raises(cnnzoo.InputError, match="by sigmoid, which are no probabilities"):

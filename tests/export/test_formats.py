@@ -61,15 +61,15 @@ np.save(sys.argv[4], scores)
 @pytest.fixture(scope="module")
 def exported(trained, data, tmp_path_factory):
     """A function from a format and a precision to the folder of an export of the trained run, made once."""
-    folder, made = tmp_path_factory.mktemp("exports"), {}
+    folder, exports = tmp_path_factory.mktemp("exports"), {}
 
     def make(name, precision="float32"):
-        if (name, precision) not in made:
+        if (name, precision) not in exports:
             path = folder / f"{name}-{precision}"
-            made[name, precision] = cnnzoo.export(
+            exports[name, precision] = cnnzoo.export(
                 trained.folder, path, name, precision=precision, data=data, max_drop=0.1
             )
-        return made[name, precision]
+        return exports[name, precision]
 
     return make
 
@@ -82,11 +82,11 @@ def test_it_answers_as_the_model(name, precision, exported, trained, data):
     assert done.difference <= tolerance
     assert done.before == pytest.approx(trained.report.history["val_accuracy"][trained.report.best_epoch - 1])
     assert done.accuracy >= done.before - 0.1
-    there, original = cnnzoo.load(done.path), cnnzoo.load(trained.folder, "keras")
-    assert there.card == original.card
-    assert there.precision == precision
+    loaded, original = cnnzoo.load(done.path), cnnzoo.load(trained.folder, "keras")
+    assert loaded.card == original.card
+    assert loaded.precision == precision
     for images in (data.test.images, np.random.default_rng(0).integers(0, 256, (3, 50, 20, 1), "uint8")):
-        np.testing.assert_allclose(there.probabilities(images), original.probabilities(images), atol=tolerance)
+        np.testing.assert_allclose(loaded.probabilities(images), original.probabilities(images), atol=tolerance)
     guide = (done.path / "model_card.md").read_text()
     assert f"{name}, {precision}" in guide
     assert "95 % interval" in guide
@@ -135,12 +135,12 @@ def test_pixels_of_any_size_are_resized_inside(name, exported, trained):
     if name == "onnx":
         import onnxruntime
 
-        (found,) = onnxruntime.InferenceSession(path / "model.onnx").run(None, {"images": photo})
+        (probabilities,) = onnxruntime.InferenceSession(path / "model.onnx").run(None, {"images": photo})
     else:
         import openvino
 
-        found = openvino.compile_model(path / "model.xml", "CPU", {"INFERENCE_PRECISION_HINT": "f32"})(photo)[0]
-    np.testing.assert_allclose(found, original.probabilities(photo), atol=1e-3)
+        probabilities = openvino.compile_model(path / "model.xml", "CPU", {"INFERENCE_PRECISION_HINT": "f32"})(photo)[0]
+    np.testing.assert_allclose(probabilities, original.probabilities(photo), atol=1e-3)
 
 
 @pytest.mark.slow
@@ -222,9 +222,9 @@ def test_what_cannot_be_is_told_at_once(trained, tmp_path, options, message):
 def test_data_may_have_some_of_the_models_classes():
     classifier = cnnzoo.Classifier.of(cnnzoo.get("lenet5", weights="mnist"), "keras")
     images, labels = make_blobs(classes=2)
-    for names, known in ((("7", "3"), True), (("cat", "3"), False)):
+    for names, compatible in ((("7", "3"), True), (("cat", "3"), False)):
         data = cnnzoo.load_data((images, np.array(names)[labels]), splits=(0.6, 0.2, 0.2))
-        if known:
+        if compatible:
             assert set(check.sample_inputs(classifier, data).validation.labels) == {3, 7}
         else:
             with pytest.raises(cnnzoo.InputError, match="classes that the model has not: cat. The model's are 0, 1"):
@@ -302,9 +302,9 @@ def test_keras_runs_what_no_other_runtime_does(data):
     model = keras.Model(inputs, outputs)
     classifier = cnnzoo.Classifier.of(model)
     with pytest.warns(UserWarning, match=r"openvino cannot run .*twice.*; Keras does"):
-        found = classifier.probabilities(data.test.images)
+        probabilities = classifier.probabilities(data.test.images)
     assert classifier.runtime == "keras"
-    np.testing.assert_allclose(found, keras.ops.softmax(model.predict(data.test.images, verbose=0)), atol=1e-6)
+    np.testing.assert_allclose(probabilities, keras.ops.softmax(model.predict(data.test.images, verbose=0)), atol=1e-6)
     with pytest.raises(cnnzoo.InputError, match="openvino cannot run"):
         cnnzoo.Classifier.of(model, "openvino").predict(data.test.images)
 

@@ -59,9 +59,9 @@ def images(classifier, photos, test_data):
 @pytest.mark.parametrize("classifier", MODELS, indirect=True)
 def test_exports_say_the_same(classifier, images, format, tmp_path):
     path = cnnzoo.export(classifier.model, tmp_path / "out", format).path
-    found, expected = cnnzoo.load(path).probabilities(images), classifier.probabilities(images)
-    np.testing.assert_allclose(found, expected, atol=1e-4)
-    np.testing.assert_array_equal(found.argmax(axis=1), expected.argmax(axis=1))
+    probabilities, expected = cnnzoo.load(path).probabilities(images), classifier.probabilities(images)
+    np.testing.assert_allclose(probabilities, expected, atol=1e-4)
+    np.testing.assert_array_equal(probabilities.argmax(axis=1), expected.argmax(axis=1))
 
 
 @pytest.mark.slow

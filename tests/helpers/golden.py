@@ -16,13 +16,15 @@ class GoldenLogits:
     def __init__(self, path):
         self.name, _, self.publisher = path.stem.rpartition("-")
         with np.load(path) as file:
-            found = dict(file)
-        lines = bytes(found.pop("tensors")).decode().splitlines()
+            arrays = dict(file)
+        lines = bytes(arrays.pop("tensors")).decode().splitlines()
         self.tensors = [line.partition(" ")[0] for line in lines]
         self.shapes = [tuple(int(n) for n in line.partition(" ")[2].split(",") if n) for line in lines]
-        self.gain = float(found.pop("gain"))
-        self.largest = {key.removesuffix("_largest"): found.pop(key) for key in list(found) if key.endswith("_largest")}
-        self.logits = found  # by size, "224" or "224_aux1"
+        self.gain = float(arrays.pop("gain"))
+        self.largest = {
+            key.removesuffix("_largest"): arrays.pop(key) for key in list(arrays) if key.endswith("_largest")
+        }
+        self.logits = arrays  # by size, "224" or "224_aux1"
 
     def write(self, folder):
         """The drawn weights as a file of the publisher's kind."""

@@ -24,8 +24,8 @@ def run_task(job):
     if kind == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
     if kind == "hog":
-        kept = []
+        arrays = []
         while True:
-            kept.append(np.ones(5_000_000))
+            arrays.append(np.ones(5_000_000))
             time.sleep(0.02)
     raise AssertionError(kind)

@@ -62,10 +62,10 @@ def test_each_image_has_its_row(classifier, photos, tmp_path, suffix):
     out = tmp_path / f"answers{suffix}"
     done = classifier.predict_to(out, photos, top=2)
     assert (done.path, done.images, done.errors) == (out, 31, 1)
-    found = rows(out)
-    assert [row["path"] for row in found] == [prediction.source for prediction in classifier.stream(photos)]
-    assert len({row["path"] for row in found}) == 31
-    for row in found:
+    answers = rows(out)
+    assert [row["path"] for row in answers] == [prediction.source for prediction in classifier.stream(photos)]
+    assert len({row["path"] for row in answers}) == 31
+    for row in answers:
         if row["error"]:
             assert "7 über.jpg" in row["path"]
             assert "no JPEG, PNG" in row["error"]
@@ -144,11 +144,11 @@ def test_what_was_refused_does_not_stand_in_the_way(classifier, photos, tmp_path
     assert not list(tmp_path.iterdir())
     classifier.predict_to(out, photos, verbose=False)
     before = out.read_bytes()
-    with pytest.raises(cnnzoo.InputError, match="is there already") as kept:
+    with pytest.raises(cnnzoo.InputError, match="is there already") as error:
         classifier.predict_to(out, photos)
     with pytest.raises(cnnzoo.InputError, match="batch_size"):
         classifier.predict_to(out, photos, batch_size=0, overwrite=True)
-    assert (out.read_bytes(), kept.value is not None) == (before, True)
+    assert (out.read_bytes(), error.value is not None) == (before, True)
     classifier.predict_to(out, photos, overwrite=True, verbose=False)
     assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
 

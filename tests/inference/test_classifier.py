@@ -39,9 +39,9 @@ def test_files_give_what_their_pixels_give(classifier, data, tmp_path):
     exif[0x0112] = 6  # lies on its side: shown turned by 90 degrees
     gray.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "turned.png", exif=exif)
     expected = classifier.predict(image[None])[0]
-    for got in classifier.predict([tmp_path / name for name in ("g.png", "c.png", "turned.png")]):
-        assert got.classes == expected.classes
-        assert got.probabilities == pytest.approx(expected.probabilities, abs=1e-6)
+    for prediction in classifier.predict([tmp_path / name for name in ("g.png", "c.png", "turned.png")]):
+        assert prediction.classes == expected.classes
+        assert prediction.probabilities == pytest.approx(expected.probabilities, abs=1e-6)
     assert classifier.predict(str(tmp_path / "g.png"))[0].classes == expected.classes
 
 

@@ -82,8 +82,8 @@ def test_alexnet_2012_has_the_sizes_of_figure_2():
 def test_local_response_normalisation(k, alpha):
     x = np.random.default_rng(0).normal(0, 100, (2, 3, 4, 11)).astype("float32")
     expected = np.stack([normalise(image.astype("float64"), k, alpha) for image in x])
-    found = np.asarray(LocalResponseNorm(k=k, alpha=alpha)(x))
-    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+    normalized = np.asarray(LocalResponseNorm(k=k, alpha=alpha)(x))
+    np.testing.assert_allclose(normalized, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_vgg_16_c_is_column_c_of_table_1():

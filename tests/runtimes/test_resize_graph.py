@@ -38,8 +38,8 @@ def test_resizing_is_pillows(interpolation, change):
     size, crop, pad = change
     transform = Transform(size, 3, crop, interpolation, pad)
     for part in (PHOTO, PHOTO[:200, :177], PHOTO[:50, :60]):
-        found = resize_graph.resize_in_graph(tf.constant(part[None]), transform, ready=False)
-        np.testing.assert_array_equal(found[0], transform.resize_and_crop(Image.fromarray(part)))
+        resized = resize_graph.resize_in_graph(tf.constant(part[None]), transform, ready=False)
+        np.testing.assert_array_equal(resized[0], transform.resize_and_crop(Image.fromarray(part)))
 
 
 def test_gray_becomes_colour_and_colour_gray_as_in_pillow():
@@ -87,8 +87,8 @@ def kinds():
 
 def test_files_of_every_kind_give_pillows_pixels(decode):
     names, contents = zip(*kinds(), strict=True)
-    found, good = decode(tf.constant(contents))
-    for name, content, pixels, fine in zip(names, contents, found.numpy(), good.numpy(), strict=True):
+    images, good = decode(tf.constant(contents))
+    for name, content, pixels, fine in zip(names, contents, images.numpy(), good.numpy(), strict=True):
         assert fine, name
         np.testing.assert_array_equal(pixels, CHANGE(content), err_msg=name)
 
@@ -101,9 +101,9 @@ def test_orientation_is_heeded(decode):
         picture = Image.fromarray(NOISE[..., :3])
         contents += [file(picture, kind, exif=exif) for kind in ("JPEG", "PNG")]
         contents.append(file(picture, "WEBP", exif=exif, lossless=True))
-    found, good = decode(tf.constant(contents))
+    images, good = decode(tf.constant(contents))
     assert good.numpy().all()
-    for content, pixels in zip(contents, found.numpy(), strict=True):
+    for content, pixels in zip(contents, images.numpy(), strict=True):
         np.testing.assert_array_equal(pixels, CHANGE(content))
 
 
@@ -130,11 +130,11 @@ def hostile():
 def test_what_is_no_image_is_told_and_the_others_are_there(decode):
     good = file(Image.fromarray(NOISE[..., :3]))
     contents = [good, *hostile(), good]
-    found, fine = decode(tf.constant(contents))
+    images, fine = decode(tf.constant(contents))
     assert fine.numpy().tolist() == [True, *([False] * len(hostile())), True]
-    for pixels in (found[0], found[-1]):
+    for pixels in (images[0], images[-1]):
         np.testing.assert_array_equal(pixels, CHANGE(good))
-    assert not found[1:-1].numpy().any()
+    assert not images[1:-1].numpy().any()
     assert decode(tf.constant(hostile()))[1].numpy().sum() == 0
     assert len(decode(tf.constant([], tf.string))[0]) == 0
 
@@ -149,6 +149,6 @@ def test_broken_exif_hurts_nobody(decode):
     damaged = []
     for place, value in ((at + 4, b"\xff\xff\xff\x7f"), (at + 8, b"\xff\xff"), (at, b"\0\0"), (at - 8, b"\0\0")):
         damaged.append(jpeg[:place] + value + jpeg[place + len(value) :])
-    found = [int(decode_graph.read_exif_orientation(tf.constant(content))) for content in damaged]
-    assert all(1 <= value <= 8 for value in found)
+    orientations = [int(decode_graph.read_exif_orientation(tf.constant(content))) for content in damaged]
+    assert all(1 <= value <= 8 for value in orientations)
     assert int(decode_graph.read_exif_orientation(tf.constant(jpeg))) == 6

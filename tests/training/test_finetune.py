@@ -132,8 +132,8 @@ def test_a_model_of_other_classes_is_fine_tuned(hard, tmp_path):
 def test_a_probe_that_errs_nowhere_is_not_trained_away(tmp_path):
     """Zeros and ones, which a network of MNIST tells apart."""
     digits = load_digits()
-    some = digits.target < 2
-    data = cnnzoo.load_data((digits.images[some] * 15.9, digits.target[some]), splits=(0.6, 0.2, 0.2))
+    chosen = digits.target < 2
+    data = cnnzoo.load_data((digits.images[chosen] * 15.9, digits.target[chosen]), splits=(0.6, 0.2, 0.2))
     model = pretrained()
     report = tune(model, data, run_dir=tmp_path / "a")
     assert report.probe["validation_accuracy"] == 1

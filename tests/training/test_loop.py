@@ -31,16 +31,16 @@ def test_it_learns(data):
 
 def test_the_best_epoch_is_kept(data):
     model = new_lenet()
-    kept = {}
+    epochs = {}
 
     class Copy(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
-            kept[epoch + 1] = (logs["val_accuracy"], -logs["val_loss"], self.model.get_weights())
+            epochs[epoch + 1] = (logs["val_accuracy"], -logs["val_loss"], self.model.get_weights())
 
     report = fit(model, data, callbacks=[Copy()])
-    best = max(kept, key=lambda epoch: kept[epoch][:2])
+    best = max(epochs, key=lambda epoch: epochs[epoch][:2])
     assert report.best_epoch == best
-    for a, b in zip(model.get_weights(), kept[best][2], strict=True):
+    for a, b in zip(model.get_weights(), epochs[best][2], strict=True):
         np.testing.assert_array_equal(a, b)
 
 
@@ -238,8 +238,8 @@ def test_a_trained_model_is_compiled_with_keras_own(data, tmp_path):
     model = new_lenet()
     fit(model, data, recipe=replace(RECIPE, rubbish=1.0, stage_decay=0.5, ema=0.5), run_dir=tmp_path / "a")
     bound = data.resize_to((32, 32, 1), 0)
-    found = model.evaluate(bound.test.images, np.eye(3)[bound.test.labels], verbose=0, return_dict=True)
-    assert found.keys() == {"loss", "accuracy"}
+    metrics = model.evaluate(bound.test.images, np.eye(3)[bound.test.labels], verbose=0, return_dict=True)
+    assert metrics.keys() == {"loss", "accuracy"}
     code = "import sys, keras; keras.models.load_model(sys.argv[1]); assert 'cnnzoo' not in sys.modules"
     command = [sys.executable, "-c", code, str(tmp_path / "a" / "model.keras")]
     subprocess.run(command, check=True, capture_output=True)

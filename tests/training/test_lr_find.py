@@ -17,25 +17,25 @@ def find(model, data, **options):
 def test_the_suggestion_trains_and_the_weights_are_back(data, tmp_path):
     model = new_lenet()
     before = model.get_weights()
-    found = find(model, data)
+    rate_test = find(model, data)
     for a, b in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
-    assert found == find(model, data), "the same seed, the same curve"
-    assert found.rates[0] == pytest.approx(1e-6)
-    assert 1e-3 < found.suggestion < 0.5
-    found.save(tmp_path / "curve.png")
+    assert rate_test == find(model, data), "the same seed, the same curve"
+    assert rate_test.rates[0] == pytest.approx(1e-6)
+    assert 1e-3 < rate_test.suggestion < 0.5
+    rate_test.save(tmp_path / "curve.png")
     with Image.open(tmp_path / "curve.png") as picture:
         assert min(picture.size) > 300
-    assert f"Suggested learning rate: {found.suggestion:.2g}" in str(found)
-    report = fit(model, data, recipe=replace(RECIPE, epochs=10, learning_rate=found.suggestion))
+    assert f"Suggested learning rate: {rate_test.suggestion:.2g}" in str(rate_test)
+    report = fit(model, data, recipe=replace(RECIPE, epochs=10, learning_rate=rate_test.suggestion))
     assert report.accuracy > 0.8
 
 
 def test_it_stops_where_the_loss_explodes(data):
-    found = find(new_lenet(), data, recipe=replace(RECIPE, momentum=0.99), high=1e4)
-    assert len(found.losses) < 100
-    assert found.losses[-1] > 3 * min(found.losses)
-    assert found.suggestion <= found.rates[int(np.argmin(found.losses))] / 9
+    rate_test = find(new_lenet(), data, recipe=replace(RECIPE, momentum=0.99), high=1e4)
+    assert len(rate_test.losses) < 100
+    assert rate_test.losses[-1] > 3 * min(rate_test.losses)
+    assert rate_test.suggestion <= rate_test.rates[int(np.argmin(rate_test.losses))] / 9
 
 
 def test_auto_takes_the_suggestion_once(data, tmp_path):

@@ -17,14 +17,14 @@ LONG = replace(RECIPE, epochs=10, learning_rate=0.1)
 
 
 def rates(**fields):
-    made = make_schedule(replace(LONG, **fields), STEPS)
-    return np.array([float(made(step)) for step in range(101)])
+    schedule = make_schedule(replace(LONG, **fields), STEPS)
+    return np.array([float(schedule(step)) for step in range(101)])
 
 
 def test_the_rate_warms_up_linearly_whatever_comes_after():
     for shape in ({}, {"schedule": "linear"}, {"schedule": "constant"}, {"schedule": "step", "drops": (0.5,)}):
-        found = rates(warmup_epochs=2.0, **shape)
-        np.testing.assert_allclose(found[:21], 0.1 * np.arange(21) / 20, atol=1e-7)
+        learning_rates = rates(warmup_epochs=2.0, **shape)
+        np.testing.assert_allclose(learning_rates[:21], 0.1 * np.arange(21) / 20, atol=1e-7)
 
 
 def test_the_schedules_by_hand():

@@ -149,8 +149,8 @@ main(["train", "lenet5", "digits", "--set", "epochs=4", "--run-dir", sys.argv[1]
     assert "Traceback" not in answer.stderr
     assert "cannot be written" in answer.stderr
     assert "File too large; the previous state" in answer.stderr
-    (kept,) = (where / "state").iterdir()
-    assert {path.name for path in kept.iterdir()} == {"last.npz", "best.npz", "state.json"}
+    (saved_state,) = (where / "state").iterdir()
+    assert {path.name for path in saved_state.iterdir()} == {"last.npz", "best.npz", "state.json"}
     command = [sys.executable, "-m", "cnnzoo", "train", "lenet5", "digits", "--set", "epochs=4", "--run-dir"]
     subprocess.run([*command, where], check=True, capture_output=True)
     subprocess.run([*command, tmp_path / "whole"], check=True, capture_output=True)

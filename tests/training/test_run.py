@@ -118,12 +118,12 @@ def test_broken_records_are_named(data, tmp_path):
         with pytest.raises(cnnzoo.InputError, match=r"run\.json cannot be read: .*overwrite"):
             fit(new_lenet(), data, run_dir=folder, resume=True)
     (folder / "run.json").write_bytes(good)
-    kept = (state / "state.json").read_bytes()
-    for broken in (b"", b"{}", b'{"epoch": 99, "best": [1, 0]}', kept.replace(b'"epoch": 4', b'"epoch": 3')):
+    record = (state / "state.json").read_bytes()
+    for broken in (b"", b"{}", b'{"epoch": 99, "best": [1, 0]}', record.replace(b'"epoch": 4', b'"epoch": 3')):
         (state / "state.json").write_bytes(broken)
         with pytest.raises(cnnzoo.InputError, match=r"state\.json cannot be read|loss"):
             fit(new_lenet(), data, run_dir=folder, resume=True)
-    (state / "state.json").write_bytes(kept)
+    (state / "state.json").write_bytes(record)
     (state / state_.LAST_FILE).write_bytes(b"torn")
     with pytest.raises(cnnzoo.InputError, match="The state .* cannot be read"):
         fit(new_lenet(), data, run_dir=folder, resume=True)

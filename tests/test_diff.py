@@ -16,7 +16,7 @@ def says(text, line):
     return line in [re.sub(r" +", " ", row.strip()) for row in text.splitlines()]
 
 
-def test_the_convolution_that_strides():
+def test_the_stride_is_in_the_stated_convolution():
     text = describe_difference("resnet50", "resnet50_v1")
     assert says(text, "parameters 25,557,032 the same")
     assert says(text, "multiply-adds 4,089,184,256 3,857,973,248")
@@ -26,14 +26,14 @@ def test_the_convolution_that_strides():
     assert len(text.splitlines()) < 25
 
 
-def test_batch_norm_without_gamma_and_pools_that_leave_their_padding_out():
+def test_batch_norm_without_gamma_and_average_pools_with_padding_layers_are_shown():
     text = describe_difference("inception_v3", "inception_v3_keras")
     assert says(text, "scale yes no every BatchNormalization (96)")
     assert says(text, "9 ZeroPadding2D mixed_[5b-7c]_branch_pool_pool_pad")
     assert says(text, "padding valid same mixed_[5b-7c]_branch_pool_pool")
 
 
-def test_two_googlenets():
+def test_differences_of_the_two_googlenets():
     text = describe_difference("googlenet", "googlenet_2014")
     assert says(text, "2 LocalResponseNorm conv1_norm, conv3_norm")
     assert says(text, "kernel size 3 5 inception[3a-5b]_branch3_2")
@@ -42,13 +42,13 @@ def test_two_googlenets():
     assert "aux1_conv_pool" in text, "auxiliary heads are compared too"
 
 
-def test_two_xceptions():
+def test_differences_of_the_two_xceptions():
     text = describe_difference("xception", "xception_timm")
     assert says(text, "epsilon 0.001 1e-05 every BatchNormalization (40)")
     assert says(text, "4 MaxPooling2D block[2,3,4,13]_pool_stride")
 
 
-def test_what_only_one_has_is_looked_through():
+def test_layers_that_only_one_model_has_are_skipped():
     text = describe_difference("vgg11", "vgg11_bn")
     assert says(text, "8 BatchNormalization bn[1-5]_[1-2] (8)")
     assert "follow different ones" not in text
@@ -67,7 +67,7 @@ def test_different_families_have_little_to_compare():
     assert "Only" not in text
 
 
-def test_one_name_twice_and_one_graph_under_two_names(monkeypatch):
+def test_equal_names_and_equal_graphs_are_recognized(monkeypatch):
     assert describe_difference("lenet5", "lenet5") == "lenet5 and lenet5 are one and the same."
     row = replace(cnnzoo.info("lenet5").row, preprocessing="tf")
     monkeypatch.setitem(registry.FAMILIES["lenet"], "lenet5_again", row)
@@ -76,7 +76,7 @@ def test_one_name_twice_and_one_graph_under_two_names(monkeypatch):
     assert "Their graphs are the same, layer by layer." in text
 
 
-def test_functions_are_named():
+def test_functions_are_shown_by_name():
     assert says(describe_difference("lenet5", "lenet5_1998"), "activation tanh scaled_tanh c5, f6")
 
 
@@ -104,5 +104,5 @@ def test_every_field_has_its_words():
         (["conv1", "conv2", "bn1", "fc", "relu"], "conv[1-2], bn1, fc and 1 patterns more"),
     ],
 )
-def test_many_names_are_a_pattern(names, text):
+def test_many_layer_names_are_abbreviated_as_a_pattern(names, text):
     assert abbreviate_names(names) == text

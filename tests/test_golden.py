@@ -39,7 +39,7 @@ def errors(golden, file, row):
     return relative_errors
 
 
-def test_every_row_has_an_oracle():
+def test_every_model_has_a_reference_implementation():
     assert {GoldenLogits(path).name for path in FILES} == set(cnnzoo.list_models()) - WITHOUT
 
 
@@ -76,13 +76,13 @@ MUTATIONS = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mutation", MUTATIONS)
-def test_a_graph_that_is_wrong_in_one_place_is_seen(mutation, tmp_path):
+def test_a_graph_with_one_mistake_is_detected(mutation, tmp_path):
     stem, changed = MUTATIONS[mutation]
     golden = GoldenLogits(GOLDEN / "logits" / f"{stem}.npz")
     assert max(errors(golden, golden.write(tmp_path), changed).values()) > 1e-4
 
 
-def test_the_padding_of_keras_is_seen(tmp_path, monkeypatch):
+def test_the_padding_of_keras_is_detected(tmp_path, monkeypatch):
     def same(x, filters, kernel_size, strides=1, *, name, padding="same", groups=1, use_bias=False, activation=None):
         return keras.layers.Conv2D(
             filters, kernel_size, strides, padding, groups=groups, use_bias=use_bias, name=name, activation=activation

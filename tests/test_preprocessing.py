@@ -18,7 +18,7 @@ def images():
     return np.random.default_rng(0).integers(0, 256, (2, 5, 6, 3)).astype("float32")
 
 
-def test_torch_is_mean_and_std_of_imagenet(images):
+def test_torch_mode_is_mean_and_std_of_imagenet(images):
     expected = (images / 255 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
     np.testing.assert_allclose(normalised(images, "torch"), expected, atol=1e-6)
 
@@ -31,7 +31,7 @@ def test_the_modes_are_those_keras_users_know(images, mode):
     np.testing.assert_allclose(normalised(images, mode), expected, atol=1e-4)
 
 
-def test_unit_none_and_a_pair(images):
+def test_unit_none_and_a_pair_of_numbers_are_accepted(images):
     np.testing.assert_allclose(normalised(images, "unit"), images / 255, atol=1e-6)
     inputs = keras.Input(images.shape[1:])
     assert pre.normalize(inputs, "none") is inputs

@@ -80,7 +80,7 @@ def test_the_row_states_its_size(name):
 
 
 @pytest.mark.parametrize("name", DESIGNS)
-def test_the_smallest_size_is_the_smallest(name):
+def test_the_stated_minimum_size_is_the_smallest(name):
     row = shallow(cnnzoo.info(name).row)
     smallest = (row.min_size, row.min_size, row.input_shape[2])
     assert cnnzoo.get(row, input_shape=smallest, include_top=False).output_shape[1] >= 1
@@ -132,7 +132,7 @@ def test_fresh_weights_follow_the_seed(name):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", DESIGNS)
-def test_without_the_top(name):
+def test_models_without_top_end_in_feature_maps(name):
     row = shallow(cnnzoo.info(name).row)
     channels = row.input_shape[2]
     features = cnnzoo.get(row, include_top=False, input_shape=(None, None, channels))
@@ -193,12 +193,12 @@ def test_classes_by_number_and_by_name():
     assert model.output_shape == (None, 2)
 
 
-def test_softmax_on_request():
+def test_the_activation_can_be_softmax():
     outputs = cnnzoo.get("lenet5", classifier_activation="softmax").predict(np.zeros((2, 32, 32, 1)), verbose=0)
     np.testing.assert_allclose(outputs.sum(axis=1), 1, rtol=1e-6)
 
 
-def test_other_channels_and_sizes():
+def test_other_channels_and_sizes_are_accepted():
     assert cnnzoo.get("lenet5", image_size=28).input_shape == (None, 28, 28, 1)
     assert cnnzoo.get("resnet20", image_size=(64, 48)).input_shape == (None, 64, 48, 3)
     assert cnnzoo.get("lenet5", input_shape=(28, 28)).input_shape == (None, 28, 28, 1)
@@ -328,7 +328,7 @@ def test_rows_of_installed_packages(monkeypatch):
         registry._plugin_rows.cache_clear()
 
 
-def test_a_family_must_bring_its_graph():
+def test_a_family_must_define_features_and_head():
     bare = Variant(params=0, macs=0, paper="none")
     with pytest.raises(TypeError, match="must define features"):
         cnnzoo.get(bare)

@@ -374,7 +374,7 @@ def test_ctrl_c_keeps_the_part(server, weights):
     assert server.requests[1][1] == f"bytes={2 * transfer.CHUNK_BYTES}-"
 
 
-def test_a_swapped_file_is_caught(server, weights):
+def test_a_replaced_file_is_detected(server, weights):
     path, sha256 = fetch(server.url, "a.bin", SHA256)
     path.write_bytes(OTHER)
     actual = hashlib.sha256(OTHER).hexdigest()
@@ -444,7 +444,7 @@ def test_a_cache_may_be_read_only(server, monkeypatch):
     fetch(server.url, "a.bin", SHA256)
 
 
-def test_an_unusable_cache_is_named(server, tmp_path, monkeypatch):
+def test_an_unusable_cache_raises_an_error_that_names_it(server, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("CNNZOO_HOME", str(tmp_path / "file"))
     with pytest.raises(InputError, match="Cannot write to .*, the cache"):

@@ -117,7 +117,7 @@ def test_other_types_and_broken_names_are_refused():
     )
 
 
-def test_a_heap_without_an_end_is_refused():
+def test_an_endless_heap_is_refused():
     content = write_hdf5(lambda root: add_layers(root, written=list))
     start = content.index(b"GCOL\1") + 16
     for size in (2**64 - 16, 2**20):

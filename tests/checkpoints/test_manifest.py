@@ -282,7 +282,7 @@ def test_raw_mnist_images_are_padded_as_in_training(mnist):
     assert np.mean([int(p.label) == label for p, label in zip(predictions, mnist["y_test"], strict=False)]) > 0.97
 
 
-def test_a_swapped_file_is_caught(monkeypatch, tmp_path):
+def test_a_replaced_file_is_detected(monkeypatch, tmp_path):
     row = manifest.find_weights("lenet5", "digits")
     content = bytearray(row.path.read_bytes())
     content[-5] ^= 1

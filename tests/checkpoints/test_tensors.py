@@ -99,7 +99,7 @@ def test_nothing_is_assigned_if_something_does_not_fit(tensors):
     assert_equal_weights(before, model)
 
 
-def test_damaged_files_are_named(path, tmp_path):
+def test_damaged_files_raise_an_error_that_names_them(path, tmp_path):
     content = path.read_bytes()
     cases = {
         "torn": content[: len(content) // 2],

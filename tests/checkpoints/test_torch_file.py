@@ -94,7 +94,7 @@ def test_code_is_refused_and_never_run(wrap, protocol, tmp_path):
 
 
 @pytest.mark.parametrize("wrap", [in_zip_format, in_legacy_format])
-def test_opcodes_and_arguments_of_no_state_dict_are_refused(wrap):
+def test_pickle_opcodes_that_no_state_dict_has_are_refused(wrap):
     storage = b"(X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\0aX\x03\0\0\0cpuK\x02tQ"
     bytes_needed = b"\x8a\x07" + (2**50).to_bytes(7, "little")
     tensor = b"ctorch._utils\n_rebuild_tensor\n("

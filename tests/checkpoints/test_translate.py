@@ -78,7 +78,7 @@ def test_prefixes_of_wrappers_are_removed(resnet18, loaded, prefix, tmp_path):
     assert len(cnnzoo.card(prefixed).receipt.dropped) == len(counters) > 0
 
 
-def test_a_new_head_keeps_everything_else(resnet18_file):
+def test_a_new_head_leaves_all_other_weights_unchanged(resnet18_file):
     for classes in (5, ["cat", "dog"]):
         receipt = cnnzoo.card(load(resnet18_file, classes=classes)).receipt
         assert receipt.initialized == ("fc.bias", "fc.kernel")
@@ -138,7 +138,7 @@ def test_missing_and_unexpected_tensors_are_named(resnet18, tmp_path):
 
 
 @pytest.mark.parametrize(("name", "statistics"), [("resnet50_v1", "caffe"), ("resnet50_v2", "tf")])
-def test_layouts_of_keras_imply_their_statistics(name, statistics, tmp_path):
+def test_keras_layouts_imply_their_preprocessing(name, statistics, tmp_path):
     path = small_golden(f"{name}-keras").write(tmp_path)
     model = cnnzoo.get(f"small_{name}", weights=path, input_shape=(64, 64, 3))
     assert cnnzoo.card(model).preprocessing == statistics
@@ -245,7 +245,7 @@ def test_classes_of_imagenet_have_names_and_wordnet_ids(resnet18, tmp_path, monk
         ({"x\n.weight": np.zeros(1, "float32")}, "a tensor is named"),
     ],
 )
-def test_hostile_tensors_are_named(changes, message, resnet18, tmp_path):
+def test_hostile_tensors_raise_an_error_that_names_them(changes, message, resnet18, tmp_path):
     with pytest.raises(cnnzoo.InputError, match=message):
         load(write_safetensors(resnet18 | changes, tmp_path))
 

@@ -58,7 +58,7 @@ def test_fetch_reports_what_it_cannot_download(cli, tmp_path, monkeypatch):
     assert lines == ["lenet5:digits: comes with the package", "lenet5:mnist: comes with the package"]
 
 
-def test_convert_keeps_the_logits(cli, tmp_path):
+def test_convert_preserves_the_logits(cli, tmp_path):
     """A checkpoint in the layout of torchvision becomes one of ours that gives the same logits."""
     model = cnnzoo.get("resnet20")
     torch_names = {"kernel": "weight", "gamma": "weight", "beta": "bias"}

@@ -38,7 +38,7 @@ def epoch(batches):
     return np.concatenate(images), np.concatenate(labels)
 
 
-def test_they_depend_on_seed_epoch_and_index_alone():
+def test_random_crops_depend_on_seed_epoch_and_index_only():
     data = cnnzoo.load_data("digits", image_size=(8, 8))
     one, two = (data.batches("train", 32, seed=5, augment="shift") for _ in range(2))
     one.set_epoch(3)
@@ -64,7 +64,7 @@ def test_without_a_seed_they_keep_the_order():
         data.batches("test", 50)[99]
 
 
-def test_every_pass_is_another_epoch(root):
+def test_every_iteration_is_another_epoch(root):
     """For loops of one's own and for Keras' fit alike."""
     batches, again = (load(root, 32).batches("train", 16, seed=3) for _ in range(2))
     passes = [np.concatenate([images for images, _ in batches]) for _ in range(3)]
@@ -89,7 +89,7 @@ def test_two_loads_give_the_same_batches(root, augment):
     assert one[0].shape == (48, 80, 80, 3)
 
 
-def test_a_crop_follows_from_the_image_not_from_its_batch(root):
+def test_a_random_crop_depends_on_the_image_not_on_its_batch(root):
     few, many = (load(root).batches("train", size, seed=3, augment="basic") for size in (3, 16))
     few.set_epoch(2)
     many.set_epoch(2)
@@ -97,7 +97,7 @@ def test_a_crop_follows_from_the_image_not_from_its_batch(root):
     assert epoch(few)[0].dtype == np.uint8
 
 
-def test_keras_asks_ahead_and_gets_the_same(root):
+def test_prefetching_by_keras_does_not_change_the_batches(root):
     model = keras.Sequential([keras.Input((80, 80, 3)), keras.layers.Flatten(), keras.layers.Dense(2)])
     model.set_weights([np.random.default_rng(0).normal(size=w.shape) for w in model.get_weights()])
     outputs = []
@@ -126,7 +126,7 @@ def test_as_tf_data(root):
 
 
 @pytest.mark.parametrize("where", ["none", "auto", "memory", "disk"])
-def test_what_is_kept_is_what_is_decoded(root, where, home):
+def test_cached_pixels_equal_decoded_pixels(root, where, home):
     plain, data = load(root, cache="none"), load(root, cache=where)
     for _ in range(2):
         for split in data.splits:
@@ -151,7 +151,7 @@ def test_auto_never_changes_a_pixel(root):
     np.testing.assert_array_equal(one, two)
 
 
-def test_the_longest_unused_goes_first(root, home, monkeypatch):
+def test_the_least_recently_used_cache_is_evicted_first(root, home, monkeypatch):
     monkeypatch.setattr(
         cache, "MAX_DISK_BYTES", 1_200_000
     )  # 60 images of 64x64x3, resized to 73x97, are 1,274,000 bytes
@@ -165,7 +165,7 @@ def test_the_longest_unused_goes_first(root, home, monkeypatch):
         load(root, 96, cache="disk")
 
 
-def test_a_torn_cache_is_made_anew(root, home):
+def test_an_incomplete_cache_is_rebuilt(root, home):
     data = load(root, cache="disk")
     expected = epoch(data.batches("train", 9))[0]
     for file in home.glob("images/*.u8"):
@@ -197,7 +197,7 @@ print("done")
 """
 
 
-def test_a_set_ten_times_the_limit_streams(tmp_path):
+def test_a_data_set_ten_times_the_memory_limit_is_streamed(tmp_path):
     root = write_class_folders(tmp_path / "p", {"a": 220, "b": 220}, size=(30, 40))
     command = [sys.executable, "-c", textwrap.dedent(STREAM), str(root)]
     answer = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -249,7 +249,7 @@ def test_weights_follow_their_images_through_mixup():
     np.testing.assert_allclose(weights, labels @ np.array([0.5, 1.5, 3.0]), rtol=1e-5)
 
 
-def test_the_rest_of_an_epoch_is_its_end():
+def test_a_resumed_epoch_uses_only_its_remaining_batches():
     whole, rest = (Batches(uneven(), 3, 16, 0, first_batch=start) for start in (0, 4))
     for each in (whole, rest):
         each.set_epoch(5)

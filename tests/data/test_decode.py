@@ -17,7 +17,7 @@ GOOD = valid_files() | oriented_files()
 
 
 @pytest.mark.parametrize("name", GOOD)
-def test_the_pixels_are_right(name, tmp_path):
+def test_decoded_pixels_are_correct(name, tmp_path):
     content, pixels, tolerance = GOOD[name]
     path = write_files(tmp_path, {name: content})[name]
     decoded = decode_image(path)
@@ -30,13 +30,13 @@ def test_the_pixels_are_right(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", broken_files())
-def test_what_cannot_be_read_is_named(name, tmp_path):
+def test_unreadable_inputs_are_named(name, tmp_path):
     path = write_files(tmp_path, {name: broken_files()[name]})[name]
     with pytest.raises(cnnzoo.InputError, match=f"Cannot read '.*{name}' as an image: .+"):
         decode_image(path)
 
 
-def test_nothing_large_reaches_a_decoder(tmp_path, monkeypatch):
+def test_oversized_images_never_reach_a_decoder(tmp_path, monkeypatch):
     sizes = []
     load = Image.Image.load
     from PIL import ImageFile
@@ -66,7 +66,7 @@ def test_floating_point_and_deep_levels():
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "tif", "webp"])
 @pytest.mark.parametrize("orientation", [1, 3, 6, 8, 9, 65535])
-def test_sides_are_known_before_decoding(tmp_path, suffix, orientation):
+def test_the_size_is_read_before_decoding(tmp_path, suffix, orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation
     path = tmp_path / f"a.{suffix}"
@@ -79,14 +79,14 @@ def test_sides_are_known_before_decoding(tmp_path, suffix, orientation):
     np.testing.assert_array_equal(*crops)
 
 
-def test_deep_negatives():
+def test_deep_negatives_are_inverted():
     ramp = Image.fromarray(np.linspace(0, 65535, 64).astype("uint16").reshape(8, 8))
     straight, negative = (decode_image(encode(ramp, "TIFF", tiffinfo={262: white})) for white in (1, 0))
     np.testing.assert_array_equal(255 - straight, negative)
 
 
 @pytest.mark.parametrize("folder", ["hymenoptera", "imagenet_100"])
-def test_jpeg_and_png_are_pillows(test_data, folder):
+def test_jpeg_and_png_decode_as_in_pillow(test_data, folder):
     """Bit by bit, on real photos."""
     decodable = 0
     for path in sorted(test_data(folder).rglob("*")):

@@ -58,7 +58,7 @@ def ill(root):
     return root
 
 
-def test_each_kind_is_found(tmp_path):
+def test_every_kind_of_finding_is_reported(tmp_path):
     diagnosis = look(ill(tmp_path / "p"))
     expected = {
         ("unreadable", ("train/a/torn.jpg",)),
@@ -86,7 +86,7 @@ def test_each_kind_is_found(tmp_path):
     assert "rare is not in test" in diagnosis.to_html()
 
 
-def test_what_it_writes(tmp_path, cli):
+def test_the_doctor_command_writes_json_and_html(tmp_path, cli):
     ill(tmp_path / "p")
     done = cli("doctor", tmp_path / "p", "--out", tmp_path / "out")
     assert done.code == 0, done.err
@@ -100,7 +100,7 @@ def test_what_it_writes(tmp_path, cli):
     assert cli("doctor", tmp_path / "none").code == 2
 
 
-def test_frames_of_a_film(tmp_path):
+def test_findings_of_many_near_duplicates_stay_short(tmp_path):
     """Nearly equal pictures without end do not make findings without end."""
     picture = make_scene(seed=1).copy()
     for label in ("a", "b"):

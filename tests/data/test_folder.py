@@ -164,7 +164,7 @@ def test_a_copy_in_training_of_a_test_image_is_left_out(tmp_path):
     assert len(data.train) + len(data.validation) == 20
 
 
-def test_what_lies_beside_the_splits_is_reported(tmp_path):
+def test_folders_beside_the_splits_are_reported(tmp_path):
     for i, name in enumerate(("train", "val", "test")):
         write_class_folders(tmp_path / "p" / name, {"a": 4, "b": 4}, seed=1000 * i)
     (tmp_path / "p" / "__MACOSX").mkdir()
@@ -191,7 +191,7 @@ def test_links(tmp_path):
             cnnzoo.load_data(source)
 
 
-def test_a_damaged_scan_is_made_anew(tmp_path, monkeypatch):
+def test_a_damaged_scan_is_repeated(tmp_path, monkeypatch):
     from cnnzoo.data import scan
 
     home = tmp_path / "home"
@@ -209,7 +209,7 @@ def test_a_damaged_scan_is_made_anew(tmp_path, monkeypatch):
         cnnzoo.load_data(root, image_size=(32, 32), cache="disk")
 
 
-def test_the_scan_is_kept_and_notices_changes(tmp_path, monkeypatch):
+def test_the_scan_is_cached_and_notices_changes(tmp_path, monkeypatch):
     root = write_class_folders(tmp_path / "p", {"a": 6, "b": 6})
     first = cnnzoo.load_data(root, splits=(0.4, 0.3, 0.3))
     from cnnzoo.data import scan
@@ -225,7 +225,7 @@ def test_the_scan_is_kept_and_notices_changes(tmp_path, monkeypatch):
     assert [path.name for path in looked] == ["a_2.png"]
 
 
-def test_without_the_doctor_headers_are_read(tmp_path):
+def test_without_the_doctor_only_headers_are_read(tmp_path):
     root = write_class_folders(tmp_path / "p", {"a": 6, "b": 6}, suffix="jpg")
     content = (root / "a" / "a_1.jpg").read_bytes()
     (root / "a" / "a_1.jpg").write_bytes(content[: len(content) // 2])
@@ -311,7 +311,7 @@ def test_it_binds_to_the_models_transform(tmp_path):
         cnnzoo.evaluate(cnnzoo.get("resnet20", classes=["a", "b"], input_shape=(None, None, 3)), data)
 
 
-def test_a_photo_that_goes_away_is_named(tmp_path):
+def test_a_photo_that_disappears_is_named(tmp_path):
     root = write_class_folders(tmp_path / "p", {"a": 9, "b": 9})
     data = cnnzoo.load_data(root, image_size=(32, 32))
     (root / data.train.names[0]).unlink()

@@ -40,7 +40,7 @@ def test_labels_stay_with_their_images():
             assert label == y[i]
 
 
-def test_a_test_part_stays_whole(tmp_path):
+def test_a_given_test_part_stays_whole(tmp_path):
     (x, y), (tx, ty) = make_blobs(60), make_blobs(30, seed=1)
     np.savez(tmp_path / "d.npz", x_train=x, y_train=y, x_test=tx, y_test=ty)
     data = cnnzoo.load_data(tmp_path / "d.npz", splits=(0.8, 0.1, 0.1))
@@ -140,7 +140,7 @@ def test_bad_input_is_named(case):
         cnnzoo.load_data(source, **options)
 
 
-def test_a_class_missing_from_the_test_part():
+def test_a_class_missing_from_the_test_folder_is_refused():
     with pytest.raises(cnnzoo.InputError, match="test split has no image of: 2"):
         cnnzoo.load_data(((x, y), (x[:2], y[:2])))
 

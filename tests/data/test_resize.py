@@ -9,7 +9,7 @@ import cnnzoo
 from cnnzoo.data.resize import center_offset, resize_images, resized_size
 
 
-def test_sizes_in_numbers_and_tensors():
+def test_sizes_are_computed_equally_for_numbers_and_tensors():
     for sides in ((375, 500), (500, 375), (333, 333), (10, 1999)):
         for size, crop in (((224, 224), 0.875), ((96, 160), 0.9), ((32, 32), 1.0)):
             numbers = resized_size(*sides, size, crop)

@@ -83,7 +83,7 @@ def test_groups_that_cannot_be_split_as_asked(root):
     assert [len(split) for split in data.splits.values()] == [12, 4, 4]
 
 
-def test_columns_are_of_tables(root):
+def test_column_options_are_for_tables_only(root):
     for options in ({"group_column": "patient"}, {"label_column": "kind"}):
         for source in (root, "digits", Pictures(40)):
             with pytest.raises(cnnzoo.InputError, match="are of tables"):
@@ -213,7 +213,7 @@ class Pictures(keras.utils.PyDataset):
 
 
 @pytest.mark.parametrize("one_hot", [False, True])
-def test_a_pydataset(one_hot):
+def test_a_pydataset_is_read(one_hot):
     data = cnnzoo.load_data(Pictures(40, one_hot), image_size=(20, 24))
     assert data.classes == ("0", "1")
     for split in data.splits.values():
@@ -295,7 +295,7 @@ print("done")
 
 
 @pytest.mark.slow
-def test_all_of_it_on_jax_without_tensorflow(root, tmp_path):
+def test_training_works_on_jax_without_tensorflow(root, tmp_path):
     pytest.importorskip("jax")
     draw = np.random.default_rng(0)
     np.savez(tmp_path / "d.npz", x=draw.integers(0, 256, (40, 12, 12), "uint8"), y=np.arange(40) % 2)

@@ -70,7 +70,7 @@ def test_graphs_resize_as_files_do(interpolation, crop):
         assert (difference > 1).mean() < 1e-4
 
 
-def test_what_it_takes(tmp_path):
+def test_a_transform_takes_paths_bytes_and_arrays(tmp_path):
     paths = write_files(tmp_path, valid_files())
     transform = Transform((32, 48), 3, 0.9)
     one = transform(paths["a.png"])
@@ -92,7 +92,7 @@ def test_what_it_takes(tmp_path):
         Transform((32, 32), crop=1.2)
 
 
-def test_a_models_own_transform():
+def test_a_model_brings_its_own_transform():
     keras_weights = {"crop": None, "interpolation": "nearest"}
     model = cnnzoo.get("resnet20", input_shape=(48, 48, 3))
     assert cnnzoo.transform(model) == Transform((48, 48), 3, 0.875)

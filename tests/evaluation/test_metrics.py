@@ -141,7 +141,7 @@ def test_confused_pairs_equal_a_computation_by_hand(predictions):
     assert counts == sorted(pairs.values(), reverse=True)[: len(counts)]
 
 
-def test_changed_labels_are_suspect():
+def test_changed_labels_are_reported_as_suspicious():
     rng = np.random.default_rng(0)
     truth = rng.integers(0, 3, 300)
     p = np.full((300, 3), 0.05)

@@ -33,7 +33,7 @@ def exported(trained, tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_it_answers_in_a_process_with_tensorflow_alone(exported, trained, data, tmp_path):
+def test_a_saved_model_runs_with_tensorflow_alone(exported, trained, data, tmp_path):
     images = data.test.images  # as they came: 12x12, the export resizes
     np.save(tmp_path / "images.npy", images)
     command = [sys.executable, "-c", STRANGER, exported, tmp_path / "images.npy"]
@@ -43,7 +43,7 @@ def test_it_answers_in_a_process_with_tensorflow_alone(exported, trained, data, 
     assert [row[0] for row in answer["names"]] == [trained.report.classes[i] for i in p.argmax(axis=1)]
 
 
-def test_it_loads_as_the_same_classifier(exported, trained, data):
+def test_an_export_loads_as_the_same_classifier(exported, trained, data):
     classifier, original = cnnzoo.load(exported), cnnzoo.load(trained.folder)
     assert classifier.card == original.card
     for images in (data.test.images, np.random.default_rng(0).uniform(0, 255, (3, 50, 20, 1))):
@@ -77,7 +77,7 @@ def test_a_run_and_a_file_export_too(trained, tmp_path):
         cnnzoo.export(tmp_path / "0", tmp_path / "again")
 
 
-def test_what_is_there_stays(trained, tmp_path):
+def test_existing_files_are_not_replaced_by_an_export(trained, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis.tex").write_text("mine")
     for overwrite in (False, True):
@@ -101,7 +101,7 @@ def test_an_export_that_differs_is_not_kept(trained, tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-def test_the_comparison_sees_a_wrong_graph(trained):
+def test_the_comparison_detects_a_wrong_graph(trained):
     one = cnnzoo.Classifier.of(trained.model, "keras")
     other = cnnzoo.Classifier(one.card, one.shape, lambda: lambda images: one.probabilities(255 - images), "", "")
     with pytest.raises(cnnzoo.InputError, match="differ from the model's by"):
@@ -120,7 +120,7 @@ def test_an_unknown_format_is_named(trained, tmp_path, options, message):
         cnnzoo.export(trained.model, tmp_path / "out", **options)
 
 
-def test_probabilities_are_known_wherever_they_are(data):
+def test_probabilities_are_recognized_under_any_activation(data):
     """A softmax within a model inside, or before a cast, is not taken twice; a sigmoid is refused."""
     inputs = keras.Input((12, 12, 1))
     whole = keras.Model(inputs, keras.layers.Dense(3, "softmax")(keras.layers.Flatten()(inputs)))
@@ -136,7 +136,7 @@ def test_probabilities_are_known_wherever_they_are(data):
             cnnzoo.Classifier.of(model)
 
 
-def test_a_model_that_is_no_classifier_is_refused(tmp_path):
+def test_a_model_that_is_not_a_classifier_is_refused(tmp_path):
     with pytest.raises(cnnzoo.InputError, match="no image classifier of a fixed input size"):
         cnnzoo.export(cnnzoo.get("resnet20", include_top=False), tmp_path / "out")
     with pytest.raises(cnnzoo.InputError, match="no image classifier of a fixed input size"):

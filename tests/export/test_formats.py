@@ -76,7 +76,7 @@ def exported(trained, data, tmp_path_factory):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "precision"), ALL, ids=IDS)
-def test_it_answers_as_the_model(name, precision, exported, trained, data):
+def test_an_export_gives_the_probabilities_of_its_model(name, precision, exported, trained, data):
     done = exported(name, precision)
     tolerance = check.TOLERANCES.get(precision, 0.15)
     assert done.difference <= tolerance
@@ -98,7 +98,7 @@ def test_it_answers_as_the_model(name, precision, exported, trained, data):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", export.FORMATS)
-def test_what_the_card_says_works(name, exported, trained, data, tmp_path):
+def test_the_snippets_of_the_model_card_run(name, exported, trained, data, tmp_path):
     """Its Python, as printed, beside a picture."""
     folder = tmp_path / exported(name).path.name
     shutil.copytree(exported(name).path, folder)
@@ -116,7 +116,7 @@ def test_what_the_card_says_works(name, exported, trained, data, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", export.FORMATS)
-def test_it_runs_with_its_own_runtime_alone(name, exported, trained, data, tmp_path):
+def test_an_export_runs_with_its_own_runtime_alone(name, exported, trained, data, tmp_path):
     images = data.test.images
     sized = cnnzoo.load(trained.folder, "keras").transform.transform_arrays(images)
     np.save(tmp_path / "images.npy", sized)
@@ -184,7 +184,7 @@ def test_tensorflow_serving_gets_its_answers(exported, trained, data, tmp_path):
     assert not any(answers[3]["scores"])
 
 
-def test_other_numbers_than_levels_are_kerass(data):
+def test_images_that_are_not_levels_run_on_keras_only(data):
     images = np.random.default_rng(0).normal(size=(2, 32, 32, 3)).astype("float32")
     model = cnnzoo.get("resnet20", preprocessing="none")
     assert len(cnnzoo.Classifier.of(model, "keras").probabilities(images)) == 2
@@ -200,7 +200,7 @@ def test_other_numbers_than_levels_are_kerass(data):
         ({"format": ["onnx"]}, "Unknown format"),
     ],
 )
-def test_wrong_types_are_told_at_once(trained, tmp_path, options, message):
+def test_wrong_types_are_refused_at_once(trained, tmp_path, options, message):
     with pytest.raises(cnnzoo.InputError, match=message):
         cnnzoo.export(trained.model, tmp_path / "out", **options)
 
@@ -213,7 +213,7 @@ def test_wrong_types_are_told_at_once(trained, tmp_path, options, message):
         ({"format": "onnx", "precision": "int8"}, "int8 needs data"),
     ],
 )
-def test_what_cannot_be_is_told_at_once(trained, tmp_path, options, message):
+def test_impossible_requests_are_refused_at_once(trained, tmp_path, options, message):
     with pytest.raises(cnnzoo.InputError, match=message):
         cnnzoo.export(trained.model, tmp_path / "out", **options)
     assert not list(tmp_path.iterdir())
@@ -232,7 +232,7 @@ def test_data_may_have_some_of_the_models_classes():
 
 
 @pytest.mark.slow
-def test_int8_that_costs_too_much_is_not_kept(trained, data, tmp_path, monkeypatch):
+def test_int8_that_loses_too_much_accuracy_is_refused(trained, data, tmp_path, monkeypatch):
     monkeypatch.setattr(check, "_measure_accuracy", lambda classifier, split: 0.9 if classifier.model else 0.85)
     with pytest.raises(cnnzoo.InputError, match=r"falls from 90\.00 to 85\.00 %, by more than max_drop=0\.01"):
         cnnzoo.export(trained.model, tmp_path / "out", "openvino", precision="int8", data=data)
@@ -289,14 +289,14 @@ assert not {"NNCF_CI"} & os.environ.keys()
 
 
 @pytest.mark.slow
-def test_nothing_is_reported_to_anybody(tmp_path):
+def test_runtimes_send_no_telemetry(tmp_path):
     environment = {key: value for key, value in os.environ.items() if key not in ("CI", "NNCF_CI")}
     command = [sys.executable, "-c", TELLTALE, str(tmp_path / "out")]
     answer = subprocess.run(command, env=environment | {"HOME": str(tmp_path)}, capture_output=True, text=True)
     assert answer.returncode == 0, answer.stderr
 
 
-def test_keras_runs_what_no_other_runtime_does(data):
+def test_keras_runs_models_that_no_other_runtime_can(data):
     inputs = keras.Input((12, 12, 1))
     outputs = keras.layers.Dense(3)(keras.layers.Flatten()(Doubling(name="twice")(inputs)))
     model = keras.Model(inputs, outputs)
@@ -333,7 +333,7 @@ except cnnzoo.InputError as error:
 
 
 @pytest.mark.slow
-def test_keras_other_backends_predict(trained, data, tmp_path):
+def test_other_backends_of_keras_predict(trained, data, tmp_path):
     pytest.importorskip("jax")
     np.save(tmp_path / "images.npy", data.test.images)
     command = [sys.executable, "-c", ON_JAX, trained.folder, tmp_path / "images.npy", tmp_path / "scores.npy"]
@@ -344,7 +344,7 @@ def test_keras_other_backends_predict(trained, data, tmp_path):
     np.testing.assert_allclose(np.load(tmp_path / "scores.npy"), expected, atol=1e-5)
 
 
-def test_a_torn_export_is_told(exported, tmp_path):
+def test_an_incomplete_export_is_refused(exported, tmp_path):
     shutil.copytree(exported("onnx").path, tmp_path / "a")
     (tmp_path / "a" / "model.onnx").write_bytes(b"torn")
     with pytest.raises(cnnzoo.InputError, match="Cannot run the export"):

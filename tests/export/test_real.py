@@ -57,7 +57,7 @@ def images(classifier, photos, test_data):
 @pytest.mark.slow
 @pytest.mark.parametrize("format", export.FORMATS)
 @pytest.mark.parametrize("classifier", MODELS, indirect=True)
-def test_exports_say_the_same(classifier, images, format, tmp_path):
+def test_exports_give_the_same_probabilities(classifier, images, format, tmp_path):
     path = cnnzoo.export(classifier.model, tmp_path / "out", format).path
     probabilities, expected = cnnzoo.load(path).probabilities(images), classifier.probabilities(images)
     np.testing.assert_allclose(probabilities, expected, atol=1e-4)

@@ -58,7 +58,7 @@ def same(one, other):
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_each_image_has_its_row(classifier, photos, tmp_path, suffix):
+def test_every_image_has_a_row_in_the_answers(classifier, photos, tmp_path, suffix):
     out = tmp_path / f"answers{suffix}"
     done = classifier.predict_to(out, photos, top=2)
     assert (done.path, done.images, done.errors) == (out, 31, 1)
@@ -80,7 +80,7 @@ def test_each_image_has_its_row(classifier, photos, tmp_path, suffix):
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_what_was_stopped_goes_on(classifier, photos, tmp_path, suffix, monkeypatch):
+def test_interrupted_answers_can_be_continued(classifier, photos, tmp_path, suffix, monkeypatch):
     monkeypatch.setattr(answers, "RECORD_INTERVAL", 0.0)
     monkeypatch.setattr(answers, "PARQUET_PART_ROWS", 8)
     monkeypatch.setattr(answers, "TEXT_CHUNK_ROWS", 4)
@@ -110,7 +110,7 @@ def test_what_was_stopped_goes_on(classifier, photos, tmp_path, suffix, monkeypa
     same(torn, whole)
 
 
-def test_a_file_among_its_images_is_no_image(classifier, photos, tmp_path):
+def test_a_results_file_among_the_images_is_skipped(classifier, photos, tmp_path):
     """And a folder that changed since is told, as the answers would go to other images."""
     folder = tmp_path / "photos"
     shutil.copytree(photos, folder)
@@ -135,7 +135,7 @@ def test_a_file_among_its_images_is_no_image(classifier, photos, tmp_path):
     assert classifier.predict_to(out, folder / "a", overwrite=True, verbose=False).images == 16
 
 
-def test_what_was_refused_does_not_stand_in_the_way(classifier, photos, tmp_path):
+def test_a_refused_request_leaves_no_file_behind(classifier, photos, tmp_path):
     out = tmp_path / "a.csv"
     with pytest.raises(cnnzoo.InputError, match="top is a whole number"):
         classifier.predict_to(out, photos, top=0)
@@ -154,7 +154,7 @@ def test_what_was_refused_does_not_stand_in_the_way(classifier, photos, tmp_path
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_what_was_taken_away_is_answered_anew(classifier, photos, tmp_path, suffix, monkeypatch):
+def test_images_whose_answers_were_removed_are_classified_again(classifier, photos, tmp_path, suffix, monkeypatch):
     """And what was begun by another model, of the same name, is not gone on with."""
     monkeypatch.setattr(answers, "RECORD_INTERVAL", 0.0)
     monkeypatch.setattr(answers, "TEXT_CHUNK_ROWS", 4)
@@ -178,14 +178,14 @@ def test_what_was_taken_away_is_answered_anew(classifier, photos, tmp_path, suff
     same(out, tmp_path / f"b{suffix}")
 
 
-def test_iterators_are_lists(classifier, photos, tmp_path):
+def test_iterators_of_paths_are_accepted(classifier, photos, tmp_path):
     one = classifier.predict((photos / "a").glob("1.png"))
     assert [answer.source for answer in one] == [str(photos / "a" / "1.png")]
     paths = (path for path in sorted((photos / "a").iterdir()))
     assert classifier.predict_to(tmp_path / "a.csv", paths, verbose=False).images == 15
 
 
-def test_what_is_there_is_not_replaced_by_mistake(classifier, photos, tmp_path):
+def test_existing_answers_are_not_replaced_by_mistake(classifier, photos, tmp_path):
     out = tmp_path / "a.csv"
     out.write_text("mine")
     with pytest.raises(cnnzoo.InputError, match="is there already; overwrite=True"):

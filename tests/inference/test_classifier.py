@@ -30,7 +30,7 @@ def test_predictions_are_sorted_named_and_add_up(classifier, data):
     assert len(classifier.predict(data.test.images[:1], top=2)[0].classes) == 2
 
 
-def test_files_give_what_their_pixels_give(classifier, data, tmp_path):
+def test_files_and_their_pixels_give_the_same_predictions(classifier, data, tmp_path):
     image = data.test.images[0]
     gray, colour = Image.fromarray(image[..., 0]), Image.fromarray(np.repeat(image, 3, axis=2))
     gray.save(tmp_path / "g.png")
@@ -45,7 +45,7 @@ def test_files_give_what_their_pixels_give(classifier, data, tmp_path):
     assert classifier.predict(str(tmp_path / "g.png"))[0].classes == expected.classes
 
 
-def test_depth_and_transparency(tmp_path):
+def test_deep_and_transparent_images_are_converted(tmp_path):
     from cnnzoo.data.decode import decode_image
 
     ramp = np.linspace(0, 65535, 64 * 64).reshape(64, 64)
@@ -63,7 +63,7 @@ def test_depth_and_transparency(tmp_path):
         decode_image(tmp_path / "pipe.png", 1)
 
 
-def test_bad_images_are_named(classifier, tmp_path):
+def test_bad_images_raise_an_error_that_names_them(classifier, tmp_path):
     (tmp_path / "no.png").write_bytes(b"<html>not found</html>")
     noise = np.random.default_rng(0).integers(0, 256, (40, 40), "uint8")
     Image.fromarray(noise).save(tmp_path / "torn.png")
@@ -97,7 +97,7 @@ def test_bad_images_are_named(classifier, tmp_path):
         classifier.predict(np.random.default_rng(0).uniform(0, 1, (1, 12, 12)))
 
 
-def test_what_is_no_model_is_named(tmp_path):
+def test_arguments_that_are_not_models_are_named(tmp_path):
     (tmp_path / "m.keras").write_bytes(b"PK\x03\x04 half a zip")
     for path, message in {"nowhere": "there is none at", "m.keras": "Cannot load"}.items():
         with pytest.raises(cnnzoo.InputError, match=message):

@@ -33,7 +33,7 @@ def test_the_layers_have_the_parameters_of_section_two():
     assert sum(counts.values()) == 60_000
 
 
-def test_the_centres_are_the_digits_of_figure_three():
+def test_the_rbf_centers_are_the_digits_of_figure_3():
     centres = rbf_codes(10, 84)
     assert set(np.unique(centres)) == {-1, 1}
     assert len(np.unique(centres, axis=0)) == 10
@@ -102,7 +102,7 @@ def blocks(count, seed):
     return np.kron(squares, np.ones((8, 8)))[..., None]
 
 
-def test_lenet5_1998_is_the_papers_network():
+def test_lenet5_1998_is_the_network_of_the_paper():
     from cnnzoo.checkpoints.tensors import named_variables
 
     model = cnnzoo.get("lenet5_1998")
@@ -115,7 +115,7 @@ def test_lenet5_1998_is_the_papers_network():
 
 
 @pytest.mark.parametrize("change", ["pool", "activation", "c3_table", "rbf"])
-def test_that_comparison_sees_a_changed_graph(change):
+def test_the_comparison_detects_a_changed_graph(change):
     """Each field of the row that the paper fixes moves the logits, so the test above can fail."""
     from dataclasses import replace
 
@@ -151,7 +151,7 @@ def test_lenet5_reads_mnist_with_weights_trained_elsewhere(test_data, mnist):
     assert 100 * np.mean(guesses == mnist["y_test"]) == pytest.approx(98.89, abs=0.02)
 
 
-def test_a_table_needs_its_maps():
+def test_a_connection_table_must_fit_its_feature_maps():
     from cnnzoo.layers import TableConv2D
 
     with pytest.raises(ValueError, match="names input map 5. Received: 4 input maps"):

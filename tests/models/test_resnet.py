@@ -5,7 +5,7 @@ import numpy as np
 import cnnzoo
 
 
-def test_the_shortcut_of_option_a():
+def test_option_a_shortcuts_have_no_weights():
     """Every second pixel, between zero maps; no parameters."""
     import keras
 

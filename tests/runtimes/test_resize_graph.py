@@ -34,7 +34,7 @@ def decode():
     "change",
     [((96, 128), 0.875, 0), ((64, 48), None, 0), ((299, 299), 1.0, 0), ((32, 32), 0.9, 2), ((300, 350), 0.9, 0)],
 )
-def test_resizing_is_pillows(interpolation, change):
+def test_resizing_in_the_graph_equals_pillow(interpolation, change):
     size, crop, pad = change
     transform = Transform(size, 3, crop, interpolation, pad)
     for part in (PHOTO, PHOTO[:200, :177], PHOTO[:50, :60]):
@@ -42,7 +42,7 @@ def test_resizing_is_pillows(interpolation, change):
         np.testing.assert_array_equal(resized[0], transform.resize_and_crop(Image.fromarray(part)))
 
 
-def test_gray_becomes_colour_and_colour_gray_as_in_pillow():
+def test_gray_and_color_are_converted_as_in_pillow():
     gray = np.asarray(Image.fromarray(PHOTO).convert("L"))
     one = resize_graph.resize_in_graph(tf.constant(PHOTO[None]), Transform(PHOTO.shape[:2], 1))
     np.testing.assert_array_equal(one[0, ..., 0], gray)
@@ -85,7 +85,7 @@ def kinds():
     }.items()
 
 
-def test_files_of_every_kind_give_pillows_pixels(decode):
+def test_every_file_format_gives_the_pixels_of_pillow(decode):
     names, contents = zip(*kinds(), strict=True)
     images, good = decode(tf.constant(contents))
     for name, content, pixels, fine in zip(names, contents, images.numpy(), good.numpy(), strict=True):
@@ -93,7 +93,7 @@ def test_files_of_every_kind_give_pillows_pixels(decode):
         np.testing.assert_array_equal(pixels, CHANGE(content), err_msg=name)
 
 
-def test_orientation_is_heeded(decode):
+def test_exif_orientation_is_applied(decode):
     contents = []
     for value in range(10):  # 0 and 9 mean nothing
         exif = Image.Exif()
@@ -127,7 +127,7 @@ def hostile():
     ]
 
 
-def test_what_is_no_image_is_told_and_the_others_are_there(decode):
+def test_inputs_that_are_not_images_are_flagged_and_the_others_decoded(decode):
     good = file(Image.fromarray(NOISE[..., :3]))
     contents = [good, *hostile(), good]
     images, fine = decode(tf.constant(contents))
@@ -139,7 +139,7 @@ def test_what_is_no_image_is_told_and_the_others_are_there(decode):
     assert len(decode(tf.constant([], tf.string))[0]) == 0
 
 
-def test_broken_exif_hurts_nobody(decode):
+def test_broken_exif_data_is_ignored(decode):
     """Cut off, pointing outside, endless, or circular."""
     picture = Image.fromarray(NOISE[..., :3])
     exif = Image.Exif()

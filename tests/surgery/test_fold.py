@@ -50,7 +50,7 @@ def test_logits_stay_the_same(name, norms_left):
     assert count_norms(model) == norms_before, "the model itself is left unchanged"
 
 
-def test_a_norm_stays_if_other_layers_need_what_comes_before_it():
+def test_a_norm_is_not_folded_if_other_layers_use_its_input():
     """A batch normalization also stays after a layer with an activation."""
     inputs = keras.Input((8, 8, 3))
     x = keras.layers.Conv2D(4, 3, padding="same", name="shared")(inputs)

@@ -42,7 +42,7 @@ def test_two_devices_learn_what_one_does(tmp_path):
     assert answer.stdout.startswith("equal")
 
 
-def test_devices_that_are_not_there_are_named(data):
+def test_missing_devices_are_named(data):
     with pytest.raises(cnnzoo.InputError, match=r"Unknown device.*Allowed: .*CPU:0"):
         fit(new_lenet(), data, devices=["CPU:0", "GPU:7"])
 

@@ -61,7 +61,7 @@ def test_the_probe_is_the_optimum_of_its_criterion(classes):
     assert probe.fit_logistic_regression(features, labels, seed=0)[1].tolist() == kernel.tolist()
 
 
-def test_images_that_count_nothing_do_not_count_in_the_probe():
+def test_images_of_weight_zero_do_not_affect_the_probe():
     draw = np.random.default_rng(0)
     labels = np.arange(90) % 3
     features = draw.normal(size=(90, 5)) + labels[:, None]
@@ -81,7 +81,7 @@ def test_few_images_and_rare_classes_have_a_probe_too():
 
 
 @pytest.mark.parametrize("activation", [None, "softmax"])
-def test_a_new_head_takes_the_place_of_the_old_one(activation):
+def test_a_new_head_replaces_the_old_one(activation):
     model = cnnzoo.get("resnet20", classifier_activation=activation)
     before = {v.path: v.numpy() for v in model.variables}
     images = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3))
@@ -97,13 +97,13 @@ def test_a_new_head_takes_the_place_of_the_old_one(activation):
     assert before["fc/kernel"].shape != after["fc/kernel"].shape
 
 
-def test_auxiliary_heads_become_new_too():
+def test_auxiliary_heads_are_replaced_too():
     model = cnnzoo.get("googlenet_2014", aux=True, input_shape=(224, 224, 3))
     new_head(model, ["a", "b"])
     assert {name: x.shape[-1] for name, x in model.output.items()} == {"logits": 2, "aux1": 2, "aux2": 2}
 
 
-def test_a_head_that_is_no_dense_layer_is_refused():
+def test_a_head_that_is_not_a_dense_layer_is_refused():
     model = cnnzoo.get("lenet5_1998")
     with pytest.raises(cnnzoo.InputError, match="ends in output, a RadialBasis"):
         new_head(model, ["a", "b"])
@@ -129,7 +129,7 @@ def test_a_model_of_other_classes_is_fine_tuned(hard, tmp_path):
     assert keras.models.load_model(tmp_path / "a" / "model.keras").output_shape == (None, 3)
 
 
-def test_a_probe_that_errs_nowhere_is_not_trained_away(tmp_path):
+def test_a_perfect_probe_is_kept(tmp_path):
     """Zeros and ones, which a network of MNIST tells apart."""
     digits = load_digits()
     chosen = digits.target < 2
@@ -146,7 +146,7 @@ def test_a_probe_that_errs_nowhere_is_not_trained_away(tmp_path):
 
 
 @pytest.mark.parametrize("ema", [0.0, 0.99])
-def test_what_is_worse_than_the_probe_is_not_kept(hard, ema):
+def test_weights_that_are_worse_than_the_probe_are_not_kept(hard, ema):
     """At a rate that wrecks the network, its head alone stays: every weight but the head's is as it was."""
     model = pretrained()
     before = [v.numpy() for layer in model.layers if layer is not find_head_layer(model) for v in layer.variables]
@@ -159,14 +159,14 @@ def test_what_is_worse_than_the_probe_is_not_kept(hard, ema):
     assert "no epoch was better on validation by more than a standard error" in str(report)
 
 
-def test_the_same_classes_keep_the_head_where_the_network_goes_on(data):
+def test_the_head_is_kept_if_the_classes_are_the_same(data):
     model = cnnzoo.get("lenet5", classes=3)
     fit(model, data, recipe=replace(RECIPE, epochs=1))
     report = tune(model, data)
     assert not any("new head" in note for note in report.notes)
 
 
-def test_a_head_is_kept_where_the_folder_is_taken(data, tmp_path):
+def test_a_refused_run_folder_leaves_the_head_unchanged(data, tmp_path):
     tune(pretrained(), data, run_dir=tmp_path / "a")
     model = pretrained()
     with pytest.raises(cnnzoo.InputError, match="already holds a run"):
@@ -174,7 +174,7 @@ def test_a_head_is_kept_where_the_folder_is_taken(data, tmp_path):
     assert model.output_shape == (None, 10)
 
 
-def test_it_goes_on_after_a_crash(hard, tmp_path):
+def test_a_crashed_fine_tuning_can_be_resumed(hard, tmp_path):
     data = hard
 
     class Crash(keras.callbacks.Callback):
@@ -240,7 +240,7 @@ def test_wrong_options_are_named(data, options, message):
         tune(pretrained(), data, **options)
 
 
-def test_data_that_is_none_or_lacks_a_split(data):
+def test_missing_data_and_empty_splits_are_refused(data):
     with pytest.raises(cnnzoo.InputError, match=r"must come from cnnzoo\.load_data"):
         tune(pretrained(), "digits")
     empty = replace(data, validation=data.validation.take(np.array([], int)))

@@ -22,7 +22,7 @@ def test_the_saved_model_is_the_reported_one(trained, data):
     assert card.training["recipe"]["epochs"] == 3
 
 
-def test_it_learns(data):
+def test_training_improves_the_accuracy(data):
     report = fit(new_lenet(), data, recipe=replace(RECIPE, epochs=12))
     assert report.accuracy > 0.8
     assert len(report.history["loss"]) == 12
@@ -78,7 +78,7 @@ def test_wrong_options_are_named(data, options, message):
         fit(new_lenet(), "digits")
 
 
-def test_a_loss_that_is_no_number_stops_training(data, tmp_path):
+def test_a_nan_loss_stops_training(data, tmp_path):
     with pytest.raises(
         cnnzoo.TrainingError, match=r"loss became (nan|inf) at step \d+ \(epoch \d+\).*lower learning_rate"
     ):
@@ -87,7 +87,7 @@ def test_a_loss_that_is_no_number_stops_training(data, tmp_path):
     assert all(np.isfinite(w).all() for w in cnnzoo.load(tmp_path / "a").model.get_weights())
 
 
-def test_the_last_good_weights_are_kept(data):
+def test_weights_from_before_a_nan_loss_are_kept(data):
     model, good = new_lenet(), []
 
     class Poison(keras.callbacks.Callback):
@@ -103,7 +103,7 @@ def test_the_last_good_weights_are_kept(data):
         np.testing.assert_array_equal(a, b)
 
 
-def test_model_and_data_must_agree(data):
+def test_model_and_data_must_fit_together(data):
     with pytest.raises(cnnzoo.InputError, match=r"the data has 3 classes \(0, 1, 2\)\. Build the model with classes=3"):
         fit(cnnzoo.get("lenet5"), data)
     with pytest.raises(cnnzoo.InputError, match="outputs of shape"):
@@ -192,7 +192,7 @@ def test_auxiliary_heads_train_by_their_weight_and_are_left_out_of_what_is_saved
     assert exported.difference < 1e-5
 
 
-def test_classes_that_are_others_are_refused(data):
+def test_different_class_names_are_refused(data):
     named = cnnzoo.load_data(
         (data.train.images, data.train.labels), classes=["ant", "bee", "cow"], splits=(0.4, 0.3, 0.3)
     )
@@ -203,7 +203,7 @@ def test_classes_that_are_others_are_refused(data):
         assert cnnzoo.card(model).classes == tuple(names)
 
 
-def test_images_that_count_nothing_teach_nothing(data):
+def test_images_of_weight_zero_do_not_affect_training(data):
     """Class 2 with a weight of 0 is never predicted; balanced by weights, sample weights still hold."""
     weights = (data.train.labels != 2).astype("float32")
     for balance in ("none", "weights"):
@@ -212,7 +212,7 @@ def test_images_that_count_nothing_teach_nothing(data):
         assert not (report.predicted == 2).any()
 
 
-def test_rare_classes_are_found_where_they_are_balanced():
+def test_rare_classes_are_reported_unless_balanced():
     from helpers.images import make_blobs
 
     images, labels = make_blobs(600)
@@ -229,12 +229,12 @@ def test_rare_classes_are_found_where_they_are_balanced():
 
 
 @pytest.mark.parametrize("weights", [[1.0], "heavy", [-1.0] * 36, [0.0] * 36, [np.nan] * 36])
-def test_weights_that_do_not_do_are_named(data, weights):
+def test_invalid_sample_weights_are_named(data, weights):
     with pytest.raises(cnnzoo.InputError, match="sample_weight must"):
         fit(new_lenet(), data, sample_weight=weights)
 
 
-def test_a_trained_model_is_compiled_with_keras_own(data, tmp_path):
+def test_a_trained_model_is_compiled_with_stock_keras_objects(data, tmp_path):
     model = new_lenet()
     fit(model, data, recipe=replace(RECIPE, rubbish=1.0, stage_decay=0.5, ema=0.5), run_dir=tmp_path / "a")
     bound = data.resize_to((32, 32, 1), 0)
@@ -256,7 +256,7 @@ def test_a_sequential_model_trains_too(data, tmp_path):
     assert cnnzoo.export(model, tmp_path / "out").difference < 1e-5
 
 
-def test_what_is_saved_of_a_failed_run_loads_in_keras(data, tmp_path):
+def test_the_model_of_a_failed_run_loads_in_keras(data, tmp_path):
     with pytest.raises(cnnzoo.TrainingError, match="of the start are kept"):
         fit(new_lenet(), data, recipe=replace(RECIPE, learning_rate=1e30, ema=0.9), run_dir=tmp_path / "a")
     loaded = keras.models.load_model(tmp_path / "a" / "model.keras")

@@ -31,7 +31,7 @@ def test_the_suggestion_trains_and_the_weights_are_back(data, tmp_path):
     assert report.accuracy > 0.8
 
 
-def test_it_stops_where_the_loss_explodes(data):
+def test_the_rate_test_stops_when_the_loss_explodes(data):
     rate_test = find(new_lenet(), data, recipe=replace(RECIPE, momentum=0.99), high=1e4)
     assert len(rate_test.losses) < 100
     assert rate_test.losses[-1] > 3 * min(rate_test.losses)

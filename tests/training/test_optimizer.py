@@ -21,7 +21,7 @@ def rates(**fields):
     return np.array([float(schedule(step)) for step in range(101)])
 
 
-def test_the_rate_warms_up_linearly_whatever_comes_after():
+def test_warmup_is_linear_for_every_schedule():
     for shape in ({}, {"schedule": "linear"}, {"schedule": "constant"}, {"schedule": "step", "drops": (0.5,)}):
         learning_rates = rates(warmup_epochs=2.0, **shape)
         np.testing.assert_allclose(learning_rates[:21], 0.1 * np.arange(21) / 20, atol=1e-7)
@@ -60,7 +60,7 @@ def test_stages_have_rates_of_their_own():
     assert moved == pytest.approx(expected, rel=1e-5)
 
 
-def test_stages_begin_one_after_the_other():
+def test_stages_unfreeze_one_after_the_other():
     recipe = replace(PLAIN, unfreeze_epochs=0.5)  # of 10 steps
     for steps, moving in ((5, {"output", "c5", "f6"}), (6, {"output", "c5", "f6", "c3"}), (11, None)):
         model, before = stepped(recipe, steps)
@@ -72,7 +72,7 @@ def test_stages_begin_one_after_the_other():
         assert moved == (moving or {"output", "c5", "f6", "c3", "c1"})
 
 
-def test_decay_is_of_kernels_decoupled_and_at_the_stages_rate():
+def test_weight_decay_is_decoupled_for_kernels_only_and_scaled_by_stage():
     model, before = stepped(replace(PLAIN, weight_decay=0.1, stage_decay=0.5))
     for v, b in zip(model.trainable_variables, before, strict=True):
         rate = {"c1": 0.0625, "c3": 0.125, "output": 0.5}.get(v.path.split("/")[0], 0.25)
@@ -86,7 +86,7 @@ def test_gradients_are_clipped_together():
     assert length == pytest.approx(0.5 * 0.01, rel=1e-3)
 
 
-def test_adamw_is_keras_own():
+def test_adamw_is_that_of_keras():
     ours, _ = stepped(replace(PLAIN, optimizer="adamw", momentum=0.9, weight_decay=0.1, learning_rate=0.01), 3)
     theirs = new_lenet()
     optimizer = keras.optimizers.AdamW(0.01, weight_decay=0.1)
@@ -114,7 +114,7 @@ def test_the_average_of_the_weights_by_hand():
         np.testing.assert_array_equal(a, b)
 
 
-def test_what_is_kept_under_an_average_is_what_was_validated(data):
+def test_with_averaging_the_validated_weights_are_kept(data):
     model = new_lenet()
     report = fit(model, data, recipe=replace(RECIPE, ema=0.8, epochs=6))
     validated = cnnzoo.evaluate(model, data, split="validation")

@@ -12,7 +12,7 @@ from cnnzoo.training import precision, prepare
 
 
 @pytest.mark.parametrize("activation", [None, "softmax"])
-def test_all_but_pixels_and_logits(activation):
+def test_mixed_precision_covers_all_layers_but_pixels_and_outputs(activation):
     model = cnnzoo.get("resnet20", classifier_activation=activation)
     images = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3))
     before = model.predict(images, verbose=0)
@@ -57,7 +57,7 @@ def test_auto_is_what_the_machine_is_fast_at(monkeypatch):
         assert precision.resolve_precision("auto") == expected
 
 
-def test_a_nested_models_layers_too():
+def test_mixed_precision_covers_nested_models():
     base = cnnzoo.get("resnet20", include_top=False, pooling="avg")
     inputs = keras.Input((32, 32, 3))
     model = keras.Model(inputs, keras.layers.Dense(3)(base(inputs)))

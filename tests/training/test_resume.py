@@ -78,7 +78,7 @@ def test_a_callback_sees_one_training(data, tmp_path):
     assert seen == ["begin", 1, 2, 3, "end"]
 
 
-def test_what_has_changed_is_shown(data, tmp_path):
+def test_changed_fields_are_shown(data, tmp_path):
     with pytest.raises(CrashError):
         fit(network(), data, run_dir=tmp_path / "a", callbacks=[CrashAt(1, 0)])
     before = {path: path.read_bytes() for path in (tmp_path / "a").rglob("*") if path.is_file()}

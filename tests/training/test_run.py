@@ -130,7 +130,7 @@ def test_broken_records_are_named(data, tmp_path):
     fit(new_lenet(), data, run_dir=folder, overwrite=True)
 
 
-def test_what_a_killed_process_left_is_cleared(data, tmp_path):
+def test_leftovers_of_a_killed_process_are_removed(data, tmp_path):
     for name in (".report.html.abc", "state/.step-000000009.xyz"):
         (tmp_path / "a" / name).mkdir(parents=True)
     (tmp_path / "a" / "run.json").write_text("{}")
@@ -147,7 +147,7 @@ def test_a_run_from_other_weights_is_another_run(data, tmp_path):
 
 
 @pytest.mark.parametrize("where", ["file/run", "x" * 300])
-def test_folders_that_cannot_be(data, tmp_path, where):
+def test_invalid_folders_are_refused(data, tmp_path, where):
     (tmp_path / "file").write_text("a file")
     with pytest.raises(cnnzoo.InputError, match="Cannot use the run directory|is a file"):
         fit(new_lenet(), data, run_dir=tmp_path / where)

@@ -1,4 +1,4 @@
-"""What the tests share: real data, a small trained run, the command line."""
+"""Fixtures of all tests: real data, a small trained run, the command line."""
 
 import gc
 from types import SimpleNamespace
@@ -14,7 +14,7 @@ import cnnzoo
 
 @pytest.fixture(scope="session")
 def test_data():
-    """A function from a name to a path of the real data; skips the test where it is not there."""
+    """A function that returns the path of real data by name, and skips the test if it is missing."""
 
     def find(name):
         path = TEST_DATA / name
@@ -32,8 +32,8 @@ def mnist(test_data):
 
 
 @pytest.fixture
-def collected():
-    """Models of a test are gone after it: those of the whole registry do not fit into memory together."""
+def free_memory():
+    """Free the models of each test after it: those of the whole registry do not fit into memory together."""
     yield
     gc.collect()
 

@@ -11,7 +11,7 @@ from keras.ops import convert_to_numpy as array
 import cnnzoo
 from cnnzoo.models.inception import googlenet_modules, inception_v3_modules
 
-pytestmark = pytest.mark.usefixtures("collected")
+pytestmark = pytest.mark.usefixtures("free_memory")
 FILES = sorted((GOLDEN / "logits").glob("*.npz"))
 each = pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 # Rows that no publisher has: the paper's own, proven in tests/models, and weights that are read elsewhere.

@@ -19,7 +19,7 @@ from cnnzoo.checkpoints.tensors import named_variables
 from cnnzoo.models import FAMILIES, Variant
 from cnnzoo.surgery.features import feature_layer_names
 
-pytestmark = pytest.mark.usefixtures("collected")
+pytestmark = pytest.mark.usefixtures("free_memory")
 NAMES = cnnzoo.list_models()
 
 

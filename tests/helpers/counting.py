@@ -1,4 +1,4 @@
-"""An independent recount of what the rows claim."""
+"""An independent count of the multiply-adds that the rows state."""
 
 import math
 
@@ -6,7 +6,7 @@ import cnnzoo.layers as ours
 
 
 def count_multiply_adds(model):
-    """Multiply-adds of one image: per output value, one for each weight that it is multiplied by."""
+    """Return the multiply-adds for one image: per output value, one for each weight that it depends on."""
     total = 0
     for layer in model.layers:
         if not layer.weights:

@@ -1,4 +1,4 @@
-"""The golden logits: what reference implementations answered."""
+"""The golden logits: the outputs of reference implementations for generated weights and images."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ GOLDEN = Path(__file__).parents[1] / "golden"
 
 
 class GoldenLogits:
-    """What a reference implementation answered."""
+    """The logits of a reference implementation, and the names and shapes of its weights."""
 
     def __init__(self, path):
         self.name, _, self.publisher = path.stem.rpartition("-")
@@ -27,7 +27,7 @@ class GoldenLogits:
         self.logits = arrays  # by size, "224" or "224_aux1"
 
     def write(self, folder):
-        """The drawn weights as a file of the publisher's kind."""
+        """Write the generated weights as a file in the publisher's format; return its path."""
         drawn = draw.weights(self.tensors, self.shapes, self.gain)
         if self.publisher not in ("keras", "tf2cv"):
             path = folder / "drawn.safetensors"
@@ -48,6 +48,6 @@ class GoldenLogits:
         return path
 
     def error(self, outputs, key):
-        """The largest difference over the image's largest logit."""
+        """Return the largest difference, relative to the largest logit of the image."""
         step = 15 if outputs.shape[1] > 100 else 1
         return (np.abs(outputs[:, ::step] - self.logits[key]).max(axis=1) / self.largest[key]).max()

@@ -9,7 +9,7 @@ KERNEL = np.arange(60, dtype="float32").reshape(5, 12)
 
 
 def write_hdf5(fill, where=None):
-    """The bytes of a file that `fill` filled."""
+    """Return the bytes of a file whose root (or group `where`) `fill` has filled."""
     content = io.BytesIO()
     with h5py.File(content, "w") as new:
         fill(new.create_group(where) if where else new)
@@ -17,10 +17,12 @@ def write_hdf5(fill, where=None):
 
 
 def fixed_length(names):
+    """Return names as strings of fixed length, as Keras writes them."""
     return np.array(names, "S")
 
 
 def add_layers(root, names=("conv", "bn"), written=fixed_length, **options):
+    """Add layers with a kernel and a bias to a group; `written` makes arrays of names."""
     root.attrs["layer_names"] = written(names)
     for name in names:
         group = root.create_group(name)

@@ -1,4 +1,4 @@
-"""Image files that the tests write: every format and mode, and everything that goes wrong with files."""
+"""Image files for the tests: every format and mode, and every kind of broken file."""
 
 import io
 import os
@@ -12,7 +12,7 @@ ORIENTATION = 0x0112
 
 
 def make_scene(height=60, width=80, seed=0):
-    """A picture that looks different in every corner and from every other seed, as uint8 (H, W, 3)."""
+    """Return a picture that differs in every corner and with every seed, as uint8 (H, W, 3)."""
     draw = np.random.default_rng(seed)
     coarse = draw.integers(0, 256, (6, 8, 3), "uint8")
     image = Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
@@ -20,13 +20,14 @@ def make_scene(height=60, width=80, seed=0):
 
 
 def encode(image, format, **options):
+    """Return the bytes of a Pillow image in a format."""
     out = io.BytesIO()
     image.save(out, format, **options)
     return out.getvalue()
 
 
 def valid_files(seed=0):
-    """File name: (bytes, the pixels that they shall give, how far these may be off)."""
+    """Return files of every format: {name: (bytes, expected pixels, tolerance)}."""
     rgb = make_scene(seed=seed)
     image, gray = Image.fromarray(rgb), Image.fromarray(rgb).convert("L")
     wide = np.repeat(np.asarray(gray)[..., None], 3, axis=2)
@@ -65,14 +66,14 @@ def valid_files(seed=0):
     cmyk = image.convert("CMYK")
     files["cmyk.jpg"] = encode(cmyk, "JPEG", quality=95), np.asarray(cmyk.convert("RGB")), 24
     files["cmyk.tif"] = encode(cmyk, "TIFF"), np.asarray(cmyk.convert("RGB")), 0
-    files["named.png"] = files["a.jpg"]  # a name that lies
+    files["named.png"] = files["a.jpg"]  # its suffix is wrong
     return files
 
 
 def oriented_files(seed=0):
-    """File name: (bytes, the upright pixels, tolerance), for the eight ways to hold a camera."""
+    """Return a file for each of the eight EXIF orientations: {name: (bytes, upright pixels, tolerance)}."""
     upright = Image.fromarray(make_scene(seed=seed))
-    # How the sensor saw what is upright under each orientation: the inverse of what a reader does
+    # What the sensor recorded under each orientation: the inverse of what a reader does
     turns = Image.Transpose
     seen = (
         None,
@@ -94,7 +95,7 @@ def oriented_files(seed=0):
 
 
 def huge_png(width, height):
-    """A PNG of gray zeros that claims, truly, to be large; a few kilobytes a megapixel."""
+    """Return a black PNG of any size, which takes a few kilobytes per megapixel."""
 
     def chunk(kind, content):
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
@@ -106,7 +107,7 @@ def huge_png(width, height):
 
 
 def broken_files(seed=0):
-    """File name: bytes that no pixels can be had from."""
+    """Return files that cannot be decoded: {name: bytes}."""
     jpeg, png = valid_files(seed)["a.jpg"][0], valid_files(seed)["a.png"][0]
     files = {f"cut{i}.jpg": jpeg[: len(jpeg) * i // 10] for i in range(10)}
     files |= {f"cut{i}.png": png[: len(png) * i // 10] for i in range(1, 10)}
@@ -123,7 +124,7 @@ def broken_files(seed=0):
 
 
 def write_files(folder, files):
-    """Write the files of `formats` and the like; returns their paths by name."""
+    """Write the files of `valid_files` and the like into a folder; return their paths by name."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, row in files.items():
         (folder / name).write_bytes(row[0] if isinstance(row, tuple) else row)
@@ -131,7 +132,7 @@ def write_files(folder, files):
 
 
 def write_class_folders(folder, counts, size=(60, 80), suffix="png", seed=1000):
-    """Sub-folders with distinct pictures: counts = {"cat": 12, "dog": 9}."""
+    """Write folders of distinct pictures by class: counts = {"cat": 12, "dog": 9}; return `folder`."""
     for name, count in counts.items():
         (folder / name).mkdir(parents=True)
         for i in range(count):

@@ -1,4 +1,4 @@
-"""Tasks for a server's children: what a trial may do to its process."""
+"""Tasks for the children of a trial server: everything that a trial may do to its process."""
 
 import os
 import signal
@@ -8,7 +8,7 @@ import numpy as np
 
 
 def run_task(job):
-    """Do as the job says."""
+    """Do what the job, a pair (kind, value), says."""
     kind, value = job
     if kind == "answer":
         return "done", (value, os.getpid())

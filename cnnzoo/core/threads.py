@@ -1,15 +1,19 @@
-"""The threads that decode images, shared by the whole process."""
+"""The processor cores of this process, and the threads that decode images on them."""
 
 import os
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
 
+def available_cores() -> int:
+    """Return the number of processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 @cache
 def thread_pool() -> ThreadPoolExecutor:
-    """Return the process-wide thread pool, with one thread per available CPU core.
+    """Return the process-wide thread pool, with one thread per available core.
 
     Pillow releases Python's global lock while it decodes, so these threads run on all cores.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return ThreadPoolExecutor(cores)
+    return ThreadPoolExecutor(available_cores())

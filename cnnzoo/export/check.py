@@ -1,4 +1,6 @@
-"""Whether an export does what its model does: on real photos, and on the user's own images."""
+"""Compare an export with its model, on real photographs and on the user's own images."""
+
+from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,66 +13,87 @@ from cnnzoo.core.errors import InputError
 from cnnzoo.data.images import ImageData
 from cnnzoo.data.splits import Split
 from cnnzoo.data.transform import Transform
+from cnnzoo.inference.classifier import Classifier
 
-# Of a probability; float32 rounds in another order, which some networks make much of
+# Of a probability. In float32 a runtime may sum in another order, which some networks amplify.
 TOLERANCES = {"float32": 1e-3, "float16": 2e-2}
-MAX_CALIBRATION_IMAGES = 300  # images of training
-MAX_COMPARED_IMAGES = 100  # images of validation
+MAX_CALIBRATION_IMAGES = 300  # training images that calibrate int8
+MAX_COMPARED_IMAGES = 100  # validation images whose probabilities are compared
 BATCH_SIZE = 32
 
 
 class SampleInputs(NamedTuple):
-    """What an export is shown, as the network takes it, uint8 (N, H, W, C)."""
+    """Images to compare an export with its model, at the size that the network takes.
 
-    photos: np.ndarray  # on which it is compared with its model
+    Attributes:
+        photos: uint8 (N, H, W, C), on which the probabilities are compared.
+        calibration: uint8 (N, H, W, C) from the training images, to calibrate int8.
+        validation: the validation images, with labels that count the model's classes.
+    """
+
+    photos: np.ndarray
     calibration: np.ndarray | None = None
     validation: Split | None = None
 
 
 class Comparison(NamedTuple):
-    """How far probabilities are apart at most, and the accuracies on validation of the export and its model."""
+    """How an export differs from its model.
+
+    Attributes:
+        difference: largest difference between two probabilities.
+        accuracy: validation accuracy of the export.
+        before: validation accuracy of the model.
+    """
 
     difference: float
     accuracy: float | None = None
     before: float | None = None
 
 
-def sample_inputs(classifier: Any, data: ImageData | None) -> SampleInputs:
-    """Photographs, and what `data` has of training and validation; raises InputError where they do not fit."""
-    pictures = sample_photos(classifier.transform)
+def sample_inputs(classifier: Classifier, data: ImageData | None) -> SampleInputs:
+    """Return sample photographs, and the training and validation images of `data`.
+
+    Raises:
+        InputError: if `data` has classes that the model lacks, or no training or validation images.
+    """
+    photos = sample_photos(classifier.transform)
     if data is None:
-        return SampleInputs(pictures)
-    card, places = classifier.card, _map_classes(classifier.card, data)
+        return SampleInputs(photos)
+    card = classifier.card
+    class_indices = _map_classes(card, data)
     if not len(data.train) or not len(data.validation):
-        raise InputError(f"{data.source} has no images for training, or none for validation: both are needed")
-    bound = data.resize_to(classifier.shape, card.pad, card.transform)
-    some = np.random.default_rng(0).permutation(len(bound.train))[:MAX_CALIBRATION_IMAGES]
-    few = np.concatenate(
-        [
-            pictures,
-            *_iter_batches(bound.validation.take(np.arange(min(MAX_COMPARED_IMAGES, len(bound.validation)))).images),
-        ]
+        raise InputError(f"{data.source} needs both training and validation images, but one of them is empty")
+
+    data = data.resize_to(classifier.shape, card.pad, card.transform)
+    calibration_indices = np.random.default_rng(0).permutation(len(data.train))[:MAX_CALIBRATION_IMAGES]
+    compared_indices = np.arange(min(MAX_COMPARED_IMAGES, len(data.validation)))
+    return SampleInputs(
+        photos=np.concatenate([photos, *_iter_batches(data.validation.take(compared_indices).images)]),
+        calibration=np.concatenate(list(_iter_batches(data.train.take(calibration_indices).images))),
+        validation=replace(data.validation, labels=class_indices[data.validation.labels]),
     )
-    judged = replace(bound.validation, labels=places[bound.validation.labels])
-    return SampleInputs(few, np.concatenate(list(_iter_batches(bound.train.take(some).images))), judged)
 
 
 def _map_classes(card: Card, data: ImageData) -> np.ndarray:
-    """Which of the model's classes each of the data's is, by its name or its WordNet id; the data may lack some."""
+    """Return the index of the model's class for each class of the data, matched by name or WordNet id.
+
+    Raises:
+        InputError: if the data has a class that the model lacks.
+    """
     numbers = tuple(map(str, range(len(card.classes))))
     if len(data.classes) == len(numbers) and numbers in (card.classes, data.classes):
         return np.arange(len(numbers))
-    known = {name: i for names in (card.ids, card.classes) for i, name in enumerate(names)}
-    if strange := [name for name in data.classes if name not in known]:
+    indices = {name: i for names in (card.ids, card.classes) for i, name in enumerate(names)}
+    if unknown_classes := [name for name in data.classes if name not in indices]:
         raise InputError(
-            f"The data has classes that the model has not: {', '.join(strange[:10])}. "
+            f"The data has classes that the model lacks: {', '.join(unknown_classes[:10])}. "
             f"The model's are {', '.join(card.classes[:10])}{', ...' if len(card.classes) > 10 else ''}"
         )
-    return np.array([known[name] for name in data.classes])
+    return np.array([indices[name] for name in data.classes])
 
 
 def sample_photos(transform: Transform) -> np.ndarray:
-    """Sixteen parts of the two photographs that come with scikit-learn."""
+    """Return sixteen parts of the two photographs that come with scikit-learn, transformed."""
     from sklearn.datasets import load_sample_images
 
     parts = [
@@ -81,32 +104,45 @@ def sample_photos(transform: Transform) -> np.ndarray:
     ]
     if transform.channels in (1, 3):
         return transform(parts)
+    # For any other number of channels, repeat the color planes.
     planes = [np.resize(part.transpose(2, 0, 1), (transform.channels, *part.shape[:2])) for part in parts]
     return np.rint(transform.transform_arrays(np.stack(planes).transpose(0, 2, 3, 1))).astype("uint8")
 
 
-def compare_outputs(model: Any, export: Any, seen: SampleInputs, precision: str, max_drop: float) -> Comparison:
-    """Compare an export with its model; raises InputError where they are too far apart."""
-    before, after = (np.concatenate([each.scores(b) for b in _iter_batches(seen.photos)]) for each in (model, export))
-    difference = float(np.abs(before - after).max())
+def compare_outputs(
+    model: Classifier, export: Classifier, inputs: SampleInputs, precision: str, max_drop: float
+) -> Comparison:
+    """Compare the probabilities of an export with those of its model, and their validation accuracies.
+
+    Raises:
+        InputError: if they differ by more than the precision allows, or the accuracy drops by more than `max_drop`.
+    """
+    expected, actual = (
+        np.concatenate([classifier.scores(batch) for batch in _iter_batches(inputs.photos)])
+        for classifier in (model, export)
+    )
+    difference = float(np.abs(expected - actual).max())
     if not difference <= TOLERANCES.get(precision, 1.0):
-        raise InputError(f"The export's probabilities differ from the model's by {difference:.2g}; it was not kept")
-    if seen.validation is None:
-        return Comparison(difference)
-    was, now = (_measure_accuracy(each, seen.validation) for each in (model, export))
-    if was - now > max_drop:
         raise InputError(
-            f"In {precision} the accuracy on {len(seen.validation):,} validation images falls from {100 * was:.2f} to "
-            f"{100 * now:.2f} %, by more than max_drop={max_drop} (--max-drop); the export was not kept"
+            f"The export's probabilities differ from the model's by up to {difference:.2g}; the export was not kept"
         )
-    return Comparison(difference, now, was)
+    if inputs.validation is None:
+        return Comparison(difference)
+    before, accuracy = (_measure_accuracy(classifier, inputs.validation) for classifier in (model, export))
+    if before - accuracy > max_drop:
+        raise InputError(
+            f"In {precision} the accuracy on {len(inputs.validation):,} validation images drops from "
+            f"{100 * before:.2f} to {100 * accuracy:.2f} %, by more than max_drop={max_drop} (--max-drop); "
+            "the export was not kept"
+        )
+    return Comparison(difference, accuracy, before)
 
 
-def _measure_accuracy(classifier: Any, split: Split) -> float:
-    guesses = [classifier.scores(images).argmax(axis=1) for images in _iter_batches(split.images)]
-    return float((np.concatenate(guesses) == split.labels).mean())
+def _measure_accuracy(classifier: Classifier, split: Split) -> float:
+    predictions = [classifier.scores(images).argmax(axis=1) for images in _iter_batches(split.images)]
+    return float((np.concatenate(predictions) == split.labels).mean())
 
 
 def _iter_batches(images: Any) -> Iterator[np.ndarray]:
-    """Images of the network's size, an array or photos, a few at a time."""
+    """Yield a few images at a time, of an array or of lazily decoded photos of the network's size."""
     return (images[start : start + BATCH_SIZE] for start in range(0, len(images), BATCH_SIZE))

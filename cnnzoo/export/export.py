@@ -1,85 +1,47 @@
-"""export: a trained model to a folder that runs elsewhere, compared with the model before it is called done."""
+"""The public `export`: write a model to a folder that runs elsewhere, and compare it with the model first."""
 
-import importlib
-import json
-import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from __future__ import annotations
+
+import os
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from cnnzoo import cards
 from cnnzoo.core.errors import InputError, unknown_name
 from cnnzoo.core.files import atomic_write
 from cnnzoo.data.images import ImageData
-from cnnzoo.export import check, model_card
-from cnnzoo.inference.classifier import Classifier, load
-from cnnzoo.runtimes import choose
-from cnnzoo.surgery.fold import fold
+from cnnzoo.export.check import compare_outputs, sample_inputs
+from cnnzoo.export.model_card import render_model_card
+from cnnzoo.inference.classifier import Classifier
+from cnnzoo.inference.exported import MODEL_CARD_FILE, ExportInfo, is_export, write_export_info
+from cnnzoo.inference.load import load
+from cnnzoo.runtimes.base import Runtime
+from cnnzoo.runtimes.choose import FORMATS
 
-EXPORT_FILE, MODEL_CARD_FILE = "cnnzoo.json", "model_card.md"
-MAX_SIZE = 2**26  # bytes of a card, and numbers of an image
-
-
-@dataclass(frozen=True)
-class Format:
-    """A format: its module here, which writes and reads it, and the precisions that it has."""
-
-    name: str
-    precisions: tuple[str, ...] = ("float32",)
-    any_size: bool = False  # whether it pads, and resizes what is not of its size, unless it is int8
-
-    @property
-    def module(self) -> Any:
-        return importlib.import_module(f"cnnzoo.runtimes.{self.name}")
-
-    def classifier(self, path: Path, runtime: str, precision: str | None) -> Classifier:
-        """The classifier of an export; raises InputError where it is broken."""
-        card, facts = read_export_info(path)
-        readers, own = self.module.READERS, facts["precision"]
-        choice = choose.choose_runtime(runtime, precision, readers, own)
-        height, width, channels = facts["shape"]
-        border = card.pad if self.any_size and own != "int8" else 0
-
-        def told(run: Callable[..., Any], *arguments: Any) -> Any:
-            try:
-                return run(*arguments)
-            except (ImportError, InputError):
-                raise
-            except Exception as error:  # runtimes raise whatever a torn file makes them raise
-                raise InputError(f"Cannot run the export {str(path)!r}: {error}") from None
-
-        def make() -> choose.RunFunction:
-            shape = (height - 2 * border, width - 2 * border, channels)
-            run = told(choice.open, path, choice.precision, shape)
-            return lambda images: told(run, images[:, border : height - border, border : width - border])
-
-        written = (path / EXPORT_FILE).stat()
-        origin = f"{path.resolve()}, {written.st_mtime_ns}, {written.st_size}"
-        return Classifier(card, facts["shape"], make, choice.name, choice.precision, origin=origin)
-
-
-FORMATS = {
-    "saved_model": Format("saved_model"),
-    "litert": Format("litert", ("float32", "float16", "int8")),
-    "onnx": Format("onnx", ("float32", "int8"), any_size=True),
-    "openvino": Format("openvino", ("float32", "float16", "int8"), any_size=True),
-}
+if TYPE_CHECKING:
+    import keras
 
 
 class Export(NamedTuple):
-    """What was written, how far its probabilities are from the model's at most, and its accuracy, if it was asked."""
+    """A finished export.
+
+    Attributes:
+        path: the folder.
+        format: name of the export format.
+        difference: largest difference between a probability of the export and of the model.
+        accuracy: accuracy of the export on the validation images; None if `data` was not given.
+        before: accuracy of the model on the same images.
+    """
 
     path: Path
     format: str
     difference: float
-    accuracy: float | None = None  # on the validation split
-    before: float | None = None  # of the model
+    accuracy: float | None = None
+    before: float | None = None
 
 
 def export(
-    model: Any,
-    path: Any,
+    model: keras.Model | str | os.PathLike[str],
+    path: str | os.PathLike[str],
     format: str = "saved_model",
     *,
     precision: str = "float32",
@@ -87,96 +49,82 @@ def export(
     max_drop: float = 0.01,
     overwrite: bool = False,
 ) -> Export:
-    """Write `model` to the folder `path`, and compare the two, in the format's own runtime, before it is called done.
+    """Export `model` to the folder `path`, which then runs without Keras and cnnzoo.
+
+    Before the folder gets its name, it is opened in its own runtime and compared with the model: on photographs that
+    come with scikit-learn, and on the images of `data`.
 
     Args:
         model: a Keras classifier, or the path of a run or of a .keras file.
-        path: a folder that is not there yet, or an earlier export under `overwrite`.
-        format: "saved_model" (files or pixels in), "onnx", "openvino" (pixels of any size), or "litert" (pixels of the
-            model's size); class names and probabilities out.
-        precision: "float32"; "float16" halves the file (LiteRT, OpenVINO); "int8" is for speed and needs `data`.
-        data: images of training calibrate int8, and those of validation say what it costs.
-        max_drop: how much accuracy int8 may cost.
-        overwrite: replace an earlier export, at once when the new one is done.
+        path: a folder that does not exist yet, or an earlier export with `overwrite`.
+        format: "saved_model" (takes image files or pixels of any size), "onnx" or "openvino" (pixels of any size), or
+            "litert" (pixels of the model's size). All return class names and probabilities.
+        precision: "float32"; "float16" halves the file (LiteRT, OpenVINO); "int8" is faster and requires `data`.
+        data: its training images calibrate int8, and its validation images show what a precision costs. Its classes
+            may be some of the model's.
+        max_drop: largest accepted loss of validation accuracy, from 0 to 1.
+        overwrite: replace an earlier export once the new one is complete.
+
+    Returns:
+        The path of the export, and how far its outputs are from the model's.
 
     Raises:
-        InputError: for an unknown format, a path that is taken, a model that is no classifier, or an export that
-            does not give the model's probabilities or costs too much accuracy; nothing is written then.
+        InputError: for an unknown format, a path that exists, a model that is no classifier, or an export that does
+            not reproduce the model's probabilities or loses too much accuracy. Nothing is written then.
+
+    Example:
+        >>> model = cnnzoo.get("lenet5", weights="digits")
+        >>> exported = cnnzoo.export(model, "exported")
+        >>> exported.difference < 1e-3
+        True
+        >>> image = cnnzoo.load_data("digits").test.images[:1]
+        >>> cnnzoo.load("exported").predict(image)[0].label
+        '6'
     """
+    # Check the arguments.
     if not isinstance(data, ImageData | None):
-        raise InputError(f"data is what cnnzoo.load_data gives. Received: {data!r:.100}")
+        raise InputError(f"data must be what cnnzoo.load_data returns. Received: {data!r:.100}")
     if not 0 <= max_drop <= 1:
-        raise InputError(f"max_drop is a share of accuracy from 0 to 1. Received: {max_drop}")
+        raise InputError(f"max_drop must be a share of accuracy from 0 to 1. Received: {max_drop}")
     path = Path(path)
-    row = check_request(format, precision, path, overwrite, data is not None)
+    runtime = check_request(format, precision, path, overwrite, data is not None)
+
+    # Open the model, and prepare the images to compare with.
     original = Classifier.of(model, "keras") if hasattr(model, "layers") else load(model, "keras")
     if original.model is None:
-        raise InputError(f"An export is not exported again. Received: {str(model)!r}")
-    seen = check.sample_inputs(original, data)
-    with atomic_write(path) as new:
-        row.module.write(fold(original.model), new, precision, seen.calibration)
-        facts = {"format": format, "precision": precision, "shape": original.shape}
-        write_export_info(new, original.card, facts)
-        done = Export(path, format, *check.compare_outputs(original, load(new), seen, precision, max_drop))
-        (new / MODEL_CARD_FILE).write_text(
-            model_card.render_model_card(original, done, facts, model, row.module.USAGE), encoding="utf-8"
-        )
-    return done
+        raise InputError(f"An export cannot be exported again. Received: {str(model)!r}")
+    inputs = sample_inputs(original, data)
+
+    # Write the export, compare it, and describe it; it appears at `path` only if all of this succeeds.
+    with atomic_write(path) as new_path:
+        runtime.save(original.model, new_path, precision, inputs.calibration)
+        info = ExportInfo(original.card, format, precision, original.shape)
+        write_export_info(new_path, info)
+        comparison = compare_outputs(original, load(new_path), inputs, precision, max_drop)
+        text = render_model_card(path.name, info, comparison, model, runtime.usage)
+        (new_path / MODEL_CARD_FILE).write_text(text, encoding="utf-8")
+    return Export(path, format, *comparison)
 
 
-def check_request(format: str, precision: str, path: Path, overwrite: bool, data: bool) -> Format:
-    """The format asked for; raises InputError where what is asked for cannot be, and nothing was tried yet."""
+def check_request(format: str, precision: str, path: Path, overwrite: bool, has_data: bool) -> Runtime:
+    """Check what can be checked before anything slow.
+
+    Returns:
+        The runtime that writes the format.
+
+    Raises:
+        InputError: if format and precision do not go together, int8 lacks data, or the path exists.
+    """
     if not isinstance(format, str) or format not in FORMATS:
         raise unknown_name("format", str(format), FORMATS)
-    row = FORMATS[format]
-    if precision not in row.precisions:
-        raise unknown_name(f"precision of {format}", precision, row.precisions)
-    if precision == "int8" and not data:
-        raise InputError("int8 needs data (--data): images to calibrate with and to see what it costs")
+    runtime = FORMATS[format]
+    if precision not in runtime.precisions:
+        raise unknown_name(f"precision of {format}", precision, runtime.precisions)
+    if precision == "int8" and not has_data:
+        raise InputError("int8 requires data (--data): images to calibrate with, and to measure the loss of accuracy")
     if (path.exists() or path.is_symlink()) and not (overwrite and is_export(path)):
-        how = "choose another path" if overwrite else "overwrite=True (--overwrite) replaces an export and nothing else"
-        raise InputError(f"{path} is there already; {how}")
-    return row
-
-
-def write_export_info(path: Path, card: cards.Card, facts: dict[str, Any]) -> None:
-    """Write what the export is, its card included, into its `cnnzoo.json`."""
-    (path / EXPORT_FILE).write_text(
-        json.dumps(facts | {"card": json.loads(card.to_json())}, indent=1), encoding="utf-8"
-    )
-
-
-def read_export_info(path: Path) -> tuple[cards.Card, dict[str, Any]]:
-    """The card of an export and what else is said of it; raises InputError where its file is broken."""
-    file = path / EXPORT_FILE
-    try:
-        if file.stat().st_size > MAX_SIZE:
-            raise ValueError(f"{file.stat().st_size:,} bytes are too many")
-        facts = json.loads(file.read_bytes())
-        card = cards.Card.from_json(json.dumps(facts["card"]))
-        shape = tuple(int(side) for side in facts["shape"])
-        if len(shape) != 3 or min(shape) < 1 or math.prod(shape) > MAX_SIZE:
-            raise TypeError(f"the shape {shape}")
-        if facts["precision"] not in choose.PRECISIONS:
-            raise ValueError(f"the precision {facts['precision']!r}")
-        known = {"shape": shape, "precision": str(facts["precision"]), "format": str(facts["format"])}
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, OverflowError) as error:
-        raise InputError(f"Cannot read {str(file)!r}: {error}") from None
-    if known["format"] not in FORMATS:
-        raise unknown_name("format of an export", known["format"], FORMATS)
-    return card, known
-
-
-def read_export(path: Path) -> Format | None:
-    """The format of the export at a path, or None where there is no export."""
-    return FORMATS[read_export_info(path)[1]["format"]] if (path / EXPORT_FILE).is_file() else None
-
-
-def is_export(path: Path) -> bool:
-    """Whether `path` holds an export of ours and nothing else."""
-    found = read_export(path) if path.is_dir() else None
-    return found is not None and {entry.name for entry in path.iterdir()} <= {
-        EXPORT_FILE,
-        MODEL_CARD_FILE,
-        *found.module.FILES,
-    }
+        remedy = (
+            "choose another path" if overwrite else "overwrite=True (--overwrite) replaces an export and nothing else"
+        )
+        raise InputError(f"{path} already exists; {remedy}")
+    return runtime

@@ -1,78 +1,104 @@
-"""The card that goes with an export: what the model is, what it is worth, whose it is, and how to call it."""
+"""Write the model card of an export: what the model is for, how accurate it is, its license, and how to call it."""
+
+from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cnnzoo.core.errors import InputError
+from cnnzoo.export.check import Comparison
+from cnnzoo.inference.exported import ExportInfo
+
+if TYPE_CHECKING:
+    import keras
 
 METRIC_NAMES = {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "macro_f1": "macro F1"}
+MAX_CLASSES = 20  # that are listed by name
+RECIPE_NOTES = ("source", "cost", "result")  # fields about the recipe in general, on other data
 
 
-def render_model_card(classifier: Any, done: Any, facts: dict[str, Any], model: Any, usage: str) -> str:
-    """The card in Markdown; figures are those of the run's report, where `model` is a run's folder."""
+def render_model_card(
+    name: str, info: ExportInfo, comparison: Comparison, model: keras.Model | str | os.PathLike[str], usage: str
+) -> str:
+    """Return the model card as Markdown.
+
+    Args:
+        name: name of the export folder.
+        info: what was exported.
+        comparison: how the export differs from its model.
+        model: the exported model; if it is the path of a run, the metrics of its report are shown.
+        usage: how to use the export without cnnzoo, a `str.format` template.
+    """
     from jinja2 import Environment, PackageLoader
 
-    card, (height, width, channels) = classifier.card, classifier.shape
-    report, classes = _read_report(model), card.classes
-    page = Environment(loader=PackageLoader("cnnzoo.export", "."), keep_trailing_newline=True).get_template(
-        "model_card.md"
-    )
-    mode = "L" if channels == 1 else "RGB"
-    return page.render(
-        card=card,
-        done=done,
-        facts=facts,
+    (height, width, channels), classes = info.shape, info.card.classes
+    class_list = ", ".join(classes[:MAX_CLASSES])
+    if len(classes) > MAX_CLASSES:
+        class_list += f" and {len(classes) - MAX_CLASSES} more"
+    report = _read_report(model)
+    templates = Environment(loader=PackageLoader("cnnzoo.export", "."), keep_trailing_newline=True)
+    return templates.get_template("model_card.md").render(
+        card=info.card,
+        info=info,
+        comparison=comparison,
         version=version("cnnzoo"),
         size=f"{height}x{width}",
-        name=done.path.name,
-        classes=", ".join(classes[:20]) + (f" and {len(classes) - 20} more" if len(classes) > 20 else ""),
+        name=name,
+        classes=class_list,
         report=report,
         metrics=_metric_rows(report) if report else (),
-        made=_training_rows(card.training),
-        usage=usage.format(name=done.path.name, mode=mode, height=height, width=width, channels=channels),
+        training=_training_rows(info.card.training),
+        usage=usage.format(
+            name=name, mode="L" if channels == 1 else "RGB", height=height, width=width, channels=channels
+        ),
     )
 
 
-def _read_report(model: Any) -> dict[str, Any] | None:
-    """The report of a run's folder, or of the run that a .keras file lies in; None elsewhere."""
+def _read_report(model: keras.Model | str | os.PathLike[str]) -> dict[str, Any] | None:
+    """Return the metrics in the report of a run's folder, or of the run that a model.keras lies in; None elsewhere."""
     if hasattr(model, "layers"):
         return None
     path = Path(model)
     file = (path if path.is_dir() else path.parent) / "report.json"
-    if not file.is_file() or (path.is_file() and path.name != "model.keras"):  # it tells of another model
+    # Another .keras file in the folder of a run is another model.
+    if not file.is_file() or (path.is_file() and path.name != "model.keras"):
         return None
     try:
-        kept = json.loads(file.read_bytes())
-        return kept["metrics"] | {"split": kept["split"]}
+        report = json.loads(file.read_bytes())
+        metrics: dict[str, Any] = report["metrics"] | {"split": report["split"]}
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise InputError(f"Cannot read {str(file)!r}: {error}") from None
+    return metrics
 
 
-def _metric_rows(report: dict[str, Any]) -> list[tuple[str, str, str]]:
-    intervals = report.get("intervals_95", {})
+def _metric_rows(report: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Return name, value and 95 % interval of each metric."""
     rows = []
     for key, name in METRIC_NAMES.items():
-        low, high = intervals.get(key, (None, None))
-        between = "" if low is None else f"{100 * low:.2f} to {100 * high:.2f} %"
+        low, high = report.get("intervals_95", {}).get(key, (None, None))
+        interval = "" if low is None else f"{100 * low:.2f} to {100 * high:.2f} %"
         if key in report:
-            rows.append((name, f"{100 * report[key]:.2f} %", between))
+            rows.append((name, f"{100 * report[key]:.2f} %", interval))
     return rows
 
 
 def _training_rows(training: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Data, recipe and seed as rows; of the recipe what was set, and nothing that is empty."""
-    data, rows = training.get("data") or {}, []
+    """Return data, recipe and seed as name and value, leaving out whatever is empty or at its default."""
+    rows = []
+    data = training.get("data") or {}
     if data.get("source"):
         counts = ", ".join(f"{count:,} {split}" for split, count in (data.get("images") or {}).items())
         rows.append(("data", f"{data['source']}: {counts} images" if counts else data["source"]))
-    if prints := data.get("fingerprints"):
-        rows.append(("fingerprints", ", ".join(f"{split} {digest[:12]}" for split, digest in prints.items())))
-    told = ("source", "cost", "result")  # of the recipe by itself, on other data
+    if fingerprints := data.get("fingerprints"):
+        rows.append(("fingerprints", ", ".join(f"{split} {digest[:12]}" for split, digest in fingerprints.items())))
     recipe = {
-        k: v for k, v in (training.get("recipe") or {}).items() if v not in (None, "", False, [], ()) and k not in told
+        key: value
+        for key, value in (training.get("recipe") or {}).items()
+        if value not in (None, "", False, [], ()) and key not in RECIPE_NOTES
     }
     if recipe:
         rows.append(("recipe", ", ".join(f"{key} {value}" for key, value in recipe.items())))

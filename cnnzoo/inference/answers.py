@@ -1,4 +1,9 @@
-"""Predictions to a file as they come: CSV, JSON lines or Parquet, for any number of images, going on after a stop."""
+"""Write predictions to a CSV, JSON Lines or Parquet file as they come, for any number of images.
+
+An interrupted run continues where it stopped: a record beside the file counts the rows that are safely written.
+"""
+
+from __future__ import annotations
 
 import csv
 import io
@@ -16,218 +21,272 @@ from filelock import FileLock, Timeout
 
 from cnnzoo.core.errors import BusyError, InputError, unknown_name
 from cnnzoo.core.files import atomic_write
+from cnnzoo.inference.inputs import NamedImage
+from cnnzoo.inference.prediction import Prediction
 
-RECORD_INTERVAL = 2.0  # seconds between records of how far the file is good
-PROGRESS_FIELDS = ("rows", "errors", "size", "last")  # of the record: answers, bytes that are good, and the last image
-TEXT_CHUNK_ROWS = 64  # that are written at a time
-PARQUET_PART_ROWS = 16_384  # rows of a part of a Parquet data set, at most
+RECORD_INTERVAL = 2.0  # seconds between two updates of the record
+TEXT_CHUNK_ROWS = 64  # rows that are written to a text file at a time
+PARQUET_PART_ROWS = 16_384  # maximum rows of one part of a Parquet data set
+
+Row = dict[str, Any]
 
 
 class WriteResult(NamedTuple):
-    """What was written: of how many images, and how many of them could not be read."""
+    """What was written.
+
+    Attributes:
+        path: the file, or the folder of a Parquet data set.
+        images: number of rows, one for each image.
+        errors: number of images that could not be read.
+    """
 
     path: Path
     images: int
     errors: int
 
 
-def prediction_to_row(prediction: Any, top: int) -> dict[str, Any]:
-    """A prediction as a row of a table: path, error, class_1, probability_1, ..."""
-    found: dict[str, Any] = {"path": prediction.source, "error": prediction.error}
+def prediction_to_row(prediction: Prediction, top: int) -> Row:
+    """Return a prediction as a table row: path, error, class_1, probability_1, ..."""
+    row: Row = {"path": prediction.source, "error": prediction.error}
     for i in range(top):
-        there = i < len(prediction.classes)
-        found[f"class_{i + 1}"] = prediction.classes[i] if there else None
-        found[f"probability_{i + 1}"] = prediction.probabilities[i] if there else None
-    return found
+        has_class = i < len(prediction.classes)
+        row[f"class_{i + 1}"] = prediction.classes[i] if has_class else None
+        row[f"probability_{i + 1}"] = prediction.probabilities[i] if has_class else None
+    return row
 
 
-def _format_csv(rows: Sequence[dict[str, Any]], first: bool) -> str:
-    out = io.StringIO(newline="")
-    writer = csv.DictWriter(out, list(rows[0]))
-    if first:
+def _format_csv(rows: Sequence[Row], with_header: bool) -> str:
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, list(rows[0]))
+    if with_header:
         writer.writeheader()
     writer.writerows(rows)
-    return out.getvalue()
+    return text.getvalue()
 
 
-def _format_json_lines(rows: Sequence[dict[str, Any]], first: bool) -> str:
+def _format_json_lines(rows: Sequence[Row], with_header: bool) -> str:
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
-TEXT_FORMATS = {".csv": _format_csv, ".jsonl": _format_json_lines}
+TEXT_FORMATS: dict[str, Callable[[Sequence[Row], bool], str]] = {".csv": _format_csv, ".jsonl": _format_json_lines}
 SUFFIXES = (*TEXT_FORMATS, ".parquet")
 
 
 class PredictionWriter:
-    """A file of answers that grows, with a record beside it, until it is done, of how far it is good."""
+    """Append predictions to a file, and keep a record beside it until the file is complete.
 
-    def __init__(self, path: Any, plan: dict[str, Any], overwrite: bool = False) -> None:
-        """Raises InputError for an unknown suffix, a file that is there, and one that was begun with another plan."""
+    Attributes:
+        path: the file, or the folder of a Parquet data set.
+        rows: number of rows written.
+        recorded_rows: number of rows that would survive a crash now.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], plan: dict[str, Any], overwrite: bool = False) -> None:
+        """Lock the file, and continue it if an earlier run with the same plan was interrupted.
+
+        Args:
+            path: the file to write, with a suffix of `SUFFIXES`.
+            plan: what the predictions depend on, as JSON values.
+            overwrite: replace a file that is complete or was begun with another plan.
+
+        Raises:
+            InputError: for an unknown suffix, an existing file, or a file that was begun with another plan.
+            BusyError: if another process is writing the file.
+        """
         self.path = Path(path)
         if self.path.suffix not in SUFFIXES:
             raise unknown_name("kind of file", self.path.suffix or str(path), SUFFIXES)
         if self.path.suffix == ".parquet":
             _import_pyarrow()
-        self.record = self.path.with_name(f".{self.path.name}.progress.json")
-        self.overwrite, self.kept = overwrite, 0  # answers of the last record
-        self.plan, self.rows, self.errors, self.size, self.last = plan, 0, 0, 0, ""
+        self.plan, self.overwrite = plan, overwrite
+        self.record_path = self.path.with_name(f".{self.path.name}.progress.json")
+        self._reset_counts()
+        self.recorded_rows = 0
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.lock = FileLock(self.path.with_name(f".{self.path.name}.lock"), timeout=0)
+        self._lock = FileLock(self.path.with_name(f".{self.path.name}.lock"), timeout=0)
         try:
-            self.lock.acquire()
+            self._lock.acquire()
         except Timeout:
             raise BusyError(f"Another process is writing {self.path}") from None
         try:
-            self._claim()
+            self._continue_or_start()
         except BaseException:
             self.close()
             raise
 
-    def _claim(self) -> None:
-        """Go on with what this very plan has begun; else begin, in the place of what is there if that is allowed."""
-        if self.overwrite and not self._begun():
-            _remove_earlier_predictions(self.path)
-            self.record.unlink(missing_ok=True)
-        if not self.record.exists():
-            if self.path.exists():
-                raise InputError(f"{self.path} is there already; overwrite=True (--overwrite) replaces it")
-            self._note()
-            return
-        try:
-            kept = json.loads(self.record.read_bytes())
-            then, self.rows, self.errors, self.size, self.last = (kept[key] for key in ("plan", *PROGRESS_FIELDS))
-        except (ValueError, LookupError, TypeError) as error:
-            raise InputError(
-                f"{self.record} cannot be read: {error}; overwrite=True (--overwrite) begins anew"
-            ) from None
-        if differs := [key for key in self.plan if then.get(key) != self.plan[key]]:
-            told = "; ".join(f"{key}: {then.get(key)!r} then, {self.plan[key]!r} now" for key in differs)
-            raise InputError(f"{self.path} was begun otherwise: {told}; overwrite=True (--overwrite) begins anew")
-        if not self._whole():  # what the record counts was taken away
-            self._anew()
+    def _reset_counts(self) -> None:
+        self.rows, self.errors = 0, 0
+        self.size = 0  # bytes of a text file, or parts of a Parquet data set, that are complete
+        self.last_path = ""  # of the last image with a row
 
-    def _begun(self) -> bool:
+    def _continue_or_start(self) -> None:
+        """Continue the file that this very plan has begun, or start a new one."""
+        if self.overwrite and not self._was_begun_with_this_plan():
+            _remove_earlier_predictions(self.path)
+            self.record_path.unlink(missing_ok=True)
+
+        if not self.record_path.exists():
+            if self.path.exists():
+                raise InputError(f"{self.path} already exists; overwrite=True (--overwrite) replaces it")
+            self._write_record()
+            return
+
         try:
-            return json.loads(self.record.read_bytes())["plan"] == self.plan
+            record = json.loads(self.record_path.read_bytes())
+            values = [record[key] for key in ("plan", "rows", "errors", "size", "last")]
+            earlier_plan, self.rows, self.errors, self.size, self.last_path = values
+            changes = [
+                f"{key}: {earlier_plan.get(key)!r} then, {value!r} now"
+                for key, value in self.plan.items()
+                if earlier_plan.get(key) != value
+            ]
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            raise InputError(
+                f"{self.record_path} cannot be read: {error}; overwrite=True (--overwrite) starts again"
+            ) from None
+        if changes:
+            raise InputError(
+                f"{self.path} was begun with other settings: {'; '.join(changes)}; "
+                "overwrite=True (--overwrite) starts again"
+            )
+        if not self._has_recorded_rows():  # someone removed the file, but not its record
+            self._start_again()
+
+    def _was_begun_with_this_plan(self) -> bool:
+        try:
+            return bool(json.loads(self.record_path.read_bytes())["plan"] == self.plan)
         except (OSError, ValueError, LookupError, TypeError):
             return False
 
-    def _whole(self) -> bool:
-        """Whether the rows of the record are there: bytes of a text, parts of a Parquet."""
+    def _has_recorded_rows(self) -> bool:
+        """Return whether the bytes of a text file, or the parts of a Parquet data set, are as many as recorded."""
+        if self.size == 0:
+            return True
         if self.path.suffix == ".parquet":
-            return self.size == 0 or (self.path.is_dir() and len(list(self.path.glob("part-*.parquet"))) >= self.size)
-        return self.size == 0 or (self.path.is_file() and self.path.stat().st_size >= self.size)
+            return self.path.is_dir() and len(list(self.path.glob("part-*.parquet"))) >= self.size
+        return self.path.is_file() and self.path.stat().st_size >= self.size
 
-    def rest(self, each: Callable[[], Iterator[tuple[str, Any]]]) -> Iterator[tuple[str, Any]]:
-        """The (name, source) without an answer, but for this file itself; raises InputError if others were before."""
-        others = (item for item in each() if not self._own(item[1]))
-        done = deque(itertools.islice(others, self.rows), maxlen=1)
-        name = done[0][0] if done else ""
-        if name == self.last:
-            return others
+    def skip_answered(self, list_images: Callable[[], Iterator[NamedImage]]) -> Iterator[NamedImage]:
+        """Return the images that have no row yet, leaving out the file that is being written.
+
+        Args:
+            list_images: returns an iterator over all images, each time it is called.
+
+        Raises:
+            InputError: if the images before differ from those that were answered.
+        """
+        images = (image for image in list_images() if not self._is_own_file(image[1]))
+        answered = deque(itertools.islice(images, self.rows), maxlen=1)
+        last_path = answered[0][0] if answered else ""
+        if last_path == self.last_path:
+            return images
         if self.overwrite:
-            self._anew()
-            return self.rest(each)
+            self._start_again()
+            return self.skip_answered(list_images)
         raise InputError(
-            f"{self.path} was begun with other images: number {self.rows:,} was {self.last!r} then and is {name!r} "
-            "now; overwrite=True (--overwrite) begins anew"
+            f"{self.path} was begun with other images: number {self.rows:,} was {self.last_path!r} then and is "
+            f"{last_path!r} now; overwrite=True (--overwrite) starts again"
         )
 
-    def _anew(self) -> None:
+    def _start_again(self) -> None:
         _remove_earlier_predictions(self.path)
-        self.rows, self.errors, self.size, self.last = 0, 0, 0, ""
-        self._note()
+        self._reset_counts()
+        self._write_record()
 
-    def _own(self, source: Any) -> bool:
+    def _is_own_file(self, source: Any) -> bool:
         if not isinstance(source, str | os.PathLike):
             return False
-        path, mine = Path(source).resolve(), self.path.resolve()
-        return path == mine or mine in path.parents
+        path, own_path = Path(source).resolve(), self.path.resolve()
+        return path == own_path or own_path in path.parents
 
-    def write(self, predictions: Iterable[Any], top: int) -> WriteResult:
-        """Add the answers, those that are there already excepted, which the caller skips."""
-        text = TEXT_FORMATS.get(self.path.suffix)
+    def write(self, predictions: Iterable[Prediction], top: int) -> WriteResult:
+        """Append predictions, of which the caller has left out those that are written already."""
         rows = (prediction_to_row(prediction, top) for prediction in predictions)
-        if text:
-            self._text(rows, text)
+        if self.path.suffix == ".parquet":
+            self._write_parquet(rows)
         else:
-            self._parts(rows)
-        self.record.unlink()
+            self._write_text(rows, TEXT_FORMATS[self.path.suffix])
+        self.record_path.unlink()
         return WriteResult(self.path, self.rows, self.errors)
 
-    def _text(self, rows: Iterable[dict[str, Any]], text: Any) -> None:
+    def _write_text(self, rows: Iterable[Row], format_rows: Callable[[Sequence[Row], bool], str]) -> None:
         with self.path.open("ab") as file:
-            file.truncate(self.size)  # what came after the last record is written again
-            noted = time.monotonic()
-            for some in _chunk_rows(rows, TEXT_CHUNK_ROWS):
-                file.write(text(some, self.rows == 0).encode("utf-8", "backslashreplace"))
-                self._count(some)
-                if time.monotonic() - noted > RECORD_INTERVAL:
+            file.truncate(self.size)  # rows after the last record may be incomplete
+            recorded_at = time.monotonic()
+            for chunk in _chunk_rows(rows, TEXT_CHUNK_ROWS):
+                file.write(format_rows(chunk, self.rows == 0).encode("utf-8", "backslashreplace"))
+                self._count_rows(chunk)
+                if time.monotonic() - recorded_at > RECORD_INTERVAL:
                     file.flush()
-                    self.size, noted = file.tell(), time.monotonic()
-                    self._note()
+                    self.size, recorded_at = file.tell(), time.monotonic()
+                    self._write_record()
 
-    def _parts(self, rows: Iterable[dict[str, Any]]) -> None:
+    def _write_parquet(self, rows: Iterable[Row]) -> None:
         arrow, parquet = _import_pyarrow()
         self.path.mkdir(exist_ok=True)
-        for some in _chunk_rows_by_time(rows):
-            kinds = {key: arrow.float32() if key.startswith("probability") else arrow.string() for key in some[0]}
-            table = arrow.Table.from_pylist(list(some), schema=arrow.schema(kinds.items()))
-            with atomic_write(self.path / f"part-{self.rows:012}.parquet") as new:
-                parquet.write_table(table, new)
-            self._count(some)
+        for chunk in _chunk_rows_by_time(rows):
+            types = {key: arrow.float32() if key.startswith("probability") else arrow.string() for key in chunk[0]}
+            table = arrow.Table.from_pylist(chunk, schema=arrow.schema(types.items()))
+            with atomic_write(self.path / f"part-{self.rows:012}.parquet") as new_path:
+                parquet.write_table(table, new_path)
+            self._count_rows(chunk)
             self.size += 1
-            self._note()
+            self._write_record()
 
     def close(self) -> None:
-        """Let others write, and leave no trace of what has not begun."""
+        """Release the lock, and leave no record of a file that was not begun."""
         if not self.rows and not self.path.exists():
-            self.record.unlink(missing_ok=True)
-        self.lock.release()
-        Path(self.lock.lock_file).unlink(missing_ok=True)
+            self.record_path.unlink(missing_ok=True)
+        self._lock.release()
+        Path(self._lock.lock_file).unlink(missing_ok=True)
 
-    def _count(self, rows: Sequence[dict[str, Any]]) -> None:
+    def _count_rows(self, rows: Sequence[Row]) -> None:
         self.rows += len(rows)
-        self.last = rows[-1]["path"]
+        self.last_path = rows[-1]["path"]
         self.errors += sum(bool(row["error"]) for row in rows)
 
-    def _note(self) -> None:
-        known = {"plan": self.plan} | {name: getattr(self, name) for name in PROGRESS_FIELDS}
-        with atomic_write(self.record) as new:
-            new.write_text(json.dumps(known), encoding="utf-8")
-        self.kept = self.rows
+    def _write_record(self) -> None:
+        record = {"plan": self.plan, "rows": self.rows, "errors": self.errors, "size": self.size}
+        record["last"] = self.last_path
+        with atomic_write(self.record_path) as new_path:
+            new_path.write_text(json.dumps(record), encoding="utf-8")
+        self.recorded_rows = self.rows
 
 
-def _chunk_rows(rows: Iterable[dict[str, Any]], size: int) -> Iterator[list[dict[str, Any]]]:
+def _chunk_rows(rows: Iterable[Row], size: int) -> Iterator[list[Row]]:
     rows = iter(rows)
-    while some := list(itertools.islice(rows, size)):
-        yield some
+    while chunk := list(itertools.islice(rows, size)):
+        yield chunk
 
 
-def _chunk_rows_by_time(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-    """As many rows as a part has, or those of half a minute, so that no more than these are lost by a stop."""
-    some, begun = list[dict[str, Any]](), time.monotonic()
-    for found in rows:
-        some.append(found)
-        if len(some) >= PARQUET_PART_ROWS or time.monotonic() - begun > 15 * RECORD_INTERVAL:
-            yield some
-            some, begun = [], time.monotonic()
-    if some:
-        yield some
+def _chunk_rows_by_time(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    """Yield the rows of one part each: as many as fit, or those of half a minute."""
+    chunk, begun_at = list[Row](), time.monotonic()
+    for row in rows:
+        chunk.append(row)
+        if len(chunk) >= PARQUET_PART_ROWS or time.monotonic() - begun_at > 15 * RECORD_INTERVAL:
+            yield chunk
+            chunk, begun_at = [], time.monotonic()
+    if chunk:
+        yield chunk
 
 
 def _remove_earlier_predictions(path: Path) -> None:
-    """Nothing is left of earlier answers; a folder goes only if it holds nothing but parts of them."""
+    """Remove a file, or a folder that holds nothing but parts of a Parquet data set.
+
+    Raises:
+        InputError: if the folder holds anything else.
+    """
     if not path.is_dir():
         path.unlink(missing_ok=True)
         return
-    strangers = [
+    other_files = [
         entry.name
         for entry in path.iterdir()
         if not (entry.name.lstrip(".").startswith("part-") and ".parquet" in entry.name)
     ]
-    if strangers:
-        raise InputError(f"{path} holds other things, {strangers[0]} for one, and is not replaced")
+    if other_files:
+        raise InputError(f"{path} is not replaced, because it also holds other files, such as {other_files[0]}")
     shutil.rmtree(path)
 
 
@@ -236,5 +295,5 @@ def _import_pyarrow() -> tuple[Any, Any]:
         import pyarrow
         from pyarrow import parquet
     except ImportError:
-        raise ImportError("Parquet files are written with pyarrow: pip install 'cnnzoo[parquet]'") from None
+        raise ImportError("Writing Parquet files requires pyarrow: pip install 'cnnzoo[parquet]'") from None
     return pyarrow, parquet

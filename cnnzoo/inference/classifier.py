@@ -1,12 +1,15 @@
-"""Classifier: one interface over a run, a .keras file and every export, by whatever runtime is fastest."""
+"""The classifier: one interface to predict with a model, a run or an export, by whatever runtime is fastest."""
+
+from __future__ import annotations
 
 import hashlib
 import itertools
+import os
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -14,76 +17,112 @@ from cnnzoo import cards
 from cnnzoo.core.errors import InputError, Interrupted, check_integer
 from cnnzoo.data.checks import check_images
 from cnnzoo.data.transform import Transform
-from cnnzoo.inference import answers, inputs
+from cnnzoo.inference import inputs
+from cnnzoo.inference.answers import PredictionWriter, WriteResult
+from cnnzoo.inference.inputs import NamedImage
 from cnnzoo.inference.prediction import Prediction
-from cnnzoo.runtimes import choose, keras
+from cnnzoo.runtimes.choose import OpenRuntime, choose_runtime_for_model, open_model
 from cnnzoo.surgery.outputs import as_functional, output_activation, without_aux_heads
 
-MAX_BATCH_VALUES = 32 * 224 * 224 * 3  # of a batch, where the caller does not say: throughput grows no more beyond
-MAX_BATCH_SIZE = 256  # images of a batch
-Batch = tuple[list[str], np.ndarray, dict[int, str]]  # names, images, and why those that are black cannot be read
+if TYPE_CHECKING:
+    import keras
+
+MAX_BATCH_VALUES = 32 * 224 * 224 * 3  # pixel values of an automatic batch; larger batches are not faster
+MAX_BATCH_SIZE = 256  # images of an automatic batch
+
+
+class Batch(NamedTuple):
+    """Images on their way to the network.
+
+    Attributes:
+        names: path or number of each image.
+        pixels: the images (N, height, width, channels), black where one could not be read.
+        errors: why images could not be read, by their position in the batch.
+    """
+
+    names: list[str]
+    pixels: np.ndarray
+    errors: dict[int, str]
 
 
 class Classifier:
-    """Images in, class names and probabilities out, wherever the model comes from."""
+    """Classify images with a Keras model or an export.
+
+    `cnnzoo.load` and `Classifier.of` make classifiers. A model is converted for its runtime when the classifier is
+    first used, which takes some seconds. Threads may share a classifier.
+
+    Attributes:
+        card: the card of the model.
+        shape: height, width and channels of the images that the network takes.
+        model: the Keras model, or None for an export.
+        runtime: name of the runtime.
+        precision: the precision that the runtime computes in.
+        transform: how images are resized and cropped to `shape`.
+
+    Example:
+        >>> model = cnnzoo.get("lenet5", weights="digits")
+        >>> classifier = cnnzoo.Classifier.of(model, runtime="keras")
+        >>> image = cnnzoo.load_data("digits").test.images[:1]
+        >>> classifier.predict(image, top=2)[0].label
+        '6'
+        >>> classifier.probabilities(image).shape
+        (1, 10)
+    """
 
     def __init__(
         self,
         card: cards.Card,
         shape: Sequence[int],
-        make: Callable[[], choose.RunFunction],
+        open_runtime: Callable[[], OpenRuntime],
         runtime: str,
         precision: str,
-        model: Any = None,
-        origin: str = "",
+        model: keras.Model | None = None,
+        identity: str = "",
     ) -> None:
-        """`make` gives the function from images (N, *shape) to probabilities, when it is first wanted."""
+        """Use `cnnzoo.load` or `Classifier.of` instead.
+
+        Args:
+            card: the card of the model.
+            shape: height, width and channels of the images that the network takes.
+            open_runtime: opens the network, when it is first needed.
+            runtime: name of the runtime that `open_runtime` is expected to open.
+            precision: precision of that runtime.
+            model: the Keras model, if there is one.
+            identity: tells an export from others of the same name.
+        """
         height, width, channels = shape
         self.card, self.shape, self.model = card, (height, width, channels), model
         self.runtime, self.precision = runtime, precision
-        self._make, self._origin = make, origin
-        self._run: choose.RunFunction | None = None
-        self._one = threading.Lock()
         self.transform = Transform((height, width), channels, **card.evaluation_transform, pad=card.pad)
+        self._open_runtime, self._identity = open_runtime, identity
+        self._opened: OpenRuntime | None = None
+        self._lock = threading.Lock()
 
     @classmethod
-    def of(cls, model: Any, runtime: str = "auto", precision: str | None = None) -> "Classifier":
-        """Over a Keras model; raises InputError where it is no classifier of images of a fixed size."""
+    def of(cls, model: keras.Model, runtime: str = "auto", precision: str | None = None) -> Classifier:
+        """Return a classifier for a Keras model.
+
+        Args:
+            model: a model that takes images of a fixed size and returns logits or a softmax. Auxiliary heads are
+                ignored.
+            runtime: "keras", "openvino", "onnxruntime" or "litert"; "auto" takes the fastest that is installed.
+            precision: "float32", or "bfloat16" for OpenVINO.
+
+        Raises:
+            InputError: if the model is no image classifier, or runtime and precision do not go together.
+            ImportError: if the runtime is not installed.
+        """
         model = without_aux_heads(as_functional(model))
-        card, shape = cards.card(model), model.input_shape[1:]
-        if (
-            len(model.output_shape) != 2
-            or len(card.classes) != model.output_shape[1]
-            or len(shape) != 3
-            or None in shape
-        ):
-            raise InputError(
-                f"{model.name} is no image classifier of a fixed input size: it takes {model.input_shape} "
-                f"and gives {model.output_shape}"
-            )
-        last = output_activation(model)
-        if model.output_shape[1] < 2 or last == "sigmoid":
-            raise InputError(
-                f"{model.name} gives {model.output_shape[1]} numbers by {last or 'its last layer'}, which are no "
-                "probabilities of two or more classes of which one is right: it has to end in logits or a softmax"
-            )
-        chosen = choose.choose_runtime(runtime, precision, keras.model_openers())
-
-        def make() -> choose.RunFunction:
-            try:
-                return chosen.open(model, chosen.precision)
-            except ImportError:
-                raise
-            except Exception as error:  # converters raise whatever a layer that they do not know makes them raise
-                told = f"{chosen.name} cannot run {model.name}: {error}"
-                if runtime != "auto" or chosen.precision != "float32" or chosen.name == "keras":
-                    raise InputError(told) from error
-                warnings.warn(f"{told}; Keras does", stacklevel=2)
-                made.runtime = "keras"
-                return keras.open_keras(model, chosen.precision)
-
-        made = cls(card, shape, make, chosen.name, chosen.precision, model)
-        return made
+        _check_is_classifier(model)
+        choice = choose_runtime_for_model(runtime, precision)
+        return cls(
+            cards.card(model),
+            model.input_shape[1:],
+            partial(open_model, model, choice),
+            choice.runtime.name,
+            choice.precision,
+            model,
+        )
 
     def __repr__(self) -> str:
         size = "x".join(map(str, self.shape))
@@ -91,186 +130,203 @@ class Classifier:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The names, in the order of the probabilities."""
+        """The class names, in the order of the probabilities."""
         return self.card.classes
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
-        """Probabilities (N, classes) of images (N, H, W, C) of 0 to 255, of any size."""
+        """Return the probabilities (N, classes) of images (N, H, W, C) of any size, with values 0 to 255."""
         return self.scores(self.transform.transform_arrays(np.asarray(images)))
 
     def scores(self, images: np.ndarray) -> np.ndarray:
-        """Probabilities (N, classes) of images (N, height, width, channels) as the network takes them."""
-        with self._one:  # most runtimes answer one caller at a time
-            if self._run is None:
-                self._run = self._make()
-            found = self._run(images)
-        if found.shape != (len(images), len(self.classes)):
-            raise InputError(f"{self.card.name} has {len(self.classes)} classes, but gives {found.shape} scores")
-        return found
+        """Return the probabilities (N, classes) of images (N, height, width, channels) of the network's size."""
+        with self._lock:  # most runtimes serve one caller at a time
+            if self._opened is None:
+                self._opened = self._open_runtime()
+                self.runtime, self.precision = self._opened.name, self._opened.precision
+            scores = self._opened.run(images)
+        if scores.shape != (len(images), len(self.classes)):
+            raise InputError(
+                f"{self.card.name} has {len(self.classes)} classes, but returned scores of shape {scores.shape}"
+            )
+        return scores
 
-    def origin(self) -> str:
-        """What tells this model from another of the same name: a digest of its weights, or where the export lies."""
+    def identity(self) -> str:
+        """Return what tells this model from others of its name: a digest of its weights, or the place of the export."""
         if self.model is None:
-            return self._origin
+            return self._identity
         digest = hashlib.sha256()
         for value in self.model.get_weights():
             digest.update(np.ascontiguousarray(value).data)
         return digest.hexdigest()
 
+    # ---- Predictions
+
     def predict(self, images: Any, top: int = 5, batch_size: int | str = "auto") -> list[Prediction]:
-        """The `top` likeliest classes of each image.
+        """Return the likeliest classes of each image.
 
         Args:
-            images: paths of files, folders or patterns such as "photos/*.jpg" (a list, or one), the bytes of files, or
-                an array (N, H, W) or (N, H, W, C) of 0 to 255.
-            top: how many classes to give.
-            batch_size: images at a time; by default as many as make the machine busy.
+            images: a path, a folder, a pattern such as "photos/*.jpg", the bytes of a file, or a list of these; or an
+                array (N, H, W) or (N, H, W, C) with values 0 to 255.
+            top: number of classes to return for each image.
+            batch_size: number of images to classify at a time; "auto" takes as many as keep the processor busy.
+
+        Returns:
+            One prediction per image. If several images are given, those that cannot be read have an `error`, and a
+            warning says how many they are.
 
         Raises:
-            InputError: for an array that is no batch of images, and where the one image asked about cannot be read. Of
-                several, those that cannot are answered with their `error`, and a warning says how many.
+            InputError: for an array that is no batch of images, or if a single image cannot be read.
         """
-        found = list(self.stream(images, top, batch_size))
-        bad = [prediction for prediction in found if prediction.error]
-        if bad and inputs.is_single_image(images):
-            raise InputError(bad[0].error)
-        if bad:
-            warnings.warn(f"{len(bad)} of {len(found)} images cannot be read. The first: {bad[0].error}", stacklevel=2)
-        return found
+        predictions = list(self.stream(images, top, batch_size))
+        unreadable = [prediction for prediction in predictions if prediction.error]
+        if unreadable and inputs.is_single_image(images):
+            raise InputError(unreadable[0].error)
+        if unreadable:
+            warnings.warn(
+                f"{len(unreadable)} of {len(predictions)} images cannot be read. The first: {unreadable[0].error}",
+                stacklevel=2,
+            )
+        return predictions
 
     def stream(self, images: Any, top: int = 5, batch_size: int | str = "auto") -> Iterator[Prediction]:
-        """As `predict`, one after the other, for any number of images: few are held at a time."""
-        top, size = self._sizes(top, batch_size)
-        arrays = isinstance(images, np.ndarray)
-        return self._stream(
-            self._arrays(images, size) if arrays else self._files(inputs.iter_images(images), size), top
-        )
+        """Yield the predictions one after the other; takes any number of images and holds few in memory.
 
-    def _sizes(self, top: int, batch_size: int | str) -> tuple[int, int]:
-        top = min(check_integer("top", top, 1), len(self.classes))
-        if batch_size == "auto":
-            return top, max(1, min(MAX_BATCH_SIZE, MAX_BATCH_VALUES // int(np.prod(self.shape))))
-        return top, check_integer("batch_size", batch_size, 1)
-
-    def _stream(self, batches: Iterator[Batch], top: int) -> Iterator[Prediction]:
-        return itertools.chain.from_iterable(self._answered(*batch, top) for batch in batches)
+        Args:
+            images: as `predict` takes them.
+            top: number of classes to return for each image.
+            batch_size: number of images to classify at a time.
+        """
+        top, size = self._check_sizes(top, batch_size)
+        if isinstance(images, np.ndarray):
+            return self._predict_batches(self._array_batches(images, size), top)
+        return self._predict_batches(self._file_batches(inputs.iter_images(images), size), top)
 
     def predict_to(
         self,
-        path: Any,
+        path: str | os.PathLike[str],
         images: Any,
         top: int = 5,
         batch_size: int | str = "auto",
         *,
         overwrite: bool = False,
         verbose: bool = True,
-    ) -> answers.WriteResult:
-        """Predictions to a file, .csv, .jsonl or .parquet (a folder of parts), as they come, with their progress.
+    ) -> WriteResult:
+        """Write the predictions to a file as they come, one row per image.
 
-        The same call goes on with what was stopped. Images that cannot be read have their error in their row.
+        The same call continues after an interruption. Images that cannot be read have their error in their row.
+
+        Args:
+            path: a .csv or .jsonl file, or a .parquet folder of parts.
+            images: as `predict` takes them, but no array.
+            top: number of classes to write for each image.
+            batch_size: number of images to classify at a time.
+            overwrite: replace a file that is complete, or was begun with another model or other images.
+            verbose: show a progress bar.
+
+        Returns:
+            The path, the number of images, and how many of them could not be read.
 
         Raises:
-            InputError: for a file that is there, or was begun with another model or images.
+            InputError: if the file exists, or was begun with another model or other images.
+            Interrupted: on Ctrl-C; what is written is kept.
         """
+        # The images are iterated more than once: to check them, to count them, and after an interruption.
         if isinstance(images, Iterator):
-            images = list(images)  # they are gone through again after a stop
-        top, size = self._sizes(top, batch_size)
-        if not sum(1 for _ in inputs.iter_images(images)):  # and nothing is wrong with any of them
+            images = list(images)
+        top, size = self._check_sizes(top, batch_size)
+        if not sum(1 for _ in inputs.iter_images(images)):
             raise InputError("No images were given")
-        plan = {
-            "model": self.card.to_json(),
-            "precision": self.precision,
-            "top": top,
-            "images": inputs.describe_images(images),
-        }
-        plan["weights"] = self.origin()
-        out = answers.PredictionWriter(path, plan, overwrite)
-        try:
-            found = self._stream(self._files(out.rest(lambda: inputs.iter_images(images)), size), top)
-            if verbose:
-                found = inputs.track_progress(found, sum(1 for _ in out.rest(lambda: inputs.iter_images(images))))
-            return out.write(found, top)
-        except KeyboardInterrupt:
-            told = f"Stopped; {out.kept:,} answers are kept in {out.path}. The same call or command goes on with them"
-            raise Interrupted(told) from None
-        finally:
-            out.close()
 
-    def _arrays(self, images: np.ndarray, size: int) -> Iterator[Batch]:
+        plan = {"model": self.card.to_json(), "precision": self.precision, "top": top}
+        plan |= {"images": inputs.describe_images(images), "weights": self.identity()}
+        writer = PredictionWriter(path, plan, overwrite)
+        list_images = partial(inputs.iter_images, images)
+        try:
+            predictions = self._predict_batches(self._file_batches(writer.skip_answered(list_images), size), top)
+            if verbose:
+                count = sum(1 for _ in writer.skip_answered(list_images))
+                predictions = inputs.track_progress(predictions, count)
+            return writer.write(predictions, top)
+        except KeyboardInterrupt:
+            raise Interrupted(
+                f"Interrupted; {writer.recorded_rows:,} predictions are kept in {writer.path}. "
+                "Repeat the same call or command to continue"
+            ) from None
+        finally:
+            writer.close()
+
+    # ---- Batches
+
+    def _check_sizes(self, top: int, batch_size: int | str) -> tuple[int, int]:
+        """Return `top` and `batch_size` as numbers."""
+        top = min(check_integer("top", top, 1), len(self.classes))
+        if batch_size == "auto":
+            return top, max(1, min(MAX_BATCH_SIZE, MAX_BATCH_VALUES // int(np.prod(self.shape))))
+        return top, check_integer("batch_size", batch_size, 1)
+
+    def _array_batches(self, images: np.ndarray, size: int) -> Iterator[Batch]:
+        """Yield the batches of an array of images."""
         if images.ndim == 3 and images.shape[2] == 3:
             raise InputError(
-                f"An array holds several images, (N, H, W, C) or (N, H, W); image[None] does. Received: {images.shape}"
+                "An array must hold several images, (N, H, W, C) or (N, H, W); use image[None] for one. "
+                f"Received: {images.shape}"
             )
-        checked = check_images(images)
-        for start in range(0, len(checked), size):
-            pixels = self.transform.transform_arrays(checked[start : start + size])
-            yield [str(start + i) for i in range(len(pixels))], pixels, {}
+        images = check_images(images)
+        for start in range(0, len(images), size):
+            pixels = self.transform.transform_arrays(images[start : start + size])
+            yield Batch([str(start + i) for i in range(len(pixels))], pixels, {})
 
-    def _files(self, items: Iterator[tuple[str, Any]], size: int) -> Iterator[Batch]:
-        """Batches of names, images, black where one cannot be read, and the reasons; read ahead by threads."""
+    def _file_batches(self, images: Iterator[NamedImage], size: int) -> Iterator[Batch]:
+        """Yield batches of images that threads read ahead."""
+        decoded_images = inputs.prefetch(self._read_image, images, 2 * size)
+        while chunk := list(itertools.islice(decoded_images, size)):
+            names, pixels, errors = zip(*chunk, strict=True)
+            yield Batch(list(names), np.stack(pixels), {i: error for i, error in enumerate(errors) if error})
 
-        def read(item: tuple[str, Any]) -> tuple[str, Any, str]:
-            try:
-                return item[0], self.transform(item[1]), ""
-            except InputError as error:
-                return item[0], np.zeros(self.shape, "uint8"), str(error)
+    def _read_image(self, image: NamedImage) -> tuple[str, np.ndarray, str]:
+        """Return name, pixels and error of an image; it is black if it cannot be read."""
+        name, source = image
+        try:
+            return name, self.transform(source), ""
+        except InputError as error:
+            return name, np.zeros(self.shape, "uint8"), str(error)
 
-        pictures = inputs.prefetch(read, items, 2 * size)
-        while some := list(itertools.islice(pictures, size)):
-            errors = {i: error for i, (_, _, error) in enumerate(some) if error}
-            yield [name for name, _, _ in some], np.stack([pixels for _, pixels, _ in some]), errors
+    def _predict_batches(self, batches: Iterator[Batch], top: int) -> Iterator[Prediction]:
+        return itertools.chain.from_iterable(self._predict_batch(batch, top) for batch in batches)
 
-    def _answered(self, names: list[str], pixels: np.ndarray, errors: dict[int, str], top: int) -> list[Prediction]:
-        if len(errors) == len(names):
-            return [Prediction((), (), source=name, error=errors[i]) for i, name in enumerate(names)]
-        scores, found, ids = self.scores(pixels), [], self.card.ids
+    def _predict_batch(self, batch: Batch, top: int) -> list[Prediction]:
+        """Return the predictions of a batch; nothing is computed if none of its images could be read."""
+        if len(batch.errors) == len(batch.names):
+            return [Prediction((), (), source=name, error=batch.errors[i]) for i, name in enumerate(batch.names)]
+        scores, ids = self.scores(batch.pixels), self.card.ids
         best = np.argsort(-scores, axis=1, kind="stable")[:, :top]
-        for i, (name, row, order) in enumerate(zip(names, scores, best, strict=True)):
-            if i in errors:
-                found.append(Prediction((), (), source=name, error=errors[i]))
+        predictions = []
+        for i, name in enumerate(batch.names):
+            if i in batch.errors:
+                predictions.append(Prediction((), (), source=name, error=batch.errors[i]))
                 continue
-            classes = tuple(self.classes[j] for j in order)
-            found.append(
-                Prediction(classes, tuple(row[order].tolist()), tuple(ids[j] for j in order) if ids else (), name)
+            predictions.append(
+                Prediction(
+                    classes=tuple(self.classes[j] for j in best[i]),
+                    probabilities=tuple(scores[i, best[i]].tolist()),
+                    ids=tuple(ids[j] for j in best[i]) if ids else (),
+                    source=name,
+                )
             )
-        return found
+        return predictions
 
 
-def load(path: Any, runtime: str = "auto", precision: str | None = None) -> Classifier:
-    """The classifier in a run directory, a .keras file or an export.
-
-    Args:
-        path: where it is.
-        runtime: "keras" (TensorFlow, for a SavedModel), "openvino", "onnxruntime" or "litert"; "auto" takes the
-            fastest that is installed and can read what is there.
-        precision: "float32", "bfloat16" (OpenVINO, on processors that have it), or "int8", for an export that is. By
-            default that of the export, and float32 of models.
-
-    Raises:
-        InputError: where there is nothing to load, or the runtime cannot run it.
-    """
-    from cnnzoo.export.export import read_export
-
-    path = Path(path)
-    if found := read_export(path):
-        return found.classifier(path, runtime, precision)
-    file = path / "model.keras" if path.is_dir() else path
-    if path.is_dir() and (path / "run.json").exists() and not file.exists():
-        raise InputError(f"The run in {path} is not finished; train again with --resume")
-    if file.suffix != ".keras" or not file.exists():
-        raise InputError(f"A run directory, a .keras file or an export is loaded; there is none at {str(path)!r}")
-    return Classifier.of(load_keras_file(file), runtime, precision)
-
-
-def load_keras_file(file: Path) -> Any:
-    """The Keras model of a .keras file with the card that lies beside it."""
-    import keras
-
-    import cnnzoo.layers  # noqa: F401  # registers the layers that a file may name
-
-    try:
-        model = keras.saving.load_model(file, compile=False)
-    except Exception as error:  # Keras raises whatever the zip, the JSON or the layers in it make it raise
-        raise InputError(f"Cannot load {str(file)!r}: {error}") from None
-    beside = cards.card_path(file)
-    return cards.attach_card(model, cards.Card.from_file(beside)) if beside.exists() else model
+def _check_is_classifier(model: keras.Model) -> None:
+    """Check that a model maps images of a fixed size to the probabilities of two or more exclusive classes."""
+    card, input_shape, output_shape = cards.card(model), model.input_shape[1:], model.output_shape
+    if len(output_shape) != 2 or len(card.classes) != output_shape[1] or len(input_shape) != 3 or None in input_shape:
+        raise InputError(
+            f"{model.name} is not an image classifier with a fixed input size: it takes {model.input_shape} and "
+            f"returns {output_shape}"
+        )
+    activation = output_activation(model)
+    if output_shape[1] < 2 or activation == "sigmoid":
+        raise InputError(
+            f"{model.name} returns {output_shape[1]} numbers from {activation or 'its last layer'}, which are not "
+            "probabilities of two or more mutually exclusive classes: it must end in logits or a softmax"
+        )

@@ -1,4 +1,6 @@
-"""Which images are asked about, one after the other: files, folders, globs, bytes, arrays, or lists of these."""
+"""Iterate over the images to classify: files, folders, patterns, bytes, arrays, or lists of these."""
+
+from __future__ import annotations
 
 import glob
 import hashlib
@@ -7,7 +9,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -15,15 +17,25 @@ from cnnzoo.core.errors import InputError
 from cnnzoo.core.threads import thread_pool
 from cnnzoo.data.listing import iter_files, natural_sort_key, printable_name
 
+ImageSource = str | os.PathLike[str] | bytes | np.ndarray  # one image: a path, bytes, or an array (H, W) or (H, W, C)
+NamedImage = tuple[str, ImageSource]
+MAX_DESCRIPTION = 300  # characters
 
-def iter_images(images: Any) -> Iterator[tuple[str, Any]]:
-    """(name, source) of every image; a source is a path, bytes, or an array (H, W) or (H, W, C).
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
-    A folder gives all files in it, also below, in the order of their names, and a pattern those that match. Nothing is
-    opened yet, and no more than one folder's names are held at a time.
+
+def iter_images(images: Any) -> Iterator[NamedImage]:
+    """Yield the name and the source of every image, without opening any.
+
+    A folder stands for all files in it and below, in the natural order of their names; a pattern for the files that
+    match. No more than the names of one folder are held in memory at a time.
+
+    Args:
+        images: a path, a folder, a pattern such as "photos/*.jpg", bytes, or an iterable of these and of arrays.
 
     Raises:
-        InputError: for what is none of these, and a pattern or folder without files.
+        InputError: for anything else, and for a pattern or folder without files.
     """
     if isinstance(images, str | os.PathLike):
         yield from _iter_paths(images)
@@ -38,60 +50,67 @@ def iter_images(images: Any) -> Iterator[tuple[str, Any]]:
                 yield str(next(count)), image
             else:
                 raise InputError(
-                    f"An image is a path, bytes, or an array (H, W) or (H, W, C). Received: {image!r:.200}"
+                    f"An image must be a path, bytes, or an array (H, W) or (H, W, C). Received: {image!r:.200}"
                 )
     else:
-        raise InputError(f"Images are paths, bytes or arrays. Received: {images!r:.200}")
+        raise InputError(f"Images must be paths, bytes or arrays. Received: {images!r:.200}")
 
 
-def _iter_paths(path: Any) -> Iterator[tuple[str, Any]]:
+def _iter_paths(path: str | os.PathLike[str]) -> Iterator[NamedImage]:
+    """Yield the files that a path, a folder or a pattern stands for."""
     name = os.fspath(path)
-    if os.path.isdir(name):  # noqa: PTH112  # millions of them
-        found: Iterable[Path] = iter_files(Path(name))
+    files: Iterable[Path]
+    if os.path.isdir(name):  # noqa: PTH112  # called for millions of paths
+        files = iter_files(Path(name))
     elif glob.has_magic(name) and not os.path.lexists(name):
-        names = glob.iglob(name, recursive=True)  # noqa: PTH207  # of absolute patterns too
-        found = map(Path, sorted(itertools.filterfalse(os.path.isdir, names), key=natural_sort_key))
+        matches = glob.iglob(name, recursive=True)  # noqa: PTH207  # Path.glob takes no absolute patterns
+        files = map(Path, sorted(itertools.filterfalse(os.path.isdir, matches), key=natural_sort_key))
     else:
         yield printable_name(name), path
         return
-    empty = True
-    for file in found:
-        empty = False
+    is_empty = True
+    for file in files:
+        is_empty = False
         yield printable_name(str(file)), file
-    if empty:
+    if is_empty:
         raise InputError(f"There are no files at {name!r}")
 
 
 def is_single_image(images: Any) -> bool:
-    """Whether one image is asked about, and no list of them."""
+    """Return whether `images` is one image rather than a list, folder or pattern."""
     return isinstance(images, bytes) or (
         isinstance(images, str | os.PathLike) and not Path(images).is_dir() and not glob.has_magic(os.fspath(images))
     )
 
 
-def prefetch(do: Callable[[Any], Any], items: Iterable[Any], depth: int) -> Iterator[Any]:
-    """What `do` gives for each item, in order, worked out by threads up to `depth` items ahead."""
-    waiting: deque[Any] = deque()
+def prefetch(function: Callable[[Item], Result], items: Iterable[Item], depth: int) -> Iterator[Result]:
+    """Yield `function(item)` for each item in order, computed by threads up to `depth` items ahead."""
+    pending: deque[Any] = deque()
     for item in items:
-        waiting.append(thread_pool().submit(do, item))
-        if len(waiting) > depth:
-            yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()
+        pending.append(thread_pool().submit(function, item))
+        if len(pending) > depth:
+            yield pending.popleft().result()
+    while pending:
+        yield pending.popleft().result()
 
 
 def describe_images(images: Any) -> str:
-    """What tells one choice of images from another: its beginning, and a digest of all of it if there is more."""
+    """Return a text that tells this choice of images from others.
+
+    A long list is cut and completed by a digest of all its names and contents.
+    """
     if isinstance(images, str | os.PathLike):
         return os.fspath(images)
     images = [images] if isinstance(images, bytes) else images
-    few = [os.fspath(x) if isinstance(x, str | os.PathLike) else hashlib.sha256(bytes(x)).hexdigest() for x in images]
-    text = ", ".join(few)
-    return text if len(text) < 300 else f"{text[:100]}... ({len(few):,}, {hashlib.sha256(text.encode()).hexdigest()})"
+    names = [os.fspath(x) if isinstance(x, str | os.PathLike) else hashlib.sha256(bytes(x)).hexdigest() for x in images]
+    text = ", ".join(names)
+    if len(text) < MAX_DESCRIPTION:
+        return text
+    return f"{text[:100]}... ({len(names):,}, {hashlib.sha256(text.encode()).hexdigest()})"
 
 
-def track_progress(items: Iterable[Any], count: int) -> Iterator[Any]:
-    """The items, with a bar and an estimate."""
+def track_progress(items: Iterable[Item], count: int) -> Iterator[Item]:
+    """Yield the items while showing a progress bar with the remaining time."""
     from rich.console import Console
     from rich.progress import track
 

@@ -1,149 +1,121 @@
-"""What runs a network: OpenVINO, ONNX Runtime, LiteRT or Keras itself; each gives a function from images to scores."""
+"""The table of runtimes and export formats, and the choice among them."""
 
-import contextlib
+from __future__ import annotations
+
 import importlib.util
-import io
-import logging
-import os
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple
-
-import numpy as np
+import warnings
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 from cnnzoo.core.errors import InputError, unknown_name
+from cnnzoo.core.lazy import Lazy
+from cnnzoo.runtimes.base import INSTALL_HINT, RunFunction, Runtime
+from cnnzoo.runtimes.keras import Keras
+from cnnzoo.runtimes.litert import LiteRT
+from cnnzoo.runtimes.onnx import ONNXRuntime
+from cnnzoo.runtimes.openvino import OpenVINO
 
-RunFunction = Callable[[np.ndarray], np.ndarray]  # images (N, H, W, C) to probabilities (N, classes)
+if TYPE_CHECKING:
+    import keras
+else:
+    keras = Lazy("keras")
 
-# What has to be installed for each, the fastest first (benchmarks/inference.py), and what installs it
-RUNTIME_MODULES = {"openvino": "openvino", "onnxruntime": "onnxruntime", "litert": "ai_edge_litert", "keras": "keras"}
-INSTALL_HINT = "pip install 'cnnzoo[export]'"
+# Fastest first, as measured by benchmarks/inference.py
+RUNTIMES: dict[str, Runtime] = {runtime.name: runtime for runtime in (OpenVINO(), ONNXRuntime(), LiteRT(), Keras())}
+FORMATS: dict[str, Runtime] = {runtime.format: runtime for runtime in RUNTIMES.values()}
 PRECISIONS = ("float32", "float16", "bfloat16", "int8")
 
 
 class RuntimeChoice(NamedTuple):
-    """A runtime, how it opens what is to be run, and in which precision."""
+    """Which runtime will run a network, and in which precision."""
+
+    runtime: Runtime
+    precision: str
+    is_automatic: bool  # chosen by "auto", so that Keras may step in
+
+
+class OpenRuntime(NamedTuple):
+    """A network that is ready to run."""
 
     name: str
-    open: Callable[..., RunFunction]
     precision: str
+    run: RunFunction
 
 
 def is_installed(name: str) -> bool:
-    """Whether a runtime can be imported."""
-    return importlib.util.find_spec(RUNTIME_MODULES[name]) is not None
+    """Return whether the named runtime can be imported."""
+    return importlib.util.find_spec(RUNTIMES[name].module) is not None
 
 
 def choose_runtime(
-    runtime: str, precision: str | None, readers: Mapping[str, Any], own: str = "float32"
+    runtime: str, precision: str | None, readers: Sequence[str], own_precision: str = "float32"
 ) -> RuntimeChoice:
-    """The runtime asked for, or the fastest one, of those that can read what is there, whose precision is `own`.
+    """Return the requested runtime, or the fastest installed one.
+
+    Args:
+        runtime: a name in `RUNTIMES`, or "auto".
+        precision: the precision to compute in; None for that of the network.
+        readers: names of the runtimes that can open the network, fastest first.
+        own_precision: the precision of the network.
 
     Raises:
-        InputError: for names that are unknown, or do not go together.
-        ImportError: for a runtime that is not installed.
+        InputError: if a name is unknown, or runtime, precision and network do not go together.
+        ImportError: if the runtime is not installed.
     """
-    if runtime not in ("auto", *RUNTIME_MODULES):
-        raise unknown_name("runtime", runtime, ("auto", *RUNTIME_MODULES))
+    # Check the names.
+    if runtime not in ("auto", *RUNTIMES):
+        raise unknown_name("runtime", runtime, ("auto", *RUNTIMES))
     if precision not in (None, *PRECISIONS):
         raise unknown_name("precision", precision, PRECISIONS)
     if runtime != "auto" and runtime not in readers:
-        raise InputError(f"This is run by {' or '.join(readers)}. Received: runtime={runtime!r}")
-    wanted = precision or own
-    if wanted not in (own, "bfloat16") or (wanted == "bfloat16" and own not in ("float32", "float16")):
-        how = "an export says so: cnnzoo.export(..., precision=...)" if wanted in ("int8", "float16") else ""
-        raise InputError(f"This is {own}, not {wanted}{'; ' + how if how else ''}")
-    if wanted == "bfloat16":
+        raise InputError(f"This can only be run by {' or '.join(readers)}. Received: runtime={runtime!r}")
+
+    # Check the precision: a network keeps its own, except that OpenVINO computes float networks in bfloat16 too.
+    chosen_precision = precision or own_precision
+    is_allowed_bfloat16 = chosen_precision == "bfloat16" and own_precision in ("float32", "float16")
+    if chosen_precision != own_precision and not is_allowed_bfloat16:
+        remedy = ""
+        if chosen_precision in ("int8", "float16"):
+            remedy = "; set the precision when exporting: cnnzoo.export(..., precision=...)"
+        raise InputError(f"This is {own_precision}, not {chosen_precision}{remedy}")
+
+    # Choose the runtime.
+    is_automatic = runtime == "auto"
+    if chosen_precision == "bfloat16":
         if runtime not in ("auto", "openvino") or "openvino" not in readers:
-            raise InputError(f"bfloat16 is for OpenVINO. Received: runtime={runtime!r} of {', '.join(readers)}")
+            raise InputError(
+                f"bfloat16 requires OpenVINO. Received: runtime={runtime!r}; possible here: {', '.join(readers)}"
+            )
         runtime = "openvino"
     if runtime == "auto":
-        runtime = next((name for name in readers if is_installed(name)), next(iter(readers)))
+        runtime = next((name for name in readers if is_installed(name)), readers[0])
     if not is_installed(runtime):
         raise ImportError(f"{runtime} is not installed: {INSTALL_HINT}")
-    return RuntimeChoice(runtime, readers[runtime], wanted)
+    return RuntimeChoice(RUNTIMES[runtime], chosen_precision, is_automatic)
 
 
-def quantize_to_int8(network: Any, images: list[Any]) -> Any:
-    """An OpenVINO or ONNX model in int8, calibrated with images."""
-    with telemetry_off(), contextlib.redirect_stdout(io.StringIO()):  # its bars
-        try:
-            import nncf
-        except ImportError:
-            raise ImportError(f"int8 is made by nncf: {INSTALL_HINT}") from None
-        nncf.set_log_level(logging.ERROR)
-        return nncf.quantize(network, nncf.Dataset(images), subset_size=len(images))
+def choose_runtime_for_model(runtime: str = "auto", precision: str | None = None) -> RuntimeChoice:
+    """Choose the runtime for a Keras model; on another backend than TensorFlow only Keras itself can run it."""
+    readers = tuple(RUNTIMES) if keras.backend.backend() == "tensorflow" else ("keras",)
+    return choose_runtime(runtime, precision, readers)
 
 
-@contextlib.contextmanager
-def telemetry_off() -> Iterator[None]:
-    """OpenVINO's converter and nncf tell their maker over the network of each use, except under these variables."""
-    before = {name: os.environ.get(name) for name in ("CI", "NNCF_CI")}
-    os.environ.update(dict.fromkeys(before, "true"))
+def open_model(model: keras.Model, choice: RuntimeChoice) -> OpenRuntime:
+    """Convert a Keras model for a runtime and open it.
+
+    If a runtime that was chosen by "auto" cannot run the model, warn and let Keras run it.
+
+    Raises:
+        InputError: if the runtime cannot run the model and Keras may not step in.
+    """
+    name, precision = choice.runtime.name, choice.precision
     try:
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name)
-            if value is not None:
-                os.environ[name] = value
-
-
-def available_cores() -> int:
-    """Processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def to_uint8(images: np.ndarray) -> np.ndarray:
-    """Images as uint8, which graphs of other runtimes take."""
-    if images.dtype != np.uint8 and images.size and not (images.min() >= -0.5 and images.max() < 255.5):
-        raise InputError(
-            f"Images are levels of 0 to 255. Received: {images.min():.3g} to {images.max():.3g}; "
-            "runtime='keras' takes what the model takes"
-        )
-    levels = images if images.dtype == np.uint8 else np.clip(np.rint(images), 0, 255).astype("uint8")
-    return np.ascontiguousarray(levels)
-
-
-def open_openvino(model: Any, precision: str = "float32", shape: tuple[int, ...] | None = None) -> RunFunction:
-    """Of an OpenVINO model or a file that OpenVINO reads."""
-    import openvino as ov
-
-    core = ov.Core()
-    network = core.read_model(model) if isinstance(model, str | os.PathLike) else model
-    if shape:
-        network.reshape((-1, *shape))
-    hint = "bf16" if precision == "bfloat16" else "f32"
-    compiled = core.compile_model(network, "CPU", {"INFERENCE_PRECISION_HINT": hint, "PERFORMANCE_HINT": "LATENCY"})
-    return lambda images: compiled(to_uint8(images))[0]
-
-
-def open_onnxruntime(model: Any, precision: str = "float32") -> RunFunction:
-    """Of the path or the bytes of an ONNX model."""
-    import onnxruntime as ort
-
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = available_cores()
-    options.log_severity_level = 3
-    session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    return lambda images: session.run(["scores"], {"images": to_uint8(images)})[0]
-
-
-def open_litert(model: Any, precision: str = "float32") -> RunFunction:
-    """Of the path or the bytes of a LiteRT model, for one batch size at a time."""
-    from ai_edge_litert.interpreter import Interpreter
-
-    key = "model_content" if isinstance(model, bytes) else "model_path"
-    interpreter = Interpreter(**{key: model if isinstance(model, bytes) else str(model)}, num_threads=available_cores())
-    image, scores = interpreter.get_input_details()[0]["index"], interpreter.get_output_details()[0]["index"]
-    ready: list[tuple[int, ...]] = [()]
-
-    def run(images: np.ndarray) -> np.ndarray:
-        if ready[0] != images.shape:
-            interpreter.resize_tensor_input(image, images.shape)
-            interpreter.allocate_tensors()
-            ready[0] = images.shape
-        interpreter.set_tensor(image, to_uint8(images))
-        interpreter.invoke()
-        return interpreter.get_tensor(scores)
-
-    return run
+        return OpenRuntime(name, precision, choice.runtime.open(choice.runtime.convert(model), precision))
+    except ImportError:
+        raise
+    except Exception as error:  # a converter may raise anything on a layer that it does not know
+        message = f"{name} cannot run {model.name}: {error}"
+        if not choice.is_automatic or precision != "float32" or name == "keras":
+            raise InputError(message) from error
+        warnings.warn(f"{message}; using Keras instead", stacklevel=2)
+        return OpenRuntime("keras", precision, RUNTIMES["keras"].open(model))

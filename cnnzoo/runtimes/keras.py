@@ -1,46 +1,73 @@
-"""A Keras model for each runtime, converted in memory."""
+"""Keras itself, on any backend; its export is a TensorFlow SavedModel."""
 
-from typing import Any
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cnnzoo.core.lazy import Lazy
-from cnnzoo.runtimes import choose, litert, onnx, openvino
-from cnnzoo.runtimes.choose import RunFunction
+from cnnzoo.runtimes import saved_model
+from cnnzoo.runtimes.base import RunFunction, Runtime
 from cnnzoo.runtimes.network import build_network
 from cnnzoo.surgery.fold import fold
 
-keras = Lazy("keras")
+if TYPE_CHECKING:
+    import keras
+else:
+    keras = Lazy("keras")
 
 
-def model_openers() -> dict[str, Any]:
-    """How each runtime opens a Keras model, the fastest first; on other backends than TensorFlow only Keras' own."""
-    return {"keras": open_keras} if keras.backend.backend() != "tensorflow" else MODEL_OPENERS
+class Keras(Runtime):
+    """Keras for models, TensorFlow for SavedModels."""
+
+    name = "keras"
+    module = "keras"
+    format = "saved_model"
+    readers = ("keras",)
+    files = ("assets", "fingerprint.pb", "saved_model.pb", "variables")
+    usage = saved_model.USAGE
+
+    def convert(
+        self,
+        model: keras.Model,
+        *,
+        any_size: bool = False,
+        precision: str = "float32",
+        images: np.ndarray | None = None,
+    ) -> keras.Model:
+        """Return the model unchanged."""
+        return model
+
+    def open(self, source: Any, precision: str = "float32", shape: tuple[int, ...] | None = None) -> RunFunction:
+        """Open a Keras model or the folder of a SavedModel."""
+        if isinstance(source, str | os.PathLike):
+            return saved_model.open_saved_model(source)
+        if keras.backend.backend() == "tensorflow":
+            return _compile_for_tensorflow(source)
+        network = build_network(source)
+        compiled = keras.Model(source.inputs[0], network(source.inputs[0]))
+        return lambda images: np.asarray(compiled.predict_on_batch(images.astype("float32", copy=False)))
+
+    def save(self, model: keras.Model, path: Path, precision: str, images: np.ndarray | None) -> None:
+        """Write a SavedModel with its signatures; see `saved_model.write_saved_model`."""
+        saved_model.write_saved_model(fold(model), path)
 
 
-def open_keras(model: Any, precision: str) -> RunFunction:
-    """Keras itself: one graph on TensorFlow, and what Keras compiles on other backends."""
-    run = build_network(model)
-    if keras.backend.backend() != "tensorflow":
-        whole = keras.Model(model.inputs[0], run(model.inputs[0]))
-        return lambda images: np.asarray(whole.predict_on_batch(images.astype("float32", copy=False)))
+def _compile_for_tensorflow(model: keras.Model) -> RunFunction:
+    """Return a function over one TensorFlow graph per input type, uint8 and float32."""
     import tensorflow as tf
 
+    network = build_network(model)
     shape = (None, *model.input_shape[1:])
-    by_kind = {k: tf.function(run, input_signature=[tf.TensorSpec(shape, k)]) for k in ("uint8", "float32")}
+    graphs = {
+        dtype: tf.function(network, input_signature=[tf.TensorSpec(shape, dtype)]) for dtype in ("uint8", "float32")
+    }
 
-    def call(images: np.ndarray) -> np.ndarray:
-        kind = "uint8" if images.dtype == np.uint8 else "float32"
-        return by_kind[kind](images.astype(kind, copy=False)).numpy()
+    def run(images: np.ndarray) -> np.ndarray:
+        dtype = "uint8" if images.dtype == np.uint8 else "float32"
+        return graphs[dtype](images.astype(dtype, copy=False)).numpy()
 
-    return call
-
-
-MODEL_OPENERS = {
-    "openvino": lambda model, precision: choose.open_openvino(openvino.convert_to_openvino(fold(model)), precision),
-    "onnxruntime": lambda model, precision: choose.open_onnxruntime(
-        onnx.convert_to_onnx(fold(model)).SerializeToString()
-    ),
-    "litert": lambda model, precision: choose.open_litert(litert.convert_to_litert(fold(model))),
-    "keras": open_keras,
-}
+    return run

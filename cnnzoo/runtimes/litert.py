@@ -1,56 +1,43 @@
-"""A LiteRT model: uint8 pixels of the network's own size in, probabilities out."""
+"""LiteRT (formerly TensorFlow Lite), for small devices; its exports take uint8 pixels of the network's own size."""
 
+from __future__ import annotations
+
+import contextlib
 import logging
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from cnnzoo.runtimes import choose
+import numpy as np
+
+from cnnzoo.core.threads import available_cores
+from cnnzoo.runtimes.base import RunFunction, Runtime, to_uint8
 from cnnzoo.runtimes.network import build_graph
+from cnnzoo.surgery.fold import fold
 
-FILES = ("model.tflite",)
-
-
-def convert_to_litert(model: Any, precision: str = "float32", images: Any = None) -> bytes:
-    """The LiteRT model of a Keras model."""
-    import tensorflow as tf
-
-    function = build_graph(model).get_concrete_function()
-    absl = logging.getLogger("absl")  # which would have the model passed too
-    level = absl.level
-    absl.setLevel(logging.ERROR)
-    try:
-        # with the model itself, variables would stay variables, which no interpreter initialises
-        converter = tf.lite.TFLiteConverter.from_concrete_functions([function])
-        if precision != "float32":
-            converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        if precision == "float16":
-            converter.target_spec.supported_types = [tf.float16]
-        if precision == "int8":
-            converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-            converter.representative_dataset = lambda: ([image[None]] for image in images)
-        with warnings.catch_warnings():  # the input is pixels, which stay as they are
-            warnings.filterwarnings("ignore", "Statistics for quantized inputs")
-            return converter.convert()
-    finally:
-        absl.setLevel(level)
+if TYPE_CHECKING:
+    import keras
 
 
-def write(model: Any, path: Path, precision: str, images: Any) -> None:
-    """Write model.tflite into the folder `path`; int8 is calibrated with `images` (N, H, W, C)."""
-    path.mkdir()
-    (path / FILES[0]).write_bytes(convert_to_litert(model, precision, images))
+class LiteRT(Runtime):
+    """LiteRT."""
 
-
-READERS = {"litert": lambda path, precision, shape: choose.open_litert(path / FILES[0], precision)}
-USAGE = """```python
+    name = "litert"
+    module = "ai_edge_litert"
+    format = "litert"
+    precisions = ("float32", "float16", "int8")
+    readers = ("litert",)
+    model_file = "model.tflite"
+    files = ("model.tflite",)
+    usage = """```python
 import json
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 from PIL import Image, ImageOps
 
 image = ImageOps.exif_transpose(Image.open("photo.jpg")).convert("{mode}")
-image = image.resize(({width}, {height}))  # or as cnnzoo.json says: crop, pad
+image = image.resize(({width}, {height}))  # see cnnzoo.json for the crop and padding of the training
 model = Interpreter("{name}/model.tflite")
 model.allocate_tensors()
 pixels = np.asarray(image, "uint8").reshape(1, {height}, {width}, {channels})
@@ -59,3 +46,71 @@ model.invoke()
 scores = model.get_tensor(model.get_output_details()[0]["index"])[0]
 print(json.load(open("{name}/cnnzoo.json"))["card"]["classes"][scores.argmax()], scores.max())
 ```"""
+
+    def convert(
+        self,
+        model: keras.Model,
+        *,
+        any_size: bool = False,
+        precision: str = "float32",
+        images: np.ndarray | None = None,
+    ) -> bytes:
+        """Return the bytes of the LiteRT model of a Keras model; it always takes images of the model's own size."""
+        import tensorflow as tf
+
+        graph = build_graph(fold(model)).get_concrete_function()
+        with _quiet_converter():
+            # Convert the function alone. With the model, its variables would stay variables, which no interpreter
+            # initializes.
+            converter = tf.lite.TFLiteConverter.from_concrete_functions([graph])
+            if precision != "float32":
+                converter.optimizations = [tf.lite.Optimize.DEFAULT]
+            if precision == "float16":
+                converter.target_spec.supported_types = [tf.float16]
+            if precision == "int8":
+                assert images is not None
+                converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+                converter.representative_dataset = lambda: ([image[None]] for image in images)
+            return converter.convert()
+
+    def open(self, source: Any, precision: str = "float32", shape: tuple[int, ...] | None = None) -> RunFunction:
+        """Open the bytes of a LiteRT model or a model.tflite."""
+        from ai_edge_litert.interpreter import Interpreter
+
+        model = {"model_content": source} if isinstance(source, bytes) else {"model_path": str(source)}
+        interpreter = Interpreter(**model, num_threads=available_cores())
+        image, scores = interpreter.get_input_details()[0]["index"], interpreter.get_output_details()[0]["index"]
+        allocated_shape: tuple[int, ...] = ()
+
+        def run(images: np.ndarray) -> np.ndarray:
+            # An interpreter has memory for one batch size at a time.
+            nonlocal allocated_shape
+            if allocated_shape != images.shape:
+                interpreter.resize_tensor_input(image, images.shape)
+                interpreter.allocate_tensors()
+                allocated_shape = images.shape
+            interpreter.set_tensor(image, to_uint8(images))
+            interpreter.invoke()
+            return interpreter.get_tensor(scores)
+
+        return run
+
+    def save(self, model: keras.Model, path: Path, precision: str, images: np.ndarray | None) -> None:
+        """Write model.tflite."""
+        content = self.convert(model, precision=precision, images=images)
+        path.mkdir()
+        (path / self.model_file).write_bytes(content)
+
+
+@contextlib.contextmanager
+def _quiet_converter() -> Iterator[None]:
+    """Silence two pieces of advice that do not apply: to pass the model too, and to quantize the input."""
+    absl = logging.getLogger("absl")
+    level = absl.level
+    absl.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Statistics for quantized inputs")
+            yield
+    finally:
+        absl.setLevel(level)

@@ -1,7 +1,9 @@
-"""From pixels of the right size to probabilities: what every export and runtime computes."""
+"""From pixels of the network's size to probabilities: the function that every runtime and export computes."""
+
+from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cnnzoo import cards
 from cnnzoo.core.errors import InputError
@@ -10,45 +12,60 @@ from cnnzoo.data.transform import transform
 from cnnzoo.runtimes.resize_graph import resize_in_graph
 from cnnzoo.surgery.outputs import has_softmax_output
 
-keras, tf = Lazy("keras"), Lazy("tensorflow")
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
+else:
+    keras, tf = Lazy("keras"), Lazy("tensorflow")
+
+SMALLEST_PROBABILITY = 1e-37  # its logarithm is finite in float32
 
 
-def build_network(model: Any) -> Callable[[Any], Any]:
-    """A function from images (N, height, width, channels) of 0 to 255 to probabilities (N, classes), float32.
+def build_network(model: keras.Model) -> Callable[[Any], Any]:
+    """Return a function from images to probabilities.
 
-    The logits are divided by the card's temperature, if it has one.
+    It takes images (N, height, width, channels) with values 0 to 255 and returns float32 probabilities (N, classes).
+    If the card of the model has a temperature, the logits are divided by it.
     """
-    divisor, softmax = cards.card(model).temperature or 1.0, has_softmax_output(model)
+    temperature, is_softmax = cards.card(model).temperature or 1.0, has_softmax_output(model)
 
-    def run(images: Any) -> Any:
+    def network(images: Any) -> Any:
         outputs = model(keras.ops.cast(images, "float32"), training=False)
         outputs = keras.ops.cast(outputs["logits"] if isinstance(outputs, dict) else outputs, "float32")
-        if softmax and divisor == 1:
+        if is_softmax and temperature == 1:
             return outputs
-        logits = keras.ops.log(keras.ops.maximum(outputs, 1e-37)) if softmax else outputs
-        return keras.ops.softmax(logits / divisor)
+        logits = keras.ops.log(keras.ops.maximum(outputs, SMALLEST_PROBABILITY)) if is_softmax else outputs
+        return keras.ops.softmax(logits / temperature)
 
-    return run
+    return network
 
 
-def build_graph(model: Any, any_size: bool = False, weights: bool = False) -> Any:
-    """The same as a `tf.function` from uint8 `images`, of the network's own size or of any, which are resized inside.
+def build_graph(
+    model: keras.Model, any_size: bool = False, weights: bool = False
+) -> tf.types.experimental.GenericFunction:
+    """Return the network as a `tf.function` of uint8 `images`.
 
-    With `weights`, the model's variables are inputs too, by the names weight_0, weight_1, ... Raises InputError on
-    another backend than TensorFlow.
+    Args:
+        model: a Keras classifier.
+        any_size: whether to take images of any size and resize them inside the graph.
+        weights: whether the model's variables are inputs too, named weight_0, weight_1, ...
+
+    Raises:
+        InputError: if Keras does not run on TensorFlow.
     """
     if keras.backend.backend() != "tensorflow":
         raise InputError(
-            f"Models are converted on Keras' TensorFlow backend. Received: KERAS_BACKEND={keras.backend.backend()}"
+            f"Converting a model requires Keras' TensorFlow backend. Received: KERAS_BACKEND={keras.backend.backend()}"
         )
-    run, change, (height, width, channels) = build_network(model), transform(model), model.input_shape[1:]
-    sides = (None, None) if any_size else (height, width)
+    network, image_transform = build_network(model), transform(model)
+    height, width, channels = model.input_shape[1:]
+    image_size = (None, None) if any_size else (height, width)
     variables = model.variables if weights else ()
-    specs = [tf.TensorSpec((None, *sides, channels), tf.uint8, name="images")]
-    specs += [tf.TensorSpec(v.shape, v.dtype, name=f"weight_{i}") for i, v in enumerate(variables)]
+    signature = [tf.TensorSpec((None, *image_size, channels), tf.uint8, name="images")]
+    signature += [tf.TensorSpec(v.shape, v.dtype, name=f"weight_{i}") for i, v in enumerate(variables)]
 
-    def answer(images: Any, *values: Any) -> Any:
+    def graph(images: Any, *values: Any) -> Any:
         with keras.StatelessScope(state_mapping=list(zip(variables, values, strict=True))):
-            return run(resize_in_graph(images, change) if any_size else images)
+            return network(resize_in_graph(images, image_transform) if any_size else images)
 
-    return tf.function(answer, input_signature=specs)
+    return tf.function(graph, input_signature=signature)

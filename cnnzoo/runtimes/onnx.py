@@ -1,86 +1,43 @@
-"""An ONNX model: uint8 pixels of any size in, probabilities out, resized inside as the network was trained.
+"""ONNX Runtime, and ONNX exports that take pixels of any size and resize them inside.
 
-In int8 the pixels are of the network's own size.
+An int8 export takes pixels of the network's own size.
 """
 
+from __future__ import annotations
+
 import json
+import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cnnzoo import cards
-from cnnzoo.runtimes import choose
+from cnnzoo.core.threads import available_cores
+from cnnzoo.runtimes.base import INSTALL_HINT, RunFunction, Runtime, to_uint8
 from cnnzoo.runtimes.network import build_graph
+from cnnzoo.runtimes.quantization import quantize_to_int8
+from cnnzoo.surgery.fold import fold
 
-FILES = ("model.onnx",)
+if TYPE_CHECKING:
+    import keras
+
 OPSET = 17
 
 
-def convert_to_onnx(model: Any, any_size: bool = False) -> Any:
-    """The ONNX model of a Keras model."""
-    try:
-        import onnx
-        import tf2onnx
-    except ImportError:
-        raise ImportError(f"ONNX models are written with onnx and tf2onnx: {choose.INSTALL_HINT}") from None
-    # the weights come in afterwards: as constants of the graph, those of a VGG take minutes and all memory
-    function = build_graph(model, any_size, weights=True)
-    made, _ = tf2onnx.convert.from_function(function, input_signature=function.input_signature, opset=OPSET)
-    _insert_weights(made, {f"weight_{i}": np.asarray(variable) for i, variable in enumerate(model.variables)})
-    old = made.graph.output[0].name
-    for node in made.graph.node:
-        for names in (node.input, node.output):
-            for i, name in enumerate(names):
-                if name == old:
-                    names[i] = "scores"
-    made.graph.output[0].name = "scores"
-    onnx.helper.set_model_props(made, {"classes": json.dumps(cards.card(model).classes)})
-    onnx.checker.check_model(made)
-    return made
+class ONNXRuntime(Runtime):
+    """ONNX Runtime; its exports also run on OpenVINO."""
 
-
-def _insert_weights(made: Any, weights: dict[str, np.ndarray]) -> None:
-    """Give a model its weights in the place of inputs, in the layout that its nodes make of them."""
-    from onnx import numpy_helper
-    from onnx.reference import ReferenceEvaluator
-
-    known = weights | {each.name: numpy_helper.to_array(each) for each in made.graph.initializer}
-    inputs, nodes = [each for each in made.graph.input if each.name not in weights], []
-    for node in made.graph.node:
-        if node.input and all(name in known for name in node.input):
-            values = ReferenceEvaluator(node).run(None, {name: known[name] for name in node.input})
-            known |= dict(zip(node.output, values, strict=True))
-        else:
-            nodes.append(node)
-    for field, values in (("input", inputs), ("node", nodes)):
-        made.graph.ClearField(field)
-        getattr(made.graph, field).extend(values)
-    used = {name for node in nodes for name in _input_names(node)}
-    made.graph.ClearField("initializer")
-    made.graph.initializer.extend(numpy_helper.from_array(known[name], name) for name in sorted(used & known.keys()))
-
-
-def _input_names(node: Any) -> set[str]:
-    """What a node takes, and the nodes of its branches."""
-    branches = (inner for attribute in node.attribute for inner in attribute.g.node)
-    return set(node.input).union(*map(_input_names, branches))
-
-
-def write(model: Any, path: Path, precision: str, images: Any) -> None:
-    """Write model.onnx into the folder `path`; int8 is calibrated with `images` (N, H, W, C)."""
-    path.mkdir()
-    made = convert_to_onnx(model, any_size=precision != "int8")
-    if precision == "int8":
-        made = choose.quantize_to_int8(made, [{"images": image[None]} for image in images])
-    (path / FILES[0]).write_bytes(made.SerializeToString())
-
-
-READERS = {
-    "openvino": lambda path, precision, shape: choose.open_openvino(path / FILES[0], precision, shape),
-    "onnxruntime": lambda path, precision, shape: choose.open_onnxruntime(path / FILES[0], precision),
-}
-USAGE = """```python
+    name = "onnxruntime"
+    module = "onnxruntime"
+    format = "onnx"
+    precisions = ("float32", "int8")
+    readers = ("openvino", "onnxruntime")
+    resizes_inside = True
+    model_file = "model.onnx"
+    files = ("model.onnx",)
+    usage = """```python
 import json
 import numpy as np
 import onnxruntime
@@ -92,3 +49,97 @@ session = onnxruntime.InferenceSession("{name}/model.onnx")
 classes = json.loads(session.get_modelmeta().custom_metadata_map["classes"])
 print(classes[scores[0].argmax()], scores[0].max())
 ```"""
+
+    def convert(
+        self,
+        model: keras.Model,
+        *,
+        any_size: bool = False,
+        precision: str = "float32",
+        images: np.ndarray | None = None,
+    ) -> Any:
+        """Return the `onnx.ModelProto` of a Keras model; its metadata `classes` holds the class names as JSON."""
+        try:
+            import onnx
+            import tf2onnx
+        except ImportError:
+            raise ImportError(f"Writing ONNX models requires onnx and tf2onnx: {INSTALL_HINT}") from None
+
+        # Convert with the weights as inputs and insert them afterwards. As constants of the graph, the weights of a
+        # VGG would take minutes and all memory.
+        folded = fold(model)
+        graph = build_graph(folded, any_size, weights=True)
+        network, _ = tf2onnx.convert.from_function(graph, input_signature=graph.input_signature, opset=OPSET)
+        _insert_weights(network, {f"weight_{i}": np.asarray(value) for i, value in enumerate(folded.variables)})
+
+        _rename_output(network, "scores")
+        onnx.helper.set_model_props(network, {"classes": json.dumps(cards.card(model).classes)})
+        onnx.checker.check_model(network)
+        if precision == "int8":
+            assert images is not None
+            network = quantize_to_int8(network, [{"images": image[None]} for image in images])
+        return network
+
+    def open(self, source: Any, precision: str = "float32", shape: tuple[int, ...] | None = None) -> RunFunction:
+        """Open an `onnx.ModelProto` or a model.onnx."""
+        import onnxruntime as ort
+
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = available_cores()
+        options.log_severity_level = 3
+        network = source if isinstance(source, str | os.PathLike) else source.SerializeToString()
+        session = ort.InferenceSession(network, options, providers=["CPUExecutionProvider"])
+        return lambda images: session.run(["scores"], {"images": to_uint8(images)})[0]
+
+    def save(self, model: keras.Model, path: Path, precision: str, images: np.ndarray | None) -> None:
+        """Write model.onnx."""
+        network = self.convert(model, any_size=precision != "int8", precision=precision, images=images)
+        path.mkdir()
+        (path / self.model_file).write_bytes(network.SerializeToString())
+
+
+def _rename_output(network: Any, name: str) -> None:
+    """Rename the only output of an ONNX model, wherever a node uses it."""
+    old_name = network.graph.output[0].name
+    for node in network.graph.node:
+        for names in (node.input, node.output):
+            for i, used_name in enumerate(names):
+                if used_name == old_name:
+                    names[i] = name
+    network.graph.output[0].name = name
+
+
+def _insert_weights(network: Any, weights: Mapping[str, np.ndarray]) -> None:
+    """Replace the inputs named in `weights` by constants.
+
+    Nodes that only depend on constants, such as the transposition of a kernel, are computed once and removed.
+    """
+    from onnx import numpy_helper
+    from onnx.reference import ReferenceEvaluator
+
+    # Split the nodes into those that can be computed now and those that depend on the images.
+    constants = dict(weights) | {tensor.name: numpy_helper.to_array(tensor) for tensor in network.graph.initializer}
+    inputs = [tensor for tensor in network.graph.input if tensor.name not in weights]
+    nodes = []
+    for node in network.graph.node:
+        if node.input and all(name in constants for name in node.input):
+            values = ReferenceEvaluator(node).run(None, {name: constants[name] for name in node.input})
+            constants |= dict(zip(node.output, values, strict=True))
+        else:
+            nodes.append(node)
+
+    # Write the rest back, with the constants that it still needs.
+    for field, values in (("input", inputs), ("node", nodes)):
+        network.graph.ClearField(field)
+        getattr(network.graph, field).extend(values)
+    used_names = {name for node in nodes for name in _input_names(node)}
+    network.graph.ClearField("initializer")
+    network.graph.initializer.extend(
+        numpy_helper.from_array(constants[name], name) for name in sorted(used_names & constants.keys())
+    )
+
+
+def _input_names(node: Any) -> set[str]:
+    """Return the names of a node's inputs, including those of the nodes in its branches."""
+    branches = (inner for attribute in node.attribute for inner in attribute.g.node)
+    return set(node.input).union(*map(_input_names, branches))

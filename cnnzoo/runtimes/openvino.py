@@ -1,48 +1,38 @@
-"""An OpenVINO model: uint8 pixels of any size in, probabilities out, resized inside as the network was trained.
+"""OpenVINO: the fastest runtime on processors; its export takes pixels of any size and resizes them inside.
 
-In int8 the pixels are of the network's own size.
+An int8 export takes pixels of the network's own size.
 """
 
+from __future__ import annotations
+
+import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from cnnzoo import cards
-from cnnzoo.runtimes import choose
+from cnnzoo.runtimes.base import RunFunction, Runtime, to_uint8
 from cnnzoo.runtimes.network import build_graph
+from cnnzoo.runtimes.quantization import quantize_to_int8, telemetry_off
+from cnnzoo.surgery.fold import fold
 
-FILES = ("model.bin", "model.xml")
-
-
-def convert_to_openvino(model: Any, any_size: bool = False) -> Any:
-    """The OpenVINO model of a Keras model."""
-    import openvino as ov
-
-    with choose.telemetry_off():
-        made = ov.convert_model(build_graph(model, any_size).get_concrete_function())
-    made.input(0).tensor.set_names({"images"})
-    made.output(0).tensor.set_names({"scores"})
-    return made
+if TYPE_CHECKING:
+    import keras
 
 
-def write(model: Any, path: Path, precision: str, images: Any) -> None:
-    """Write model.xml and model.bin into the folder `path`; int8 is calibrated with `images` (N, H, W, C)."""
-    import openvino as ov
+class OpenVINO(Runtime):
+    """OpenVINO, also for ONNX exports."""
 
-    made = convert_to_openvino(model, any_size=precision != "int8")
-    if precision == "int8":
-        made = choose.quantize_to_int8(made, [image[None] for image in images])
-    made.set_rt_info(" ".join(name.replace(" ", "_") for name in cards.card(model).classes), ["model_info", "labels"])
-    path.mkdir()
-    ov.save_model(made, path / FILES[1], compress_to_fp16=precision == "float16")
-
-
-def open_exported_openvino(path: Path, precision: str, shape: tuple[int, ...]) -> choose.RunFunction:
-    """By OpenVINO itself, for images of the network's size."""
-    return choose.open_openvino(path / FILES[1], precision, shape)
-
-
-READERS = {"openvino": open_exported_openvino}
-USAGE = """```python
+    name = "openvino"
+    module = "openvino"
+    format = "openvino"
+    precisions = ("float32", "float16", "int8")
+    readers = ("openvino",)
+    resizes_inside = True
+    model_file = "model.xml"
+    files = ("model.bin", "model.xml")
+    usage = """```python
 import json
 import numpy as np
 import openvino
@@ -53,3 +43,45 @@ model = openvino.compile_model("{name}/model.xml")
 scores = model(image.reshape(1, *image.shape[:2], {channels}))[0][0]
 print(json.load(open("{name}/cnnzoo.json"))["card"]["classes"][scores.argmax()], scores.max())
 ```"""
+
+    def convert(
+        self,
+        model: keras.Model,
+        *,
+        any_size: bool = False,
+        precision: str = "float32",
+        images: np.ndarray | None = None,
+    ) -> Any:
+        """Return the `openvino.Model` of a Keras model."""
+        import openvino as ov
+
+        with telemetry_off():
+            network = ov.convert_model(build_graph(fold(model), any_size).get_concrete_function())
+        network.input(0).tensor.set_names({"images"})
+        network.output(0).tensor.set_names({"scores"})
+        if precision == "int8":
+            assert images is not None
+            network = quantize_to_int8(network, [image[None] for image in images])
+        return network
+
+    def open(self, source: Any, precision: str = "float32", shape: tuple[int, ...] | None = None) -> RunFunction:
+        """Compile an `openvino.Model`, or a file that OpenVINO reads: model.xml or model.onnx."""
+        import openvino as ov
+
+        core = ov.Core()
+        network = core.read_model(source) if isinstance(source, str | os.PathLike) else source
+        if shape:
+            network.reshape((-1, *shape))
+        hint = "bf16" if precision == "bfloat16" else "f32"
+        compiled = core.compile_model(network, "CPU", {"INFERENCE_PRECISION_HINT": hint, "PERFORMANCE_HINT": "LATENCY"})
+        return lambda images: compiled(to_uint8(images))[0]
+
+    def save(self, model: keras.Model, path: Path, precision: str, images: np.ndarray | None) -> None:
+        """Write model.xml and model.bin; the class names are in its metadata `model_info/labels`."""
+        import openvino as ov
+
+        network = self.convert(model, any_size=precision != "int8", precision=precision, images=images)
+        labels = " ".join(name.replace(" ", "_") for name in cards.card(model).classes)
+        network.set_rt_info(labels, ["model_info", "labels"])
+        path.mkdir()
+        ov.save_model(network, path / self.model_file, compress_to_fp16=precision == "float16")

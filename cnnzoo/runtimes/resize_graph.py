@@ -1,8 +1,10 @@
-"""Decoded pixels to what a network takes, in a TensorFlow graph: Pillow's own pixels, where there is no Pillow."""
+"""Resize and crop decoded pixels in a TensorFlow graph, with the same result as Pillow to the last bit."""
+
+from __future__ import annotations
 
 import math
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,117 +13,157 @@ from cnnzoo.core.lazy import Lazy
 from cnnzoo.data.resize import inner_size, resized_size
 from cnnzoo.data.transform import Transform
 
-tf = Lazy("tensorflow")
+if TYPE_CHECKING:
+    import tensorflow as tf
+else:
+    tf = Lazy("tensorflow")
 
-WEIGHT_BITS = 22  # of the whole numbers that Pillow's weights for 8-bit images are
-FILTER_SUPPORT = {"bilinear": 1.0, "bicubic": 2.0, "lanczos3": 3.0}  # pixels on each side that a filter sees
-LUMA_WEIGHTS = (19595, 38470, 7471)  # of 65,536: ITU-R 601-2, as Pillow rounds it
+WEIGHT_BITS = 22  # Pillow resizes 8-bit images with integer weights of this many fractional bits
+FILTER_SUPPORT = {"bilinear": 1.0, "bicubic": 2.0, "lanczos3": 3.0}  # radius of each filter in pixels
+LUMA_WEIGHTS = (19595, 38470, 7471)  # ITU-R 601-2 in units of 1/65536, as Pillow rounds it
 
 
-def resize_in_graph(images: Any, transform: Transform, ready: bool = True) -> Any:
-    """Images uint8 (N, H, W, C) of any size to uint8 (N, height, width, channels), as `transform` makes them.
+def resize_in_graph(images: tf.Tensor, transform: Transform, keep_matching: bool = True) -> tf.Tensor:
+    """Apply `transform` to a batch of images: convert the channels, resize, crop and pad.
 
-    With `ready`, images of the right size within the border are neither resized nor cropped, like arrays; files are.
+    Args:
+        images: uint8 (N, H, W, C) of any size.
+        transform: size, crop, interpolation and padding of the network's input.
+        keep_matching: whether images that already have the size inside the padding are left alone. Arrays are, files
+            are not: they are always resized and cropped.
+
+    Returns:
+        uint8 (N, height, width, channels).
     """
     height, width = inner_size(transform.size, transform.pad)
     x = _convert_channels(images, transform.channels)
-    if not ready:
+    if not keep_matching:
         x = _resize_and_crop(x, transform)
     elif tuple(x.shape[1:3]) != (height, width):
         rows, columns = tf.unstack(tf.shape(x)[1:3])
-        there = tf.logical_and(tf.equal(rows, height), tf.equal(columns, width))
-        x = tf.cond(there, lambda: x, lambda: _resize_and_crop(x, transform))
+        is_matching = tf.logical_and(tf.equal(rows, height), tf.equal(columns, width))
+        x = tf.cond(is_matching, lambda: x, lambda: _resize_and_crop(x, transform))
     x = tf.ensure_shape(x, (None, height, width, transform.channels))
     return tf.pad(x, ((0, 0), (transform.pad,) * 2, (transform.pad,) * 2, (0, 0))) if transform.pad else x
 
 
-def _convert_channels(images: Any, channels: int) -> Any:
-    """Gray becomes RGB by repetition, RGB becomes gray by luminance."""
-    given = images.shape[-1]
-    if given == channels:
+def _convert_channels(images: tf.Tensor, channels: int) -> tf.Tensor:
+    """Repeat gray images to RGB, or reduce RGB images to their luminance."""
+    received = images.shape[-1]
+    if received == channels:
         return images
-    if (given, channels) == (1, 3):
+    if (received, channels) == (1, 3):
         return tf.repeat(images, 3, axis=-1)
-    if (given, channels) == (3, 1):
+    if (received, channels) == (3, 1):
         levels = tf.reduce_sum(tf.cast(images, tf.int32) * tf.constant(LUMA_WEIGHTS), axis=-1, keepdims=True)
         return tf.cast((levels + 2**15) // 2**16, tf.uint8)
-    raise InputError(f"The model takes images of {channels} channels. Received: {given}")
+    raise InputError(f"The model takes images with {channels} channels. Received: {received}")
 
 
-def _resize_and_crop(x: Any, transform: Transform) -> Any:
-    """Resize, crop and pad an image by the same arithmetic as Transform.resize_and_crop and Pillow."""
+def _resize_and_crop(images: tf.Tensor, transform: Transform) -> tf.Tensor:
+    """Resize and crop images to the size inside the padding, with the arithmetic of the transform and of Pillow."""
     size = inner_size(transform.size, transform.pad)
-    sides = tf.unstack(tf.shape(x)[1:3])
-    taps = list[Any]()
-    for outer, whole, side in zip(sides, resized_size(sides[0], sides[1], size, transform.crop), size, strict=True):
-        outer, whole = tf.cast(outer, tf.float64), tf.cast(whole, tf.float64)
-        begin = _center_offset(whole, side) * outer / whole
-        end = tf.minimum(begin + side * (outer / whole), outer)
-        taps.append(_filter_weights(outer, begin, end, side, transform.interpolation))
-    x = tf.cast(x, tf.float64)
+    sides = tf.unstack(tf.shape(images)[1:3])
 
-    def rows(x: Any) -> Any:
-        return _apply_weights(taps[0], x)
+    # For each axis, the weights that take the crop out of the whole image: (target side, image side).
+    weights = list[Any]()
+    resized_sides = resized_size(sides[0], sides[1], size, transform.crop)
+    for side, resized_side, target_side in zip(sides, resized_sides, size, strict=True):
+        side, resized_side = tf.cast(side, tf.float64), tf.cast(resized_side, tf.float64)
+        begin = _center_offset(resized_side, target_side) * side / resized_side
+        end = tf.minimum(begin + target_side * (side / resized_side), side)
+        weights.append(_filter_weights(side, begin, end, target_side, transform.interpolation))
+    x = tf.cast(images, tf.float64)
 
-    def columns(x: Any) -> Any:
-        return tf.transpose(_apply_weights(taps[1], tf.transpose(x, (0, 2, 1, 3))), (0, 2, 1, 3))
+    def resize_rows(x: tf.Tensor) -> tf.Tensor:
+        return _apply_weights(weights[0], x)
 
+    def resize_columns(x: tf.Tensor) -> tf.Tensor:
+        return tf.transpose(_apply_weights(weights[1], tf.transpose(x, (0, 2, 1, 3))), (0, 2, 1, 3))
+
+    # The order of the axes matters, because pixels are rounded to 8 bits in between.
     if not pillow_resizes_rows_first():
-        x = rows(columns(x))
+        x = resize_rows(resize_columns(x))
     else:
-        less = [side - to for side, to in zip(sides, size, strict=True)]
-        x = tf.cond((less[0] > 0) & (less[0] > 2 * less[1]), lambda: columns(rows(x)), lambda: rows(columns(x)))
+        removed = [side - target_side for side, target_side in zip(sides, size, strict=True)]
+        x = tf.cond(
+            (removed[0] > 0) & (removed[0] > 2 * removed[1]),
+            lambda: resize_columns(resize_rows(x)),
+            lambda: resize_rows(resize_columns(x)),
+        )
     return tf.cast(x, tf.uint8)
 
 
 @cache
 def pillow_resizes_rows_first() -> bool:
-    """Whether the Pillow here begins with the rows where many of them go, which rounds otherwise: from 13 on."""
+    """Return whether the installed Pillow resizes the rows first where many are removed, as it does since version 13.
+
+    The order changes the rounding.
+    """
     from PIL import Image
 
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (60, 20), "uint8"))
-    one, two = noise.resize((15, 10), 2), noise.resize((20, 10), 2).resize((15, 10), 2)
-    return one.tobytes() == two.tobytes()
+    at_once, rows_first = noise.resize((15, 10), 2), noise.resize((20, 10), 2).resize((15, 10), 2)
+    return at_once.tobytes() == rows_first.tobytes()
 
 
-def _center_offset(outer: Any, side: int) -> Any:
-    """As resize.center_offset, of whole numbers that are floats."""
-    rest = outer - side
+def _center_offset(side: Any, target_side: int) -> Any:
+    """Compute `data.resize.center_offset` for whole numbers stored as floats."""
+    rest = side - target_side
     half = tf.floor(rest / 2)
     return half + (rest - 2 * half) * (half - 2 * tf.floor(half / 2))
 
 
-def _apply_weights(taps: Any, x: Any) -> Any:
-    """Sums (N, count, inner, C) of x (N, outer, inner, C) by taps (count, outer), rounded to levels.
+def _apply_weights(weights: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
+    """Resize the first image axis.
 
-    They are of whole numbers below 2**53, so float64 is exact.
+    Args:
+        weights: (target side, image side), whole numbers in units of 2**-22.
+        images: float64 (N, image side, other side, C).
+
+    Returns:
+        Images (N, target side, other side, C), rounded to pixel values. All sums are whole numbers below 2**53, so
+        float64 computes them exactly.
     """
-    total = tf.matmul(taps, tf.reshape(x, tf.stack([-1, tf.shape(x)[1], tf.reduce_prod(tf.shape(x)[2:])])))
-    levels = tf.clip_by_value(tf.floor((total + 2 ** (WEIGHT_BITS - 1)) / 2**WEIGHT_BITS), 0, 255)
-    return tf.reshape(levels, tf.stack([-1, taps.shape[0], *tf.unstack(tf.shape(x)[2:])]))
+    sums = tf.matmul(
+        weights, tf.reshape(images, tf.stack([-1, tf.shape(images)[1], tf.reduce_prod(tf.shape(images)[2:])]))
+    )
+    levels = tf.clip_by_value(tf.floor((sums + 2 ** (WEIGHT_BITS - 1)) / 2**WEIGHT_BITS), 0, 255)
+    return tf.reshape(levels, tf.stack([-1, weights.shape[0], *tf.unstack(tf.shape(images)[2:])]))
 
 
-def _filter_weights(outer: Any, begin: Any, end: Any, count: int, interpolation: str) -> Any:
-    """What each of `count` pixels takes of `outer` ones between `begin` and `end`: (count, outer), of 2**BITS."""
-    at = tf.range(outer, dtype=tf.float64)
-    begin, end = tf.cast(begin, tf.float32), tf.cast(end, tf.float32)  # as Pillow takes a box
-    scale = tf.cast(end - begin, tf.float64) / count
-    centres = (tf.cast(begin, tf.float64) + (tf.range(count, dtype=tf.float64) + 0.5) * scale)[:, None]
+def _filter_weights(side: Any, begin: Any, end: Any, target_side: int, interpolation: str) -> tf.Tensor:
+    """Return how much each target pixel takes of each pixel between `begin` and `end`.
+
+    Returns:
+        (target side, image side), whole numbers in units of 2**-22.
+    """
+    positions = tf.range(side, dtype=tf.float64)
+    begin, end = tf.cast(begin, tf.float32), tf.cast(end, tf.float32)  # Pillow stores a box in float32
+    scale = tf.cast(end - begin, tf.float64) / target_side
+    centers = (tf.cast(begin, tf.float64) + (tf.range(target_side, dtype=tf.float64) + 0.5) * scale)[:, None]
     if interpolation == "nearest":
-        steps = tf.fill([count], scale) - tf.one_hot(0, count, dtype=tf.float64) * (scale / 2)
-        taken = tf.floor(tf.cast(begin, tf.float64) + tf.cumsum(steps))[:, None]  # one after the other, as Pillow adds
-        return tf.where(tf.equal(at, taken), tf.constant(2.0**WEIGHT_BITS, tf.float64), tf.constant(0.0, tf.float64))
+        # Pillow adds up the steps one after the other; multiplying would round differently.
+        steps = tf.fill([target_side], scale) - tf.one_hot(0, target_side, dtype=tf.float64) * (scale / 2)
+        nearest = tf.floor(tf.cast(begin, tf.float64) + tf.cumsum(steps))[:, None]
+        return tf.where(
+            tf.equal(positions, nearest), tf.constant(2.0**WEIGHT_BITS, tf.float64), tf.constant(0.0, tf.float64)
+        )
+
+    # When an image shrinks, the filter is stretched over all the pixels that it replaces.
     stretch = tf.maximum(scale, 1.0)
     support = FILTER_SUPPORT[interpolation] * stretch
-    low, high = tf.maximum(tf.floor(centres - support + 0.5), 0), tf.floor(centres + support + 0.5)
-    values = _filter_value((at - centres + 0.5) / stretch, interpolation)
-    values = tf.where((at >= low) & (at < high), values, tf.zeros_like(values))
+    low, high = tf.maximum(tf.floor(centers - support + 0.5), 0), tf.floor(centers + support + 0.5)
+    values = _filter_value((positions - centers + 0.5) / stretch, interpolation)
+    values = tf.where((positions >= low) & (positions < high), values, tf.zeros_like(values))
+
+    # Normalize, then round to integers, halves away from zero.
     values /= tf.reduce_sum(values, axis=1, keepdims=True)
     return tf.sign(values) * tf.floor(tf.abs(values) * 2**WEIGHT_BITS + 0.5)
 
 
-def _filter_value(x: Any, interpolation: str) -> Any:
-    """The filter's value at a distance of x pixels."""
+def _filter_value(x: tf.Tensor, interpolation: str) -> tf.Tensor:
+    """Return the value of a filter at a distance of `x` pixels from its center."""
     x, zero = tf.abs(x), tf.zeros_like(x)
     if interpolation == "bilinear":
         return tf.maximum(1 - x, 0)

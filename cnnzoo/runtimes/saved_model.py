@@ -1,76 +1,28 @@
-"""A SavedModel that takes files or pixels, gives class names and probabilities, and needs TensorFlow alone."""
+"""TensorFlow SavedModels that take image files or pixels and return class names and probabilities.
 
+They need TensorFlow alone.
+"""
+
+from __future__ import annotations
+
+import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cnnzoo import cards
 from cnnzoo.data.transform import transform
-from cnnzoo.runtimes import decode_graph
-from cnnzoo.runtimes.choose import RunFunction, to_uint8
+from cnnzoo.runtimes.base import RunFunction, to_uint8
+from cnnzoo.runtimes.decode_graph import decode_files
 from cnnzoo.runtimes.network import build_network
 from cnnzoo.runtimes.resize_graph import resize_in_graph
 
-FILES = ("assets", "fingerprint.pb", "saved_model.pb", "variables")
-NOT_AN_IMAGE = "no JPEG, PNG, GIF, BMP or WebP image that TensorFlow decodes"
-
-
-def write(model: Any, path: Path, precision: str, images: Any) -> None:
-    """Write the SavedModel folder `path`, whose signatures are
-
-    serving_default: image_bytes, string (N,), the contents of image files
-    pixels: images, uint8 (N, H, W, C) of any height and width
-    network: images, uint8 (N, height, width, channels) as the network takes them
-
-    to class_names (N, k) and probabilities (N, k), the k = min(5, classes) likeliest first; scores (N, classes), the
-    probability of every class in order; and of files errors (N,), empty where there is none.
-    """
+if TYPE_CHECKING:
     import keras
-    import tensorflow as tf
 
-    names, likeliest = tf.constant(cards.card(model).classes), min(5, len(cards.card(model).classes))
-    run, change = build_network(model), transform(model)
-
-    def answer(images: Any) -> dict[str, Any]:
-        found = run(images)
-        values, indices = tf.math.top_k(found, likeliest)
-        return {"class_names": tf.gather(names, indices), "probabilities": values, "scores": found}
-
-    def pixels(images: Any) -> dict[str, Any]:
-        return answer(resize_in_graph(images, change))
-
-    def files(image_bytes: Any) -> dict[str, Any]:
-        images, good = decode_graph.decode_files(image_bytes, change)
-        answers = answer(images)
-        for name, nothing in (("class_names", ""), ("probabilities", 0.0), ("scores", 0.0)):
-            answers[name] = tf.where(good[:, None], answers[name], nothing)
-        return answers | {"errors": tf.where(good, "", NOT_AN_IMAGE)}
-
-    channels = model.input_shape[3]
-    archive = keras.export.ExportArchive()
-    archive.track(model)
-    archive.add_endpoint("network", answer, [tf.TensorSpec((None, *model.input_shape[1:]), tf.uint8, "images")])
-    archive.add_endpoint("pixels", pixels, [tf.TensorSpec((None, None, None, channels), tf.uint8, "images")])
-    archive.add_endpoint("serving_default", files, [tf.TensorSpec((None,), tf.string, "image_bytes")])
-    archive.write_out(str(path), verbose=False)
-
-
-def open_saved_model(path: Path, precision: str, shape: tuple[int, ...]) -> RunFunction:
-    """TensorFlow's own runtime."""
-    import tensorflow as tf
-
-    loaded = tf.saved_model.load(str(path))
-    network = loaded.signatures["network"]
-
-    def run(images: np.ndarray) -> np.ndarray:
-        return network(images=tf.constant(to_uint8(images)))["scores"].numpy()
-
-    run.owner = loaded  # type: ignore[attr-defined]  # a signature does not keep its variables alive
-    return run
-
-
-READERS = {"keras": open_saved_model}
+TOP_CLASSES = 5
+NOT_AN_IMAGE = "no JPEG, PNG, GIF, BMP or WebP image that TensorFlow decodes"
 USAGE = """```python
 import tensorflow as tf
 
@@ -79,9 +31,67 @@ answer = model.signatures["serving_default"](image_bytes=tf.constant([open("phot
 print(answer["class_names"].numpy()[0], answer["probabilities"].numpy()[0])
 ```
 
-By TensorFlow Serving, with the folder as version 1 of a model called {name}:
+With TensorFlow Serving, if the folder is version 1 of a model called {name}:
 
 ```sh
 tensorflow_model_server --rest_api_port=8501 --model_name={name} --model_base_path=/models/{name}
 curl -d "{{\\"instances\\": [{{\\"b64\\": \\"$(base64 -w 0 photo.jpg)\\"}}]}}" localhost:8501/v1/models/{name}:predict
 ```"""
+
+
+def write_saved_model(model: keras.Model, path: Path) -> None:
+    """Write a SavedModel to the folder `path`.
+
+    It has three signatures:
+
+    - `serving_default` takes `image_bytes`, string (N,), the contents of image files
+    - `pixels` takes `images`, uint8 (N, H, W, C) of any height and width
+    - `network` takes `images`, uint8 (N, height, width, channels) of the size that the network takes
+
+    Each returns `class_names` (N, k) and `probabilities` (N, k) of the k = min(5, classes) likeliest classes, best
+    first, and `scores` (N, classes), the probability of every class in order. `serving_default` also returns `errors`
+    (N,), which is empty for images that were decoded.
+    """
+    import keras
+    import tensorflow as tf
+
+    class_names = tf.constant(cards.card(model).classes)
+    top = min(TOP_CLASSES, len(cards.card(model).classes))
+    network, image_transform = build_network(model), transform(model)
+
+    def classify(images: Any) -> dict[str, Any]:
+        scores = network(images)
+        probabilities, indices = tf.math.top_k(scores, top)
+        return {"class_names": tf.gather(class_names, indices), "probabilities": probabilities, "scores": scores}
+
+    def classify_pixels(images: Any) -> dict[str, Any]:
+        return classify(resize_in_graph(images, image_transform))
+
+    def classify_files(image_bytes: Any) -> dict[str, Any]:
+        images, is_decoded = decode_files(image_bytes, image_transform)
+        answer = classify(images)
+        for name, blank in (("class_names", ""), ("probabilities", 0.0), ("scores", 0.0)):
+            answer[name] = tf.where(is_decoded[:, None], answer[name], blank)
+        return answer | {"errors": tf.where(is_decoded, "", NOT_AN_IMAGE)}
+
+    channels = model.input_shape[3]
+    archive = keras.export.ExportArchive()
+    archive.track(model)
+    archive.add_endpoint("network", classify, [tf.TensorSpec((None, *model.input_shape[1:]), tf.uint8, "images")])
+    archive.add_endpoint("pixels", classify_pixels, [tf.TensorSpec((None, None, None, channels), tf.uint8, "images")])
+    archive.add_endpoint("serving_default", classify_files, [tf.TensorSpec((None,), tf.string, "image_bytes")])
+    archive.write_out(str(path), verbose=False)
+
+
+def open_saved_model(path: str | os.PathLike[str]) -> RunFunction:
+    """Open a SavedModel with TensorFlow, for images of the size that the network takes."""
+    import tensorflow as tf
+
+    saved_model = tf.saved_model.load(str(path))
+    network = saved_model.signatures["network"]
+
+    def run(images: np.ndarray) -> np.ndarray:
+        return network(images=tf.constant(to_uint8(images)))["scores"].numpy()
+
+    run.owner = saved_model  # type: ignore[attr-defined]  # a signature does not keep its variables alive
+    return run

@@ -1,22 +1,29 @@
-"""Real weights on real photographs: every export says what its model says."""
+"""Exports of many kinds of graphs, and of real weights on real photographs."""
 
+import keras
 import numpy as np
 import pytest
 
 import cnnzoo
-from cnnzoo.export import export
+from cnnzoo.runtimes.choose import FORMATS
 
-COUNT = 100
-MODELS = [
-    "googlenet_2014",
-    "resnet20",
-    "resnet32",
-    "resnet44",
-    "resnet56",
-    "lenet5:mnist",
-    "lenet5:digits",
-    "lenet5_1998:mnist",
-]
+# Graphs of each kind that no model below has, and those with layers of our own
+GRAPHS = ["lenet5_1998", "resnet20", "resnext50_32x4d", "resnet18d", "preresnet18"]
+PRETRAINED = ["googlenet_2014", "resnet20", "resnet56", "lenet5:mnist", "lenet5_1998:mnist"]
+PHOTO_COUNT = 100
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", GRAPHS)
+def test_graphs_export(name, tmp_path):
+    keras.utils.set_random_seed(0)
+    row = cnnzoo.info(name).row
+    shape = (*(min(side, 64) for side in row.input_shape[:2]), row.input_shape[2])
+    activation = "softmax" if name == "resnet20" else None
+    model = cnnzoo.get(name, classes=["a", "b"], input_shape=shape, classifier_activation=activation)
+    cnnzoo.export(model, tmp_path / "out")
+    (prediction,) = cnnzoo.load(tmp_path / "out").predict(np.zeros((1, 40, 40, model.input_shape[3])))
+    assert set(prediction.classes) == {"a", "b"}
 
 
 @pytest.fixture(scope="module")
@@ -24,13 +31,13 @@ def photos(test_data):
     """Paths of photographs of many sizes, PNG and JPEG."""
     png = sorted(test_data("imagenet_100").glob("*.png"))
     jpeg = sorted(test_data("hymenoptera").glob("*/*/*.jpg"))[::4]
-    assert len(png) == COUNT
-    return png + jpeg[:COUNT]
+    assert len(png) == PHOTO_COUNT
+    return png + jpeg[:PHOTO_COUNT]
 
 
 @pytest.fixture(scope="module")
 def classifier(request, test_data):
-    """Of a model with real weights, run by Keras."""
+    """A classifier with real weights, run by Keras."""
     name, _, tag = request.param.partition(":")
     if tag:
         model = cnnzoo.get(name, weights=tag)
@@ -44,35 +51,39 @@ def classifier(request, test_data):
 
 @pytest.fixture(scope="module")
 def images(classifier, photos, test_data):
-    """Photographs or scans, those of other sizes resized."""
+    """Photographs or scans at the size of the network."""
     if classifier.shape == (224, 224, 3):
         return classifier.transform(photos)
     if classifier.shape == (32, 32, 3):
         with np.load(test_data("cifar10/cifar10_4k_lossless.npz")) as file:
-            return file["x"][:COUNT]
+            return file["x"][:PHOTO_COUNT]
     with np.load(test_data("mnist.npz")) as file:
-        return file["x_test"][:COUNT, ..., None]
+        return file["x_test"][:PHOTO_COUNT, ..., None]
+
+
+@pytest.fixture(scope="module")
+def expected(classifier, images):
+    return classifier.probabilities(images)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("format", export.FORMATS)
-@pytest.mark.parametrize("classifier", MODELS, indirect=True)
-def test_exports_give_the_same_probabilities(classifier, images, format, tmp_path):
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("classifier", PRETRAINED, indirect=True)
+def test_pretrained_models_answer_the_same(classifier, images, expected, format, photos, tmp_path):
     path = cnnzoo.export(classifier.model, tmp_path / "out", format).path
-    probabilities, expected = cnnzoo.load(path).probabilities(images), classifier.probabilities(images)
+    probabilities = cnnzoo.load(path).probabilities(images)
     np.testing.assert_allclose(probabilities, expected, atol=1e-4)
     np.testing.assert_array_equal(probabilities.argmax(axis=1), expected.argmax(axis=1))
+    if format == "saved_model" and classifier.shape == (224, 224, 3):
+        check_decoded_files(path, photos, expected)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("classifier", ["googlenet_2014"], indirect=True)
-def test_the_bytes_of_files_give_what_the_pipeline_gives(classifier, photos, images, tmp_path):
+def check_decoded_files(path, photos, expected):
+    """The bytes of files give what `predict` gives for their paths."""
     import tensorflow as tf
 
-    path = cnnzoo.export(classifier.model, tmp_path / "out").path
-    ask = tf.saved_model.load(str(path)).signatures["serving_default"]
-    expected = classifier.probabilities(images)
+    signature = tf.saved_model.load(str(path)).signatures["serving_default"]
     for i in range(0, len(photos), 50):
-        answer = ask(image_bytes=tf.constant([photo.read_bytes() for photo in photos[i : i + 50]]))
+        answer = signature(image_bytes=tf.constant([photo.read_bytes() for photo in photos[i : i + 50]]))
         assert set(answer["errors"].numpy()) == {b""}
         np.testing.assert_allclose(answer["scores"], expected[i : i + 50], atol=1e-5)

@@ -1,0 +1,86 @@
+"""The public `load`: a classifier from a run directory, a .keras file or an export."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cnnzoo import cards
+from cnnzoo.core.errors import InputError
+from cnnzoo.inference.classifier import Classifier
+from cnnzoo.inference.exported import EXPORT_FILE, ExportInfo, open_export, read_export
+from cnnzoo.runtimes.choose import FORMATS, choose_runtime
+
+if TYPE_CHECKING:
+    import keras
+
+
+def load(path: str | os.PathLike[str], runtime: str = "auto", precision: str | None = None) -> Classifier:
+    """Load the classifier in a run directory, a .keras file or an export.
+
+    Args:
+        path: the directory of a finished run, a .keras file, or the folder of an export.
+        runtime: "keras" (which is TensorFlow for a SavedModel), "openvino", "onnxruntime" or "litert". "auto" takes
+            the fastest that is installed and can read what is there.
+        precision: "float32", "bfloat16" (OpenVINO, on processors that support it), or "int8" for an export in int8.
+            By default that of the export, and float32 for models.
+
+    Returns:
+        A classifier; its Keras model, if there is one, is the attribute `model`.
+
+    Raises:
+        InputError: if there is nothing to load at `path`, or the runtime cannot run it.
+        ImportError: if the runtime is not installed.
+
+    Example:
+        >>> path = cnnzoo.save(cnnzoo.get("lenet5", weights="digits"), "digits.keras")
+        >>> classifier = cnnzoo.load(path, runtime="keras")
+        >>> classifier
+        <Classifier lenet5: 32x32x1 to 10 classes, keras float32>
+        >>> image = cnnzoo.load_data("digits").test.images[:1]
+        >>> classifier.predict(image)[0].label
+        '6'
+    """
+    path = Path(path)
+    if info := read_export(path):
+        return _load_export(path, info, runtime, precision)
+    file = path / "model.keras" if path.is_dir() else path
+    if path.is_dir() and (path / "run.json").exists() and not file.exists():
+        raise InputError(f"The run in {path} is not finished; continue its training with --resume")
+    if file.suffix != ".keras" or not file.exists():
+        raise InputError(f"load takes a run directory, a .keras file or an export; there is none at {str(path)!r}")
+    return Classifier.of(load_keras_file(file), runtime, precision)
+
+
+def _load_export(path: Path, info: ExportInfo, runtime: str, precision: str | None) -> Classifier:
+    """Return the classifier of an export, which is opened when it is first used."""
+    choice = choose_runtime(runtime, precision, FORMATS[info.format].readers, info.precision)
+    written = (path / EXPORT_FILE).stat()
+    return Classifier(
+        info.card,
+        info.shape,
+        partial(open_export, path, info, choice),
+        choice.runtime.name,
+        choice.precision,
+        identity=f"{path.resolve()}, {written.st_mtime_ns}, {written.st_size}",
+    )
+
+
+def load_keras_file(file: Path) -> keras.Model:
+    """Return the Keras model of a .keras file, with the card that lies beside it.
+
+    Raises:
+        InputError: if the file cannot be loaded, or its layers would run code from the file.
+    """
+    import keras
+
+    import cnnzoo.layers  # noqa: F401  # registers the layers that the file may name
+
+    try:
+        model = keras.saving.load_model(file, compile=False)
+    except Exception as error:  # Keras may raise anything for a broken archive, configuration or layer
+        raise InputError(f"Cannot load {str(file)!r}: {error}") from None
+    card_file = cards.card_path(file)
+    return cards.attach_card(model, cards.Card.from_file(card_file)) if card_file.exists() else model

@@ -1,0 +1,48 @@
+"""What `load` accepts and refuses."""
+
+import subprocess
+import sys
+
+import keras
+import pytest
+
+import cnnzoo
+
+
+def test_a_missing_or_broken_file_is_named(tmp_path):
+    (tmp_path / "m.keras").write_bytes(b"PK\x03\x04 half a zip")
+    for path, message in {"nowhere": "there is none at", "m.keras": "Cannot load"}.items():
+        with pytest.raises(cnnzoo.InputError, match=message):
+            cnnzoo.load(tmp_path / path)
+
+
+def test_a_hostile_model_file_runs_no_code(tmp_path):
+    inputs = keras.Input((32, 32, 1))
+    x = keras.layers.Lambda(lambda t: t)(inputs)
+    model = keras.Model(inputs, keras.layers.Dense(3)(keras.layers.Flatten()(x)))
+    model.save(tmp_path / "m.keras")
+    with pytest.raises(cnnzoo.InputError, match="Cannot load.*unsafe"):
+        cnnzoo.load(tmp_path / "m.keras")
+
+
+def test_a_model_file_without_a_card_gets_numbers_for_names(tmp_path):
+    inputs = keras.Input((8, 8, 3))
+    model = keras.Model(inputs, keras.layers.Dense(4)(keras.layers.Flatten()(inputs)))
+    model.save(tmp_path / "m.keras")
+    assert cnnzoo.load(tmp_path / "m.keras").classes == ("0", "1", "2", "3")
+
+
+@pytest.mark.slow
+def test_rows_of_stock_layers_load_without_cnnzoo(tmp_path):
+    """tests/test_registry.py says which rows need layers of our own."""
+    names = ["lenet5", "resnet18d", "googlenet", "xception_timm"]
+    for name in names:
+        cnnzoo.save(cnnzoo.get(name, include_top=False), tmp_path / f"{name}.keras")
+    code = f"""
+import sys; sys.modules["cnnzoo"] = None
+import keras
+for name in {names}:
+    print(keras.saving.load_model(f"{tmp_path}/{{name}}.keras").name)
+"""
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stdout.split() == names

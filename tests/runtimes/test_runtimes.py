@@ -1,0 +1,97 @@
+"""Keras models in each runtime."""
+
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import keras
+import numpy as np
+import pytest
+
+import cnnzoo
+from cnnzoo.runtimes.base import to_uint8
+from cnnzoo.runtimes.network import build_network
+
+
+@pytest.mark.parametrize("runtime", ["openvino", "litert"])
+def test_threads_may_share_a_classifier(runtime, trained, data):
+    classifier = cnnzoo.load(trained.folder, runtime)
+    expected = [prediction.classes for prediction in classifier.predict(data.test.images)]
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda i: classifier.predict(data.test.images[i : i + 1])[0], range(12)))
+    assert [answer.classes for answer in answers] == expected[:12]
+
+
+def test_only_keras_takes_other_values_than_0_to_255():
+    images = np.random.default_rng(0).normal(size=(2, 12, 12, 3)).astype("float32")
+    with pytest.raises(cnnzoo.InputError, match="values from 0 to 255. Received: -.*runtime='keras'"):
+        to_uint8(images)
+    model = cnnzoo.get("resnet20", preprocessing="none")
+    images = np.random.default_rng(0).normal(size=(2, 32, 32, 3)).astype("float32")
+    assert len(cnnzoo.Classifier.of(model, "keras").probabilities(images)) == 2
+
+
+def test_a_softmax_is_not_applied_twice(data):
+    """It is found inside a nested model, and before a change of type."""
+    inputs = keras.Input((12, 12, 1))
+    model = keras.Model(inputs, keras.layers.Dense(3, "softmax")(keras.layers.Flatten()(inputs)))
+    nested = keras.Model(inputs, model(inputs))
+    cast = keras.Model(inputs, keras.layers.Activation("linear", dtype="float32")(model(inputs)))
+    expected = model.predict(data.test.images, verbose=0)
+    for variant in (model, nested, cast):
+        np.testing.assert_allclose(build_network(variant)(data.test.images), expected, atol=1e-6)
+
+
+ON_JAX = """
+import sys
+import numpy as np
+import cnnzoo
+classifier = cnnzoo.load(sys.argv[1])
+np.save(sys.argv[3], classifier.probabilities(np.load(sys.argv[2])))
+assert (classifier.runtime, "tensorflow" in sys.modules) == ("keras", False)
+try:
+    cnnzoo.export(sys.argv[1], "out", "onnx")
+except cnnzoo.InputError as error:
+    print(error)
+"""
+
+
+@pytest.mark.slow
+def test_keras_predicts_on_other_backends(trained, data, tmp_path):
+    pytest.importorskip("jax")
+    np.save(tmp_path / "images.npy", data.test.images)
+    command = [sys.executable, "-c", ON_JAX, trained.folder, tmp_path / "images.npy", tmp_path / "scores.npy"]
+    environment = os.environ | {"KERAS_BACKEND": "jax"}
+    answer = subprocess.run(command, capture_output=True, text=True, check=True, env=environment, cwd=tmp_path)
+    assert "requires Keras' TensorFlow backend. Received: KERAS_BACKEND=jax" in answer.stdout
+    expected = cnnzoo.load(trained.folder, "keras").probabilities(data.test.images)
+    np.testing.assert_allclose(np.load(tmp_path / "scores.npy"), expected, atol=1e-5)
+
+
+QUANTIZE_WITHOUT_NETWORK = """
+import os, socket, time
+calls = []
+def refuse(*arguments, **options):
+    calls.append(arguments)
+    raise OSError("no network")
+socket.getaddrinfo = socket.socket.connect = refuse
+import numpy as np
+import cnnzoo
+from cnnzoo.runtimes.choose import RUNTIMES
+model = cnnzoo.get("lenet5", weights="digits")
+images = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 1), "uint8")
+RUNTIMES["openvino"].convert(model, precision="int8", images=images)
+time.sleep(1)
+assert not calls, calls
+assert not {"NNCF_CI"} & os.environ.keys()
+"""
+
+
+@pytest.mark.slow
+def test_no_use_is_reported_over_the_network(tmp_path):
+    environment = {key: value for key, value in os.environ.items() if key not in ("CI", "NNCF_CI")}
+    environment |= {"HOME": str(tmp_path)}
+    command = [sys.executable, "-c", QUANTIZE_WITHOUT_NETWORK]
+    answer = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert answer.returncode == 0, answer.stderr

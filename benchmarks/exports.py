@@ -1,6 +1,8 @@
-"""What each export costs in accuracy and how fast it answers files: GoogLeNet on Imagenette's photographs, 1000-way.
+"""Measure what each export costs in accuracy, and how many files it classifies a second.
 
 python benchmarks/exports.py --weights googlenet_bvlc.npz --photos imagenette144
+
+GoogLeNet on the photographs of Imagenette, among all 1000 classes.
 """
 
 import csv
@@ -13,6 +15,9 @@ import click
 import numpy as np
 
 RESULTS = Path(__file__).parent / "results"
+COLUMNS = ("export", "precision", "runtime", "accuracy", "points lost", "same answer", "files a second", "ratio")
+BATCH_SIZE = 64
+# Format, precision of the export, and precision to run it in, if that differs
 EXPORTS = (
     ("saved_model", "float32", None),
     ("onnx", "float32", None),
@@ -27,8 +32,8 @@ EXPORTS = (
 )
 
 
-def by_hand(model, paths):
-    """What people write: one file after the other, through Keras."""
+def predict_one_by_one(model, paths):
+    """Classify one file after the other with Keras, as people commonly write it."""
     import keras
 
     height, width = model.input_shape[1:3]
@@ -37,68 +42,75 @@ def by_hand(model, paths):
         model.predict(keras.utils.img_to_array(image)[None], verbose=0)
 
 
-def per_second(run, count):
-    """How many of `count` images a second `run` answers."""
-    begun = time.perf_counter()
+def images_per_second(run, count):
+    """Return how many of `count` images a second `run` classifies."""
+    started = time.perf_counter()
     run()
-    return count / (time.perf_counter() - begun)
+    return count / (time.perf_counter() - started)
+
+
+def measure_accuracy(classifier, pixels, labels):
+    """Return the class indices that the classifier predicts, and its accuracy."""
+    batches = (pixels[i : i + BATCH_SIZE] for i in range(0, len(pixels), BATCH_SIZE))
+    predictions = np.concatenate([classifier.probabilities(batch).argmax(axis=1) for batch in batches])
+    return predictions, float((predictions == labels).mean())
 
 
 @click.command()
-@click.option("--weights", required=True)
-@click.option("--photos", required=True)
-@click.option("--files", default=200, show_default=True, help="Of how many the speed from files is taken.")
+@click.option("--weights", required=True, help="Checkpoint of googlenet_2014.")
+@click.option("--photos", required=True, help="Folder with one folder of photos per class, named by WordNet id.")
+@click.option("--files", default=200, show_default=True, help="Number of files to measure the speed with.")
 @click.option("--keep", is_flag=True, help="Write the table into results/.")
 def main(weights, photos, files, keep):
-    """Print for each export its accuracy, by how much it is less than the model's, and images a second from files."""
+    """Print the accuracy of each export, its loss against the model, and its speed on files."""
     import cnnzoo
     from cnnzoo.checkpoints import manifest
 
-    model = cnnzoo.get("googlenet_2014", weights=weights, classes=list(manifest.load_wordnet_ids()))
+    wordnet_ids = list(manifest.load_wordnet_ids())
+    model = cnnzoo.get("googlenet_2014", weights=weights, classes=wordnet_ids)
     data = cnnzoo.load_data(photos, doctor=False)
-    index = {name: i for i, name in enumerate(manifest.load_wordnet_ids())}
-    truth = np.array([index[name] for name in data.classes])[data.test.labels]
+    labels = np.array([wordnet_ids.index(name) for name in data.classes])[data.test.labels]
     paths = [Path(photos) / name for name in data.test.names]
-    some = paths[:: len(paths) // files][:files]
+    timed_paths = paths[:: len(paths) // files][:files]
     original = cnnzoo.Classifier.of(model, "keras")
     pixels = original.transform(paths)
 
-    def judged(classifier):
-        scores = np.concatenate([classifier.probabilities(pixels[i : i + 64]) for i in range(0, len(pixels), 64)])
-        return scores, float((scores.argmax(axis=1) == truth).mean())
+    # The baseline: Keras, one file after the other
+    predict_one_by_one(model, timed_paths[:3])  # compiles
+    baseline_speed = images_per_second(lambda: predict_one_by_one(model, timed_paths), len(timed_paths))
+    expected, baseline_accuracy = measure_accuracy(original, pixels, labels)
+    rows = [("load_img and predict, one by one", "float32", "keras", "", "", "", round(baseline_speed, 1), 1.0)]
+    print(
+        f"{len(labels):,} photographs; Keras: {100 * baseline_accuracy:.3f} %; "
+        f"files one by one: {baseline_speed:.1f} a second",
+        flush=True,
+    )
 
-    by_hand(model, some[:3])
-    slow = per_second(lambda: by_hand(model, some), len(some))
-    expected, before = judged(original)
-    rows = [("load_img and predict, one by one", "float32", "keras", "", "", "", round(slow, 1), 1.0)]
-    print(f"{len(truth):,} photographs; Keras: {100 * before:.3f} %; files by hand: {slow:.1f} a second", flush=True)
     with tempfile.TemporaryDirectory() as folder:
-        for format, made, run in EXPORTS:
-            path = Path(folder) / f"{format}-{made}"
+        for format, precision, run_precision in EXPORTS:
+            path = Path(folder) / f"{format}-{precision}"
             if not path.exists():
-                cnnzoo.export(model, path, format, precision=made, data=data, max_drop=1)
-            classifier = cnnzoo.load(path, precision=run)
-            found, accuracy = judged(classifier)
-            classifier.predict(some[:8])
-            speed = per_second(lambda c=classifier: c.predict(some), len(some))
-            agree = float((found.argmax(axis=1) == expected.argmax(axis=1)).mean())
+                cnnzoo.export(model, path, format, precision=precision, data=data, max_drop=1)
+            classifier = cnnzoo.load(path, precision=run_precision)
+            predictions, accuracy = measure_accuracy(classifier, pixels, labels)
+            classifier.predict(timed_paths[:8])
+            speed = images_per_second(lambda c=classifier: c.predict(timed_paths), len(timed_paths))
             rows.append(
                 (
                     format,
-                    run or made,
+                    run_precision or precision,
                     classifier.runtime,
                     round(100 * accuracy, 3),
-                    round(100 * (before - accuracy), 3),
-                    round(100 * agree, 3),
+                    round(100 * (baseline_accuracy - accuracy), 3),
+                    round(100 * float((predictions == expected).mean()), 3),
                     round(speed, 1),
-                    round(speed / slow, 2),
+                    round(speed / baseline_speed, 2),
                 )
             )
             print(*rows[-1], flush=True)
     if keep:
-        head = ("export", "precision", "runtime", "accuracy", "points lost", "same answer", "files a second", "ratio")
         with (RESULTS / f"exports-googlenet_2014-cpu{os.cpu_count()}.csv").open("w", newline="") as file:
-            csv.writer(file).writerows([head, *rows])
+            csv.writer(file).writerows([COLUMNS, *rows])
 
 
 if __name__ == "__main__":

@@ -49,8 +49,6 @@ KNOWN = {
     "data/photos.py imports data/cache.py",
     "data/photos.py imports data/transform.py",
     "data/transform.py imports data/arrays.py",
-    "export/export.py imports inference/classifier.py",
-    "inference/classifier.py imports export/export.py",
     "training/lr_range.py uses _learning_rate",
 }
 

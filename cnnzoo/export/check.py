@@ -103,7 +103,8 @@ def sample_photos(transform: Transform) -> np.ndarray:
         for left in (0, 160, 320, 480)
     ]
     if transform.channels in (1, 3):
-        return transform(parts)
+        photos: np.ndarray = transform(parts)
+        return photos
     # For any other number of channels, repeat the color planes.
     planes = [np.resize(part.transpose(2, 0, 1), (transform.channels, *part.shape[:2])) for part in parts]
     return np.rint(transform.transform_arrays(np.stack(planes).transpose(0, 2, 3, 1))).astype("uint8")

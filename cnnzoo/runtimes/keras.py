@@ -68,6 +68,7 @@ def _compile_for_tensorflow(model: keras.Model) -> RunFunction:
 
     def run(images: np.ndarray) -> np.ndarray:
         dtype = "uint8" if images.dtype == np.uint8 else "float32"
-        return graphs[dtype](images.astype(dtype, copy=False)).numpy()
+        probabilities: np.ndarray = graphs[dtype](images.astype(dtype, copy=False)).numpy()
+        return probabilities
 
     return run

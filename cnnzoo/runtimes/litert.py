@@ -71,7 +71,8 @@ print(json.load(open("{name}/cnnzoo.json"))["card"]["classes"][scores.argmax()],
                 assert images is not None
                 converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
                 converter.representative_dataset = lambda: ([image[None]] for image in images)
-            return converter.convert()
+            content: bytes = converter.convert()
+        return content
 
     def open(self, source: Any, precision: str = "float32", shape: tuple[int, ...] | None = None) -> RunFunction:
         """Open the bytes of a LiteRT model or a model.tflite."""
@@ -91,7 +92,8 @@ print(json.load(open("{name}/cnnzoo.json"))["card"]["classes"][scores.argmax()],
                 allocated_shape = images.shape
             interpreter.set_tensor(image, to_uint8(images))
             interpreter.invoke()
-            return interpreter.get_tensor(scores)
+            probabilities: np.ndarray = interpreter.get_tensor(scores)
+            return probabilities
 
         return run
 

@@ -91,7 +91,8 @@ def open_saved_model(path: str | os.PathLike[str]) -> RunFunction:
     network = saved_model.signatures["network"]
 
     def run(images: np.ndarray) -> np.ndarray:
-        return network(images=tf.constant(to_uint8(images)))["scores"].numpy()
+        scores: np.ndarray = network(images=tf.constant(to_uint8(images)))["scores"].numpy()
+        return scores
 
     run.owner = saved_model  # type: ignore[attr-defined]  # a signature does not keep its variables alive
     return run

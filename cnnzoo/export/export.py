@@ -12,7 +12,7 @@ from cnnzoo.data.images import ImageData
 from cnnzoo.export.check import compare_outputs, sample_inputs
 from cnnzoo.export.model_card import render_model_card
 from cnnzoo.inference.classifier import Classifier
-from cnnzoo.inference.exported import MODEL_CARD_FILE, ExportInfo, is_export, write_export_info
+from cnnzoo.inference.exported import MODEL_CARD_FILE, ExportInfo, is_export, read_export, write_export_info
 from cnnzoo.inference.load import load
 from cnnzoo.runtimes.base import Runtime
 from cnnzoo.runtimes.choose import FORMATS
@@ -86,13 +86,13 @@ def export(
         raise InputError(f"data must be what cnnzoo.load_data returns. Received: {data!r:.100}")
     if not 0 <= max_drop <= 1:
         raise InputError(f"max_drop must be a share of accuracy from 0 to 1. Received: {max_drop}")
-    path = Path(path)
+    path, is_model = Path(path), hasattr(model, "layers")
     runtime = check_request(format, precision, path, overwrite, data is not None)
 
     # Open the model, and prepare the images to compare with.
-    original = Classifier.of(model, "keras") if hasattr(model, "layers") else load(model, "keras")
-    if original.model is None:
+    if not is_model and read_export(Path(model)):
         raise InputError(f"An export cannot be exported again. Received: {str(model)!r}")
+    original = Classifier.of(model, "keras") if is_model else load(model, "keras")
     inputs = sample_inputs(original, data)
 
     # Write the export, compare it, and describe it; it appears at `path` only if all of this succeeds.

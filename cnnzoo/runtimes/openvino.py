@@ -55,8 +55,10 @@ print(json.load(open("{name}/cnnzoo.json"))["card"]["classes"][scores.argmax()],
         """Return the `openvino.Model` of a Keras model."""
         import openvino as ov
 
+        graph = build_graph(fold(model), any_size).get_concrete_function()
         with telemetry_off():
-            network = ov.convert_model(build_graph(fold(model), any_size).get_concrete_function())
+            # Copy the weights: the folded model, which owns them, is gone when this method returns.
+            network = ov.convert_model(graph, share_weights=False)
         network.input(0).tensor.set_names({"images"})
         network.output(0).tensor.set_names({"scores"})
         if precision == "int8":

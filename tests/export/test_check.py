@@ -22,7 +22,7 @@ def test_the_data_may_have_some_of_the_models_classes():
     images, labels = make_blobs(classes=2)
 
     def load(*names):
-        return cnnzoo.load_data((images, np.array(names)[labels]), split=(0.6, 0.2, 0.2))
+        return cnnzoo.load_data((images, np.array(names)[labels]), splits=(0.6, 0.2, 0.2))
 
     assert set(sample_inputs(classifier, load("7", "3")).validation.labels) == {3, 7}
     with pytest.raises(cnnzoo.InputError, match="classes that the model lacks: cat. The model's are 0, 1"):

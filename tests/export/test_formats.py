@@ -35,7 +35,7 @@ exec(sys.argv[2])
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("format", "precision"), FORMATS_AND_PRECISIONS, ids="-".join)
+@pytest.mark.parametrize(("format", "precision"), FORMATS_AND_PRECISIONS)
 def test_an_export_answers_as_its_model(format, precision, export_once, trained, data):
     exported = export_once(format, precision)
     tolerance = TOLERANCES.get(precision, 0.15)
@@ -82,7 +82,8 @@ def test_the_snippets_of_the_model_card_run(format, export_once, trained, data, 
     assert re.search(r"\b\d\b", answer.stdout)[0] == expected.label
     if format != "litert":  # its snippet resizes with Pillow's default filter
         probability = float(re.search(r"\d\.\d+(e-\d+)?", answer.stdout)[0])
-        assert probability == pytest.approx(expected.probabilities[0], abs=1e-5)
+        # OpenVINO may compute in bfloat16 where the snippet does not forbid it.
+        assert probability == pytest.approx(expected.probabilities[0], abs=1e-2 if format == "openvino" else 1e-5)
 
 
 @pytest.mark.slow

@@ -79,7 +79,7 @@ def export(
         True
         >>> image = cnnzoo.load_data("digits").test.images[:1]
         >>> cnnzoo.load("exported").predict(image)[0].label
-        '6'
+        '4'
     """
     # Check the arguments.
     if not isinstance(data, ImageData | None):

@@ -64,7 +64,7 @@ class Classifier:
         >>> classifier = cnnzoo.Classifier.of(model, runtime="keras")
         >>> image = cnnzoo.load_data("digits").test.images[:1]
         >>> classifier.predict(image, top=2)[0].label
-        '6'
+        '4'
         >>> classifier.probabilities(image).shape
         (1, 10)
     """

@@ -41,7 +41,7 @@ def load(path: str | os.PathLike[str], runtime: str = "auto", precision: str | N
         <Classifier lenet5: 32x32x1 to 10 classes, keras float32>
         >>> image = cnnzoo.load_data("digits").test.images[:1]
         >>> classifier.predict(image)[0].label
-        '6'
+        '4'
     """
     path = Path(path)
     if info := read_export(path):

@@ -87,7 +87,7 @@ def test_each_image_has_its_row(classifier, photos, tmp_path, suffix):
         assert row["path"] == prediction.source
         if row["error"]:
             assert "7 über.jpg" in row["path"]
-            assert "no JPEG, PNG" in row["error"]
+            assert "not a JPEG, PNG" in row["error"]
             assert not row["class_1"]
             continue
         assert (row["class_1"], row["class_2"]) == prediction.classes

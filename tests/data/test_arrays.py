@@ -1,4 +1,4 @@
-"""load_data: what comes in, how it is split, and what is refused."""
+"""load_data on arrays: what it takes, how it splits, and what it refuses."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ import cnnzoo
 from cnnzoo.data.arrays import NAMED_ARRAYS
 
 
-def test_digits():
+def test_digits_are_images_of_0_to_255():
     data = cnnzoo.load_data("digits", splits=(0.7, 0.1, 0.2))
     assert [len(split) for split in data.splits.values()] == [1257, 180, 360]
     assert data.classes == tuple("0123456789")
@@ -19,15 +19,15 @@ def test_digits():
 
 
 def test_splits_are_disjoint_complete_stratified_and_seeded():
-    one, same, other = (cnnzoo.load_data("digits", seed=seed) for seed in (3, 3, 4))
-    names = [set(split.names) for split in one.splits.values()]
+    data, same, other = (cnnzoo.load_data("digits", seed=seed) for seed in (3, 3, 4))
+    names = [set(split.names) for split in data.splits.values()]
     assert sum(map(len, names)) == len(set.union(*names)) == 1797
-    for split in one.splits.values():
+    for split in data.splits.values():
         share = np.bincount(split.labels) / len(split)
         np.testing.assert_allclose(share, 0.1, atol=0.012)
-    assert one.fingerprints == same.fingerprints
-    assert set(one.fingerprints.values()).isdisjoint(other.fingerprints.values())
-    assert list(one.test.names) == list(same.test.names) != list(other.test.names)
+    assert data.fingerprints == same.fingerprints
+    assert set(data.fingerprints.values()).isdisjoint(other.fingerprints.values())
+    assert list(data.test.names) == list(same.test.names) != list(other.test.names)
 
 
 def test_labels_stay_with_their_images():
@@ -40,7 +40,7 @@ def test_labels_stay_with_their_images():
             assert label == y[i]
 
 
-def test_a_given_test_part_stays_whole(tmp_path):
+def test_a_test_part_is_kept_whole(tmp_path):
     (x, y), (tx, ty) = make_blobs(60), make_blobs(30, seed=1)
     np.savez(tmp_path / "d.npz", x_train=x, y_train=y, x_test=tx, y_test=ty)
     data = cnnzoo.load_data(tmp_path / "d.npz", splits=(0.8, 0.1, 0.1))
@@ -55,22 +55,22 @@ def test_mnist(test_data):
     assert [len(split) for split in data.splits.values()] == [54_000, 6_000, 10_000]
 
 
-def test_names_for_labels():
+def test_labels_may_be_names():
     x, _ = make_blobs(30)
     data = cnnzoo.load_data((x, np.array(["dog", "cat", "owl"] * 10)), splits=(0.4, 0.3, 0.3))
     assert data.classes == ("cat", "dog", "owl")
-    chosen = cnnzoo.load_data(
+    reordered = cnnzoo.load_data(
         (x, np.array(["dog", "cat", "owl"] * 10)), splits=(0.4, 0.3, 0.3), classes=["owl", "dog", "cat"]
     )
-    assert chosen.classes == ("owl", "dog", "cat")
-    assert set(chosen.train.names[chosen.train.labels == 0]) <= {f"arrays[{i}]" for i in range(2, 30, 3)}
+    assert reordered.classes == ("owl", "dog", "cat")
+    assert set(reordered.train.names[reordered.train.labels == 0]) <= {f"arrays[{i}]" for i in range(2, 30, 3)}
     objects = cnnzoo.load_data((x, np.array(["dog", "cat", "owl"] * 10, object)), splits=(0.4, 0.3, 0.3))
     assert objects.classes == ("cat", "dog", "owl")
     column = cnnzoo.load_data((x, np.arange(30).reshape(30, 1) % 3), splits=(0.4, 0.3, 0.3))
     assert column.train.labels.ndim == 1
 
 
-def test_it_prints_itself_as_a_table():
+def test_data_prints_as_a_table():
     text = str(cnnzoo.load_data("digits"))
     assert "digits: 8x8x1, 10 classes" in text
     assert text.splitlines()[-1].split() == ["all", "1,437", "180", "180"]
@@ -81,7 +81,7 @@ def test_one_number_is_a_square():
     assert square.image_size == pair.image_size == (16, 16)
 
 
-def test_image_size_and_the_models_size():
+def test_another_size_than_the_models_is_refused():
     data = cnnzoo.load_data("digits", image_size=(16, 16))
     assert data.train.images.shape[1:] == (16, 16, 1)
     with pytest.raises(cnnzoo.InputError, match=r"resized to \(16, 16, 1\) already; the model takes \(32, 32, 1\)"):
@@ -89,7 +89,7 @@ def test_image_size_and_the_models_size():
 
 
 x, y = make_blobs(30)
-BAD = {
+BAD_INPUT = {
     "unknown name": ("digit", {}, "Did you mean digits"),
     "folder": ("cnnzoo", {}, "no images in sub-folders|set aside"),
     "rank": ((x[0], y[:12]), {}, r"shape \(12, 12\)"),
@@ -99,7 +99,7 @@ BAD = {
     "NaN": ((np.where(x > 200, np.nan, x), y), {}, "NaN"),
     "label above": ((x, y), {"classes": ["a", "b"]}, "outside the 2 classes a, b: 2"),
     "label below": ((x, y - 1), {}, "outside.*-1"),
-    "half a label": ((x, y + 0.5), {}, "outside"),
+    "fractional label": ((x, y + 0.5), {}, "outside"),
     "unknown text label": (
         (x, np.array(["a", "b", "c"] * 10)),
         {"classes": ["a", "b"]},
@@ -122,30 +122,30 @@ BAD = {
     "size": ((x, y), {"image_size": (8, 8, 1)}, r"one number or \(height, width\)"),
     "size in words": ((x, y), {"image_size": "large"}, "a side of image_size is a whole number"),
     "split": ((x, y), {"splits": 5}, "three positive shares"),
-    "no number": ((x, y), {"splits": (np.nan, np.nan, np.nan)}, "three positive shares"),
+    "NaN shares": ((x, y), {"splits": (np.nan, np.nan, np.nan)}, "three positive shares"),
     "a dict": ({"x": x, "y": y}, {}, "keys train, validation, test"),
     "shares": ((x, y), {"splits": (0.8, 0.1, 0.2)}, "add up to 1"),
     "no arrays": (7, {}, "a name, a path, arrays"),
     "no labels": ((x, None), {}, r"Labels are \(N,\)"),
-    "half a test part": (((x, y), (x,)), {}, "a name, a path, arrays"),
+    "incomplete test part": (((x, y), (x,)), {}, "a name, a path, arrays"),
     "ragged": (([x[0], x[0, :3]], y[:2]), {}, "a name, a path, arrays"),
     "no images": ((x[:0], y[:0]), {}, "no images"),
 }
 
 
-@pytest.mark.parametrize("case", BAD)
-def test_bad_input_is_named(case):
-    source, options, message = BAD[case]
+@pytest.mark.parametrize("case", BAD_INPUT)
+def test_bad_input_is_explained(case):
+    source, options, message = BAD_INPUT[case]
     with pytest.raises(cnnzoo.InputError, match=message):
         cnnzoo.load_data(source, **options)
 
 
-def test_a_class_missing_from_the_test_folder_is_refused():
+def test_a_class_that_is_missing_in_the_test_part():
     with pytest.raises(cnnzoo.InputError, match="test split has no image of: 2"):
         cnnzoo.load_data(((x, y), (x[:2], y[:2])))
 
 
-def test_hostile_and_broken_files(tmp_path):
+def test_hostile_and_broken_files_are_refused(tmp_path):
     ran = tmp_path / "ran"
 
     class Payload:

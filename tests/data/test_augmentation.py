@@ -1,4 +1,4 @@
-"""Policies of augmentation: what they do to a batch, and that a seed decides all of it."""
+"""Augmentation policies: what they do to a batch, and that everything depends on the seed."""
 
 import itertools
 
@@ -9,16 +9,16 @@ import cnnzoo
 from cnnzoo.data.augmentation import POLICIES, Augmentation, parse_policy, random_shift_and_flip
 
 
-def batch(channels=3, side=96):
-    draw = np.random.default_rng(0)
-    images = draw.integers(0, 256, (12, side, side, channels)).astype("float32")
+def make_batch(channels=3, side=96):
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (12, side, side, channels)).astype("float32")
     return images, np.eye(3, dtype="float32")[np.arange(12) % 3]
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("policy", [*POLICIES, "rand+erase+mixup+cutmix"])
-def test_policies(policy, channels):
-    images, labels = batch(channels)
+def test_policies_change_images_by_the_seed_alone(policy, channels):
+    images, labels = make_batch(channels)
     augmentation = Augmentation(policy, (96, 96))
     out, mixed = augmentation(images, labels, np.random.default_rng(1))
     same, _ = Augmentation(policy, (96, 96))(images, labels, np.random.default_rng(1))
@@ -33,7 +33,7 @@ def test_policies(policy, channels):
     assert np.array_equal(mixed, labels) == (not augmentation.mixes)
 
 
-def test_a_policy_crops_files_and_shifts_small_images():
+def test_policies_crop_large_images_and_shift_small_ones():
     assert Augmentation("basic", (96, 96)).area == (0.08, 1.0)
     small = Augmentation("basic", (32, 32))
     assert small.area is None
@@ -42,7 +42,7 @@ def test_a_policy_crops_files_and_shifts_small_images():
     assert Augmentation("none", (96, 96)).area is None
 
 
-def test_mixed_labels_follow_their_images():
+def test_labels_are_mixed_like_their_images():
     images = np.zeros((2, 8, 8, 1), "float32")
     images[1] = 200
     for seed in range(8):
@@ -50,7 +50,7 @@ def test_mixed_labels_follow_their_images():
         np.testing.assert_allclose(out[:, 0, 0, 0] / 200, labels[:, 1], atol=1e-6)
 
 
-def test_unknown_policies_are_named():
+def test_unknown_policies_are_explained():
     with pytest.raises(cnnzoo.InputError, match="Did you mean shift"):
         parse_policy("shfit")
     with pytest.raises(cnnzoo.InputError, match="Did you mean mixup"):
@@ -60,18 +60,17 @@ def test_unknown_policies_are_named():
 
 
 def test_small_images_are_shifted_by_whole_pixels_and_half_of_them_mirrored():
-    draw = np.random.default_rng(0)
-    images = draw.integers(1, 256, (400, 16, 12, 3), "uint8")
-    moved = random_shift_and_flip(images, 1 / 8, np.random.default_rng(1))
-    assert moved.dtype == np.uint8
-    assert moved.shape == images.shape
-    seen = set()
+    images = np.random.default_rng(0).integers(1, 256, (400, 16, 12, 3), "uint8")
+    shifted = random_shift_and_flip(images, 1 / 8, np.random.default_rng(1))
+    assert shifted.dtype == np.uint8
+    assert shifted.shape == images.shape
+    offsets = set()
     padded = np.pad(images, ((0, 0), (2, 2), (2, 2), (0, 0)))
-    for before, after in zip(padded, moved, strict=True):
-        places = itertools.product(range(5), range(5), (1, -1))
-        (place,) = [p for p in places if (before[p[0] : p[0] + 16, p[1] : p[1] + 12][:, :: p[2]] == after).all()]
-        seen.add(place)
-    assert {row for row, _, _ in seen} == {0, 1, 2, 3, 4}, "up to an eighth of 16 rows each way"
-    assert {column for _, column, _ in seen} == {1, 2, 3}, "less than 1.5 of 12 columns"
-    assert {mirror for _, _, mirror in seen} == {1, -1}
-    np.testing.assert_array_equal(moved, random_shift_and_flip(images, 1 / 8, np.random.default_rng(1)))
+    for before, after in zip(padded, shifted, strict=True):
+        candidates = itertools.product(range(5), range(5), (1, -1))
+        (offset,) = [p for p in candidates if (before[p[0] : p[0] + 16, p[1] : p[1] + 12][:, :: p[2]] == after).all()]
+        offsets.add(offset)
+    assert {row for row, _, _ in offsets} == {0, 1, 2, 3, 4}, "up to an eighth of 16 rows each way"
+    assert {column for _, column, _ in offsets} == {1, 2, 3}, "less than 1.5 of 12 columns"
+    assert {mirror for _, _, mirror in offsets} == {1, -1}
+    np.testing.assert_array_equal(shifted, random_shift_and_flip(images, 1 / 8, np.random.default_rng(1)))

@@ -1,4 +1,4 @@
-"""Files to pixels: every format and mode, upright, as Pillow gives them; what cannot be read is named."""
+"""Decoding files: every format and mode, upright, with Pillow's pixels; unreadable files are explained."""
 
 import io
 import random
@@ -13,12 +13,12 @@ from cnnzoo import Transform
 from cnnzoo.data.decode import MAX_PIXELS, decode_image
 from cnnzoo.data.scan import examine_image
 
-GOOD = valid_files() | oriented_files()
+VALID_FILES = valid_files() | oriented_files()
 
 
-@pytest.mark.parametrize("name", GOOD)
-def test_decoded_pixels_are_correct(name, tmp_path):
-    content, pixels, tolerance = GOOD[name]
+@pytest.mark.parametrize("name", VALID_FILES)
+def test_files_have_the_right_pixels(name, tmp_path):
+    content, pixels, tolerance = VALID_FILES[name]
     path = write_files(tmp_path, {name: content})[name]
     decoded = decode_image(path)
     assert decoded.dtype == np.uint8
@@ -30,13 +30,13 @@ def test_decoded_pixels_are_correct(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", broken_files())
-def test_unreadable_inputs_are_named(name, tmp_path):
+def test_unreadable_files_are_named(name, tmp_path):
     path = write_files(tmp_path, {name: broken_files()[name]})[name]
     with pytest.raises(cnnzoo.InputError, match=f"Cannot read '.*{name}' as an image: .+"):
         decode_image(path)
 
 
-def test_oversized_images_never_reach_a_decoder(tmp_path, monkeypatch):
+def test_large_images_are_refused_before_decoding(tmp_path, monkeypatch):
     sizes = []
     load = Image.Image.load
     from PIL import ImageFile
@@ -55,7 +55,7 @@ def test_other_formats_are_refused(tmp_path):
         decode_image(out.getvalue())
 
 
-def test_floating_point_and_deep_levels():
+def test_levels_without_an_agreed_range_are_refused():
     with pytest.raises(cnnzoo.InputError, match="no agreed range"):
         decode_image(encode(Image.fromarray(np.ones((4, 4), "float32")), "TIFF"))
     with pytest.raises(cnnzoo.InputError, match="0 to 65535"):
@@ -66,7 +66,7 @@ def test_floating_point_and_deep_levels():
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "tif", "webp"])
 @pytest.mark.parametrize("orientation", [1, 3, 6, 8, 9, 65535])
-def test_the_size_is_read_before_decoding(tmp_path, suffix, orientation):
+def test_sizes_are_known_before_decoding(tmp_path, suffix, orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation
     path = tmp_path / f"a.{suffix}"
@@ -79,19 +79,20 @@ def test_the_size_is_read_before_decoding(tmp_path, suffix, orientation):
     np.testing.assert_array_equal(*crops)
 
 
-def test_deep_negatives_are_inverted():
+def test_16_bit_images_with_white_as_zero():
     ramp = Image.fromarray(np.linspace(0, 65535, 64).astype("uint16").reshape(8, 8))
     straight, negative = (decode_image(encode(ramp, "TIFF", tiffinfo={262: white})) for white in (1, 0))
     np.testing.assert_array_equal(255 - straight, negative)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("folder", ["hymenoptera", "imagenet_100"])
-def test_jpeg_and_png_decode_as_in_pillow(test_data, folder):
-    """Bit by bit, on real photos."""
-    decodable = 0
+def test_photos_have_pillows_pixels(test_data, folder):
+    """Bit by bit."""
+    count = 0
     for path in sorted(test_data(folder).rglob("*")):
         if path.suffix in (".jpg", ".png"):
             with Image.open(path) as image:
                 np.testing.assert_array_equal(decode_image(path), np.asarray(image.convert("RGB")))
-            decodable += 1
-    assert decodable >= 100
+            count += 1
+    assert count >= 100

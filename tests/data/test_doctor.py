@@ -1,10 +1,9 @@
-"""The doctor finds each kind of trouble where it is, and none where there is none."""
+"""The doctor finds each kind of problem, and none in a healthy folder."""
 
 import json
 import shutil
 
 import numpy as np
-import pytest
 from helpers.image_files import broken_files, make_scene, write_class_folders, write_files
 from PIL import Image
 
@@ -13,29 +12,20 @@ from cnnzoo.data.load import list_source
 from cnnzoo.data.scan import scan_with_progress
 
 
-@pytest.fixture(autouse=True)
-def home(tmp_path_factory, monkeypatch):
-    monkeypatch.setenv("CNNZOO_HOME", str(tmp_path_factory.mktemp("home")))
-
-
-def look(root):
+def diagnose(root):
     name, images, left_out = list_source(root)
     return diagnose_images(name, images, scan_with_progress([image.source for image in images]), left_out)[0]
 
 
-def found(diagnosis):
-    return {(finding.kind, finding.images) for finding in diagnosis.findings}
-
-
 def test_a_healthy_folder_has_no_findings(tmp_path):
-    diagnosis = look(write_class_folders(tmp_path / "p", {"a": 12, "b": 12}))
+    diagnosis = diagnose(write_class_folders(tmp_path / "p", {"a": 12, "b": 12}))
     assert not diagnosis.findings
     assert "No problems found" in diagnosis.to_html()
     assert str(diagnosis).splitlines() == ["p: 24 files, 24 images in 2 classes", "0 set aside"]
 
 
-def ill(root):
-    """A folder with one case of each kind."""
+def write_sick_folder(root):
+    """Write a folder with one finding of each kind."""
     for i, split in enumerate(("train", "test")):
         write_class_folders(root / split, {"a": 30, "b": 30}, seed=1000 * i)
     write_class_folders(root / "train", {"rare": 2}, seed=5000)
@@ -58,8 +48,8 @@ def ill(root):
     return root
 
 
-def test_every_kind_of_finding_is_reported(tmp_path):
-    diagnosis = look(ill(tmp_path / "p"))
+def test_each_kind_is_found(tmp_path):
+    diagnosis = diagnose(write_sick_folder(tmp_path / "p"))
     expected = {
         ("unreadable", ("train/a/torn.jpg",)),
         ("constant", ("train/a/wall.png",)),
@@ -76,21 +66,21 @@ def test_every_kind_of_finding_is_reported(tmp_path):
         ("imbalance", ()),
         ("one split", ()),
     }
-    pairs = {(kind, tuple(sorted(names))) for kind, names in found(diagnosis)}
-    assert pairs == {(kind, tuple(sorted(names))) for kind, names in expected}
-    assert {kind for kind, _ in expected} == set(FINDING_KINDS) - {"few"}  # of sets that are yet to be split
-    few = look(write_class_folders(tmp_path / "few", {"a": 9, "b": 2}, seed=7000))
+    findings = {(finding.kind, tuple(sorted(finding.images))) for finding in diagnosis.findings}
+    assert findings == {(kind, tuple(sorted(names))) for kind, names in expected}
+    assert {kind for kind, _ in expected} == set(FINDING_KINDS) - {"few"}  # which needs a data set without splits
+    few = diagnose(write_class_folders(tmp_path / "few", {"a": 9, "b": 2}, seed=7000))
     assert [(f.kind, f.reason) for f in few.findings] == [("few", "b: 2, and each split needs one")]
     assert {f.kind for f in diagnosis.set_aside} == {"unreadable", "leak", "drawing", "stray"}
     assert "rare: 2 images, the largest class has 64" in str(diagnosis) + diagnosis.to_json()
     assert "rare is not in test" in diagnosis.to_html()
 
 
-def test_the_doctor_command_writes_json_and_html(tmp_path, cli):
-    ill(tmp_path / "p")
-    done = cli("doctor", tmp_path / "p", "--out", tmp_path / "out")
-    assert done.code == 0, done.err
-    assert "4 set aside" in done.out
+def test_the_command_writes_a_page_and_json(tmp_path, cli):
+    write_sick_folder(tmp_path / "p")
+    result = cli("doctor", tmp_path / "p", "--out", tmp_path / "out")
+    assert result.code == 0, result.err
+    assert "4 set aside" in result.out
     content = json.loads((tmp_path / "out" / "doctor.json").read_text())
     assert content["files"] == 133
     assert {finding["kind"] for finding in content["findings"]} == set(FINDING_KINDS) - {"few"}
@@ -100,8 +90,8 @@ def test_the_doctor_command_writes_json_and_html(tmp_path, cli):
     assert cli("doctor", tmp_path / "none").code == 2
 
 
-def test_findings_of_many_near_duplicates_stay_short(tmp_path):
-    """Nearly equal pictures without end do not make findings without end."""
+def test_the_number_of_near_duplicates_is_limited(tmp_path, monkeypatch):
+    """As for the frames of a film."""
     picture = make_scene(seed=1).copy()
     for label in ("a", "b"):
         (tmp_path / "p" / label).mkdir(parents=True)
@@ -109,24 +99,22 @@ def test_findings_of_many_near_duplicates_stay_short(tmp_path):
             picture[i, i] = 0
             picture[0, 0] = i
             Image.fromarray(picture).save(tmp_path / "p" / label / f"{i}.png")
-    monkey = pytest.MonkeyPatch()
-    monkey.setattr("cnnzoo.data.doctor.MAX_NEAR_PAIRS", 50)
-    assert sum(f.kind == "near duplicate" for f in look(tmp_path / "p").findings) == 50
-    monkey.undo()
+    monkeypatch.setattr("cnnzoo.data.doctor.MAX_NEAR_PAIRS", 50)
+    assert sum(f.kind == "near duplicate" for f in diagnose(tmp_path / "p").findings) == 50
 
 
-def test_names_are_escaped(tmp_path):
+def test_names_are_escaped_on_the_page(tmp_path):
     root = write_class_folders(tmp_path / "p", {"a": 4, "<b>": 4})
     (root / "a" / "<script>alert(1)<script>.jpg").write_bytes(b"x")
-    page = look(root).to_html()
+    page = diagnose(root).to_html()
     assert "<script>alert" not in page
     assert "&lt;script&gt;" in page
 
 
-def test_drawings_among_drawings_stay(tmp_path):
+def test_drawings_among_drawings_are_kept(tmp_path):
     for label in ("a", "b"):
         (tmp_path / "p" / label).mkdir(parents=True)
         for i in range(5):
             picture = (make_scene(seed=i + 10 * (label == "b"))[..., 0] > 99).astype("uint8") * 255
             Image.fromarray(picture).convert("P").save(tmp_path / "p" / label / f"{i}.gif")
-    assert not look(tmp_path / "p").set_aside
+    assert not diagnose(tmp_path / "p").set_aside

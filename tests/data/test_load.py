@@ -1,4 +1,4 @@
-"""Folders of photos: whatever lies in them is loaded with the right pixels, or named with the reason."""
+"""load_data on folders of photos: every file is loaded with the right pixels, or reported with a reason."""
 
 import json
 import os
@@ -23,24 +23,21 @@ from cnnzoo.data.decode import decode_image
 from cnnzoo.data.listing import natural_sort_key
 
 
-@pytest.fixture(autouse=True)
-def home(tmp_path_factory, monkeypatch):
-    monkeypatch.setenv("CNNZOO_HOME", str(tmp_path_factory.mktemp("home")))
-
-
-def quiet(*args, **options):
+def load_quietly(*args, **options):
+    """Load data without the warning about images that were set aside."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         return cnnzoo.load_data(*args, **options)
 
 
-def photos(data):
-    return {name: i for split in data.splits.values() for name, i in zip(split.names, split.images, strict=True)}
+def images_by_name(data):
+    splits = data.splits.values()
+    return {name: image for split in splits for name, image in zip(split.names, split.images, strict=True)}
 
 
-def test_the_torture_folder(tmp_path):
-    """Every file is loaded with the right pixels or reported by name and reason."""
-    root = tmp_path / "torture"
+def test_every_file_of_a_hostile_folder_is_loaded_or_reported(tmp_path):
+    # Every format, broken files, odd names, links, pipes, hidden and system files
+    root = tmp_path / "hostile"
     good = {"one": valid_files(1) | oriented_files(1), "two": valid_files(2) | oriented_files(2)}
     for label, files in good.items():
         write_files(root / label, files)
@@ -65,35 +62,35 @@ def test_the_torture_folder(tmp_path):
         (root / "one" / "secret.png").chmod(0)
         bad["secret.png"] = b""
 
-    data = quiet(root, seed=1)
-    loaded, aside = photos(data), {f.images[0]: f for f in data.diagnosis.set_aside}
+    data = load_quietly(root, seed=1)
+    images, set_aside = images_by_name(data), {f.images[0]: f for f in data.diagnosis.set_aside}
     for name in (*bad, "pipe.jpg"):
-        assert aside[f"one/{name}"].kind == "unreadable"
-        assert aside[f"one/{name}"].reason
-    assert aside["stray.jpg"].kind == "stray"
-    assert "dangling.png" in " ".join(aside)
-    assert "no such file" in aside["two/dangling.png"].reason
+        assert set_aside[f"one/{name}"].kind == "unreadable"
+        assert set_aside[f"one/{name}"].reason
+    assert set_aside["stray.jpg"].kind == "stray"
+    assert "dangling.png" in " ".join(set_aside)
+    assert "no such file" in set_aside["two/dangling.png"].reason
     for label, files in good.items():
         for name, (_, pixels, tolerance) in files.items():
             if name == "bits.png":
-                assert aside[f"{label}/{name}"].kind == "drawing"
+                assert set_aside[f"{label}/{name}"].kind == "drawing"
                 continue
-            image = loaded[f"{label}/{name}"]
+            image = images[f"{label}/{name}"]
             assert image.shape == pixels.shape
             assert np.abs(image.astype(int) - pixels).max() <= tolerance
-    assert {f"two/{odd}", "two/inner/deeper.png", "two/latin\\xe9.png"} <= set(loaded)
-    assert aside["two/loop"].reason == "a link to a folder that was listed already"
-    assert not any("loop" in name or "hidden" in name or "Thumbs" in name for name in loaded)
+    assert {f"two/{odd}", "two/inner/deeper.png", "two/latin\\xe9.png"} <= set(images)
+    assert set_aside["two/loop"].reason == "a link to a folder that was listed already"
+    assert not any("loop" in name or "hidden" in name or "Thumbs" in name for name in images)
     everything = sum(len(files) for files in good.values()) + len(bad) + 7 - ("secret.png" in bad)
-    assert len(loaded) + len(aside) >= everything - 1
+    assert len(images) + len(set_aside) >= everything - 1
     json.loads(data.diagnosis.to_json())
     assert "two/named.png" in data.diagnosis.to_html()
     with pytest.raises(cnnzoo.InputError, match=r"set aside: .*unreadable"):
         cnnzoo.load_data(root, strict=True)
 
 
-def test_hymenoptera_loads_as_it_is(test_data):
-    """397 photos; the placeholder that a photo service sent for one that is gone is set aside, and named."""
+def test_the_placeholder_of_a_deleted_photo_is_set_aside(test_data):
+    """Hymenoptera has 397 photos, and a GIF that a photo-hosting site sent in place of a deleted one."""
     with pytest.warns(UserWarning, match="imageNotFound.gif' .33 colors, in a set of photos"):
         data = cnnzoo.load_data(test_data("hymenoptera"), image_size=(64, 64))
     assert [len(split) for split in data.splits.values()] == [219, 25, 153]
@@ -108,16 +105,16 @@ def test_classes_are_in_natural_order(tmp_path):
     write_class_folders(tmp_path / "p", {f"class_{i}": 3 for i in (1, 2, 10)})
     data = cnnzoo.load_data(tmp_path / "p", splits=(0.4, 0.3, 0.3))
     assert data.classes == ("class_1", "class_2", "class_10")
-    chosen = cnnzoo.load_data(tmp_path / "p", splits=(0.4, 0.3, 0.3), classes=["class_10", "class_2", "class_1"])
-    assert chosen.classes == ("class_10", "class_2", "class_1")
-    assert all(name.startswith("class_10/") for name in chosen.train.names[chosen.train.labels == 0])
+    reordered = cnnzoo.load_data(tmp_path / "p", splits=(0.4, 0.3, 0.3), classes=["class_10", "class_2", "class_1"])
+    assert reordered.classes == ("class_10", "class_2", "class_1")
+    assert all(name.startswith("class_10/") for name in reordered.train.names[reordered.train.labels == 0])
     assert sorted(["b", "a10", "A9", "10", "9"], key=natural_sort_key) == ["9", "10", "A9", "a10", "b"]
 
 
 @pytest.mark.parametrize(
     "names", [("train", "val", "test"), ("Train", "valid", "Test"), ("training", "validation", "testing")]
 )
-def test_given_splits_stay(tmp_path, names):
+def test_splits_of_the_source_are_kept(tmp_path, names):
     for i, name in enumerate(names):
         write_class_folders(tmp_path / "p" / name, {"a": 4 - i, "b": 5 - i}, seed=1000 * i)
     data = cnnzoo.load_data(tmp_path / "p")
@@ -132,9 +129,9 @@ def test_a_missing_validation_part_is_taken_from_training(tmp_path):
     assert [len(split) for split in data.splits.values()] == [18, 2, 20]
     assert "The test part is the test split; 2 images of the training part are for validation." in data.notes
     (tmp_path / "p" / "test").rename(tmp_path / "p" / "val")
-    named = cnnzoo.load_data(tmp_path / "p")
-    assert named.fingerprints == data.fingerprints
-    assert "The validation part is the test split" in str(named)
+    with_validation = cnnzoo.load_data(tmp_path / "p")
+    assert with_validation.fingerprints == data.fingerprints
+    assert "The validation part is the test split" in str(with_validation)
 
 
 def test_copies_never_cross_a_split(tmp_path):
@@ -154,7 +151,7 @@ def test_copies_never_cross_a_split(tmp_path):
     assert kinds.count("conflict") == 1
 
 
-def test_a_copy_in_training_of_a_test_image_is_left_out(tmp_path):
+def test_copies_of_test_images_are_removed_from_training(tmp_path):
     for i, name in enumerate(("train", "test")):
         write_class_folders(tmp_path / "p" / name, {"a": 10, "b": 10}, seed=1000 * i)
     shutil.copy(tmp_path / "p" / "test" / "a" / "a_3.png", tmp_path / "p" / "train" / "b" / "stolen.png")
@@ -168,68 +165,37 @@ def test_folders_beside_the_splits_are_reported(tmp_path):
     for i, name in enumerate(("train", "val", "test")):
         write_class_folders(tmp_path / "p" / name, {"a": 4, "b": 4}, seed=1000 * i)
     (tmp_path / "p" / "__MACOSX").mkdir()
-    data = quiet(tmp_path / "p")
+    data = load_quietly(tmp_path / "p")
     assert data.classes == ("a", "b")
     assert [f.images for f in data.diagnosis.set_aside] == [("__MACOSX",)]
     vehicles = write_class_folders(tmp_path / "v", {"car": 9, "train": 9})
     assert cnnzoo.load_data(vehicles).classes == ("car", "train")
 
 
-def test_links(tmp_path):
+def test_links_to_folders_are_followed_once(tmp_path):
     root = write_class_folders(tmp_path / "p", {"a": 9, "b": 9})
     (root / "a" / "self").symlink_to(root / "a" / "self")
-    for one in range(6):
-        (root / "b" / f"d{one}").mkdir()
-        Image.fromarray(make_scene(seed=50 + one)).save(root / "b" / f"d{one}" / "x.png")
+    for folder in range(6):
+        (root / "b" / f"d{folder}").mkdir()
+        Image.fromarray(make_scene(seed=50 + folder)).save(root / "b" / f"d{folder}" / "x.png")
         for other in range(6):
-            (root / "b" / f"d{one}" / f"to{other}").symlink_to(root / "b" / f"d{other}")
-    data = quiet(root)
+            (root / "b" / f"d{folder}" / f"to{other}").symlink_to(root / "b" / f"d{other}")
+    data = load_quietly(root)
     assert sum(map(len, data.splits.values())) == 24
-    os.mkfifo(tmp_path / "x.csv")
+
+
+def test_sources_that_are_not_files(tmp_path):
+    make_fifo(tmp_path / "x.csv")
     for source, message in ((tmp_path / "x.csv", "not a regular file"), ("a" * 5000, "is not a path")):
         with pytest.raises(cnnzoo.InputError, match=message):
             cnnzoo.load_data(source)
-
-
-def test_a_damaged_scan_is_repeated(tmp_path, monkeypatch):
-    from cnnzoo.data import scan
-
-    home = tmp_path / "home"
-    monkeypatch.setenv("CNNZOO_HOME", str(home))
-    root = write_class_folders(tmp_path / "p", {"a": 9, "b": 9})
-    expected = cnnzoo.load_data(root).fingerprints
-    file = home / f"scans-{scan.SCAN_VERSION}.sqlite"
-    good = file.read_bytes()
-    for bad in (b"rubbish" * 999, good[:5000] + b"\xff" * (len(good) - 5000)):
-        file.write_bytes(bad)
-        assert cnnzoo.load_data(root).fingerprints == expected
-    monkeypatch.setenv("CNNZOO_HOME", str(root / "a" / "a_0.png"))
-    assert cnnzoo.load_data(root).fingerprints == expected
-    with pytest.raises(cnnzoo.InputError, match=r"cannot be kept \(disk\)"):
-        cnnzoo.load_data(root, image_size=(32, 32), cache="disk")
-
-
-def test_the_scan_is_cached_and_notices_changes(tmp_path, monkeypatch):
-    root = write_class_folders(tmp_path / "p", {"a": 6, "b": 6})
-    first = cnnzoo.load_data(root, splits=(0.4, 0.3, 0.3))
-    from cnnzoo.data import scan
-
-    looked = []
-    examine = scan.examine_image
-    monkeypatch.setattr(scan, "examine_image", lambda *args: (looked.append(args[0]), examine(*args))[1])
-    again = cnnzoo.load_data(root, splits=(0.4, 0.3, 0.3))
-    assert again.fingerprints == first.fingerprints
-    assert not looked
-    Image.fromarray(make_scene(seed=5)).save(root / "a" / "a_2.png")
-    cnnzoo.load_data(root, splits=(0.4, 0.3, 0.3))
-    assert [path.name for path in looked] == ["a_2.png"]
 
 
 def test_without_the_doctor_only_headers_are_read(tmp_path):
     root = write_class_folders(tmp_path / "p", {"a": 6, "b": 6}, suffix="jpg")
     content = (root / "a" / "a_1.jpg").read_bytes()
     (root / "a" / "a_1.jpg").write_bytes(content[: len(content) // 2])
-    quiet(root, splits=(0.4, 0.3, 0.3))  # what the doctor found and kept is not used
+    load_quietly(root, splits=(0.4, 0.3, 0.3))  # stores what the doctor finds, which is not used below
     data = cnnzoo.load_data(root, splits=(0.4, 0.3, 0.3), doctor=False, image_size=(32, 32))
     assert repr(data).startswith("<ImageData p: 2 classes, 4 train")
     assert sum(map(len, data.splits.values())) == 12
@@ -240,15 +206,15 @@ def test_without_the_doctor_only_headers_are_read(tmp_path):
 
 
 def bad_folders(root):
-    """Folders that cannot be loaded, with what is said of them."""
+    """Write folders that cannot be loaded; return the messages by folder."""
     (root / "empty").mkdir()
     write_class_folders(root / "one class", {"a": 5})
-    write_class_folders(root / "lonely", {"a": 9, "b": 1})
+    write_class_folders(root / "class of one", {"a": 9, "b": 1})
     write_class_folders(root / "train only in name" / "test", {"a": 3, "b": 3})
-    write_class_folders(root / "strange test" / "train", {"a": 5, "b": 5})
-    write_class_folders(root / "strange test" / "test", {"a": 5, "c": 5}, seed=2000)
-    write_class_folders(root / "short test" / "train", {"a": 5, "b": 5})
-    write_class_folders(root / "short test" / "test", {"a": 5}, seed=2000)
+    write_class_folders(root / "unknown class in test" / "train", {"a": 5, "b": 5})
+    write_class_folders(root / "unknown class in test" / "test", {"a": 5, "c": 5}, seed=2000)
+    write_class_folders(root / "class missing in test" / "train", {"a": 5, "b": 5})
+    write_class_folders(root / "class missing in test" / "test", {"a": 5}, seed=2000)
     for name in ("val", "valid"):
         write_class_folders(root / "two validations" / name, {"a": 3, "b": 3})
     write_class_folders(root / "two validations" / "train", {"a": 3, "b": 3})
@@ -260,20 +226,24 @@ def bad_folders(root):
         "missing": "Unknown data source",
         "empty": "no images in sub-folders",
         "one class": "at least two classes. Received: only a",
-        "lonely": r"too few images of b \(1\)",
+        "class of one": r"too few images of b \(1\)",
         "train only in name": "no training part",
-        "strange test": "No training image has the class c",
-        "short test": "test split has no image of: b",
+        "unknown class in test": "No training image has the class c",
+        "class missing in test": "test split has no image of: b",
         "two validations": "two folders for the validation split",
         "flat": "1 files lie outside of such folders",
         "rubbish": "set aside: .* unreadable",
     }
 
 
-def test_bad_folders_are_named_before_anything_else(tmp_path):
+def test_bad_folders_are_explained(tmp_path):
     for name, message in bad_folders(tmp_path).items():
         with pytest.raises(cnnzoo.InputError, match=message):
             cnnzoo.load_data(tmp_path / name)
+
+
+def test_bad_options_are_explained(tmp_path):
+    root = write_class_folders(tmp_path / "p", {"a": 9, "b": 9})
     for options, message in (
         ({"cache": "disc"}, "Did you mean disk"),
         ({"classes": ["a"]}, "outside the 1 classes a: b"),
@@ -281,10 +251,10 @@ def test_bad_folders_are_named_before_anything_else(tmp_path):
         ({"crop": 1.5}, "crop is 'auto', None, or a share"),
     ):
         with pytest.raises(cnnzoo.InputError, match=message):
-            cnnzoo.load_data(write_class_folders(tmp_path / message[:6], {"a": 9, "b": 9}), **options)
+            cnnzoo.load_data(root, **options)
 
 
-def test_it_binds_to_the_models_transform(tmp_path):
+def test_photos_take_the_transform_of_the_model(tmp_path):
     root = write_class_folders(tmp_path / "p", {"a": 9, "b": 9})
     data = cnnzoo.load_data(root)
     assert data.train.images.shape[1:] == (None, None, 3)
@@ -296,22 +266,22 @@ def test_it_binds_to_the_models_transform(tmp_path):
     model = cnnzoo.get("resnet20", classes=["a", "b"])
     report = cnnzoo.evaluate(model, data)
     assert "center-cropped to 87.5 % of each side, to 32x32x3" in report.notes[0]
-    bound = data.resize_to((32, 32, 3), 0)
-    expected = cnnzoo.transform(model)([root / name for name in bound.test.names])
-    np.testing.assert_array_equal(bound.test.images[:], expected)
+    resized = data.resize_to((32, 32, 3), 0)
+    expected = cnnzoo.transform(model)([root / name for name in resized.test.names])
+    np.testing.assert_array_equal(resized.test.images[:], expected)
     np.testing.assert_array_equal(report.images[:], expected)
     gray = data.resize_to((32, 32, 1), 2, {"crop": None, "interpolation": "bicubic"})
     assert gray.test.images[0].shape == (32, 32, 1)
     assert not gray.test.images[0][:2].any()
     with pytest.raises(cnnzoo.InputError, match="resized to"):
         gray.resize_to((48, 48, 1), 0)
-    chosen = cnnzoo.load_data(root, crop=0.5).resize_to((32, 32, 3), 0, {"crop": 0.875, "interpolation": "bicubic"})
-    assert (chosen.transform.crop, chosen.transform.interpolation) == (0.5, "bicubic")
+    cropped = cnnzoo.load_data(root, crop=0.5).resize_to((32, 32, 3), 0, {"crop": 0.875, "interpolation": "bicubic"})
+    assert (cropped.transform.crop, cropped.transform.interpolation) == (0.5, "bicubic")
     with pytest.raises(cnnzoo.InputError, match="any size"):
         cnnzoo.evaluate(cnnzoo.get("resnet20", classes=["a", "b"], input_shape=(None, None, 3)), data)
 
 
-def test_a_photo_that_disappears_is_named(tmp_path):
+def test_a_photo_that_was_deleted_is_named(tmp_path):
     root = write_class_folders(tmp_path / "p", {"a": 9, "b": 9})
     data = cnnzoo.load_data(root, image_size=(32, 32))
     (root / data.train.names[0]).unlink()

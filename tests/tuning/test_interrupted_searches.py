@@ -133,9 +133,9 @@ def test_ctrl_c_stops_a_search_and_the_same_command_continues_it(command, undist
 
 
 def test_a_search_runs_on_jax(command, tmp_path):
-    """JAX has threads that no fork survives, so its trials are started anew."""
+    """JAX has threads that no fork survives, so each of its trials starts a new Python."""
     folder = tmp_path / "jax"
-    command = [*command, "--trials=2", "--set=epochs=1", "--run-dir", folder]
+    command = [*command, "--trials=1", "--set=epochs=1", "--run-dir", folder]
     subprocess.run(command, check=True, capture_output=True, env=os.environ | {"KERAS_BACKEND": "jax"})
-    assert all("score" in outcome for outcome in outcomes(folder).values())
-    assert len(outcomes(folder)) == 2
+    (outcome,) = outcomes(folder).values()
+    assert "score" in outcome

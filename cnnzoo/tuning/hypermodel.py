@@ -85,7 +85,7 @@ def hypermodel(
     space: Mapping[str, Any] | str | Path | None = None,
     recipe: str | Recipe = "sgd",
     classes: int | Sequence[str] | None = None,
-    weights: Any = None,
+    weights: str | Path | None = None,
     image_size: int | Sequence[int] | None = None,
     input_shape: Sequence[int | None] | None = None,
 ) -> ZooHyperModel:

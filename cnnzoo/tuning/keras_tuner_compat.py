@@ -18,7 +18,7 @@ import keras_tuner
 import numpy as np
 from keras_tuner import oracles
 from keras_tuner.engine.base_tuner import BaseTuner
-from keras_tuner.engine.trial import Trial
+from keras_tuner.engine.trial import Trial as Trial  # search and progress import it from here
 from keras_tuner.errors import FatalError
 from keras_tuner.src import config, protos
 from keras_tuner.src.engine.oracle import THREADS

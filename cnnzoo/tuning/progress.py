@@ -3,7 +3,6 @@
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -12,6 +11,7 @@ from rich.table import Table
 
 from cnnzoo.core.errors import InputError
 from cnnzoo.training import state
+from cnnzoo.tuning.keras_tuner_compat import Trial
 from cnnzoo.tuning.space import Space
 from cnnzoo.tuning.trial import RUN_FOLDER
 from cnnzoo.tuning.trial_result import TrialResult, read_trials
@@ -27,7 +27,7 @@ class ProgressTable:
         self.folder, self.space, self.objective = folder, space, objective
         self.trials, self.workers = trials, workers
         self.console = Console(stderr=True, quiet=not verbose)
-        self.running: dict[str, tuple[Any, float]] = {}  # Keras Tuner's trial and its start, by ID
+        self.running: dict[str, tuple[Trial, float]] = {}  # Keras Tuner's trial and its start, by ID
         self.live = Live(get_renderable=self.draw, console=self.console, refresh_per_second=1, transient=True)
 
     def __enter__(self) -> "ProgressTable":
@@ -38,11 +38,11 @@ class ProgressTable:
     def __exit__(self, *_: object) -> None:
         self.live.stop()
 
-    def begin_trial(self, trial: Any) -> None:
+    def begin_trial(self, trial: Trial) -> None:
         """Add a trial of Keras Tuner to the table."""
         self.running[trial.trial_id] = trial, time.monotonic()
 
-    def end_trial(self, trial: Any) -> None:
+    def end_trial(self, trial: Trial) -> None:
         """Remove a trial of Keras Tuner from the running ones and print its result."""
         self.running.pop(trial.trial_id, None)
         ended = read_trials(self.folder)

@@ -17,7 +17,7 @@ from cnnzoo.core.errors import InputError, TrainingError
 from cnnzoo.training.recipe import DESCRIPTIVE_FIELDS
 from cnnzoo.training.state import RESTART_HINT
 from cnnzoo.tuning.distributed import Role, release_silent_workers, send_heartbeats
-from cnnzoo.tuning.keras_tuner_compat import ORACLE_FILE, SearchTuner
+from cnnzoo.tuning.keras_tuner_compat import ORACLE_FILE, SearchTuner, Trial
 from cnnzoo.tuning.oracles import make_oracle
 from cnnzoo.tuning.progress import ProgressTable
 from cnnzoo.tuning.pruning import pruning_thresholds
@@ -143,15 +143,15 @@ class Search:
 
     # What the tuners call
 
-    def begin_trial(self, trial: Any) -> None:
+    def begin_trial(self, trial: Trial) -> None:
         """Show a trial of Keras Tuner as running."""
         self.progress.begin_trial(trial)
 
-    def end_trial(self, trial: Any) -> None:
+    def end_trial(self, trial: Trial) -> None:
         """Show the result of a trial of Keras Tuner."""
         self.progress.end_trial(trial)
 
-    def run_trial(self, trial: Any, oracle: Any) -> dict[str, float]:
+    def run_trial(self, trial: Trial, oracle: Any) -> dict[str, float]:
         """Run a trial of Keras Tuner in a process of its own and return its score.
 
         Raises:
@@ -169,7 +169,7 @@ class Search:
             raise FailedTrialError(outcome)
         return {self.config.objective: outcome["score"]}
 
-    def make_job(self, trial: Any, oracle: Any) -> TrialJob:
+    def make_job(self, trial: Trial, oracle: Any) -> TrialJob:
         """Return the training that a trial of Keras Tuner asks for."""
         folder, space = self.folder / "trials", self.config.space
         values = trial.hyperparameters.values

@@ -48,7 +48,7 @@ class SearchConfig:
 
     space: Space
     data: ImageData
-    weights: Any
+    weights: str | Path | None
     objective: str
     image_size: tuple[int, int] | None = None
     rows: dict[str, Variant] = dataclasses.field(default_factory=dict)

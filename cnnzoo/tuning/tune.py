@@ -36,7 +36,7 @@ def tune(
     oracle: str = "random",
     objective: str = "accuracy",
     recipe: str | Recipe | None = None,
-    weights: Any = None,
+    weights: str | Path | None = None,
     image_size: int | Sequence[int] | None = None,
     seed: int = 0,
     seeds: int = 1,
@@ -182,7 +182,7 @@ def _make_config(
     space: Mapping[str, Any] | str | Path | None,
     objective: str,
     recipe: str | Recipe | None,
-    weights: Any,
+    weights: str | Path | None,
     image_size: int | Sequence[int] | None,
 ) -> SearchConfig:
     """Return what all trials share; raise InputError if it is invalid."""

@@ -59,7 +59,7 @@ def row(name, **changes):
 # Each makes a graph that takes the same weights and is wrong in one place.
 MUTATIONS = {
     "epsilon": ("googlenet-torchvision", row("googlenet", epsilon=1e-5)),
-    "stride": ("resnet50-torchvision", row("resnet50", strided=1)),
+    "stride": ("resnet50-torchvision", row("resnet50", stride_in="1x1")),
     "shortcut": ("resnet18d-timm", row("resnet18d", shortcut="project")),
     "pool's padding counted": (
         "inception_v3-torchvision",
@@ -67,10 +67,10 @@ MUTATIONS = {
     ),
     "pool's padding left out": (
         "inception_v3_keras-keras",
-        row("inception_v3_keras", modules=inception_v3_modules("counted")),
+        row("inception_v3_keras", modules=inception_v3_modules("average_with_padding")),
     ),
-    "pool's size": ("googlenet-torchvision", row("googlenet", modules=googlenet_modules(large=3, last=3))),
-    "pool's sides": ("xception-keras", row("xception", symmetric=True)),
+    "pool's size": ("googlenet-torchvision", row("googlenet", modules=googlenet_modules(large_kernel=3, last_pool=3))),
+    "pool's sides": ("xception-keras", row("xception", symmetric_padding=True)),
 }
 
 
@@ -88,6 +88,6 @@ def test_the_padding_of_keras_is_detected(tmp_path, monkeypatch):
             filters, kernel_size, strides, padding, groups=groups, use_bias=use_bias, name=name, activation=activation
         )(x)
 
-    monkeypatch.setattr("cnnzoo.layers.conv", same)
+    monkeypatch.setattr("cnnzoo.models.blocks.conv", same)
     golden = GoldenLogits(GOLDEN / "logits" / "resnet18-torchvision.npz")
     assert max(errors(golden, golden.write(tmp_path), "resnet18").values()) > 1e-4

@@ -1,4 +1,4 @@
-"""The families: rows of variants and one graph each."""
+"""The families: one file each, with a row per variant and one graph."""
 
 from collections.abc import Mapping
 

@@ -1,80 +1,105 @@
 """Inception v4 and Inception-ResNet v1 and v2 (Szegedy, Ioffe, Vanhoucke, Alemi 2016)."""
 
-from cnnzoo.models.inception import Conv, Inception, Pool, numbered_branches, single_branch
+from cnnzoo.models.inception import Branch, Conv, Inception, Module, Pool, numbered_branches, single_branch
 
-VALID, VALID_STRIDE_2 = (1, "valid"), (2, "valid")
+VALID, VALID_STRIDE_2 = (1, "valid"), (2, "valid")  # strides and padding of a convolution
 AVERAGE_POOL = Pool("average", 3, 1)
 STEM_START = single_branch("conv2d_1a", Conv(32, 3, *VALID_STRIDE_2)), single_branch("conv2d_2a", Conv(32, 3, *VALID))
 
 
-def reduction_a(first, second, third):
-    """Reduction-A: figure 7, with k, l and m of table 1; n is 384 here."""
+def reduction_a(k: int, l: int, m: int) -> Module:  # noqa: E741  # the paper's letters
+    """Return Reduction-A of figure 7, with k, l and m of table 1; n is always 384 here."""
     return numbered_branches(
         "mixed_6a",
         (Conv(384, 3, *VALID_STRIDE_2),),
-        (Conv(first), Conv(second, 3), Conv(third, 3, *VALID_STRIDE_2)),
+        (Conv(k), Conv(l, 3), Conv(m, 3, *VALID_STRIDE_2)),
         (Pool(),),
     )
 
 
-def inception_v4_modules():
-    """Figure 9, with the stem of figure 3."""
+def inception_v4_modules() -> tuple[Module, ...]:
+    """Return the modules of figure 9, with the stem of figure 3."""
+    # Inception-A, figure 4.
+    two_3x3 = (Conv(64), Conv(96, 3), Conv(96, 3))
+    inception_a = (Conv(96),), two_3x3[:2], two_3x3, (AVERAGE_POOL, Conv(96))
+
+    # Inception-B, figure 5.
     wide, tall = Conv(224, (1, 7)), Conv(224, (7, 1))
-    double = (Conv(64), Conv(96, 3), Conv(96, 3))
-    a = (Conv(96),), double[:2], double, (AVERAGE_POOL, Conv(96))
-    b = (
+    inception_b = (
         (Conv(384),),
         (Conv(192), wide, Conv(256, (7, 1))),
         (Conv(192), Conv(192, (7, 1)), wide, tall, Conv(256, (1, 7))),
         (AVERAGE_POOL, Conv(128)),
     )
+
+    # Inception-C, figure 6.
     fork = (Conv(256, (1, 3)), Conv(256, (3, 1)))
     third = (Conv(384), Conv(448, (3, 1)), Conv(512, (1, 3)), fork)
-    c = (Conv(256),), (Conv(384), fork), third, (AVERAGE_POOL, Conv(256))
-    last, small = Conv(96, 3, *VALID), (Conv(64), Conv(64, (1, 7)), Conv(64, (7, 1)))
-    large = (Conv(256), Conv(256, (1, 7)), Conv(320, (7, 1)), Conv(320, 3, *VALID_STRIDE_2))
+    inception_c = (Conv(256),), (Conv(384), fork), third, (AVERAGE_POOL, Conv(256))
+
+    # Stem and Reduction-B, figures 3 and 8.
+    last_3x3 = Conv(96, 3, *VALID)
+    separated_7x7 = (Conv(64), Conv(64, (1, 7)), Conv(64, (7, 1)))
+    reduction_7x7 = (Conv(256), Conv(256, (1, 7)), Conv(320, (7, 1)), Conv(320, 3, *VALID_STRIDE_2))
     return (
         *STEM_START,
         single_branch("conv2d_2b", Conv(64, 3)),
         numbered_branches("mixed_3a", (Pool(),), (Conv(96, 3, *VALID_STRIDE_2),)),
-        numbered_branches("mixed_4a", (Conv(64), last), (*small, last)),
+        numbered_branches("mixed_4a", (Conv(64), last_3x3), (*separated_7x7, last_3x3)),
         numbered_branches("mixed_5a", (Conv(192, 3, *VALID_STRIDE_2),), (Pool(),)),
-        *(numbered_branches(f"mixed_5{i}", *a) for i in "bcde"),
+        *(numbered_branches(f"mixed_5{i}", *inception_a) for i in "bcde"),
         reduction_a(192, 224, 256),
-        *(numbered_branches(f"mixed_6{i}", *b) for i in "bcdefgh"),
-        numbered_branches("mixed_7a", (Conv(192), Conv(192, 3, *VALID_STRIDE_2)), large, (Pool(),)),
-        *(numbered_branches(f"mixed_7{i}", *c) for i in "bcd"),
+        *(numbered_branches(f"mixed_6{i}", *inception_b) for i in "bcdefgh"),
+        numbered_branches("mixed_7a", (Conv(192), Conv(192, 3, *VALID_STRIDE_2)), reduction_7x7, (Pool(),)),
+        *(numbered_branches(f"mixed_7{i}", *inception_c) for i in "bcd"),
     )
 
 
-def inception_resnet_modules(start, block35, reduction, block17, mixed_7a, block8, end=()):
-    """Figure 15: residual modules of three sizes, each given as (how many, filters that vary)."""
+def repeat_residual(name: str, scale: float, count: int, *branches: Branch) -> list[Module]:
+    """Return `count` residual modules, called name_1, name_2, ..."""
+    return [numbered_branches(f"{name}_{i}", *branches, scale=scale) for i in range(1, count + 1)]
 
-    def repeat(name, scale, count, *branches):
-        return [numbered_branches(f"{name}_{i}", *branches, scale=scale) for i in range(1, count + 1)]
 
-    count, *f = block35
-    a = repeat("block35", 0.17, count, (Conv(32),), (Conv(32), Conv(32, 3)), (Conv(32), Conv(f[0], 3), Conv(f[1], 3)))
-    count, one, *f = block17
-    b = repeat("block17", 0.10, count, (Conv(one),), (Conv(128), Conv(f[0], (1, 7)), Conv(f[1], (7, 1))))
-    count, *f = block8
-    c = repeat("block8", 0.20, count, (Conv(192),), (Conv(192), Conv(f[0], (1, 3)), Conv(f[1], (3, 1))))
-    c[-1] = c[-1]._replace(scale=1.0, activation=None)
-    one, two, three = mixed_7a
-    second, third = (
-        (Conv(256), Conv(one, 3, *VALID_STRIDE_2)),
-        (Conv(256), Conv(two, 3), Conv(three, 3, *VALID_STRIDE_2)),
-    )
+def inception_resnet_modules(
+    start: tuple[Module, ...],
+    block35: tuple[int, int, int],
+    reduction: Module,
+    block17: tuple[int, int, int, int],
+    mixed_7a: tuple[int, int, int],
+    block8: tuple[int, int, int],
+    end: tuple[Module, ...] = (),
+) -> tuple[Module, ...]:
+    """Return the modules of figure 15.
+
+    Residual modules of three sizes, `block35`, `block17` and `block8`, are given as how many there are and the filters
+    that differ between the two networks; `mixed_7a` as these filters alone.
+    """
+    count, middle, last = block35
+    third = (Conv(32), Conv(middle, 3), Conv(last, 3))
+    blocks_35x35 = repeat_residual("block35", 0.17, count, (Conv(32),), (Conv(32), Conv(32, 3)), third)
+
+    count, first, middle, last = block17
+    second = (Conv(128), Conv(middle, (1, 7)), Conv(last, (7, 1)))
+    blocks_17x17 = repeat_residual("block17", 0.10, count, (Conv(first),), second)
+
+    count, middle, last = block8
+    second = (Conv(192), Conv(middle, (1, 3)), Conv(last, (3, 1)))
+    blocks_8x8 = repeat_residual("block8", 0.20, count, (Conv(192),), second)
+    blocks_8x8[-1] = blocks_8x8[-1]._replace(scale=1.0, activation=None)
+
+    single, middle, last = mixed_7a
+    one_3x3 = (Conv(256), Conv(single, 3, *VALID_STRIDE_2))
+    two_3x3 = (Conv(256), Conv(middle, 3), Conv(last, 3, *VALID_STRIDE_2))
     return (
         *STEM_START,
         single_branch("conv2d_2b", Conv(64, 3), Pool()),
         single_branch("conv2d_3b", Conv(80)),
         *start,
-        *a,
+        *blocks_35x35,
         reduction,
-        *b,
-        numbered_branches("mixed_7a", (Conv(256), Conv(384, 3, *VALID_STRIDE_2)), second, third, (Pool(),)),
-        *c,
+        *blocks_17x17,
+        numbered_branches("mixed_7a", (Conv(256), Conv(384, 3, *VALID_STRIDE_2)), one_3x3, two_3x3, (Pool(),)),
+        *blocks_8x8,
         *end,
     )
 

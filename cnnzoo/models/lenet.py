@@ -1,15 +1,25 @@
 """LeNet-5 and its descendants (LeCun, Bottou, Bengio, Haffner 1998)."""
 
-from dataclasses import dataclass
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from cnnzoo.core.lazy import Lazy
+from cnnzoo.core.types import Preprocessing
 from cnnzoo.models.variant import Variant
 
-keras = Lazy("keras")
-layers = Lazy("cnnzoo.layers")
-np = Lazy("numpy")
+if TYPE_CHECKING:
+    import keras
+    import numpy as np
 
-# Table I: the maps of S2 that each of the 16 maps of C3 sees.
+    from cnnzoo import layers as own_layers
+else:
+    keras = Lazy("keras")
+    np = Lazy("numpy")
+    own_layers = Lazy("cnnzoo.layers")
+
+# Table I: for each of the 16 maps of C3, the maps of S2 that it sees.
 C3_TABLE = (
     *(tuple((j + i) % 6 for i in range(3)) for j in range(6)),
     *(tuple((j + i) % 6 for i in range(4)) for j in range(6)),
@@ -17,7 +27,7 @@ C3_TABLE = (
     (0, 1, 2, 3, 4, 5),
 )
 
-# Figure 3: the stylised digits, each 7 wide and 12 high, that are the RBF centres.
+# Figure 3: the stylized digits, each 7 wide and 12 high, that are the RBF centers.
 DIGIT_BITMAPS = """\
 .#####. ...##.. .#####. ####### .#####. .#####. ..####. ####### .#####. .#####.
 ....... ..###.. ....... .....## ....... ....... .##.... .....## ##...## ##..###
@@ -34,8 +44,11 @@ DIGIT_BITMAPS = """\
 """
 
 
-def rbf_codes(classes: int, width: int):
-    """The RBF centres, -1 or +1, (classes, width): Figure 3's digits for ten classes, else drawn from a fixed seed."""
+def rbf_codes(classes: int, width: int) -> np.ndarray:
+    """Return the RBF centers (classes, width), of -1 and +1.
+
+    They are the digits of figure 3 for ten classes of width 84, and drawn with a fixed seed for any other.
+    """
     if (classes, width) == (10, 84):
         pixels = np.array([list(row.replace(" ", "")) for row in DIGIT_BITMAPS.splitlines()])  # (12, 70)
         return np.where(pixels.reshape(12, 10, 7).swapaxes(0, 1).reshape(10, 84) == "#", 1.0, -1.0)
@@ -46,60 +59,69 @@ def rbf_codes(classes: int, width: int):
 class LeNet(Variant):
     """Two convolutions, each subsampled, then dense layers."""
 
-    filters: tuple[int, int] = (6, 16)  # maps of C1 and C3
-    units: tuple[int, ...] = (120, 84)  # C5 and F6
-    activation: str = "tanh"
-    linear: bool = False  # no activation after convolutions: Caffe's
-    pool: str = "average"  # or "max", or "trainable": section II.B's subsampling
-    c3_table: tuple[tuple[int, ...], ...] | None = None
-    rbf: bool = False  # distances to fixed codes in place of a dense output
+    # Maps of C1 and C3.
+    filters: tuple[int, int] = field(default=(6, 16), metadata={"says": "maps of the convolutions"})
+    # C5 and F6.
+    units: tuple[int, ...] = field(default=(120, 84), metadata={"says": "units of the dense layers before the last"})
+    activation: str = field(default="tanh", metadata={"says": "the activation"})
+    # Caffe's network has none.
+    linear_convs: bool = field(default=False, metadata={"says": "no activation after convolutions"})
+    # "average", "max", or "trainable", which is the subsampling of section II.B.
+    pool: str = field(default="average", metadata={"says": "how maps are subsampled"})
+    c3_table: tuple[tuple[int, ...], ...] | None = field(
+        default=None, metadata={"says": "C3 sees only some of the maps of S2"}
+    )
+    rbf: bool = field(default=False, metadata={"says": "distances to fixed codes for a dense output"})
 
     input_shape: tuple[int, int, int] = (32, 32, 1)
     classes: int = 10
-    preprocessing: str | tuple = "unit"
+    preprocessing: Preprocessing = "unit"
     min_size: int = 16
     paper: str = "LeCun et al. 1998, Gradient-based learning applied to document recognition"
 
     @property
-    def squash(self):
-        return layers.scaled_tanh if self.activation == "scaled_tanh" else self.activation
+    def activation_fn(self) -> Any:
+        """The activation as Keras takes it."""
+        return own_layers.scaled_tanh if self.activation == "scaled_tanh" else self.activation
 
-    def start(self, fan_in: int):
-        """Initial weights: +-2.4 / fan-in goes with the scaled tanh (appendix A); the others use Keras' default."""
+    def kernel_initializer(self, fan_in: int) -> Any:
+        """Return the initializer: +-2.4 / fan-in for the scaled tanh (appendix A), else Keras' default."""
         if self.activation != "scaled_tanh":
             return "glorot_uniform"
         return keras.initializers.RandomUniform(-2.4 / fan_in, 2.4 / fan_in)
 
-    def subsample(self, x, name):
+    def subsample(self, x: keras.KerasTensor, name: str) -> keras.KerasTensor:
+        """Halve the height and width of the maps."""
         if self.pool == "max":
             return keras.layers.MaxPooling2D(2, name=name)(x)
         if self.pool == "average":
             return keras.layers.AveragePooling2D(2, name=name)(x)
-        # The paper adds the four inputs; here their mean meets a coefficient four times as large.
+        # The paper multiplies the sum of the four inputs; here their mean takes a coefficient four times as large.
         x = keras.layers.AveragePooling2D(2, name=f"{name}_mean")(x)
-        return keras.layers.DepthwiseConv2D(1, activation=self.squash, depthwise_initializer="ones", name=name)(x)
+        layer = keras.layers.DepthwiseConv2D(1, activation=self.activation_fn, depthwise_initializer="ones", name=name)
+        return layer(x)
 
-    def features(self, x):
-        """Images (B, 32, 32, C) to maps (B, 5, 5, 16): C1, S2, C3, S4."""
+    def features(self, x: keras.KerasTensor) -> keras.KerasTensor:
+        """Connect C1, S2, C3 and S4: images (B, 32, 32, C) to maps (B, 5, 5, 16)."""
         c1, c3 = self.filters
-        fan_in = 25 * x.shape[-1]
-        activation = None if self.linear or self.pool == "trainable" else self.squash
-        x = keras.layers.Conv2D(c1, 5, activation=activation, kernel_initializer=self.start(fan_in), name="c1")(x)
+        initializer = self.kernel_initializer(fan_in=25 * x.shape[-1])
+        activation = None if self.linear_convs or self.pool == "trainable" else self.activation_fn
+        x = keras.layers.Conv2D(c1, 5, activation=activation, kernel_initializer=initializer, name="c1")(x)
         x = self.subsample(x, "s2")
         if self.c3_table:
-            x = layers.TableConv2D(self.c3_table, 5, activation=activation, name="c3")(x)
+            x = own_layers.TableConv2D(self.c3_table, 5, activation=activation, name="c3")(x)
         else:
             x = keras.layers.Conv2D(c3, 5, activation=activation, name="c3")(x)
         return self.subsample(x, "s4")
 
-    def head(self, x, classes):
-        """Maps (B, 5, 5, 16) to logits (B, classes): C5, F6 and the output layer."""
+    def head(self, x: keras.KerasTensor, classes: int) -> keras.KerasTensor:
+        """Connect C5, F6 and the output layer: maps (B, 5, 5, 16) to logits (B, classes)."""
         x = keras.layers.Flatten(name="flatten")(x)
         for units, name in zip(self.units, ("c5", "f6"), strict=False):
-            start = self.start(x.shape[-1])
-            x = keras.layers.Dense(units, activation=self.squash, kernel_initializer=start, name=name)(x)
+            initializer = self.kernel_initializer(fan_in=x.shape[-1])
+            x = keras.layers.Dense(units, activation=self.activation_fn, kernel_initializer=initializer, name=name)(x)
         if self.rbf:
-            return layers.RadialBasis(rbf_codes(classes, x.shape[-1]), name="output")(x)
+            return own_layers.RadialBasis(rbf_codes(classes, x.shape[-1]), name="output")(x)
         return keras.layers.Dense(classes, name="output")(x)
 
 
@@ -113,7 +135,7 @@ VARIANTS = {
         pool="trainable",
         c3_table=C3_TABLE,
         rbf=True,
-        preprocessing=((20 / 255,), (200 / 255,)),  # section II.B: background to -0.1, foreground to 1.175
+        preprocessing=((20 / 255,), (200 / 255,)),  # section II.B: the background is -0.1, the foreground 1.175
     ),
     "lenet_caffe": LeNet(
         params=431_080,
@@ -121,10 +143,10 @@ VARIANTS = {
         filters=(20, 50),
         units=(500,),
         activation="relu",
-        linear=True,
+        linear_convs=True,
         pool="max",
         input_shape=(28, 28, 1),
-        preprocessing=((0.0,), (256 / 255,)),  # Caffe's scale is 1/256
+        preprocessing=((0.0,), (256 / 255,)),  # Caffe scales by 1/256
         paper="Jia et al. 2014, Caffe, arXiv:1408.5093, its example for MNIST",
     ),
 }

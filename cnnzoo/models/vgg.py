@@ -1,42 +1,53 @@
 """VGG (Simonyan, Zisserman 2014)."""
 
-from dataclasses import dataclass
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from cnnzoo.core.lazy import Lazy
 from cnnzoo.models.variant import Variant
 
-keras = Lazy("keras")
-layers = Lazy("cnnzoo.layers")
+if TYPE_CHECKING:
+    import keras
+
+    from cnnzoo.models import blocks
+else:
+    keras = Lazy("keras")
+    blocks = Lazy("cnnzoo.models.blocks")
 
 
 @dataclass(frozen=True, kw_only=True)
 class VGG(Variant):
     """Five stages of 3x3 convolutions, each max-pooled, then three dense layers: table 1 of the paper."""
 
-    depths: tuple[int, ...]  # convolutions in each stage
-    batch_norm: bool = False  # after each convolution; not the paper's
-    lrn: bool = False  # local response normalisation after conv1_1: configuration A-LRN
-    pointwise: bool = False  # the third convolution of a stage is 1x1: configuration C
+    depths: tuple[int, ...] = field(metadata={"says": "how deep each stage is"})
+    # Batch norm is not in the paper.
+    batch_norm: bool = field(default=False, metadata={"says": "batch norm after each convolution"})
+    # Configuration A-LRN, after conv1_1.
+    lrn: bool = field(default=False, metadata={"says": "local response normalization"})
+    # Configuration C.
+    pointwise: bool = field(default=False, metadata={"says": "the third convolution of a stage is 1x1"})
     paper: str = "Simonyan, Zisserman 2014, Very deep convolutional networks, arXiv:1409.1556"
 
-    def features(self, x):
-        """Images (B, H, W, C) to maps (B, H/32, W/32, 512)."""
+    def features(self, x: keras.KerasTensor) -> keras.KerasTensor:
+        """Connect the layers from images (B, H, W, C) to maps (B, H/32, W/32, 512)."""
         for stage, depth in enumerate(self.depths, 1):
             for i in range(1, depth + 1):
                 kernel_size = 1 if self.pointwise and i == 3 else 3
                 filters, name = min(64 * 2 ** (stage - 1), 512), f"{stage}_{i}"
-                x = layers.conv(x, filters, kernel_size, use_bias=True, name=f"conv{name}")
+                x = blocks.conv(x, filters, kernel_size, use_bias=True, name=f"conv{name}")
                 if self.batch_norm:
-                    x = layers.norm(x, activation=None, name=f"bn{name}")
+                    x = blocks.norm(x, activation=None, name=f"bn{name}")
                 x = keras.layers.Activation("relu", name=f"relu{name}")(x)
                 if self.lrn and name == "1_1":
-                    x = layers.LocalResponseNorm(name="norm1")(x)
-            x = layers.max_pool(x, 2, name=f"pool{stage}")
+                    x = blocks.local_response_norm(x, name="norm1")
+            x = blocks.max_pool(x, 2, name=f"pool{stage}")
         return x
 
-    def head(self, x, classes):
-        """Maps to logits (B, classes)."""
-        x = layers.flatten(x, 7, name="flatten")
+    def head(self, x: keras.KerasTensor, classes: int) -> keras.KerasTensor:
+        """Connect the layers from maps (B, h, w, 512) to logits (B, classes)."""
+        x = blocks.flatten(x, 7, name="flatten")
         for name in ("fc6", "fc7"):
             x = keras.layers.Dense(4096, activation="relu", kernel_initializer="he_uniform", name=name)(x)
             x = keras.layers.Dropout(0.5, name=f"{name}_drop")(x)

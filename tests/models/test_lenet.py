@@ -34,24 +34,24 @@ def test_the_layers_have_the_parameters_of_section_two():
 
 
 def test_the_rbf_centers_are_the_digits_of_figure_3():
-    centres = rbf_codes(10, 84)
-    assert set(np.unique(centres)) == {-1, 1}
-    assert len(np.unique(centres, axis=0)) == 10
-    one = centres[1].reshape(12, 7)
+    centers = rbf_codes(10, 84)
+    assert set(np.unique(centers)) == {-1, 1}
+    assert len(np.unique(centers, axis=0)) == 10
+    one = centers[1].reshape(12, 7)
     assert (one[:10, 3] == 1).all(), "the stroke of the 1"
     assert (one[10:] == -1).all()
     model = cnnzoo.get("lenet5_1998")
-    np.testing.assert_array_equal(model.get_layer("output").centres, centres)
+    np.testing.assert_array_equal(model.get_layer("output").centers, centers)
 
 
 def test_other_numbers_of_classes_get_fixed_codes():
-    centres = rbf_codes(26, 84)
-    np.testing.assert_array_equal(centres, rbf_codes(26, 84))
-    assert centres.shape == (26, 84)
-    assert set(np.unique(centres)) == {-1, 1}
-    assert len(np.unique(centres, axis=0)) == 26
+    centers = rbf_codes(26, 84)
+    np.testing.assert_array_equal(centers, rbf_codes(26, 84))
+    assert centers.shape == (26, 84)
+    assert set(np.unique(centers)) == {-1, 1}
+    assert len(np.unique(centers, axis=0)) == 26
     model = cnnzoo.get("lenet5_1998", classes=26)
-    np.testing.assert_array_equal(model.get_layer("output").centres, centres)
+    np.testing.assert_array_equal(model.get_layer("output").centers, centers)
 
 
 def lenet5_1998_by_hand(weights, image):

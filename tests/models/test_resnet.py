@@ -11,7 +11,7 @@ def test_option_a_shortcuts_have_no_weights():
 
     row = cnnzoo.info("resnet20").row
     inputs = keras.Input((7, 8, 16))
-    model = keras.Model(inputs, row.bypass(inputs, 32, 2, "s"))
+    model = keras.Model(inputs, row.shortcut_branch(inputs, 32, 2, "s"))
     x = np.random.default_rng(0).normal(size=(2, 7, 8, 16)).astype("float32")
     expected = np.zeros((2, 4, 4, 32), "float32")
     expected[..., 8:24] = x[:, ::2, ::2]

@@ -9,7 +9,7 @@ import numpy as np
 
 from cnnzoo.core.errors import InputError, check_integer, unknown_name
 from cnnzoo.core.tables import format_table
-from cnnzoo.data.doctor import Diagnosis
+from cnnzoo.data.diagnosis import Diagnosis
 from cnnzoo.data.photos import Photos
 from cnnzoo.data.splits import Split
 from cnnzoo.data.transform import Transform

@@ -26,16 +26,7 @@ from cnnzoo.data.listing import (
 )
 from cnnzoo.data.photos import Photo, Photos
 from cnnzoo.data.scan import scan_with_progress
-from cnnzoo.data.splits import (
-    Indices,
-    Shares,
-    Split,
-    SplitUnits,
-    check_every_class,
-    check_shares,
-    split_three_ways,
-    stratified_split,
-)
+from cnnzoo.data.splits import Shares, Split, SplitUnits, assign_splits, check_shares
 from cnnzoo.data.streams import is_tfds_folder, read_streams, read_tfds
 
 if TYPE_CHECKING:
@@ -237,7 +228,7 @@ def build_from_files(
     index = {label: i for i, label in enumerate(class_names)}
     labels = np.array([index[image.label] for image, _ in used], "int64")
     given = [image.split for image, _ in used]
-    indices, notes = _assign_splits(given, labels, shares, seed, class_names, units)
+    indices, notes = assign_splits(given, labels, shares, seed, class_names, units)
 
     # Build
     everything = Split(Photos(photos), labels, np.array([photo.name for photo in photos]))
@@ -272,34 +263,3 @@ def _check_groups(images: Sequence[ListedImage]) -> None:
     for image in images:
         if image.group and split_of.setdefault(image.group, image.split) != image.split:
             raise InputError(f"The group {image.group!r} is in the splits {split_of[image.group]} and {image.split}")
-
-
-def _assign_splits(
-    given: list[str], labels: np.ndarray, shares: Shares, seed: int, classes: Sequence[str], units: SplitUnits
-) -> tuple[tuple[Indices, Indices, Indices], tuple[str, ...]]:
-    """Return the indices of train, validation and test, and notes on what the source left open.
-
-    `given` is the split that the source gives each image; empty if it gives none.
-    """
-    # The source has no splits
-    if not any(given):
-        return split_three_ways(labels, shares, seed, classes, units), ()
-
-    parts = {split: np.flatnonzero(np.array(given) == split) for split in ("train", "validation", "test")}
-    train, validation, test = parts.values()
-    for name, part in parts.items():
-        if len(part):
-            check_every_class(labels[part], classes, name)
-
-    # All three, or a training part only
-    if len(validation) and len(test):
-        return (train, validation, test), ()
-    if not len(test) and not len(validation):
-        first, second, third = split_three_ways(labels[train], shares, seed, classes, units.take(train))
-        return (train[first], train[second], train[third]), ()
-
-    # A training and one other part, which is the test split: validation is taken from training
-    rest, part = stratified_split(labels[train], shares[1], seed, classes, "validation", units.take(train))
-    test_name = "test" if len(test) else "validation"
-    note = f"The {test_name} part is the test split; {len(part):,} images of the training part are for validation."
-    return (train[rest], train[part], test if len(test) else validation), (note,)

@@ -109,6 +109,37 @@ def check_shares(shares: Sequence[float]) -> Shares:
     return train, validation, test
 
 
+def assign_splits(
+    given: list[str], labels: np.ndarray, shares: Shares, seed: int, classes: Sequence[str], units: SplitUnits
+) -> tuple[tuple[Indices, Indices, Indices], tuple[str, ...]]:
+    """Return the indices of train, validation and test, and notes on what the source left open.
+
+    `given` is the split that the source gives each image; empty if it gives none.
+    """
+    # The source has no splits
+    if not any(given):
+        return split_three_ways(labels, shares, seed, classes, units), ()
+
+    parts = {split: np.flatnonzero(np.array(given) == split) for split in ("train", "validation", "test")}
+    train, validation, test = parts.values()
+    for name, part in parts.items():
+        if len(part):
+            check_every_class(labels[part], classes, name)
+
+    # All three, or a training part only
+    if len(validation) and len(test):
+        return (train, validation, test), ()
+    if not len(test) and not len(validation):
+        first, second, third = split_three_ways(labels[train], shares, seed, classes, units.take(train))
+        return (train[first], train[second], train[third]), ()
+
+    # A training and one other part, which is the test split: validation is taken from training
+    rest, part = stratified_split(labels[train], shares[1], seed, classes, "validation", units.take(train))
+    test_name = "test" if len(test) else "validation"
+    note = f"The {test_name} part is the test split; {len(part):,} images of the training part are for validation."
+    return (train[rest], train[part], test if len(test) else validation), (note,)
+
+
 def split_three_ways(
     labels: np.ndarray, shares: Shares, seed: int, classes: Sequence[str], units: SplitUnits
 ) -> tuple[Indices, Indices, Indices]:

@@ -7,7 +7,8 @@ import numpy as np
 from helpers.image_files import broken_files, make_scene, write_class_folders, write_files
 from PIL import Image
 
-from cnnzoo.data.doctor import FINDING_KINDS, diagnose_images
+from cnnzoo.data.diagnosis import FINDING_KINDS
+from cnnzoo.data.doctor import diagnose_images
 from cnnzoo.data.load import list_source
 from cnnzoo.data.scan import scan_with_progress
 

@@ -1,25 +1,37 @@
 """The names of the models: list them, describe them, add your own."""
 
+from __future__ import annotations
+
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cache
 from importlib.metadata import entry_points
-from typing import Any
+from typing import TypeVar, overload
 
-from cnnzoo import preprocessing as pre
 from cnnzoo.checkpoints import manifest
 from cnnzoo.core.errors import InputError, unknown_name
 from cnnzoo.core.tables import align_columns
 from cnnzoo.models import FAMILIES, Variant
+from cnnzoo.preprocessing import describe_statistics
+
+PLUGIN_GROUP = "cnnzoo.models"  # the group of entry points through which packages add rows
+VariantMaker = TypeVar("VariantMaker", bound=Callable[[], Variant])
 
 _registered: dict[str, Variant] = {}
 
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """What `info` tells of one name; prints itself."""
+    """What is known about a model before it is built; `str` formats it for the terminal.
+
+    Attributes:
+        name: the name of the model.
+        family: its family, such as `"resnet"`.
+        row: its row, a `cnnzoo.models.Variant`.
+        weights: its published weights, with their accuracy and license.
+    """
 
     name: str
     family: str
@@ -30,8 +42,7 @@ class ModelInfo:
         row, size = self.row, "x".join(map(str, self.row.input_shape))
         lines = [
             f"{self.name} ({self.family})",
-            f"  input          {size}, values 0 to 255; preprocessing inside: "
-            f"{pre.describe_statistics(row.preprocessing)}",
+            f"  input          {size}, values 0 to 255; preprocessing inside: {describe_statistics(row.preprocessing)}",
             f"  smallest       {row.min_size}x{row.min_size}",
             f"  classes        {row.classes}",
             f"  parameters     {row.params:,} trainable",
@@ -40,27 +51,57 @@ class ModelInfo:
         ]
         if not self.weights:
             return "\n".join([*lines, "  weights        none published yet"])
-        titles = "", "weights", "top-1", "top-5", "tested at", "licence", "bytes", "hash", "checked here"
-        rows: list[tuple[str, ...]] = [titles]
-        for w in self.weights:
-            data = w.tag.partition(".")[0]
-            default = w.include_top and manifest.find_weights(self.name, data) is w
-            accuracies = [f"{accuracy:.2f} %" if accuracy else "" for accuracy in (w.top1, w.top5)]
-            accuracies[0] = accuracies[0] or ("not stated" if w.include_top else "no head")
-            licence = f"{w.license}{'' if w.commercial else ' (not commercial)'}" if w.license else "not stated"
-            known = f"{w.bytes:,}" if w.bytes else "", w.hash.partition(":")[0], "yes" if w.verified else ""
-            rows.append(("*" if default else "", w.tag, *accuracies, str(w.input_size), licence, *known))
-        return "\n".join([*lines, "", align_columns(rows, right=(2, 3, 4, 6)), "* the default of its data set"])
+        titles = ("", "weights", "top-1", "top-5", "tested at", "license", "bytes", "hash", "checked here")
+        table = align_columns([titles, *map(self._describe_weights, self.weights)], right=(2, 3, 4, 6))
+        return "\n".join([*lines, "", table, "* the default of its data set"])
+
+    def _describe_weights(self, weights: manifest.PublishedWeights) -> tuple[str, ...]:
+        """Return the cells of one line of the table of weights."""
+        data_set = weights.tag.partition(".")[0]
+        is_default = weights.include_top and manifest.find_weights(self.name, data_set) is weights
+        no_accuracy = "not stated" if weights.include_top else "no head"
+        not_commercial = "" if weights.commercial else " (not commercial)"
+        return (
+            "*" if is_default else "",
+            weights.tag,
+            f"{weights.top1:.2f} %" if weights.top1 else no_accuracy,
+            f"{weights.top5:.2f} %" if weights.top5 else "",
+            str(weights.input_size),
+            f"{weights.license}{not_commercial}" if weights.license else "not stated",
+            f"{weights.bytes:,}" if weights.bytes else "",
+            weights.hash.partition(":")[0],
+            "yes" if weights.verified else "",
+        )
 
 
-def register(name: str, row: Variant | None = None) -> Any:
-    """Add a row of your own under `name`, by call or as a decorator of a class or function that makes one.
+@overload
+def register(name: str, row: Variant) -> Variant: ...
+@overload
+def register(name: str) -> Callable[[VariantMaker], VariantMaker]: ...
+def register(name: str, row: Variant | None = None) -> Variant | Callable[[VariantMaker], VariantMaker]:
+    """Add a model of your own under `name`.
 
-    Raises InputError where the name is taken or the thing is no `cnnzoo.models.Variant`.
+    Args:
+        name: a name that no model has yet.
+        row: a `cnnzoo.models.Variant`. Without it, `register` is a decorator for a function that returns one.
+
+    Returns:
+        The row; or, without a row, the decorator.
+
+    Raises:
+        InputError: if the name is taken, or if `row` is not a `cnnzoo.models.Variant`.
+
+    Example:
+        >>> from dataclasses import replace
+        >>> @cnnzoo.register("lenet5_elu")
+        ... def lenet5_elu():
+        ...     return replace(cnnzoo.info("lenet5").row, activation="elu")
+        >>> "lenet5_elu" in cnnzoo.list_models("lenet*")
+        True
     """
     if row is None:
 
-        def decorate(make: Callable[[], Variant]) -> Callable[[], Variant]:
+        def decorate(make: VariantMaker) -> VariantMaker:
             register(name, make())
             return make
 
@@ -68,45 +109,65 @@ def register(name: str, row: Variant | None = None) -> Any:
     if not isinstance(row, Variant):
         raise InputError(f"register takes a cnnzoo.models.Variant. Received: {row!r}")
     if name in _all_rows():
-        raise InputError(f"The name {name!r} is taken; names are unique")
+        raise InputError(f"The name {name!r} is already taken")
     _registered[name] = row
     return row
 
 
 def registered_rows() -> dict[str, Variant]:
-    """The rows that this process has registered, by name."""
+    """Return the rows that this process has registered, by name."""
     return dict(_registered)
 
 
 @cache
 def _plugin_rows() -> dict[str, Variant]:
-    """Rows of installed packages: entry points of the group cnnzoo.models, each a row or a dict of rows."""
+    """Return the rows that installed packages add: each entry point is a row, or a dict of rows by name."""
     rows: dict[str, Variant] = {}
-    ours = {name for variants in FAMILIES.values() for name in variants}
-    for point in entry_points(group="cnnzoo.models"):
+    our_names = {name for variants in FAMILIES.values() for name in variants}
+    for point in entry_points(group=PLUGIN_GROUP):
         try:
-            found = point.load()
-            named: dict[str, Any] = found if isinstance(found, dict) else {point.name: found}
-            for name, row in named.items():
-                if name in ours or name in rows or not isinstance(row, Variant):
-                    raise InputError(f"{name!r} is taken or no cnnzoo.models.Variant")
+            loaded = point.load()
+            plugin_rows = loaded if isinstance(loaded, dict) else {point.name: loaded}
+            for name, row in plugin_rows.items():
+                if name in our_names or name in rows:
+                    raise InputError(f"the name {name!r} is already taken")
+                if not isinstance(row, Variant):
+                    raise InputError(f"{name!r} is not a cnnzoo.models.Variant")
                 rows[name] = row
-        except Exception as error:  # whatever a plugin does wrong, the other models stay
-            warnings.warn(f"The plugin {point.value} was left out: {error}", stacklevel=2)
+        except Exception as error:  # whatever a plugin does wrong, the other models stay available
+            warnings.warn(f"The plugin {point.value} was ignored: {error}", stacklevel=2)
     return rows
 
 
 def _all_rows() -> dict[str, tuple[str, Variant]]:
-    """Every name with its family and its row."""
-    ours = {name: (family, row) for family, variants in FAMILIES.items() for name, row in variants.items()}
-    others = _plugin_rows() | _registered
-    return ours | {name: (type(row).__name__.lower(), row) for name, row in others.items()}
+    """Return every name with its family and its row."""
+    rows = {name: (family, row) for family, variants in FAMILIES.items() for name, row in variants.items()}
+    for name, row in (_plugin_rows() | _registered).items():
+        rows[name] = (type(row).__name__.lower(), row)
+    return rows
 
 
 def list_models(pattern: str = "*", *, family: str | None = None, weights: bool | str | None = None) -> list[str]:
-    """Names that match `pattern` (fnmatch), are of `family`, and have weights: any (True), none (False) or a tag."""
+    """List the names of the models. This imports neither Keras nor TensorFlow.
+
+    Args:
+        pattern: a pattern for the names, in which `*` stands for any characters and `?` for one.
+        family: only models of this family, such as `"resnet"`.
+        weights: `True` for models with published weights, `False` for those without, or a tag for models that have
+            these weights: `"imagenet"`, `"imagenet.tv_v1"`.
+
+    Returns:
+        The names, in the order of the families.
+
+    Raises:
+        InputError: if there is no such family.
+
+    Example:
+        >>> cnnzoo.list_models("vgg1?_bn", weights="imagenet")
+        ['vgg11_bn', 'vgg13_bn', 'vgg16_bn', 'vgg19_bn']
+    """
     rows = _all_rows()
-    families = {its_family for its_family, _ in rows.values()}
+    families = {family_of_row for family_of_row, _ in rows.values()}
     if family is not None and family not in families:
         raise unknown_name("family", family, families)
 
@@ -118,14 +179,36 @@ def list_models(pattern: str = "*", *, family: str | None = None, weights: bool 
 
     return [
         name
-        for name, (its_family, _) in rows.items()
-        if fnmatchcase(name, pattern) and family in (None, its_family) and has_weights(name)
+        for name, (family_of_row, _) in rows.items()
+        if fnmatchcase(name, pattern) and family in (None, family_of_row) and has_weights(name)
     ]
 
 
 def info(name: str) -> ModelInfo:
-    """Parameters, multiply-adds, input, paper and published weights of a model."""
+    """Return what is known about a model, without building it: size, input, paper and published weights.
+
+    Args:
+        name: a name from `list_models`.
+
+    Returns:
+        A `ModelInfo`; print it for a summary, or read its `row` and `weights`.
+
+    Raises:
+        InputError: if there is no such model; the message suggests the nearest names.
+
+    Example:
+        >>> print(cnnzoo.info("lenet5"))
+        lenet5 (lenet)
+          input          32x32x1, values 0 to 255; preprocessing inside: unit
+          smallest       16x16
+          classes        10
+          parameters     61,706 trainable
+          ...
+        >>> cnnzoo.info("resnet50").row.macs
+        4089184256
+    """
     rows = _all_rows()
     if not isinstance(name, str) or name not in rows:
         raise unknown_name("model", name, rows)
-    return ModelInfo(name, *rows[name], tuple(row for row in manifest.load_rows() if row.model == name))
+    family, row = rows[name]
+    return ModelInfo(name, family, row, tuple(weights for weights in manifest.load_rows() if weights.model == name))

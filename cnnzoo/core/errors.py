@@ -1,61 +1,67 @@
-"""Errors that users see: what was received, what is allowed, and the nearest valid thing."""
+"""Errors for users, and the checks that raise them.
+
+A message says what was received, what is allowed, the nearest valid thing, and what to do next.
+"""
 
 import difflib
 import operator
 from collections.abc import Iterable
 
+MAX_SHOWN_NAMES = 20  # of the allowed names in a message
+
 
 class InputError(ValueError):
-    """Something that was given is wrong; the message fits on a line, and the command line exits with 2."""
+    """An argument, an option or a file is wrong. The command line prints the message and exits with status 2."""
 
 
 class BusyError(InputError):
-    """Another process is at work there; later it may not be."""
+    """Another process is using the same folder; a later attempt may succeed."""
 
 
 class TrainingError(RuntimeError):
-    """Training could not go on; what was reached is kept."""
+    """Training could not continue, for example because the loss became NaN; what was reached is kept."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """Training was interrupted between two steps; the message says how to continue."""
 
 
 def check_integer(name: str, value: object, low: int, high: int = 2**32 - 1) -> int:
-    """`value` where it is a whole number from `low` to `high`; else an InputError that names it."""
+    """Return `value` as an int; raise InputError unless it is a whole number from `low` to `high`."""
     try:
-        number = operator.index(value)  # type: ignore[arg-type]  # ints and numpy's, no floats
+        number = operator.index(value)  # type: ignore[arg-type]  # takes NumPy's integers too, but no floats
     except TypeError:
         number = low - 1
     if isinstance(value, bool) or not low <= number <= high:
-        raise InputError(f"{name} is a whole number from {low} to {high}. Received: {value!r}")
+        raise InputError(f"{name} must be a whole number from {low} to {high}. Received: {value!r}")
     return number
 
 
 def check_image_size(image_size: object) -> tuple[int, int]:
-    """Return the (height, width) of one number or a pair of numbers of pixels; else raise an InputError."""
+    """Return (height, width) of one number or of a pair, in pixels; raise InputError for anything else."""
     sides = image_size if isinstance(image_size, list | tuple) else (image_size, image_size)
     if len(sides) != 2:
-        raise InputError(f"image_size is one number or (height, width), in pixels. Received: {image_size!r}")
+        raise InputError(f"image_size must be one number or (height, width), in pixels. Received: {image_size!r}")
     height, width = (check_integer("a side of image_size", side, 1, 65_535) for side in sides)
     return height, width
 
 
 def check_class_names(names: Iterable[object]) -> tuple[str, ...]:
-    """Names of classes, distinct and writable; else an InputError."""
-    found = tuple(map(str, names))
-    if not found or len(set(found)) < len(found):
-        raise InputError(f"classes is a list of distinct names. Received: {names!r}")
-    if any(name.encode(errors="replace").decode() != name for name in found):
-        raise InputError(f"Names of classes are valid text. Received: {names!r}")
-    return found
+    """Return the class names as text; raise InputError unless they are distinct and can be written to a file."""
+    class_names = tuple(map(str, names))
+    if not class_names or len(set(class_names)) < len(class_names):
+        raise InputError(f"classes must be a list of distinct names. Received: {names!r}")
+    if any(name.encode(errors="replace").decode() != name for name in class_names):
+        raise InputError(f"Class names must be valid Unicode text. Received: {names!r}")
+    return class_names
 
 
 def unknown_name(kind: str, received: object, allowed: Iterable[str]) -> InputError:
-    """An InputError for a name that is not among `allowed`, with the nearest ones."""
+    """Return an InputError for a name that is not among `allowed`; it suggests the nearest ones."""
     names = sorted(allowed)
     text = str(received)
-    near = difflib.get_close_matches(text, names, n=3) or [name for name in names if text and name.startswith(text)][:3]
-    shown = names if len(names) <= 20 else [*names[:20], "..."]
-    hint = f"Did you mean {' or '.join(near)}? " if near else ""
+    nearest = difflib.get_close_matches(text, names, n=3)
+    nearest = nearest or [name for name in names if text and name.startswith(text)][:3]
+    hint = f"Did you mean {' or '.join(nearest)}? " if nearest else ""
+    shown = names if len(names) <= MAX_SHOWN_NAMES else [*names[:MAX_SHOWN_NAMES], "..."]
     return InputError(f"Unknown {kind}. {hint}Allowed: {', '.join(shown) or 'none yet'}. Received: {received!r:.200}")
-
-
-class Interrupted(KeyboardInterrupt):
-    """Training was stopped from outside, between two steps; the message says how to go on."""

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Write files completely or not at all, and find the folder of the cache."""
 
 import os
 import shutil
@@ -12,18 +12,21 @@ from cnnzoo.core.errors import InputError
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """A path to write to, file or folder, that takes the name `path` when the block ends without an error."""
+    """Provide a temporary path for a file or folder; it is renamed to `path` if the block ends without an error.
+
+    What was at `path` before stays intact until then. Raises InputError if the folder cannot be written to.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     except OSError as error:
         raise InputError(f"Cannot write to {str(path.parent)!r}: {error.strerror}") from None
     try:
-        new = scratch / path.name  # the suffix stays, which Keras goes by
+        new = scratch / path.name  # keeps the suffix, from which Keras tells the format
         yield new
         if path.is_dir():
             if not new.is_dir():
-                raise InputError(f"{str(path)!r} is a folder, which a file does not replace")
+                raise InputError(f"Cannot replace the folder {str(path)!r} by a file")
             os.replace(path, scratch / f"{path.name}.old")
         os.replace(new, path)
     finally:
@@ -31,6 +34,6 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 
 def cache_dir() -> Path:
-    """The folder of the cache: CNNZOO_HOME, or cnnzoo in XDG_CACHE_HOME, or ~/.cache/cnnzoo."""
+    """Return the folder of the cache: CNNZOO_HOME, or cnnzoo in XDG_CACHE_HOME, or ~/.cache/cnnzoo."""
     cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     return Path(os.environ.get("CNNZOO_HOME") or Path(cache, "cnnzoo")).expanduser()

@@ -5,9 +5,10 @@ from typing import Any
 
 
 class Lazy:
-    """Stands for the module `name` and imports it when an attribute is asked for.
+    """Stands in for the module `name`, and imports it when one of its attributes is first used.
 
-    Unlike `importlib.util.LazyLoader` it leaves `sys.modules` alone until then.
+    Unlike `importlib.util.LazyLoader` it leaves `sys.modules` alone until then, so other libraries do not believe
+    that the module is in use.
     """
 
     def __init__(self, name: str) -> None:

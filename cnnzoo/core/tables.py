@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 
 
 def format_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Columns under their headers, the first flush left and the others right; never cut to the terminal's width."""
+    """Return columns under their headers: the first aligned left, the others right, whatever the terminal's width."""
     from rich.console import Console
     from rich.table import Table
 
@@ -20,7 +20,10 @@ def format_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def align_columns(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> str:
-    """Columns flush left, those of the numbers in `right` flush right; by hand, as rich takes long to import."""
+    """Return aligned columns: those whose numbers are in `right` to the right, the others to the left.
+
+    `cnnzoo list` and `cnnzoo info` use it, because importing rich takes as long as all the rest of these commands.
+    """
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ([f"{cell:{'>' if i in right else '<'}{widths[i]}}" for i, cell in enumerate(row)] for row in rows)
     return "\n".join("  ".join(cells).rstrip() for cells in lines)

@@ -142,7 +142,7 @@ def test_tags_name_the_data_and_the_publisher():
         ("resnet50", "imagenet", "imagenet.tv_v2"),  # Facebook's timm_fb_swsl_ig1b_ft is better, and not permissive
         ("resnet18", "imagenet", "imagenet.timm_a1"),
         ("inception_resnet_v2", "imagenet", "imagenet.timm_tf"),
-        ("resnet50_v1", "imagenet", "imagenet.keras"),  # no licence is stated, and there is no other
+        ("resnet50_v1", "imagenet", "imagenet.keras"),  # no license is stated, and there is no other
         ("resnet20_b", "cifar100", "cifar100.tf2cv"),
         ("lenet5", "mnist", "mnist"),
         ("resnet50", "imagenet.timm_fb_swsl_ig1b_ft", "imagenet.timm_fb_swsl_ig1b_ft"),

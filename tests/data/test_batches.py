@@ -116,7 +116,7 @@ def test_tf_dataset_equals_the_batches(root):
         np.testing.assert_array_equal(np.concatenate([label for _, label in tf_batches]), labels)
     with pytest.raises(cnnzoo.InputError, match="Did you mean train"):
         data.dataset("tain")
-    with pytest.raises(cnnzoo.InputError, match="batch_size is a whole number from 1"):
+    with pytest.raises(cnnzoo.InputError, match="batch_size must be a whole number from 1"):
         data.batches(batch_size=0)
 
 

@@ -145,7 +145,7 @@ def test_changed_images_are_noticed(classifier, photos, tmp_path, interrupt):
 
 def test_refused_calls_leave_everything_as_it_was(classifier, photos, tmp_path, write_once):
     path = tmp_path / "a.csv"
-    with pytest.raises(cnnzoo.InputError, match="top is a whole number"):
+    with pytest.raises(cnnzoo.InputError, match="top must be a whole number"):
         classifier.predict_to(path, photos, top=0)
     with pytest.raises(cnnzoo.InputError, match="There are no files"):
         classifier.predict_to(path, [photos / "a", str(photos / "typo*.png")])

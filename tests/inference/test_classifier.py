@@ -69,7 +69,7 @@ def test_arrays_that_are_no_images_are_refused(classifier):
         classifier.predict(np.zeros((4, 4)))
     with pytest.raises(cnnzoo.InputError, match=r"must hold several images.*image\[None\].*Received: \(40, 50, 3\)"):
         classifier.predict(np.zeros((40, 50, 3), "uint8"))
-    with pytest.raises(cnnzoo.InputError, match="top is a whole number from 1"):
+    with pytest.raises(cnnzoo.InputError, match="top must be a whole number from 1"):
         classifier.predict(np.zeros((1, 4, 4)), top=0)
     with pytest.warns(UserWarning, match="rescaled already"):
         classifier.predict(np.random.default_rng(0).uniform(0, 1, (1, 12, 12)))

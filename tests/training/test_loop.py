@@ -66,8 +66,8 @@ def test_two_commands_with_one_seed_are_identical(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"seed": -1}, "seed is a whole number"),
-        ({"seed": 1.5}, "seed is a whole number"),
+        ({"seed": -1}, "seed must be a whole number"),
+        ({"seed": 1.5}, "seed must be a whole number"),
         ({"recipe": None}, "a name .* or a Recipe"),
     ],
 )

@@ -50,7 +50,7 @@ def test_auto_takes_the_suggestion_once(data, tmp_path):
 def test_wrong_input(data, tmp_path):
     for options, message in (
         ({"low": 1.0, "high": 0.1}, "Rates must rise from low to high"),
-        ({"steps": 3}, "steps is a whole number from 10"),
+        ({"steps": 3}, "steps must be a whole number from 10"),
         ({"recipe": "sdg"}, "Did you mean sgd"),
     ):
         with pytest.raises(cnnzoo.InputError, match=message):

@@ -158,15 +158,15 @@ def test_fine_tuning_can_be_searched(data, tmp_path, shared_server):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"trials": 0}, "trials is a whole number from 1"),
+        ({"trials": 0}, "trials must be a whole number from 1"),
         ({"oracle": "baysian"}, "Unknown oracle. Did you mean bayesian"),
         ({"objective": "acuracy"}, "Unknown metric. Did you mean accuracy"),
         ({"recipe": "sdg"}, "Unknown recipe. Did you mean sgd"),
-        ({"workers": 0}, "workers is a whole number from 1"),
-        ({"seeds": 0}, "seeds is a whole number from 1"),
+        ({"workers": 0}, "workers must be a whole number from 1"),
+        ({"seeds": 0}, "seeds must be a whole number from 1"),
         ({"memory_gb": 0}, "memory_gb must be a number above 0"),
         ({"timeout": "long"}, "timeout must be a number above 0"),
-        ({"image_size": (28,)}, "image_size is one number or"),
+        ({"image_size": (28,)}, "image_size must be one number or"),
     ],
 )
 def test_bad_input_is_refused_at_once(data, tmp_path, options, message):

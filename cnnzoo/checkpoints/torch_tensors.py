@@ -91,21 +91,23 @@ def check_sizes(values: Any) -> tuple[int, ...]:
     return values
 
 
-def _rebuild_tensor(storage: Any, offset: Any, shape: Any, strides: Any, dtype: str | None = None) -> Tensor:
+def _make_tensor(storage: Any, offset: Any, shape: Any, strides: Any, dtype: str | None = None) -> Tensor:
+    """Return a tensor whose layout is valid; its type is that of its storage, or `dtype`."""
     if type(storage) is not Storage or len(check_sizes(shape)) != len(check_sizes(strides)):
         raise InputError("it has a tensor without a storage, or with different numbers of strides and dimensions")
     return Tensor(storage, dtype or storage.dtype, check_sizes((offset,))[0], shape, strides)
 
 
-def _rebuild_tensor_v2(storage: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> Tensor:
-    return _rebuild_tensor(storage, offset, shape, strides)
+def _rebuild_tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> Tensor:
+    # The pickle must not choose the type: NumPy would take its bytes for addresses of Python objects.
+    return _make_tensor(storage, offset, shape, strides)
 
 
 def _rebuild_tensor_v3(storage: Any, offset: Any, shape: Any, strides: Any, *rest: Any) -> Tensor:
     dtype = rest[2]  # after requires_grad and the hooks
     if type(dtype) is not GlobalName or dtype.name not in TORCH_DTYPES:
         raise InputError("it has a tensor without a type")
-    return _rebuild_tensor(storage, offset, shape, strides, TORCH_DTYPES[dtype.name])
+    return _make_tensor(storage, offset, shape, strides, TORCH_DTYPES[dtype.name])
 
 
 def _rebuild_ordered_dict(items: Any = ()) -> dict[Any, Any]:
@@ -117,7 +119,7 @@ ALLOWED_GLOBALS: dict[str, Callable[..., Any] | None] = {
     "collections.OrderedDict": _rebuild_ordered_dict,
     "torch.Size": lambda sizes: sizes,
     "torch._utils._rebuild_tensor": _rebuild_tensor,
-    "torch._utils._rebuild_tensor_v2": _rebuild_tensor_v2,
+    "torch._utils._rebuild_tensor_v2": _rebuild_tensor,
     "torch._utils._rebuild_tensor_v3": _rebuild_tensor_v3,
     "torch._utils._rebuild_parameter": lambda data, *_: data,
     "torch._utils._rebuild_parameter_with_state": lambda data, *_: data,

@@ -138,6 +138,14 @@ def test_tensors_must_lie_within_their_storage():
         readers.read_checkpoint(in_zip_format(data, byteorder=b"big"), "x.pth")
 
 
+def test_a_pickle_cannot_choose_the_type_of_a_tensor():
+    """NumPy would take the bytes of an array of objects for addresses."""
+    storage = b"(X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\0aX\x03\0\0\0cpuK\x02tQ"
+    data = b"\x80\2}X\1\0\0\0xctorch._utils\n_rebuild_tensor\n(" + storage + b"K\0K\1\x85K\1\x85X\1\0\0\0OtRs."
+    tensors = readers.read_checkpoint(in_zip_format(data, **{"data/a": b"12345678"}), "x.pth").tensors
+    assert tensors["x"].dtype == np.float32
+
+
 def test_a_pickle_that_is_too_long_is_refused():
     with pytest.raises(InputError, match="more than 1048576 steps"):
         readers.read_checkpoint(in_zip_format(b"\x80\2" + b"N" * 2**21), "x.pth")

@@ -30,3 +30,13 @@ def run(train_arguments, tmp_path_factory):
     training = run_command(*train_arguments, "--run-dir", folder)
     assert training.code == 0, training.err
     return SimpleNamespace(folder=folder, out=training.out, err=training.err)
+
+
+@pytest.fixture(scope="session")
+def exported(run, tmp_path_factory):
+    """The folder of an export of that run, which tests must not change."""
+    folder = tmp_path_factory.mktemp("export") / "saved_model"
+    answer = run_command("export", run.folder, folder)
+    assert answer.code == 0, answer.err
+    assert "of the model's" in answer.out
+    return folder

@@ -27,11 +27,11 @@ def count_norms(model):
     ("name", "norms_left"),
     [
         ("resnet20", 0),
-        ("resnext50_32x4d", 0),
+        pytest.param("resnext50_32x4d", 0, marks=pytest.mark.slow),
         ("preresnet18", 9),
         ("googlenet_2014", 0),
         ("lenet5_1998", 0),
-        ("vgg11_bn", 0),
+        pytest.param("vgg11_bn", 0, marks=pytest.mark.slow),
     ],
 )
 def test_logits_stay_the_same(name, norms_left):

@@ -52,7 +52,7 @@ def make_schedule(recipe: Recipe, steps_per_epoch: int) -> keras.optimizers.sche
 def with_variable_rates(base: type) -> type:
     """Return a subclass of a Keras optimizer class that has a learning rate for each variable."""
 
-    class VariableRates(base):  # type: ignore[misc]  # a class that is known at run time only
+    class VariableRates(base):
         """An optimizer with a learning rate, a first step and a weight decay for each variable.
 
         Attributes:

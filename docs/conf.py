@@ -30,9 +30,9 @@ extensions = [
 ]
 exclude_patterns = ["_build"]
 
-# References into cnnzoo must resolve. Those to other packages are plain text, without a download.
+# References to public names must resolve. Other types are plain text: nothing is downloaded.
 nitpicky = True
-nitpick_ignore_regex = [("py:.*", r"(?!cnnzoo).*")]
+nitpick_ignore_regex = [("py:.*", r"(?!cnnzoo\.\w+$).*")]
 
 # Markdown pages
 myst_enable_extensions = ["colon_fence", "deflist"]

@@ -134,8 +134,9 @@ def fine_tune(
         data: the data set, from `load_data`. Its images are resized to the model's input size.
         recipe: the name of a recipe (`cnnzoo recipes` lists them), the path of a .toml file, or a `Recipe`. For
             example, `cnnzoo.recipe("finetune", bn="train")` adapts batch norms too, which are frozen otherwise.
-        run_dir, seed, resume, overwrite, sample_weight, callbacks, tensorboard, devices, deterministic,
-            checkpoint_every, verbose: as in `fit_and_evaluate`.
+        run_dir, seed, resume, overwrite, sample_weight: as in `fit_and_evaluate`.
+        callbacks, tensorboard, devices, deterministic: as in `fit_and_evaluate`.
+        checkpoint_every, verbose: as in `fit_and_evaluate`.
 
     Returns:
         The `Report` on the test split. Its `probe` holds what the linear probe alone reached.

@@ -199,7 +199,7 @@ RECIPES = {
 }
 
 
-def recipe(name: str | PathLike[str] | Recipe, **fields: Any) -> Recipe:
+def recipe(name: str | PathLike[str] | Recipe, /, **fields: Any) -> Recipe:
     """Return a recipe by name, with fields changed.
 
     Args:

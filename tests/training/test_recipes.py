@@ -1,4 +1,4 @@
-"""Recipes are data, and refuse what makes no sense."""
+"""Recipes are rows of data, and refuse values that make no sense."""
 
 import re
 
@@ -6,26 +6,54 @@ import pytest
 
 import cnnzoo
 from cnnzoo.training import recipes
+from cnnzoo.training.recipe import DESCRIPTIVE_FIELDS, RANGES
+
+
+def parse_recipe(*settings):
+    return recipes.resolve_recipe("sgd", recipes.parse_settings(settings))
 
 
 @pytest.mark.parametrize("name", recipes.RECIPES)
 def test_every_recipe_states_its_source_cost_and_result(name):
-    recipe = recipes.resolve_recipe(name)
-    assert recipe.source
-    assert recipe.cost
-    assert recipe.result
+    assert all(getattr(cnnzoo.recipe(name), field) for field in DESCRIPTIVE_FIELDS)
 
 
-def test_fields_are_replaced():
-    recipe = recipes.resolve_recipe(
-        "sgd", recipes.parse_settings(["learning_rate=0.2", " epochs = 3", "augment=shift", "rubbish=1"])
-    )
+def test_settings_change_fields():
+    recipe = parse_recipe("learning_rate=0.2", " epochs = 3", "augment=shift", "rubbish=1")
     assert (recipe.learning_rate, recipe.epochs, recipe.augment, recipe.rubbish) == (0.2, 3, "shift", 1.0)
-    assert recipes.resolve_recipe(recipe) is not None
-    falling = recipes.resolve_recipe(
-        "sgd", recipes.parse_settings(["learning_rate=auto", "schedule=step", "drops=[0.5, 0.75]"])
+    steps = parse_recipe("learning_rate=auto", "schedule=step", "drops=[0.5, 0.75]")
+    assert (steps.learning_rate, steps.drops) == ("auto", (0.5, 0.75))
+
+
+def test_a_recipe_is_made_of_a_name_a_file_or_another_recipe(tmp_path):
+    file = tmp_path / "mine.toml"
+    file.write_text('epochs = 2\nbatch_size = 8\nlearning_rate = 0.1\nsource = "me"\n')
+    assert (
+        cnnzoo.recipe(file)
+        == cnnzoo.recipe(str(file))
+        == cnnzoo.Recipe(epochs=2, batch_size=8, learning_rate=0.1, source="me")
     )
-    assert (falling.learning_rate, falling.drops) == ("auto", (0.5, 0.75))
+    tuned = cnnzoo.recipe("finetune", epochs=2)
+    assert cnnzoo.recipe(tuned) == tuned == cnnzoo.recipe("finetune", epochs=2)
+    assert cnnzoo.recipe(tuned, bn="train").bn == "train"
+    file.write_text("epochs = 2")
+    with pytest.raises(cnnzoo.InputError, match="lacks batch_size, learning_rate"):
+        cnnzoo.recipe(file)
+    with pytest.raises(cnnzoo.InputError, match=r"Cannot read the recipe .*none\.toml"):
+        cnnzoo.recipe(tmp_path / "none.toml")
+
+
+@pytest.mark.parametrize("field", RANGES)
+def test_ranges_end_where_they_say(field):
+    """Values at an open end, or just outside a closed one, are refused."""
+    interval = RANGES[field]
+    whole = field in ("epochs", "batch_size", "stages", "patience")
+    outside = [interval.low if interval.closed in ("right", "neither") else interval.low - 1]
+    if interval.high < float("inf"):
+        outside.append(interval.high if interval.closed in ("left", "neither") else interval.high + 1)
+    for value in outside:
+        with pytest.raises(cnnzoo.InputError, match=f"recipe field {field} must be in {re.escape(str(interval))}"):
+            cnnzoo.recipe("sgd", **{field: int(value) if whole else float(value)})
 
 
 @pytest.mark.parametrize(
@@ -55,11 +83,11 @@ def test_fields_are_replaced():
         (["source=me"], "Unknown recipe field"),
     ],
 )
-def test_wrong_settings_are_named(settings, message):
+def test_invalid_settings_raise_an_error(settings, message):
     with pytest.raises(cnnzoo.InputError, match=re.escape(message)):
-        recipes.resolve_recipe("sgd", recipes.parse_settings(settings))
+        parse_recipe(*settings)
 
 
-def test_an_unknown_recipe_is_named():
+def test_an_unknown_recipe_raises_an_error():
     with pytest.raises(cnnzoo.InputError, match="Did you mean sgd"):
-        recipes.resolve_recipe("sdg")
+        cnnzoo.recipe("sdg")

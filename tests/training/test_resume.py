@@ -1,6 +1,7 @@
-"""A run that is killed at any moment goes on by the same command and ends as an undisturbed one, bit by bit."""
+"""A run that is killed at any moment is resumed by the same call and ends as an undisturbed one, to the last bit."""
 
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,33 +10,17 @@ from dataclasses import replace
 
 import keras
 import pytest
-from helpers.training import RECIPE, fit, read_report
+from helpers.training import RECIPE, CrashAt, CrashError, fit, new_lenet, read_report
 
 import cnnzoo
 from cnnzoo.training import run
 
-FILES = ("report.json", "predictions.csv")
+COMPARED_FILES = ("report.json", "predictions.csv")
+ALL_FEATURES = replace(RECIPE, ema=0.9, balance="sampling", precision="bfloat16", clip=1.0, optimizer="adamw")
 
 
-class CrashError(Exception):
-    """What no part of the loop catches."""
-
-
-class CrashAt(keras.callbacks.Callback):
-    def __init__(self, epoch, batch):
-        super().__init__()
-        self.at = epoch, batch
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.epoch = epoch
-
-    def on_train_batch_end(self, batch, logs=None):
-        if (self.epoch, batch) == self.at:
-            raise CrashError
-
-
-def network():
-    """With dropout, whose draws have a state of their own, and batch norm."""
+def new_network():
+    """A model with dropout, whose random draws have a state, and with batch norm."""
     keras.utils.set_random_seed(0)
     inputs = keras.Input((12, 12, 1))
     x = keras.layers.Conv2D(4, 3)(keras.layers.Rescaling(1 / 255)(inputs))
@@ -43,124 +28,160 @@ def network():
     return keras.Model(inputs, keras.layers.Dense(3)(keras.layers.Flatten()(x)), name="network")
 
 
-EVERYTHING = replace(RECIPE, ema=0.9, balance="sampling", precision="bfloat16", clip=1.0, optimizer="adamw")
+class RecordEvents(keras.callbacks.Callback):
+    """Notes when a training begins and ends, and each of its epochs."""
 
+    def __init__(self):
+        super().__init__()
+        self.events = []
 
-@pytest.mark.parametrize("recipe", [RECIPE, EVERYTHING], ids=["sgd", "everything"])
-def test_a_crash_at_any_step_leaves_no_trace(data, tmp_path, recipe):
-    fit(network(), data, recipe=recipe, run_dir=tmp_path / "whole")
-    for epoch, batch in ((0, 0), (1, 1), (2, 2)):
-        where = tmp_path / f"torn-{epoch}"
-        with pytest.raises(CrashError):
-            fit(network(), data, recipe=recipe, run_dir=where, callbacks=[CrashAt(epoch, batch)], checkpoint_every=0)
-        state = next((where / "state").iterdir()).name
-        assert state == f"step-{3 * epoch + min(batch + 1, 2):09}", "after the last step but those that end an epoch"
-        fit(network(), data, recipe=recipe, run_dir=where)
-        assert read_report(where) == read_report(tmp_path / "whole")
+    def on_train_begin(self, logs=None):
+        self.events.append("begin")
 
+    def on_epoch_end(self, epoch, logs=None):
+        self.events.append(epoch)
 
-def test_a_callback_sees_one_training(data, tmp_path):
-    seen = []
-
-    class Count(keras.callbacks.Callback):
-        def on_train_begin(self, logs=None):
-            seen.append("begin")
-
-        def on_epoch_end(self, epoch, logs=None):
-            seen.append(epoch)
-
-        def on_train_end(self, logs=None):
-            seen.append("end")
-
-    with pytest.raises(CrashError):
-        fit(network(), data, run_dir=tmp_path / "a", callbacks=[CrashAt(1, 0)], checkpoint_every=0)
-    fit(network(), data, run_dir=tmp_path / "a", callbacks=[Count()])
-    assert seen == ["begin", 1, 2, 3, "end"]
-
-
-def test_changed_fields_are_shown(data, tmp_path):
-    with pytest.raises(CrashError):
-        fit(network(), data, run_dir=tmp_path / "a", callbacks=[CrashAt(1, 0)])
-    before = {path: path.read_bytes() for path in (tmp_path / "a").rglob("*") if path.is_file()}
-    other = cnnzoo.load_data((data.train.images, data.train.labels), splits=(0.4, 0.3, 0.3))
-    cases = (
-        ({"recipe": replace(RECIPE, momentum=0.5)}, data, network(), r"recipe\.momentum: 0\.9 before, 0\.5 now"),
-        ({}, other, network(), r"data\.fingerprints\.train: '\w+' before, '\w+' now"),
-        ({"sample_weight": [1.0] * 35 + [2.0]}, data, network(), r"data\.sample_weight: None before"),
-        ({}, data, cnnzoo.get("lenet5", classes=3), "model: 'network' before, 'lenet5' now"),
-    )
-    for options, these, model, message in cases:
-        with pytest.raises(cnnzoo.InputError, match=f"different run, so it cannot be resumed: .*{message}"):
-            fit(model, these, run_dir=tmp_path / "a", **options)
-    with pytest.raises(cnnzoo.InputError, match="already holds a run"):
-        fit(network(), data, run_dir=tmp_path / "a", resume=False)
-    assert {path: path.read_bytes() for path in (tmp_path / "a").rglob("*") if path.is_file()} == before
+    def on_train_end(self, logs=None):
+        self.events.append("end")
 
 
 @pytest.mark.slow
-def test_kill_9_at_three_random_moments(tmp_path):
-    """On digits, by the command line: real processes, a real signal, and whatever was being written."""
+@pytest.mark.parametrize("recipe", [RECIPE, ALL_FEATURES], ids=["sgd", "all features"])
+def test_crashes_leave_no_trace(data, tmp_path, recipe):
+    """The run crashes in the first step, in the middle of an epoch, and after the last step of one."""
+    fit(new_network(), data, recipe=recipe, run_dir=tmp_path / "whole")
+    torn = tmp_path / "torn"
+    for epoch, batch in ((0, 0), (1, 1), (2, 2)):
+        crash = CrashAt(epoch, batch)
+        with pytest.raises(CrashError):
+            fit(new_network(), data, recipe=recipe, run_dir=torn, callbacks=[crash], checkpoint_every=0)
+        last_step_saved = 3 * epoch + min(batch + 1, 2)  # the last step of an epoch is saved with the epoch
+        assert [state.name for state in (torn / "state").iterdir()] == [f"step-{last_step_saved:09}"]
+    record = RecordEvents()
+    fit(new_network(), data, recipe=recipe, run_dir=torn, callbacks=[record])
+    assert record.events == ["begin", 2, 3, "end"], "a callback sees one training, though it takes two calls of fit"
+    assert read_report(torn) == read_report(tmp_path / "whole")
+
+
+def test_a_run_of_another_plan_is_not_resumed(data, undisturbed, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(undisturbed.folder, folder)
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    other_data = cnnzoo.load_data((data.train.images, data.train.labels), splits=(0.4, 0.3, 0.3))
+    cases = (
+        (new_lenet(), data, {"recipe": replace(RECIPE, momentum=0.5)}, r"recipe\.momentum: 0\.9 before, 0\.5 now"),
+        (new_lenet(), data, {"seed": 1}, "seed: 0 before, 1 now"),
+        (new_lenet(), data, {"sample_weight": [1.0] * 35 + [2.0]}, r"data\.sample_weight: None before"),
+        (new_lenet(), other_data, {}, r"data\.fingerprints\.train: '\w+' before, '\w+' now"),
+        (new_network(), data, {}, "model: 'lenet5' before, 'network' now"),
+        (cnnzoo.get("lenet5", weights="digits", classes=3), data, {}, "weights"),
+    )
+    for model, its_data, options, message in cases:
+        with pytest.raises(cnnzoo.InputError, match=f"different run, so it cannot be resumed: .*{message}"):
+            fit(model, its_data, run_dir=folder, resume=True, **options)
+    with pytest.raises(cnnzoo.InputError, match="already holds a run"):
+        fit(new_lenet(), data, run_dir=folder, resume=False)
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.slow
+def test_kill_9_at_random_moments(tmp_path):
+    """The command line trains in real processes, which a real signal kills, whatever they are writing."""
     command = [sys.executable, "-m", "cnnzoo", "train", "lenet5", "digits", "--recipe", "digits", "--set", "epochs=6"]
     command += ["--checkpoint-every", "0", "--run-dir"]
-    subprocess.run([*command, tmp_path / "whole"], check=True, capture_output=True)
-    draw, killed = random.Random(), 0
-    while killed < 3:
-        process = subprocess.Popen([*command, tmp_path / "torn"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        before = set((tmp_path / "torn" / "state").glob("step-*"))
-        while process.poll() is None and set((tmp_path / "torn" / "state").glob("step-*")) == before:
+    whole, torn = tmp_path / "whole", tmp_path / "torn"
+    subprocess.run([*command, whole], check=True, capture_output=True)
+    seed = random.randrange(2**32)
+    print(f"seed of the moments: {seed}")
+    rng, kills = random.Random(seed), 0
+    while kills < 2:
+        process = subprocess.Popen([*command, torn], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        states_before = set((torn / "state").glob("step-*"))
+        while process.poll() is None and set((torn / "state").glob("step-*")) == states_before:
             time.sleep(0.01)  # until it has begun to train
-        time.sleep(draw.uniform(0, 2))
+        time.sleep(rng.uniform(0, 2))
         process.send_signal(signal.SIGKILL)
         _, err = process.communicate()
         assert process.returncode in (-signal.SIGKILL, 0), err
         if process.returncode == 0:
             break
-        killed += 1
-    assert killed, "it was killed once at least before it was done"
-    answer = subprocess.run([*command, tmp_path / "torn", "--resume"], check=True, capture_output=True, text=True)
-    assert "Resuming after" in answer.stderr
-    for name in FILES:
-        assert (tmp_path / "torn" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
-    assert {path.name for path in (tmp_path / "torn").iterdir()} == {
-        path.name for path in (tmp_path / "whole").iterdir()
-    }
+        kills += 1
+    assert kills, "the run was over before it was killed once"
+    resumed = subprocess.run([*command, torn, "--resume"], check=True, capture_output=True, text=True)
+    assert "Resuming after" in resumed.stderr
+    for name in COMPARED_FILES:
+        assert (torn / name).read_bytes() == (whole / name).read_bytes()
+    assert {path.name for path in torn.iterdir()} == {path.name for path in whole.iterdir()}
+
+
+FULL_DISK = """
+import contextlib, io, resource, sys
+from cnnzoo.cli.main import main
+from cnnzoo.training import state
+
+HALF_A_STATE = 200_000
+FILES = {"last.npz", "best.npz", "state.json"}
+
+def set_largest_file(size):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+def train(run_dir):
+    errors = io.StringIO()
+    code = 0
+    with contextlib.redirect_stderr(errors), contextlib.redirect_stdout(io.StringIO()):
+        try:
+            main(["train", "lenet5", "digits", "--set", "epochs=3", "--run-dir", run_dir])
+        except SystemExit as end:
+            code = end.code
+    set_largest_file(resource.RLIM_INFINITY)
+    return code, errors.getvalue()
+
+def list_names(folder):
+    import pathlib
+    return {path.name for path in pathlib.Path(folder).iterdir()}
+
+# The disk is full from the start: nothing is kept but the record
+set_largest_file(HALF_A_STATE)
+code, errors = train("full")
+assert code == 1 and "Error: " in errors and "Traceback" not in errors, errors
+assert list_names("full") <= {"run.json", "state", ".lock"}
+assert not list_names("full/state")
+
+# It fills up during the third state: the second one is kept, and with room the run is resumed
+write_state, calls = state.write_state, []
+
+def write_third_state_to_full_disk(*arguments):
+    calls.append(1)
+    if len(calls) == 3:
+        set_largest_file(HALF_A_STATE)
+    write_state(*arguments)
+
+state.write_state = write_third_state_to_full_disk
+code, errors = train("torn")
+assert code == 1 and "Traceback" not in errors, errors
+assert "cannot be written" in errors and "File too large; the previous state" in errors, errors
+(kept,) = list_names("torn/state")
+assert list_names("torn/state/" + kept) == FILES
+state.write_state = write_state
+assert train("torn")[0] == 0
+assert train("full")[0] == 0
+reports = [open(name + "/report.json", "rb").read() for name in ("torn", "full")]
+assert reports[0] == reports[1]
+print("done")
+"""
 
 
 @pytest.mark.slow
-def test_a_disk_that_fills_up_during_a_state_leaves_the_one_before(tmp_path):
-    """The first states fit, then files may grow no more: one line says so, and with room the run goes on."""
-    code = """
-import resource, sys
-import keras
-from cnnzoo.training import state
-from cnnzoo.cli.main import main
-write, calls = state.write_state, []
-def full(*arguments):
-    calls.append(1)
-    if len(calls) == 3:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, resource.RLIM_INFINITY))
-    write(*arguments)
-state.write_state = full
-main(["train", "lenet5", "digits", "--set", "epochs=4", "--run-dir", sys.argv[1]])
-"""
-    where = tmp_path / "a"
-    answer = subprocess.run([sys.executable, "-c", code, str(where)], capture_output=True, text=True)
-    assert answer.returncode == 1, answer.stderr
-    assert "Traceback" not in answer.stderr
-    assert "cannot be written" in answer.stderr
-    assert "File too large; the previous state" in answer.stderr
-    (saved_state,) = (where / "state").iterdir()
-    assert {path.name for path in saved_state.iterdir()} == {"last.npz", "best.npz", "state.json"}
-    command = [sys.executable, "-m", "cnnzoo", "train", "lenet5", "digits", "--set", "epochs=4", "--run-dir"]
-    subprocess.run([*command, where], check=True, capture_output=True)
-    subprocess.run([*command, tmp_path / "whole"], check=True, capture_output=True)
-    assert read_report(where) == read_report(tmp_path / "whole")
+def test_a_full_disk_keeps_the_previous_state(tmp_path):
+    """One line says that files cannot grow; with room again, the same command resumes the run."""
+    result = subprocess.run([sys.executable, "-c", FULL_DISK], cwd=tmp_path, capture_output=True, text=True)
+    assert result.stdout == "done\n", result.stderr
 
 
-def test_unwritable_folders_are_named(data, tmp_path, monkeypatch):
+def test_a_folder_that_cannot_be_written_raises_an_error(data, tmp_path, monkeypatch):
     def refuse(*_, **__):
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(run.Path, "mkdir", refuse)
     with pytest.raises(cnnzoo.InputError, match=r"Cannot use the run directory .*Permission denied"):
-        fit(network(), data, run_dir=tmp_path / "a")
+        fit(new_network(), data, run_dir=tmp_path / "run")

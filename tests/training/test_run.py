@@ -1,9 +1,8 @@
-"""A run's folder: nothing is lost on the way, and nothing of anybody else's is touched."""
+"""The folder of a run: no work is lost, and files of other people are not touched."""
 
 import json
+import shutil
 import signal
-import subprocess
-import sys
 from dataclasses import replace
 
 import keras
@@ -12,11 +11,18 @@ from filelock import FileLock
 from helpers.training import RECIPE, fit, new_lenet, read_report
 
 import cnnzoo
-from cnnzoo.training import run
-from cnnzoo.training import state as state_
+from cnnzoo.training import run, state
+
+SHORT = replace(RECIPE, epochs=1)
 
 
-def test_a_run_leaves_its_files(trained):
+@pytest.fixture
+def finished(undisturbed, tmp_path):
+    """A copy of a finished run of RECIPE, to be changed by a test."""
+    return shutil.copytree(undisturbed.folder, tmp_path / "finished")
+
+
+def test_a_run_writes_its_files(trained):
     names = {path.name for path in trained.folder.iterdir()}
     assert names >= {"report.json", "report.html", "predictions.csv", "model.keras", "model.card.json", "run.json"}
     record = json.loads((trained.folder / "run.json").read_text())
@@ -32,11 +38,23 @@ def test_a_run_leaves_its_files(trained):
     assert record["command"]
 
 
-class StopAfter(keras.callbacks.Callback):
-    """What Ctrl-C in the middle of an epoch does; tests/test_cli.py sends a real one, to a process of its own.
+def test_without_a_folder_nothing_is_written(data, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    report = fit(new_lenet(), data, recipe=SHORT)
+    assert report.run_dir is None
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(cnnzoo.InputError, match="needs the run_dir"):
+        fit(new_lenet(), data, resume=True)
 
-    Here it would end the tests on some machines: with AMX, which OpenVINO turns on for the whole process, virtual
-    machines may fail to deliver a signal.
+
+# Interruption and resumption
+
+
+class InterruptIn(keras.callbacks.Callback):
+    """Does what Ctrl-C in the middle of an epoch does; the tests of the command line send a real one to a process.
+
+    A real signal could end this process: with AMX, which OpenVINO turns on for the whole process, virtual machines may
+    fail to deliver it.
     """
 
     def __init__(self, epoch):
@@ -44,147 +62,121 @@ class StopAfter(keras.callbacks.Callback):
         self.epoch = epoch
 
     def on_epoch_begin(self, epoch, logs=None):
-        self.here = epoch == self.epoch
+        self.in_epoch = epoch == self.epoch
 
     def on_train_batch_begin(self, batch, logs=None):
-        if self.here and batch == 1:
+        if self.in_epoch and batch == 1:
             signal.getsignal(signal.SIGINT)(signal.SIGINT, None)
 
 
-@pytest.mark.parametrize("epoch", [0, 2])
-def test_an_interrupted_run_goes_on_to_the_same_end(data, tmp_path, epoch):
-    before = signal.getsignal(signal.SIGINT)
-    fit(new_lenet(), data, run_dir=tmp_path / "whole")
+@pytest.fixture(params=[signal.default_int_handler, signal.SIG_IGN], ids=["terminal", "background job"])
+def sigint_handler(request):
+    """The handler of Ctrl-C that the process has: that of a terminal's process, or of a job in the background."""
+    before = signal.signal(signal.SIGINT, request.param)
+    yield request.param
+    signal.signal(signal.SIGINT, before)
+
+
+def test_an_interrupted_run_resumes_to_the_same_end(data, undisturbed, tmp_path, sigint_handler):
+    epoch = 0 if sigint_handler == signal.SIG_IGN else 2
+    torn = tmp_path / "torn"
     with pytest.raises(cnnzoo.Interrupted, match=f"{epoch} of 4 epochs and 2 steps are done and kept in .*same call"):
-        fit(new_lenet(), data, run_dir=tmp_path / "torn", callbacks=[StopAfter(epoch)])
-    assert signal.getsignal(signal.SIGINT) is before
-    assert json.loads((tmp_path / "torn" / "run.json").read_text())["status"] == "interrupted"
-    resumed = fit(new_lenet(seed=9), data, run_dir=tmp_path / "torn", resume=True)
-    assert read_report(tmp_path / "whole") == read_report(tmp_path / "torn")
+        fit(new_lenet(), data, run_dir=torn, callbacks=[InterruptIn(epoch)])
+    assert signal.getsignal(signal.SIGINT) == sigint_handler
+    assert json.loads((torn / "run.json").read_text())["status"] == "interrupted"
+    resumed = fit(new_lenet(seed=9), data, run_dir=torn, resume=True)
+    assert read_report(torn) == read_report(undisturbed.folder)
     assert len(resumed.history["loss"]) == 4
-    again = fit(new_lenet(seed=9), data, run_dir=tmp_path / "torn", resume=True)
-    assert again.metrics == resumed.metrics, "a run that is done only measures again"
+
+
+def test_resuming_a_finished_run_evaluates_it_again(data, undisturbed, finished):
+    report = fit(new_lenet(seed=9), data, run_dir=finished, resume=True)
+    assert report.metrics == undisturbed.report.metrics
+    assert read_report(finished) == read_report(undisturbed.folder)
+
+
+def test_a_state_that_cannot_be_written_leaves_the_previous_one(data, undisturbed, tmp_path, monkeypatch):
+    """The state of epoch 2 cannot be completed: that of epoch 1 is intact, and the run is resumed from it."""
+    torn, dumps = tmp_path / "torn", state.json.dumps
+
+    def fail_in_epoch_2(value, *args, **kwargs):
+        if isinstance(value, dict) and value.get("epoch") == 2:
+            raise OSError(28, "No space left on device")
+        return dumps(value, *args, **kwargs)
+
+    monkeypatch.setattr(state.json, "dumps", fail_in_epoch_2)
+    with pytest.raises(cnnzoo.TrainingError, match="No space left on device; the previous state, .* is intact"):
+        fit(new_lenet(), data, run_dir=torn)
+    monkeypatch.undo()
+    assert [path.name for path in (torn / "state").iterdir()] == ["step-000000003"]
+    fit(new_lenet(), data, run_dir=torn, resume=True)
+    assert read_report(torn) == read_report(undisturbed.folder)
+
+
+# Folders that hold other things
 
 
 def test_a_folder_that_holds_a_run_is_safe(trained, data, tmp_path):
     before = read_report(trained.folder)
     with pytest.raises(cnnzoo.InputError, match="--resume. continues it, .*--overwrite. starts anew"):
         fit(new_lenet(), data, run_dir=trained.folder)
-    with pytest.raises(
-        cnnzoo.InputError, match=r"different run.* resumed: recipe\.learning_rate: 0\.05 before, 0\.01 now; overwrite"
-    ):
-        fit(new_lenet(), data, run_dir=trained.folder, recipe=replace(trained.recipe, learning_rate=0.01), resume=True)
-    with pytest.raises(cnnzoo.InputError, match="seed: 0 before, 1 now"):
-        fit(new_lenet(), data, run_dir=trained.folder, recipe=trained.recipe, seed=1, resume=True)
+    slower = replace(trained.recipe, learning_rate=0.01)
+    difference = r"recipe\.learning_rate: 0\.05 before, 0\.01 now; overwrite"
+    with pytest.raises(cnnzoo.InputError, match=f"different run.* resumed: {difference}"):
+        fit(new_lenet(), data, run_dir=trained.folder, recipe=slower, resume=True)
     assert read_report(trained.folder) == before
+
+
+def test_a_folder_that_holds_other_files_is_safe(data, tmp_path):
     (tmp_path / "thesis.tex").write_text("mine")
     with pytest.raises(cnnzoo.InputError, match="not empty and holds no run"):
         fit(new_lenet(), data, run_dir=tmp_path, overwrite=True)
     assert list(tmp_path.iterdir()) == [tmp_path / "thesis.tex"]
 
 
-@pytest.mark.slow
-def test_a_full_disk_leaves_the_last_state(tmp_path):
-    """Files may not grow past half a state: one line, no crash, and what was there stays."""
-    code = """
-import resource, sys
-from cnnzoo.cli.main import main
-resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
-main(["train", "lenet5", "digits", "--set", "epochs=2", "--run-dir", sys.argv[1]])
-"""
-    command = [sys.executable, "-c", code, str(tmp_path / "a")]
-    answer = subprocess.run(command, capture_output=True, text=True)
-    assert answer.returncode == 1, answer.stderr
-    assert "Error: " in answer.stderr
-    assert "Traceback" not in answer.stderr
-    assert {path.name for path in (tmp_path / "a").iterdir()} <= {"run.json", "state", run.LOCK_FILE}
-    assert not list((tmp_path / "a" / "state").iterdir())
+def test_overwrite_replaces_the_run_and_leftovers_and_nothing_else(data, finished):
+    (finished / "notes.txt").write_text("mine")
+    for leftover in (".report.html.abc", "state/.step-000000009.xyz"):  # of a process that was killed
+        (finished / leftover).mkdir(parents=True)
+    report = fit(new_lenet(), data, run_dir=finished, recipe=SHORT, overwrite=True)
+    assert len(report.history["loss"]) == 1
+    assert (finished / "notes.txt").read_text() == "mine"
+    assert not list(finished.glob(".report*"))
+    assert [path.name for path in (finished / "state").iterdir()] == ["step-000000003"]
 
 
-def test_one_process_at_a_time(data, tmp_path):
-    fit(new_lenet(), data, run_dir=tmp_path / "a", recipe=replace(RECIPE, epochs=1))
-    before = read_report(tmp_path / "a")
-    with FileLock(tmp_path / "a" / run.LOCK_FILE), pytest.raises(cnnzoo.InputError, match="Another process is using"):
-        fit(new_lenet(), data, run_dir=tmp_path / "a", overwrite=True)
-    assert read_report(tmp_path / "a") == before
+def test_one_process_uses_a_folder_at_a_time(data, undisturbed, finished):
+    with FileLock(finished / run.LOCK_FILE), pytest.raises(cnnzoo.InputError, match="Another process is using"):
+        fit(new_lenet(), data, run_dir=finished, overwrite=True)
+    assert read_report(finished) == read_report(undisturbed.folder)
 
 
-def test_broken_records_are_named(data, tmp_path):
-    folder = tmp_path / "a"
-    fit(new_lenet(), data, run_dir=folder)
-    good, state = (folder / "run.json").read_bytes(), next((folder / "state").iterdir())
-    for broken in (b"", b"[]", b"null", b'{"plan": []}', b'{"plan"', b"\xff"):
-        (folder / "run.json").write_bytes(broken)
-        with pytest.raises(cnnzoo.InputError, match=r"run\.json cannot be read: .*overwrite"):
-            fit(new_lenet(), data, run_dir=folder, resume=True)
-    (folder / "run.json").write_bytes(good)
-    record = (state / "state.json").read_bytes()
-    for broken in (b"", b"{}", b'{"epoch": 99, "best": [1, 0]}', record.replace(b'"epoch": 4', b'"epoch": 3')):
-        (state / "state.json").write_bytes(broken)
-        with pytest.raises(cnnzoo.InputError, match=r"state\.json cannot be read|loss"):
-            fit(new_lenet(), data, run_dir=folder, resume=True)
-    (state / "state.json").write_bytes(record)
-    (state / state_.LAST_FILE).write_bytes(b"torn")
-    with pytest.raises(cnnzoo.InputError, match="The state .* cannot be read"):
-        fit(new_lenet(), data, run_dir=folder, resume=True)
-    fit(new_lenet(), data, run_dir=folder, overwrite=True)
-
-
-def test_leftovers_of_a_killed_process_are_removed(data, tmp_path):
-    for name in (".report.html.abc", "state/.step-000000009.xyz"):
-        (tmp_path / "a" / name).mkdir(parents=True)
-    (tmp_path / "a" / "run.json").write_text("{}")
-    fit(new_lenet(), data, run_dir=tmp_path / "a", recipe=replace(RECIPE, epochs=1), overwrite=True)
-    assert not list((tmp_path / "a").glob(".report*"))
-    assert [path.name for path in (tmp_path / "a" / "state").iterdir()] == ["step-000000003"]
-
-
-def test_a_run_from_other_weights_is_another_run(data, tmp_path):
-    fit(new_lenet(), data, run_dir=tmp_path / "a", recipe=replace(RECIPE, epochs=1))
-    tuned = cnnzoo.get("lenet5", weights="digits", classes=3)
-    with pytest.raises(cnnzoo.InputError, match=r"different run.*weights"):
-        fit(tuned, data, run_dir=tmp_path / "a", recipe=replace(RECIPE, epochs=1), resume=True)
-
-
-@pytest.mark.parametrize("where", ["file/run", "x" * 300])
-def test_invalid_folders_are_refused(data, tmp_path, where):
+@pytest.mark.parametrize("name", ["file/run", "x" * 300])
+def test_an_impossible_folder_raises_an_error(data, tmp_path, name):
     (tmp_path / "file").write_text("a file")
     with pytest.raises(cnnzoo.InputError, match="Cannot use the run directory|is a file"):
-        fit(new_lenet(), data, run_dir=tmp_path / where)
+        fit(new_lenet(), data, run_dir=tmp_path / name)
 
 
-def test_overwrite_replaces_a_run_and_nothing_else(data, tmp_path):
-    short = replace(RECIPE, epochs=1)
-    fit(new_lenet(), data, run_dir=tmp_path, recipe=short)
-    (tmp_path / "notes.txt").write_text("mine")
-    report = fit(new_lenet(), data, run_dir=tmp_path, recipe=replace(short, epochs=2), overwrite=True)
-    assert len(report.history["loss"]) == 2
-    assert (tmp_path / "notes.txt").read_text() == "mine"
+# Broken files
 
 
-def test_a_crash_while_writing_leaves_the_last_state(data, tmp_path, monkeypatch):
-    """The state of epoch 2 cannot be completed: that of epoch 1 is whole, and the run goes on from it."""
-    fit(new_lenet(), data, run_dir=tmp_path / "whole")
-    real = state_.json.dumps
-
-    def fail(value, *args, **kwargs):
-        if isinstance(value, dict) and value.get("epoch") == 2:
-            raise OSError(28, "No space left on device")
-        return real(value, *args, **kwargs)
-
-    monkeypatch.setattr(state_.json, "dumps", fail)
-    with pytest.raises(cnnzoo.TrainingError, match="No space left on device; the previous state, .* is intact"):
-        fit(new_lenet(), data, run_dir=tmp_path / "torn")
-    monkeypatch.undo()
-    assert [path.name for path in (tmp_path / "torn" / "state").iterdir()] == ["step-000000003"]
-    fit(new_lenet(), data, run_dir=tmp_path / "torn", resume=True)
-    assert read_report(tmp_path / "whole") == read_report(tmp_path / "torn")
+@pytest.mark.parametrize("content", [b"", b"[]", b"null", b'{"plan": []}', b'{"plan"', b"\xff"])
+def test_a_broken_record_raises_an_error(data, finished, content):
+    (finished / "run.json").write_bytes(content)
+    with pytest.raises(cnnzoo.InputError, match=r"run\.json cannot be read: .*overwrite"):
+        fit(new_lenet(), data, run_dir=finished, resume=True)
 
 
-def test_without_a_folder_nothing_is_written(data, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    report = fit(new_lenet(), data, recipe=replace(RECIPE, epochs=1))
-    assert report.run_dir is None
-    assert not list(tmp_path.iterdir())
-    with pytest.raises(cnnzoo.InputError, match="needs the run_dir"):
-        fit(new_lenet(), data, resume=True)
+def test_a_broken_state_raises_an_error_and_can_be_overwritten(data, finished):
+    folder = next((finished / "state").iterdir())
+    content = (folder / "state.json").read_bytes()
+    for broken in (b"", b"{}", b'{"epoch": 99, "best": [1, 0]}', content.replace(b'"epoch": 4', b'"epoch": 3')):
+        (folder / "state.json").write_bytes(broken)
+        with pytest.raises(cnnzoo.InputError, match=r"state\.json cannot be read"):
+            fit(new_lenet(), data, run_dir=finished, resume=True)
+    (folder / "state.json").write_bytes(content)
+    (folder / state.LAST_FILE).write_bytes(b"torn")
+    with pytest.raises(cnnzoo.InputError, match="The state .* cannot be read"):
+        fit(new_lenet(), data, run_dir=finished, resume=True)
+    fit(new_lenet(), data, run_dir=finished, recipe=SHORT, overwrite=True)

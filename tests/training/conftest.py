@@ -1,0 +1,14 @@
+"""Trainings that several tests of this folder read, and none changes."""
+
+from types import SimpleNamespace
+
+import pytest
+from helpers.training import fit, new_lenet
+
+
+@pytest.fixture(scope="session")
+def undisturbed(data, tmp_path_factory):
+    """A run of RECIPE from start to end: its model, report and folder."""
+    model, folder = new_lenet(), tmp_path_factory.mktemp("undisturbed") / "run"
+    report = fit(model, data, run_dir=folder)
+    return SimpleNamespace(model=model, report=report, folder=folder)

@@ -27,7 +27,6 @@ from cnnzoo.training import state
 from cnnzoo.training.callbacks import (
     CheckpointCallback,
     InterruptCallback,
-    ProgressCallback,
     combine_callbacks,
 )
 from cnnzoo.training.distribution import replicate
@@ -42,6 +41,7 @@ from cnnzoo.training.prepare import (
     recompile_for_saving,
     strip_for_saving,
 )
+from cnnzoo.training.progress import ProgressCallback
 from cnnzoo.training.recipe import Recipe
 from cnnzoo.training.run import Run, flatten_dict, installed_versions
 

@@ -8,21 +8,21 @@ from helpers.training import fit, new_lenet
 from rich.console import Console
 
 import cnnzoo
-from cnnzoo.training import callbacks, options
+from cnnzoo.training import options, progress
 
 
 def run_progress(monkeypatch, epochs=12, steps=3, steps_done=0, **console_options):
     """Drive ProgressCallback through a training of made-up losses; return what it printed."""
     out = io.StringIO()
-    monkeypatch.setattr(callbacks, "Console", lambda **_: Console(file=out, width=200, **console_options))
-    progress = callbacks.ProgressCallback(epochs, steps, steps_done)
-    progress.on_train_begin()
+    monkeypatch.setattr(progress, "Console", lambda **_: Console(file=out, width=200, **console_options))
+    callback = progress.ProgressCallback(epochs, steps, steps_done)
+    callback.on_train_begin()
     first_epoch, first_step = divmod(steps_done, steps)
     for epoch in range(first_epoch, epochs):
         for step in range(first_step if epoch == first_epoch else 0, steps):
-            progress.on_train_batch_end(step, {"loss": 1.0})
-        progress.on_epoch_end(epoch, {"loss": 1.0, "val_accuracy": 0.5})
-    progress.close()
+            callback.on_train_batch_end(step, {"loss": 1.0})
+        callback.on_epoch_end(epoch, {"loss": 1.0, "val_accuracy": 0.5})
+    callback.close()
     return out.getvalue()
 
 
@@ -45,7 +45,7 @@ def test_a_resumed_run_says_where_it_continues(monkeypatch):
 
 def test_a_terminal_gets_a_bar(monkeypatch, data):
     out = io.StringIO()
-    monkeypatch.setattr(callbacks, "Console", lambda **_: Console(file=out, width=200, force_terminal=True))
+    monkeypatch.setattr(progress, "Console", lambda **_: Console(file=out, width=200, force_terminal=True))
     fit(new_lenet(), data, verbose=True)
     assert "12/12" in out.getvalue(), "steps"
     assert "left" in out.getvalue()
@@ -57,7 +57,7 @@ def test_a_notebook_gets_a_line_per_epoch(monkeypatch):
 
 
 def test_a_log_of_long_epochs_gets_lines_within_them(monkeypatch):
-    monkeypatch.setattr(callbacks, "LOG_INTERVAL", 0.0)
+    monkeypatch.setattr(progress, "LOG_INTERVAL", 0.0)
     text = run_progress(monkeypatch, force_terminal=False)
     assert text.startswith("epoch 1/12, step 1/3: loss ")
     assert prefixes(text)[:3] == ["epoch 1/12, step 1/3", "epoch 1/12, step 2/3", "epoch 1/12"]

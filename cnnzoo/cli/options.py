@@ -188,10 +188,10 @@ class RecipeOptions:
 
     def resolve(self, default: str) -> Recipe:
         """Return the recipe, by default the one named `default`, with its fields changed as asked."""
-        from cnnzoo.training import recipes
+        from cnnzoo.training.recipe import parse_settings
+        from cnnzoo.training.recipes import resolve_recipe
 
-        name = default if self.recipe is None else self.recipe
-        return recipes.resolve_recipe(name, recipes.parse_settings(self.settings))
+        return resolve_recipe(default if self.recipe is None else self.recipe, parse_settings(self.settings))
 
 
 @dataclass(frozen=True)

@@ -212,13 +212,14 @@ def recipes_command(name: str | None) -> None:
 
     With NAME, show one recipe with all its fields.
     """
-    from cnnzoo.training import recipes
+    from cnnzoo.training.recipe import SETTABLE_FIELDS
+    from cnnzoo.training.recipes import RECIPES, resolve_recipe
 
-    for recipe_name in [name] if name else recipes.RECIPES:
-        recipe = recipes.resolve_recipe(recipe_name)
+    for recipe_name in [name] if name else RECIPES:
+        recipe = resolve_recipe(recipe_name)
         click.echo(f"{recipe_name}\n  source   {recipe.source}\n  cost     {recipe.cost}\n  result   {recipe.result}")
         if name:
-            fields = [f"  {field:15} {getattr(recipe, field)}" for field in recipes.SETTABLE_FIELDS]
+            fields = [f"  {field:15} {getattr(recipe, field)}" for field in SETTABLE_FIELDS]
             click.echo("\n".join(fields))
 
 

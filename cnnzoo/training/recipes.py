@@ -10,9 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cnnzoo.core.errors import InputError, unknown_name
-from cnnzoo.training.recipe import DESCRIPTIVE_FIELDS, SETTABLE_FIELDS, Recipe, parse_settings
-
-__all__ = ["RECIPES", "SETTABLE_FIELDS", "Recipe", "parse_settings", "recipe", "resolve_recipe"]
+from cnnzoo.training.recipe import DESCRIPTIVE_FIELDS, SETTABLE_FIELDS, Recipe
 
 IMAGENET_COST = "ImageNet: months on two CPU cores, at about 25 images per second for resnet18; use accelerators"
 PAPER_RESULT_ONLY = "not run here; the paper's figures are for ImageNet"

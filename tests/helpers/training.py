@@ -1,4 +1,4 @@
-"""What the tests of training share: a short recipe, a new model, a quiet training, a crash at a chosen step."""
+"""A short recipe, a new model, a quiet training and a crash at a chosen step, for the tests of training."""
 
 import keras
 import numpy as np
@@ -9,20 +9,23 @@ RECIPE = cnnzoo.Recipe(epochs=4, batch_size=12, learning_rate=0.05, augment="shi
 
 
 def new_lenet(seed=0):
+    """Return an untrained LeNet-5 of three classes, for the images of `make_blobs`."""
     keras.utils.set_random_seed(seed)
     return cnnzoo.get("lenet5", classes=3)
 
 
 def fit(model, data, **options):
+    """Train by `RECIPE` without progress, unless the options say otherwise; return the report."""
     return cnnzoo.fit_and_evaluate(model, data, **{"recipe": RECIPE, "verbose": False, **options})
 
 
 def read_report(folder):
+    """Return the bytes of the report in a run folder."""
     return (folder / "report.json").read_bytes()
 
 
 def assert_same_weights(first, second):
-    """Both are lists of arrays; every bit must be equal."""
+    """Check that two lists of arrays are equal, to the last bit."""
     for a, b in zip(first, second, strict=True):
         np.testing.assert_array_equal(a, b)
 

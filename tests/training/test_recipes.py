@@ -6,11 +6,11 @@ import pytest
 
 import cnnzoo
 from cnnzoo.training import recipes
-from cnnzoo.training.recipe import DESCRIPTIVE_FIELDS, RANGES
+from cnnzoo.training.recipe import DESCRIPTIVE_FIELDS, RANGES, parse_settings
 
 
 def parse_recipe(*settings):
-    return recipes.resolve_recipe("sgd", recipes.parse_settings(settings))
+    return recipes.resolve_recipe("sgd", parse_settings(settings))
 
 
 @pytest.mark.parametrize("name", recipes.RECIPES)

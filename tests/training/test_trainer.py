@@ -53,8 +53,8 @@ def test_a_trained_model_is_compiled_with_parts_of_keras(data, tmp_path):
     model = new_lenet()
     recipe = replace(SHORT, rubbish=1.0, stage_decay=0.5, ema=0.5)
     fit(model, data, recipe=recipe, run_dir=tmp_path / "run")
-    bound = data.bind((32, 32, 1), 0)
-    metrics = model.evaluate(bound.test.images, np.eye(3)[bound.test.labels], verbose=0, return_dict=True)
+    resized = data.resize_to((32, 32, 1), 0)
+    metrics = model.evaluate(resized.test.images, np.eye(3)[resized.test.labels], verbose=0, return_dict=True)
     assert metrics.keys() == {"loss", "accuracy"}
     with zipfile.ZipFile(tmp_path / "run" / "model.keras") as file:
         config = file.read("config.json")

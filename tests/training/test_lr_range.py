@@ -55,7 +55,7 @@ def test_auto_trains_at_the_suggested_rate(rate_test, data, tmp_path):
     ("options", "message"),
     [
         ({"low": 1.0, "high": 0.1}, "Rates must rise from low to high"),
-        ({"steps": 3}, "steps .* whole number from 10"),
+        ({"steps": 3}, "steps must be a whole number from 10"),
         ({"recipe": "sdg"}, "Did you mean sgd"),
     ],
 )

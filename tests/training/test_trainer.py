@@ -180,8 +180,8 @@ def test_balanced_classes_find_rare_images():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"seed": -1}, "seed .*whole number"),
-        ({"seed": 1.5}, "seed .*whole number"),
+        ({"seed": -1}, "seed must be a whole number"),
+        ({"seed": 1.5}, "seed must be a whole number"),
         ({"recipe": None}, r"recipe must be a name .* or a Recipe\. Received: None"),
         ({"resume": True}, "resume=True needs the run_dir"),
     ],

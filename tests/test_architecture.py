@@ -49,7 +49,6 @@ KNOWN = {
     "data/photos.py imports data/cache.py",
     "data/photos.py imports data/transform.py",
     "data/transform.py imports data/arrays.py",
-    "training/lr_range.py uses _learning_rate",
 }
 
 

@@ -24,11 +24,7 @@ from cnnzoo.evaluation.evaluate import EVALUATION_BATCH_SIZE, fit_validation_tem
 from cnnzoo.evaluation.report import Report
 from cnnzoo.surgery.outputs import as_functional
 from cnnzoo.training import state
-from cnnzoo.training.callbacks import (
-    CheckpointCallback,
-    InterruptCallback,
-    combine_callbacks,
-)
+from cnnzoo.training.callbacks import CheckpointCallback, InterruptCallback, combine_callbacks
 from cnnzoo.training.distribution import replicate
 from cnnzoo.training.lr_range import run_range_test
 from cnnzoo.training.options import TrainerOptions

@@ -125,7 +125,7 @@ def fine_tune(
     The head comes first: a linear probe, which is a logistic regression on the model's features whose penalty is
     chosen by cross-validation. Then the stages below the head are trained as well, the last one first, each with a
     fraction of the next one's learning rate (Kumar et al. 2022, arXiv:2202.10054). The best epoch is kept only if its
-    validation accuracy exceeds the probe's by at least one standard error; otherwise the probe is kept. The report
+    validation accuracy exceeds the probe's by more than one standard error; otherwise the probe is kept. The report
     contains both figures. If the probe already classifies every validation image correctly, no epoch is trained.
 
     Args:

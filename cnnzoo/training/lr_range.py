@@ -88,10 +88,11 @@ def run_range_test(
     Raises:
         TrainingError: if no rate lowers the loss.
     """
+    # A constant schedule, whose rate the rising one replaces
     recipe = replace(
         recipe,
         precision=resolve_precision(recipe.precision),
-        learning_rate=1.0,  # replaced below by the rising one
+        learning_rate=1.0,
         schedule="constant",
         warmup_epochs=0.0,
         unfreeze_epochs=0.0,
@@ -107,6 +108,8 @@ def run_range_test(
         heads=tuple(model.output) if isinstance(model.output, dict) else (),
     )
     batches.advance = True  # on_epoch_end begins the next epoch
+
+    # Train at rising rates, then restore the weights
     rates = [low * (high / low) ** (i / (steps - 1)) for i in range(steps)]
     original_values = [keras.ops.convert_to_numpy(variable).copy() for variable in model.variables]
     try:
@@ -119,6 +122,7 @@ def run_range_test(
             variable.assign(value)
         recompile_for_saving(model)
 
+    # Stay a factor below the rate of the lowest loss
     best_step = int(np.argmin(losses)) if losses else 0
     if not best_step:
         raise TrainingError(f"No learning rate from {low:g} to {high:g} lowers the loss; the weights are as before")

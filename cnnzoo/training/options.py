@@ -51,4 +51,5 @@ class TrainerOptions:
 
 
 def _is_callback(value: Any) -> bool:
+    """Return whether `value` is a Keras callback."""
     return isinstance(value, keras.callbacks.Callback)

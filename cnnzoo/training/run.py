@@ -193,6 +193,7 @@ class Run:
         self._write_record()
 
     def _write_record(self) -> None:
+        """Write run.json."""
         assert self.folder
         with atomic_write(self.folder / "run.json") as new_path:
             new_path.write_text(json.dumps(self.record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -245,6 +246,7 @@ def flatten_dict(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _utc_now() -> str:
+    """Return the date and time as ISO 8601 text."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 

@@ -42,9 +42,7 @@ def test_default_class_names_are_numbers():
 def test_outputs_must_be_one_per_class():
     check_output_matches(cnnzoo.get("lenet5", classes=3), NAMES)
     for options in ({}, {"include_top": False}):
-        with pytest.raises(
-            cnnzoo.InputError, match=r"outputs of shape \(None, .* but the data has 3 classes"
-        ):
+        with pytest.raises(cnnzoo.InputError, match=r"outputs of shape \(None, .* but the data has 3 classes"):
             check_output_matches(cnnzoo.get("lenet5", **options), NAMES)
 
 

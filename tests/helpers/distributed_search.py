@@ -9,14 +9,14 @@ import sys
 import cnnzoo
 from helpers.images import make_blobs
 from helpers.paths import ROOT
+from helpers.shared_server import start_shared_server, use_server
 
 TRIALS = 6  # Hyperband over three epochs begins with four
 SPACE = {"learning_rate": {"low": 0.001, "high": 0.1, "log": True}, "momentum": [0.5, 0.8, 0.9], "batch_size": [6, 12]}
 SCRIPT = """
 import json, sys
-from helpers.distributed_search import run_search
-for arguments in json.loads(sys.argv[1]):
-    result = run_search(**arguments)
+from helpers.distributed_search import run_searches
+for result in run_searches(json.loads(sys.argv[1])):
     print("worker" if result is None else len(result.trials))
 """
 
@@ -35,8 +35,16 @@ def run_search(oracle, folder, port):
     return cnnzoo.tune("lenet5", data, run_dir=folder, verbose=False, **options)
 
 
+def run_searches(searches):
+    """Run searches one after the other, each given by the arguments of `run_search`; return their results."""
+    if len(searches) == 1:
+        return [run_search(**searches[0])]
+    with start_shared_server() as server, use_server(server):
+        return [run_search(**arguments) for arguments in searches]
+
+
 def start_process(role, *searches):
-    """Start a process that runs searches one after the other; each is a dictionary of `run_search`'s arguments."""
+    """Start a process that runs searches one after the other, each given by the arguments of `run_search`."""
     paths = os.pathsep.join([str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")])
     return subprocess.Popen(
         [sys.executable, "-c", SCRIPT, json.dumps(searches)],

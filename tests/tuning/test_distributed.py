@@ -10,7 +10,15 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from helpers.distributed_search import TRIALS, finish_process, free_port, role_variables, run_search, start_process
+from helpers.distributed_search import (
+    TRIALS,
+    finish_process,
+    free_port,
+    role_variables,
+    run_search,
+    run_searches,
+    start_process,
+)
 from keras_tuner.src.distribute import oracle_chief
 
 import cnnzoo
@@ -47,8 +55,8 @@ def searches(chief, tmp_path_factory):
     folder = tmp_path_factory.mktemp("distributed")
     searches = {name: {"oracle": name, "folder": str(folder / name), "port": free_port()} for name in ORACLES}
     workers = [start_process(f"worker-{i}", *searches.values()) for i in range(2)]
-    for arguments in searches.values():
-        assert len(run_search(**arguments).trials) == TRIALS
+    for result in run_searches(list(searches.values())):
+        assert len(result.trials) == TRIALS
     for worker in workers:
         assert finish_process(worker) == ["worker"] * len(searches)
     return searches

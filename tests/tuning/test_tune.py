@@ -7,12 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from helpers.shared_server import start_shared_server, use_server
 
 import cnnzoo
 from cnnzoo.training.recipes import resolve_recipe
-from cnnzoo.tuning import tune as tune_module
 from cnnzoo.tuning.result import compare_with_default
-from cnnzoo.tuning.server import Limits, TrialServer
 
 RECIPE = cnnzoo.Recipe(epochs=2, batch_size=12, learning_rate=0.001)
 RANGES = {"learning_rate": {"low": 0.001, "high": 0.1, "log": True}, "augment": ["none", "shift"]}
@@ -24,38 +23,17 @@ def tune(data, folder, **options):
     return cnnzoo.tune("lenet5", data, run_dir=folder, **(SEARCH | options))
 
 
-def call(job):
-    """The task of the shared server: run a job of any search."""
-    run_trial, trial_job = job
-    return run_trial(trial_job)
-
-
-class ServerOfOneSearch:
-    """Stands in for a search's own server: runs its jobs on a server that the tests share, and leaves it running."""
-
-    def __init__(self, server, run_trial, limits):
-        self.server, self.run_trial = server, run_trial
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        pass
-
-    def run(self, job):
-        return self.server.run((self.run_trial, job))
-
-
 @pytest.fixture(scope="module")
 def running_server():
-    with TrialServer(call, Limits(memory=4e9, timeout=600)) as server:
+    with start_shared_server() as server:
         yield server
 
 
 @pytest.fixture
-def shared_server(running_server, monkeypatch):
-    """Searches of the test share a server, instead of starting one each, which imports TensorFlow."""
-    monkeypatch.setattr(tune_module, "TrialServer", functools.partial(ServerOfOneSearch, running_server))
+def shared_server(running_server):
+    """Searches of the test share a server, instead of starting one each."""
+    with use_server(running_server):
+        yield
 
 
 @pytest.fixture(scope="module")

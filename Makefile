@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# Two workers; tests/conftest.py says which tests stay together and in which order they run.
+PYTEST := -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
 # The newest Python that is supported: on the path, or one of pyenv's.
 NEWEST ?= $(shell python3.13 -c 'import sys; print(sys.executable)' 2>/dev/null || ls -d $(HOME)/.pyenv/versions/3.13*/bin/python3.13 2>/dev/null | tail -n 1)
 
@@ -11,10 +13,10 @@ demo: $(VENV)/installed  ## Train, evaluate and export LeNet-5 on handwritten di
 	$(BIN)/cnnzoo demo
 
 check: lint types  ## For daily work: lint, types and the fast tests
-	$(BIN)/python -m pytest -n 2 -m "not slow"
+	$(BIN)/python $(PYTEST) -m "not slow"
 
 test: $(VENV)/installed  ## Every test, the slow ones too
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python $(PYTEST)
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
@@ -52,15 +54,15 @@ newest:
 	$(MAKE) VENV=.venv-newest PYTHON=$(NEWEST) .venv-newest/installed
 
 test-floors: floors  ## The fast tests on the oldest versions that pyproject.toml allows
-	.venv-floors/bin/python -m pytest -n 2 -m "not slow" -W default  # old releases warn about their own age
+	.venv-floors/bin/python $(PYTEST) -m "not slow" -W default  # old releases warn about their own age
 
 test-newest: newest  ## The fast tests on the newest Python
-	.venv-newest/bin/python -m pytest -n 2 -m "not slow"
+	.venv-newest/bin/python $(PYTEST) -m "not slow"
 
 test-backends:  ## Golden logits, and what every row promises, on JAX and torch: over an hour, for nights
 	$(MAKE) VENV=.venv-backends .venv-backends/installed
 	.venv-backends/bin/python -m pip install --quiet jax torch
-	for backend in jax torch; do KERAS_BACKEND=$$backend .venv-backends/bin/python -m pytest -n 2 --dist load -o tmp_path_retention_policy=none \
+	for backend in jax torch; do KERAS_BACKEND=$$backend .venv-backends/bin/python $(PYTEST) -o tmp_path_retention_policy=none \
 		tests/test_golden.py tests/test_registry.py tests/test_features.py tests/checkpoints/test_translate.py || exit 1; done
 
 .venv-floors.txt: pyproject.toml

@@ -7,9 +7,31 @@ import numpy as np
 import pytest
 from helpers.commands import run_command
 from helpers.images import make_blobs
-from helpers.paths import TEST_DATA
+from helpers.paths import ROOT, TEST_DATA
 
 import cnnzoo
+
+LONGEST = ("tuning", "export", "cli", "docs", "training", "runtimes", "inference")  # folders, the slowest first
+WITHOUT_SHARED_FIXTURES = ("test_golden.py", "test_registry.py")  # files whose tests may run on any worker
+
+
+def pytest_collection_modifyitems(config, items):
+    """Keep the tests of a file on one worker of pytest-xdist, and run the longest first and the shortest last.
+
+    Tests of a file share trained models and exports, which two workers would each make. Single tests at the end fill
+    the time until the last worker is done.
+    """
+    if not config.pluginmanager.hasplugin("xdist"):
+        return
+
+    def order(item):
+        folder, _, _ = item.path.relative_to(ROOT / "tests").as_posix().rpartition("/")
+        return item.path.name in WITHOUT_SHARED_FIXTURES, (*LONGEST, folder).index(folder)
+
+    items.sort(key=order)
+    for item in items:
+        if item.path.name not in WITHOUT_SHARED_FIXTURES:
+            item.add_marker(pytest.mark.xdist_group(item.path.relative_to(ROOT).as_posix()))
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ import click
 import numpy as np
 
 RESULTS = Path(__file__).parent / "results"
-CHART = Path(__file__).parents[1] / "docs" / "inference.png"
+CHART = Path(__file__).parents[1] / "docs" / "images" / "inference.png"
 COLORS = {
     "tf.function": "#bbbbbb",
     "torch channels-last": "#ee9966",
@@ -107,7 +107,7 @@ def draw_chart(table, chart):
     models = list(dict.fromkeys(row["model"] for row in rows))
     contenders = [name for name in dict.fromkeys(row["contender"] for row in rows) if name in COLORS]
 
-    figure, panels = plt.subplots(1, 2, figsize=(11, 4.2), sharey=True, layout="constrained")
+    figure, panels = plt.subplots(2, 1, figsize=(7, 7.4), sharey=True, layout="constrained")
     for axes, batch in zip(panels, map(str, BATCH_SIZES), strict=True):
         for i, name in enumerate(contenders):
             heights = np.array([speedups[batch, model, name] for model in models if (batch, model, name) in speedups])
@@ -121,8 +121,9 @@ def draw_chart(table, chart):
         axes.set_xticks(range(len(models)), models)
         axes.set_title(f"batch {batch}")
         axes.grid(axis="y", alpha=0.3)
-    panels[0].set_ylabel("times Keras' predict")
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
+    for axes in panels:
+        axes.set_ylabel("times Keras' predict")
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
     figure.savefig(chart, dpi=110)
 
 
@@ -158,7 +159,7 @@ def measure_model(name, rounds):
 @click.command()
 @click.argument("models", nargs=-1)
 @click.option("--rounds", default=15, show_default=True, help="Times that each contender runs at batch 1.")
-@click.option("--keep", is_flag=True, help="Write the table into results/, and draw docs/inference.png from it.")
+@click.option("--keep", is_flag=True, help="Write the table into results/, and draw docs/images/inference.png from it.")
 def main(models, rounds, keep):
     """Run each contender once per round, in random order, and print medians, spreads and ratios."""
     rows = []

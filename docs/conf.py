@@ -106,6 +106,11 @@ def show_examples_as_code(app, ctx, lines):
     lines[:] = result
 
 
+def show_paths_as_text(app, ctx, lines):
+    """Show a default that is a path as its text."""
+    lines[:] = [re.sub(r"\w*Path\('([^']*)'\)", r"'\1'", line) for line in lines]
+
+
 def skip_tuple_fields(app, what, name, obj, skip, options):
     """Skip the fields of named tuples that have no description of their own."""
     return True if str(getattr(obj, "__doc__", "")).startswith("Alias for field number") else None
@@ -125,5 +130,6 @@ def setup(app):
     """Connect the functions above; the first one runs before napoleon."""
     app.connect("autodoc-process-docstring", escape_docstring, priority=100)
     app.connect("sphinx-click-process-description", show_examples_as_code)
+    app.connect("sphinx-click-process-options", show_paths_as_text)
     app.connect("autodoc-skip-member", skip_tuple_fields)
     app.connect("doctree-resolved", improve_typography)

@@ -2,7 +2,7 @@
 
 Small trainings on real data: scikit-learn's handwritten digits, and its two photographs (china.jpg
 and flower.jpg, both CC BY). It takes some minutes on two cores and needs no network.
-docs/inference.png is made by benchmarks/inference.py.
+docs/images/inference.png is made by benchmarks/inference.py.
 """
 
 import base64

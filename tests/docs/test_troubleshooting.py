@@ -11,7 +11,7 @@ from PIL import Image
 import cnnzoo
 
 PAGE = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
-MESSAGES = dict(re.findall(r"^## ([^\n]+)\n\n```text\n(.*?)\n```", PAGE, re.M | re.S))
+MESSAGES = dict(re.findall(r"^## ([^\n]+)\n\n```none\n(.*?)\n```", PAGE, re.M | re.S))
 
 
 def write_noise(folder, count):

@@ -5,8 +5,6 @@ An interrupted run continues where it stopped: a record beside the file counts t
 
 from __future__ import annotations
 
-import csv
-import io
 import itertools
 import json
 import os
@@ -23,12 +21,11 @@ from cnnzoo.core.errors import BusyError, InputError, unknown_name
 from cnnzoo.core.files import atomic_write
 from cnnzoo.inference.inputs import NamedImage
 from cnnzoo.inference.prediction import Prediction
+from cnnzoo.inference.rows import SUFFIXES, TEXT_FORMATS, Row, import_pyarrow, prediction_to_row
 
 RECORD_INTERVAL = 2.0  # seconds between two updates of the record
 TEXT_CHUNK_ROWS = 64  # rows that are written to a text file at a time
 PARQUET_PART_ROWS = 16_384  # maximum rows of one part of a Parquet data set
-
-Row = dict[str, Any]
 
 
 class WriteResult(NamedTuple):
@@ -43,33 +40,6 @@ class WriteResult(NamedTuple):
     path: Path
     images: int
     errors: int
-
-
-def prediction_to_row(prediction: Prediction, top: int) -> Row:
-    """Return a prediction as a table row: path, error, class_1, probability_1, ..."""
-    row: Row = {"path": prediction.source, "error": prediction.error}
-    for i in range(top):
-        has_class = i < len(prediction.classes)
-        row[f"class_{i + 1}"] = prediction.classes[i] if has_class else None
-        row[f"probability_{i + 1}"] = prediction.probabilities[i] if has_class else None
-    return row
-
-
-def _format_csv(rows: Sequence[Row], with_header: bool) -> str:
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, list(rows[0]))
-    if with_header:
-        writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
-
-
-def _format_json_lines(rows: Sequence[Row], with_header: bool) -> str:
-    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-
-
-TEXT_FORMATS: dict[str, Callable[[Sequence[Row], bool], str]] = {".csv": _format_csv, ".jsonl": _format_json_lines}
-SUFFIXES = (*TEXT_FORMATS, ".parquet")
 
 
 class PredictionWriter:
@@ -97,7 +67,7 @@ class PredictionWriter:
         if self.path.suffix not in SUFFIXES:
             raise unknown_name("kind of file", self.path.suffix or str(path), SUFFIXES)
         if self.path.suffix == ".parquet":
-            _import_pyarrow()
+            import_pyarrow()
         self.plan, self.overwrite = plan, overwrite
         self.record_path = self.path.with_name(f".{self.path.name}.progress.json")
         self._reset_counts()
@@ -222,7 +192,7 @@ class PredictionWriter:
                     self._write_record()
 
     def _write_parquet(self, rows: Iterable[Row]) -> None:
-        arrow, parquet = _import_pyarrow()
+        arrow, parquet = import_pyarrow()
         self.path.mkdir(exist_ok=True)
         for chunk in _chunk_rows_by_time(rows):
             types = {key: arrow.float32() if key.startswith("probability") else arrow.string() for key in chunk[0]}
@@ -288,12 +258,3 @@ def _remove_earlier_predictions(path: Path) -> None:
     if other_files:
         raise InputError(f"{path} is not replaced, because it also holds other files, such as {other_files[0]}")
     shutil.rmtree(path)
-
-
-def _import_pyarrow() -> tuple[Any, Any]:
-    try:
-        import pyarrow
-        from pyarrow import parquet
-    except ImportError:
-        raise ImportError("Writing Parquet files requires pyarrow: pip install 'cnnzoo[parquet]'") from None
-    return pyarrow, parquet

@@ -9,17 +9,16 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cnnzoo import cards
 from cnnzoo.core.errors import InputError, Interrupted, check_integer
-from cnnzoo.data.checks import check_images
 from cnnzoo.data.transform import Transform
 from cnnzoo.inference import inputs
 from cnnzoo.inference.answers import PredictionWriter, WriteResult
-from cnnzoo.inference.inputs import NamedImage
+from cnnzoo.inference.batches import Batch, iter_array_batches, iter_file_batches
 from cnnzoo.inference.prediction import Prediction
 from cnnzoo.runtimes.choose import OpenRuntime, choose_runtime_for_model, open_model
 from cnnzoo.surgery.outputs import as_functional, output_activation, without_aux_heads
@@ -29,20 +28,6 @@ if TYPE_CHECKING:
 
 MAX_BATCH_VALUES = 32 * 224 * 224 * 3  # pixel values of an automatic batch; larger batches are not faster
 MAX_BATCH_SIZE = 256  # images of an automatic batch
-
-
-class Batch(NamedTuple):
-    """Images on their way to the network.
-
-    Attributes:
-        names: path or number of each image.
-        pixels: the images (N, height, width, channels), black where one could not be read.
-        errors: why images could not be read, by their position in the batch.
-    """
-
-    names: list[str]
-    pixels: np.ndarray
-    errors: dict[int, str]
 
 
 class Classifier:
@@ -198,8 +183,8 @@ class Classifier:
         """
         top, size = self._check_sizes(top, batch_size)
         if isinstance(images, np.ndarray):
-            return self._predict_batches(self._array_batches(images, size), top)
-        return self._predict_batches(self._file_batches(inputs.iter_images(images), size), top)
+            return self._predict_batches(iter_array_batches(images, size, self.transform), top)
+        return self._predict_batches(iter_file_batches(inputs.iter_images(images), size, self.transform), top)
 
     def predict_to(
         self,
@@ -242,7 +227,8 @@ class Classifier:
         writer = PredictionWriter(path, plan, overwrite)
         list_images = partial(inputs.iter_images, images)
         try:
-            predictions = self._predict_batches(self._file_batches(writer.skip_answered(list_images), size), top)
+            batches = iter_file_batches(writer.skip_answered(list_images), size, self.transform)
+            predictions = self._predict_batches(batches, top)
             if verbose:
                 count = sum(1 for _ in writer.skip_answered(list_images))
                 predictions = inputs.track_progress(predictions, count)
@@ -263,33 +249,6 @@ class Classifier:
         if batch_size == "auto":
             return top, max(1, min(MAX_BATCH_SIZE, MAX_BATCH_VALUES // int(np.prod(self.shape))))
         return top, check_integer("batch_size", batch_size, 1)
-
-    def _array_batches(self, images: np.ndarray, size: int) -> Iterator[Batch]:
-        """Yield the batches of an array of images."""
-        if images.ndim == 3 and images.shape[2] == 3:
-            raise InputError(
-                "An array must hold several images, (N, H, W, C) or (N, H, W); use image[None] for one. "
-                f"Received: {images.shape}"
-            )
-        images = check_images(images)
-        for start in range(0, len(images), size):
-            pixels = self.transform.transform_arrays(images[start : start + size])
-            yield Batch([str(start + i) for i in range(len(pixels))], pixels, {})
-
-    def _file_batches(self, images: Iterator[NamedImage], size: int) -> Iterator[Batch]:
-        """Yield batches of images that threads read ahead."""
-        decoded_images = inputs.prefetch(self._read_image, images, 2 * size)
-        while chunk := list(itertools.islice(decoded_images, size)):
-            names, pixels, errors = zip(*chunk, strict=True)
-            yield Batch(list(names), np.stack(pixels), {i: error for i, error in enumerate(errors) if error})
-
-    def _read_image(self, image: NamedImage) -> tuple[str, np.ndarray, str]:
-        """Return name, pixels and error of an image; it is black if it cannot be read."""
-        name, source = image
-        try:
-            return name, self.transform(source), ""
-        except InputError as error:
-            return name, np.zeros(self.shape, "uint8"), str(error)
 
     def _predict_batches(self, batches: Iterator[Batch], top: int) -> Iterator[Prediction]:
         return itertools.chain.from_iterable(self._predict_batch(batch, top) for batch in batches)

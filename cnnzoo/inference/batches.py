@@ -1,0 +1,63 @@
+"""Batches of images on their way to the network, from arrays or from files."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+
+from cnnzoo.core.errors import InputError
+from cnnzoo.data.checks import check_images
+from cnnzoo.data.transform import Transform
+from cnnzoo.inference.inputs import NamedImage, prefetch
+
+
+class Batch(NamedTuple):
+    """Images at the size of the network.
+
+    Attributes:
+        names: path or number of each image.
+        pixels: the images (N, height, width, channels), black where one could not be read.
+        errors: why images could not be read, by their position in the batch.
+    """
+
+    names: list[str]
+    pixels: np.ndarray
+    errors: dict[int, str]
+
+
+def iter_array_batches(images: np.ndarray, size: int, transform: Transform) -> Iterator[Batch]:
+    """Yield batches of `size` images of an array (N, H, W) or (N, H, W, C).
+
+    Raises:
+        InputError: for an array that is no batch of images.
+    """
+    if images.ndim == 3 and images.shape[2] == 3:
+        raise InputError(
+            "An array must hold several images, (N, H, W, C) or (N, H, W); use image[None] for one. "
+            f"Received: {images.shape}"
+        )
+    images = check_images(images)
+    for start in range(0, len(images), size):
+        pixels = transform.transform_arrays(images[start : start + size])
+        yield Batch([str(start + i) for i in range(len(pixels))], pixels, {})
+
+
+def iter_file_batches(images: Iterator[NamedImage], size: int, transform: Transform) -> Iterator[Batch]:
+    """Yield batches of `size` images, which threads read ahead."""
+    decoded_images = prefetch(partial(_read_image, transform), images, 2 * size)
+    while chunk := list(itertools.islice(decoded_images, size)):
+        names, pixels, errors = zip(*chunk, strict=True)
+        yield Batch(list(names), np.stack(pixels), {i: error for i, error in enumerate(errors) if error})
+
+
+def _read_image(transform: Transform, image: NamedImage) -> tuple[str, np.ndarray, str]:
+    """Return name, pixels and error of an image; it is black if it cannot be read."""
+    name, source = image
+    try:
+        return name, transform(source), ""
+    except InputError as error:
+        return name, np.zeros(transform.shape, "uint8"), str(error)

@@ -1,0 +1,50 @@
+"""Predictions as rows of a table, and their text in CSV and JSON Lines files."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from cnnzoo.inference.prediction import Prediction
+
+Row = dict[str, Any]
+
+
+def prediction_to_row(prediction: Prediction, top: int) -> Row:
+    """Return a prediction as a table row: path, error, class_1, probability_1, ..."""
+    row: Row = {"path": prediction.source, "error": prediction.error}
+    for i in range(top):
+        has_class = i < len(prediction.classes)
+        row[f"class_{i + 1}"] = prediction.classes[i] if has_class else None
+        row[f"probability_{i + 1}"] = prediction.probabilities[i] if has_class else None
+    return row
+
+
+def _format_csv(rows: Sequence[Row], with_header: bool) -> str:
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, list(rows[0]))
+    if with_header:
+        writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _format_json_lines(rows: Sequence[Row], with_header: bool) -> str:
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
+TEXT_FORMATS: dict[str, Callable[[Sequence[Row], bool], str]] = {".csv": _format_csv, ".jsonl": _format_json_lines}
+SUFFIXES = (*TEXT_FORMATS, ".parquet")
+
+
+def import_pyarrow() -> tuple[Any, Any]:
+    """Return the modules pyarrow and pyarrow.parquet, which write Parquet files."""
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError:
+        raise ImportError("Writing Parquet files requires pyarrow: pip install 'cnnzoo[parquet]'") from None
+    return pyarrow, parquet

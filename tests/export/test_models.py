@@ -25,7 +25,7 @@ def test_graphs_export(name, activation, tmp_path):
     model = cnnzoo.get(
         one_block_per_stage, classes=["a", "b"], input_shape=(64, 64, 3), classifier_activation=activation
     )
-    cnnzoo.export(model, tmp_path / "out")
+    cnnzoo.export(model, tmp_path / "out", "openvino")
     (prediction,) = cnnzoo.load(tmp_path / "out").predict(np.zeros((1, 40, 40, 3)))
     assert set(prediction.classes) == {"a", "b"}
 

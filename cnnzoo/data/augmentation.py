@@ -135,6 +135,7 @@ class Augmentation:
     def _apply_drawn(
         self, layers: list["keras.Layer"], drawn: int, images: "np.ndarray", rng: "np.random.Generator"
     ) -> "np.ndarray":
+        """Apply `drawn` random layers, one after the other, to a group of images; gray images keep their colors."""
         for i in rng.integers(len(layers), size=drawn):
             needs_color = isinstance(layers[i], keras.layers.RandomColorDegeneration)
             if images.shape[-1] == 3 or not needs_color:

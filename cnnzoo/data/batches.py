@@ -148,6 +148,7 @@ class Batches(keras.utils.PyDataset):
         seed = self.seed, self.epoch
 
         def fill(start: int) -> None:
+            """Load the images of one job."""
             for slot, i in enumerate(indices[start : start + IMAGES_PER_JOB].tolist(), start):
                 if area is None:
                     out[slot] = images[i]

@@ -111,6 +111,7 @@ def _list_entries(root: Path) -> list["os.DirEntry[str]"]:
 
 
 def _is_dir(entry: "os.DirEntry[str]") -> bool:
+    """Return whether an entry is a folder, or a link to one."""
     try:
         return entry.is_dir()
     except OSError:  # a link to itself

@@ -98,6 +98,7 @@ class Photos:
         return self.transform.random_resized_crop(source, area, rng)
 
     def _load(self, i: int) -> np.ndarray:
+        """Return image `i`, transformed if a transform is set, from the cache if there is one."""
         if self.transform is None:
             return decode_image(self.photos[i].path_or_bytes(), self.channels)
         if self.cache is None:

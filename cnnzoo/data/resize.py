@@ -96,6 +96,7 @@ def resize_images(
 
 
 def _resize_once(x: Any, size: Sequence[Any], interpolation: str) -> Any:
+    """Resize (N, H, W, C) to a size in numbers or tensors, with antialiasing."""
     if all(isinstance(side, int) for side in size):
         return keras.ops.image.resize(x, size, interpolation, antialias=True, data_format="channels_last")
     import tensorflow as tf  # sizes are tensors in a graph for images of any size, where Keras' operation wants numbers

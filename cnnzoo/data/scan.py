@@ -97,6 +97,7 @@ def examine_image(source: Any, decode: bool = True) -> ImageFacts:
 
 
 def _inspect_pixels(image: "PillowImage") -> dict[str, Any]:
+    """Return the facts that need the pixels: perceptual hash, palette size, and whether all are equal."""
     import imagehash
 
     colors = image.getcolors(MAX_PALETTE_COLORS) if image.mode in ("P", "PA", "1") else None

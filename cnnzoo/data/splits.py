@@ -169,8 +169,6 @@ def stratified_split(
     Raises:
         InputError: if one of the two would lack a class, or groups make a split of another size than asked for.
     """
-    from sklearn.model_selection import StratifiedGroupKFold, train_test_split
-
     # Copies count once
     unit_labels = _majority_labels(units.numbers, labels, len(classes))
     counts = np.bincount(labels if units.has_groups else unit_labels, minlength=len(classes))
@@ -185,20 +183,8 @@ def stratified_split(
 
     # Draw
     try:
-        if units.has_groups:
-            # Groups differ in size and in labels: the folds are balanced over images, not over groups
-            ratio = max(Fraction(share), Fraction(1, 20)).limit_denominator(min(20, len(unit_labels)))
-            folds = StratifiedGroupKFold(max(ratio.denominator, 2), shuffle=True, random_state=seed)
-            with warnings.catch_warnings():  # about rare classes, which `check_every_class` checks below
-                warnings.simplefilter("ignore", UserWarning)
-                drawn = list(folds.split(labels, labels, units.numbers))[: max(ratio.numerator, 1)]
-            part = np.sort(np.concatenate([fold for _, fold in drawn]))
-            rest = np.setdiff1d(np.arange(len(labels)), part)
-        else:
-            drawn_units = train_test_split(
-                np.arange(len(unit_labels)), test_size=size, stratify=unit_labels, random_state=seed
-            )
-            rest, part = (np.flatnonzero(np.isin(units.numbers, side)) for side in drawn_units)
+        draw = _draw_whole_groups if units.has_groups else _draw_units
+        rest, part = draw(labels, share, seed, units, unit_labels)
     except ValueError as error:  # one side has fewer images than classes
         raise InputError(f"The {name} split cannot be taken: {error}") from None
 
@@ -211,6 +197,37 @@ def stratified_split(
             "are too few groups, or they are too large. Choose other shares, or another seed"
         )
     return rest, part
+
+
+def _draw_units(
+    labels: np.ndarray, share: float, seed: int, units: SplitUnits, unit_labels: np.ndarray
+) -> tuple[Indices, Indices]:
+    """Draw a stratified share of the units; return the indices of the images of the rest and of the share."""
+    from sklearn.model_selection import train_test_split
+
+    size = math.ceil(share * len(unit_labels))
+    sides = train_test_split(np.arange(len(unit_labels)), test_size=size, stratify=unit_labels, random_state=seed)
+    rest, part = (np.flatnonzero(np.isin(units.numbers, side)) for side in sides)
+    return rest, part
+
+
+def _draw_whole_groups(
+    labels: np.ndarray, share: float, seed: int, units: SplitUnits, unit_labels: np.ndarray
+) -> tuple[Indices, Indices]:
+    """Draw whole groups so that the split has about a share of the images of each class.
+
+    Groups differ in size and in labels: the folds are balanced over images, not over groups, and the split consists of
+    as many folds as come closest to the share.
+    """
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    ratio = max(Fraction(share), Fraction(1, 20)).limit_denominator(min(20, len(unit_labels)))
+    folds = StratifiedGroupKFold(max(ratio.denominator, 2), shuffle=True, random_state=seed)
+    with warnings.catch_warnings():  # about rare classes, which `check_every_class` checks afterwards
+        warnings.simplefilter("ignore", UserWarning)
+        drawn = list(folds.split(labels, labels, units.numbers))[: max(ratio.numerator, 1)]
+    part = np.sort(np.concatenate([fold for _, fold in drawn]))
+    return np.setdiff1d(np.arange(len(labels)), part), part
 
 
 def check_every_class(labels: np.ndarray, classes: Sequence[str], name: str) -> None:

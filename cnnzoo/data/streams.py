@@ -130,7 +130,8 @@ def read_streams(source: Any) -> Listing | None:
 
 
 def _is_stream(source: Any) -> bool:
-    # Nobody can have such an object without having imported its library
+    """Return whether `source` is a tf.data.Dataset or a PyDataset, without importing TensorFlow or Keras."""
+    # Whoever has such an object has imported its library already
     tensorflow, keras = sys.modules.get("tensorflow"), sys.modules.get("keras")
     return bool(
         (tensorflow and isinstance(source, tensorflow.data.Dataset))
@@ -158,6 +159,7 @@ def _iter_pairs(stream: Any) -> Iterator[tuple[np.ndarray, str]]:
 
 
 def _iter_elements(stream: Any) -> Iterable[Any]:
+    """Return the elements of a data set that has an end."""
     if hasattr(stream, "as_numpy_iterator"):
         if int(stream.cardinality()) == -1:
             raise InputError("The data set never ends; dataset.take(n) limits it")

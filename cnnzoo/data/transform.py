@@ -174,6 +174,7 @@ class Transform:
         box: tuple[float, float, float, float] | None = None,
         mirrored: bool = False,
     ) -> np.ndarray:
+        """Resize the part of a Pillow image inside `box` to `size`; return pixels (height, width, channels)."""
         from PIL import Image
 
         resized = image.resize((size[1], size[0]), INTERPOLATIONS[self.interpolation], box=box)

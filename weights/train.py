@@ -16,7 +16,6 @@ import click
 import keras
 
 import cnnzoo
-from cnnzoo.training import recipes
 from cnnzoo.training.prepare import make_reproducible
 
 WEIGHTS_FOLDER = Path(__file__).parent
@@ -68,7 +67,7 @@ def main(jobs: tuple[str, ...], mnist: str | None, seed: int, runs: str) -> None
         data = cnnzoo.load_data("digits" if name == "digits" else mnist, seed=seed, **job.load_options)
         make_reproducible(seed)
         model = cnnzoo.get(job.model, classes=data.classes)
-        recipe = recipes.resolve_recipe(job.recipe, job.settings)
+        recipe = cnnzoo.recipe(job.recipe, **job.settings)
         report = cnnzoo.fit_and_evaluate(model, data, recipe=recipe, run_dir=Path(runs) / name, seed=seed, resume=True)
         print(report)
         publish_weights(job, model, report, seed)

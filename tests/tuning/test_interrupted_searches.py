@@ -4,16 +4,14 @@ import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 
 import numpy as np
 import pytest
+from helpers.commands import start_command
 from helpers.images import make_blobs
 
 import cnnzoo
-from cnnzoo.training.recipes import resolve_recipe
 
 pytestmark = pytest.mark.slow
 
@@ -32,31 +30,19 @@ def images(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def command(images):
-    """The command that searches, without its run directory."""
+    """The arguments of the command that searches, without its run directory."""
     settings = [f"--set={name}={value}" for name, value in SETTINGS.items()]
-    return [sys.executable, "-m", "cnnzoo", "tune", "lenet5", images, f"--trials={TRIALS}", *settings, "--no-prune"]
+    return ["tune", "lenet5", images, f"--trials={TRIALS}", *settings, "--no-prune"]
 
 
 @pytest.fixture(scope="module")
 def undisturbed(images, tmp_path_factory):
     """The folder of the same search, run without a disturbance."""
     folder = tmp_path_factory.mktemp("searches") / "undisturbed"
-    recipe = resolve_recipe("sgd", SETTINGS)
+    recipe = cnnzoo.recipe("sgd", **SETTINGS)
     data = cnnzoo.load_data(images)
     cnnzoo.tune("lenet5", data, recipe=recipe, trials=TRIALS, prune=False, run_dir=folder, verbose=False)
     return folder
-
-
-def start(command, folder, **options):
-    # The shell that runs the tests may ignore Ctrl-C; a search that is tested with it must not.
-    return subprocess.Popen(
-        [*command, "--run-dir", folder],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-        **options,
-    )
 
 
 def wait_for(condition, process):
@@ -64,6 +50,12 @@ def wait_for(condition, process):
     while not condition():
         assert process.poll() is None, process.communicate()
         time.sleep(0.02)
+
+
+def finish(process):
+    """Wait for a process to succeed."""
+    _, error = process.communicate()
+    assert process.returncode == 0, error
 
 
 def outcomes(folder):
@@ -85,7 +77,7 @@ def test_a_search_that_is_killed_again_and_again_ends_like_an_undisturbed_one(co
 
     for _ in range(3):
         before = saved_steps(folder)
-        process = start(command, folder)
+        process = start_command(*command, "--run-dir", folder)
         wait_for(lambda before=before: saved_steps(folder) != before, process)
         time.sleep(draw.uniform(0, 2))
         steps = saved_steps(folder)
@@ -99,14 +91,14 @@ def test_a_search_that_is_killed_again_and_again_ends_like_an_undisturbed_one(co
         assert all(saved_steps(folder)[trial] >= count for trial, count in steps.items()), "no saved step is lost"
     assert kills, "the search was killed at least once before it was done"
 
-    process = start([*command, "--resume"], folder)
+    process = start_command(*command, "--resume", "--run-dir", folder)
     wait_for(lambda: list(folder.glob("final/*/1/run/state/step-*")), process)
     process.kill()
     process.communicate()
     ends = {path.parent: path.stat().st_mtime for path in folder.glob("trials/*/outcome.json")}
     assert len(ends) == TRIALS
 
-    subprocess.run([*command, "--resume", "--run-dir", folder], check=True, capture_output=True)
+    finish(start_command(*command, "--resume", "--run-dir", folder))
     assert {path.parent: path.stat().st_mtime for path in folder.glob("trials/*/outcome.json")} == ends
     assert outcomes(folder) == outcomes(undisturbed)
     finals = sorted(path.relative_to(folder) for path in folder.glob("final/*/1/run/predictions.csv"))
@@ -120,7 +112,7 @@ def test_ctrl_c_stops_a_search_and_the_same_command_continues_it(command, undist
     folder = tmp_path / "interrupted"
     for workers in (1, 2):
         before = saved_steps(folder)
-        process = start([*command, "--workers", str(workers)], folder)
+        process = start_command(*command, "--workers", workers, "--run-dir", folder)
         wait_for(lambda before=before: saved_steps(folder) != before, process)
         process.send_signal(signal.SIGINT)
         _, error = process.communicate(timeout=20)
@@ -128,14 +120,14 @@ def test_ctrl_c_stops_a_search_and_the_same_command_continues_it(command, undist
         assert "trials have ended" in error
         assert "the same call or command resumes the run" in error
         assert "Traceback" not in error
-    subprocess.run([*command, "--run-dir", folder], check=True, capture_output=True)
+    finish(start_command(*command, "--run-dir", folder))
     assert outcomes(folder) == outcomes(undisturbed)
 
 
 def test_a_search_runs_on_jax(command, tmp_path):
     """JAX has threads that no fork survives, so each of its trials starts a new Python."""
     folder = tmp_path / "jax"
-    command = [*command, "--trials=1", "--set=epochs=1", "--run-dir", folder]
-    subprocess.run(command, check=True, capture_output=True, env=os.environ | {"KERAS_BACKEND": "jax"})
+    options = ("--trials=1", "--set=epochs=1", "--run-dir", folder)
+    finish(start_command(*command, *options, env=os.environ | {"KERAS_BACKEND": "jax"}))
     (outcome,) = outcomes(folder).values()
     assert "score" in outcome

@@ -28,6 +28,7 @@ def test_cifar_resnets(name, file, minimum, test_data):
     assert all("num_batches_tracked" in dropped for dropped in receipt.dropped)
 
 
+@pytest.mark.slow
 def test_googlenet_of_caffe(test_data):
     """The reference run gives class 967 with p = 0.99486."""
     weights = test_data("checkpoints/googlenet_bvlc.npz")

@@ -1,4 +1,4 @@
-"""Makes the files beside it; run by hand where torch is installed, as the tests have none."""
+"""Write the files of this folder. Run by hand with PyTorch installed, which the tests do not need."""
 
 from collections import OrderedDict
 from pathlib import Path
@@ -9,8 +9,8 @@ import torch
 HERE = Path(__file__).parent
 
 
-def tensors():
-    """One of everything that a state_dict may hold."""
+def make_state_dict():
+    """Return a state dict with one of everything that it may hold."""
     torch.manual_seed(0)
     base = torch.randn(4, 6)
     state = OrderedDict(
@@ -35,7 +35,7 @@ def tensors():
 
 
 if __name__ == "__main__":
-    state = tensors()
+    state = make_state_dict()
     expected = {name: (x.float() if name == "bfloat16" else x).detach() for name, x in state.items()}
     np.savez_compressed(HERE / "expected.npz", **{name: x.numpy() for name, x in expected.items()})
     whole = {"epoch": 3, "arch": "net", "best": 0.5, "size": torch.Size([2, 3]), "dtype": torch.float32}

@@ -93,6 +93,9 @@ class Classifier:
             runtime: "keras", "openvino", "onnxruntime" or "litert"; "auto" takes the fastest that is installed.
             precision: "float32", or "bfloat16" for OpenVINO.
 
+        Returns:
+            A classifier with the class names and the transform of the model's card.
+
         Raises:
             InputError: if the model is no image classifier, or runtime and precision do not go together.
             ImportError: if the runtime is not installed.
@@ -119,11 +122,28 @@ class Classifier:
         return self.card.classes
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
-        """Return the probabilities (N, classes) of images (N, H, W, C) of any size, with values 0 to 255."""
+        """Return the probability of every class for an array of images of any size.
+
+        Args:
+            images: (N, H, W, C) with values 0 to 255. `transform` resizes and crops them.
+
+        Returns:
+            float32 (N, classes), in the order of `classes`.
+        """
         return self.scores(self.transform.transform_arrays(np.asarray(images)))
 
     def scores(self, images: np.ndarray) -> np.ndarray:
-        """Return the probabilities (N, classes) of images (N, height, width, channels) of the network's size."""
+        """Return the probability of every class for images that `transform` has resized already.
+
+        Args:
+            images: (N, height, width, channels), as `shape` says, with values 0 to 255.
+
+        Returns:
+            float32 (N, classes), in the order of `classes`.
+
+        Raises:
+            InputError: if the runtime cannot run the network on these images.
+        """
         with self._lock:  # most runtimes serve one caller at a time
             if self._opened is None:
                 self._opened = self._open_runtime()
@@ -180,6 +200,12 @@ class Classifier:
             images: as `predict` takes them.
             top: number of classes to return for each image.
             batch_size: number of images to classify at a time.
+
+        Yields:
+            One prediction per image; those that cannot be read have an `error`.
+
+        Raises:
+            InputError: for an array that is no batch of images, or anything that `predict` does not take.
         """
         top, size = self._check_sizes(top, batch_size)
         if isinstance(images, np.ndarray):

@@ -35,7 +35,7 @@ def build_from_arrays(arrays: Any, name: str, classes: Sequence[str] | None, sha
         leaks = np.isin(digests, _image_digests(test))
         if leaks.any():
             given, digests = given.take(np.flatnonzero(~leaks)), digests[~leaks]
-            notes.append(f"{leaks.sum():,} training images are test images too, and were left out of training.")
+            notes.append(f"{leaks.sum():,} training images also occur in the test part and were removed from training.")
         train, validation = stratified_split(
             given.labels, shares[1], seed, class_names, "validation", SplitUnits(digests)
         )

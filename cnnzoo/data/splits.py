@@ -135,8 +135,10 @@ def assign_splits(
 
     # A training and one other part, which is the test split: validation is taken from training
     rest, part = stratified_split(labels[train], shares[1], seed, classes, "validation", units.take(train))
-    test_name = "test" if len(test) else "validation"
-    note = f"The {test_name} part is the test split; {len(part):,} images of the training part are for validation."
+    test_part = "test" if len(test) else "validation"
+    note = (
+        f"The {test_part} part is used as the test split, and {len(part):,} images of the training part for validation."
+    )
     return (train[rest], train[part], test if len(test) else validation), (note,)
 
 

@@ -127,11 +127,11 @@ def test_a_missing_validation_part_is_taken_from_training(tmp_path):
         write_class_folders(tmp_path / "p" / name, {"a": 10, "b": 10}, seed=1000 * i)
     data = cnnzoo.load_data(tmp_path / "p")
     assert [len(split) for split in data.splits.values()] == [18, 2, 20]
-    assert "The test part is the test split; 2 images of the training part are for validation." in data.notes
+    assert "The test part is used as the test split, and 2 images of the training part for validation." in data.notes
     (tmp_path / "p" / "test").rename(tmp_path / "p" / "val")
     with_validation = cnnzoo.load_data(tmp_path / "p")
     assert with_validation.fingerprints == data.fingerprints
-    assert "The validation part is the test split" in str(with_validation)
+    assert "The validation part is used as the test split" in str(with_validation)
 
 
 def test_copies_never_cross_a_split(tmp_path):

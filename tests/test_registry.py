@@ -208,7 +208,7 @@ def test_other_channels_and_sizes_are_accepted():
     assert cnnzoo.get("resnet20", input_shape=(None, None, 3)).output_shape == (None, 10)
 
 
-def test_under_mixed_precision_pixels_are_normalised_in_float32():
+def test_under_mixed_precision_pixels_are_normalized_in_float32():
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
         model = cnnzoo.get("resnet20")

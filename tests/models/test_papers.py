@@ -27,7 +27,7 @@ def convolve(x, kernel, bias, strides=1, padding=0, groups=1):
     return np.maximum(np.concatenate(parts, axis=2) + bias, 0)
 
 
-def normalise(x, k=2.0, alpha=1e-4, beta=0.75, n=5):
+def normalize_responses(x, k=2.0, alpha=1e-4, beta=0.75, n=5):
     """Krizhevsky et al. 2012, section 3.3, channel by channel."""
     out = np.empty_like(x)
     for i in range(x.shape[2]):
@@ -57,7 +57,7 @@ def test_alexnet_2012():
     x = images[0].astype("float64")
     for i, (strides, padding, groups) in enumerate(((4, 0, 1), (1, 2, 2), (1, 1, 1), (1, 1, 2), (1, 1, 2)), 1):
         x = convolve(x, w[f"conv{i}.kernel"], w[f"conv{i}.bias"], strides, padding, groups)
-        x = normalise(x) if i < 3 else x
+        x = normalize_responses(x) if i < 3 else x
         x = pool(x) if i in (1, 2, 5) else x
     assert x.shape == (6, 6, 256)
     x = x.ravel()
@@ -79,9 +79,9 @@ def test_alexnet_2012_has_the_sizes_of_figure_2():
 
 
 @pytest.mark.parametrize(("k", "alpha"), [(2.0, 1e-4), (1.0, 1e-4 / 5)])
-def test_local_response_normalisation(k, alpha):
+def test_local_response_normalization(k, alpha):
     x = np.random.default_rng(0).normal(0, 100, (2, 3, 4, 11)).astype("float32")
-    expected = np.stack([normalise(image.astype("float64"), k, alpha) for image in x])
+    expected = np.stack([normalize_responses(image.astype("float64"), k, alpha) for image in x])
     normalized = np.asarray(LocalResponseNorm(k=k, alpha=alpha)(x))
     np.testing.assert_allclose(normalized, expected, rtol=1e-5, atol=1e-6)
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cnnzoo.cli.options import IMAGE_SIZE, DataOptions, take_options
+from cnnzoo.cli.declare import take_options
+from cnnzoo.cli.options import IMAGE_SIZE, DataOptions
 from cnnzoo.cli.startup import import_keras_quietly
 from cnnzoo.core.errors import InputError
 

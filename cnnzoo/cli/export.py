@@ -5,8 +5,9 @@ from pathlib import Path
 import click
 
 import cnnzoo
+from cnnzoo.cli.declare import take_options
 from cnnzoo.cli.inference import get_by_tag
-from cnnzoo.cli.options import DataOptions, take_options
+from cnnzoo.cli.options import DataOptions
 from cnnzoo.cli.startup import import_keras_quietly
 
 

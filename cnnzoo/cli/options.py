@@ -1,88 +1,19 @@
-"""Options that several commands share, each declared once as a field of a dataclass.
-
-A field of an options class is an option of the command line: `label_column` becomes `--label-column`. `take_options`
-adds the options of such classes to a command, which then receives one object for each class:
-
-    @click.command()
-    @click.argument("data")
-    @take_options(data_options=DataOptions)
-    def show(data: str, data_options: DataOptions) -> None: ...
-"""
+"""The options that several commands share, each declared once."""
 
 from __future__ import annotations
 
-import dataclasses
-import functools
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 import cnnzoo
+from cnnzoo.cli.declare import option
 
 if TYPE_CHECKING:
     from cnnzoo.data.images import ImageData
     from cnnzoo.training.recipe import Recipe
-
-Command = Callable[..., None]
-
-
-def option(*flags: str, **settings: Any) -> dict[str, Any]:
-    """Return the metadata of a dataclass field that is an option; by default its flag is the name of the field.
-
-    Args:
-        flags: flags in the place of the name.
-        settings: arguments of `click.option`.
-    """
-    return {"flags": flags, "settings": settings}
-
-
-def take_options(**classes: type) -> Callable[[Command], Command]:
-    """Add the options of dataclasses to a command, which gets an object of each class under the keyword given here."""
-
-    def decorate(command: Command) -> Command:
-        @functools.wraps(command)
-        def run_command(**values: Any) -> None:
-            objects = {
-                keyword: options_class(**{name: values.pop(name) for name in _declarations(options_class)})
-                for keyword, options_class in classes.items()
-            }
-            command(**values, **objects)
-
-        # Decorators apply from the bottom up, so the last option is added first.
-        decorated: Command = run_command
-        for options_class in reversed(classes.values()):
-            for flags, settings in reversed(_declarations(options_class).values()):
-                decorated = click.option(*flags, **settings)(decorated)
-        return decorated
-
-    return decorate
-
-
-def remove_options(arguments: list[str], options_class: type) -> list[str]:
-    """Return the words of a command line without the options of `options_class` and their values."""
-    options = [click.Option(flags, **settings) for flags, settings in _declarations(options_class).values()]
-    option_of_flag = {flag: each for each in options for flag in (*each.opts, *each.secondary_opts)}
-    remaining = []
-    words = iter(arguments)
-    for word in words:
-        flag, has_value, _ = word.partition("=")
-        if flag not in option_of_flag:
-            remaining.append(word)
-        elif not has_value and not option_of_flag[flag].is_flag:
-            next(words, None)  # The value is a word of its own.
-    return remaining
-
-
-def _declarations(options_class: type) -> dict[str, tuple[list[str], dict[str, Any]]]:
-    """Return the arguments of `click.option` for each field: its flags followed by its name, and its settings."""
-    declarations = {}
-    for declared in dataclasses.fields(options_class):
-        flags = declared.metadata["flags"] or (f"--{declared.name.replace('_', '-')}",)
-        declarations[declared.name] = ([*flags, declared.name], declared.metadata["settings"])
-    return declarations
 
 
 def parse_image_size(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, int] | None:
@@ -167,7 +98,7 @@ class DataOptions:
 
     def load(self, source: str, image_size: tuple[int, int] | None = None) -> ImageData:
         """Load the images of `source`."""
-        arguments = dataclasses.asdict(self) | {"classes": self.classes.split(",") if self.classes else None}
+        arguments = asdict(self) | {"classes": self.classes.split(",") if self.classes else None}
         return cnnzoo.load_data(source, image_size=image_size, **arguments)
 
 
@@ -253,4 +184,4 @@ class RunOptions(RunDirOptions):
 
     def arguments(self, default_run_dir: Path) -> dict[str, Any]:
         """Return the fields as keyword arguments, with a run directory."""
-        return dataclasses.asdict(self) | {"run_dir": self.run_dir or default_run_dir}
+        return asdict(self) | {"run_dir": self.run_dir or default_run_dir}

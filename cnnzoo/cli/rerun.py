@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from cnnzoo.cli.options import RunDirOptions, remove_options
+from cnnzoo.cli.declare import remove_options
+from cnnzoo.cli.options import RunDirOptions
 from cnnzoo.core.errors import InputError
 
 MAX_DIFFERENCES_SHOWN = 20

@@ -11,13 +11,8 @@ from typing import TYPE_CHECKING
 import click
 
 import cnnzoo
-from cnnzoo.cli.options import (
-    DataOptions,
-    ModelOptions,
-    RecipeOptions,
-    RunOptions,
-    take_options,
-)
+from cnnzoo.cli.declare import take_options
+from cnnzoo.cli.options import DataOptions, ModelOptions, RecipeOptions, RunOptions
 from cnnzoo.cli.startup import import_keras_quietly
 from cnnzoo.core.errors import InputError
 

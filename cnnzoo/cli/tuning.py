@@ -8,7 +8,8 @@ from pathlib import Path
 import click
 
 import cnnzoo
-from cnnzoo.cli.options import DataOptions, ModelOptions, RecipeOptions, RunDirOptions, option, take_options
+from cnnzoo.cli.declare import option, take_options
+from cnnzoo.cli.options import DataOptions, ModelOptions, RecipeOptions, RunDirOptions
 from cnnzoo.cli.startup import import_keras_quietly
 from cnnzoo.core.errors import unknown_name
 

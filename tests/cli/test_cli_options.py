@@ -6,7 +6,8 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from cnnzoo.cli.options import IMAGE_SIZE, RunDirOptions, option, parse_crop, remove_options, take_options
+from cnnzoo.cli.declare import option, remove_options, take_options
+from cnnzoo.cli.options import IMAGE_SIZE, RunDirOptions, parse_crop
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,79 @@
+"""Declare the options of commands as fields of dataclasses.
+
+A field becomes an option of the command line: `label_column` becomes `--label-column`. `take_options` adds the options
+of such classes to a command, which then receives one object for each class:
+
+    @dataclass(frozen=True)
+    class DataOptions:
+        label_column: str | None = field(metadata=option(help="Column that holds the labels."))
+
+    @click.command()
+    @click.argument("data")
+    @take_options(data_options=DataOptions)
+    def show(data: str, data_options: DataOptions) -> None: ...
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+Command = Callable[..., None]
+
+
+def option(*flags: str, **settings: Any) -> dict[str, Any]:
+    """Return the metadata of a dataclass field that is an option; by default its flag is the name of the field.
+
+    Args:
+        flags: flags in the place of the name.
+        settings: arguments of `click.option`.
+    """
+    return {"flags": flags, "settings": settings}
+
+
+def take_options(**classes: type) -> Callable[[Command], Command]:
+    """Add the options of dataclasses to a command, which gets an object of each class under the keyword given here."""
+
+    def decorate(command: Command) -> Command:
+        @functools.wraps(command)
+        def run_command(**values: Any) -> None:
+            objects = {
+                keyword: options_class(**{name: values.pop(name) for name in _declarations(options_class)})
+                for keyword, options_class in classes.items()
+            }
+            command(**values, **objects)
+
+        # Decorators apply from the bottom up, so the last option is added first.
+        decorated: Command = run_command
+        for options_class in reversed(classes.values()):
+            for flags, settings in reversed(_declarations(options_class).values()):
+                decorated = click.option(*flags, **settings)(decorated)
+        return decorated
+
+    return decorate
+
+
+def remove_options(arguments: list[str], options_class: type) -> list[str]:
+    """Return the words of a command line without the options of `options_class` and their values."""
+    options = [click.Option(flags, **settings) for flags, settings in _declarations(options_class).values()]
+    option_of_flag = {flag: each for each in options for flag in (*each.opts, *each.secondary_opts)}
+    remaining = []
+    words = iter(arguments)
+    for word in words:
+        flag, has_value, _ = word.partition("=")
+        if flag not in option_of_flag:
+            remaining.append(word)
+        elif not has_value and not option_of_flag[flag].is_flag:
+            next(words, None)  # The value is a word of its own.
+    return remaining
+
+
+def _declarations(options_class: type) -> dict[str, tuple[list[str], dict[str, Any]]]:
+    """Return the arguments of `click.option` for each field: its flags followed by its name, and its settings."""
+    declarations = {}
+    for declared in dataclasses.fields(options_class):
+        flags = declared.metadata["flags"] or (f"--{declared.name.replace('_', '-')}",)
+        declarations[declared.name] = ([*flags, declared.name], declared.metadata["settings"])
+    return declarations

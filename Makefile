@@ -63,7 +63,7 @@ test-backends:  ## Golden logits, and what every row promises, on JAX and torch:
 	$(MAKE) VENV=.venv-backends .venv-backends/installed
 	.venv-backends/bin/python -m pip install --quiet jax torch
 	for backend in jax torch; do KERAS_BACKEND=$$backend .venv-backends/bin/python $(PYTEST) -o tmp_path_retention_policy=none \
-		tests/test_golden.py tests/test_registry.py tests/test_features.py tests/checkpoints/test_translate.py || exit 1; done
+		tests/test_golden.py tests/test_build.py tests/surgery/test_features.py tests/checkpoints/test_translate.py || exit 1; done
 
 .venv-floors.txt: pyproject.toml
 	$(PYTHON) -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb"))["project"]; print("\n".join(d.replace(">=", "==") for d in p["dependencies"] + p["optional-dependencies"]["export"]))' > $@

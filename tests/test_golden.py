@@ -1,4 +1,4 @@
-"""Every row against a reference implementation: the same drawn weights, by the published layout, give its logits."""
+"""Every row gives the logits of a reference implementation for the same generated weights, in the published layout."""
 
 from dataclasses import replace
 
@@ -9,68 +9,87 @@ from helpers.golden import GOLDEN, GoldenLogits, draw
 from keras.ops import convert_to_numpy as array
 
 import cnnzoo
+from cnnzoo.checkpoints.tensors import named_variables
 from cnnzoo.models.inception import googlenet_modules, inception_v3_modules
 
 pytestmark = pytest.mark.usefixtures("free_memory")
 FILES = sorted((GOLDEN / "logits").glob("*.npz"))
 each = pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-# Rows that no publisher has: the paper's own, proven in tests/models, and weights that are read elsewhere.
-WITHOUT = {"lenet5", "lenet5_relu", "lenet5_1998", "lenet_caffe", "alexnet_2012", "vgg11_lrn", "vgg16_c"}
-WITHOUT |= {"googlenet_2014", "resnet20", "resnet32", "resnet44", "resnet56", "resnet110", "resnet1202"}
+# Rows that no publisher has: tests/models checks them against their papers, or reads their published weights.
+WITHOUT_REFERENCE = {"lenet5", "lenet5_relu", "lenet5_1998", "lenet_caffe", "alexnet_2012", "vgg11_lrn", "vgg16_c"}
+WITHOUT_REFERENCE |= {"googlenet_2014", "resnet20", "resnet32", "resnet44", "resnet56", "resnet110", "resnet1202"}
 
 
-def errors(golden, file, row):
-    """The relative error of each head at each size, with `row` or a changed one in the place of the golden's."""
-    relative_errors = {}
+def relative_errors(golden, file, row):
+    """Return the relative error of each head at each size, with `row` or a changed one in place of the golden's."""
+    errors, variables = {}, None
     for size in [key for key in golden.logits if key.isdigit()]:
         heads = [key.partition("_")[2] for key in golden.logits if key.startswith(f"{size}_")]
-        x = draw.images(int(size), int(size))
-        model = cnnzoo.get(row, weights=file, input_shape=x.shape[1:], preprocessing="none", aux=bool(heads))
-        outputs = model(x) if heads else {"logits": model(x)}
+        images = draw.images(int(size), int(size))
+        options = {"input_shape": images.shape[1:], "preprocessing": "none", "aux": bool(heads)}
+
+        # Load the file once; the networks for other sizes take their weights from the first.
+        if variables is None:
+            model = cnnzoo.get(row, weights=file, **options)
+            check_receipt(model)
+            variables = named_variables(model)
+        else:
+            model = cnnzoo.get(row, **options)
+            for name, variable in named_variables(model).items():
+                variable.assign(variables[name])
+
+        outputs = model(images) if heads else {"logits": model(images)}
         outputs = {head: array(value) for head, value in outputs.items()}
-        relative_errors |= {f"{size}_{head}": golden.error(outputs[head], f"{size}_{head}") for head in heads}
+        errors |= {f"{size}_{head}": golden.error(outputs[head], f"{size}_{head}") for head in heads}
         logits = outputs["logits"]
-        relative_errors[size] = golden.error(logits, size)
+        errors[size] = golden.error(logits, size)
         assert np.abs(logits[0] - logits[1]).max() > 0.1 * np.abs(logits).max(), "the images make no difference"
-        receipt = cnnzoo.card(model).receipt
-        assert len(receipt.loaded) == len(model.weights)
-        assert not receipt.initialized
-        assert all("num_batches_tracked" in name or name.startswith("aux") for name in receipt.dropped)
-    return relative_errors
+    return errors
+
+
+def check_receipt(model):
+    """Every variable was loaded, and nothing was dropped but counters and auxiliary heads."""
+    receipt = cnnzoo.card(model).receipt
+    assert len(receipt.loaded) == len(model.weights)
+    assert not receipt.initialized
+    assert all("num_batches_tracked" in name or name.startswith("aux") for name in receipt.dropped)
 
 
 def test_every_model_has_a_reference_implementation():
-    assert {GoldenLogits(path).name for path in FILES} == set(cnnzoo.list_models()) - WITHOUT
+    assert {GoldenLogits(path).name for path in FILES} == set(cnnzoo.list_models()) - WITHOUT_REFERENCE
 
 
 @pytest.mark.slow
 @each
 def test_logits(path, tmp_path):
     golden = GoldenLogits(path)
-    relative_errors = errors(golden, golden.write(tmp_path), golden.name)
-    print(f"{path.stem}: {max(relative_errors.values()):.1e}")
-    assert max(relative_errors.values()) <= 1e-4, relative_errors
+    errors = relative_errors(golden, golden.write(tmp_path), golden.name)
+    print(f"{path.stem}: {max(errors.values()):.1e}")
+    assert max(errors.values()) <= 1e-4, errors
 
 
-def row(name, **changes):
+def change_row(name, **changes):
     return replace(cnnzoo.info(name).row, **changes)
 
 
 # Each makes a graph that takes the same weights and is wrong in one place.
 MUTATIONS = {
-    "epsilon": ("googlenet-torchvision", row("googlenet", epsilon=1e-5)),
-    "stride": ("resnet50-torchvision", row("resnet50", stride_in="1x1")),
-    "shortcut": ("resnet18d-timm", row("resnet18d", shortcut="project")),
+    "epsilon": ("googlenet-torchvision", change_row("googlenet", epsilon=1e-5)),
+    "stride": ("resnet50-torchvision", change_row("resnet50", stride_in="1x1")),
+    "shortcut": ("resnet18d-timm", change_row("resnet18d", shortcut="project")),
     "pool's padding counted": (
         "inception_v3-torchvision",
-        row("inception_v3", modules=inception_v3_modules("average")),
+        change_row("inception_v3", modules=inception_v3_modules("average")),
     ),
     "pool's padding left out": (
         "inception_v3_keras-keras",
-        row("inception_v3_keras", modules=inception_v3_modules("average_with_padding")),
+        change_row("inception_v3_keras", modules=inception_v3_modules("average_with_padding")),
     ),
-    "pool's size": ("googlenet-torchvision", row("googlenet", modules=googlenet_modules(large_kernel=3, last_pool=3))),
-    "pool's sides": ("xception-keras", row("xception", symmetric_padding=True)),
+    "pool's size": (
+        "googlenet-torchvision",
+        change_row("googlenet", modules=googlenet_modules(large_kernel=3, last_pool=3)),
+    ),
+    "pool's sides": ("xception-keras", change_row("xception", symmetric_padding=True)),
 }
 
 
@@ -79,15 +98,17 @@ MUTATIONS = {
 def test_a_graph_with_one_mistake_is_detected(mutation, tmp_path):
     stem, changed = MUTATIONS[mutation]
     golden = GoldenLogits(GOLDEN / "logits" / f"{stem}.npz")
-    assert max(errors(golden, golden.write(tmp_path), changed).values()) > 1e-4
+    assert max(relative_errors(golden, golden.write(tmp_path), changed).values()) > 1e-4
 
 
 def test_the_padding_of_keras_is_detected(tmp_path, monkeypatch):
-    def same(x, filters, kernel_size, strides=1, *, name, padding="same", groups=1, use_bias=False, activation=None):
+    def conv_padded_as_keras(
+        x, filters, kernel_size, strides=1, *, name, padding="same", groups=1, use_bias=False, activation=None
+    ):
         return keras.layers.Conv2D(
             filters, kernel_size, strides, padding, groups=groups, use_bias=use_bias, name=name, activation=activation
         )(x)
 
-    monkeypatch.setattr("cnnzoo.models.blocks.conv", same)
+    monkeypatch.setattr("cnnzoo.models.blocks.conv", conv_padded_as_keras)
     golden = GoldenLogits(GOLDEN / "logits" / "resnet18-torchvision.npz")
-    assert max(errors(golden, golden.write(tmp_path), "resnet18").values()) > 1e-4
+    assert max(relative_errors(golden, golden.write(tmp_path), "resnet18").values()) > 1e-4

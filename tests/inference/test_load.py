@@ -34,7 +34,7 @@ def test_a_model_file_without_a_card_gets_numbers_for_names(tmp_path):
 
 @pytest.mark.slow
 def test_rows_of_stock_layers_load_without_cnnzoo(tmp_path):
-    """tests/test_registry.py says which rows need layers of our own."""
+    """tests/test_build.py says which rows need layers of our own."""
     names = ["lenet5", "googlenet"]
     for name in names:
         cnnzoo.save(cnnzoo.get(name, include_top=False), tmp_path / f"{name}.keras")

@@ -1,0 +1,275 @@
+"""`get`: what every row promises, and what its options do."""
+
+import csv
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from helpers.counting import count_multiply_adds
+from keras.ops import convert_to_numpy as array
+
+import cnnzoo
+from cnnzoo.checkpoints.tensors import named_variables
+from cnnzoo.models import FAMILIES, Variant
+from cnnzoo.surgery.features import feature_layer_names
+
+pytestmark = pytest.mark.usefixtures("free_memory")
+NAMES = cnnzoo.list_models()
+WITH_OWN_LAYERS = ("lenet5_1998", "alexnet_2012", "vgg11_lrn", "googlenet_2014")
+
+
+def shallow(row):
+    """Return the row with at most two blocks in each stage, which has all that a deeper one has."""
+    return replace(row, depths=tuple(min(depth, 2) for depth in row.depths)) if hasattr(row, "depths") else row
+
+
+def designs():
+    """Return one name for each graph that differs in more than its depth."""
+    names = {}
+    for name in NAMES:
+        row = replace(shallow(cnnzoo.info(name).row), params=0, macs=0, paper="")
+        names.setdefault(repr(row), name)
+    return list(names.values())
+
+
+DESIGNS = designs()
+
+
+def published_multiply_adds():
+    """Return what others count at the same input size, in 1e9 multiply-adds, by model and publisher."""
+    lines = (Path(__file__).parent / "data" / "gmacs.csv").read_text().splitlines()
+    published = {}
+    for line in csv.DictReader(lines):
+        published.setdefault(line["model"], {})[line["publisher"]] = float(line["gmacs"])
+    return published
+
+
+PUBLISHED = published_multiply_adds()
+
+
+def count_parameters(model):
+    return sum(math.prod(variable.shape) for variable in model.trainable_variables)
+
+
+def random_images(count, shape):
+    return np.random.default_rng(0).integers(0, 256, (count, *shape), "uint8")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_the_row_states_its_size(name):
+    row, model = cnnzoo.info(name).row, cnnzoo.get(name)
+    assert count_parameters(model) == row.params
+    assert count_multiply_adds(model) == row.macs
+    for publisher, gmacs in PUBLISHED.get(name, {}).items():
+        if publisher == "tf2cv":  # which also counts an operation for each output of a norm or an activation
+            layers = keras.layers.BatchNormalization, keras.layers.Activation
+            extra = sum(math.prod(layer.output.shape[1:]) for layer in model.layers if isinstance(layer, layers))
+            assert row.macs + extra == pytest.approx(gmacs * 1e9, rel=0.01)
+        else:
+            assert row.macs == pytest.approx(gmacs * 1e9, rel=0.0005)
+    assert model.input_shape == (None, *row.input_shape)
+    assert model.output_shape == (None, row.classes)
+    assert model.name == name
+    assert row.paper
+    assert not any("." in layer.name or "/" in layer.name for layer in model.layers)
+    is_stock = all(type(layer).__module__.startswith("keras.") for layer in model.layers)
+    assert is_stock or name in WITH_OWN_LAYERS
+    # Layers that shared an initializer would have the same weights.
+    kernels = [variable for path, variable in named_variables(model).items() if path.endswith("kernel")]
+    starts = [(kernel.shape, array(kernel).ravel()[:50].tobytes()) for kernel in kernels]
+    assert len(set(starts)) == len(starts)
+    assert set(feature_layer_names(model)) >= ({2, 3, 4, 5} if max(row.input_shape) > 100 else {0, 1, 2})
+
+
+@pytest.mark.parametrize("name", DESIGNS)
+def test_the_stated_minimum_size_is_the_smallest(name):
+    row = shallow(cnnzoo.info(name).row)
+    smallest = (row.min_size, row.min_size, row.input_shape[2])
+    assert cnnzoo.get(row, input_shape=smallest, include_top=False).output_shape[1] >= 1
+    with pytest.raises(cnnzoo.InputError, match=f"{max(row.min_size, 1)}x" if row.min_size > 1 else "whole number"):
+        cnnzoo.get(name, input_shape=(row.min_size - 1, row.min_size, 3))
+    if row.min_size > 1:
+        assert has_empty_maps(row, row.min_size - 1)
+
+
+def has_empty_maps(row, side):
+    try:
+        x = row.features(keras.Input((side, side, 3)))
+    except ValueError:  # Keras 3.15 refuses an empty map; earlier versions accept it
+        return True
+    return min(x.shape[1:3]) < 1
+
+
+@pytest.fixture(scope="module")
+def small_model(request):
+    """A model of the design that the test is parametrized with, for five classes of small images."""
+    row = shallow(cnnzoo.info(request.param).row)
+    side = 64 if row.min_size < 64 else row.min_size + 21
+    keras.utils.set_random_seed(0)
+    return cnnzoo.get(row, input_shape=(side, side, row.input_shape[2]), classes=5)
+
+
+def of_every_design(test):
+    """Run a slow test on the small model of every design, which all such tests share."""
+    return pytest.mark.slow(pytest.mark.parametrize("small_model", DESIGNS, indirect=True)(test))
+
+
+@of_every_design
+def test_layer_names_do_not_depend_on_earlier_models(small_model, request):
+    row = shallow(cnnzoo.info(request.node.callspec.params["small_model"]).row)
+    again = cnnzoo.get(row, input_shape=small_model.input_shape[1:], classes=5)
+    assert list(named_variables(small_model)) == list(named_variables(again))
+    assert [layer.name for layer in small_model.layers] == [layer.name for layer in again.layers]
+
+
+@of_every_design
+def test_a_keras_file_gives_the_same_outputs(small_model, tmp_path):
+    loaded = cnnzoo.load(cnnzoo.save(small_model, tmp_path / "m.keras"))
+    images = random_images(2, small_model.input_shape[1:])
+    np.testing.assert_array_equal(array(loaded.model(images)), array(small_model(images)))
+    assert cnnzoo.card(loaded.model) == cnnzoo.card(small_model)
+
+
+@of_every_design
+def test_one_step_of_training_changes_every_variable(small_model):
+    """So no layer is left unconnected."""
+    for variable in small_model.trainable_variables:
+        if variable.name == "gamma" and not array(variable).any():  # in the first step nothing before it would learn
+            variable.assign(np.ones(variable.shape))
+    before = [array(variable).copy() for variable in small_model.trainable_variables]
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    small_model.compile(keras.optimizers.SGD(0.01), loss, run_eagerly=True)
+    small_model.train_on_batch(random_images(8, small_model.input_shape[1:]), np.arange(8) % 5)
+    unchanged = [
+        variable.path
+        for variable, old in zip(small_model.trainable_variables, before, strict=True)
+        if np.array_equal(array(variable), old)
+    ]
+    assert not unchanged
+
+
+@pytest.mark.parametrize("name", [next(iter(rows)) for rows in FAMILIES.values()])
+def test_fresh_weights_follow_the_seed(name):
+    models = []
+    for seed in (1, 1, 2):
+        keras.utils.set_random_seed(seed)
+        models.append(cnnzoo.get(name, include_top=False).get_weights())
+    assert all(np.array_equal(a, b) for a, b in zip(*models[:2], strict=True))
+    assert not all(np.array_equal(a, b) for a, b in zip(*models[1:], strict=True))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", DESIGNS)
+def test_models_without_top_end_in_feature_maps(name):
+    row = shallow(cnnzoo.info(name).row)
+    channels = row.input_shape[2]
+    features = cnnzoo.get(row, include_top=False, input_shape=(None, None, channels))
+    assert features.output_shape[:3] == (None, None, None)
+    assert cnnzoo.card(features).classes == ()
+    pooled = cnnzoo.get(row, include_top=False, pooling="avg")
+    assert pooled.output_shape == (None, features.output_shape[-1])
+
+
+@pytest.mark.slow
+def test_the_deepest_network_is_saved_and_loaded(tmp_path):
+    """Its graph is deeper than Python's default limit of recursion."""
+    model = cnnzoo.get("resnet1202")
+    loaded = cnnzoo.load(cnnzoo.save(model, tmp_path / "m.keras")).model
+    images = random_images(1, (32, 32, 3))
+    np.testing.assert_array_equal(array(loaded(images)), array(model(images)))
+
+
+@pytest.mark.parametrize(("name", "heads"), [("googlenet", 2), ("googlenet_2014", 2), ("inception_v3", 1)])
+def test_auxiliary_heads(name, heads):
+    """The networks with their auxiliary heads have as many parameters as published."""
+    model = cnnzoo.get(name, aux=True, classifier_activation="softmax")
+    assert list(model.output) == ["logits", *(f"aux{i + 1}" for i in range(heads))]
+    published = {"googlenet": 13_004_888, "googlenet_2014": 13_378_280, "inception_v3": 27_161_264}
+    assert count_parameters(model) == published[name]
+    outputs = model(np.zeros((1, *model.input_shape[1:])))
+    for probabilities in outputs.values():
+        assert array(probabilities).sum() == pytest.approx(1, rel=1e-5)
+    with pytest.raises(cnnzoo.InputError, match="no auxiliary heads without its top"):
+        cnnzoo.get(name, aux=True, include_top=False)
+
+
+def test_classes_by_number_and_by_name():
+    assert cnnzoo.card(cnnzoo.get("lenet5", classes=3)).classes == ("0", "1", "2")
+    model = cnnzoo.get("lenet5", classes=["cat", "dog"])
+    assert cnnzoo.card(model).classes == ("cat", "dog")
+    assert model.output_shape == (None, 2)
+
+
+def test_the_activation_can_be_softmax():
+    outputs = cnnzoo.get("lenet5", classifier_activation="softmax").predict(np.zeros((2, 32, 32, 1)), verbose=0)
+    np.testing.assert_allclose(outputs.sum(axis=1), 1, rtol=1e-6)
+
+
+def test_other_channels_and_sizes_are_accepted():
+    assert cnnzoo.get("lenet5", image_size=28).input_shape == (None, 28, 28, 1)
+    assert cnnzoo.get("resnet20", image_size=(64, 48)).input_shape == (None, 64, 48, 3)
+    assert cnnzoo.get("lenet5", input_shape=(28, 28)).input_shape == (None, 28, 28, 1)
+    assert cnnzoo.get("resnet20", input_shape=(64, 48, 5)).input_shape == (None, 64, 48, 5)
+    assert cnnzoo.get("resnet20", input_shape=(None, None, 3)).output_shape == (None, 10)
+
+
+def test_under_mixed_precision_pixels_are_normalized_in_float32():
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = cnnzoo.get("resnet20")
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert model.get_layer("normalise").compute_dtype == "float32"
+    assert model.get_layer("conv1").compute_dtype == "bfloat16"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"classes": 0}, "whole number"),
+        ({"classes": 1.5}, "whole number"),
+        ({"classes": True}, "whole number"),
+        ({"classes": {"a", "b"}}, "whole number"),
+        ({"image_size": 32, "input_shape": (32, 32)}, "image_size or input_shape, not both"),
+        ({"image_size": (32, 32, 3)}, r"one number or \(height, width\)"),
+        ({"input_shape": "ab"}, r"\(height, width, channels\)"),
+        ({"input_shape": (32.5, 32, 1)}, "a side of input_shape"),
+        ({"preprocessing": ([np.nan], [1.0])}, "positive std"),
+        ({"weights": True}, "weights must be a tag"),
+        ({"classes": "cats"}, "Unknown list of classes.*imagenet"),
+        ({"input_shape": (3, 224, 224)}, "channels come last"),
+        ({"classes": ["a", "a"]}, "list of distinct names"),
+        ({"input_shape": (32,)}, r"\(height, width, channels\)"),
+        ({"input_shape": (None, None, 1)}, "cannot be built"),
+        ({"preprocessing": "troch"}, "Did you mean torch"),
+        ({"preprocessing": (0.5, 0.5)}, "pair"),
+        ({"preprocessing": ([0.5], [0.0])}, "positive std"),
+        ({"pooling": "average", "include_top": False}, "Unknown pooling"),
+        ({"weights": "mnits"}, "Did you mean mnist"),
+        ({"weights": "nowhere.safetensors"}, "No such file"),
+        ({"weights": "model.pth"}, "No such file"),
+        ({"license": "free"}, "Allowed: commercial"),
+        ({"classifier_activation": "softmx"}, "cannot be built.*softmx"),
+        ({"aux": True}, "no auxiliary heads"),
+        ({"image_size": 8}, "at least 16x16"),
+        ({"licence": "free"}, "Unknown license"),
+    ],
+)
+def test_wrong_options_are_named(options, message):
+    with pytest.raises(cnnzoo.InputError, match=message):
+        cnnzoo.get("lenet5", **options)
+
+
+def test_unknown_names_get_the_nearest():
+    with pytest.raises(cnnzoo.InputError, match="Did you mean lenet5.*Received: 'lenet-5'"):
+        cnnzoo.get("lenet-5")
+
+
+def test_a_family_must_define_features_and_head():
+    bare = Variant(params=0, macs=0, paper="none")
+    with pytest.raises(TypeError, match="must define features"):
+        cnnzoo.get(bare)

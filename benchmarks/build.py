@@ -1,6 +1,8 @@
-"""How long a ResNet-152 takes to build here and in Keras: one process, by turns, weights drawn and none loaded.
+"""Measure how long a ResNet-152 takes to build, in cnnzoo and in keras.applications.
 
-python benchmarks/build.py
+Both take turns in one process; weights are initialized, and none are loaded.
+
+    python benchmarks/build.py
 """
 
 import csv
@@ -17,13 +19,13 @@ import cnnzoo
 RESULTS = Path(__file__).parent / "results"
 
 
-def ours() -> None:
-    """A ResNet-152 of cnnzoo."""
+def build_cnnzoo() -> None:
+    """Build the ResNet-152 of cnnzoo."""
     cnnzoo.get("resnet152")
 
 
-def theirs() -> None:
-    """One of keras.applications."""
+def build_keras() -> None:
+    """Build the ResNet-152 of keras.applications."""
     keras.applications.ResNet152(weights=None)
 
 
@@ -31,20 +33,21 @@ def theirs() -> None:
 @click.option("--turns", default=7, show_default=True)
 @click.option("--keep", is_flag=True, help="Write the table under benchmarks/results.")
 def main(turns: int, keep: bool) -> None:
-    """Print the seconds of every turn, the medians and their ratio."""
+    """Print the seconds of every turn, the medians, and their ratio."""
     rows = []
     for turn in range(turns + 1):
         seconds = []
-        for build in (ours, theirs) if turn % 2 else (theirs, ours):
+        for build in (build_cnnzoo, build_keras) if turn % 2 else (build_keras, build_cnnzoo):
             keras.backend.clear_session()
             start = time.perf_counter()
             build()
             seconds.append(time.perf_counter() - start)
-        if turn:  # the first warms up
+        if turn:  # the first turn is a warm-up
             rows.append((turn, *(round(s, 3) for s in (seconds if turn % 2 else seconds[::-1]))))
             print(*rows[-1], flush=True)
-    mine, its = (median(row[i] for row in rows) for i in (1, 2))
-    print(f"cnnzoo {mine:.2f} s, keras.applications {its:.2f} s, ratio {mine / its:.2f}")
+    cnnzoo_seconds, keras_seconds = (median(row[i] for row in rows) for i in (1, 2))
+    ratio = cnnzoo_seconds / keras_seconds
+    print(f"cnnzoo {cnnzoo_seconds:.2f} s, keras.applications {keras_seconds:.2f} s, ratio {ratio:.2f}")
     if keep:
         RESULTS.mkdir(exist_ok=True)
         with (RESULTS / f"build-resnet152-cpu{os.cpu_count()}.csv").open("w", newline="") as file:

@@ -1,4 +1,4 @@
-"""How much memory stays with a process after each build and fit of a ResNet-50: ours beside Keras alone.
+"""Measure the memory of a process after each time it builds and trains a ResNet-50, with cnnzoo and with Keras alone.
 
 python benchmarks/memory.py --keep
 """
@@ -8,6 +8,7 @@ import gc
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -17,34 +18,34 @@ RESULTS = Path(__file__).parent / "results"
 IMAGES, SIZE, BATCH = 64, 64, 16
 
 
-def resident():
-    """Megabytes of this process, after what can be collected is."""
+def resident_megabytes() -> int:
+    """Return the resident memory of this process after a garbage collection, in megabytes."""
     gc.collect()
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return round(pages * os.sysconf("SC_PAGE_SIZE") / 2**20)
 
 
-def arrays():
-    """Images and labels of ten classes, the same in every call."""
+def make_arrays() -> tuple[np.ndarray, np.ndarray]:
+    """Return random images and labels of ten classes, the same in every call."""
     draw = np.random.default_rng(0)
     return draw.integers(0, 256, (IMAGES, SIZE, SIZE, 3), "uint8"), np.arange(IMAGES) % 10
 
 
-def ours():
-    """fit_and_evaluate of a fresh resnet50: an epoch, validation, the report."""
+def with_cnnzoo() -> Callable[[], object]:
+    """Return a function that trains a fresh resnet50 for an epoch, and writes its report."""
     import cnnzoo
 
-    data = cnnzoo.load_data(arrays(), splits=(0.5, 0.25, 0.25))
+    data = cnnzoo.load_data(make_arrays(), splits=(0.5, 0.25, 0.25))
     recipe = cnnzoo.Recipe(epochs=1, batch_size=BATCH, learning_rate=0.01)
     model = cnnzoo.get("resnet50", classes=10, input_shape=(SIZE, SIZE, 3))
     return lambda: cnnzoo.fit_and_evaluate(model, data, recipe=recipe, verbose=False)
 
 
-def bare():
-    """keras.applications.ResNet50, no line of cnnzoo: fit, evaluate and predict on as many images."""
+def with_keras_alone() -> Callable[[], object]:
+    """Return a function that fits keras.applications.ResNet50 on as many images, without cnnzoo."""
     import keras
 
-    x, y = arrays()
+    x, y = make_arrays()
     y = np.eye(10, dtype="float32")[y]
     model = keras.applications.ResNet50(
         weights=None, classes=10, input_shape=(SIZE, SIZE, 3), classifier_activation=None
@@ -55,7 +56,7 @@ def bare():
         metrics=["accuracy"],
     )
 
-    def run():
+    def run() -> None:
         half, quarter = IMAGES // 2, IMAGES // 4
         model.fit(x[:half], y[:half], BATCH, validation_data=(x[half:-quarter], y[half:-quarter]), verbose=0)
         model.predict(x[-quarter:], verbose=0)
@@ -63,19 +64,22 @@ def bare():
     return run
 
 
+WAYS = {"ours": with_cnnzoo, "bare": with_keras_alone}
+
+
 @click.command()
 @click.option("--calls", default=10, show_default=True)
 @click.option("--keep", is_flag=True, help="Write the table under benchmarks/results.")
-@click.option("--way", help="Only this one, in this process.")
-def main(calls, keep, way):
-    """Print the resident memory after every call, and what it grew from the second to the last."""
+@click.option("--way", help="Run only this way, in this process.")
+def main(calls: int, keep: bool, way: str | None) -> None:
+    """Print the resident memory after every call, and its growth from the second call to the last."""
     if way:
         for _ in range(calls):
-            {"ours": ours, "bare": bare}[way]()()
-            print(resident(), flush=True)
+            WAYS[way]()()
+            print(resident_megabytes(), flush=True)
         return
     rows = []
-    for name in ("ours", "bare"):
+    for name in WAYS:
         command = [sys.executable, __file__, "--way", name, "--calls", str(calls)]
         sizes = [
             int(line) for line in subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()

@@ -1,4 +1,4 @@
-"""The rule that images and weights of the golden tests are drawn by: from names and shapes alone."""
+"""Generate the images and weights of the golden tests, from names and shapes alone."""
 
 import zlib
 
@@ -6,14 +6,16 @@ import numpy as np
 
 
 def weights(names, shapes, gain):
-    """Tensors of a checkpoint by name: kernels that keep the scale, statistics of batch norm that are not trivial.
+    """Return the tensors of a checkpoint by name.
 
-    Names are torch's or Keras'; `gain` is the mean of batch norm's gamma, below 1 where many residuals add up.
+    Kernels keep the scale of their inputs, and the statistics of batch norm are not trivial. Names are torch's or
+    Keras'. `gain` is the mean of batch norm's gamma; it must be below 1 if many residuals add up.
     """
     return {name: tensor(name, tuple(shape), gain) for name, shape in zip(names, shapes, strict=True)}
 
 
 def tensor(name, shape, gain=1.0):
+    """Return the tensor of one name."""
     leaf = name.replace("/", ".").rpartition(".")[2].removesuffix(":0")
     if leaf == "num_batches_tracked":
         return np.array(0)
@@ -32,7 +34,7 @@ def tensor(name, shape, gain=1.0):
 
 
 def images(height, width, channels=3):
-    """Two images, (2, height, width, channels), of values around 0: noise, and blotches of ten times its contrast."""
+    """Return two images (2, height, width, channels) around 0: noise, and blotches of ten times its contrast."""
     state = np.random.RandomState(0)
     noise = state.random_sample((height, width, channels)) * 2 - 1
     coarse = state.random_sample((-(-height // 16), -(-width // 16), channels)) * 20 - 10

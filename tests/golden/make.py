@@ -1,11 +1,11 @@
-"""Make the golden files: what the reference implementations answer to drawn weights and images.
+"""Make the golden files: the logits of reference implementations for generated weights and images.
 
     python tests/golden/make.py [NAME...]
 
-makes those that are not there, or those named. It needs torch, torchvision, timm, pytorchcv, keras and jax; as
-"make.py tf2cv" it makes those of tf2cv, with tensorflow, tf_keras, tf2cv and cnnzoo. Each file holds the names and
-shapes of a checkpoint's tensors and every fifteenth logit of two images at each size; draw.py says how weights and
-images are drawn, and tests/test_golden.py compares.
+makes the missing files, or those named. It needs torch, torchvision, timm, pytorchcv, keras and jax. "make.py tf2cv"
+makes those of tf2cv, and needs tensorflow, tf_keras, tf2cv and cnnzoo. Each file holds the names and shapes of a
+checkpoint's tensors, and every fifteenth logit of two images at each size. draw.py generates weights and images, and
+tests/test_golden.py compares the logits.
 """
 
 import os
@@ -55,17 +55,17 @@ GAIN = {"preresnet1001": 0.5, "resnet110_b": 0.5}
 
 
 def sizes(name, publisher):
-    """The native size and an odd one; the odd one is left out where the publisher's own graph has one size only."""
+    """Return the native size and an odd one, or the native size alone if the publisher's graph takes no other."""
     if name.startswith(SMALL) and not name.startswith("resnet200"):
         return [32] if publisher == "tf2cv" else [32, 45]
     native = 299 if name.startswith(LARGE) else 224
     fixed = publisher == "tf2cv" or (publisher == "keras" and name.startswith(FLAT))
-    odd = 193 if name == "inception_v2" else {224: 181, 299: 203}[native]  # which takes only sizes that halve evenly
+    odd = 193 if name == "inception_v2" else {224: 181, 299: 203}[native]  # it takes only sizes that halve evenly
     return [native] if fixed else [native, odd]
 
 
-def torch_oracle(net, name, publisher):
-    """Logits of a torch module with drawn weights, those of its auxiliary heads too."""
+def torch_reference(net, name, publisher):
+    """Return names, shapes and the logits of a torch module with generated weights, auxiliary heads included."""
     import torch
 
     net.eval()
@@ -92,7 +92,7 @@ def torch_oracle(net, name, publisher):
 
 
 def write_h5(path, names, drawn):
-    """The layout that Keras 2 published: one group a layer, with the names of its weights."""
+    """Write the layout that Keras 2 published: one group for each layer, with the names of its weights."""
     layers = {}
     for name in names:
         layers.setdefault(name.split("/")[0], []).append(name)
@@ -105,8 +105,8 @@ def write_h5(path, names, drawn):
                 group[f"{name}:0"] = drawn[name]
 
 
-def keras_oracle(model_name, name):
-    """Logits of keras.applications, which reads the drawn weights from a file of its published layout itself."""
+def keras_reference(model_name, name):
+    """Return names, shapes and the logits of keras.applications, which reads the weights from a published layout."""
     import keras
 
     keras.backend.clear_session()
@@ -143,8 +143,8 @@ def keras_oracle(model_name, name):
     return names, shapes, logits
 
 
-def tf2cv_oracle(path, name):
-    """Logits of tf2cv on Keras 2, which reads the drawn weights from a file that it laid out itself."""
+def tf2cv_reference(path, name):
+    """Return names, shapes and the logits of tf2cv on Keras 2, read from a file of its own layout."""
     os.environ["TF_USE_LEGACY_KERAS"] = "1"
     import importlib
 
@@ -183,12 +183,12 @@ def tf2cv_oracle(path, name):
     return names, shapes, {str(size): net(x, training=False).numpy()}
 
 
-def oracle(publisher, theirs, name):
-    """Names, shapes and logits by the publisher's own implementation."""
+def reference(publisher, theirs, name):
+    """Return names, shapes and logits of the publisher's own implementation."""
     if publisher == "keras":
-        return keras_oracle(theirs, name)
+        return keras_reference(theirs, name)
     if publisher == "tf2cv":
-        return tf2cv_oracle(theirs, name)
+        return tf2cv_reference(theirs, name)
     if publisher == "torchvision":
         from torchvision import models
 
@@ -204,18 +204,17 @@ def oracle(publisher, theirs, name):
 
         net = get_model(theirs, pretrained=False)
         net.features.final_pool = torch.nn.AdaptiveAvgPool2d(1)  # the same at the native size, and open to others
-    return torch_oracle(net, name, publisher)
+    return torch_reference(net, name, publisher)
 
 
-def save(file, found):
-    """A few kilobytes: names, shapes, every fifteenth logit, and each image's largest."""
-    names, shapes, logits = found
+def save(file, names, shapes, logits):
+    """Write a few kilobytes: names, shapes, every fifteenth logit, and the largest logit of each image."""
     text = "\n".join(f"{n} {','.join(map(str, shape))}" for n, shape in zip(names, shapes, strict=True))
-    kept = {key: value[:, ::15] if value.shape[1] > 100 else value for key, value in logits.items()}
+    every_fifteenth = {key: value[:, ::15] if value.shape[1] > 100 else value for key, value in logits.items()}
     largest = {f"{key}_largest": np.abs(value).max(axis=1) for key, value in logits.items()}
     gain = GAIN.get(file.stem.rpartition("-")[0], 1.0)
     file.parent.mkdir(exist_ok=True)
-    np.savez_compressed(file, tensors=np.frombuffer(text.encode(), "uint8"), gain=gain, **kept, **largest)
+    np.savez_compressed(file, tensors=np.frombuffer(text.encode(), "uint8"), gain=gain, **every_fifteenth, **largest)
     a, b = next(iter(logits.values()))
     differ = np.abs(a - b).max() / np.abs(a).max()
     print(f"{file.name}: {len(names)} tensors, images differ by {differ:.0%}, {file.stat().st_size} bytes", flush=True)
@@ -229,7 +228,7 @@ def main(arguments):
             name, _, theirs = entry.partition("=")
             file = HERE / "logits" / f"{name}-{publisher}.npz"
             if name in arguments or (not file.exists() and (legacy or not arguments)):
-                save(file, oracle(publisher, theirs or name, name))
+                save(file, *reference(publisher, theirs or name, name))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""LeNet-5 against its paper, a network written down a second time, and a checkpoint trained elsewhere."""
+"""LeNet-5 compared with its paper, with a second implementation, and with a checkpoint trained elsewhere."""
 
 import math
 
@@ -9,7 +9,7 @@ import pytest
 import cnnzoo
 from cnnzoo.models.lenet import C3_TABLE, rbf_codes
 
-# Table I of the paper, as printed: row = map of S2, column = map of C3.
+# Table I of the paper, as printed: a row is a map of S2, a column is a map of C3.
 TABLE_I = """\
 X...XXX..XXXX.XX
 XX...XXX..XXXX.X
@@ -55,7 +55,7 @@ def test_other_numbers_of_classes_get_fixed_codes():
 
 
 def lenet5_1998_by_hand(weights, image):
-    """The paper's network for one image (32, 32), loop by loop in float64, from its text and table I."""
+    """Compute the paper's network for one image (32, 32) with loops, in float64, from its text and table I."""
 
     def squash(a):
         return 1.7159 * np.tanh(2 / 3 * a)
@@ -88,16 +88,16 @@ def lenet5_1998_by_hand(weights, image):
     return -((f6 - w["output.centres"]) ** 2).sum(axis=1)
 
 
-def random_weights(model, seed=0):
-    """Draw every trainable variable, so that no bias is zero and every coefficient counts."""
+def randomize_weights(model, seed=0):
+    """Draw every trainable variable, so that no bias is zero and every coefficient matters."""
     draw = np.random.default_rng(seed)
     for variable in model.trainable_variables:
         fan_in = math.prod(variable.shape[:-1]) or 1
         variable.assign(draw.normal(0, min(1, 2 * fan_in**-0.5), variable.shape))
 
 
-def blocks(count, seed):
-    """Images (N, 32, 32, 1) of 16 even squares: unlike white noise, they do not average out."""
+def make_square_images(count, seed):
+    """Return images (N, 32, 32, 1) of 16 uniform squares; unlike white noise, they do not average out."""
     squares = np.random.default_rng(seed).integers(0, 256, (count, 4, 4))
     return np.kron(squares, np.ones((8, 8)))[..., None]
 
@@ -106,8 +106,8 @@ def test_lenet5_1998_is_the_network_of_the_paper():
     from cnnzoo.checkpoints.tensors import named_variables
 
     model = cnnzoo.get("lenet5_1998")
-    random_weights(model)
-    images = blocks(2, seed=1)
+    randomize_weights(model)
+    images = make_square_images(2, seed=1)
     logits = model.predict(images, verbose=0)
     expected = np.array([lenet5_1998_by_hand(named_variables(model), image[..., 0]) for image in images])
     np.testing.assert_allclose(logits, expected, rtol=1e-4)
@@ -116,7 +116,7 @@ def test_lenet5_1998_is_the_network_of_the_paper():
 
 @pytest.mark.parametrize("change", ["pool", "activation", "c3_table", "rbf"])
 def test_the_comparison_detects_a_changed_graph(change):
-    """Each field of the row that the paper fixes moves the logits, so the test above can fail."""
+    """Each field of the row that the paper fixes changes the logits, so the test above can fail."""
     from dataclasses import replace
 
     from cnnzoo.checkpoints.tensors import named_variables
@@ -125,18 +125,18 @@ def test_the_comparison_detects_a_changed_graph(change):
     moved = tuple(tuple((i + 1) % 6 for i in maps) for maps in C3_TABLE)
     other = {"pool": "average", "activation": "tanh", "c3_table": moved, "rbf": False}[change]
     original, changed = cnnzoo.get(row), cnnzoo.get(replace(row, **{change: other}))
-    random_weights(original)
+    randomize_weights(original)
     theirs = named_variables(changed)
     for name, value in named_variables(original).items():
         if name in theirs:
             theirs[name].assign(value)
-    image = blocks(1, seed=1)
+    image = make_square_images(1, seed=1)
     one, two = original.predict(image, verbose=0), changed.predict(image, verbose=0)
     assert np.abs(one - two).max() > 1e-2 * np.abs(one).max()
 
 
 def test_lenet5_reads_mnist_with_weights_trained_elsewhere(test_data, mnist):
-    """A Keras 2 checkpoint of the commonly taught LeNet-5: 98.89 % of MNIST's test set, stated by its publisher."""
+    """Its publisher states 98.89 % on MNIST's test set; it is a Keras 2 checkpoint of the LeNet-5 commonly taught."""
     import h5py
 
     model = cnnzoo.get("lenet5", preprocessing="none")

@@ -1,4 +1,4 @@
-"""Listing the models pays for neither Keras nor TensorFlow."""
+"""Importing cnnzoo and listing the models imports neither Keras nor TensorFlow."""
 
 import subprocess
 import sys
@@ -6,7 +6,7 @@ import sys
 import pytest
 
 HEAVY = ("keras", "tensorflow", "numpy", "sklearn", "matplotlib")
-FORMS = {
+USES = {
     "import": "import cnnzoo",
     "names": "import cnnzoo; cnnzoo.list_models(); cnnzoo.info('resnet20'); cnnzoo.Recipe",
     "help": "from cnnzoo.cli.main import main; main(['--help'])",
@@ -17,21 +17,21 @@ FORMS = {
 }
 
 
-@pytest.mark.parametrize("form", FORMS)
-def test_nothing_heavy_is_imported(form):
+@pytest.mark.parametrize("use", USES)
+def test_nothing_heavy_is_imported(use):
     code = f"""
 import sys
 try:
-    {FORMS[form]}
+    {USES[use]}
 except SystemExit:
     pass
 print('loaded:', [name for name in {HEAVY} if name in sys.modules])
 """
-    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert answer.stdout.splitlines()[-1] == "loaded: []"
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert process.stdout.splitlines()[-1] == "loaded: []"
 
 
-def test_the_public_names_are_those_of_the_stub():
+def test_the_public_names_come_from_the_stub_and_are_documented():
     import cnnzoo
 
     for name in cnnzoo.__all__:

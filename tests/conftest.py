@@ -12,7 +12,7 @@ from helpers.paths import ROOT, TEST_DATA
 import cnnzoo
 
 LONGEST = ("tuning", "export", "cli", "docs", "training", "runtimes", "inference")  # folders, the slowest first
-WITHOUT_SHARED_FIXTURES = ("test_golden.py", "test_registry.py")  # files whose tests may run on any worker
+WITHOUT_SHARED_FIXTURES = ("test_golden.py", "test_build.py")  # files whose tests may run on any worker
 
 
 def pytest_collection_modifyitems(config, items):

@@ -114,8 +114,9 @@ def small_model(request):
 
 
 def of_every_design(test):
-    """Run a slow test on the small model of every design, which all such tests share."""
-    return pytest.mark.slow(pytest.mark.parametrize("small_model", DESIGNS, indirect=True)(test))
+    """Run a slow test on the small model of every design, which all such tests share on one worker."""
+    designs = [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in DESIGNS]
+    return pytest.mark.slow(pytest.mark.parametrize("small_model", designs, indirect=True)(test))
 
 
 @of_every_design

@@ -38,23 +38,38 @@ FINDING_KINDS = {
 
 @dataclass(frozen=True)
 class Finding:
-    """One observation: its kind, the images that it is about, and the reason in words."""
+    """One observation about some images.
+
+    Attributes:
+        kind: a key of `FINDING_KINDS`, such as "unreadable".
+        images: names of the images that it is about; empty for findings about classes.
+        reason: what was observed, in words.
+        set_aside: whether the first of the images is left out of the data.
+    """
 
     kind: str
     images: tuple[str, ...]
     reason: str
-    set_aside: bool = False  # whether the first of the images is left out of the data
+    set_aside: bool = False
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What the doctor found in a source; prints itself as a table."""
+    """What the doctor found in a source. Printing it shows a table of the findings.
+
+    Attributes:
+        source: name of the source.
+        images: how many files were examined.
+        counts: how many images are used, by class.
+        findings: everything that was observed.
+        listed: all images by name, for the pictures on the page.
+    """
 
     source: str
-    images: int  # files that were examined
-    counts: dict[str, int]  # of the images that are used, by class
+    images: int
+    counts: dict[str, int]
     findings: tuple[Finding, ...]
-    listed: dict[str, ListedImage] = field(default_factory=dict, repr=False)  # by name, for the pictures
+    listed: dict[str, ListedImage] = field(default_factory=dict, repr=False)
 
     @property
     def set_aside(self) -> list[Finding]:

@@ -59,7 +59,9 @@ class ImageData:
     """A data set in three splits, as `load_data` returns it. Printing it shows a table of the classes.
 
     Attributes:
-        train, validation, test: each a `Split` with `images`, `labels` and `names`.
+        train: the training split, with `images`, `labels` and `names`.
+        validation: the validation split.
+        test: the test split.
         classes: the class names, in the order of the label indices.
         source: name of the source.
         notes: decisions made while loading that a reader should know of.
@@ -92,7 +94,7 @@ class ImageData:
 
     @property
     def splits(self) -> dict[str, Split]:
-        """The three splits by name: train, validation and test."""
+        """The splits by name, in the order train, validation, test."""
         return {"train": self.train, "validation": self.validation, "test": self.test}
 
     @property
@@ -112,7 +114,7 @@ class ImageData:
 
     @cached_property
     def fingerprints(self) -> dict[str, str]:
-        """SHA-256 of each split: of every image and label, in order, and of the class names."""
+        """SHA-256 of each split, over its images and labels in order and the class names."""
         return {name: split.fingerprint(self.classes) for name, split in self.splits.items()}
 
     def resize_to(self, shape: Sequence[int], pad: int, evaluation: Mapping[str, Any] | None = None) -> "ImageData":
@@ -127,7 +129,7 @@ class ImageData:
             evaluation: crop and interpolation that the model's weights were evaluated with, if any.
 
         Raises:
-            InputError: if the images have been brought to another size already.
+            InputError: if the images have been resized to another size already.
         """
         current_shape = self.train.images.shape[1:]
         if self.transform is not None and current_shape != tuple(shape):
@@ -198,10 +200,17 @@ class ImageData:
     ) -> "tf.data.Dataset":
         """Return the batches of a split as a `tf.data.Dataset`, prefetched.
 
-        Args and Raises are those of `batches`.
+        Args:
+            split: "train", "validation" or "test".
+            batch_size: images per batch.
+            seed: of shuffling and augmentation; None keeps the order. Every pass over the data set is another epoch.
+            augment: a policy such as "basic" or "rand+mixup".
 
         Returns:
-            A `tf.data.Dataset` of images (B, H, W, C) and one-hot labels (B, classes).
+            A `tf.data.Dataset` of images (B, H, W, C), 0 to 255, and one-hot labels (B, classes).
+
+        Raises:
+            InputError: as `batches`.
 
         Example:
             >>> dataset = cnnzoo.load_data("digits", image_size=32).dataset("test", batch_size=60)
@@ -213,7 +222,12 @@ class ImageData:
         return to_tf_dataset(self.batches(split, batch_size, seed, augment))
 
     def describe_transform(self) -> str:
-        """Return a sentence about how images come to their size."""
+        """Return a sentence about how images come to their size.
+
+        Example:
+            >>> cnnzoo.load_data("digits", image_size=32).describe_transform()
+            'Images of 8x8x1 resized by the pipeline (bilinear, antialiased) to 32x32x1.'
+        """
         if self.transform is None:
             return "Images as they are."
         before, after = ("x".join(map(str, shape)) for shape in (self.original_shape, self.transform.shape))

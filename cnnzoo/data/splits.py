@@ -21,7 +21,7 @@ Shares = tuple[float, float, float]  # of train, validation and test
 class Split:
     """One of the three parts of an `ImageData`: `data.train`, `data.validation` or `data.test`.
 
-    Args:
+    Attributes:
         images: (N, H, W, C) of 0 to 255; an array, or `Photos`, which are decoded when they are indexed.
         labels: (N,), class indices.
         names: (N,), the name of each image.

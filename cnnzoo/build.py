@@ -95,6 +95,8 @@ def get(
         raise InputError(f"{name} has no auxiliary heads{top}. Received: aux=True")
     if pooling not in (None, "avg", "max"):
         raise unknown_name("pooling", pooling, ["avg", "max"])
+    if None not in (license, licence) and license != licence:
+        raise InputError(f"licence is another spelling of license; give one. Received: {license!r} and {licence!r}")
     license = license if licence is None else licence
     if license not in (None, "commercial"):
         raise unknown_name("license", license, ["commercial"])

@@ -117,6 +117,10 @@ class Card:
             receipt = values.pop("receipt", None)
             for key in ("classes", "ids"):
                 values[key] = tuple(map(str, values.get(key, ())))
+            # Cards of versions before 0.7 spell these two keys the British way.
+            for old, new in (("licence", "license"), ("licence_from", "license_from")):
+                if isinstance(values.get("weights"), dict) and old in values["weights"]:
+                    values["weights"].setdefault(new, values["weights"].pop(old))
             card = cls(**values, receipt=receipt and Receipt.from_dict(receipt))
             card._check()
         except (TypeError, ValueError, AttributeError, RecursionError) as error:

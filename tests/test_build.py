@@ -258,6 +258,7 @@ def test_under_mixed_precision_pixels_are_normalized_in_float32():
         ({"aux": True}, "no auxiliary heads"),
         ({"image_size": 8}, "at least 16x16"),
         ({"licence": "free"}, "Unknown license"),
+        ({"license": "commercial", "licence": "free"}, "another spelling of license"),
     ],
 )
 def test_wrong_options_are_named(options, message):

@@ -99,9 +99,8 @@ class PublishedWeights:
     @property
     def provenance(self) -> dict[str, Any]:
         """What the model card keeps of this row."""
-        keys = "tag file url hash data accuracy top1 top5 licence licence_from source verified recipe seed"
-        # Cards spell the key "licence"; that spelling is part of their file format.
-        return {key: getattr(self, key.replace("licence", "license")) for key in keys.split()}
+        keys = "tag file url hash data accuracy top1 top5 license license_from source verified recipe seed"
+        return {key: getattr(self, key) for key in keys.split()}
 
 
 def weights_folder() -> Traversable:

@@ -45,8 +45,8 @@ class WeightsSource:
     @classmethod
     def _from_card(cls, path: Path, arrays: dict[str, np.ndarray], card: Card, license: str | None) -> WeightsSource:
         # A copy of published weights stays under their license.
-        stated = {key: value for key, value in (card.weights or {}).items() if key == "licence"}
-        _check_license(path.name, stated.get("licence"), license)
+        stated = {key: value for key, value in (card.weights or {}).items() if key == "license"}
+        _check_license(path.name, stated.get("license"), license)
         return cls(
             name=path.name,
             tensors=arrays,

@@ -117,7 +117,7 @@ def test_license_is_stated_with_its_origin(row):
 def test_card_keeps_the_provenance(row):
     saved = json.loads(json.dumps(row.provenance))
     assert saved["accuracy"] == saved["top1"] == row.top1
-    assert (saved["licence"], saved["licence_from"]) == (row.license, row.license_from)
+    assert (saved["license"], saved["license_from"]) == (row.license, row.license_from)
     for key in ("tag", "file", "url", "hash", "source", "verified"):
         assert saved[key] == getattr(row, key)
 

@@ -180,11 +180,12 @@ def test_a_commercial_license_can_be_required(name, tag, message):
         cnnzoo.get(name, weights=tag, license="commercial")
 
 
+@pytest.mark.parametrize("key", ["license", "licence"])  # cards of versions before 0.7 have the second
 @pytest.mark.parametrize(("stated", "allowed"), [("CC-BY-NC-4.0", False), ("", False), ("MIT", True)])
-def test_a_copy_of_published_weights_keeps_their_license(stated, allowed, tmp_path):
+def test_a_copy_of_published_weights_keeps_their_license(key, stated, allowed, tmp_path):
     model = cnnzoo.get("lenet5", weights="mnist")
     card = cnnzoo.card(model)
-    object.__setattr__(card, "weights", card.weights | {"licence": stated})
+    object.__setattr__(card, "weights", {"tag": "mnist", key: stated})
     path = cnnzoo.save_weights(model, tmp_path / "copy.safetensors")
     if allowed:
         cnnzoo.get("lenet5", weights=path, license="commercial")

@@ -8,6 +8,10 @@ import pytest
 from helpers.paths import ROOT
 
 import cnnzoo
+from cnnzoo.data.augmentation import POLICIES
+from cnnzoo.data.diagnosis import FINDING_KINDS
+from cnnzoo.evaluation.report import HEADLINE_METRICS
+from cnnzoo.training.recipe import SETTABLE_FIELDS
 
 SCRIPT = runpy.run_path(str(ROOT / "docs" / "make_tables.py"))
 
@@ -48,3 +52,16 @@ def test_floors_table_is_what_the_architecture_test_enforces():
 
     floors = {room: int(floor) for floor, room, _ in rows}
     assert all(floors[other] < floors[room] for room, imports in stated.items() for other in imports)
+
+
+def first_column(page):
+    """The words in the first cells of all tables of a page, without backticks."""
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    cells = re.findall(r"^\| ([^|]*) \|", text, re.M)
+    return {word for cell in cells for word in cell.replace("`", "").split(", ")}
+
+
+def test_tables_written_by_hand_are_complete():
+    assert set(SETTABLE_FIELDS) <= first_column("training.md")
+    assert set(POLICIES) | set(FINDING_KINDS) <= first_column("data.md")
+    assert {title.split(",")[0] for title in HEADLINE_METRICS.values()} <= first_column("evaluation.md")

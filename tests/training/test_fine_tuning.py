@@ -47,6 +47,7 @@ def tuned(hard, tmp_path_factory):
 # The linear probe
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("classes", [2, 4])
 def test_the_probe_is_the_optimum_of_its_criterion(classes):
     """No step in any direction lowers the penalty of standardized weights plus C times the loss."""
@@ -112,6 +113,7 @@ def test_the_saved_model_is_the_fine_tuned_one(tuned, hard):
     assert keras.models.load_model(tuned.folder / "model.keras").output_shape == (None, 3)
 
 
+@pytest.mark.slow
 def test_a_probe_without_mistakes_is_kept(tmp_path):
     """Zeros and ones, which a network trained on MNIST tells apart."""
     digits = load_digits()
@@ -130,6 +132,7 @@ def test_a_probe_without_mistakes_is_kept(tmp_path):
     assert fine_tune(model, data, run_dir=tmp_path / "run", resume=True).to_json() == report.to_json()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ema", [0.0, 0.99])
 def test_epochs_worse_than_the_probe_are_not_kept(hard, ema):
     """At a learning rate that wrecks the network, every weight but the head's stays as it was."""
@@ -147,6 +150,7 @@ def test_epochs_worse_than_the_probe_are_not_kept(hard, ema):
     assert "no epoch was better on validation by more than a standard error" in str(report)
 
 
+@pytest.mark.slow
 def test_a_model_of_the_same_classes_keeps_its_head(data):
     report = fine_tune(cnnzoo.get("lenet5", classes=3), data, recipe=replace(GENTLE, epochs=1))
     assert not any("new head" in note for note in report.notes)
@@ -168,6 +172,7 @@ def test_the_head_is_restored_if_nothing_could_be_trained(tuned, hard, tmp_path)
     assert len(cnnzoo.card(model).classes) == 10
 
 
+@pytest.mark.slow
 def test_it_resumes_after_a_crash(tuned, hard, tmp_path):
     folder, model = tmp_path / "torn", pretrained()
     with pytest.raises(CrashError):
@@ -178,6 +183,7 @@ def test_it_resumes_after_a_crash(tuned, hard, tmp_path):
         fit(pretrained(classes=list(hard.classes)), hard, run_dir=folder, resume=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bn", ["frozen", "train"])
 def test_batch_norms_are_frozen_or_trained(hard, bn):
     keras.utils.set_random_seed(0)

@@ -24,6 +24,7 @@ def rate_test(data):
     return result
 
 
+@pytest.mark.slow
 def test_the_suggestion_trains(rate_test, data, tmp_path):
     assert rate_test.rates[0] == pytest.approx(1e-6)
     assert 1e-3 < rate_test.suggestion < 0.5
@@ -42,6 +43,7 @@ def test_it_stops_if_the_loss_explodes(data):
     assert result.suggestion <= result.rates[int(np.argmin(result.losses))] / 9
 
 
+@pytest.mark.slow
 def test_auto_trains_at_the_suggested_rate(rate_test, data, tmp_path):
     short = replace(RECIPE, epochs=2)
     auto = fit(new_lenet(), data, recipe=replace(short, learning_rate="auto"), run_dir=tmp_path / "run")

@@ -120,6 +120,7 @@ def test_the_average_of_the_weights_by_hand():
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.slow
 def test_the_averaged_weights_are_validated_and_kept(data):
     model = new_lenet()
     report = fit(model, data, recipe=replace(RECIPE, ema=0.8, epochs=6))
@@ -141,6 +142,7 @@ def test_frozen_stages_and_norms_do_not_change(data):
     assert all(layer.trainable for layer in model.layers), "as before"
 
 
+@pytest.mark.slow
 def test_early_stopping_keeps_the_best(data):
     """At a tiny learning rate the first epoch is as good as any other."""
     report = fit(new_lenet(), data, recipe=replace(RECIPE, epochs=40, patience=2, learning_rate=1e-30))

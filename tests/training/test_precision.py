@@ -28,6 +28,7 @@ def test_pixels_and_logits_stay_float32(activation):
     np.testing.assert_array_equal(model.predict(images, verbose=0), before)
 
 
+@pytest.mark.slow
 def test_training_in_bfloat16_learns_and_leaves_a_float32_model(data, tmp_path):
     model = new_lenet()
     report = fit(model, data, recipe=replace(RECIPE, epochs=8, precision="bfloat16"), run_dir=tmp_path / "run")
@@ -37,6 +38,7 @@ def test_training_in_bfloat16_learns_and_leaves_a_float32_model(data, tmp_path):
     assert {layer.dtype_policy.name for layer in loaded.layers} == {"float32"}
 
 
+@pytest.mark.slow
 def test_float16_scales_the_loss(data):
     model = new_lenet()
     recipe = replace(RECIPE, precision="float16")

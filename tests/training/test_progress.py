@@ -63,6 +63,7 @@ def test_a_log_of_long_epochs_gets_lines_within_them(monkeypatch):
     assert prefixes(text)[:3] == ["epoch 1/12, step 1/3", "epoch 1/12, step 2/3", "epoch 1/12"]
 
 
+@pytest.mark.slow
 def test_event_files_hold_what_keras_writes(data, tmp_path):
     fit(new_lenet(), data, run_dir=tmp_path / "run", tensorboard=True)
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator

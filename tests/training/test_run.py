@@ -95,6 +95,7 @@ def test_resuming_a_finished_run_evaluates_it_again(data, undisturbed, finished)
     assert read_report(finished) == read_report(undisturbed.folder)
 
 
+@pytest.mark.slow
 def test_a_state_that_cannot_be_written_leaves_the_previous_one(data, undisturbed, tmp_path, monkeypatch):
     """The state of epoch 2 cannot be completed: that of epoch 1 is intact, and the run is resumed from it."""
     torn, dumps = tmp_path / "torn", state.json.dumps

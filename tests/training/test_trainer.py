@@ -80,6 +80,7 @@ def test_gray_images_train_a_model_of_three_channels(data):
     assert report.notes == ("Images of 12x12x1 resized by the pipeline (bilinear, antialiased) to 16x16x3.",)
 
 
+@pytest.mark.slow
 def test_a_model_with_probabilities_trains_as_one_with_logits(data, undisturbed):
     keras.utils.set_random_seed(0)
     report = fit(cnnzoo.get("lenet5", classes=3, classifier_activation="softmax"), data)
@@ -150,6 +151,7 @@ def test_the_loss_of_1998_by_hand():
     assert float(model.loss(one_hot, logits)) == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("balance", ["none", "weights"])
 def test_images_of_weight_0_teach_nothing(data, balance):
     """Class 2 has a weight of 0 and is never predicted; balanced classes do not change that."""

@@ -1,1 +1,1 @@
-"""From whatever holds images to arrays, split and checked."""
+"""Load, check, split, transform and augment images."""

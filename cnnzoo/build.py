@@ -122,11 +122,11 @@ def get(
 
     # Load the weights, and say in the card what the model is.
     card = Card(
-        name,
-        class_names if include_top else (),
-        preprocessing,
-        source.pad,
-        source.provenance or None,
+        name=name,
+        classes=class_names if include_top else (),
+        preprocessing=preprocessing,
+        pad=source.pad,
+        weights=source.provenance or None,
         training=source.training,
         ids=source.ids if include_top and class_names == source.classes else (),
         transform=source.transform,

@@ -103,11 +103,11 @@ def sample_photos(transform: Transform) -> np.ndarray:
         for left in (0, 160, 320, 480)
     ]
     if transform.channels in (1, 3):
-        photos: np.ndarray = transform(parts)
-        return photos
+        return transform(parts)
     # For any other number of channels, repeat the color planes.
     planes = [np.resize(part.transpose(2, 0, 1), (transform.channels, *part.shape[:2])) for part in parts]
-    return np.rint(transform.transform_arrays(np.stack(planes).transpose(0, 2, 3, 1))).astype("uint8")
+    photos = transform.transform_arrays(np.stack(planes).transpose(0, 2, 3, 1))
+    return np.rint(photos).astype(np.uint8)
 
 
 def compare_outputs(

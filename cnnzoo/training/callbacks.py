@@ -1,4 +1,4 @@
-"""Keras callbacks of a training: order of the data, best epoch and checkpoints, Ctrl-C."""
+"""Keras callbacks of a training: order of the data, best epoch, early stopping, checkpoints, Ctrl-C."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def combine_callbacks(model: keras.Model, callbacks: Sequence[Any], **params: in
 
 
 class CheckpointCallback(keras.callbacks.Callback):
-    """Sets the epoch of the batches, remembers the best epoch's weights, and saves the state of the run.
+    """Sets the epoch of the batches, remembers the best epoch, stops early, and saves the state of the run.
 
     The best epoch has the highest validation accuracy; among equals, the lowest validation loss. If the recipe keeps a
     moving average of the weights, the average is validated and remembered.
@@ -110,20 +110,32 @@ class CheckpointCallback(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         logs = without_output_prefix(logs)
         self.check_finite("validation loss", logs["val_loss"])
-        state, previous_best = self.run.state, self.best
+        self._record_epoch(epoch, logs)
+        is_best = self._remember_best_epoch(logs)
+        self._stop_early()
+        self.save_state(self.best if is_best else None)
 
-        # Record the epoch
+    def _record_epoch(self, epoch: int, logs: dict[str, float]) -> None:
+        """Count the epoch that has ended, and add its values to the history."""
+        state = self.run.state
         state.epoch, state.step, self.step = epoch + 1, 0, 0
         for key, value in logs.items():
             state.history.setdefault(key, []).append(float(value))
 
-        # Remember the best epoch, stop early
+    def _remember_best_epoch(self, logs: dict[str, float]) -> bool:
+        """Keep the weights if the epoch that has ended is the best so far; return whether it is."""
+        state = self.run.state
         score = (float(logs["val_accuracy"]), -float(logs["val_loss"]))
-        if score > state.best:
-            state.best, state.best_epoch, self.best = score, state.epoch, averaged_weights(self.model)
+        if not score > state.best:
+            return False
+        state.best, state.best_epoch, self.best = score, state.epoch, averaged_weights(self.model)
+        return True
+
+    def _stop_early(self) -> None:
+        """Stop training if none of the last `patience` epochs was the best so far."""
+        state = self.run.state
         if self.patience and state.epoch - state.best_epoch >= self.patience:
             self.model.stop_training = state.stopped = True
-        self.save_state(None if self.best is previous_best else self.best)
 
     def on_test_begin(self, logs: Logs = None) -> None:
         swap_averaged_weights(self.model)

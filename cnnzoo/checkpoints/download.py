@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from cnnzoo.checkpoints import transfer
+from cnnzoo.checkpoints import http_download
 from cnnzoo.core.errors import InputError
 from cnnzoo.core.files import atomic_write, cache_dir
 
@@ -53,7 +53,7 @@ def fetch(url: str, file: str, digest: str = "", size: int | None = None) -> tup
 
     with _lock_cache(path):
         try:
-            new = path if path.exists() else transfer.download_part(download_url, part, size)
+            new = path if path.exists() else http_download.download_part(download_url, part, size)
         except InputError as error:
             expected = f"sha256:{_read_recorded_hash(ledger)}" if ledger.exists() else digest or "not published"
             raise InputError(
@@ -62,7 +62,7 @@ def fetch(url: str, file: str, digest: str = "", size: int | None = None) -> tup
         sha256 = _check_hashes(new, digest, ledger)
         if new == part:
             os.replace(part, path)
-        transfer.discard_part(part)
+        http_download.discard_part(part)
         if not ledger.exists():
             with atomic_write(ledger) as text:
                 text.write_bytes(f"{sha256}  {file}\n".encode())  # in the format of sha256sum -c
@@ -122,7 +122,7 @@ def _check_hashes(path: Path, digest: str, ledger: Path) -> str:
         problem = f"is not the published file: expected {digest}, got {actual}"
     if path.suffix != ".part":
         raise InputError(f"{path} {problem}. Delete it and run cnnzoo fetch again")
-    transfer.discard_part(path)
+    http_download.discard_part(path)
     raise InputError(f"{path.stem} as downloaded {problem}. It was deleted")
 
 

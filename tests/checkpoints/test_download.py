@@ -18,7 +18,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from cnnzoo.checkpoints import transfer
+from cnnzoo.checkpoints import http_download
 from cnnzoo.checkpoints.download import fetch
 from cnnzoo.core.errors import InputError
 from cnnzoo.core.files import cache_dir
@@ -93,7 +93,7 @@ def server(tmp_path, monkeypatch):
         if name.lower().endswith("_proxy") or name.startswith("CNNZOO_"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("CNNZOO_HOME", str(tmp_path))
-    monkeypatch.setattr(transfer, "BACKOFF_SECONDS", 0.001)
+    monkeypatch.setattr(http_download, "BACKOFF_SECONDS", 0.001)
     with Publisher() as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
@@ -211,11 +211,12 @@ def test_cut_connections_are_resumed(server):
 
 
 def test_a_stalled_connection_is_retried(server, monkeypatch):
-    monkeypatch.setattr(transfer, "TIMEOUT_SECONDS", (1, 0.2))
+    monkeypatch.setattr(http_download, "TIMEOUT_SECONDS", (1, 0.2))
     server.stalled.set()
-    server.cuts.append(2 * transfer.CHUNK_BYTES)
+    server.cuts.append(2 * http_download.CHUNK_BYTES)
     assert fetch(server.url, "a.bin", SHA256)[0].read_bytes() == CONTENT
-    assert [requested_range for _, requested_range in server.requests] == [None, f"bytes={2 * transfer.CHUNK_BYTES}-"]
+    ranges = [requested_range for _, requested_range in server.requests]
+    assert ranges == [None, f"bytes={2 * http_download.CHUNK_BYTES}-"]
 
 
 def test_attempts_without_progress_are_limited_and_the_part_is_kept(server, weights):
@@ -284,7 +285,7 @@ def test_a_failing_server_is_retried_and_then_named(server, weights):
 
 
 def test_a_slow_answer_is_retried(server, monkeypatch):
-    monkeypatch.setattr(transfer, "TIMEOUT_SECONDS", (1, 0.3))
+    monkeypatch.setattr(http_download, "TIMEOUT_SECONDS", (1, 0.3))
     server.delays.extend([0.6, 0.1])
     fetch(server.url, "a.bin", SHA256)
     assert len(server.requests) == 2
@@ -319,16 +320,16 @@ def test_redirects_are_followed_to_the_web_only_and_never_from_https_to_http(ser
     response.status_code, response.url = 302, "https://example.org/a"
     for target in ("https://cdn.example.org/a", "//cdn.example.org/a", "b"):
         response.headers["Location"] = target
-        transfer._check_redirect(response)
+        http_download._check_redirect(response)
     response.headers["Location"] = "http://example.org/a"
     with pytest.raises(InputError, match="redirects to 'http://example.org/a'"):
-        transfer._check_redirect(response)
+        http_download._check_redirect(response)
 
 
 @pytest.mark.parametrize("length", [True, False])
 @pytest.mark.parametrize("size", [len(CONTENT) - 1, None])
 def test_too_many_bytes_raise_at_once(server, weights, monkeypatch, length, size):
-    monkeypatch.setattr(transfer, "MAX_DOWNLOAD_BYTES", 200_000)
+    monkeypatch.setattr(http_download, "MAX_DOWNLOAD_BYTES", 200_000)
     server.length = length
     with pytest.raises(InputError, match=r"300,000 bytes; expected: |more bytes than expected: (299,999|200,000)"):
         fetch(server.url, "a.bin", SHA256, size)
@@ -347,7 +348,7 @@ def test_a_file_that_is_too_short_is_refused(server):
 
 
 def test_disk_space_is_checked(server, monkeypatch):
-    monkeypatch.setattr(transfer.shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
+    monkeypatch.setattr(http_download.shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
     with pytest.raises(InputError, match="needs 300,000 bytes of disk space"):
         fetch(server.url, "a.bin", SHA256)
 
@@ -363,15 +364,15 @@ def test_two_processes_download_once(server):
 @pytest.mark.skipif(os.name == "nt", reason="sends SIGINT")
 def test_ctrl_c_keeps_the_part(server, weights):
     server.stalled.set()
-    server.cuts.append(2 * transfer.CHUNK_BYTES + 5)
+    server.cuts.append(2 * http_download.CHUNK_BYTES + 5)
     process = subprocess.Popen(fetch_command(server.url, SHA256), stderr=subprocess.PIPE)
-    while server.sent < 2 * transfer.CHUNK_BYTES:
+    while server.sent < 2 * http_download.CHUNK_BYTES:
         time.sleep(0.01)
     time.sleep(0.2)
     process.send_signal(signal.SIGINT)
     assert b"KeyboardInterrupt" in process.communicate(timeout=30)[1]
     fetch(server.url, "a.bin", SHA256)
-    assert server.requests[1][1] == f"bytes={2 * transfer.CHUNK_BYTES}-"
+    assert server.requests[1][1] == f"bytes={2 * http_download.CHUNK_BYTES}-"
 
 
 def test_a_replaced_file_is_detected(server, weights):

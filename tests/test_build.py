@@ -184,6 +184,7 @@ def test_the_deepest_network_is_saved_and_loaded(tmp_path):
     np.testing.assert_array_equal(array(loaded(images)), array(model(images)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "heads"), [("googlenet", 2), ("googlenet_2014", 2), ("inception_v3", 1)])
 def test_auxiliary_heads(name, heads):
     """The networks with their auxiliary heads have as many parameters as published."""

@@ -16,6 +16,7 @@ def says(text, line):
     return line in [re.sub(r" +", " ", row.strip()) for row in text.splitlines()]
 
 
+@pytest.mark.slow
 def test_the_stride_is_in_the_stated_convolution():
     text = describe_difference("resnet50", "resnet50_v1")
     assert says(text, "parameters 25,557,032 the same")
@@ -26,6 +27,7 @@ def test_the_stride_is_in_the_stated_convolution():
     assert len(text.splitlines()) < 25
 
 
+@pytest.mark.slow
 def test_batch_norm_without_gamma_and_average_pools_with_padding_layers_are_shown():
     text = describe_difference("inception_v3", "inception_v3_keras")
     assert says(text, "scale yes no every BatchNormalization (96)")
@@ -33,6 +35,7 @@ def test_batch_norm_without_gamma_and_average_pools_with_padding_layers_are_show
     assert says(text, "padding valid same mixed_[5b-7c]_branch_pool_pool")
 
 
+@pytest.mark.slow
 def test_differences_of_the_two_googlenets():
     text = describe_difference("googlenet", "googlenet_2014")
     assert says(text, "2 LocalResponseNorm conv1_norm, conv3_norm")
@@ -42,12 +45,14 @@ def test_differences_of_the_two_googlenets():
     assert "aux1_conv_pool" in text, "auxiliary heads are compared too"
 
 
+@pytest.mark.slow
 def test_differences_of_the_two_xceptions():
     text = describe_difference("xception", "xception_timm")
     assert says(text, "epsilon 0.001 1e-05 every BatchNormalization (40)")
     assert says(text, "4 MaxPooling2D block[2,3,4,13]_pool_stride")
 
 
+@pytest.mark.slow
 def test_layers_that_only_one_model_has_are_skipped():
     text = describe_difference("vgg11", "vgg11_bn")
     assert says(text, "8 BatchNormalization bn[1-5]_[1-2] (8)")

@@ -18,6 +18,7 @@ from helpers.paths import ROOT
 from PIL import Image
 from sklearn.datasets import load_digits, load_sample_images
 
+from cnnzoo import registry
 from cnnzoo.cli.main import cli as command_group
 from cnnzoo.cli.main import main
 from cnnzoo.training import recipes
@@ -82,8 +83,9 @@ def workplace(tmp_path_factory):
 
 @pytest.fixture
 def inside(workplace, monkeypatch):
-    """Work in that folder, with recipes that end after two epochs."""
+    """Work in that folder, with recipes that end after two epochs and a registry of its own."""
     monkeypatch.chdir(workplace)
+    monkeypatch.setattr(registry, "_registered", {})
     for name, recipe in recipes.RECIPES.items():
         short = replace(recipe, epochs=2, warmup_epochs=min(recipe.warmup_epochs, 1))
         monkeypatch.setitem(recipes.RECIPES, name, short)

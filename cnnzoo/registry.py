@@ -108,19 +108,19 @@ def register(name: str, row: Variant | None = None) -> Variant | Callable[[Varia
         return decorate
     if not isinstance(row, Variant):
         raise InputError(f"register takes a cnnzoo.models.Variant. Received: {row!r}")
-    if name in _all_rows():
+    if name in _all_variants():
         raise InputError(f"The name {name!r} is already taken")
     _registered[name] = row
     return row
 
 
-def registered_rows() -> dict[str, Variant]:
+def registered_variants() -> dict[str, Variant]:
     """Return the rows that this process has registered, by name."""
     return dict(_registered)
 
 
 @cache
-def _plugin_rows() -> dict[str, Variant]:
+def _plugin_variants() -> dict[str, Variant]:
     """Return the rows that installed packages add: each entry point is a row, or a dict of rows by name."""
     rows: dict[str, Variant] = {}
     our_names = {name for variants in FAMILIES.values() for name in variants}
@@ -139,10 +139,10 @@ def _plugin_rows() -> dict[str, Variant]:
     return rows
 
 
-def _all_rows() -> dict[str, tuple[str, Variant]]:
+def _all_variants() -> dict[str, tuple[str, Variant]]:
     """Return every name with its family and its row."""
     rows = {name: (family, row) for family, variants in FAMILIES.items() for name, row in variants.items()}
-    for name, row in (_plugin_rows() | _registered).items():
+    for name, row in (_plugin_variants() | _registered).items():
         rows[name] = (type(row).__name__.lower(), row)
     return rows
 
@@ -166,7 +166,7 @@ def list_models(pattern: str = "*", *, family: str | None = None, weights: bool 
         >>> cnnzoo.list_models("vgg1?_bn", weights="imagenet")
         ['vgg11_bn', 'vgg13_bn', 'vgg16_bn', 'vgg19_bn']
     """
-    rows = _all_rows()
+    rows = _all_variants()
     families = {family_of_row for family_of_row, _ in rows.values()}
     if family is not None and family not in families:
         raise unknown_name("family", family, families)
@@ -207,8 +207,10 @@ def info(name: str) -> ModelInfo:
         >>> cnnzoo.info("resnet50").row.macs
         4089184256
     """
-    rows = _all_rows()
+    rows = _all_variants()
     if not isinstance(name, str) or name not in rows:
         raise unknown_name("model", name, rows)
     family, row = rows[name]
-    return ModelInfo(name, family, row, tuple(weights for weights in manifest.load_rows() if weights.model == name))
+    return ModelInfo(
+        name, family, row, tuple(weights for weights in manifest.load_published_weights() if weights.model == name)
+    )

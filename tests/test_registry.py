@@ -32,7 +32,7 @@ def test_at_least_65_names_and_families_of_less_than_1100_lines():
 def test_names_can_be_filtered():
     assert cnnzoo.list_models("resnet20*") == ["resnet200", "resnet200d", "resnet20", "resnet20_b"]
     assert set(cnnzoo.list_models(family="lenet")) == set(FAMILIES["lenet"])
-    assert set(cnnzoo.list_models(weights=True)) == {row.model for row in manifest.load_rows()}
+    assert set(cnnzoo.list_models(weights=True)) == {row.model for row in manifest.load_published_weights()}
     assert cnnzoo.list_models("vgg1*_bn", weights="imagenet") == ["vgg11_bn", "vgg13_bn", "vgg16_bn", "vgg19_bn"]
     assert set(cnnzoo.list_models(weights=True)) | set(cnnzoo.list_models(weights=False)) == set(NAMES)
     assert cnnzoo.list_models(weights="digits") == ["lenet5"]
@@ -80,7 +80,7 @@ def test_installed_packages_can_add_rows(monkeypatch):
         EntryPoint("broken", "no_such_module:ROW", "cnnzoo.models"),
     ]
     monkeypatch.setattr(registry, "entry_points", lambda group: [p for p in points if p.group == group])
-    registry._plugin_rows.cache_clear()
+    registry._plugin_variants.cache_clear()
     try:
         with pytest.warns(UserWarning) as warned:
             names = cnnzoo.list_models()
@@ -92,4 +92,4 @@ def test_installed_packages_can_add_rows(monkeypatch):
         assert cnnzoo.get("lenet5_slimmer").get_layer("c5").units == 30
         assert cnnzoo.info("lenet5").row.units == (120, 84), "a plugin cannot replace a row of ours"
     finally:
-        registry._plugin_rows.cache_clear()
+        registry._plugin_variants.cache_clear()

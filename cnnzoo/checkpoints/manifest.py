@@ -110,7 +110,7 @@ def weights_folder() -> Traversable:
 
 
 @cache
-def load_rows() -> tuple[PublishedWeights, ...]:
+def load_published_weights() -> tuple[PublishedWeights, ...]:
     """Return every row of weights/manifest.toml."""
     table = tomllib.loads((weights_folder() / "manifest.toml").read_text(encoding="utf-8"))
     rows = []
@@ -133,7 +133,7 @@ def _make_row(fields: dict[str, Any]) -> PublishedWeights:
 
 def list_tags(model: str) -> list[str]:
     """Return the tags under which weights of `model` are published."""
-    return [row.tag for row in load_rows() if row.model == model]
+    return [row.tag for row in load_published_weights() if row.model == model]
 
 
 def find_weights(model: str, tag: str) -> PublishedWeights:
@@ -150,7 +150,7 @@ def find_weights(model: str, tag: str) -> PublishedWeights:
     Raises:
         InputError: if there is no such tag; the message lists the nearest ones.
     """
-    rows = {row.tag: row for row in load_rows() if row.model == model}
+    rows = {row.tag: row for row in load_published_weights() if row.model == model}
     if tag in rows:
         return rows[tag]
     candidates = [row for row in rows.values() if row.include_top and row.tag.startswith(f"{tag}.")]

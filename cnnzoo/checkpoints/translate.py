@@ -85,7 +85,7 @@ def _translate_by_layout(
         if leaf == "num_batches_tracked":
             dropped.append(original_name)
             continue
-        layer, variable = _find_variable(matched.get(their_layer) or layout.rename_layer(their_layer), leaf, layers)
+        layer, variable = _rename_variable(matched.get(their_layer) or layout.rename_layer(their_layer), leaf, layers)
         translated[f"{layer}.{variable}"] = _reorder_axes(value, leaf, variable, layers.get(layer))
     if len(translated) + len(dropped) < len(tensors):
         raise InputError(f"{source} names the same tensor twice in the layout of {layout.publisher}")
@@ -166,7 +166,7 @@ def _creation_order(name: str) -> tuple[int, list[int | str], int, str]:
     return module, [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", head)], order, branch
 
 
-def _find_variable(name: str, leaf: str, layers: dict[str, keras.layers.Layer]) -> tuple[str, str]:
+def _rename_variable(name: str, leaf: str, layers: dict[str, keras.layers.Layer]) -> tuple[str, str]:
     """Return layer and variable for the name of a layer and the last part of a tensor's name."""
     kind = type(layers[name]).__name__ if name in layers else ""
     if not kind:  # the separable convolutions of timm are two layers

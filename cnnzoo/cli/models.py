@@ -47,11 +47,11 @@ def default_accuracy(weights: tuple[manifest.PublishedWeights, ...]) -> tuple[st
     """Return the published accuracy of a model's default weights, and the name of its data set."""
     if not weights:
         return "", ""
-    data_set = default_tag(weights)
+    data_set = default_data_set(weights)
     return f"{manifest.find_weights(weights[0].model, data_set).top1:.2f} %", data_set
 
 
-def default_tag(weights: tuple[manifest.PublishedWeights, ...]) -> str:
+def default_data_set(weights: tuple[manifest.PublishedWeights, ...]) -> str:
     """Return the tag of a model's default weights: the first data set that the manifest has for it."""
     return weights[0].tag.partition(".")[0]
 
@@ -119,7 +119,7 @@ def select_weights(model: str, select_all: bool) -> list[manifest.PublishedWeigh
         raise InputError(f"No weights of {name} are published; `cnnzoo list --weights` shows the models that have some")
     if select_all:
         return [row for row in weights if row.tag.startswith(tag)] or [manifest.find_weights(name, tag)]
-    return [manifest.find_weights(name, tag if colon else default_tag(weights))]
+    return [manifest.find_weights(name, tag if colon else default_data_set(weights))]
 
 
 @click.command()

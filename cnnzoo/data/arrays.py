@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from cnnzoo.core.errors import InputError, check_class_names, unknown_name
-from cnnzoo.data.checks import check_images, check_path
+from cnnzoo.data.checks import check_images, is_file_or_folder
 from cnnzoo.data.images import ImageData
 from cnnzoo.data.listing import natural_sort_key
-from cnnzoo.data.splits import Shares, Split, SplitUnits, check_every_class, split_three_ways, stratified_split
+from cnnzoo.data.splits import InseparableImages, Shares, Split, check_every_class, split_three_ways, stratified_split
 
 MAX_CLASSES = 100_000
 
@@ -37,10 +37,10 @@ def build_from_arrays(arrays: Any, name: str, classes: Sequence[str] | None, sha
             given, digests = given.take(np.flatnonzero(~leaks)), digests[~leaks]
             notes.append(f"{leaks.sum():,} training images also occur in the test part and were removed from training.")
         train, validation = stratified_split(
-            given.labels, shares[1], seed, class_names, "validation", SplitUnits(digests)
+            given.labels, shares[1], seed, class_names, "validation", InseparableImages(digests)
         )
     else:
-        units = SplitUnits(digests)
+        units = InseparableImages(digests)
         train, validation, test_indices = split_three_ways(given.labels, shares, seed, class_names, units)
         test = given.take(test_indices)
 
@@ -70,7 +70,7 @@ def load_named_arrays(source: Any) -> Arrays | tuple[Arrays, Arrays]:
     path = Path(source)
     if str(source) in NAMED_ARRAYS:
         return NAMED_ARRAYS[str(source)]()
-    if not check_path(path):
+    if not is_file_or_folder(path):
         raise unknown_name(
             "data source, and no such file or folder", str(source), [*NAMED_ARRAYS, "a path to an .npz file"]
         )

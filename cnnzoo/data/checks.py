@@ -11,7 +11,7 @@ from cnnzoo.core.errors import InputError
 RESCALED_LIMIT = 32  # images whose largest value is at most this were hardly meant as 0 to 255
 
 
-def check_path(path: Path) -> bool:
+def is_file_or_folder(path: Path) -> bool:
     """Return whether `path` is a folder or a regular file that exists.
 
     Raises InputError for anything else that exists (a pipe, a device) and for text that cannot be a path.

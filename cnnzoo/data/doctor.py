@@ -34,7 +34,7 @@ def diagnose_images(
         for image, f in zip(images, facts, strict=True)
         if f.problem
     ]
-    for i in _find_drawings(facts, usable):
+    for i in _find_placeholders(facts, usable):
         usable[i] = False
         findings.append(Finding("drawing", (images[i].name,), f"{facts[i].colors} colors, in a set of photos", True))
     for finding, dropped in _find_copies(images, facts, usable):
@@ -54,7 +54,7 @@ def diagnose_images(
     return Diagnosis(source, len(images) + len(left_out), ordered_counts, tuple(findings), by_name), usable
 
 
-def _find_drawings(facts: Sequence[ImageFacts], usable: np.ndarray) -> list[int]:
+def _find_placeholders(facts: Sequence[ImageFacts], usable: np.ndarray) -> list[int]:
     """Find images of a few colors where nearly all others are photos.
 
     Photo services send such an image in place of a photo that was deleted.

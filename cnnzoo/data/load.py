@@ -13,7 +13,7 @@ from cnnzoo.cards import DEFAULT_CROP
 from cnnzoo.core.errors import InputError, check_class_names, check_image_size, check_integer, unknown_name
 from cnnzoo.data.arrays import NAMED_ARRAYS, build_from_arrays, load_named_arrays
 from cnnzoo.data.cache import CACHE_MODES
-from cnnzoo.data.checks import check_path
+from cnnzoo.data.checks import is_file_or_folder
 from cnnzoo.data.doctor import diagnose_images
 from cnnzoo.data.images import ImageData, Sizing
 from cnnzoo.data.listing import (
@@ -26,7 +26,7 @@ from cnnzoo.data.listing import (
 )
 from cnnzoo.data.photos import Photo, Photos
 from cnnzoo.data.scan import scan_with_progress
-from cnnzoo.data.splits import Shares, Split, SplitUnits, assign_splits, check_shares
+from cnnzoo.data.splits import InseparableImages, Shares, Split, assign_splits, check_shares
 from cnnzoo.data.streams import is_tfds_folder, read_streams, read_tfds
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ def list_source(
     # TensorFlow Datasets, folders and tables
     if str(source).startswith("tfds:"):
         return str(source), *read_tfds(str(source).removeprefix("tfds:"))
-    if not check_path(path):
+    if not is_file_or_folder(path):
         raise unknown_name(
             "data source, and no such file or folder",
             str(source),
@@ -222,7 +222,7 @@ def build_from_files(
     if any(image.group for image in images):
         _check_groups([image for image, _ in used])
         groups = [image.group or f"\0{i}" for i, (image, _) in enumerate(used)]  # without a group: one of its own
-    units = SplitUnits([photo.digest for photo in photos], groups)
+    units = InseparableImages([photo.digest for photo in photos], groups)
 
     # Split
     index = {label: i for i, label in enumerate(class_names)}

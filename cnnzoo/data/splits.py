@@ -67,7 +67,7 @@ class Split:
         return replace(self, images=transform.transform_arrays(images))
 
 
-class SplitUnits:
+class InseparableImages:
     """Which images have to stay on the same side of a split: copies of each other, and images of one group.
 
     Args:
@@ -77,23 +77,23 @@ class SplitUnits:
 
     def __init__(self, keys: Sequence[str] | np.ndarray, groups: Sequence[str] | None = None) -> None:
         self.has_groups = groups is not None
-        self.numbers = _number_keys(keys)  # (N,), equal for images that stay together
+        self.numbers = _ids_by_first_appearance(keys)  # (N,), equal for images that stay together
         if groups is not None:
             from scipy.sparse import coo_array
             from scipy.sparse.csgraph import connected_components
 
             # Copies and groups overlap: a unit is a connected component of the graph of keys and groups
-            group_numbers = _number_keys(groups)
+            group_numbers = _ids_by_first_appearance(groups)
             first_group = self.numbers.max() + 1
             nodes = first_group + group_numbers.max() + 1
             edges = (np.ones(len(group_numbers)), (self.numbers, first_group + group_numbers))
             _, components = connected_components(coo_array(edges, (nodes, nodes)), directed=False)
-            self.numbers = _number_keys(components[self.numbers])
+            self.numbers = _ids_by_first_appearance(components[self.numbers])
 
-    def take(self, indices: Indices) -> "SplitUnits":
+    def take(self, indices: Indices) -> "InseparableImages":
         """Return the units of the images at `indices`."""
-        taken = object.__new__(SplitUnits)
-        taken.has_groups, taken.numbers = self.has_groups, _number_keys(self.numbers[indices])
+        taken = object.__new__(InseparableImages)
+        taken.has_groups, taken.numbers = self.has_groups, _ids_by_first_appearance(self.numbers[indices])
         return taken
 
 
@@ -110,7 +110,7 @@ def check_shares(shares: Sequence[float]) -> Shares:
 
 
 def assign_splits(
-    given: list[str], labels: np.ndarray, shares: Shares, seed: int, classes: Sequence[str], units: SplitUnits
+    given: list[str], labels: np.ndarray, shares: Shares, seed: int, classes: Sequence[str], units: InseparableImages
 ) -> tuple[tuple[Indices, Indices, Indices], tuple[str, ...]]:
     """Return the indices of train, validation and test, and notes on what the source left open.
 
@@ -143,7 +143,7 @@ def assign_splits(
 
 
 def split_three_ways(
-    labels: np.ndarray, shares: Shares, seed: int, classes: Sequence[str], units: SplitUnits
+    labels: np.ndarray, shares: Shares, seed: int, classes: Sequence[str], units: InseparableImages
 ) -> tuple[Indices, Indices, Indices]:
     """Return the indices of train, validation and test; see `stratified_split`."""
     rest, test = stratified_split(labels, shares[2], seed, classes, "test", units)
@@ -153,7 +153,7 @@ def split_three_ways(
 
 
 def stratified_split(
-    labels: np.ndarray, share: float, seed: int, classes: Sequence[str], name: str, units: SplitUnits
+    labels: np.ndarray, share: float, seed: int, classes: Sequence[str], name: str, units: InseparableImages
 ) -> tuple[Indices, Indices]:
     """Take a `share` of each class for the split `name`, and never separate the images of a unit.
 
@@ -202,7 +202,7 @@ def stratified_split(
 
 
 def _draw_units(
-    labels: np.ndarray, share: float, seed: int, units: SplitUnits, unit_labels: np.ndarray
+    labels: np.ndarray, share: float, seed: int, units: InseparableImages, unit_labels: np.ndarray
 ) -> tuple[Indices, Indices]:
     """Draw a stratified share of the units; return the indices of the images of the rest and of the share."""
     from sklearn.model_selection import train_test_split
@@ -214,7 +214,7 @@ def _draw_units(
 
 
 def _draw_whole_groups(
-    labels: np.ndarray, share: float, seed: int, units: SplitUnits, unit_labels: np.ndarray
+    labels: np.ndarray, share: float, seed: int, units: InseparableImages, unit_labels: np.ndarray
 ) -> tuple[Indices, Indices]:
     """Draw whole groups so that the split has about a share of the images of each class.
 
@@ -240,7 +240,7 @@ def check_every_class(labels: np.ndarray, classes: Sequence[str], name: str) -> 
         raise InputError(f"The {name} split has no image of: {empty}. Give more images, other classes or other shares")
 
 
-def _number_keys(keys: Sequence[str] | np.ndarray) -> np.ndarray:
+def _ids_by_first_appearance(keys: Sequence[str] | np.ndarray) -> np.ndarray:
     """Number the keys, equal numbers for equal keys, in the order in which they first appear."""
     _, first, inverse = np.unique(np.asarray(keys), return_index=True, return_inverse=True)
     return np.argsort(np.argsort(first))[inverse]

@@ -11,7 +11,7 @@ import numpy as np
 from cnnzoo.core.lazy import Lazy
 from cnnzoo.runtimes import saved_model
 from cnnzoo.runtimes.base import RunFunction, Runtime
-from cnnzoo.runtimes.network import build_network
+from cnnzoo.runtimes.network import make_probability_function
 from cnnzoo.surgery.fold import fold
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Keras(Runtime):
             return saved_model.open_saved_model(source)
         if keras.backend.backend() == "tensorflow":
             return _compile_for_tensorflow(source)
-        network = build_network(source)
+        network = make_probability_function(source)
         compiled = keras.Model(source.inputs[0], network(source.inputs[0]))
         return lambda images: np.asarray(compiled.predict_on_batch(images.astype("float32", copy=False)))
 
@@ -60,7 +60,7 @@ def _compile_for_tensorflow(model: keras.Model) -> RunFunction:
     """Return a function over one TensorFlow graph per input type, uint8 and float32."""
     import tensorflow as tf
 
-    network = build_network(model)
+    network = make_probability_function(model)
     shape = (None, *model.input_shape[1:])
     graphs = {
         dtype: tf.function(network, input_signature=[tf.TensorSpec(shape, dtype)]) for dtype in ("uint8", "float32")

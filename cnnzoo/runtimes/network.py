@@ -21,7 +21,7 @@ else:
 SMALLEST_PROBABILITY = 1e-37  # its logarithm is finite in float32
 
 
-def build_network(model: keras.Model) -> Callable[[Any], Any]:
+def make_probability_function(model: keras.Model) -> Callable[[Any], Any]:
     """Return a function from images to probabilities.
 
     It takes images (N, height, width, channels) with values 0 to 255 and returns float32 probabilities (N, classes).
@@ -57,7 +57,7 @@ def build_graph(
         raise InputError(
             f"Converting a model requires Keras' TensorFlow backend. Received: KERAS_BACKEND={keras.backend.backend()}"
         )
-    network, image_transform = build_network(model), transform(model)
+    network, image_transform = make_probability_function(model), transform(model)
     height, width, channels = model.input_shape[1:]
     image_size = (None, None) if any_size else (height, width)
     variables = model.variables if weights else ()

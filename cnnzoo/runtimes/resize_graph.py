@@ -76,10 +76,10 @@ def _resize_and_crop(images: tf.Tensor, transform: Transform) -> tf.Tensor:
     x = tf.cast(images, tf.float64)
 
     def resize_rows(x: tf.Tensor) -> tf.Tensor:
-        return _apply_weights(weights[0], x)
+        return _resize_first_axis(weights[0], x)
 
     def resize_columns(x: tf.Tensor) -> tf.Tensor:
-        return tf.transpose(_apply_weights(weights[1], tf.transpose(x, (0, 2, 1, 3))), (0, 2, 1, 3))
+        return tf.transpose(_resize_first_axis(weights[1], tf.transpose(x, (0, 2, 1, 3))), (0, 2, 1, 3))
 
     # The order of the axes matters, because pixels are rounded to 8 bits in between.
     if not pillow_resizes_rows_first():
@@ -114,7 +114,7 @@ def _center_offset(side: Any, target_side: int) -> Any:
     return half + (rest - 2 * half) * (half - 2 * tf.floor(half / 2))
 
 
-def _apply_weights(weights: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
+def _resize_first_axis(weights: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
     """Resize the first image axis.
 
     Args:

@@ -15,7 +15,7 @@ from cnnzoo import cards
 from cnnzoo.data.transform import transform
 from cnnzoo.runtimes.base import RunFunction, to_uint8
 from cnnzoo.runtimes.decode_graph import decode_files
-from cnnzoo.runtimes.network import build_network
+from cnnzoo.runtimes.network import make_probability_function
 from cnnzoo.runtimes.resize_graph import resize_in_graph
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def write_saved_model(model: keras.Model, path: Path) -> None:
 
     class_names = tf.constant(cards.card(model).classes)
     top = min(TOP_CLASSES, len(cards.card(model).classes))
-    network, image_transform = build_network(model), transform(model)
+    network, image_transform = make_probability_function(model), transform(model)
 
     def classify(images: Any) -> dict[str, Any]:
         scores = network(images)

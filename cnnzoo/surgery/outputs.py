@@ -59,7 +59,7 @@ def output_activation(model: keras.Model) -> str:
     Linear layers at the end (a change of data type, for example) are skipped, and nested models are searched.
     """
     output = logits_output(model)
-    while walk.is_computed(output):
+    while walk.has_producing_layer(output):
         layer = walk.producing_layer(output)
         is_model = hasattr(layer, "layers") and hasattr(layer, "outputs")
         name = _activation_name(layer)

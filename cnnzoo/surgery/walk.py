@@ -20,7 +20,7 @@ def producing_layer(tensor: keras.KerasTensor) -> keras.Operation:
     return tensor._keras_history.operation
 
 
-def is_computed(tensor: keras.KerasTensor) -> bool:
+def has_producing_layer(tensor: keras.KerasTensor) -> bool:
     """Return whether Keras recorded which layer computed `tensor`; a `Sequential` that is not built has no record."""
     return getattr(tensor, "_keras_history", None) is not None
 

@@ -49,7 +49,7 @@ def make_schedule(recipe: Recipe, steps_per_epoch: int) -> keras.optimizers.sche
 
 
 @cache
-def with_variable_rates(base: type) -> type:
+def with_rate_per_variable(base: type) -> type:
     """Return a subclass of a Keras optimizer class that has a learning rate for each variable."""
 
     class VariableRates(base):
@@ -91,10 +91,10 @@ def make_optimizer(model: keras.Model, recipe: Recipe, steps_per_epoch: int) -> 
     average: dict[str, Any] = {"use_ema": True, "ema_momentum": recipe.ema} if recipe.ema else {}
     rate, clip = make_schedule(recipe, steps_per_epoch), recipe.clip
     if recipe.optimizer == "adamw":
-        adam = with_variable_rates(keras.optimizers.Adam)
+        adam = with_rate_per_variable(keras.optimizers.Adam)
         optimizer = adam(rate, recipe.momentum, global_clipnorm=clip, **average)
     else:
-        sgd = with_variable_rates(keras.optimizers.SGD)
+        sgd = with_rate_per_variable(keras.optimizers.SGD)
         optimizer = sgd(rate, float(recipe.momentum), recipe.nesterov, global_clipnorm=clip, **average)
 
     # Rates, first steps and decays of each variable

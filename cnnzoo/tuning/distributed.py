@@ -51,7 +51,7 @@ class Role:
         return bool(self.name) and not self.is_chief
 
 
-def join_search(folder: Path, plan: dict[str, Any]) -> bool:
+def wait_for_chief(folder: Path, plan: dict[str, Any]) -> bool:
     """Wait until the chief has begun the search; return whether it still runs.
 
     Raises:

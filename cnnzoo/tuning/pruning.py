@@ -38,7 +38,7 @@ def pruning_thresholds(histories: Sequence[Mapping[str, Sequence[float]]], epoch
     return tuple(thresholds)
 
 
-class PruneCallback(keras.callbacks.Callback):
+class TrialStopCallback(keras.callbacks.Callback):
     """Stops a trial after its epochs, or once its best accuracy is below the threshold for that share of them.
 
     Attributes:

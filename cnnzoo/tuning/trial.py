@@ -22,7 +22,7 @@ from cnnzoo.registry import list_models, register
 from cnnzoo.training.api import fine_tune, fit_and_evaluate
 from cnnzoo.training.prepare import make_reproducible
 from cnnzoo.training.recipe import Recipe
-from cnnzoo.tuning.pruning import PruneCallback
+from cnnzoo.tuning.pruning import TrialStopCallback
 from cnnzoo.tuning.space import Space
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def _train_and_record(config: SearchConfig, job: TrialJob) -> Any:
     """Train, and return the report of a final training, or write and return the outcome of a trial."""
     begin = time.perf_counter()
     run_dir = job.continue_run or job.folder / RUN_FOLDER
-    prune = PruneCallback(job.stop_after, job.thresholds, run_dir)
+    prune = TrialStopCallback(job.stop_after, job.thresholds, run_dir)
     model, recipe, data = _prepare_job(config, job)
     train = fine_tune if config.weights else fit_and_evaluate
     report = train(model, data, recipe=recipe, run_dir=run_dir, seed=job.seed, resume=True, callbacks=[prune])

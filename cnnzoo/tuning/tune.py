@@ -12,11 +12,11 @@ from cnnzoo.core.errors import InputError, check_image_size, check_integer, unkn
 from cnnzoo.data.images import ImageData
 from cnnzoo.evaluation.report import HEADLINE_METRICS
 from cnnzoo.models import Variant
-from cnnzoo.registry import registered_rows
+from cnnzoo.registry import registered_variants
 from cnnzoo.training import recipes
 from cnnzoo.training.recipe import Recipe
 from cnnzoo.training.run import RUN_FILES, Run, check_run_dir
-from cnnzoo.tuning.distributed import join_search
+from cnnzoo.tuning.distributed import wait_for_chief
 from cnnzoo.tuning.result import TuneResult
 from cnnzoo.tuning.retraining import finish_search
 from cnnzoo.tuning.search import Search, SearchOptions
@@ -123,7 +123,7 @@ def tune(
 
     # A worker serves the search of its chief.
     if search.role.is_worker:
-        if join_search(search.folder, plan):
+        if wait_for_chief(search.folder, plan):
             with TrialServer(run_trial, limits) as search.server:
                 search.run_trials()
         return None
@@ -193,7 +193,7 @@ def _make_config(
     objectives = [name for name in HEADLINE_METRICS if name != "top5_accuracy" or len(data.classes) > 5]
     if objective not in objectives:
         raise unknown_name("metric", objective, objectives)
-    rows = registered_rows()
+    rows = registered_variants()
     for name, row in {"the model": model, **rows}.items():
         if type(row).__module__ == "__main__":
             raise InputError(

@@ -18,7 +18,7 @@ from cnnzoo import preprocessing
 from cnnzoo.checkpoints import manifest
 from cnnzoo.training import recipes
 
-ROWS = manifest.load_rows()
+ROWS = manifest.load_published_weights()
 SHIPPED = [row for row in ROWS if not row.url]
 HOSTS = {"download.pytorch.org", "huggingface.co", "storage.googleapis.com", "github.com"}
 HASHES = {"sha256": "[0-9a-f]{64}", "sha1": "[0-9a-f]{40}", "md5": "[0-9a-f]{32}", "sha256-prefix": "[0-9a-f]{8,9}"}
@@ -159,7 +159,7 @@ def test_default_prefers_license_then_accuracy_then_order(monkeypatch):
 
     def default(*rows):
         changed = [replace(one, tag=f"imagenet.{i}", **fields) for i, fields in enumerate(rows)]
-        monkeypatch.setattr(manifest, "load_rows", lambda: changed)
+        monkeypatch.setattr(manifest, "load_published_weights", lambda: changed)
         return manifest.find_weights("resnet50", "imagenet").tag
 
     permissive, restricted, unknown = {"license": "MIT"}, {"license": "CC-BY-NC-4.0"}, {"license": ""}
@@ -294,7 +294,7 @@ def test_a_replaced_file_is_detected(monkeypatch, tmp_path):
 
 def test_commercial_license_can_be_required(monkeypatch):
     rows = tuple(replace(row, license="CC-BY-NC-4.0") for row in SHIPPED)
-    monkeypatch.setattr(manifest, "load_rows", lambda: rows)
+    monkeypatch.setattr(manifest, "load_published_weights", lambda: rows)
     cnnzoo.get("lenet5", weights="digits")
     with pytest.raises(cnnzoo.InputError, match="may not be used commercially: their license is CC-BY-NC"):
         cnnzoo.get("lenet5", weights="digits", license="commercial")
@@ -312,7 +312,7 @@ def test_training_again_replaces_its_own_row_only(monkeypatch, tmp_path):
 
     report = types.SimpleNamespace(accuracy=0.9876, labels=range(360))
     train.publish_weights(train.JOBS["digits"], cnnzoo.get("lenet5"), report, seed=1)
-    *others, row = manifest.load_rows.__wrapped__()
+    *others, row = manifest.load_published_weights.__wrapped__()
     assert others == [old for old in ROWS if (old.model, old.tag) != ("lenet5", "digits")]
     assert (row.model, row.tag, row.top1, row.seed, row.test_images) == ("lenet5", "digits", 98.76, 1, 360)
     assert hashlib.sha256(row.path.read_bytes()).hexdigest() == row.sha256

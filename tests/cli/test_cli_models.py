@@ -46,8 +46,8 @@ def test_fetch_reports_what_it_cannot_download(cli, tmp_path, monkeypatch):
     content = b"weights"
     (tmp_path / "weights" / row.file).write_bytes(content)
     digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
-    rows = [replace(w, hash=w.hash and digest) for w in manifest.load_rows()]
-    monkeypatch.setattr(manifest, "load_rows", lambda: rows)
+    rows = [replace(w, hash=w.hash and digest) for w in manifest.load_published_weights()]
+    monkeypatch.setattr(manifest, "load_published_weights", lambda: rows)
     answer = cli("fetch", "resnet20", "vgg16:imagenet.tv_v1", "lenet5:mnist")
     assert answer.code == 2
     assert f"resnet20:cifar10.akamaster: {tmp_path / 'weights' / row.file}, 7 bytes, sha256" in answer.out

@@ -112,7 +112,7 @@ def test_transforms_of_published_weights():
         "interpolation": "bilinear",
     }
     assert manifest.find_weights("vgg16", "imagenet.keras").transform == {"crop": None, "interpolation": "nearest"}
-    for row in manifest.load_rows():
+    for row in manifest.load_published_weights():
         transform = Transform((row.input_size, row.input_size), **row.transform, pad=row.pad)
         assert min(transform.resized_size((300, 400))) == row.resize
 

@@ -11,7 +11,7 @@ import pytest
 
 import cnnzoo
 from cnnzoo.runtimes.base import to_uint8
-from cnnzoo.runtimes.network import build_network
+from cnnzoo.runtimes.network import make_probability_function
 
 
 @pytest.mark.parametrize("runtime", ["openvino", "litert"])
@@ -40,7 +40,7 @@ def test_a_softmax_is_not_applied_twice(data):
     cast = keras.Model(inputs, keras.layers.Activation("linear", dtype="float32")(model(inputs)))
     expected = model.predict(data.test.images, verbose=0)
     for variant in (model, nested, cast):
-        np.testing.assert_allclose(build_network(variant)(data.test.images), expected, atol=1e-6)
+        np.testing.assert_allclose(make_probability_function(variant)(data.test.images), expected, atol=1e-6)
 
 
 ON_JAX = """

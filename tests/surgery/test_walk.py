@@ -29,8 +29,8 @@ def names(layers):
 
 def test_the_layer_that_computed_a_tensor_is_known(graph):
     assert walk.producing_layer(graph.output) is graph.nested
-    assert walk.is_computed(graph.output)
-    assert not walk.is_computed(np.ones(3))
+    assert walk.has_producing_layer(graph.output)
+    assert not walk.has_producing_layer(np.ones(3))
 
 
 def test_the_output_of_a_nested_model_leads_to_the_layer_inside_it(graph):

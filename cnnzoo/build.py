@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cnnzoo.cards import Card, attach_card
+from cnnzoo.cards import Card, attach_card, default_class_names
 from cnnzoo.checkpoints import manifest
 from cnnzoo.checkpoints.match import load_matched, match_tensors
 from cnnzoo.checkpoints.source import resolve_weights
@@ -104,7 +104,7 @@ def get(
 
     # Read the weights. What they state comes before the defaults of the row.
     source = resolve_weights(name, weights, license)
-    class_names = _resolve_class_names(classes, source.classes or _number_classes(row.classes))
+    class_names = _resolve_class_names(classes, source.classes or default_class_names(row.classes))
     if isinstance(preprocessing, str) and preprocessing == "auto":
         preprocessing = row.preprocessing if source.preprocessing is None else source.preprocessing
     resolve_statistics(preprocessing)
@@ -116,7 +116,7 @@ def get(
     matched = match_tensors(source, network.complete, network.head_layers["logits"]) if source.tensors else None
     if matched and classes is None and matched.classes not in (None, len(class_names)):
         # The file does not name its classes, and has others than the row.
-        class_names = _number_classes(matched.classes)
+        class_names = default_class_names(matched.classes)
         network.add_heads(len(class_names))
     built = network.model(include_top, classifier_activation, pooling)
 
@@ -215,10 +215,6 @@ def _single_or_all(heads: dict[str, Any]) -> Any:
     return heads if len(heads) > 1 else heads["logits"]
 
 
-def _number_classes(classes: int) -> tuple[str, ...]:
-    return tuple(map(str, range(classes)))
-
-
 def _resolve_class_names(classes: int | Sequence[str] | None, default: tuple[str, ...]) -> tuple[str, ...]:
     """Return class names from a number, a list, or the name of a list; `default` also serves an equal number."""
     if classes is None:
@@ -228,7 +224,7 @@ def _resolve_class_names(classes: int | Sequence[str] | None, default: tuple[str
     if isinstance(classes, list | tuple):
         return check_class_names(classes)
     number = check_integer("classes, unless a list of names,", classes, 1, 1_000_000)
-    return default if number == len(default) else _number_classes(number)
+    return default if number == len(default) else default_class_names(number)
 
 
 def _resolve_input_shape(

@@ -171,7 +171,12 @@ def card(model: keras.Model) -> Card:
     heads = output if isinstance(output, dict) else {}  # auxiliary ones beside the logits
     shape = tuple(heads["logits"].shape) if "logits" in heads else model.output_shape
     classes = shape[-1] if isinstance(shape, tuple) and len(shape) == 2 else 0
-    return Card(model.name, tuple(map(str, range(classes or 0))))
+    return Card(model.name, default_class_names(classes or 0))
+
+
+def default_class_names(count: int) -> tuple[str, ...]:
+    """Return "0", "1", ...: the names of `count` classes that have no other names."""
+    return tuple(map(str, range(count)))
 
 
 def replace_classes(card: Card, classes: Sequence[str]) -> Card:

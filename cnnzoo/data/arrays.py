@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from cnnzoo.cards import default_class_names
 from cnnzoo.core.errors import InputError, check_class_names, unknown_name
 from cnnzoo.data.checks import check_images, is_file_or_folder
 from cnnzoo.data.images import ImageData
@@ -142,7 +143,7 @@ def _resolve_class_names(classes: Sequence[str] | None, *labels: Any) -> tuple[s
         return check_class_names(sorted(np.unique(values).tolist(), key=lambda name: natural_sort_key(str(name))))
     if not np.isfinite(values).all() or values.max() >= MAX_CLASSES:
         raise InputError(f"Class indices are 0 to {MAX_CLASSES - 1:,} at most. Received: {values.max()}")
-    return tuple(map(str, range(max(int(values.max()) + 1, 1))))
+    return default_class_names(max(int(values.max()) + 1, 1))
 
 
 def _make_split(x: np.ndarray, y: np.ndarray, classes: Sequence[str], name: str) -> Split:

@@ -71,7 +71,8 @@ def match_class_names(model_classes: Sequence[str], data_classes: Sequence[str])
             "Pass load_data(..., classes=...) with the names in the model's order, or use cnnzoo.fine_tune, which "
             "gives the model a new head"
         )
-    return tuple(data_classes) if tuple(model_classes) == default_class_names(data_classes) else tuple(model_classes)
+    has_default_names = tuple(model_classes) == cards.default_class_names(len(data_classes))
+    return tuple(data_classes) if has_default_names else tuple(model_classes)
 
 
 def same_class_names(model_classes: Sequence[str], data_classes: Sequence[str]) -> bool:
@@ -79,9 +80,5 @@ def same_class_names(model_classes: Sequence[str], data_classes: Sequence[str]) 
     model_classes, data_classes = tuple(model_classes), tuple(data_classes)
     if len(model_classes) != len(data_classes):
         return False
-    return model_classes == data_classes or default_class_names(data_classes) in (model_classes, data_classes)
-
-
-def default_class_names(names: Sequence[str]) -> tuple[str, ...]:
-    """Return as many default class names, "0", "1", ..., as there are `names`."""
-    return tuple(map(str, range(len(names))))
+    default_names = cards.default_class_names(len(data_classes))
+    return model_classes == data_classes or default_names in (model_classes, data_classes)

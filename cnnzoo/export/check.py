@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cnnzoo.cards import Card
+from cnnzoo.cards import Card, default_class_names
 from cnnzoo.core.errors import InputError
 from cnnzoo.data.images import ImageData
 from cnnzoo.data.splits import Split
@@ -80,7 +80,7 @@ def _map_classes(card: Card, data: ImageData) -> np.ndarray:
     Raises:
         InputError: if the data has a class that the model lacks.
     """
-    numbers = tuple(map(str, range(len(card.classes))))
+    numbers = default_class_names(len(card.classes))
     if len(data.classes) == len(numbers) and numbers in (card.classes, data.classes):
         return np.arange(len(numbers))
     indices = {name: i for names in (card.ids, card.classes) for i, name in enumerate(names)}

@@ -1,4 +1,4 @@
-"""Search for a better recipe with eight trials on digits, and compare it with the default on the test split."""
+"""Search for a better recipe with four trials on digits, and compare it with the default on the test split."""
 
 import tempfile
 from pathlib import Path
@@ -15,9 +15,9 @@ SPACE = {
 # Trials run in processes of their own, so only the searching process may do what follows.
 if __name__ == "__main__":
     data = cnnzoo.load_data("digits")
-    recipe = cnnzoo.Recipe(epochs=4, batch_size=32, learning_rate=0.01)
+    recipe = cnnzoo.Recipe(epochs=3, batch_size=32, learning_rate=0.01)
     with tempfile.TemporaryDirectory() as folder:
-        result = cnnzoo.tune("lenet5", data, space=SPACE, recipe=recipe, trials=8, run_dir=Path(folder) / "search")
+        result = cnnzoo.tune("lenet5", data, space=SPACE, recipe=recipe, trials=4, run_dir=Path(folder) / "search")
         print(result)
         print("best:", result.model, result.best.chosen)
         print(sorted(path.name for path in result.run_dir.iterdir()))

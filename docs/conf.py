@@ -117,7 +117,7 @@ def skip_tuple_fields(app, what, name, obj, skip, options):
 
 
 def improve_typography(app, doctree, docname):
-    """Keep a number and its per cent sign on one line; write dashes as dashes."""
+    """Keep a number and its percent sign on one line; write dashes as dashes."""
     for text in list(doctree.findall(nodes.Text)):
         if isinstance(text.parent, nodes.literal | nodes.literal_block):
             continue

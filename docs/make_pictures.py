@@ -40,7 +40,7 @@ def write_picture(picture: Image.Image, name: str, max_width: int = MAX_WIDTH) -
 def stack_parts(picture: Image.Image, share: float, count: int) -> Image.Image:
     """Return the first parts of a picture below each other, each a share of its width.
 
-    What is side by side in a report is too small for a phone.
+    Pictures that are side by side in a report are too small for a phone.
     """
     width = round(picture.width * share)
     stacked = Image.new("RGB", (width, picture.height * count), "white")

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = ("README.md", "docs/models.md", "docs/training.md")
 COMMON_FIELDS = {field.name for field in fields(Variant)} | {"modules", "aux_units"}
 
-# What shows that a row without a golden file is exact.
+# The evidence that a row without a golden file is exact.
 EVIDENCE = {
     "lenet5": "accuracy of a Keras 2 checkpoint on MNIST",
     "lenet_caffe": "second implementation of Caffe's example",
@@ -33,7 +33,7 @@ EVIDENCE = {
 
 # The lines of the README's table: a description, and patterns of the names it covers.
 OVERVIEW_LINES = {
-    "LeNet-5 of 1998, as usually taught and as in the paper; Caffe's": "lenet*",
+    "LeNet-5 as usually taught, LeNet-5 of the 1998 paper, Caffe's LeNet": "lenet*",
     "AlexNet: torchvision's and the paper's": "alexnet*",
     "VGG A to E, with batch norm, A-LRN, C": "vgg*",
     "ResNet v1.5 (torchvision)": "resnet18 resnet34 resnet50 resnet101 resnet152 resnet200",

@@ -8,7 +8,7 @@ import cnnzoo
 
 PACKAGE = Path(cnnzoo.__file__).parent
 
-# What each room (a folder, or a file at the top) may import: these rooms, what those may import, and `core`.
+# What each component (a folder, or a file at the top) may import: these components, what those may import, and `core`.
 MAY_IMPORT = {
     "core": set(),
     "layers": set(),
@@ -99,24 +99,24 @@ def import_graph():
     return graph
 
 
-def room(file):
+def component_of(file):
     return file.partition("/")[0].removesuffix(".py")
 
 
-def allowed_rooms(name):
-    """Return the rooms that `name` may import, directly or through a room that it may import."""
-    rooms = {"core"}
+def allowed_components(name):
+    """Return the components that `name` may import, directly or through a component that it may import."""
+    components = {"core"}
     for below in MAY_IMPORT[name]:
-        rooms |= {below} | allowed_rooms(below)
-    return rooms
+        components |= {below} | allowed_components(below)
+    return components
 
 
 def show(violations):
     return "".join(f"\n  {line}" for line in sorted(violations))
 
 
-def test_every_room_is_in_the_table():
-    assert {room(file) for file in FILES} <= MAY_IMPORT.keys()
+def test_every_component_is_in_the_table():
+    assert {component_of(file) for file in FILES} <= MAY_IMPORT.keys()
 
 
 def test_imports_follow_the_table():
@@ -124,9 +124,9 @@ def test_imports_follow_the_table():
         f"{file} imports {target}"
         for file, targets in import_graph().items()
         for target in targets
-        if room(target) != room(file) and room(target) not in allowed_rooms(room(file))
+        if component_of(target) not in {component_of(file)} | allowed_components(component_of(file))
     }
-    assert not violations, f"A room may not import these files:{show(violations)}"
+    assert not violations, f"A component may not import these files:{show(violations)}"
 
 
 def strongly_connected(graph):

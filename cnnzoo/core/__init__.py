@@ -1,1 +1,1 @@
-"""The ground floor: errors, files, lazy imports and text tables. Imports nothing else of cnnzoo."""
+"""Errors, files, lazy imports, text tables, threads and types, which all of cnnzoo uses; imports none of it."""

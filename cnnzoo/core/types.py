@@ -1,4 +1,4 @@
-"""Types that several rooms share."""
+"""Types that several components share."""
 
 from collections.abc import Sequence
 

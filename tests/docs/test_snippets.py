@@ -64,7 +64,7 @@ def command_lines(page, *, only_run):
 
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory):
-    """A folder with what the pages speak of: photos of two classes, scans of digits, and one digit."""
+    """A folder with the files that the pages use: photos of two classes, scans of digits, and one digit."""
     folder = tmp_path_factory.mktemp("docs")
     rng = np.random.default_rng(0)
     for name, photo in zip(("temple", "flower"), load_sample_images().images, strict=True):
@@ -145,7 +145,7 @@ def test_every_make_target_exists():
     assert named <= targets
 
 
-def test_quickstart_example_is_the_ten_lines():
+def test_quickstart_page_and_example_show_the_lines_of_the_readme():
     """The README, the quickstart page and examples/quickstart.py show the same lines."""
     example = (ROOT / "examples" / "quickstart.py").read_text(encoding="utf-8")
     lines = example.split("# [README]\n")[1].split("# [/README]")[0]

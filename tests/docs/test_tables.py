@@ -31,27 +31,29 @@ def test_tables_name_every_model_once():
     assert re.findall(r"^\| `(\w+)` \| [\d,]+ \|", models, re.M) == cnnzoo.list_models()
 
 
-def test_dependency_table_has_the_floors_of_the_package():
+def test_dependency_table_has_the_minimum_versions_of_the_package():
     decisions = (ROOT / "docs" / "decisions.md").read_text(encoding="utf-8")
     table = re.search(r"<!-- dependencies -->(.*)<!-- /dependencies -->", decisions, re.S)[1]
     rows = [re.split(r"\s*\|\s*", line.strip("| "))[:2] for line in table.strip().splitlines()[2:]]
     stated = {}
-    for names, floors in rows:
-        stated |= dict(zip(names.split(", "), floors.split(", "), strict=True))
+    for names, versions in rows:
+        stated |= dict(zip(names.split(", "), versions.split(", "), strict=True))
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert stated == dict(re.match(r"([\w-]+)>=([\d.]+)", each).groups() for each in project["dependencies"])
 
 
-def test_floors_table_is_what_the_architecture_test_enforces():
+def test_imports_table_is_what_the_architecture_test_enforces():
     decisions = (ROOT / "docs" / "decisions.md").read_text(encoding="utf-8")
-    table = re.search(r"<!-- floors -->(.*)<!-- /floors -->", decisions, re.S)[1]
+    table = re.search(r"<!-- imports -->(.*)<!-- /imports -->", decisions, re.S)[1]
     rows = re.findall(r"^\| (\d) \| `(\w+)` \| (.*) \|$", table, re.M)
-    stated = {room: set(re.findall(r"`(\w+)`", imports)) for _, room, imports in rows}
+    stated = {component: set(re.findall(r"`(\w+)`", imports)) for _, component, imports in rows}
     enforced = runpy.run_path(str(ROOT / "tests" / "test_architecture.py"))["MAY_IMPORT"]
-    assert stated == {room: set(imports) for room, imports in enforced.items() if not room.startswith("__")}
+    assert stated == {
+        component: set(imports) for component, imports in enforced.items() if not component.startswith("__")
+    }
 
-    floors = {room: int(floor) for floor, room, _ in rows}
-    assert all(floors[other] < floors[room] for room, imports in stated.items() for other in imports)
+    levels = {component: int(level) for level, component, _ in rows}
+    assert all(levels[other] < levels[component] for component, imports in stated.items() for other in imports)
 
 
 def first_column(page):

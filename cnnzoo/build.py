@@ -74,7 +74,7 @@ def get(
 
     Returns:
         A functional `keras.Model`. `cnnzoo.card(model)` holds its class names, its preprocessing, where its weights
-        come from, and a receipt of what became of every tensor.
+        come from, and a receipt that says how every tensor was treated.
 
     Raises:
         InputError: if a name or an option is unknown, if options contradict each other, or if the weights do not fit.
@@ -102,14 +102,14 @@ def get(
         raise unknown_name("license", license, ["commercial"])
     shape = _resolve_input_shape(name, row, image_size, input_shape)
 
-    # Read the weights. What they state comes before the defaults of the row.
+    # Read the weights. Their values take precedence over the defaults of the row.
     source = resolve_weights(name, weights, license)
     class_names = _resolve_class_names(classes, source.classes or default_class_names(row.classes))
     if isinstance(preprocessing, str) and preprocessing == "auto":
         preprocessing = row.preprocessing if source.preprocessing is None else source.preprocessing
     resolve_statistics(preprocessing)
 
-    # Build the graph. To load strictly, it needs its heads even if the model goes without them.
+    # Build the graph. Strict loading needs the heads even if the model is returned without them.
     network = Network(name, row, shape, preprocessing, aux)
     if include_top or source.tensors:
         network.add_heads(len(class_names))
@@ -120,7 +120,7 @@ def get(
         network.add_heads(len(class_names))
     built = network.model(include_top, classifier_activation, pooling)
 
-    # Load the weights, and say in the card what the model is.
+    # Load the weights, and describe the model in its card.
     card = Card(
         name=name,
         classes=class_names if include_top else (),
@@ -188,7 +188,7 @@ class Network:
 
     @contextmanager
     def _explain_errors(self, **options: object) -> Iterator[None]:
-        """Turn what Keras says of a graph that cannot be built into one line that names the options."""
+        """Turn Keras' error for a graph that cannot be built into an InputError that names the options."""
         try:
             yield
         except ValueError as error:
@@ -223,7 +223,7 @@ def _resolve_class_names(classes: int | Sequence[str] | None, default: tuple[str
         return manifest.load_class_names(classes)
     if isinstance(classes, list | tuple):
         return check_class_names(classes)
-    number = check_integer("classes, unless a list of names,", classes, 1, 1_000_000)
+    number = check_integer("classes (if it is not a list of names)", classes, 1, 1_000_000)
     return default if number == len(default) else default_class_names(number)
 
 
@@ -242,9 +242,11 @@ def _resolve_input_shape(
     sides = tuple(input_shape) if isinstance(input_shape, list | tuple) else ()
     full = (*sides, row.input_shape[-1]) if len(sides) == 2 else sides
     if len(full) != 3 or full[2] is None:
-        raise InputError(f"input_shape is (height, width, channels). Received: {input_shape!r}")
+        raise InputError(f"input_shape must be (height, width, channels). Received: {input_shape!r}")
     if full[0] in (1, 3) and full[2] >= 16:
-        raise InputError(f"input_shape is (height, width, channels): channels come last. Received: {input_shape!r}")
+        raise InputError(
+            f"input_shape must be (height, width, channels): channels come last. Received: {input_shape!r}"
+        )
 
     height, width = (
         side if side is None else check_integer("a side of input_shape", side, 1, 65_535) for side in full[:2]

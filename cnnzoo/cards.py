@@ -1,4 +1,4 @@
-"""The model card: what a model is, which classes it tells apart, and where its weights come from."""
+"""The model card: the classes of a model, its preprocessing, and the origin of its weights."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DEFAULT_CROP = 0.875
 
 @dataclass(frozen=True)
 class Receipt:
-    """What became of every tensor when weights were loaded."""
+    """The result of loading weights, tensor by tensor."""
 
     loaded: tuple[str, ...] = ()  # variables of the model that took a tensor
     initialized: tuple[str, ...] = ()  # variables that kept their fresh values, such as a new head's
@@ -55,7 +55,7 @@ class Receipt:
 
 @dataclass(frozen=True)
 class Card:
-    """What a model is, beside its graph: classes, preprocessing, provenance. Stored as JSON.
+    """The description of a model: classes, preprocessing, origin of the weights. Stored as JSON.
 
     `cnnzoo.card(model)` returns it. Every way of saving or exporting a model writes it too.
 
@@ -64,11 +64,11 @@ class Card:
         classes: class names in the order of the logits; empty without a head.
         preprocessing: a name from `cnnzoo.preprocessing.STATISTICS`, or a pair (mean, std) for pixels scaled to 0..1.
         pad: black pixels around the resized image, as the weights were trained.
-        weights: where the weights come from: tag or file, SHA-256, license, source.
-        receipt: what became of every tensor when the weights were loaded.
+        weights: the origin of the weights: tag or file, SHA-256, license, source.
+        receipt: the receipt of loading the weights: every tensor and how it was treated.
         training: recipe, seed and data, if the model was trained with cnnzoo.
         ids: identifiers of the classes, such as WordNet's for ImageNet; empty if they have none.
-        temperature: what the logits are divided by to get calibrated probabilities.
+        temperature: the number by which the logits are divided to get calibrated probabilities.
         transform: crop and interpolation of the evaluation, or `None` if the weights specify none.
 
     Example:
@@ -136,7 +136,7 @@ class Card:
             raise InputError(f"Cannot read the card {str(path)!r}: {error}") from None
 
     def _check(self) -> None:
-        """Raise TypeError or ValueError for a field that no code of ours can have written."""
+        """Raise TypeError or ValueError for a field with an invalid value."""
         if not isinstance(self.training, dict) or not isinstance(self.weights, dict | None):
             raise TypeError("training and weights must be objects")
         if self.transform is not None and not set(self.transform) <= {"crop", "interpolation"}:
@@ -203,7 +203,7 @@ def save(model: keras.Model, path: str | Path) -> Path:
 
     Args:
         model: a Keras model.
-        path: where to write; the suffix must be .keras.
+        path: the file to write; its suffix must be .keras.
 
     Returns:
         The path of the model file.

@@ -1,4 +1,4 @@
-"""How two variants differ: in their rows, and layer by layer in their graphs."""
+"""Compare two variants: their rows, and their graphs layer by layer."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ IGNORED_CONFIG = re.compile(r"name|dtype|trainable|.*_(initializer|regularizer|c
 
 
 class LayerSummary(NamedTuple):
-    """What is compared of a layer."""
+    """The properties of a layer that are compared."""
 
     kind: str
     config: dict[str, Any]
@@ -104,7 +104,7 @@ def _format_value(value: Any) -> str:
     if isinstance(value, list | tuple):
         if any(not isinstance(item, int | float | str) for item in value):
             text = str(value).replace(" ", "")
-            return text if len(text) < 30 else f"{len(value)} of them"
+            return text if len(text) < 30 else f"{len(value)} items"
         if len(set(value)) == 1 and len(value) == 2:
             return _format_value(value[0])
         return "x".join(map(str, value)) if len(value) == 2 else ", ".join(map(str, value)) or "none"

@@ -49,7 +49,7 @@ def scaled_tanh(x: keras.KerasTensor) -> keras.KerasTensor:
 
 @keras.saving.register_keras_serializable("cnnzoo")
 class TableConv2D(keras.layers.Layer):
-    """Convolution without padding, whose output map j sees only the input maps `table[j]`.
+    """Convolution without padding, whose output map j is connected to the input maps `table[j]` only.
 
     (B, H, W, C) to (B, H-k+1, W-k+1, len(table)). Only the connections in the table have weights: the kernel is
     (k, k, connections), ordered by output map, then input map (LeCun et al. 1998, section II.B and table I).

@@ -134,7 +134,7 @@ def _plugin_variants() -> dict[str, Variant]:
                 if not isinstance(row, Variant):
                     raise InputError(f"{name!r} is not a cnnzoo.models.Variant")
                 rows[name] = row
-        except Exception as error:  # whatever a plugin does wrong, the other models stay available
+        except Exception as error:  # a broken plugin must not make the other models unavailable
             warnings.warn(f"The plugin {point.value} was ignored: {error}", stacklevel=2)
     return rows
 

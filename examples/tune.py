@@ -12,7 +12,7 @@ SPACE = {
     "model": ["lenet5", "lenet5_relu"],  # the network may vary too, and the fields of its row: "row.FIELD"
 }
 
-# Trials run in processes of their own, so only the searching process may do what follows.
+# Trials run in processes of their own, which import this file, so only the main process may run this.
 if __name__ == "__main__":
     data = cnnzoo.load_data("digits")
     recipe = cnnzoo.Recipe(epochs=3, batch_size=32, learning_rate=0.01)

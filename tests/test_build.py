@@ -1,4 +1,4 @@
-"""`get`: what every row promises, and what its options do."""
+"""`get`: the properties of every model, and the options."""
 
 import csv
 import math

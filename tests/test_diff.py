@@ -1,4 +1,4 @@
-"""What is said of two variants: the row, the layers, and in few lines."""
+"""Comparisons of two variants: their rows and layers, in few lines."""
 
 import re
 from dataclasses import fields, replace
@@ -21,7 +21,7 @@ def test_the_stride_is_in_the_stated_convolution():
     text = describe_difference("resnet50", "resnet50_v1")
     assert says(text, "parameters 25,557,032 the same")
     assert says(text, "multiply-adds 4,089,184,256 3,857,973,248")
-    assert says(text, "stride_in 3x3 1x1 the convolution of a bottleneck that strides")
+    assert says(text, "stride_in 3x3 1x1 the convolution of a bottleneck that has the stride")
     assert says(text, "strides 2 1 layer2_0_conv2, layer3_0_conv2, layer4_0_conv2")
     assert says(text, "strides 1 2 layer2_0_conv1, layer3_0_conv1, layer4_0_conv1")
     assert len(text.splitlines()) < 25
@@ -90,7 +90,7 @@ def test_unknown_names():
         describe_difference("resnet50", "resnet5O")
 
 
-def test_every_field_has_its_words():
+def test_every_field_has_a_description():
     for rows in FAMILIES.values():
         for row in rows.values():
             own_fields = [field for field in fields(row) if field.name not in GENERAL_FIELDS]

@@ -25,7 +25,7 @@ def test_torch_mode_is_mean_and_std_of_imagenet(images):
 
 
 @pytest.mark.parametrize("mode", ["tf", "caffe", "torch"])
-def test_the_modes_are_those_keras_users_know(images, mode):
+def test_the_modes_equal_those_of_keras_applications(images, mode):
     from keras.src.applications.imagenet_utils import preprocess_input
 
     expected = preprocess_input(images.copy(), mode=mode, data_format="channels_last")
@@ -39,7 +39,7 @@ def test_unit_none_and_a_pair_of_numbers_are_accepted(images):
     np.testing.assert_allclose(normalize_pixels(images, ([0.5], [0.25])), (images / 255 - 0.5) / 0.25, atol=1e-5)
 
 
-def test_the_paper_of_1998_puts_the_background_at_minus_a_tenth():
+def test_lenet5_1998_scales_the_background_to_minus_a_tenth():
     row = cnnzoo.info("lenet5_1998").row
     ends = normalize_pixels(np.array([[[[0.0], [255.0]]]]), row.preprocessing).ravel()
     np.testing.assert_allclose(ends, [-0.1, 1.175], atol=1e-6)

@@ -1,4 +1,4 @@
-"""The names: list them, describe them, register rows of one's own and of other packages."""
+"""The registry: list names, describe models, register rows of users and of other packages."""
 
 import math
 from dataclasses import replace

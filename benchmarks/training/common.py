@@ -15,7 +15,7 @@ COLUMNS = ("seed", "test images", "accuracy", "low", "high", "probe", "validatio
 
 
 def measure_training(seed: int, train: Callable[[], cnnzoo.Report]) -> tuple[Any, ...]:
-    """Call `train`, print its report, and return its row of the table, with accuracies in per cent."""
+    """Call `train`, print its report, and return its row of the table, with accuracies in percent."""
     started = time.perf_counter()
     report = train()
     minutes = (time.perf_counter() - started) / 60

@@ -50,7 +50,7 @@ class Archive:
         if info is None:
             raise InputError(f"it has no member {name!r:.200}")
         if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or info.flag_bits & 1:
-            raise InputError(f"its member {name!r:.200} is encrypted or neither stored nor deflated")
+            raise InputError(f"its member {name!r:.200} is encrypted or uses a compression other than deflate")
         if info.compress_type == zipfile.ZIP_STORED:
             return self._view_stored_member(info)
         unpacked = io.BytesIO()

@@ -56,9 +56,7 @@ def fetch(url: str, file: str, digest: str = "", size: int | None = None) -> tup
             new = path if path.exists() else http_download.download_part(download_url, part, size)
         except InputError as error:
             expected = f"sha256:{_read_recorded_hash(ledger)}" if ledger.exists() else digest or "not published"
-            raise InputError(
-                f"{error}. By hand: put {url} into {path.parent} as {file}; its hash is {expected}"
-            ) from None
+            raise InputError(f"{error}. To add it by hand, save {url} as {path}; its hash is {expected}") from None
         sha256 = _check_hashes(new, digest, ledger)
         if new == part:
             os.replace(part, path)
@@ -79,7 +77,7 @@ def _cache_path(file: str) -> Path:
             raise InputError(f"Cannot read {path}: it is not a file")
         return path
     except (OSError, RuntimeError) as error:  # a user without a home, or a name that is too long
-        raise InputError(f"Cannot use the cache: {error}; see CNNZOO_HOME") from None
+        raise InputError(f"Cannot use the cache: {error}; set CNNZOO_HOME to another folder") from None
 
 
 @contextmanager
@@ -92,7 +90,9 @@ def _lock_cache(path: Path) -> Iterator[None]:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except OSError as error:
-        raise InputError(f"Cannot write to {path.parent}, the cache: {error.strerror}; see CNNZOO_HOME") from None
+        raise InputError(
+            f"Cannot write to the cache folder {path.parent}: {error.strerror}; set CNNZOO_HOME to another folder"
+        ) from None
     try:
         yield
     finally:
@@ -117,9 +117,9 @@ def _check_hashes(path: Path, digest: str, ledger: Path) -> str:
         if not ledger.exists() or sha256 == _read_recorded_hash(ledger):
             return sha256
         recorded = _read_recorded_hash(ledger)
-        problem = f"is not the file of its first use: {ledger} records sha256 {recorded}, got {sha256}"
+        problem = f"has changed since its first use: {ledger} records sha256 {recorded}. Received: {sha256}"
     else:
-        problem = f"is not the published file: expected {digest}, got {actual}"
+        problem = f"is not the published file. Expected: {digest}. Received: {actual}"
     if path.suffix != ".part":
         raise InputError(f"{path} {problem}. Delete it and run cnnzoo fetch again")
     http_download.discard_part(path)

@@ -41,7 +41,7 @@ def download_part(url: str, part: Path, size: int | None) -> Path:
     if os.environ.get("CNNZOO_OFFLINE", "0") not in ("", "0"):
         raise InputError(f"{part.stem} is not in the cache, and CNNZOO_OFFLINE is set")
     if not url.lower().startswith(URL_SCHEMES):
-        raise InputError(f"Files are downloaded by https or http only. Received: {url!r}")
+        raise InputError(f"Files can be downloaded by https or http only. Received: {url!r}")
     log.info("Downloading %s", url)
     attempts_without_progress, largest, problem = 0, _part_size(part), "the connection was cut"
     with _make_session() as session, _progress_bar(part.stem) as progress:
@@ -60,7 +60,7 @@ def download_part(url: str, part: Path, size: int | None) -> Path:
             time.sleep(BACKOFF_SECONDS * attempts_without_progress)
     raise InputError(
         f"Cannot get {url}: {problem}, {attempts_without_progress} times in a row; "
-        f"{_part_size(part):,} bytes are kept for next time"
+        f"{_part_size(part):,} bytes are kept for the next attempt"
     )
 
 
@@ -97,7 +97,7 @@ def _request_rest(part: Path, session: Session, url: str, size: int | None, prog
         if total and total - received > (free := shutil.disk_usage(part.parent).free):
             raise InputError(f"{url} needs {total - received:,} bytes of disk space; {part.parent} has {free:,}")
 
-        # Write what arrives, and count it: the server's word is not enough.
+        # Write what arrives, and count it, because the server may declare a wrong size.
         task = progress.task_ids[0]
         progress.reset(task, total=total, completed=received)
         if (total or MAX_DOWNLOAD_BYTES) > PROGRESS_BYTES:
@@ -127,7 +127,7 @@ def _make_session() -> Session:
         status_forcelist=(429, 500, 502, 503, 504),
         raise_on_status=False,
     )
-    retry.respect_retry_after_header = False  # it may ask to wait for hours
+    retry.respect_retry_after_header = False  # the server may ask for a wait of hours
     session = Session()
     for scheme in URL_SCHEMES:
         session.mount(scheme, HTTPAdapter(max_retries=retry))
@@ -167,7 +167,7 @@ def _progress_bar(title: str) -> Iterator[Progress]:
 
 
 def discard_part(part: Path) -> None:
-    """Delete a part and the note of its origin, if they exist."""
+    """Delete a part and the file that records its origin, if they exist."""
     part.unlink(missing_ok=True)
     _origin_path(part).unlink(missing_ok=True)
 
@@ -178,7 +178,7 @@ def _part_size(part: Path) -> int:
 
 
 def _origin_path(part: Path) -> Path:
-    """Return the path of the note that keeps the URL of a part, and its version on the server."""
+    """Return the path of the file that records the URL of a part, and its version on the server."""
     return part.with_name(f"{part.name}.from")
 
 

@@ -52,21 +52,21 @@ def load_matched(
     replaced_layers: set[str],
     aux: bool | None,
 ) -> Receipt:
-    """Assign the matched tensors to `model`, strictly, and return what became of each.
+    """Assign the matched tensors to `model`, strictly, and return the receipt of each tensor.
 
     Args:
         model: the model to load, which may lack heads.
         complete: the same network with all of its heads; the two share their variables.
-        matched: what `match_tensors` returned.
+        matched: the result of `match_tensors`.
         source: the name of the checkpoint, for error messages.
         replaced_layers: the layers of new heads, which keep their fresh values.
-        aux: whether the model has its auxiliary heads; `None` if the network knows none.
+        aux: whether the model has its auxiliary heads; `None` if the network has none.
     """
     variables = named_variables(complete).keys()
     optional = variables - named_variables(model).keys()
     optional |= {name for name in variables if name.partition(".")[0] in replaced_layers}
 
-    # Auxiliary heads are optional on either side: a checkpoint may lack them, and a model may go without.
+    # Auxiliary heads are optional on either side: a checkpoint may lack them, and a model may be built without them.
     in_file = {name for name in matched.tensors if aux is not None and AUXILIARY.match(name)}
     if not aux:
         optional |= in_file

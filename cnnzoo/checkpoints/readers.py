@@ -63,7 +63,7 @@ def read_checkpoint(content: bytes, name: str) -> Checkpoint:
     """
     suffix = PurePath(name).suffix.lower()
     if suffix not in FORMATS:
-        raise InputError(f"Checkpoints are files of {', '.join(FORMATS)}. Received: {name!r:.200}")
+        raise InputError(f"The suffix of a checkpoint must be one of {', '.join(FORMATS)}. Received: {name!r:.200}")
     file_format = FORMATS[suffix]
     title = file_format.title
     if not content.startswith(file_format.signatures, file_format.signature_offset):
@@ -76,7 +76,7 @@ def read_checkpoint(content: bytes, name: str) -> Checkpoint:
             if len(tensor_name) > MAX_NAME_LENGTH or not tensor_name.isprintable():
                 raise InputError(f"a tensor is named {tensor_name[:100]!r}..., {len(tensor_name)} characters")
         return checkpoint
-    except Exception as error:  # a hostile file can make the parsers raise anything
+    except Exception as error:  # a malicious file can make the parsers raise any error
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"Cannot read {name} as {title}: {reason:.500}") from error
 

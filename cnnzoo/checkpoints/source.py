@@ -34,7 +34,7 @@ class WeightsSource:
 
     @classmethod
     def from_file(cls, path: Path, license: str | None) -> WeightsSource:
-        """Read a user's own file; one with a card of cnnzoo is as good as the model that it was saved from."""
+        """Read a user's own file; a card of cnnzoo in it restores the classes and the preprocessing."""
         arrays, card = tensors.read_weights_file(path)
         if card is None:
             layout = translate.recognize_layout(arrays)
@@ -104,7 +104,9 @@ def resolve_weights(title: str, weights: str | Path | None, license: str | None 
     if isinstance(weights, Path) or Path(weights).suffix.lower() in CHECKPOINT_SUFFIXES:
         return WeightsSource.from_file(Path(weights), license)
     if Path(weights).is_file():
-        raise InputError(f"Checkpoints are files of {', '.join(CHECKPOINT_SUFFIXES)}. Received: {weights!r}")
+        raise InputError(
+            f"The suffix of a checkpoint must be one of {', '.join(CHECKPOINT_SUFFIXES)}. Received: {weights!r}"
+        )
     row = manifest.find_weights(title, weights)
     _check_license(f"{weights!r} of {title}", row.license, license)
     return WeightsSource.from_row(row)

@@ -55,7 +55,7 @@ def save_weights(model: keras.Model, path: str | os.PathLike[str]) -> Path:
 
     path = Path(path)
     if path.suffix != ".safetensors":
-        raise InputError(f"Weights are saved to a .safetensors file. Received: {str(path)!r}")
+        raise InputError(f"The file of saved weights must end in .safetensors. Received: {str(path)!r}")
     arrays = {name: keras.ops.convert_to_numpy(variable) for name, variable in named_variables(model).items()}
     with atomic_write(path) as new:
         new.write_bytes(serialize(arrays, {"cnnzoo": card(model).to_json()}))
@@ -76,7 +76,7 @@ def read_weights_file(path: Path, sha256: str | None = None) -> tuple[dict[str, 
 
     content = _read_bytes(path)
     if sha256 and (actual := hashlib.sha256(content).hexdigest()) != sha256:
-        raise InputError(f"{path.name} is not the published file: expected sha256 {sha256}, got {actual}")
+        raise InputError(f"{path.name} is not the published file. Expected: sha256 {sha256}. Received: {actual}")
     checkpoint = readers.read_checkpoint(content, path.name)
     if not checkpoint.tensors:
         raise InputError(f"{path.name} holds no tensors")
@@ -127,7 +127,7 @@ def assign_tensors(
         droppable: names that need not match: such variables keep their fresh values, such tensors are not used.
 
     Returns:
-        A receipt of what became of every tensor.
+        A receipt that says how every tensor was treated.
 
     Raises:
         InputError: that lists missing, unexpected, wrongly shaped and unusable tensors.

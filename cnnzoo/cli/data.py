@@ -72,7 +72,7 @@ def show(data: str, augment: str, image_size: tuple[int, int], out: Path, data_o
 
     augmentation.parse_policy(augment)  # Fail on an unknown policy before anything slow.
     if out.suffix.lower() != ".png":
-        raise InputError(f"The picture is written to a .png file. Received: {str(out)!r}")
+        raise InputError(f"The picture must be a .png file. Received: {str(out)!r}")
     import_keras_quietly()
     loaded = data_options.load(data, image_size)
     images, labels = loaded.batches("train", PICTURE_COUNT, data_options.seed, augment)[0]

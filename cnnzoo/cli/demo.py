@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 STEP_COUNT = 6
 DEFAULT_RUN_DIR = Path("runs/demo")
-# What somebody who has TensorFlow and the export, but not this package, would write.
+# The code of a client that has TensorFlow and the export, but not this package.
 CLIENT_SCRIPT = """
 import sys
 import numpy as np, tensorflow as tf

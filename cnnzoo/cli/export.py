@@ -38,8 +38,8 @@ def export(
 ) -> None:
     """Export MODEL to the folder OUT.
 
-    MODEL is a run, a .keras file, or NAME:TAG as in lenet5:mnist. The export is compared with the model before the
-    command ends; if the probabilities differ, nothing is written.
+    MODEL is a run directory, a .keras file, or NAME:TAG as in lenet5:mnist. The export is compared with the
+    model before the command ends; if the probabilities differ, nothing is written.
     """
     from cnnzoo.export.export import check_request
 

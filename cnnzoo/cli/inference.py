@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 def evaluate(model: str, data: str, split: str, data_options: DataOptions, out: Path | None) -> None:
     """Evaluate MODEL on DATA.
 
-    MODEL is a run, a .keras file, or NAME:TAG as in lenet5:mnist. To evaluate a run on its own data, repeat the
-    --splits and --seed of its training; otherwise the test split contains images that the model was trained on.
+    MODEL is a run directory, a .keras file, or NAME:TAG as in lenet5:mnist. To evaluate a run on its own data,
+    repeat the --splits and --seed of its training; otherwise the test split contains images that the model was
+    trained on.
     """
     network = open_classifier(model).model
     if network is None:
@@ -54,7 +55,7 @@ def evaluate(model: str, data: str, split: str, data_options: DataOptions, out: 
     show_default=True,
     help="openvino, onnxruntime, litert or keras; auto picks the fastest that is installed.",
 )
-@click.option("--precision", help="float32 or bfloat16; int8 only for exports in int8.")
+@click.option("--precision", help="float32 or bfloat16; exports in float16 or int8 keep their own.")
 @click.option("--batch-size", type=click.IntRange(1), help="Images per batch.")
 @click.option("--overwrite", is_flag=True, help="Replace earlier predictions in the file.")
 def predict(
@@ -69,11 +70,12 @@ def predict(
 ) -> None:
     """Classify IMAGES with MODEL.
 
-    MODEL is a run, a .keras file, an export, or NAME:TAG as in lenet5:mnist. IMAGES are files, folders or patterns.
+    MODEL is a run directory, a .keras file, an export, or NAME:TAG as in lenet5:mnist. IMAGES are files, folders or
+    patterns.
 
     The command prints the most probable classes of each image. Files that cannot be decoded are reported, all others
-    are classified, and the command exits with 2. With --out, the command prints only the number of images; if
-    interrupted, repeat it to continue.
+    are classified, and the command exits with 2. With --out, the command prints only the number of images;
+    after an interruption, repeat it to continue.
     """
     classifier = open_classifier(model, runtime, precision)
     size: int | str = batch_size or "auto"

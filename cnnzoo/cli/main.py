@@ -1,7 +1,7 @@
 """The command `cnnzoo` and its entry point; the commands themselves are in the other files of this folder.
 
-Keras, TensorFlow and everything else that is slow to import is imported inside the commands, so that help, `list` and
-`info` answer at once.
+Keras, TensorFlow and other modules that are slow to import are imported inside the commands, so that help, `list` and
+`info` respond immediately.
 """
 
 import errno

@@ -142,7 +142,7 @@ def convert(source: str, name: str, out: Path, preprocessing: str, classes: str 
     """
     cnnzoo.info(name)
     if out.suffix != ".safetensors":
-        raise InputError(f"Weights are saved to a .safetensors file. Received: {str(out)!r}")
+        raise InputError(f"The file of saved weights must end in .safetensors. Received: {str(out)!r}")
     import_keras_quietly()
     weights = Path(source) if Path(source).is_file() else source
     class_names = classes.split(",") if classes and "," in classes else classes

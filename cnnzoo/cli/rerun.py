@@ -36,7 +36,7 @@ def rerun(run: Path, run_dir: Path | None) -> None:
     record, report_before = _read_run(folder)
     if record["command"][:1] not in (["train"], ["fine-tune"]):
         raise InputError(
-            f"{folder} was made by the program {' '.join(record['command'])!r}; run that again. Only runs of cnnzoo "
+            f"{folder} was written by the program {' '.join(record['command'])!r}; run that again. Only runs of cnnzoo "
             "train and cnnzoo fine-tune can be repeated"
         )
 
@@ -50,12 +50,12 @@ def rerun(run: Path, run_dir: Path | None) -> None:
     # Compare the versions, then the figures.
     for package, version in installed_versions().items():
         if record["versions"].get(package) != version:
-            click.echo(f"{package}: {record['versions'].get(package)} then, {version} now")
+            click.echo(f"{package}: {record['versions'].get(package)} before, {version} now")
     before = flatten_dict(report_before)
     after = flatten_dict(json.loads((new_folder / "report.json").read_bytes()))
     differing = [name for name, value in before.items() if after.get(name) != value]
     for name in differing[:MAX_DIFFERENCES_SHOWN]:
-        click.echo(f"{name}: {before[name]} then, {after.get(name)} now")
+        click.echo(f"{name}: {before[name]} before, {after.get(name)} now")
     if differing:
         click.echo(f"{len(differing)} of {len(after)} figures differ", err=True)
         sys.exit(1)

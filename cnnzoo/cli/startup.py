@@ -1,4 +1,4 @@
-"""What commands do before their work begins."""
+"""Preparations that several commands share."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""The commands that train, and those that help to choose how: train, fine-tune, lr-find and recipes."""
+"""The commands for training: train, fine-tune, lr-find and recipes."""
 
 from __future__ import annotations
 
@@ -74,9 +74,9 @@ def fine_tune(
     """Adapt the pretrained MODEL to DATA.
 
     A new head is trained first, then the stages below it, with lower learning rates. MODEL is NAME:TAG as in
-    resnet50:imagenet, NAME with --weights, a run, or a .keras file. If its classes differ from
-    those of DATA, it gets a new head. The result is never worse on validation than the head alone (the linear probe);
-    the report shows the figures of both.
+    resnet50:imagenet, NAME with --weights, a run directory, or a .keras file. If its classes differ from those of DATA,
+    it gets a new head. The result is never worse on validation than the head alone (the linear probe); the report
+    shows the figures of both.
     """
     name, _, tag = model.partition(":")
     is_file = Path(model).exists()

@@ -19,7 +19,7 @@ class BusyError(InputError):
 
 
 class TrainingError(RuntimeError):
-    """Training could not continue, for example because the loss became NaN; what was reached is kept."""
+    """Training could not continue, for example because the loss became NaN; the best weights so far are kept."""
 
 
 class Interrupted(KeyboardInterrupt):

@@ -22,7 +22,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise InputError(f"Cannot write to {str(path.parent)!r}: {error.strerror}") from None
     try:
-        new = scratch / path.name  # keeps the suffix, from which Keras tells the format
+        new = scratch / path.name  # keeps the suffix, which determines Keras' format
         yield new
         if path.is_dir():
             if not new.is_dir():

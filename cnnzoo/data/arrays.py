@@ -93,7 +93,7 @@ def load_named_arrays(source: Any) -> Arrays | tuple[Arrays, Arrays]:
 def _unpack_arrays(arrays: Any) -> tuple[Arrays, Arrays | None]:
     """Return (x, y) and, if given, (x_test, y_test), as arrays."""
     if isinstance(arrays, dict):
-        raise InputError("Data is a name, a path or arrays (x, y). Received: a dict")
+        raise InputError("Data must be a name, a path or arrays (x, y). Received: a dict")
     try:
         first, second = arrays
         nested = isinstance(first, tuple | list) and len(first) == 2 and np.ndim(first[0]) > 1
@@ -101,7 +101,9 @@ def _unpack_arrays(arrays: Any) -> tuple[Arrays, Arrays | None]:
         return (np.asarray(x), np.asarray(y)), test and (np.asarray(test[0]), np.asarray(test[1]))
     except (TypeError, ValueError, LookupError) as error:
         received = f"Received: {type(arrays).__name__} ({error})"
-        raise InputError(f"Data is a name, a path, arrays (x, y) or ((x, y), (x_test, y_test)). {received}") from None
+        raise InputError(
+            f"Data must be a name, a path, arrays (x, y) or ((x, y), (x_test, y_test)). {received}"
+        ) from None
 
 
 def _check_labels(y: Any) -> np.ndarray:
@@ -111,7 +113,7 @@ def _check_labels(y: Any) -> np.ndarray:
         y = y[:, 0]
     if y.ndim != 1:
         hint = "; one-hot rows become indices by labels.argmax(axis=1)" if y.ndim == 2 else ""
-        raise InputError(f"Labels are (N,), class indices or names{hint}. Received: shape {y.shape}")
+        raise InputError(f"Labels must be (N,), class indices or names{hint}. Received: shape {y.shape}")
     if y.dtype.kind == "S":
         try:
             return np.char.decode(y, "utf-8")
@@ -120,7 +122,7 @@ def _check_labels(y: Any) -> np.ndarray:
     if y.dtype.kind == "O":
         y = np.array(y.tolist()) if all(isinstance(label, str) for label in y) else y
     if y.dtype.kind not in "Ubuif":
-        raise InputError(f"Labels are class indices or names. Received: dtype {y.dtype}")
+        raise InputError(f"Labels must be class indices or names. Received: dtype {y.dtype}")
     return y
 
 
@@ -129,7 +131,7 @@ def _resolve_class_names(classes: Sequence[str] | None, *labels: Any) -> tuple[s
     if classes is not None:
         names = check_class_names(classes) if isinstance(classes, list | tuple) else ()
         if len(names) < 2:
-            raise InputError(f"classes is a list of at least two names. Received: {classes!r}")
+            raise InputError(f"classes must be a list of at least two names. Received: {classes!r}")
         return names
     parts = [part for part in map(_check_labels, labels) if len(part)]
     if not parts:
@@ -142,7 +144,7 @@ def _resolve_class_names(classes: Sequence[str] | None, *labels: Any) -> tuple[s
     if values.dtype.kind == "U":
         return check_class_names(sorted(np.unique(values).tolist(), key=lambda name: natural_sort_key(str(name))))
     if not np.isfinite(values).all() or values.max() >= MAX_CLASSES:
-        raise InputError(f"Class indices are 0 to {MAX_CLASSES - 1:,} at most. Received: {values.max()}")
+        raise InputError(f"Class indices must be from 0 to {MAX_CLASSES - 1:,}. Received: {values.max()}")
     return default_class_names(max(int(values.max()) + 1, 1))
 
 
@@ -150,7 +152,7 @@ def _make_split(x: np.ndarray, y: np.ndarray, classes: Sequence[str], name: str)
     """Return checked images and labels as a split; its images are called name[0], name[1], ..."""
     images, y = check_images(x), _check_labels(y)
     if len(y) != len(images):
-        raise InputError(f"Labels are (N,), one for each of the {len(images)} images. Received: shape {y.shape}")
+        raise InputError(f"Labels must be (N,), one for each of the {len(images)} images. Received: shape {y.shape}")
     if y.dtype.kind == "U":
         index = {label: i for i, label in enumerate(classes)}
         unknown_labels = sorted(set(y.tolist()) - index.keys())

@@ -30,10 +30,10 @@ class Policy:
     Args:
         area: least and greatest share of the area that a random crop covers; half of the crops are mirrored. The crop
             is cut while the file is decoded, which is faster than Keras' layers for cropping and resizing.
-        shift: share of the side by which small images are shifted instead, each way.
+        shift: share of the side by which small images are shifted instead, in each direction.
         layers: makes the layers that every image passes, in order.
         choices: makes the layers of which each group of images passes `drawn`.
-        drawn: how many of `choices` are drawn.
+        drawn: number of `choices` that are drawn.
         mixes: makes the layers of which one mixes the images of a batch, and their labels.
     """
 
@@ -70,7 +70,7 @@ POLICIES = {
     "none": Policy(),
     # Digits change their meaning when flipped, so only translate: up to 1/16 of the side, padded with black
     "shift": Policy(layers=lambda: [keras.layers.RandomTranslation(1 / 16, 1 / 16, fill_mode="constant", seed=0)]),
-    # Crops large enough to keep the object, for trainings too short to see all of every image
+    # Crops large enough to keep the object, for trainings of few epochs
     "gentle": Policy((0.35, 1.0), 1 / 16),
     "basic": Policy(CROP_AREA),
     # One operation of any strength: Müller and Hutter 2021, arXiv:2103.10158
@@ -88,7 +88,7 @@ POLICIES = {
 def parse_policy(policy: str) -> list[Policy]:
     """Return the rows of a name like "basic" or "rand+mixup+cutmix"; raises InputError if one is unknown."""
     if not isinstance(policy, str):
-        raise InputError(f"An augmentation is a name, like basic or rand+mixup. Received: {policy!r:.200}")
+        raise InputError(f"An augmentation must be a name, such as basic or rand+mixup. Received: {policy!r:.200}")
     for name in policy.split("+"):
         if name not in POLICIES:
             raise unknown_name("augmentation", name, POLICIES)
@@ -99,7 +99,7 @@ class Augmentation:
     """A policy applied to batches of one image size. Not thread-safe.
 
     Attributes:
-        area: of random crops that the caller takes from the original images, or None.
+        area: least and greatest area of the random crops that the caller takes from the original images, or None.
         shift: share of the side by which the caller shifts small images instead.
     """
 
@@ -149,8 +149,8 @@ def random_shift_and_flip(images: "np.ndarray", max_shift: float, rng: "np.rando
     Shifts are whole pixels: fractions of a pixel would blur the training images, and test images are not blurred.
 
     Args:
-        images: of any type.
-        max_shift: share of the side, each way.
+        images: images of any type.
+        max_shift: largest shift in each direction, as a share of the side.
         rng: the source of randomness.
     """
     count, *sides = images.shape[:3]

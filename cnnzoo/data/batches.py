@@ -1,6 +1,6 @@
 """Batches whose order and augmentation depend on the seed, the epoch and the index alone.
 
-So a run that resumes at any epoch sees what an undisturbed run would have seen, on every backend.
+So a run that resumes at any epoch gets the same batches as an uninterrupted run, on every backend.
 """
 
 import math
@@ -22,7 +22,7 @@ from cnnzoo.data.transform import Transform
 if TYPE_CHECKING:
     import tensorflow as tf
 
-IMAGES_PER_JOB = 4  # that a thread decodes at a time
+IMAGES_PER_JOB = 4  # decoded by a thread at a time
 
 Pending = tuple[np.ndarray, list[Future[None]]]  # the images of a batch, and the jobs that are filling them in
 
@@ -35,14 +35,14 @@ class Batches(keras.utils.PyDataset):
 
     Args:
         split: the images and labels.
-        classes: how many classes there are.
+        classes: number of classes.
         batch_size: images per batch; the last batch may be smaller.
-        seed: of shuffling and augmentation; None keeps the order and augments nothing.
+        seed: seed of shuffling and augmentation; None keeps the order and augments nothing.
         augment: an augmentation policy.
         balance: "weights" makes rare classes count more, "sampling" draws them as often as others.
-        sample_weights: (N,), of the images.
+        sample_weights: weights (N,) of the images.
         heads: names of the model's outputs, if it has several: labels are given for each.
-        first_batch: where the epoch begins.
+        first_batch: the batch with which the epoch begins.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Batches(keras.utils.PyDataset):
         counts = np.maximum(np.bincount(split.labels, minlength=classes), 1)
         self.class_weights = (len(split) / (classes * counts)).astype("float32")
         self.augmentation = Augmentation(augment, split.images.shape[1:3])
-        self.advance = False  # whether the end of an epoch, of Keras' or of a loop, begins the next one
+        self.advance = False  # whether the epoch is increased at its end, by Keras or by a loop
         self.lock = threading.Lock()
         self.prefetched: dict[tuple[int, int], Pending] = {}  # by epoch and batch
         self.set_epoch(0)

@@ -20,7 +20,7 @@ MAX_DISK_BYTES = 50 * 2**30  # of all files of "disk" together; the least recent
 class ImageCache:
     """Space for images of known shapes, with a mark for each that has been stored.
 
-    `uncropped` tells whether the images were resized but not cropped yet, so that training takes random crops of them.
+    `uncropped` is true if the images were resized but not cropped, so that training takes random crops of them.
     """
 
     def __init__(self, shapes: Sequence[tuple[int, int, int]], path: Path | None, uncropped: bool) -> None:
@@ -44,7 +44,8 @@ class ImageCache:
         """Store an image. Its mark is written last, so an interruption in between loses only this image."""
         if pixels.shape != self.shapes[i]:
             raise InputError(
-                f"An image is {pixels.shape} and was {self.shapes[i]} when it was scanned: the file was replaced"
+                f"An image has the shape {pixels.shape}, but had {self.shapes[i]} when it was scanned. Its "
+                "file was replaced; load the data again"
             )
         self.buffer[self.offsets[i] : self.offsets[i + 1]] = pixels.ravel()
         self.marks[i] = 1
@@ -80,7 +81,7 @@ def open_cache(
         return ImageCache(shapes, cache_dir() / "images" / f"{key}.u8" if mode == "disk" else None, uncropped)
     except (OSError, MemoryError) as error:
         reason = getattr(error, "strerror", None) or error or "there is not enough memory"
-        raise InputError(f"Resized images of {total / 2**30:.1f} GiB cannot be kept ({mode}): {reason}") from None
+        raise InputError(f"Resized images of {total / 2**30:.1f} GiB cannot be cached ({mode}): {reason}") from None
 
 
 def evict_for(path: Path, total: int) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from cnnzoo.core.errors import InputError
 
-RESCALED_LIMIT = 32  # images whose largest value is at most this were hardly meant as 0 to 255
+RESCALED_LIMIT = 32  # images whose largest value is at most this probably do not have the range 0 to 255
 
 
 def is_file_or_folder(path: Path) -> bool:
@@ -36,12 +36,12 @@ def check_images(images: Any) -> np.ndarray:
 
     # Type and shape
     if x.dtype.kind not in "buif":
-        raise InputError(f"Images are arrays of numbers. Received: dtype {x.dtype}")
+        raise InputError(f"Images must be arrays of numbers. Received: dtype {x.dtype}")
     if x.ndim not in (3, 4) or (x.ndim == 4 and x.shape[3] not in range(1, 65)) or 0 in x.shape:
-        raise InputError(f"Images are (N, H, W) or (N, H, W, C), values 0 to 255. Received: shape {x.shape}")
+        raise InputError(f"Images must be (N, H, W) or (N, H, W, C), values 0 to 255. Received: shape {x.shape}")
     if x.ndim == 4 and x.shape[1] in (1, 3) and x.shape[3] > 4:
         raise InputError(
-            f"Images have their channels last; x.transpose(0, 2, 3, 1) moves them. Received: shape {x.shape}"
+            f"Images must have their channels last, as after x.transpose(0, 2, 3, 1). Received: shape {x.shape}"
         )
     x = x[..., None] if x.ndim == 3 else x
 
@@ -54,11 +54,11 @@ def check_images(images: Any) -> np.ndarray:
     low, high = float(x.min()), float(x.max())
     if low < -RESCALED_LIMIT or high > 255:
         raise InputError(
-            f"Pixels are 0 to 255 (divide 16-bit ones by 257). Received: {x.dtype} from {low:g} to {high:g}"
+            f"Pixels must be 0 to 255 (divide 16-bit pixels by 257). Received: {x.dtype} from {low:g} to {high:g}"
         )
     if x.any() and (low < 0 or high <= RESCALED_LIMIT):
         warnings.warn(
-            f"Images of {x.dtype} from {low:.3g} to {high:.3g} look rescaled already; models here expect 0 to 255 and "
+            f"Images of {x.dtype} from {low:.3g} to {high:.3g} look rescaled already; the models expect 0 to 255 and "
             "normalize inside. Multiply the images back to 0 to 255, or, if they have the model's own size, build the "
             "model with preprocessing='none'",
             stacklevel=2,

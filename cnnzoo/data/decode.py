@@ -141,7 +141,7 @@ def to_8_bit(image: "PillowImage") -> "PillowImage":
     if image.mode.startswith("I"):
         levels = np.asarray(image).astype("int64")
         if levels.min() < 0 or levels.max() > 65535:
-            raise InputError(f"gray levels are 0 to 65535. Received: {levels.min()} to {levels.max()}")
+            raise InputError(f"gray levels must be 0 to 65535. Received: {levels.min()} to {levels.max()}")
         return Image.fromarray(np.round(levels / 257).astype("uint8"))
     if "A" in image.mode or "a" in image.mode or "transparency" in image.info:
         rgba = image.convert("RGBA")

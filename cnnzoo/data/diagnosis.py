@@ -43,7 +43,7 @@ class Finding:
     Attributes:
         kind: a key of `FINDING_KINDS`, such as "unreadable".
         images: names of the images that it is about; empty for findings about classes.
-        reason: what was observed, in words.
+        reason: the observation, in words.
         set_aside: whether the first of the images is left out of the data.
     """
 
@@ -59,8 +59,8 @@ class Diagnosis:
 
     Attributes:
         source: name of the source.
-        images: how many files were examined.
-        counts: how many images are used, by class.
+        images: number of files that were examined.
+        counts: number of images that are used, by class.
         findings: everything that was observed.
         listed: all images by name, for the pictures on the page.
     """

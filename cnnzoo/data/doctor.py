@@ -11,7 +11,7 @@ from cnnzoo.data.listing import LeftOut, ListedImage, natural_sort_key
 from cnnzoo.data.scan import FORMAT_SUFFIXES, ImageFacts
 
 MAX_HASH_DISTANCE = 3  # bits of 64 in which the perceptual hashes of near duplicates differ
-MAX_NEAR_PAIRS = 1000  # that are listed
+MAX_NEAR_PAIRS = 1000  # in the list of findings
 MIN_PHOTO_SHARE = 0.9  # share of images without a small palette that makes a data set one of photos
 
 
@@ -23,7 +23,7 @@ def diagnose_images(
     Args:
         source: name of the source.
         images: all images that the source lists.
-        facts: of each image, from the scan.
+        facts: the facts of each image, from the scan.
         left_out: names and reasons of files that the source does not list.
     """
     # Images that are set aside
@@ -41,7 +41,7 @@ def diagnose_images(
         findings.append(finding)
         usable[dropped] = False
 
-    # Everything else a person should know
+    # Findings about images that are kept
     used = np.flatnonzero(usable).tolist()
     findings += _find_near_duplicates([images[i] for i in used], [facts[i] for i in used])
     for i in used:
@@ -146,7 +146,7 @@ def _inspect_classes(images: Sequence[ListedImage], counts: Counter[str]) -> lis
     splits = sorted({image.split for image in images})
     if splits == [""]:
         findings += [
-            Finding("few", (), f"{label}: {count}, and each split needs one")
+            Finding("few", (), f"{label}: {count} images, but three splits need at least 3")
             for label, count in counts.items()
             if count < 3
         ]

@@ -24,14 +24,14 @@ MAX_ROWS = 20  # classes in the table that a data set prints
 
 @dataclass(frozen=True)
 class Sizing:
-    """How the user asked for images to be brought to a model's size; `resolve` makes a transform of it.
+    """The user's options for resizing images to a model's input; `resolve` makes a transform of them.
 
     Args:
-        crop: share of the resized image's side, or None for the whole image; "auto" takes what the model's weights
-            were evaluated with.
-        default_crop: what "auto" means if the weights specify no crop.
+        crop: share of the resized image's side, or None for the whole image; "auto" takes the crop
+            that the model's weights were evaluated with.
+        default_crop: the crop for "auto" if the weights specify none.
         pad: black pixels around the resized image; None takes the model's.
-        cache: where resized photos are kept; see `cnnzoo.data.cache.open_cache`.
+        cache: the cache for resized photos; see `cnnzoo.data.cache.open_cache`.
     """
 
     crop: float | str | None = "auto"
@@ -65,8 +65,8 @@ class ImageData:
         classes: the class names, in the order of the label indices.
         source: name of the source.
         notes: decisions made while loading that a reader should know of.
-        diagnosis: what the doctor found, for image files.
-        transform: how images come to `image_size`; None as long as they have their original sizes.
+        diagnosis: the findings of the doctor, for image files.
+        transform: the transform that resizes images to `image_size`; None as long as they have their original sizes.
 
     Example:
         >>> data = cnnzoo.load_data("digits")
@@ -163,7 +163,7 @@ class ImageData:
         Args:
             split: "train", "validation" or "test".
             batch_size: images per batch.
-            seed: of shuffling and augmentation; None keeps the order.
+            seed: seed of shuffling and augmentation; None keeps the order.
             augment: a policy such as "basic" or "rand+mixup"; see `cnnzoo.data.augmentation`.
 
         Returns:
@@ -203,7 +203,8 @@ class ImageData:
         Args:
             split: "train", "validation" or "test".
             batch_size: images per batch.
-            seed: of shuffling and augmentation; None keeps the order. Every pass over the data set is another epoch.
+            seed: seed of shuffling and augmentation; None keeps the order. Every pass over the data set is another
+                epoch.
             augment: a policy such as "basic" or "rand+mixup".
 
         Returns:
@@ -222,7 +223,7 @@ class ImageData:
         return to_tf_dataset(self.batches(split, batch_size, seed, augment))
 
     def describe_transform(self) -> str:
-        """Return a sentence about how images come to their size.
+        """Return a sentence about how images are resized.
 
         Example:
             >>> cnnzoo.load_data("digits", image_size=32).describe_transform()
@@ -251,7 +252,7 @@ class ImageData:
         rows = rows if len(rows) <= MAX_ROWS else [*rows[:MAX_ROWS], ["...", "", "", ""]]
         total = ["all", *(f"{len(split):,}" for split in self.splits.values())]
 
-        # What lies above and below the table
+        # Lines above and below the table
         shape = self.train.images.shape[1:]
         images = "photos" if None in shape else "x".join(map(str, shape))
         head = f"{self.source}: {images}, {len(self.classes)} classes"

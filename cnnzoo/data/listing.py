@@ -73,8 +73,8 @@ def list_folder(root: Path) -> Listing:
     else:
         images, left_out = _list_class_folders(root, root, "")
     if not images:
-        hint = f"; {len(left_out)} files lie outside of such folders" if left_out else ""
-        raise InputError(f"{str(root)!r} has no images in sub-folders named by their classes{hint}")
+        hint = f"; {len(left_out)} files are outside such folders" if left_out else ""
+        raise InputError(f"{str(root)!r} has no images in sub-folders named after their classes{hint}")
     return images, left_out
 
 
@@ -167,12 +167,14 @@ def list_table(file: Path, label_column: str | None, group_column: str | None) -
         if not name or not row[label_column]:
             raise InputError(f"{where} has no {label_column if name else path_column}")
         if split and split not in SPLIT_NAMES:
-            raise InputError(f"{where}: the split is one of {', '.join(SPLIT_NAMES)}. Received: {row[split_column]!r}")
+            raise InputError(
+                f"{where}: the split must be one of {', '.join(SPLIT_NAMES)}. Received: {row[split_column]!r}"
+            )
         if split_column and not split:
-            raise InputError(f"{where} has no {split_column}, which other lines have")
+            raise InputError(f"{where} has no {split_column}; either all lines have one or none")
         source = file.parent / name
         if source in line_of:
-            raise InputError(f"{where} names {name!r}, as line {line_of[source]} does")
+            raise InputError(f"{where} repeats {name!r} of line {line_of[source]}")
         line_of[source] = line
         group = row[group_column] if group_column else ""
         images.append(ListedImage(source, name, row[label_column], SPLIT_NAMES.get(split, ""), group))

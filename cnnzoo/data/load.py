@@ -57,34 +57,35 @@ def load_data(
     test part that the source brings along are removed from training.
 
     Args:
-        source: where the images are. One of
+        source: the source of the images. One of
 
-            * a folder with one sub-folder per class, or with train, val (valid, validation) and test folders of such;
+            * a folder with one sub-folder per class, or with train, val (valid, validation) and test folders that
+              contain these;
             * a CSV or Parquet file with a path (relative to the file), a label and perhaps a split for each image;
             * "tfds:NAME", or a folder that TensorFlow Datasets prepared;
-            * a tf.data.Dataset or keras.utils.PyDataset of pairs (image, label), or a dict of such by split;
+            * a tf.data.Dataset or keras.utils.PyDataset of pairs (image, label), or a dict of them by split;
             * "digits", scikit-learn's handwritten digits;
             * an .npz file with x_train, y_train, x_test, y_test, or with x and y;
             * arrays (x, y), or ((x_train, y_train), (x_test, y_test)) as keras.datasets returns them. Images are
               (N, H, W) or (N, H, W, C) of 0 to 255; labels are (N,), class indices or names.
         image_size: side in pixels, or (height, width), of all images. By default, images keep their sizes until they
-            meet a model, and then take the model's.
+            are used with a model, and then get the model's.
         classes: class names, in the order of the label indices. By default the labels' own, class_2 before class_10.
         splits: shares of train, validation and test. A test part that the source brings along is kept whole; if it has
             no validation part, the validation share is taken from its training part. If it has a training and a
             validation part only, the latter becomes the test data.
-        seed: of the split.
+        seed: seed of the split.
         pad: black pixels around the resized image, such as 2 for MNIST's 28x28 in LeNet's 32x32. By default the
             model's.
         crop: share of the resized image's sides that the center crop keeps, above 0 and at most 1, or None to resize
-            the whole image without keeping its aspect ratio. "auto" is what the model's weights were evaluated with; if
-            they specify nothing, 0.875 for image files and None for arrays.
-        cache: where resized image files are kept for the next epoch: "memory", "disk", "none", or "auto", which is
-            memory up to 2 GiB. With "memory" and "disk", training takes its random crops from the resized images.
+            the whole image without keeping its aspect ratio. "auto" is the crop that the model's weights were evaluated
+            with; if they specify none, 0.875 for image files and None for arrays.
+        cache: the cache for resized image files: "memory", "disk", "none", or "auto", which is memory
+            up to 2 GiB. With "memory" and "disk", training takes its random crops from the resized images.
         doctor: decode every image file first and set aside those that cannot be used. Otherwise only headers are read.
         strict: raise an error instead of setting images aside.
         label_column: the column of a table with the labels.
-        group_column: the column of a table that tells which images stay in one split, such as a patient.
+        group_column: the column of a table with groups, such as patients, whose images stay in one split.
 
     Returns:
         The data in three splits. Printing it shows a table of the classes.
@@ -118,7 +119,7 @@ def load_data(
         sizing = replace(sizing, default_crop=DEFAULT_CROP)
     elif (label_column, group_column) != (None, None):
         raise InputError(
-            f"label_column and group_column are of tables ({', '.join(TABLE_SUFFIXES)}), and this source is not one"
+            f"label_column and group_column apply only to tables ({', '.join(TABLE_SUFFIXES)}); this is not one"
         )
     elif isinstance(source, str | os.PathLike):
         data = build_from_arrays(load_named_arrays(source), Path(source).name, classes, shares, seed)
@@ -135,7 +136,9 @@ def load_data(
 def _check_crop(crop: float | str | None) -> None:
     is_share = isinstance(crop, int | float) and 0 < crop <= 1
     if not (is_share or crop is None or (isinstance(crop, str) and crop == "auto")):
-        raise InputError(f"crop is 'auto', None, or a share of the side, above 0 and at most 1. Received: {crop!r}")
+        raise InputError(
+            f"crop must be 'auto', None, or a share of the side, above 0 and at most 1. Received: {crop!r}"
+        )
 
 
 def _holds_arrays(source: str | os.PathLike[str]) -> bool:
@@ -154,7 +157,8 @@ def list_source(
     # Sources that have no columns, or no files
     if suffix not in TABLE_SUFFIXES and (label_column, group_column) != (None, None):
         raise InputError(
-            f"label_column and group_column are of tables ({', '.join(TABLE_SUFFIXES)}). Received: {str(source)!r}"
+            f"label_column and group_column apply only to tables ({', '.join(TABLE_SUFFIXES)}). "
+            f"Received: {str(source)!r}"
         )
     if _holds_arrays(source):
         raise InputError(f"Image files are needed, in a folder or a table; {str(source)!r} holds arrays")
@@ -173,7 +177,7 @@ def list_source(
         return name, *(read_tfds(str(path)) if is_tfds_folder(path) else list_folder(path))
     if suffix not in TABLE_SUFFIXES:
         raise InputError(
-            f"Data is a folder of images, a table ({', '.join(TABLE_SUFFIXES)}), an .npz file, arrays, or one of "
+            f"Data must be a folder of images, a table ({', '.join(TABLE_SUFFIXES)}), an .npz file, arrays, or one of "
             f"{', '.join(NAMED_ARRAYS)}, tfds:NAME. Received: {str(path)!r}"
         )
     return path.name, list_table(path, label_column, group_column), []
@@ -242,9 +246,9 @@ def _resolve_classes(images: Sequence[ListedImage], classes: Sequence[str] | Non
     labels = sorted({image.label for image in images}, key=natural_sort_key)
     trained = {image.label for image in images if image.split in ("", "train")}
     if not trained:
-        raise InputError("There is no training part: no train folder, or no line of a table with that split")
+        raise InputError("There are no training images: add a train folder, or rows with the split train to the table")
     if classes is not None and not isinstance(classes, list | tuple):
-        raise InputError(f"classes is a list of at least two names. Received: {classes!r}")
+        raise InputError(f"classes must be a list of at least two names. Received: {classes!r}")
     names = check_class_names(labels if classes is None else classes)
     if unknown_labels := [label for label in labels if label not in names]:
         raise InputError(
@@ -262,4 +266,7 @@ def _check_groups(images: Sequence[ListedImage]) -> None:
     split_of: dict[str, str] = {}
     for image in images:
         if image.group and split_of.setdefault(image.group, image.split) != image.split:
-            raise InputError(f"The group {image.group!r} is in the splits {split_of[image.group]} and {image.split}")
+            raise InputError(
+                f"The group {image.group!r} is in the splits {split_of[image.group]} and {image.split}; "
+                "a group must be in one split"
+            )

@@ -62,7 +62,9 @@ class Photos:
             return self._load(range(len(self))[index])
         indices = np.arange(len(self))[index]
         if self.transform is None:
-            raise InputError("Photos of different sizes are taken one by one, until they have a model's size")
+            raise InputError(
+                "Photos of different sizes can only be indexed one by one; load_data(..., image_size=...) resizes them"
+            )
         if not len(indices):
             return np.empty((0, *self.transform.shape), "uint8")
         return np.stack(list(thread_pool().map(self._load, indices)))

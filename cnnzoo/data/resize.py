@@ -27,7 +27,7 @@ def resized_size(height: Any, width: Any, size: tuple[int, int], crop: float | N
     is resized to `size`. Equal to torchvision's Resize and CenterCrop: 256 and 224 are a crop of 0.875.
 
     Args:
-        height, width: of the image, as numbers or as tensors.
+        height, width: the size of the image, as numbers or as tensors.
         size: (height, width) after cropping.
         crop: above 0 and at most 1, or None.
     """
@@ -99,6 +99,6 @@ def _resize_once(x: Any, size: Sequence[Any], interpolation: str) -> Any:
     """Resize (N, H, W, C) to a size in numbers or tensors, with antialiasing."""
     if all(isinstance(side, int) for side in size):
         return keras.ops.image.resize(x, size, interpolation, antialias=True, data_format="channels_last")
-    import tensorflow as tf  # sizes are tensors in a graph for images of any size, where Keras' operation wants numbers
+    import tensorflow as tf  # in a graph for images of any size, sizes are tensors, but Keras' operation needs numbers
 
     return tf.image.resize(x, size, interpolation, antialias=True)

@@ -18,7 +18,7 @@ from cnnzoo.data.decode import open_image, read_image_bytes, to_upright, upright
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
 
-SCAN_VERSION = 2  # of ImageFacts and of what is refused; a new version forgets all earlier scans
+SCAN_VERSION = 2  # of ImageFacts and of the checks; a new version discards all earlier scans
 MAX_PALETTE_COLORS = 64  # a photo has more
 FILES_PER_COMMIT = 512
 FORMAT_SUFFIXES = {
@@ -54,7 +54,7 @@ FileKey = tuple[bytes, int, int]  # absolute path, size in bytes, modification t
 def scan_images(sources: Sequence[Any], decode: bool = True) -> Iterator[ImageFacts]:
     """Yield the facts of each source, in order; unchanged files are taken from the cache of earlier scans.
 
-    With `decode`, every pixel is looked at; without, only the headers.
+    With `decode`, every image is decoded; otherwise only the headers are read.
     """
     with _open_scan_cache() as cache:
         for start in range(0, len(sources), FILES_PER_COMMIT):
@@ -111,7 +111,7 @@ def _inspect_pixels(image: "PillowImage") -> dict[str, Any]:
 
 
 def _file_key(source: Any) -> FileKey | None:
-    """Return path, size and modification time; None for what is not a file."""
+    """Return path, size and modification time; None if the source is not a file."""
     try:
         status = Path(source).stat()
         return os.fsencode(Path(source).absolute()), status.st_size, status.st_mtime_ns
@@ -140,7 +140,7 @@ class _ScanCache:
             return None
         if not all(isinstance(value, kind) for value, kind in zip(asdict(facts).values(), types, strict=True)):
             return None
-        return facts if decoded else replace(facts, phash=None, constant=False, colors=0)  # as the header alone tells
+        return facts if decoded else replace(facts, phash=None, constant=False, colors=0)  # what the header tells
 
     def put(self, rows: Iterable[tuple[FileKey, ImageFacts, bool]]) -> None:
         """Store the facts of files."""

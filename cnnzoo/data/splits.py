@@ -103,7 +103,7 @@ def check_shares(shares: Sequence[float]) -> Shares:
     positive = all(isinstance(share, int | float) and share > 0 for share in numbers)
     if len(numbers) != 3 or not positive or abs(sum(numbers) - 1) > 1e-6:
         raise InputError(
-            f"splits is three positive shares that add up to 1 (train, validation, test). Received: {shares}"
+            f"splits must be three positive shares that add up to 1 (train, validation, test). Received: {shares}"
         )
     train, validation, test = map(float, numbers)
     return train, validation, test
@@ -112,7 +112,7 @@ def check_shares(shares: Sequence[float]) -> Shares:
 def assign_splits(
     given: list[str], labels: np.ndarray, shares: Shares, seed: int, classes: Sequence[str], units: InseparableImages
 ) -> tuple[tuple[Indices, Indices, Indices], tuple[str, ...]]:
-    """Return the indices of train, validation and test, and notes on what the source left open.
+    """Return the indices of train, validation and test, and notes on splits that the source does not define.
 
     `given` is the split that the source gives each image; empty if it gives none.
     """
@@ -160,10 +160,10 @@ def stratified_split(
     Args:
         labels: (N,), class indices.
         share: above 0 and below 1.
-        seed: of the draw.
+        seed: seed of the draw.
         classes: the class names.
-        name: of the split that is taken, for messages.
-        units: which images stay together.
+        name: name of the split that is taken, for messages.
+        units: the images that stay together.
 
     Returns:
         The indices of the rest and of the split.

@@ -32,14 +32,16 @@ class SpooledImage:
 
 
 class Spool:
-    """A temporary file without a name that stores images; it disappears with the last of its images."""
+    """A temporary file without a name that stores images; it is deleted with the last of its images."""
 
     def __init__(self) -> None:
         try:
             cache_dir().mkdir(parents=True, exist_ok=True)
             self.file = tempfile.TemporaryFile(dir=cache_dir())  # noqa: SIM115  # closed by the finalizer
         except OSError as error:
-            raise InputError(f"Cannot use the cache {str(cache_dir())!r}: {error.strerror}; see CNNZOO_HOME") from None
+            raise InputError(
+                f"Cannot use the cache {str(cache_dir())!r}: {error.strerror}; set CNNZOO_HOME to another folder"
+            ) from None
         self.end = 0
         weakref.finalize(self, self.file.close)
 
@@ -114,10 +116,14 @@ def read_streams(source: Any) -> Listing | None:
     """Read a tf.data.Dataset or a keras.utils.PyDataset, or a dict of such by split; return None for anything else."""
     if isinstance(source, dict):
         if unknown_keys := [key for key in source if str(key).casefold() not in SPLIT_NAMES]:
-            raise InputError(f"A dict of data sets has the keys train, validation, test. Received: {unknown_keys[0]!r}")
+            raise InputError(
+                f"The keys of a dict of data sets must be train, validation or test. Received: {unknown_keys[0]!r}"
+            )
         streams = {SPLIT_NAMES[str(key).casefold()]: stream for key, stream in source.items()}
         if len(streams) < len(source):
-            raise InputError(f"A dict of data sets has one for each split. Received: {', '.join(map(str, source))}")
+            raise InputError(
+                f"A dict of data sets must have one key per split. Received: {', '.join(map(str, source))}"
+            )
     else:
         streams = {"": source}
     if not streams or not all(map(_is_stream, streams.values())):
@@ -131,7 +137,7 @@ def read_streams(source: Any) -> Listing | None:
 
 def _is_stream(source: Any) -> bool:
     """Return whether `source` is a tf.data.Dataset or a PyDataset, without importing TensorFlow or Keras."""
-    # Whoever has such an object has imported its library already
+    # An object of such a class exists only if its library was imported
     tensorflow, keras = sys.modules.get("tensorflow"), sys.modules.get("keras")
     return bool(
         (tensorflow and isinstance(source, tensorflow.data.Dataset))
@@ -144,16 +150,18 @@ def _iter_pairs(stream: Any) -> Iterator[tuple[np.ndarray, str]]:
     class_names = getattr(stream, "class_names", None)  # set by image_dataset_from_directory
     for element in _iter_elements(stream):
         if not isinstance(element, tuple) or len(element) < 2:
-            raise InputError(f"A data set yields pairs (image, label). Received: {type(element).__name__}")
+            raise InputError(f"A data set must yield pairs (image, label). Received: {type(element).__name__}")
         images, labels = np.asarray(element[0]), np.asarray(element[1])
         if images.ndim == 3:
             images, labels = images[None], labels[None]
         if images.dtype.kind == "f" and images.size and images.max() <= 1:
-            raise InputError("A data set yields images of 0 to 255. Received: floats up to 1; multiply them by 255")
+            raise InputError("A data set must yield images of 0 to 255. Received: floats up to 1; multiply them by 255")
         images = check_images(images)
         texts = _labels_as_text(labels, class_names)
         if len(texts) != len(images):
-            raise InputError(f"A batch has a label for each image. Received: {len(images)} images, {len(texts)} labels")
+            raise InputError(
+                f"A batch must have a label for each image. Received: {len(images)} images, {len(texts)} labels"
+            )
         for image, text in zip(images, texts, strict=True):
             yield np.clip(np.rint(image), 0, 255).astype("uint8"), text
 
@@ -162,10 +170,10 @@ def _iter_elements(stream: Any) -> Iterable[Any]:
     """Return the elements of a data set that has an end."""
     if hasattr(stream, "as_numpy_iterator"):
         if int(stream.cardinality()) == -1:
-            raise InputError("The data set never ends; dataset.take(n) limits it")
+            raise InputError("The data set is infinite; limit it with dataset.take(n)")
         return stream.as_numpy_iterator()
     if stream.num_batches is None:
-        raise InputError("The PyDataset never ends: its length is not defined")
+        raise InputError("The PyDataset is infinite: it has no length")
     return (stream[i] for i in range(stream.num_batches))
 
 
@@ -173,7 +181,7 @@ def _labels_as_text(labels: np.ndarray, class_names: Sequence[str] | None) -> li
     """Return labels as text: names as they are, indices by `class_names`, one-hot rows as indices."""
     if labels.ndim == 2 and labels.shape[1] > 1:
         if not ((labels == 0) | (labels == 1)).all() or not (labels.sum(axis=1) == 1).all():
-            raise InputError("Labels with several numbers are one-hot: a single 1 in each row")
+            raise InputError("Labels with several numbers must be one-hot: a single 1 in each row")
         labels = labels.argmax(axis=1)
     labels = labels.ravel()
     if labels.dtype.kind in "SO" and all(isinstance(label, bytes | str) for label in labels):
@@ -181,7 +189,7 @@ def _labels_as_text(labels: np.ndarray, class_names: Sequence[str] | None) -> li
     if labels.dtype.kind == "U":
         return labels.tolist()
     if labels.dtype.kind not in "buif" or not np.isfinite(labels).all() or (labels != np.floor(labels)).any():
-        raise InputError(f"Labels are class indices, names or one-hot. Received: {labels.dtype} {labels[:3]}")
+        raise InputError(f"Labels must be class indices, names or one-hot. Received: {labels.dtype} {labels[:3]}")
     if class_names and (labels.min() < 0 or labels.max() >= len(class_names)):
         raise InputError(f"The data set has names for {len(class_names)} classes. Received: the label {labels.max()}")
     return [str(class_names[int(label)]) if class_names else str(int(label)) for label in labels]
@@ -192,7 +200,7 @@ def _encode_png(image: np.ndarray) -> bytes:
     from PIL import Image
 
     if image.shape[2] not in (1, 3):
-        raise InputError(f"Data sets yield gray or RGB images. Received: {image.shape[2]} channels")
+        raise InputError(f"Data sets must yield gray or RGB images. Received: {image.shape[2]} channels")
     out = io.BytesIO()
     Image.fromarray(image[..., 0] if image.shape[2] == 1 else image).save(out, "PNG", compress_level=1)
     return out.getvalue()

@@ -1,4 +1,4 @@
-"""How an image becomes the model's input: the evaluation transform of its weights, and the random crops of training."""
+"""From images to the model's input: the evaluation transform of the weights, and the random crops of training."""
 
 import math
 import os
@@ -59,7 +59,7 @@ class Transform:
         if self.interpolation not in INTERPOLATIONS:
             raise unknown_name("interpolation", self.interpolation, INTERPOLATIONS)
         if self.crop is not None and not 0 < self.crop <= 1:
-            raise InputError(f"crop is a share of the side, above 0 and at most 1. Received: {self.crop!r}")
+            raise InputError(f"crop must be a share of the side, above 0 and at most 1. Received: {self.crop!r}")
         inner_size(self.size, self.pad)
 
     def __call__(self, images: Any) -> np.ndarray:
@@ -83,7 +83,7 @@ class Transform:
         if array.ndim == 4:
             return self.transform_arrays(check_images(array))
         if array.ndim not in (2, 3):
-            raise InputError(f"An image is a path or an array (H, W) or (H, W, C). Received: shape {array.shape}")
+            raise InputError(f"An image must be a path or an array (H, W) or (H, W, C). Received: shape {array.shape}")
         return self.transform_arrays(check_images(array[None] if array.ndim == 3 else array[None, ..., None]))[0]
 
     @property

@@ -129,7 +129,7 @@ def _warn_of_other_split(model: keras.Model, data: ImageData, split: str) -> Non
     known_fingerprint = training_data.get("fingerprints", {}).get(split)
     if training_data.get("source") == data.source and known_fingerprint != data.fingerprints[split]:
         warnings.warn(
-            f"The model was trained on another split of {data.source}, so images it learned from may be among "
+            f"The model was trained on another split of {data.source}, so its training images may be among "
             "these. Load the data with the splits and seed of its run",
             stacklevel=3,
         )

@@ -49,7 +49,7 @@ class Report:
         probe: accuracies of the linear probe, if the model was fine-tuned.
         run_dir: folder of the run.
         notes: sizes and decisions that readers should know.
-        record: how the model was trained, as shown on the page.
+        record: the settings of the training, as shown on the page.
 
     Example:
         >>> data = cnnzoo.load_data("digits")

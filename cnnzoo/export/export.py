@@ -1,4 +1,4 @@
-"""The public `export`: write a model to a folder that runs elsewhere, and compare it with the model first."""
+"""The public `export`: write a model to a folder that runs without cnnzoo, after comparing the two."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def export(
         format: "saved_model" (takes image files or pixels of any size), "onnx" or "openvino" (pixels of any size), or
             "litert" (pixels of the model's size). All return class names and probabilities.
         precision: "float32"; "float16" halves the file (LiteRT, OpenVINO); "int8" is faster and requires `data`.
-        data: its training images calibrate int8, and its validation images show what a precision costs. Its classes
+        data: its training images calibrate int8, and its validation images measure the loss of accuracy. Its classes
             may be some of the model's.
         max_drop: largest accepted loss of validation accuracy, from 0 to 1.
         overwrite: replace an earlier export once the new one is complete.

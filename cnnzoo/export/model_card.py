@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import keras
 
 METRIC_NAMES = {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "macro_f1": "macro F1"}
-MAX_CLASSES = 20  # that are listed by name
+MAX_CLASSES = 20  # listed by name
 RECIPE_NOTES = ("source", "cost", "result")  # fields about the recipe in general, on other data
 
 
@@ -28,10 +28,10 @@ def render_model_card(
 
     Args:
         name: name of the export folder.
-        info: what was exported.
-        comparison: how the export differs from its model.
+        info: the description of the export.
+        comparison: the differences between the export and its model.
         model: the exported model; if it is the path of a run, the metrics of its report are shown.
-        usage: how to use the export without cnnzoo, a `str.format` template.
+        usage: instructions for using the export without cnnzoo, a `str.format` template.
     """
     from jinja2 import Environment, PackageLoader
 

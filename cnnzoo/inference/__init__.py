@@ -1,1 +1,1 @@
-"""A trained model in use: load it, classify images, write predictions."""
+"""Use a trained model: load it, classify images, write predictions."""

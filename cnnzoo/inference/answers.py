@@ -56,7 +56,7 @@ class PredictionWriter:
 
         Args:
             path: the file to write, with a suffix of `SUFFIXES`.
-            plan: what the predictions depend on, as JSON values.
+            plan: the settings that the predictions depend on, as JSON values.
             overwrite: replace a file that is complete or was begun with another plan.
 
         Raises:
@@ -170,7 +170,7 @@ class PredictionWriter:
         return path == own_path or own_path in path.parents
 
     def write(self, predictions: Iterable[Prediction], top: int) -> WriteResult:
-        """Append predictions, of which the caller has left out those that are written already."""
+        """Append predictions; the caller leaves out those that are written already."""
         rows = (prediction_to_row(prediction, top) for prediction in predictions)
         if self.path.suffix == ".parquet":
             self._write_parquet(rows)

@@ -1,4 +1,4 @@
-"""Batches of images on their way to the network, from arrays or from files."""
+"""Batches of images for the network, from arrays or from files."""
 
 from __future__ import annotations
 

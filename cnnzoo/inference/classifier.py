@@ -1,4 +1,4 @@
-"""The classifier: one interface to predict with a model, a run or an export, by whatever runtime is fastest."""
+"""The classifier: one interface to predict with a model, a run or an export, on the fastest runtime."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Classifier:
         model: the Keras model, or None for an export.
         runtime: name of the runtime.
         precision: the precision that the runtime computes in.
-        transform: how images are resized and cropped to `shape`.
+        transform: the transform that resizes and crops images to `shape`.
 
     Example:
         >>> model = cnnzoo.get("lenet5", weights="digits")
@@ -73,7 +73,7 @@ class Classifier:
             runtime: name of the runtime that `open_runtime` is expected to open.
             precision: precision of that runtime.
             model: the Keras model, if there is one.
-            identity: tells an export from others of the same name.
+            identity: identifies an export among others of the same name.
         """
         height, width, channels = shape
         self.card, self.shape, self.model = card, (height, width, channels), model
@@ -156,7 +156,7 @@ class Classifier:
         return scores
 
     def identity(self) -> str:
-        """Return what tells this model from others of its name: a digest of its weights, or the place of the export."""
+        """Return what identifies this model among others of its name: a digest of its weights, or the export's path."""
         if self.model is None:
             return self._identity
         digest = hashlib.sha256()

@@ -23,7 +23,7 @@ MAX_FILE_BYTES = MAX_IMAGE_VALUES = 2**26  # more in an export file, or in an im
 
 @dataclass(frozen=True)
 class ExportInfo:
-    """What `cnnzoo.json` says about an export.
+    """The content of the `cnnzoo.json` of an export.
 
     Attributes:
         card: the card of the exported model.

@@ -95,7 +95,7 @@ def prefetch(function: Callable[[Item], Result], items: Iterable[Item], depth: i
 
 
 def describe_images(images: Any) -> str:
-    """Return a text that tells this choice of images from others.
+    """Return a text that identifies this choice of images.
 
     A long list is cut and completed by a digest of all its names and contents.
     """

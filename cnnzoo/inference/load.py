@@ -23,7 +23,7 @@ def load(path: str | os.PathLike[str], runtime: str = "auto", precision: str | N
     Args:
         path: the directory of a finished run, a .keras file, or the folder of an export.
         runtime: "keras" (which is TensorFlow for a SavedModel), "openvino", "onnxruntime" or "litert". "auto" takes
-            the fastest that is installed and can read what is there.
+            the fastest that is installed and can open the file.
         precision: "float32", "bfloat16" (OpenVINO, on processors that support it), or "int8" for an export in int8.
             By default that of the export, and float32 for models.
 

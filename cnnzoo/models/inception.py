@@ -54,15 +54,15 @@ class Module(NamedTuple):
 class Inception(Variant):
     """Modules one after the other, and a pooled head."""
 
-    modules: tuple[Module, ...] = field(metadata={"says": "see the layers"})
+    modules: tuple[Module, ...] = field(metadata={"says": "the modules; see the layers below"})
     batch_norm: bool = field(default=True, metadata={"says": "batch norm after each convolution"})
     use_bias: bool = field(default=False, metadata={"says": "convolutions have biases"})
     gamma: bool = field(default=True, metadata={"says": "batch norm has a gamma"})
-    epsilon: float = field(default=1e-3, metadata={"says": "of batch norm"})
+    epsilon: float = field(default=1e-3, metadata={"says": "epsilon of batch norm"})
     # 0 for no such layer.
     units: int = field(default=0, metadata={"says": "units of the dense layers before the last"})
     dropout: float = field(default=0.2, metadata={"says": "the rate of dropout"})
-    aux_units: Branch = field(default=(), metadata={"says": "what an auxiliary head begins with"})
+    aux_units: Branch = field(default=(), metadata={"says": "first layers of an auxiliary head"})
     # 0 for no hidden layer; the maps are then averaged.
     aux_dense: int = field(default=0, metadata={"says": "units of an auxiliary head's hidden layer"})
 

@@ -19,7 +19,7 @@ else:
     np = Lazy("numpy")
     own_layers = Lazy("cnnzoo.layers")
 
-# Table I: for each of the 16 maps of C3, the maps of S2 that it sees.
+# Table I: for each of the 16 maps of C3, the maps of S2 that it is connected to.
 C3_TABLE = (
     *(tuple((j + i) % 6 for i in range(3)) for j in range(6)),
     *(tuple((j + i) % 6 for i in range(4)) for j in range(6)),
@@ -69,9 +69,9 @@ class LeNet(Variant):
     # "average", "max", or "trainable", which is the subsampling of section II.B.
     pool: str = field(default="average", metadata={"says": "how maps are subsampled"})
     c3_table: tuple[tuple[int, ...], ...] | None = field(
-        default=None, metadata={"says": "C3 sees only some of the maps of S2"}
+        default=None, metadata={"says": "C3 is connected to only some of the maps of S2"}
     )
-    rbf: bool = field(default=False, metadata={"says": "distances to fixed codes for a dense output"})
+    rbf: bool = field(default=False, metadata={"says": "distances to fixed codes instead of a dense output"})
 
     input_shape: tuple[int, int, int] = (32, 32, 1)
     classes: int = 10

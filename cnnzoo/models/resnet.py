@@ -21,7 +21,7 @@ else:
 class ResNet(Variant):
     """A stem, stages of residual blocks that halve the maps, a pooled head."""
 
-    depths: tuple[int, ...] = field(metadata={"says": "how deep each stage is"})
+    depths: tuple[int, ...] = field(metadata={"says": "number of blocks in each stage"})
     # The output of a bottleneck has four times `filters`.
     bottleneck: bool = field(default=True, metadata={"says": "1x1-3x3-1x1 blocks, else two 3x3"})
     # Each stage after the first doubles them.
@@ -30,11 +30,11 @@ class ResNet(Variant):
     # ResNeXt's cardinality.
     groups: int = field(default=1, metadata={"says": "groups of a bottleneck's 3x3"})
     # "1x1" in the paper, "3x3" in torchvision.
-    stride_in: str = field(default="3x3", metadata={"says": "the convolution of a bottleneck that strides"})
+    stride_in: str = field(default="3x3", metadata={"says": "the convolution of a bottleneck that has the stride"})
     # "7x7", then a pool; "deep", three 3x3 for the 7x7 (ResNet-D); or "3x3" without a pool (CIFAR).
-    stem: str = field(default="7x7", metadata={"says": "what comes before the blocks"})
+    stem: str = field(default="7x7", metadata={"says": "layers before the blocks"})
     # "project"; "pad", the paper's option A; or "pool", which averages first (ResNet-D).
-    shortcut: str = field(default="project", metadata={"says": "how a shortcut changes shape"})
+    shortcut: str = field(default="project", metadata={"says": "how shortcuts change the shape"})
 
     min_size: int = 1
     paper: str = "He et al. 2015, Deep residual learning for image recognition, arXiv:1512.03385"
@@ -105,7 +105,9 @@ class PreResNet(ResNet):
     """Batch norm and activation before each convolution (He et al. 2016), the shortcut left clean."""
 
     # As in keras.applications, where some convolutions also have biases.
-    stride_last: bool = field(default=False, metadata={"says": "a stage strides in its last block, not its first"})
+    stride_last: bool = field(
+        default=False, metadata={"says": "the stride is in the last block of a stage, not the first"}
+    )
     epsilon: float = field(default=1e-5, metadata={"says": "of batch norm"})
     paper: str = "He et al. 2016, Identity mappings in deep residual networks, arXiv:1603.05027"
 
@@ -124,11 +126,11 @@ class PreResNet(ResNet):
         x = blocks.conv(x, self.filters, 7, 2, use_bias=self.stride_last, name="conv1")
         if not self.stride_last:
             x = blocks.norm(x, name="bn1")
-        # In keras.applications the values may be negative, and the zeros of the padding count all the same.
+        # As in keras.applications, zeros are padded although the values may be negative.
         return blocks.max_pool(x, padding="same", name="maxpool")
 
     def block(self, x: keras.KerasTensor, stage: int, strides: int, name: str) -> keras.KerasTensor:
-        """Connect the convolutions of a block, and add the shortcut; one that projects sees the activated input."""
+        """Connect the convolutions of a block, and add the shortcut; a projection takes the activated input."""
         convs = self.block_convs(stage, strides)
         y = active = blocks.norm(x, epsilon=self.epsilon, name=f"{name}_bn1")
         for i, (filters, kernel_size, stride, groups) in enumerate(convs, 1):

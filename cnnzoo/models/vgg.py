@@ -21,7 +21,7 @@ else:
 class VGG(Variant):
     """Five stages of 3x3 convolutions, each max-pooled, then three dense layers: table 1 of the paper."""
 
-    depths: tuple[int, ...] = field(metadata={"says": "how deep each stage is"})
+    depths: tuple[int, ...] = field(metadata={"says": "number of convolutions in each stage"})
     # Batch norm is not in the paper.
     batch_norm: bool = field(default=False, metadata={"says": "batch norm after each convolution"})
     # Configuration A-LRN, after conv1_1.

@@ -28,7 +28,7 @@ class Runtime(ABC):
         precisions: precisions that the export format offers.
         readers: names of the runtimes that open the export format, fastest first.
         resizes_inside: whether the exported graph takes images of any size and pads them, except in int8.
-        model_file: what a runtime opens inside an export folder; empty for the folder itself.
+        model_file: the file in an export folder that a runtime opens; empty for the folder itself.
         files: names of all files and folders that `save` writes.
         usage: Markdown that shows how to use an export without cnnzoo; a `str.format` template.
     """
@@ -66,7 +66,7 @@ class Runtime(ABC):
         """Open a network for inference.
 
         Args:
-            source: what `convert` returned, or the path of the `model_file` of an export.
+            source: the result of `convert`, or the path of the `model_file` of an export.
             precision: "bfloat16" (OpenVINO only) computes in bfloat16; otherwise the network decides.
             shape: fix the input to (height, width, channels), for a network that takes any size.
         """

@@ -31,7 +31,7 @@ class RuntimeChoice(NamedTuple):
 
     runtime: Runtime
     precision: str
-    is_automatic: bool  # chosen by "auto", so that Keras may step in
+    is_automatic: bool  # chosen by "auto", so that Keras may be used instead
 
 
 class OpenRuntime(NamedTuple):
@@ -68,7 +68,7 @@ def choose_runtime(
     if precision not in (None, *PRECISIONS):
         raise unknown_name("precision", precision, PRECISIONS)
     if runtime != "auto" and runtime not in readers:
-        raise InputError(f"This can only be run by {' or '.join(readers)}. Received: runtime={runtime!r}")
+        raise InputError(f"The network can only be run by {' or '.join(readers)}. Received: runtime={runtime!r}")
 
     # Check the precision: a network keeps its own, except that OpenVINO computes float networks in bfloat16 too.
     chosen_precision = precision or own_precision
@@ -77,7 +77,7 @@ def choose_runtime(
         remedy = ""
         if chosen_precision in ("int8", "float16"):
             remedy = "; set the precision when exporting: cnnzoo.export(..., precision=...)"
-        raise InputError(f"This is {own_precision}, not {chosen_precision}{remedy}")
+        raise InputError(f"The network is {own_precision}, not {chosen_precision}{remedy}")
 
     # Choose the runtime.
     is_automatic = runtime == "auto"
@@ -106,7 +106,7 @@ def open_model(model: keras.Model, choice: RuntimeChoice) -> OpenRuntime:
     If a runtime that was chosen by "auto" cannot run the model, warn and let Keras run it.
 
     Raises:
-        InputError: if the runtime cannot run the model and Keras may not step in.
+        InputError: if the runtime cannot run the model and was not chosen by "auto".
     """
     name, precision = choice.runtime.name, choice.precision
     try:

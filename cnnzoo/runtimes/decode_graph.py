@@ -31,7 +31,7 @@ def decode_files(contents: tf.Tensor, transform: Transform) -> tuple[tf.Tensor, 
 
     Args:
         contents: string (N,), the contents of the files.
-        transform: how to resize and crop each image.
+        transform: the transform that resizes and crops each image.
 
     Returns:
         uint8 images (N, height, width, channels), black where a file is no image, and bool (N,), which of them were

@@ -57,7 +57,7 @@ print(json.load(open("{name}/cnnzoo.json"))["card"]["classes"][scores.argmax()],
 
         graph = build_graph(fold(model), any_size).get_concrete_function()
         with telemetry_off():
-            # Copy the weights: the folded model, which owns them, is gone when this method returns.
+            # Copy the weights: the folded model, which owns them, is deleted when this method returns.
             network = ov.convert_model(graph, share_weights=False)
         network.input(0).tensor.set_names({"images"})
         network.output(0).tensor.set_names({"scores"})

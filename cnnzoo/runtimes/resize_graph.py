@@ -29,7 +29,7 @@ def resize_in_graph(images: tf.Tensor, transform: Transform, keep_matching: bool
     Args:
         images: uint8 (N, H, W, C) of any size.
         transform: size, crop, interpolation and padding of the network's input.
-        keep_matching: whether images that already have the size inside the padding are left alone. Arrays are, files
+        keep_matching: whether images that already have the size inside the padding stay unchanged: arrays do, files
             are not: they are always resized and cropped.
 
     Returns:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import keras
 
 TOP_CLASSES = 5
-NOT_AN_IMAGE = "no JPEG, PNG, GIF, BMP or WebP image that TensorFlow decodes"
+NOT_AN_IMAGE = "not a JPEG, PNG, GIF, BMP or WebP image that TensorFlow can decode"
 USAGE = """```python
 import tensorflow as tf
 

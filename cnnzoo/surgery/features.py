@@ -22,7 +22,7 @@ def feature_extractor(model: keras.Model, levels: Iterable[int] = (2, 3, 4, 5)) 
     """Return a model that computes feature maps at several strides, as a feature pyramid or a detector needs them.
 
     It shares layers and weights with `model`. The feature maps of a level come from the last layer of the trunk at that
-    stride; `cnnzoo.surgery.features.feature_layer_names` tells which.
+    stride; `cnnzoo.surgery.features.feature_layer_names` returns its name.
 
     Args:
         model: a functional Keras model with one input of images (B, H, W, C).

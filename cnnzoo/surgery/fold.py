@@ -93,7 +93,7 @@ def _match_norms_to_layers(model: keras.Model) -> dict[str, str]:
         if type(norm) is not keras.layers.BatchNormalization or len(calls) != 1:
             continue
         (layer,) = set(calls[0])
-        # The layer must be linear, and the batch normalization must be the only one that sees its output.
+        # The layer must be linear, and the batch normalization must be the only layer that uses its output.
         if (
             type(layer) in foldable_kinds
             and len(walk.inputs_by_call(layer)) == 1

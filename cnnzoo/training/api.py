@@ -46,7 +46,7 @@ def fit_and_evaluate(
 
     The best epoch is the one with the highest validation accuracy; among equals, the one with the lowest validation
     loss. The same call resumes a run in `run_dir` that was interrupted, after its last saved step, and ends with the
-    same numbers as an undisturbed run.
+    same numbers as an uninterrupted run.
 
     Args:
         model: a Keras classifier of images (B, H, W, C) with pixels from 0 to 255. It ends with the weights of its
@@ -57,8 +57,8 @@ def fit_and_evaluate(
         run_dir: a folder to write report.json, report.html, predictions.csv, model.keras and run.json to. By default,
             nothing is written.
         seed: the seed of the order of the images, of augmentation, and of every other random draw from here on.
-        resume: what to do if `run_dir` already holds a run. By default, an interrupted run is resumed and a finished
-            one raises an error. True also evaluates a finished run again; False raises an error for both.
+        resume: for a `run_dir` that already holds a run. By default, an interrupted run is resumed and a finished one
+            raises an error. True also evaluates a finished run again; False raises an error for both.
         overwrite: start anew if `run_dir` already holds a run.
         sample_weight: weights (N,) of the N training images in the loss, not negative, with a mean of about 1.
         callbacks: additional Keras callbacks.
@@ -181,7 +181,7 @@ def lr_find(
     steps: int = 100,
     verbose: bool = True,
 ) -> RateTest:
-    """Find a learning rate with a range test: train for some steps while the rate rises, and watch the loss.
+    """Find a learning rate with a range test: train for some steps while the rate rises, and record the loss.
 
     The suggestion is a tenth of the rate at which the smoothed loss was lowest (after Smith 2015, arXiv:1506.01186).
     All weights are restored afterwards.

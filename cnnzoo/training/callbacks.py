@@ -18,7 +18,7 @@ from cnnzoo.training.optimizer import moving_averages
 from cnnzoo.training.progress import Logs, without_output_prefix
 from cnnzoo.training.run import Run
 
-CHECKPOINT_SPACING = 50  # a state is saved this many times as long after the last one as that took to save, or later
+CHECKPOINT_SPACING = 50  # least time between two saves within an epoch, in units of the time that the last save took
 
 
 class TrainingCallbackList(keras.callbacks.CallbackList):
@@ -55,7 +55,7 @@ class CheckpointCallback(keras.callbacks.Callback):
 
     Attributes:
         best: the best epoch's weights, in the order of `model.weights`.
-        step: how many steps of the current epoch are done.
+        step: number of steps of the current epoch that are done.
         steps_per_epoch: number of steps in a whole epoch.
     """
 
@@ -76,7 +76,7 @@ class CheckpointCallback(keras.callbacks.Callback):
             batches: the training batches of a whole epoch.
             best: the best weights so far; None takes those at the start of the training.
             metric_values: the values of the metrics in the middle of an epoch that is continued; else empty.
-            patience: after how many epochs without a better one training stops; None never stops.
+            patience: number of epochs without improvement after which training stops; None never stops.
             interval: seconds between saved states within an epoch; 0 saves after every step.
         """
         super().__init__()
@@ -93,7 +93,7 @@ class CheckpointCallback(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         self.batches.set_epoch(epoch)
         self.step = self.run.state.step
-        # An epoch that is continued goes on with the metrics of its first part.
+        # A continued epoch starts from the metrics of its first part.
         if self.metric_values:
             for variable, value in zip(self.model.metrics_variables, self.metric_values, strict=True):
                 variable.assign(value)
@@ -170,10 +170,10 @@ class CheckpointCallback(keras.callbacks.Callback):
             return
         self.model.set_weights(self.best)
         epoch, best_epoch = self.batches.epoch, self.run.state.best_epoch
+        kept = f"the weights of epoch {best_epoch}" if best_epoch else "the initial weights"
         raise TrainingError(
             f"The {loss_name} became {loss} at step {epoch * self.steps_per_epoch + self.step} (epoch {epoch + 1}); "
-            f"the weights of {f'epoch {best_epoch}' if best_epoch else 'the start'} are kept. A lower learning_rate "
-            "usually helps"
+            f"{kept} are kept. A lower learning_rate usually helps"
         )
 
 
@@ -196,7 +196,7 @@ def swap_averaged_weights(model: keras.Model) -> None:
 
 
 class InterruptCallback(keras.callbacks.Callback):
-    """Ends training after the current step at Ctrl-C, with the state saved; a second Ctrl-C ends it immediately.
+    """Saves the state and ends training after the current step at Ctrl-C; a second Ctrl-C ends it immediately.
 
     A context manager that handles SIGINT within its block, in the main thread.
     """
@@ -216,7 +216,7 @@ class InterruptCallback(keras.callbacks.Callback):
             signal.signal(signal.SIGINT, self.previous_handler)
 
     def request(self, *_: object) -> None:
-        """Remember that training is to end: the handler of the first SIGINT."""
+        """Request the end of the training: the handler of the first SIGINT."""
         self.requested = True
         signal.signal(signal.SIGINT, self.previous_handler)
 

@@ -41,7 +41,7 @@ class FineTuner(Trainer):
                 f"{self.model.name} is a Sequential model, whose head cannot be replaced. Pass a functional model: "
                 "keras.Model(model.inputs, model.outputs[0])"
             )
-        # A run directory that is refused must not cost the model its head.
+        # Check the run directory first, so that an error leaves the head of the model unchanged.
         check_run_dir(self.options.run_dir, self.options.resume, self.options.overwrite)
         old_classes = cards.card(self.model).classes
         old_head = f"{len(old_classes)} classes" if len(old_classes) > 5 else ", ".join(old_classes)

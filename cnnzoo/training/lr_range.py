@@ -1,4 +1,4 @@
-"""The learning rate range test: train for a hundred steps while the learning rate rises, and watch the loss."""
+"""The learning rate range test: train for a hundred steps while the learning rate rises, and record the loss."""
 
 from __future__ import annotations
 

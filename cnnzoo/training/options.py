@@ -1,4 +1,4 @@
-"""The options of a training that do not change what is learned: where it writes, how it resumes, what it shows."""
+"""The options of a training that do not change its result: output files, resuming and progress."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The plan of a run: everything that decides its numbers, as plain facts. A different plan is a different run."""
+"""The plan of a run: everything that its numbers depend on, as plain values. Another plan makes another run."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ def resolve_precision(precision: str) -> str:
 
 
 def has_accelerator() -> bool:
-    """Return whether the backend sees a GPU or TPU."""
+    """Return whether the backend has a GPU or TPU."""
     backend = keras.backend.backend()
     if backend == "jax":
         import jax

@@ -23,7 +23,7 @@ def make_reproducible(seed: int, deterministic: bool = True) -> None:
 
     Args:
         seed: the seed, from 0 on.
-        deterministic: whether to choose deterministic operations; only TensorFlow has a choice.
+        deterministic: whether to use deterministic operations; it has an effect on TensorFlow only.
 
     Example:
         >>> from cnnzoo.training.prepare import make_reproducible

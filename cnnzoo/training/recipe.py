@@ -40,7 +40,7 @@ CHOICES = {
     "balance": ("none", "weights", "sampling"),
     "bn": ("train", "frozen"),
 }
-RANGES = {  # of fields that are set: None, where a field allows it, is not checked
+RANGES = {  # None, where a field allows it, is not checked
     "epochs": Interval(1, 1_000_000),
     "batch_size": Interval(1, 1_000_000),
     "learning_rate": Interval(0, math.inf, "neither"),
@@ -75,25 +75,25 @@ class Recipe:
         weight_decay: decoupled weight decay of kernels only: w -= rate * decay * w. At momentum 0.9, multiply the
             coupled `weight_decay` of PyTorch's SGD by 10 to get the same strength.
         clip: the highest norm of all gradients together; None does not clip.
-        schedule: how the learning rate falls: "cosine", "linear", "constant" or "step".
+        schedule: the shape of the learning rate schedule: "cosine", "linear", "constant" or "step".
         drops: for "step", the fractions of the run after which the learning rate falls, such as (0.5, 0.75).
         drop: for "step", the factor by which the learning rate is multiplied at each of `drops`.
         warmup_epochs: number of epochs in which the learning rate rises from 0, at most `epochs`.
         label_smoothing: label smoothing, from 0 on and below 1.
         augment: policies of `cnnzoo.data.augmentation`, joined by "+", such as "gentle" or "basic+mixup".
-        ema: decay of a moving average of the weights, which is what is evaluated and kept; 0 keeps no average.
-        precision: in which precision layers compute: "float32", "bfloat16", "float16", or "auto" for the fastest on
+        ema: decay of a moving average of the weights, which is then evaluated and kept; 0 keeps no average.
+        precision: the precision that layers compute in: "float32", "bfloat16", "float16", or "auto" for the fastest on
             this machine. Variables and logits stay float32.
         balance: "weights" gives rare classes a larger weight in the loss, "sampling" draws all classes equally often.
         aux_weight: weight of the loss of each auxiliary head (0.3 in Szegedy et al. 2014, section 5).
         bn: "frozen" leaves the statistics, gamma and beta of batch norms unchanged; "train" trains them.
-        stages: how many stages before the head are trained, the last ones first; None trains all.
+        stages: the number of stages before the head that are trained, the last ones first; None trains all.
         stage_decay: the learning rate of a stage, as a fraction of that of the next stage.
-        unfreeze_epochs: after so many epochs one stage more begins to train; the last one is trained from the start.
-        patience: stop early after so many epochs without a better one; None never stops.
+        unfreeze_epochs: after this many epochs, one more stage is trained; the last one is trained from the start.
+        patience: stop early after this many epochs without improvement; None never stops.
         rubbish: j in equation 9 of LeCun et al. 1998: adds a rubbish class with the constant logit -j to the loss.
-        source: where the recipe comes from.
-        cost: how long it takes, measured on two CPU cores.
+        source: the paper or the experiment that the recipe comes from.
+        cost: the duration of a training, measured on two CPU cores.
         result: the accuracy it reached here.
 
     Raises:
@@ -207,7 +207,9 @@ def parse_settings(settings: Iterable[str]) -> dict[str, Any]:
     for setting in settings:
         name, equals, text = setting.partition("=")
         if not equals:
-            raise InputError(f"A setting has the form field=value, like learning_rate=0.05. Received: {setting!r}")
+            raise InputError(
+                f"A setting must have the form field=value, such as learning_rate=0.05. Received: {setting!r}"
+            )
         try:
             values[name.strip()] = ast.literal_eval(text.strip())
         except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):

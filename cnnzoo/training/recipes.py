@@ -93,7 +93,7 @@ RECIPES = {
         cost="3 to 4 minutes on MNIST",
         result="lenet5_1998 on MNIST's test set: 98.85 %; with augment=shift 99.09 %",
     ),
-    # The papers' weight decay is coupled; decoupled, at momentum 0.9, the same strength takes ten times the number.
+    # The papers use coupled weight decay. At momentum 0.9, decoupled decay of the same strength is ten times as large.
     "alexnet_2012": Recipe(
         epochs=90,
         batch_size=128,

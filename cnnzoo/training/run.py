@@ -1,4 +1,4 @@
-"""The folder of a run: which run it holds, how far that is, and how it is resumed after a stop."""
+"""The folder of a run: its plan, its progress, and how it is resumed after an interruption."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ class Run:
 
     Attributes:
         folder: the run's folder, or None.
-        plan: everything that decides the run's numbers; see `training.plan`.
-        state: how far the training is.
+        plan: everything that the run's numbers depend on; see `training.plan`.
+        state: the progress of the training.
         record: the content of run.json.
     """
 
@@ -72,7 +72,7 @@ class Run:
         Args:
             folder: the run's folder, which is created if necessary; None writes nothing.
             plan: the plan of the run.
-            notes: what a reader of the report should know; a resumed run keeps the notes of its start.
+            notes: notes for the reader of the report; a resumed run keeps the notes of its start.
             resume: True resumes a finished run too; False resumes no run.
             overwrite: delete the files of an earlier run and start anew.
 
@@ -82,7 +82,7 @@ class Run:
         """
         self.plan, self.state, self.record = plan, TrainingState(), dict[str, Any](notes=list(notes))
         if resume and overwrite:
-            raise InputError("Choose one: resume continues the run, overwrite starts it anew")
+            raise InputError("Pass either resume, which continues the run, or overwrite, which replaces it")
         if folder is None and resume:
             raise InputError("resume needs the run_dir of the run")
         self.folder = None if folder is None else Path(folder)
@@ -213,8 +213,8 @@ def check_run_dir(run_dir: str | PathLike[str] | None, resume: bool | None, over
     holds_run = (folder / "run.json").is_file()
     if holds_run and not overwrite and (resume is False or (resume is None and _has_ended(folder))):
         raise InputError(
-            f"{folder} already holds a run: resume=True (--resume) continues it, overwrite=True (--overwrite) starts "
-            "anew"
+            f"{folder} already holds a run: resume=True (--resume) continues an interrupted run or evaluates a "
+            "finished one again, overwrite=True (--overwrite) replaces it"
         )
     own_prefixes = (LOCK_FILE, *SCRATCH_PREFIXES)
     if not holds_run and folder.exists() and any(not e.name.startswith(own_prefixes) for e in folder.iterdir()):
@@ -251,7 +251,7 @@ def _utc_now() -> str:
 
 
 def installed_versions() -> dict[str, str]:
-    """Return the versions of Python, the machine and the packages that decide a run's numbers."""
+    """Return the versions of Python, the machine and the packages that a run's numbers depend on."""
     versions = {"python": platform.python_version(), "machine": platform.platform()}
     for package in RECORDED_PACKAGES:
         try:

@@ -24,7 +24,7 @@ RESTART_HINT = "overwrite=True (--overwrite) starts anew"
 
 @dataclass
 class TrainingState:
-    """How far a training is."""
+    """The progress of a training."""
 
     epoch: int = 0  # complete epochs
     step: int = 0  # complete steps of the epoch after these
@@ -32,8 +32,8 @@ class TrainingState:
     best_epoch: int = 0  # counted from 1; 0 before the first epoch, or while no epoch beats the probe
     best: tuple[float, float] = (-1.0, 0.0)  # validation accuracy and negative validation loss of the best epoch
     stopped: bool = False  # whether early stopping has ended the training
-    learning_rate: float | None = None  # that the range test found, if the recipe says "auto"
-    probe: dict[str, Any] | None = None  # what the linear probe reached; see `fine_tuning`
+    learning_rate: float | None = None  # found by the range test, if the recipe has "auto"
+    probe: dict[str, Any] | None = None  # accuracies of the linear probe; see `fine_tuning`
 
 
 def find_latest_state(folder: Path) -> Path | None:
@@ -61,7 +61,7 @@ def write_state(
 
     Args:
         folder: the folder of states.
-        training_state: how far the training is.
+        training_state: the progress of the training.
         steps: number of steps of the whole run that are done.
         model: the compiled model.
         best: the best weights, or None if they have not changed since the previous state.

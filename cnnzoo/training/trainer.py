@@ -51,7 +51,7 @@ class Trainer:
         model: the functional model that is trained, with the card of the model that was given.
         data: the data, bound to the model's input size.
         recipe: the recipe, with its precision resolved for this machine.
-        options: where the run writes, how it resumes, what it shows.
+        options: output files, resuming and progress.
         run: the run's folder and state, from `fit_and_evaluate` on.
     """
 
@@ -109,7 +109,7 @@ class Trainer:
         cards.attach_card(self.model, card)
 
     def _before_first_epoch(self) -> None:
-        """Do what a new run does before its first epoch; a resumed run skips it."""
+        """Prepare a new run before its first epoch; a resumed run skips this."""
 
     # Training
 
@@ -212,12 +212,12 @@ class Trainer:
         self.callbacks = combine_callbacks(self.network, callbacks, epochs=self.recipe.epochs, steps=steps)
 
     def _fit_rest_of_epoch(self) -> None:
-        """Complete the epoch in whose middle the run was stopped, if it was."""
+        """Complete the epoch within which the run was interrupted, if any."""
         if not self.run.state.step:
             return
         rest = self._training_batches(start=self.run.state.step)
         self.checkpoint.batches = rest
-        # Keras creates the metrics, whose values are restored, with the first batch it sees.
+        # Keras creates the metrics, whose values are restored, with the first batch.
         self.network.test_on_batch(*self.validation_batches[0])
         self._fit(rest, self.run.state.epoch + 1)
         self.checkpoint.batches = self.batches
@@ -288,4 +288,4 @@ class Trainer:
         recompile_for_saving(self.model)
         with suppress(OSError, InputError):  # the disk may be full, which `error` reports already
             path = cards.save(strip_for_saving(self.model), self.run.folder / "model.keras")
-            error.args = (f"{error}, saved as {path}",)
+            error.args = (f"{error}. The kept weights are saved as {path}",)

@@ -1,4 +1,4 @@
-"""Searches on several machines: which role this process has, and signs of life between chief and workers.
+"""Searches on several machines: the role of this process, and heartbeats between chief and workers.
 
 Keras Tuner's environment variables name the role and the chief's address. All machines share the search's folder.
 """
@@ -16,15 +16,15 @@ from typing import Any
 from cnnzoo.core.errors import InputError
 from cnnzoo.training.run import plan_differences
 
-HEARTBEAT_SECONDS = 2.0  # between two signs of life of a worker
-SILENT_SECONDS = 10 * HEARTBEAT_SECONDS  # without one, after which a worker counts as lost
-CHIEF_SECONDS = 300.0  # that a worker waits for its chief to begin
+HEARTBEAT_SECONDS = 2.0  # between two heartbeats of a worker
+SILENT_SECONDS = 10 * HEARTBEAT_SECONDS  # without a heartbeat, after which a worker counts as lost
+CHIEF_SECONDS = 300.0  # the time that a worker waits for its chief
 VARIABLES = tuple(f"KERASTUNER_{name}" for name in ("TUNER_ID", "ORACLE_IP", "ORACLE_PORT"))
 
 
 @dataclass(frozen=True)
 class Role:
-    """The part of this process in a search on several machines; empty if the search runs on this machine alone."""
+    """The role of this process in a search on several machines; empty if the search runs on this machine alone."""
 
     name: str = ""  # "chief", "worker-0", ...
     chief_address: str = ""  # "IP:PORT"

@@ -33,7 +33,7 @@ class ZooHyperModel(keras_tuner.HyperModel):
         """Return the model of `hp`, compiled by its recipe."""
         model_or_row, recipe = self.apply(hp)
         model = get(model_or_row, **self.options)
-        compile_for_training(model, recipe, 1)  # `fit` compiles again, once it knows the number of steps
+        compile_for_training(model, recipe, 1)  # `fit` compiles again, once the number of steps is known
         return model
 
     def fit(
@@ -43,9 +43,9 @@ class ZooHyperModel(keras_tuner.HyperModel):
 
         Args:
             hp: the values of the trial.
-            model: what `build` returned.
+            model: the model that `build` returned.
             data: images, from `load_data`.
-            seed: of the order and the augmentation of the images.
+            seed: the seed of the order and the augmentation of the images.
             **options: arguments of `keras.Model.fit`, which Keras Tuner passes.
 
         Raises:
@@ -97,7 +97,7 @@ def hypermodel(
     Args:
         model: a name of `list_models`, or a row (`Variant`).
         space: the fields that vary and their values, as in `tune`.
-        recipe: where fields start from: a name, a TOML file or a `Recipe`.
+        recipe: the default recipe: a name, a TOML file or a `Recipe`.
         classes: the number of classes, or their names, as in `get`.
         weights: as in `get`.
         image_size: one number, or height and width, as in `get`.

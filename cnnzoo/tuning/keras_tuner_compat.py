@@ -106,7 +106,7 @@ class _DurableOracle(keras_tuner.Oracle):
 
     @_synchronized
     def release_worker(self, tuner_id: str) -> None:
-        """Forget a worker that is gone, and queue its trial for the other workers."""
+        """Remove a lost worker, and queue its trial for the other workers."""
         if trial := self.ongoing_trials.pop(tuner_id, None):
             self._retry_queue.append(trial.trial_id)
             self.save()
@@ -192,7 +192,7 @@ class TrialRunner(Protocol):
         """Run a trial and return the value of the objective; raise FailedTrialError or FatalError."""
 
     def end_trial(self, trial: Trial) -> None:
-        """Called after a trial has run and the oracle knows its result."""
+        """Called after a trial has run and its result was passed to the oracle."""
 
 
 class SearchTuner(BaseTuner):

@@ -25,7 +25,7 @@ def make_oracle(name: str, space: Space, objective: Objective, trials: int, seed
         space: the values to choose from.
         objective: the metric and its direction.
         trials: the number of trials after which the oracle stops.
-        seed: of the draws.
+        seed: the seed of the draws.
 
     Raises:
         InputError: if the name is unknown, or Hyperband needs more than `trials` trials for its first bracket.

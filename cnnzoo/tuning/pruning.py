@@ -11,7 +11,7 @@ import numpy as np
 from cnnzoo.training import state
 
 PRUNING_STEPS = 20  # points of a training, evenly spaced, at which trials are compared
-MIN_SHARE_BEFORE_PRUNING = 0.25  # of its epochs that every trial gets
+MIN_SHARE_BEFORE_PRUNING = 0.25  # no trial is pruned before this share of its epochs
 MIN_TRIALS_TO_COMPARE = 4
 QUANTILE = 0.25  # trials in this lowest part are pruned
 
@@ -69,7 +69,7 @@ class TrialStopCallback(keras.callbacks.Callback):
         self.seconds = time.perf_counter() - self.begin
 
     def stop_if_done(self, epochs_done: int) -> None:
-        """Stop the training if the trial has had its epochs or is hopeless."""
+        """Stop the training if the trial has run its epochs or is hopeless."""
         share = epochs_done / self.params["epochs"]
         self.hopeless = (
             bool(self.thresholds)

@@ -63,7 +63,7 @@ class TuneResult:
         comparison: the accuracies of both, their difference and its confidence interval.
         run_dir: the folder of the search.
         run: the folder of the best recipe's final training, which `load` and `export` accept.
-        plan: what was searched, as recorded in run.json.
+        plan: the settings of the search, as recorded in run.json.
 
     Example:
         >>> data = cnnzoo.load_data("digits")
@@ -97,7 +97,7 @@ class TuneResult:
         images = f"{len(self.report.labels):,} test images"
         if not self.default:
             accuracy = f"{100 * self.report.accuracy:.2f} % on {images}"
-            return f"{accuracy}; trained again, the default fails: {self.comparison['default failed']}."
+            return f"{accuracy}; the default failed when it was trained again: {self.comparison['default failed']}."
         if self.best.number == 0:
             return f"No trial beat the default: {100 * self.default.accuracy:.2f} % on {images}."
         compared = self.comparison
@@ -106,7 +106,7 @@ class TuneResult:
         difference = f"{100 * compared['difference']:+.2f} points"
         interval = f"{100 * compared['low']:+.2f} to {100 * compared['high']:+.2f}"
         return (
-            f"On {images} that no trial saw: {best} by the best recipe, {default} by the default, "
+            f"On {images} that no trial used, the best recipe reached {best} and the default {default}: "
             f"{difference} (95 % interval {interval}; {trainings})."
         )
 

@@ -1,4 +1,4 @@
-"""A search at work: what it runs, with how many workers, and what its trials do."""
+"""Run a search: its settings, its workers and its trials."""
 
 import contextlib
 import dataclasses
@@ -36,9 +36,9 @@ class SearchOptions:
     Attributes:
         trials: the number of trials.
         oracle: a key of `oracles.ORACLES`.
-        seed: of the oracle and of every trial.
+        seed: the seed of the oracle and of every trial.
         workers: trials at a time on this machine.
-        prune: whether to end hopeless trials early.
+        prune: whether to prune trials.
         verbose: whether to show progress.
     """
 
@@ -51,7 +51,7 @@ class SearchOptions:
 
 
 class Search:
-    """A search at work: its oracle proposes trials, its tuners ask for them, and its server runs them."""
+    """A running search: its oracle proposes trials, its tuners ask for them, and its server runs them."""
 
     server: TrialServer
 
@@ -99,7 +99,7 @@ class Search:
         if not role.is_worker and read_trials(self.folder) and not (self.folder / ORACLE_FILE).exists():
             raise InputError(f"{self.folder} has trials, but its {ORACLE_FILE} is missing; {RESTART_HINT}")
 
-        # Exchange signs of life with the other machines.
+        # Exchange heartbeats with the other machines.
         done = threading.Event()
         if role.is_chief:
             _start_thread(release_silent_workers, self.folder, self.oracle, done)

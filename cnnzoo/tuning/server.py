@@ -23,8 +23,8 @@ from cnnzoo.core.errors import TrainingError
 
 SERVER_CODE = "import sys; from cnnzoo.tuning import server; server.serve(int(sys.argv[1]))"
 SERVER_ENDED = "The process that starts the trials has ended. Repeat the same call to continue the search"
-MIN_CPU_SECONDS = 0.5  # of processor time; less does not count as a sign of life
-POLL_SECONDS = 0.5  # between two looks at the memory and the progress of the children
+MIN_CPU_SECONDS = 0.5  # of processor time; less does not count as progress
+POLL_SECONDS = 0.5  # between two checks of the memory and the progress of the children
 
 Outcome = tuple[str, Any]  # ("done", result) or ("failed", reason)
 
@@ -70,7 +70,7 @@ class TrialServer:
 
     def stop(self) -> None:
         """End the server and its children; waiting and later jobs raise TrainingError."""
-        self.process.kill()  # its children notice and end too
+        self.process.kill()  # its children then end too
         self.process.wait()
 
     def run(self, job: Any) -> Outcome:
@@ -115,7 +115,7 @@ def _server_environment() -> dict[str, str]:
 
 @dataclass
 class _TrialProcess:
-    """A child, as the server sees it."""
+    """The server's record of a child."""
 
     process: Any  # multiprocessing.Process of the context in use
     connection: Connection
@@ -162,7 +162,7 @@ def _describe_exit(code: int) -> str:
     if code >= 0:
         return f"Its process ended with exit code {code}"
     name = signal.Signals(-code).name
-    hint = ", as the system does when memory runs out" if -code == signal.SIGKILL else ""
+    hint = "; the system does this when memory runs out" if -code == signal.SIGKILL else ""
     return f"Its process was killed by {name}{hint}"
 
 

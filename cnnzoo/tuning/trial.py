@@ -1,4 +1,4 @@
-"""A trial: an ordinary run whose test split is the validation split, so that a search never sees the test split."""
+"""A trial: an ordinary run whose test split is the validation split, so that a search never uses the test split."""
 
 import dataclasses
 import json
@@ -38,7 +38,7 @@ class SearchConfig:
     """What all trials of a search share.
 
     Attributes:
-        space: what varies, and the model and recipe around it.
+        space: the search space, with the default model and recipe.
         data: the images; trials are scored on the validation split.
         weights: as in `get`; with weights, trials fine-tune.
         objective: a metric of `Report.metrics`.
@@ -59,9 +59,9 @@ class TrialJob:
     """One training: that of a trial, or one of the final comparison on the test split.
 
     Attributes:
-        folder: where the outcome, the log and (by default) the run are written.
+        folder: the folder of the outcome, the log and (by default) the run.
         chosen: the values of the varied fields.
-        seed: of the training.
+        seed: the seed of the training.
         continue_run: the run folder of an earlier trial, whose training this one continues.
         stop_after: the number of epochs after which the trial stops, although the schedule is longer.
         thresholds: the accuracy below which the trial is pruned, after each twentieth of its training.
@@ -98,7 +98,7 @@ def run_job(config: SearchConfig, job: TrialJob) -> tuple[str, Any]:
                 return ("failed", outcome["reason"]) if "reason" in outcome else ("done", outcome)
             try:
                 return "done", _train_and_record(config, job)
-            except BusyError:  # a worker that was taken for dead still trains
+            except BusyError:  # a worker that was considered lost is still training
                 time.sleep(BUSY_WAIT_SECONDS)
     except (InputError, TrainingError) as error:
         if not job.check_only:
@@ -168,5 +168,5 @@ def _objective_score(report: Report, objective: str) -> float:
     value = report.metrics.get(objective)
     if not isinstance(value, float) or not np.isfinite(value):
         available = ", ".join(name for name, other in report.metrics.items() if isinstance(other, float))
-        raise InputError(f"The metric {objective} is not found for these data. Available: {available}")
+        raise InputError(f"The metric {objective} is not available for this data. Available: {available}")
     return value

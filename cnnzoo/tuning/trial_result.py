@@ -1,4 +1,4 @@
-"""What is known of a trial that has ended."""
+"""The result of a trial that has ended."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -16,7 +16,7 @@ class TrialResult:
     """A trial that has ended.
 
     Attributes:
-        number: from 0, which is the default.
+        number: the number of the trial; 0 is the default recipe.
         chosen: the values of the varied fields, by field.
         status: "completed", "hopeless" (pruned) or "failed".
         score: the objective, on the validation split; NaN if the trial failed.

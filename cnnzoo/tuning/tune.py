@@ -24,7 +24,7 @@ from cnnzoo.tuning.server import Limits, TrialServer
 from cnnzoo.tuning.space import make_space
 from cnnzoo.tuning.trial import OUTCOME_FILE, SearchConfig, run_job
 
-SHARE_OF_MEMORY = 0.8  # that all trials together may use
+SHARE_OF_MEMORY = 0.8  # for all trials together
 
 
 def tune(
@@ -52,7 +52,7 @@ def tune(
     """Search for a recipe, and a model, that is better than the default, and compare both on the test split.
 
     The first trial is the default. Each trial is a run in a process of its own, scored on the validation split; no
-    trial sees the test split. A trial that crashes, hangs or takes too much memory is recorded with its reason, and the
+    trial uses the test split. A trial that crashes, hangs or takes too much memory is recorded with its reason, and the
     search goes on. At the end, the best recipe and the default are trained again and evaluated on the test split. To
     continue a search that was stopped, repeat the same call: the trial that was running continues with its epoch.
 
@@ -63,13 +63,13 @@ def tune(
             recipe, "model", or "row.FIELD" for a field of the row. By default that of the model's family,
             `tuning.default_spaces.DEFAULT_SPACES`.
         trials: the number of trials.
-        oracle: what proposes trials: "random", "bayesian", "hyperband" or "grid", from Keras Tuner.
+        oracle: the strategy that proposes trials: "random", "bayesian", "hyperband" or "grid", from Keras Tuner.
         objective: the metric of `Report.metrics` by which trials are ranked, on the validation split.
-        recipe: where fields start from; "sgd" by default, and "finetune" with weights.
+        recipe: the default recipe; "sgd" by default, and "finetune" with weights.
         weights: pretrained weights as in `get`; trials then use `fine_tune` instead of `fit_and_evaluate`.
         image_size: one number, or height and width; the network's own by default.
         seed: the seed of the proposals and of every trial.
-        seeds: how many times the best recipe and the default are trained again, each with its own seed.
+        seeds: number of times that the best recipe and the default are trained again, each with its own seed.
         run_dir: the folder of the search; runs/tune-MODEL-SOURCE by default.
         workers: the number of trials at a time on this machine. With Keras Tuner's environment variables
             KERASTUNER_TUNER_ID, KERASTUNER_ORACLE_IP and KERASTUNER_ORACLE_PORT, this call is the chief or a worker of

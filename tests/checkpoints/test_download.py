@@ -1,4 +1,4 @@
-"""Downloads from a real server on the loopback address that has all kinds of faults."""
+"""Downloads from a local HTTP server that simulates faults."""
 
 import hashlib
 import io
@@ -175,7 +175,7 @@ def test_hash_of_an_archive_is_that_of_the_file_in_it(server, weights):
     path, sha256 = fetch(url, "a.zip", f"sha1:{hashlib.sha1(CONTENT).hexdigest()}")
     assert sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
     server.content = CONTENT
-    with pytest.raises(InputError, match="got not an intact archive of one file"):
+    with pytest.raises(InputError, match="Received: not an intact archive of one file"):
         fetch(url, "b.zip", f"sha1:{hashlib.sha1(CONTENT).hexdigest()}")
 
 
@@ -184,16 +184,17 @@ def test_every_kind_of_published_hash_is_checked(server, weights, kind):
     right = f"sha256-prefix:{SHA256[7:17]}" if "-" in kind else f"{kind}:{hashlib.new(kind, CONTENT).hexdigest()}"
     name, _, digits = right.partition(":")
     wrong = f"{name}:{digits[::-1]}"
-    with pytest.raises(InputError, match=f"a.bin as downloaded is not the published file: expected {wrong}, got "):
+    message = f"is not the published file. Expected: {wrong}. Received: "
+    with pytest.raises(InputError, match=f"a.bin as downloaded {message}"):
         fetch(server.url, "a.bin", wrong)
     assert file_names(weights) == [".a.bin.lock"] or not file_names(weights)
     assert fetch(server.url, "a.bin", right.upper())[1] == SHA256[7:]
-    with pytest.raises(InputError, match=f"is not the published file: expected {wrong}, got "):
+    with pytest.raises(InputError, match=message):
         fetch(server.url, "a.bin", wrong)
     assert (weights / "a.bin").exists()
 
 
-def test_wrong_bytes_are_deleted_and_do_not_spoil_the_next_attempt(server, weights):
+def test_wrong_bytes_are_deleted_and_do_not_affect_the_next_attempt(server, weights):
     server.content = OTHER
     with pytest.raises(InputError, match="It was deleted"):
         fetch(server.url, "a.bin", SHA256)
@@ -221,7 +222,9 @@ def test_a_stalled_connection_is_retried(server, monkeypatch):
 
 def test_attempts_without_progress_are_limited_and_the_part_is_kept(server, weights):
     server.cuts.extend([1000, *[0] * 50])
-    with pytest.raises(InputError, match=r"[Cc]onnection.*, 5 times in a row; 1,000 bytes are kept for next time\. By"):
+    with pytest.raises(
+        InputError, match=r"[Cc]onnection.*, 5 times in a row; 1,000 bytes are kept for the next attempt\. To"
+    ):
         fetch(server.url, "a.bin", SHA256)
     assert len(server.requests) == 6
     server.cuts.clear()
@@ -278,7 +281,7 @@ def test_a_failing_server_is_retried_and_then_named(server, weights):
     for status, text, count in ((404, "404 Not Found", 1), (503, "503 Service Unavailable", 5)):
         server.requests.clear()
         server.statuses.extend([status] * count)
-        by_hand = f"By hand: put {server.url} into {weights} as b.bin; its hash is {SHA256}"
+        by_hand = f"To add it by hand, save {server.url} as {weights / 'b.bin'}; its hash is {SHA256}"
         with pytest.raises(InputError, match=re.escape(f"Cannot get {server.url}: {text}. {by_hand}")):
             fetch(server.url, "b.bin", SHA256)
         assert len(server.requests) == count
@@ -379,16 +382,18 @@ def test_a_replaced_file_is_detected(server, weights):
     path, sha256 = fetch(server.url, "a.bin", SHA256)
     path.write_bytes(OTHER)
     actual = hashlib.sha256(OTHER).hexdigest()
-    message = f"{path} is not the published file: expected {SHA256}, got {actual}. Delete it and run cnnzoo fetch"
+    message = (
+        f"{path} is not the published file. Expected: {SHA256}. Received: {actual}. Delete it and run cnnzoo fetch"
+    )
     with pytest.raises(InputError, match=re.escape(message)):
         fetch(server.url, "a.bin", SHA256)
-    message = f"{path} is not the file of its first use: {path}.sha256 records sha256 {sha256}, got {actual}"
+    message = f"{path} has changed since its first use: {path}.sha256 records sha256 {sha256}. Received: {actual}"
     with pytest.raises(InputError, match=re.escape(message)):
         fetch(server.url, "a.bin")
     path.unlink()
     assert fetch(server.url, "a.bin", SHA256)[0].read_bytes() == CONTENT
     (weights / "a.bin.sha256").write_bytes(b"\xff")
-    with pytest.raises(InputError, match="is not the file of its first use"):
+    with pytest.raises(InputError, match="has changed since its first use"):
         fetch(server.url, "a.bin", SHA256)
 
 
@@ -400,7 +405,7 @@ def test_without_a_published_hash_the_first_use_warns_and_records_one(server, we
         fetch(server.url, "a.bin")
     path.unlink()
     server.content = OTHER
-    with pytest.raises(InputError, match="a.bin as downloaded is not the file of its first use"):
+    with pytest.raises(InputError, match="a.bin as downloaded has changed since its first use"):
         fetch(server.url, "a.bin")
     assert not path.exists()
     server.content = CONTENT
@@ -416,9 +421,9 @@ def test_a_mirror_is_used_instead(server, monkeypatch):
         fetch("https://example.org/v1/a.bin", "c.bin", SHA256)
 
 
-def test_offline_nothing_is_requested_and_the_message_says_what_to_do(server, weights, monkeypatch):
+def test_offline_nothing_is_requested_and_the_message_has_a_remedy(server, weights, monkeypatch):
     monkeypatch.setenv("CNNZOO_OFFLINE", "1")
-    by_hand = f"By hand: put {server.url} into {weights} as a.bin; its hash is "
+    by_hand = f"To add it by hand, save {server.url} as {weights / 'a.bin'}; its hash is "
     for digest, shown in ((SHA256, SHA256), ("", "not published")):
         with pytest.raises(InputError, match=re.escape(f"CNNZOO_OFFLINE is set. {by_hand}{shown}")):
             fetch(server.url, "a.bin", digest)
@@ -448,7 +453,7 @@ def test_a_cache_may_be_read_only(server, monkeypatch):
 def test_an_unusable_cache_raises_an_error_that_names_it(server, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("CNNZOO_HOME", str(tmp_path / "file"))
-    with pytest.raises(InputError, match="Cannot write to .*, the cache"):
+    with pytest.raises(InputError, match="Cannot write to the cache folder .*"):
         fetch(server.url, "a.bin", SHA256)
     monkeypatch.setenv("CNNZOO_HOME", str(tmp_path))
     (tmp_path / "weights" / "a.bin").mkdir(parents=True)

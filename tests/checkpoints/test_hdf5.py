@@ -1,4 +1,4 @@
-"""HDF5 files of Keras 1 and 2, honest and hostile."""
+"""HDF5 files of Keras 1 and 2, valid and malicious."""
 
 import h5py
 import numpy as np

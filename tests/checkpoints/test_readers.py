@@ -1,4 +1,4 @@
-"""Any file goes in; tensors come out, or one kind of error."""
+"""Every file gives either tensors or an InputError."""
 
 import io
 import subprocess
@@ -87,7 +87,9 @@ def test_suffix_and_content_must_agree(samples):
     for what, content in cases.items():
         with pytest.raises(InputError, match=f"Cannot read w.pth as a checkpoint of PyTorch: it has .*{what}"):
             readers.read_checkpoint(content, "w.pth")
-    with pytest.raises(InputError, match=r"Checkpoints are files of \.safetensors.* Received: 'w.ckpt'"):
+    with pytest.raises(
+        InputError, match=r"The suffix of a checkpoint must be one of \.safetensors.* Received: 'w.ckpt'"
+    ):
         readers.read_checkpoint(b"", "w.ckpt")
 
 

@@ -114,7 +114,7 @@ def test_damaged_files_raise_an_error_that_names_them(path, tmp_path):
     flipped = bytearray(content)
     flipped[-1] ^= 1
     (tmp_path / "flipped.safetensors").write_bytes(flipped)
-    with pytest.raises(cnnzoo.InputError, match="is not the published file: expected sha256"):
+    with pytest.raises(cnnzoo.InputError, match="is not the published file. Expected: sha256"):
         read_weights_file(tmp_path / "flipped.safetensors", "0" * 64)
     save_file({"a": np.zeros(1)}, tmp_path / "card.safetensors", {"cnnzoo": '{"no": "card"}'})
     with pytest.raises(cnnzoo.InputError, match="card.safetensors: .*model card"):
@@ -122,7 +122,7 @@ def test_damaged_files_raise_an_error_that_names_them(path, tmp_path):
 
 
 def test_suffixes_are_checked(model, tmp_path):
-    with pytest.raises(cnnzoo.InputError, match=r"to a \.safetensors file"):
+    with pytest.raises(cnnzoo.InputError, match=r"must end in \.safetensors"):
         cnnzoo.save_weights(model, tmp_path / "w.h5")
     with pytest.raises(cnnzoo.InputError, match=r"must end in \.keras"):
         cnnzoo.save(model, tmp_path / "w.h5")

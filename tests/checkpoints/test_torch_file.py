@@ -1,4 +1,4 @@
-"""Files of torch.save, honest and hostile."""
+"""Files of torch.save, valid and malicious."""
 
 import io
 import os

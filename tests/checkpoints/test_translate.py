@@ -266,7 +266,7 @@ def test_files_without_tensors_and_paths_that_are_not_files_are_refused(tmp_path
     with pytest.raises(cnnzoo.InputError, match="null"):
         cnnzoo.get("lenet5", weights="a\0b.pth")
     (tmp_path / "w.tar").write_bytes(b"x")
-    with pytest.raises(cnnzoo.InputError, match=r"Checkpoints are files of \.safetensors"):
+    with pytest.raises(cnnzoo.InputError, match=r"The suffix of a checkpoint must be one of \.safetensors"):
         cnnzoo.get("lenet5", weights=str(tmp_path / "w.tar"))
 
 

@@ -34,7 +34,7 @@ def test_info_marks_the_default_weights(cli):
 
 
 def test_diff_describes_what_differs(cli):
-    assert "the convolution of a bottleneck that strides" in cli("diff", "resnet50", "resnet50_v1").out
+    assert "the convolution of a bottleneck that has the stride" in cli("diff", "resnet50", "resnet50_v1").out
 
 
 def test_fetch_reports_what_it_cannot_download(cli, tmp_path, monkeypatch):

@@ -32,7 +32,7 @@ def test_rerun_lists_figures_that_differ(cli, run_copy, tmp_path):
 def test_rerun_repeats_commands_only(cli, trained, tmp_path):
     answer = cli("rerun", trained.folder)
     assert answer.code == 2
-    assert "was made by the program" in answer.err
+    assert "was written by the program" in answer.err
     assert "does not hold a finished run of train or fine-tune" in cli("rerun", tmp_path).err
 
 

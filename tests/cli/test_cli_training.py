@@ -90,7 +90,7 @@ def test_warnings_are_one_line_without_file_names(cli, tmp_path):
 
 @pytest.mark.slow
 def test_a_run_interrupted_by_ctrl_c_can_be_continued(tmp_path):
-    """A real process gets a real signal; the continued run ends as an undisturbed one."""
+    """A real process gets a real signal; the continued run ends as an uninterrupted one."""
     arguments = ("train", "lenet5", "digits", "--set", "epochs=12", "--run-dir")
     process = start_command(*arguments, tmp_path / "interrupted")
     while not any(path.name > "step-000000080" for path in tmp_path.glob("interrupted/state/step-*")):
@@ -100,8 +100,8 @@ def test_a_run_interrupted_by_ctrl_c_can_be_continued(tmp_path):
     _, err = process.communicate()
     assert process.returncode == 130
     assert re.search(r"Stopped; \d+ of 12 epochs( and \d+ steps)? are done and kept in .*same call or command", err)
-    for folder in ("interrupted", "undisturbed"):
+    for folder in ("interrupted", "uninterrupted"):
         command = [sys.executable, "-m", "cnnzoo", *arguments, tmp_path / folder]
         subprocess.run(command, check=True, capture_output=True)
-    reports = [(tmp_path / folder / "report.json").read_bytes() for folder in ("interrupted", "undisturbed")]
+    reports = [(tmp_path / folder / "report.json").read_bytes() for folder in ("interrupted", "uninterrupted")]
     assert reports[0] == reports[1]

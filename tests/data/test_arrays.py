@@ -114,7 +114,7 @@ BAD_INPUT = {
     "bytes": ((x, np.array([b"\xe9", b"a", b"b"] * 10)), {}, "must be UTF-8"),
     "dates": ((x, y.astype("datetime64[D]")), {}, "indices or names"),
     "channels first": ((np.zeros((30, 3, 12, 12)), y), {}, "channels last"),
-    "16 bits": ((x.astype("uint16") * 257, y), {}, "divide 16-bit ones by 257"),
+    "16 bits": ((x.astype("uint16") * 257, y), {}, "divide 16-bit pixels by 257"),
     "classes by number": ((x, y), {"classes": 3}, "a list of at least two names"),
     "seed": ((x, y), {"seed": -1}, "seed must be a whole number"),
     "pad": ((x, y), {"pad": -1}, "pad must be a whole number"),
@@ -123,10 +123,10 @@ BAD_INPUT = {
     "size in words": ((x, y), {"image_size": "large"}, "a side of image_size must be a whole number"),
     "split": ((x, y), {"splits": 5}, "three positive shares"),
     "NaN shares": ((x, y), {"splits": (np.nan, np.nan, np.nan)}, "three positive shares"),
-    "a dict": ({"x": x, "y": y}, {}, "keys train, validation, test"),
+    "a dict": ({"x": x, "y": y}, {}, "must be train, validation or test"),
     "shares": ((x, y), {"splits": (0.8, 0.1, 0.2)}, "add up to 1"),
     "no arrays": (7, {}, "a name, a path, arrays"),
-    "no labels": ((x, None), {}, r"Labels are \(N,\)"),
+    "no labels": ((x, None), {}, r"Labels must be \(N,\)"),
     "incomplete test part": (((x, y), (x,)), {}, "a name, a path, arrays"),
     "ragged": (([x[0], x[0, :3]], y[:2]), {}, "a name, a path, arrays"),
     "no images": ((x[:0], y[:0]), {}, "no images"),
@@ -166,6 +166,6 @@ def test_images_that_look_rescaled_get_a_warning():
         cnnzoo.load_data((x / 255, y), splits=(0.4, 0.3, 0.3))
 
 
-def test_the_names_that_errors_offer_exist():
+def test_the_names_that_errors_suggest_exist():
     for name in NAMED_ARRAYS:
         assert len(cnnzoo.load_data(name).train)

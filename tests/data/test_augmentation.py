@@ -55,7 +55,7 @@ def test_unknown_policies_are_explained():
         parse_policy("shfit")
     with pytest.raises(cnnzoo.InputError, match="Did you mean mixup"):
         cnnzoo.Recipe(epochs=1, batch_size=1, learning_rate=0.1, augment="basic+mixupp")
-    with pytest.raises(cnnzoo.InputError, match="is a name"):
+    with pytest.raises(cnnzoo.InputError, match="must be a name"):
         parse_policy(None)
 
 

@@ -71,7 +71,7 @@ def test_each_kind_is_found(tmp_path):
     assert findings == {(kind, tuple(sorted(names))) for kind, names in expected}
     assert {kind for kind, _ in expected} == set(FINDING_KINDS) - {"few"}  # which needs a data set without splits
     few = diagnose(write_class_folders(tmp_path / "few", {"a": 9, "b": 2}, seed=7000))
-    assert [(f.kind, f.reason) for f in few.findings] == [("few", "b: 2, and each split needs one")]
+    assert [(f.kind, f.reason) for f in few.findings] == [("few", "b: 2 images, but three splits need at least 3")]
     assert {f.kind for f in diagnosis.set_aside} == {"unreadable", "leak", "drawing", "stray"}
     assert "rare: 2 images, the largest class has 64" in str(diagnosis) + diagnosis.to_json()
     assert "rare is not in test" in diagnosis.to_html()

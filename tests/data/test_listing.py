@@ -85,7 +85,7 @@ def test_other_sources_have_no_columns(root):
 
     for options in ({"group_column": "patient"}, {"label_column": "kind"}):
         for source in (root, "digits", tf.data.Dataset.from_tensors(0)):
-            with pytest.raises(cnnzoo.InputError, match="are of tables"):
+            with pytest.raises(cnnzoo.InputError, match="apply only to tables"):
                 cnnzoo.load_data(source, **options)
 
 
@@ -128,8 +128,8 @@ BAD_TABLES = {
     "two path columns": ("path,file,label", [("a", "b", "c")], "several columns for the path: path, file"),
     "mixed separators": ("path,label", [("a/a_1.png;a",)], r"line 2 has 1 values for 2 columns.*separates by ','"),
     "no label": ("path,label", [("a/a_1.png", "")], "line 2 has no label"),
-    "twice": ("path,label", [("a/a_1.png", "a"), ("a/a_1.png", "b")], "line 3 names 'a/a_1.png', as line 2 does"),
-    "unknown split": ("path,label,split", [("a/a_1.png", "a", "dev")], "line 2: the split is one of train"),
+    "twice": ("path,label", [("a/a_1.png", "a"), ("a/a_1.png", "b")], "line 3 repeats 'a/a_1.png' of line 2"),
+    "unknown split": ("path,label,split", [("a/a_1.png", "a", "dev")], "line 2: the split must be one of train"),
     "some splits": ("path,label,split", [("a/a_1.png", "a", "train"), ("a/a_2.png", "a", "")], "line 3 has no split"),
     "no rows": ("path,label", [], "no rows"),
     "no files": ("path,label", [("x.png", "a"), ("y.png", "b")], "there is no such file"),

@@ -227,11 +227,11 @@ def bad_folders(root):
         "empty": "no images in sub-folders",
         "one class": "at least two classes. Received: only a",
         "class of one": r"too few images of b \(1\)",
-        "train only in name": "no training part",
+        "train only in name": "no training images",
         "unknown class in test": "No training image has the class c",
         "class missing in test": "test split has no image of: b",
         "two validations": "two folders for the validation split",
-        "flat": "1 files lie outside of such folders",
+        "flat": "1 files are outside such folders",
         "rubbish": "set aside: .* unreadable",
     }
 
@@ -248,7 +248,7 @@ def test_bad_options_are_explained(tmp_path):
         ({"cache": "disc"}, "Did you mean disk"),
         ({"classes": ["a"]}, "outside the 1 classes a: b"),
         ({"image_size": (0, 4)}, "a side of image_size"),
-        ({"crop": 1.5}, "crop is 'auto', None, or a share"),
+        ({"crop": 1.5}, "crop must be 'auto', None, or a share"),
     ):
         with pytest.raises(cnnzoo.InputError, match=message):
             cnnzoo.load_data(root, **options)

@@ -93,7 +93,7 @@ def test_tf_data():
     assert from_single.fingerprints == from_batches.fingerprints
     for image, name in zip(from_single.train.images, from_single.train.names, strict=True):
         np.testing.assert_array_equal(image, images[int(name[7:-1])])
-    with pytest.raises(cnnzoo.InputError, match="never ends"):
+    with pytest.raises(cnnzoo.InputError, match="is infinite"):
         cnnzoo.load_data(single.repeat())
     with pytest.raises(cnnzoo.InputError, match="pairs"):
         cnnzoo.load_data(tf.data.Dataset.from_tensor_slices(images))
@@ -112,7 +112,7 @@ def test_bad_streams_are_explained():
             cnnzoo.load_data(tf.data.Dataset.from_tensor_slices((images, labels)).batch(8))
     with pytest.raises(cnnzoo.InputError, match="multiply them by 255"):
         cnnzoo.load_data(tf.data.Dataset.from_tensor_slices((images / 255, np.arange(40) % 2)))
-    with pytest.raises(cnnzoo.InputError, match="one for each split"):
+    with pytest.raises(cnnzoo.InputError, match="one key per split"):
         cnnzoo.load_data({"train": Scenes(20), "val": Scenes(10), "validation": Scenes(10)})
 
 

@@ -1,4 +1,4 @@
-"""Every metric, computed again by hand from the same predictions."""
+"""Every metric equals an independent computation from the same predictions."""
 
 import numpy as np
 import pytest

@@ -148,6 +148,6 @@ def test_a_saved_model_answers_requests_of_tensorflow_serving(export_once, train
         assert answer["errors"] == ""
         assert tuple(answer["class_names"]) == prediction.classes
         assert answer["probabilities"] == pytest.approx(prediction.probabilities, abs=1e-5)
-    assert "no JPEG" in broken["errors"]
+    assert "not a JPEG" in broken["errors"]
     assert broken["class_names"] == ["", "", ""]
     assert not any(broken["scores"])

@@ -1,4 +1,4 @@
-"""The images that a classifier is asked about."""
+"""The images that a classifier accepts."""
 
 import pytest
 

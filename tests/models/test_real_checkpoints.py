@@ -17,7 +17,7 @@ import cnnzoo
     ],
 )
 def test_cifar_resnets(name, file, minimum, test_data):
-    """On a thousand of the training images, which the networks have learned by heart."""
+    """On a thousand of the training images, on which the networks were trained."""
     model = cnnzoo.get(name, weights=test_data(f"checkpoints/{file}"))
     with np.load(test_data("cifar10/cifar10_4k_lossless.npz")) as data:
         images, labels = data["x"][:1000], data["y"][:1000]

@@ -27,8 +27,8 @@ def test_auto_is_the_fastest_installed_runtime(monkeypatch):
         ("openvin", None, tuple(RUNTIMES), "Unknown runtime. Did you mean openvino"),
         ("keras", "float", tuple(RUNTIMES), "Unknown precision. Did you mean float"),
         ("keras", "bfloat16", tuple(RUNTIMES), "bfloat16 requires OpenVINO"),
-        ("keras", "int8", tuple(RUNTIMES), "This is float32, not int8; set the precision when exporting"),
-        ("onnxruntime", None, ("keras",), "This can only be run by keras. Received: runtime='onnxruntime'"),
+        ("keras", "int8", tuple(RUNTIMES), "The network is float32, not int8; set the precision when exporting"),
+        ("onnxruntime", None, ("keras",), "The network can only be run by keras. Received: runtime='onnxruntime'"),
     ],
 )
 def test_impossible_choices_are_refused(runtime, precision, readers, message):
@@ -43,7 +43,7 @@ class Doubling(keras.layers.Layer):
         return 2 * x
 
 
-def test_keras_runs_what_no_other_runtime_can(data):
+def test_keras_runs_models_that_no_other_runtime_can_run(data):
     inputs = keras.Input((12, 12, 1))
     outputs = keras.layers.Dense(3)(keras.layers.Flatten()(Doubling(name="twice")(inputs)))
     model = keras.Model(inputs, outputs)

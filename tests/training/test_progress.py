@@ -43,7 +43,7 @@ def test_a_resumed_run_says_where_it_continues(monkeypatch):
     assert prefixes("\n".join(lines[1:])) == ["epoch 12/12"]
 
 
-def test_a_terminal_gets_a_bar(monkeypatch, data):
+def test_a_terminal_shows_a_progress_bar(monkeypatch, data):
     out = io.StringIO()
     monkeypatch.setattr(progress, "Console", lambda **_: Console(file=out, width=200, force_terminal=True))
     fit(new_lenet(), data, verbose=True)

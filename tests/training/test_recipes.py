@@ -60,7 +60,7 @@ def test_ranges_end_where_they_say(field):
     ("settings", "message"),
     [
         (["learning_rat=0.1"], "Did you mean learning_rate"),
-        (["learning_rate"], "has the form field=value"),
+        (["learning_rate"], "must have the form field=value"),
         (["learning_rate=fast"], "learning_rate must be in (0, inf) or 'auto'. Received: 'fast'"),
         (["epochs=2.5"], "epochs must be int"),
         (["epochs=True"], "epochs must be int"),

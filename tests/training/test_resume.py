@@ -1,4 +1,4 @@
-"""A run that is killed at any moment is resumed by the same call and ends as an undisturbed one, to the last bit."""
+"""A run that is killed at any moment is resumed by the same call and ends as an uninterrupted one, to the last bit."""
 
 import random
 import shutil
@@ -47,7 +47,7 @@ class RecordEvents(keras.callbacks.Callback):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("recipe", [RECIPE, ALL_FEATURES], ids=["sgd", "all features"])
-def test_crashes_leave_no_trace(data, tmp_path, recipe):
+def test_a_run_resumed_after_a_crash_equals_an_uninterrupted_one(data, tmp_path, recipe):
     """The run crashes in the first step, in the middle of an epoch, and after the last step of one."""
     fit(new_network(), data, recipe=recipe, run_dir=tmp_path / "whole")
     torn = tmp_path / "torn"
@@ -63,9 +63,9 @@ def test_crashes_leave_no_trace(data, tmp_path, recipe):
     assert read_report(torn) == read_report(tmp_path / "whole")
 
 
-def test_a_run_of_another_plan_is_not_resumed(data, undisturbed, tmp_path):
+def test_a_run_of_another_plan_is_not_resumed(data, uninterrupted, tmp_path):
     folder = tmp_path / "run"
-    shutil.copytree(undisturbed.folder, folder)
+    shutil.copytree(uninterrupted.folder, folder)
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     other_data = cnnzoo.load_data((data.train.images, data.train.labels), splits=(0.4, 0.3, 0.3))
     cases = (
@@ -86,7 +86,7 @@ def test_a_run_of_another_plan_is_not_resumed(data, undisturbed, tmp_path):
 
 @pytest.mark.slow
 def test_kill_9_at_random_moments(tmp_path):
-    """The command line trains in real processes, which a real signal kills, whatever they are writing."""
+    """Real processes of the command line are killed by a real signal at random moments, also while they write files."""
     command = [sys.executable, "-m", "cnnzoo", "train", "lenet5", "digits", "--recipe", "digits", "--set", "epochs=6"]
     command += ["--checkpoint-every", "0", "--run-dir"]
     whole, torn = tmp_path / "whole", tmp_path / "torn"
@@ -173,7 +173,7 @@ print("done")
 
 @pytest.mark.slow
 def test_a_full_disk_keeps_the_previous_state(tmp_path):
-    """One line says that files cannot grow; with room again, the same command resumes the run."""
+    """The error is one line; once there is space, the same command resumes the run."""
     result = subprocess.run([sys.executable, "-c", FULL_DISK], cwd=tmp_path, capture_output=True, text=True)
     assert result.stdout == "done\n", result.stderr
 

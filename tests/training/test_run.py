@@ -1,4 +1,4 @@
-"""The folder of a run: no work is lost, and files of other people are not touched."""
+"""The folder of a run: no work is lost, and other files are not changed."""
 
 import json
 import shutil
@@ -17,9 +17,9 @@ SHORT = replace(RECIPE, epochs=1)
 
 
 @pytest.fixture
-def finished(undisturbed, tmp_path):
+def finished(uninterrupted, tmp_path):
     """A copy of a finished run of RECIPE, to be changed by a test."""
-    return shutil.copytree(undisturbed.folder, tmp_path / "finished")
+    return shutil.copytree(uninterrupted.folder, tmp_path / "finished")
 
 
 def test_a_run_writes_its_files(trained):
@@ -51,7 +51,7 @@ def test_without_a_folder_nothing_is_written(data, tmp_path, monkeypatch):
 
 
 class InterruptIn(keras.callbacks.Callback):
-    """Does what Ctrl-C in the middle of an epoch does; the tests of the command line send a real one to a process.
+    """Simulates Ctrl-C in the middle of an epoch; the tests of the command line send a real one to a process.
 
     A real signal could end this process: with AMX, which OpenVINO turns on for the whole process, virtual machines may
     fail to deliver it.
@@ -77,7 +77,7 @@ def sigint_handler(request):
     signal.signal(signal.SIGINT, before)
 
 
-def test_an_interrupted_run_resumes_to_the_same_end(data, undisturbed, tmp_path, sigint_handler):
+def test_an_interrupted_run_resumes_to_the_same_end(data, uninterrupted, tmp_path, sigint_handler):
     epoch = 0 if sigint_handler == signal.SIG_IGN else 2
     torn = tmp_path / "torn"
     with pytest.raises(cnnzoo.Interrupted, match=f"{epoch} of 4 epochs and 2 steps are done and kept in .*same call"):
@@ -85,18 +85,18 @@ def test_an_interrupted_run_resumes_to_the_same_end(data, undisturbed, tmp_path,
     assert signal.getsignal(signal.SIGINT) == sigint_handler
     assert json.loads((torn / "run.json").read_text())["status"] == "interrupted"
     resumed = fit(new_lenet(seed=9), data, run_dir=torn, resume=True)
-    assert read_report(torn) == read_report(undisturbed.folder)
+    assert read_report(torn) == read_report(uninterrupted.folder)
     assert len(resumed.history["loss"]) == 4
 
 
-def test_resuming_a_finished_run_evaluates_it_again(data, undisturbed, finished):
+def test_resuming_a_finished_run_evaluates_it_again(data, uninterrupted, finished):
     report = fit(new_lenet(seed=9), data, run_dir=finished, resume=True)
-    assert report.metrics == undisturbed.report.metrics
-    assert read_report(finished) == read_report(undisturbed.folder)
+    assert report.metrics == uninterrupted.report.metrics
+    assert read_report(finished) == read_report(uninterrupted.folder)
 
 
 @pytest.mark.slow
-def test_a_state_that_cannot_be_written_leaves_the_previous_one(data, undisturbed, tmp_path, monkeypatch):
+def test_a_state_that_cannot_be_written_leaves_the_previous_one(data, uninterrupted, tmp_path, monkeypatch):
     """The state of epoch 2 cannot be completed: that of epoch 1 is intact, and the run is resumed from it."""
     torn, dumps = tmp_path / "torn", state.json.dumps
 
@@ -111,15 +111,15 @@ def test_a_state_that_cannot_be_written_leaves_the_previous_one(data, undisturbe
     monkeypatch.undo()
     assert [path.name for path in (torn / "state").iterdir()] == ["step-000000003"]
     fit(new_lenet(), data, run_dir=torn, resume=True)
-    assert read_report(torn) == read_report(undisturbed.folder)
+    assert read_report(torn) == read_report(uninterrupted.folder)
 
 
-# Folders that hold other things
+# Folders that hold other runs or files
 
 
 def test_a_folder_that_holds_a_run_is_safe(trained, data, tmp_path):
     before = read_report(trained.folder)
-    with pytest.raises(cnnzoo.InputError, match="--resume. continues it, .*--overwrite. starts anew"):
+    with pytest.raises(cnnzoo.InputError, match="--resume. continues an interrupted run .*--overwrite. replaces it"):
         fit(new_lenet(), data, run_dir=trained.folder)
     slower = replace(trained.recipe, learning_rate=0.01)
     difference = r"recipe\.learning_rate: 0\.05 before, 0\.01 now; overwrite"
@@ -146,10 +146,10 @@ def test_overwrite_replaces_the_run_and_leftovers_and_nothing_else(data, finishe
     assert [path.name for path in (finished / "state").iterdir()] == ["step-000000003"]
 
 
-def test_one_process_uses_a_folder_at_a_time(data, undisturbed, finished):
+def test_one_process_uses_a_folder_at_a_time(data, uninterrupted, finished):
     with FileLock(finished / run.LOCK_FILE), pytest.raises(cnnzoo.InputError, match="Another process is using"):
         fit(new_lenet(), data, run_dir=finished, overwrite=True)
-    assert read_report(finished) == read_report(undisturbed.folder)
+    assert read_report(finished) == read_report(uninterrupted.folder)
 
 
 @pytest.mark.parametrize("name", ["file/run", "x" * 300])

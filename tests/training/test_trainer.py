@@ -35,10 +35,10 @@ def test_it_learns_and_keeps_the_best_epoch(data):
     assert_same_weights(model.get_weights(), epochs[best][2])
 
 
-def test_the_same_seed_gives_the_same_numbers(data, undisturbed, tmp_path):
+def test_the_same_seed_gives_the_same_numbers(data, uninterrupted, tmp_path):
     fit(new_lenet(), data, run_dir=tmp_path / "again")
-    assert read_report(tmp_path / "again") == read_report(undisturbed.folder)
-    assert fit(new_lenet(), data, seed=1).history != undisturbed.report.history
+    assert read_report(tmp_path / "again") == read_report(uninterrupted.folder)
+    assert fit(new_lenet(), data, seed=1).history != uninterrupted.report.history
 
 
 def test_the_saved_model_is_the_reported_one(trained, data):
@@ -81,10 +81,10 @@ def test_gray_images_train_a_model_of_three_channels(data):
 
 
 @pytest.mark.slow
-def test_a_model_with_probabilities_trains_as_one_with_logits(data, undisturbed):
+def test_a_model_with_probabilities_trains_as_one_with_logits(data, uninterrupted):
     keras.utils.set_random_seed(0)
     report = fit(cnnzoo.get("lenet5", classes=3, classifier_activation="softmax"), data)
-    assert report.metrics["log_loss"] == pytest.approx(undisturbed.report.metrics["log_loss"], rel=0.05)
+    assert report.metrics["log_loss"] == pytest.approx(uninterrupted.report.metrics["log_loss"], rel=0.05)
 
 
 @pytest.mark.slow
@@ -153,7 +153,7 @@ def test_the_loss_of_1998_by_hand():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("balance", ["none", "weights"])
-def test_images_of_weight_0_teach_nothing(data, balance):
+def test_images_of_weight_0_are_not_learned(data, balance):
     """Class 2 has a weight of 0 and is never predicted; balanced classes do not change that."""
     sample_weight = (data.train.labels != 2).astype("float32")
     recipe = replace(RECIPE, epochs=8, balance=balance, augment="none")
@@ -217,9 +217,7 @@ def test_a_model_of_other_class_names_raises_an_error(data, names):
 
 
 def test_an_infinite_loss_stops_training_and_saves_the_weights_of_the_start(data, tmp_path):
-    message = (
-        r"loss became (nan|inf) at step \d+ \(epoch \d+\); the weights of the start .*lower learning_rate.*saved as"
-    )
+    message = r"loss became (nan|inf) at step \d+ \(epoch \d+\); the initial weights .*lower learning_rate.*saved as"
     with pytest.raises(cnnzoo.TrainingError, match=message):
         fit(new_lenet(), data, recipe=replace(RECIPE, learning_rate=1e30, ema=0.9), run_dir=tmp_path / "run")
     assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "failed"

@@ -90,8 +90,8 @@ def test_a_worker_that_is_killed_loses_no_trial(chief, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_chief_that_is_killed_comes_back_to_its_workers(chief, tmp_path):
-    """Its workers train on; the trials that they end meanwhile count."""
+def test_workers_reconnect_to_a_chief_that_is_restarted(chief, tmp_path):
+    """Its workers continue to train; trials that end in the meantime count."""
     arguments = {"oracle": "random", "folder": str(tmp_path / "a"), "port": free_port()}
     first_chief, *workers = (start_process(role, arguments) for role in ("chief", "worker-0", "worker-1"))
     wait_for_steps(arguments["folder"], first_chief, 2)

@@ -21,7 +21,7 @@ def hypermodel():
     [(keras_tuner.RandomSearch, {"max_trials": 2}), (keras_tuner.Hyperband, {"max_epochs": 2, "factor": 2})],
     ids=["random", "hyperband"],
 )
-def test_keras_tuners_own_tuners_take_it(hypermodel, data, tmp_path, tuner_class, options):
+def test_keras_tuners_own_tuners_accept_it(hypermodel, data, tmp_path, tuner_class, options):
     tuner = tuner_class(hypermodel, "val_accuracy", directory=tmp_path, project_name="search", seed=1, **options)
     tuner.search(data, verbose=0)
     best = tuner.get_best_hyperparameters()[0]
@@ -29,7 +29,7 @@ def test_keras_tuners_own_tuners_take_it(hypermodel, data, tmp_path, tuner_class
     assert tuner.get_best_models()[0].predict(np.zeros((4, 32, 32, 1)), verbose=0).shape == (4, 3)
 
 
-def test_arrays_are_refused_with_what_to_do_instead(hypermodel):
+def test_arrays_are_refused_with_a_remedy(hypermodel):
     hp = keras_tuner.HyperParameters()
     model = hypermodel.build(hp)
     assert hp.values == {"learning_rate": 0.05, "augment": "none"}

@@ -36,9 +36,9 @@ def command(images):
 
 
 @pytest.fixture(scope="module")
-def undisturbed(images, tmp_path_factory):
-    """The folder of the same search, run without a disturbance."""
-    folder = tmp_path_factory.mktemp("searches") / "undisturbed"
+def uninterrupted(images, tmp_path_factory):
+    """The folder of the same search, run without an interruption."""
+    folder = tmp_path_factory.mktemp("searches") / "uninterrupted"
     recipe = cnnzoo.recipe("sgd", **SETTINGS)
     data = cnnzoo.load_data(images)
     cnnzoo.tune("lenet5", data, recipe=recipe, trials=TRIALS, prune=False, run_dir=folder, verbose=False)
@@ -69,7 +69,7 @@ def saved_steps(folder):
     return {path.parents[2].name: int(path.name[5:]) for path in folder.glob("trials/*/run/state/step-*")}
 
 
-def test_a_search_that_is_killed_again_and_again_ends_like_an_undisturbed_one(command, undisturbed, tmp_path):
+def test_a_search_that_is_killed_repeatedly_ends_like_an_uninterrupted_one(command, uninterrupted, tmp_path):
     """Kill -9 at three random moments, and once in the final trainings: no finished epoch is trained twice."""
     folder, seed = tmp_path / "killed", random.randrange(2**32)
     print(f"seed of the moments: {seed}")
@@ -100,14 +100,14 @@ def test_a_search_that_is_killed_again_and_again_ends_like_an_undisturbed_one(co
 
     finish(start_command(*command, "--resume", "--run-dir", folder))
     assert {path.parent: path.stat().st_mtime for path in folder.glob("trials/*/outcome.json")} == ends
-    assert outcomes(folder) == outcomes(undisturbed)
+    assert outcomes(folder) == outcomes(uninterrupted)
     finals = sorted(path.relative_to(folder) for path in folder.glob("final/*/1/run/predictions.csv"))
     assert finals
     for path in finals:
-        assert (folder / path).read_bytes() == (undisturbed / path).read_bytes()
+        assert (folder / path).read_bytes() == (uninterrupted / path).read_bytes()
 
 
-def test_ctrl_c_stops_a_search_and_the_same_command_continues_it(command, undisturbed, tmp_path):
+def test_ctrl_c_stops_a_search_and_the_same_command_continues_it(command, uninterrupted, tmp_path):
     """With one worker, then with two."""
     folder = tmp_path / "interrupted"
     for workers in (1, 2):
@@ -121,7 +121,7 @@ def test_ctrl_c_stops_a_search_and_the_same_command_continues_it(command, undist
         assert "the same call or command resumes the run" in error
         assert "Traceback" not in error
     finish(start_command(*command, "--run-dir", folder))
-    assert outcomes(folder) == outcomes(undisturbed)
+    assert outcomes(folder) == outcomes(uninterrupted)
 
 
 def test_a_search_runs_on_jax(command, tmp_path):

@@ -59,9 +59,9 @@ def test_the_default_comes_first(name, tmp_path):
 @pytest.mark.parametrize("name", ORACLES)
 def test_a_killed_oracle_continues_with_the_same_trials(name, tmp_path):
     """At every moment: after a trial was created, and after it has ended."""
-    undisturbed = start_oracle(name, tmp_path / "undisturbed")
-    run_all(undisturbed)
-    assert len(undisturbed.trials) == TRIALS
+    uninterrupted = start_oracle(name, tmp_path / "uninterrupted")
+    run_all(uninterrupted)
+    assert len(uninterrupted.trials) == TRIALS
     killed = start_oracle(name, tmp_path / "killed")
     killed.save()
     while (trial := killed.create_trial("a")).status == "RUNNING":
@@ -70,7 +70,7 @@ def test_a_killed_oracle_continues_with_the_same_trials(name, tmp_path):
         assert (again.trial_id, again.hyperparameters.values) == (trial.trial_id, trial.hyperparameters.values)
         end_trial(killed, again)
         killed = start_oracle(name, tmp_path / "killed", reload=True)
-    assert started_trials(killed) == started_trials(undisturbed)
+    assert started_trials(killed) == started_trials(uninterrupted)
 
 
 @pytest.mark.parametrize("name", ORACLES)

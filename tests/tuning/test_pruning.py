@@ -5,7 +5,7 @@ import pytest
 from cnnzoo.tuning.pruning import PRUNING_STEPS, pruning_thresholds
 
 
-def test_the_thresholds_are_the_lower_quartile_of_what_others_had_reached():
+def test_the_thresholds_are_the_lower_quartile_of_earlier_accuracies():
     histories = [
         {"val_accuracy": [share * level for share in (0.5, 1.0, 0.9, 0.2)]} for level in (0.2, 0.4, 0.6, 0.8, 1)
     ]

@@ -1,4 +1,4 @@
-"""Trials in processes of their own: whatever one does to its process, the others and the search go on."""
+"""Trials in processes of their own: a failure of one affects neither the others nor the search."""
 
 import os
 import re
@@ -39,7 +39,7 @@ def test_jobs_answer_from_processes_of_their_own(server):
     assert len({process for _, (_, process) in answers}) == 8
 
 
-def test_a_child_starts_in_a_moment(server):
+def test_a_child_starts_quickly(server):
     server.run(("answer", 0))
     begin = time.perf_counter()
     for i in range(5):
@@ -51,7 +51,7 @@ def test_a_child_starts_in_a_moment(server):
     ("job", "message"),
     [
         (("exit", 3), "exit code 3"),
-        (("kill", 0), "killed by SIGKILL, as the system does when memory runs out"),
+        (("kill", 0), "killed by SIGKILL; the system does this when memory runs out"),
         (("hang", 0), "made no progress for [3-9] s"),
         (("hog", 0), r"used 1\.\d GB of memory; the limit per trial is 1\.0 GB"),
     ],

@@ -1,4 +1,4 @@
-"""One trial in this process: what it sees, when it ends early, and what it leaves."""
+"""One trial in this process: its data, early ends, and its files."""
 
 import csv
 import json
@@ -88,4 +88,4 @@ def test_a_failed_trial_has_a_reason(config, tmp_path, chosen, message):
 def test_an_objective_that_the_report_lacks_is_refused(config, tmp_path):
     status, reason = run_trial(replace(config, objective="top5_accuracy"), tmp_path / "0", chosen={"epochs": 2})
     assert status == "failed"
-    assert "The metric top5_accuracy is not found" in reason
+    assert "The metric top5_accuracy is not available for this data" in reason

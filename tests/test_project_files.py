@@ -1,4 +1,4 @@
-"""The files that greet a visitor: they agree on the version, and they can be parsed."""
+"""Project files at the top of the repository: they agree on the version, and they can be parsed."""
 
 import re
 import tomllib
@@ -51,7 +51,7 @@ def test_pre_commit_hooks_use_the_tools_of_the_environment():
         assert hook["entry"].startswith(".venv/bin/")
 
 
-def test_workflows_run_what_exists_on_the_stated_python_versions():
+def test_workflows_call_existing_targets_on_the_stated_python_versions():
     yaml = pytest.importorskip("yaml")
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     jobs = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8"))["jobs"]

@@ -24,7 +24,7 @@ _registered: dict[str, Variant] = {}
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """What is known about a model before it is built; `str` formats it for the terminal.
+    """Facts about a model that are known before it is built; `str` formats it for the terminal.
 
     Attributes:
         name: the name of the model.

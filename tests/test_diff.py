@@ -12,7 +12,7 @@ from cnnzoo.models import FAMILIES
 
 
 def says(text, line):
-    """Whether a line of the text is this, whatever the widths of its columns."""
+    """Return whether a line of the text equals `line`, apart from the widths of its columns."""
     return line in [re.sub(r" +", " ", row.strip()) for row in text.splitlines()]
 
 

@@ -20,7 +20,7 @@ PUBLIC_NAMES = sorted(cnnzoo.__all__)
 
 
 def has_internal_example(path):
-    """Whether a file has an example outside the docstrings of public names."""
+    """Return whether a file has an example outside the docstrings of public names."""
     source = path.read_text(encoding="utf-8")
     tree = ast.parse(source)
     internal = [node for node in tree.body if getattr(node, "name", None) not in PUBLIC_NAMES]
@@ -66,7 +66,7 @@ def test_examples_of_internal_names_run(module, run_examples):
 
 
 def raises(function):
-    """Whether a function raises by itself: it has a `raise` statement or calls a check."""
+    """Return whether a function raises by itself: it has a `raise` statement or calls a check."""
     tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
     calls = [node.func for node in ast.walk(tree) if isinstance(node, ast.Call)]
     called = [getattr(call, "attr", getattr(call, "id", "")) for call in calls]

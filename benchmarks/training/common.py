@@ -1,4 +1,4 @@
-"""What the training benchmarks share: where the data is, and a table of the results."""
+"""Shared code of the training benchmarks: the folder of the data, and a table of the results."""
 
 import csv
 import os

@@ -14,7 +14,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Layout:
-    """How one publisher names the tensors of one design."""
+    """The names that one publisher gives to the tensors of one design."""
 
     publisher: str
     marker: str  # a regular expression that matches a tensor name in this layout and in no other

@@ -66,7 +66,7 @@ class PublishedWeights:
 
     @property
     def commercial(self) -> bool:
-        """Whether the license is stated and allows commercial use."""
+        """True if the license is stated and allows commercial use."""
         return self.license in COMMERCIAL_LICENSES
 
     @property
@@ -98,7 +98,7 @@ class PublishedWeights:
 
     @property
     def provenance(self) -> dict[str, Any]:
-        """What the model card keeps of this row."""
+        """The part of this row that the model card keeps."""
         keys = "tag file url hash data accuracy top1 top5 license license_from source verified recipe seed"
         return {key: getattr(self, key) for key in keys.split()}
 

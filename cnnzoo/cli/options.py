@@ -50,7 +50,7 @@ SEED: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class DataOptions:
-    """How images are loaded; the fields are arguments of `cnnzoo.load_data`."""
+    """Options for loading images; the fields are arguments of `cnnzoo.load_data`."""
 
     classes: str | None = field(
         metadata=option(help="Names of the classes, separated by commas, in the order of the label indices.")
@@ -127,7 +127,7 @@ class RecipeOptions:
 
 @dataclass(frozen=True)
 class ModelOptions:
-    """How a network is built; the fields are arguments of `cnnzoo.get`."""
+    """Options for building a network; the fields are arguments of `cnnzoo.get`."""
 
     weights: str | None = field(metadata=option(help="Start from published weights (a tag) or from a checkpoint file."))
     image_size: tuple[int, int] | None = field(
@@ -139,7 +139,7 @@ class ModelOptions:
 
 @dataclass(frozen=True)
 class RunDirOptions:
-    """Where results go, and what happens to earlier ones."""
+    """Options for the folder of the results and for earlier results in it."""
 
     run_dir: Path | None = field(
         metadata=option(
@@ -159,7 +159,7 @@ class RunDirOptions:
 
 @dataclass(frozen=True)
 class RunOptions(RunDirOptions):
-    """How a training is run; the fields are arguments of `cnnzoo.fit_and_evaluate` and `cnnzoo.fine_tune`."""
+    """Options for running a training; the fields are arguments of `cnnzoo.fit_and_evaluate` and `cnnzoo.fine_tune`."""
 
     devices: str | None = field(metadata=option(help="auto for all local GPUs, or device names separated by commas."))
     tensorboard: bool = field(

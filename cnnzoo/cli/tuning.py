@@ -18,7 +18,7 @@ ORACLES = ("random", "bayesian", "hyperband", "grid")
 
 @dataclass(frozen=True)
 class SearchOptions:
-    """How a search is run; the fields are arguments of `cnnzoo.tune`."""
+    """Options for running a search; the fields are arguments of `cnnzoo.tune`."""
 
     space: Path | None = field(
         metadata=option(

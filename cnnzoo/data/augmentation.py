@@ -25,7 +25,7 @@ def _no_layers() -> list["keras.Layer"]:
 
 @dataclass(frozen=True)
 class Policy:
-    """What happens to the images of a training batch; "rand+mixup" combines the parts of two policies.
+    """The augmentation of a training batch; "rand+mixup" combines the parts of two policies.
 
     Args:
         area: least and greatest share of the area that a random crop covers; half of the crops are mirrored. The crop

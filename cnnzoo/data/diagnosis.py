@@ -55,7 +55,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What the doctor found in a source. Printing it shows a table of the findings.
+    """The findings of the doctor in a source. Printing it shows a table of the findings.
 
     Attributes:
         source: name of the source.

@@ -99,12 +99,12 @@ class ImageData:
 
     @property
     def has_photos(self) -> bool:
-        """Whether the images are files, which are decoded when they are needed."""
+        """True if the images are files, which are decoded when they are needed."""
         return isinstance(self.train.images, Photos)
 
     @property
     def crops_resized_images(self) -> bool:
-        """Whether training takes its random crops from resized images in the cache, not from the original files."""
+        """True if training takes its random crops from resized images in the cache, not from the original files."""
         return self.has_photos and self.sizing.cache in ("memory", "disk")
 
     @property

@@ -35,7 +35,7 @@ FORMAT_SUFFIXES = {
 
 @dataclass(frozen=True)
 class ImageFacts:
-    """What the scan of one image file found."""
+    """The facts that the scan of one image file found."""
 
     digest: str = ""  # SHA-256 of the bytes
     format: str = ""

@@ -68,7 +68,7 @@ class Split:
 
 
 class InseparableImages:
-    """Which images have to stay on the same side of a split: copies of each other, and images of one group.
+    """The images that have to stay on the same side of a split: copies of each other, and images of one group.
 
     Args:
         keys: one for each image, equal for copies.

@@ -127,7 +127,7 @@ class Report:
 
     @property
     def probe_summary(self) -> str:
-        """What the linear probe reached, and what was kept, in two sentences; "" if the model was not fine-tuned."""
+        """Two sentences about the linear probe and the weights that were kept; "" if the model was not fine-tuned."""
         if not self.probe:
             return ""
         if self.probe["validation_accuracy"] == 1:

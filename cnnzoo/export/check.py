@@ -37,7 +37,7 @@ class SampleInputs(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """How an export differs from its model.
+    """The differences between an export and its model.
 
     Attributes:
         difference: largest difference between two probabilities.

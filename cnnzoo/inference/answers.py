@@ -1,4 +1,4 @@
-"""Write predictions to a CSV, JSON Lines or Parquet file as they come, for any number of images.
+"""Write predictions to a CSV, JSON Lines or Parquet file while they are computed, for any number of images.
 
 An interrupted run continues where it stopped: a record beside the file counts the rows that are safely written.
 """
@@ -29,7 +29,7 @@ PARQUET_PART_ROWS = 16_384  # maximum rows of one part of a Parquet data set
 
 
 class WriteResult(NamedTuple):
-    """What was written.
+    """The result of writing predictions.
 
     Attributes:
         path: the file, or the folder of a Parquet data set.

@@ -177,7 +177,7 @@ class Classifier:
 
         Returns:
             One prediction per image. If several images are given, those that cannot be read have an `error`, and a
-            warning says how many they are.
+            warning gives their number.
 
         Raises:
             InputError: for an array that is no batch of images, or if a single image cannot be read.
@@ -222,7 +222,7 @@ class Classifier:
         overwrite: bool = False,
         verbose: bool = True,
     ) -> WriteResult:
-        """Write the predictions to a file as they come, one row per image.
+        """Write the predictions to a file while they are computed, one row per image.
 
         The same call continues after an interruption. Images that cannot be read have their error in their row.
 

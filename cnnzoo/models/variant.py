@@ -1,4 +1,4 @@
-"""What every row of every family states."""
+"""The fields that the rows of every family have."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ PRECISIONS = ("float32", "float16", "bfloat16", "int8")
 
 
 class RuntimeChoice(NamedTuple):
-    """Which runtime will run a network, and in which precision."""
+    """The runtime that will run a network, and its precision."""
 
     runtime: Runtime
     precision: str

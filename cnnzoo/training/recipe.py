@@ -61,7 +61,7 @@ DESCRIPTIVE_FIELDS = ("source", "cost", "result")  # they describe a recipe and 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """How to train a model. The default is SGD with Nesterov momentum, a linear warm-up, then a cosine to zero.
+    """The settings of a training. The default is SGD with Nesterov momentum, a linear warm-up, then a cosine to zero.
 
     `cnnzoo.recipe` returns the recipes that come with the package, with fields changed.
 

@@ -38,7 +38,7 @@ RUN_FILES = (
     "tensorboard",
 )
 LOCK_FILE = ".lock"
-# How the temporary folders of core.files.atomic_write begin
+# Prefixes of the temporary folders of core.files.atomic_write
 SCRATCH_PREFIXES = (".step-", *(f".{name}." for name in (*RUN_FILES, "run.json")))
 RECORDED_PACKAGES = ("cnnzoo", "keras", "tensorflow", "numpy", "scikit-learn")
 COMMAND_LINE: ContextVar[Sequence[str]] = ContextVar("COMMAND_LINE", default=())  # the arguments of `cnnzoo`, if used

@@ -39,7 +39,7 @@ def compare_with_default(default: Sequence[Report], best: Sequence[Report]) -> d
         differences = (b.predicted == b.labels) * 1.0 - (a.predicted == a.labels)
     mean = float(differences.mean())
 
-    # Where all differences are equal, their spread is unknown: take the rule of three.
+    # If all differences are equal, their spread is unknown; use the rule of three.
     images = len(best[0].labels)
     low, high = mean - 3 / images, mean + 3 / images
     if np.ptp(differences) > 0:

@@ -31,7 +31,7 @@ Result = TypeVar("Result")
 
 @dataclasses.dataclass(frozen=True)
 class SearchOptions:
-    """How a search runs.
+    """The settings of a search.
 
     Attributes:
         trials: the number of trials.
@@ -141,7 +141,7 @@ class Search:
         with contextlib.redirect_stdout(io.StringIO()):  # "Reloading Tuner from ..."
             return SearchTuner(self, name, self.role.chief_address if self.role.is_worker else "")
 
-    # What the tuners call
+    # Methods that the tuners call
 
     def begin_trial(self, trial: Trial) -> None:
         """Show a trial of Keras Tuner as running."""

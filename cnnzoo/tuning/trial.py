@@ -35,7 +35,7 @@ BUSY_WAIT_SECONDS = 2.0  # between two attempts to start in a run folder that an
 
 @dataclasses.dataclass(frozen=True)
 class SearchConfig:
-    """What all trials of a search share.
+    """The settings that all trials of a search share.
 
     Attributes:
         space: the search space, with the default model and recipe.

@@ -1,4 +1,4 @@
-"""What the tests of checkpoints share: small models under names of their own."""
+"""Fixtures of the checkpoint tests: small models under names of their own."""
 
 import pytest
 from helpers.small_models import shrink_resnet

@@ -1,4 +1,4 @@
-"""What the tests of data share: a cache folder of their own."""
+"""Fixtures of the data tests: a separate cache folder."""
 
 import pytest
 

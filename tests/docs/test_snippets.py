@@ -40,7 +40,7 @@ def read_blocks(page):
 
 
 def exists(name):
-    """Whether a dotted name is an attribute or a module."""
+    """Return whether a dotted name is an attribute or a module."""
     try:
         pkgutil.resolve_name(name)
     except (ImportError, AttributeError):

@@ -1,4 +1,4 @@
-"""What `export` accepts, what it refuses, and what it leaves behind."""
+"""`export`: accepted and refused arguments, and the files that it writes."""
 
 import keras
 import pytest

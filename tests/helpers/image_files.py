@@ -73,7 +73,7 @@ def valid_files(seed=0):
 def oriented_files(seed=0):
     """Return a file for each of the eight EXIF orientations: {name: (bytes, upright pixels, tolerance)}."""
     upright = Image.fromarray(make_scene(seed=seed))
-    # What the sensor recorded under each orientation: the inverse of what a reader does
+    # The pixels of the sensor for each orientation: the inverse of the rotation that a reader applies
     turns = Image.Transpose
     seen = (
         None,

@@ -1,4 +1,4 @@
-"""Where the repository and the real data are."""
+"""The paths of the repository and of the real data."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What `load` accepts and refuses."""
+"""`load`: accepted and refused paths."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""What a training shows while it runs: a progress bar, lines in a log, event files."""
+"""Progress of a training: a progress bar, lines in a log, event files."""
 
 import io
 

@@ -16,7 +16,7 @@ from cnnzoo.training import prepare
 SHORT = replace(RECIPE, epochs=1)
 
 
-# What a training leaves
+# Results of a training
 
 
 def test_it_learns_and_keeps_the_best_epoch(data):
@@ -176,7 +176,7 @@ def test_balanced_classes_find_rare_images():
     assert recalls["none"] < min(recalls["weights"], recalls["sampling"]), recalls
 
 
-# What goes wrong
+# Errors
 
 
 @pytest.mark.parametrize(

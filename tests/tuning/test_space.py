@@ -1,4 +1,4 @@
-"""What a search varies: fields of recipes and rows, their values, and what is refused."""
+"""Search spaces: fields of recipes and rows, their values, and errors."""
 
 from dataclasses import replace
 

@@ -19,7 +19,7 @@ RANGES = {"learning_rate": {"low": 0.001, "high": 1e38, "log": True}, "warmup_ep
 
 @pytest.fixture(scope="module")
 def config(data):
-    """What the trials share; they print here as usual, not into their logs."""
+    """The settings that the trials share; they print here as usual, not into their logs."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(trial_module.os, "dup2", lambda *_: None)
         yield SearchConfig(make_space("lenet5", RECIPE, RANGES), data, None, "accuracy")

@@ -2,8 +2,9 @@
 
 SIZE=224 python benchmarks/data.py FOLDER
 
-FOLDER has one sub-folder of photos per class, or train, val and test folders of such. Every pipeline runs in its own
-process, in turns: one first epoch, for which files may not be in the system's cache, then epochs for four seconds.
+FOLDER has one sub-folder of photos per class, or train, val and test folders that contain these. Every pipeline runs
+in its own process, in turns: one first epoch, for which files may not be in the system's cache, then epochs for four
+seconds.
 """
 
 import csv

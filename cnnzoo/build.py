@@ -177,7 +177,7 @@ class Network:
         return {head: walk.producing_layer(logits).name for head, logits in self.heads.items()}
 
     def model(self, include_top: bool, activation: str | None, pooling: str | None) -> keras.Model:
-        """Return a model up to the heads, activated if so asked, or up to the feature maps, pooled if so asked."""
+        """Return a model up to the heads, with `activation`, or up to the feature maps, with `pooling`."""
         if not include_top:
             return keras.Model(self.inputs, pool_features(self.features, pooling), name=self.name)
         if activation is None:

@@ -118,7 +118,7 @@ class RecipeOptions:
     )
 
     def resolve(self, default: str) -> Recipe:
-        """Return the recipe, by default the one named `default`, with its fields changed as asked."""
+        """Return the recipe, by default the one named `default`, with the requested changes."""
         from cnnzoo.training.recipe import parse_settings
         from cnnzoo.training.recipes import resolve_recipe
 

@@ -51,7 +51,7 @@ def natural_sort_key(name: str) -> list[Any]:
 
 
 def list_folder(root: Path) -> Listing:
-    """List a folder with one sub-folder per class, or with train, validation and test folders of such.
+    """List a folder with one sub-folder per class, or with train, validation and test folders that contain these.
 
     Returns the images and what is left out; raises InputError if there are no classes.
     """

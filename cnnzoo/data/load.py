@@ -54,7 +54,7 @@ def load_data(
     """Load images and labels from any source, check them, and split them into training, validation and test data.
 
     Splits are stratified and seeded. Copies of an image always stay in one split; training images that also occur in a
-    test part that the source brings along are removed from training.
+    test part of the source are removed from training.
 
     Args:
         source: the source of the images. One of
@@ -71,9 +71,9 @@ def load_data(
         image_size: side in pixels, or (height, width), of all images. By default, images keep their sizes until they
             are used with a model, and then get the model's.
         classes: class names, in the order of the label indices. By default the labels' own, class_2 before class_10.
-        splits: shares of train, validation and test. A test part that the source brings along is kept whole; if it has
-            no validation part, the validation share is taken from its training part. If it has a training and a
-            validation part only, the latter becomes the test data.
+        splits: shares of train, validation and test. If the source has a test part, it becomes the test split; if it
+            has no validation part, the validation share is taken from its training part. If it has a training and a
+            validation part only, the latter becomes the test split.
         seed: seed of the split.
         pad: black pixels around the resized image, such as 2 for MNIST's 28x28 in LeNet's 32x32. By default the
             model's.
@@ -151,7 +151,7 @@ def _holds_arrays(source: str | os.PathLike[str]) -> bool:
 def list_source(
     source: str | os.PathLike[str], label_column: str | None = None, group_column: str | None = None
 ) -> tuple[str, list[ListedImage], LeftOut]:
-    """Return the name of a source of image files, its images, and what it contains besides; see `load_data`."""
+    """Return the name of a source of image files, its images, and its other files; see `load_data`."""
     path, suffix = Path(source), Path(source).suffix.casefold()
 
     # Sources that have no columns, or no files

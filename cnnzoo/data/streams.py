@@ -113,7 +113,7 @@ def read_tfds(name: str) -> Listing:
 
 
 def read_streams(source: Any) -> Listing | None:
-    """Read a tf.data.Dataset or a keras.utils.PyDataset, or a dict of such by split; return None for anything else."""
+    """Read a tf.data.Dataset or a keras.utils.PyDataset, or a dict of them by split; return None for anything else."""
     if isinstance(source, dict):
         if unknown_keys := [key for key in source if str(key).casefold() not in SPLIT_NAMES]:
             raise InputError(

@@ -59,7 +59,7 @@ def render_model_card(
 
 
 def _read_report(model: keras.Model | str | os.PathLike[str]) -> dict[str, Any] | None:
-    """Return the metrics in the report of a run's folder, or of the run that a model.keras lies in; None elsewhere."""
+    """Return the metrics in the report of a run, given by its folder or its model.keras; None for other paths."""
     if hasattr(model, "layers"):
         return None
     path = Path(model)

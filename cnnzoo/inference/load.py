@@ -69,7 +69,7 @@ def _load_export(path: Path, info: ExportInfo, runtime: str, precision: str | No
 
 
 def load_keras_file(file: Path) -> keras.Model:
-    """Return the Keras model of a .keras file, with the card that lies beside it.
+    """Return the Keras model of a .keras file, with the card in the file beside it.
 
     Raises:
         InputError: if the file cannot be loaded, or its layers would run code from the file.

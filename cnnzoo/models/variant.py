@@ -22,7 +22,7 @@ class Variant:
 
     Attributes:
         params: the number of trainable parameters, at the row's own classes and input; the tests recount it.
-        macs: multiply-adds of convolutions, dense layers and the like, for one image; recounted too.
+        macs: multiply-adds of convolutions, dense layers and the RBF output, for one image; also recounted.
         input_shape: height, width and channels of the images.
         classes: the number of classes.
         preprocessing: a name from `cnnzoo.preprocessing.STATISTICS`, or a pair (mean, std) for pixels scaled to 0..1.

@@ -24,7 +24,7 @@ class Xception(Variant):
 
     epsilon: float = field(default=1e-3, metadata={"says": "of batch norm"})
     # As in torch; Keras' own "same" pads at the bottom right first.
-    symmetric_padding: bool = field(default=False, metadata={"says": "strided pools pad all sides alike"})
+    symmetric_padding: bool = field(default=False, metadata={"says": "strided pools pad all sides equally"})
     input_shape: tuple[int, int, int] = (299, 299, 3)
     preprocessing: Preprocessing = "tf"
     min_size: int = 7

@@ -19,7 +19,7 @@ else:
 
 
 def logits_output(model: keras.Model) -> keras.KerasTensor:
-    """Return the output that classifies, also of a model that has auxiliary heads beside it."""
+    """Return the output that classifies, also for a model that has auxiliary heads."""
     return model.output["logits"] if isinstance(model.output, dict) else model.output
 
 

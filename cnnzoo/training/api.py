@@ -59,7 +59,7 @@ def fit_and_evaluate(
         seed: the seed of the order of the images, of augmentation, and of every other random draw from here on.
         resume: for a `run_dir` that already holds a run. By default, an interrupted run is resumed and a finished one
             raises an error. True also evaluates a finished run again; False raises an error for both.
-        overwrite: start anew if `run_dir` already holds a run.
+        overwrite: replace the run that `run_dir` already holds.
         sample_weight: weights (N,) of the N training images in the loss, not negative, with a mean of about 1.
         callbacks: additional Keras callbacks.
         tensorboard: write event files to the folder tensorboard in `run_dir`.

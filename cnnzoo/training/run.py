@@ -74,7 +74,7 @@ class Run:
             plan: the plan of the run.
             notes: notes for the reader of the report; a resumed run keeps the notes of its start.
             resume: True resumes a finished run too; False resumes no run.
-            overwrite: delete the files of an earlier run and start anew.
+            overwrite: delete the files of an earlier run and start again.
 
         Raises:
             InputError: if the folder holds a different run or other files, or cannot be used.

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 # NumPy's format: HDF5 crashes the process when the disk is full.
 LAST_FILE, BEST_FILE, STATE_FILE = "last.npz", "best.npz", "state.json"
-RESTART_HINT = "overwrite=True (--overwrite) starts anew"
+RESTART_HINT = "overwrite=True (--overwrite) starts again"
 
 
 @dataclass

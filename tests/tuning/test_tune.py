@@ -89,7 +89,7 @@ def test_another_search_is_refused_and_an_ended_one_can_get_more_trials(data, tm
         search(trials=2, oracle="grid", resume=True)
     more = search(trials=4, resume=True)
     assert len(more.trials) == 4
-    assert more.best.number > 0, "another best than the first time, trained again beside it"
+    assert more.best.number > 0, "the best trial differs from that of the first search"
     assert len(search(trials=1, overwrite=True).trials) == 1
 
 

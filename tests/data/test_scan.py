@@ -18,7 +18,7 @@ def test_damaged_storage_is_replaced(tmp_path, cache_folder, monkeypatch):
         assert cnnzoo.load_data(root).fingerprints == expected
     monkeypatch.setenv("CNNZOO_HOME", str(root / "a" / "a_0.png"))  # not a folder
     assert cnnzoo.load_data(root).fingerprints == expected
-    with pytest.raises(cnnzoo.InputError, match=r"cannot be kept \(disk\)"):
+    with pytest.raises(cnnzoo.InputError, match=r"cannot be cached \(disk\)"):
         cnnzoo.load_data(root, image_size=(32, 32), cache="disk")
 
 

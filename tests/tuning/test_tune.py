@@ -120,7 +120,7 @@ def test_a_default_that_fails_can_be_improved(data, tmp_path, shared_server):
     result = tune(data, tmp_path / "a", recipe=recipe, space=ranges, oracle="grid", trials=2)
     assert result.trials[0].status == "failed"
     assert result.default is None
-    assert "the default fails" in str(result)
+    assert "the default failed" in str(result)
     assert cnnzoo.load(result.run)
 
 

@@ -161,11 +161,16 @@ def _open_scan_cache() -> Iterator[_ScanCache]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         database = sqlite3.connect(path, timeout=30)
-        database.execute(
-            "create table if not exists facts (path blob primary key, size int, changed int, pixels int, facts text)"
-        )
     except (sqlite3.Error, OSError):
         yield _ScanCache(None)
         return
     with closing(database):
-        yield _ScanCache(database)
+        try:
+            database.execute(
+                "create table if not exists facts "
+                "(path blob primary key, size int, changed int, pixels int, facts text)"
+            )
+        except sqlite3.Error:  # the file is damaged, or cannot be written
+            yield _ScanCache(None)
+        else:
+            yield _ScanCache(database)

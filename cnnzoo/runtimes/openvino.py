@@ -5,7 +5,10 @@ An int8 export takes pixels of the network's own size.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,7 +59,7 @@ print(json.load(open("{name}/cnnzoo.json"))["card"]["classes"][scores.argmax()],
         import openvino as ov
 
         graph = build_graph(fold(model), any_size).get_concrete_function()
-        with telemetry_off():
+        with telemetry_off(), _version_report_repaired():
             # Copy the weights: the folded model, which owns them, is deleted when this method returns.
             network = ov.convert_model(graph, share_weights=False)
         network.input(0).tensor.set_names({"images"})
@@ -87,3 +90,24 @@ print(json.load(open("{name}/cnnzoo.json"))["card"]["classes"][scores.argmax()],
         network.set_rt_info(labels, ["model_info", "labels"])
         path.mkdir()
         ov.save_model(network, path / self.model_file, compress_to_fp16=precision == "float16")
+
+
+@contextlib.contextmanager
+def _version_report_repaired() -> Iterator[None]:
+    """On Python 3.13 and newer, replace a function of OpenVINO's TensorFlow frontend that fails there.
+
+    It imports TensorFlow by `exec` and deletes the name by another `exec`, which does not see it since PEP 667. The
+    frontend needs only the version of TensorFlow from it.
+    """
+    if sys.version_info < (3, 13):
+        yield
+        return
+    import tensorflow as tf
+    from openvino.frontend.tensorflow import utils
+
+    original = utils.get_environment_setup
+    utils.get_environment_setup = lambda framework: {"tensorflow": tf.__version__}
+    try:
+        yield
+    finally:
+        utils.get_environment_setup = original

@@ -56,8 +56,7 @@ print(json.load(open("{name}/cnnzoo.json"))["card"]["classes"][scores.argmax()],
         images: np.ndarray | None = None,
     ) -> Any:
         """Return the `openvino.Model` of a Keras model."""
-        import openvino as ov
-
+        ov = _import_openvino()
         graph = build_graph(fold(model), any_size).get_concrete_function()
         with telemetry_off(), _version_report_repaired():
             # Copy the weights: the folded model, which owns them, is deleted when this method returns.
@@ -71,8 +70,7 @@ print(json.load(open("{name}/cnnzoo.json"))["card"]["classes"][scores.argmax()],
 
     def open(self, source: Any, precision: str = "float32", shape: tuple[int, ...] | None = None) -> RunFunction:
         """Compile an `openvino.Model`, or a file that OpenVINO reads: model.xml or model.onnx."""
-        import openvino as ov
-
+        ov = _import_openvino()
         core = ov.Core()
         network = core.read_model(source) if isinstance(source, str | os.PathLike) else source
         if shape:
@@ -83,13 +81,19 @@ print(json.load(open("{name}/cnnzoo.json"))["card"]["classes"][scores.argmax()],
 
     def save(self, model: keras.Model, path: Path, precision: str, images: np.ndarray | None) -> None:
         """Write model.xml and model.bin; the class names are in its metadata `model_info/labels`."""
-        import openvino as ov
-
+        ov = _import_openvino()
         network = self.convert(model, any_size=precision != "int8", precision=precision, images=images)
         labels = " ".join(name.replace(" ", "_") for name in cards.card(model).classes)
         network.set_rt_info(labels, ["model_info", "labels"])
         path.mkdir()
         ov.save_model(network, path / self.model_file, compress_to_fp16=precision == "float16")
+
+
+def _import_openvino() -> Any:
+    """Import OpenVINO, which otherwise reports every import over the network."""
+    with telemetry_off():
+        import openvino
+    return openvino
 
 
 @contextlib.contextmanager

@@ -70,7 +70,7 @@ test-backends:  ## Golden logits, and what every row promises, on JAX and torch:
 
 $(VENV)/installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("cnnzoo needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; name another with PYTHON=..." if sys.version_info < (3, 11) else 0)'
-	@echo "Setting up $(VENV) (once; TensorFlow is half a gigabyte)"
+	@echo "Setting up $(VENV) (once; some minutes, 3.6 GB on disk)"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --config-settings editable_mode=compat -e '.[dev]'
 	@touch $@

@@ -65,8 +65,10 @@ def remove_options(arguments: list[str], options_class: type) -> list[str]:
         flag, has_value, _ = word.partition("=")
         if flag not in option_of_flag:
             remaining.append(word)
-        elif not has_value and not option_of_flag[flag].is_flag:
-            next(words, None)  # The value is a word of its own.
+        elif not option_of_flag[flag].is_flag:
+            # Values are words of their own, except for one that is joined by "=".
+            for _ in range(option_of_flag[flag].nargs - bool(has_value)):
+                next(words, None)
     return remaining
 
 

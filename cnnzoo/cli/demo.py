@@ -46,7 +46,7 @@ for names, p in zip(answer["class_names"].numpy(), answer["probabilities"].numpy
 def demo(run_dir: Path, seed: int) -> None:
     """Train, evaluate and export LeNet-5 on real handwritten digits.
 
-    The demo also loads the export in a process without this package. It takes less than a minute.
+    The demo also loads the export in a process without this package. It takes about a minute.
     """
     import_keras_quietly()
     run_demo(run_dir, seed)

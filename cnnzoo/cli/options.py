@@ -89,8 +89,9 @@ class DataOptions:
         metadata=option(
             nargs=3,
             type=float,
+            metavar="TRAIN VALIDATION TEST",
             default=(0.8, 0.1, 0.1),
-            show_default=True,
+            show_default="0.8 0.1 0.1",
             help="Shares of the training, validation and test splits.",
         )
     )

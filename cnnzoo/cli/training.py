@@ -88,9 +88,10 @@ def fine_tune(
     if not is_file:
         cnnzoo.info(name)
     if not is_file and not weights:
+        tags = [row.tag for row in cnnzoo.info(name).weights if row.include_top]
+        example = f"{name}:{tags[0].partition('.')[0]}, or --weights with a tag" if tags else "--weights with a tag"
         raise InputError(
-            f"Fine-tuning needs pretrained weights: {name}:imagenet, or --weights with a tag or a file. To train "
-            "without, use cnnzoo train"
+            f"Fine-tuning needs pretrained weights: {example} or a file. To train without, use cnnzoo train"
         )
     recipe = recipe_options.resolve("finetune")
 

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from cnnzoo.cli.declare import option, remove_options, take_options
-from cnnzoo.cli.options import IMAGE_SIZE, RunDirOptions, parse_crop
+from cnnzoo.cli.options import IMAGE_SIZE, DataOptions, RunDirOptions, parse_crop
 
 
 @dataclass(frozen=True)
@@ -77,3 +77,9 @@ def test_options_can_be_removed_from_a_command_line():
         "--strict",
     ]
     assert remove_options(words, RunDirOptions) == ["train", "lenet5", "--seed", "3", "--strict"]
+
+
+def test_all_values_of_a_removed_option_are_removed():
+    shares = ["0.8", "0.1", "0.1"]
+    words = ["train", "--splits", *shares, "lenet5", "--splits=0.8", *shares[1:], "digits", "--run-dir", "a"]
+    assert remove_options(words, DataOptions) == ["train", "lenet5", "digits", "--run-dir", "a"]

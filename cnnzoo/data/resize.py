@@ -73,7 +73,8 @@ def resize_images(
         elif (x.shape[-1], channels) == (3, 1):
             x = ops.image.rgb_to_grayscale(x, data_format="channels_last")
         else:
-            raise InputError(f"The model takes images with {channels} channel(s). Received: {x.shape[-1]}")
+            plural = "" if channels == 1 else "s"
+            raise InputError(f"The model takes images with {channels} channel{plural}. Received: {x.shape[-1]}")
 
     # Size before cropping: numbers, or tensors if the graph takes images of any size
     height, width = ops.shape(x)[1:3]

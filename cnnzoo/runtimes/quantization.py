@@ -4,10 +4,13 @@ import contextlib
 import io
 import logging
 import os
+import threading
 from collections.abc import Iterator
 from typing import Any
 
 from cnnzoo.runtimes.base import INSTALL_HINT
+
+_ENVIRONMENT_LOCK = threading.RLock()
 
 
 def quantize_to_int8(network: Any, inputs: list[Any]) -> Any:
@@ -24,13 +27,15 @@ def quantize_to_int8(network: Any, inputs: list[Any]) -> Any:
 @contextlib.contextmanager
 def telemetry_off() -> Iterator[None]:
     """Keep OpenVINO's converter and nncf from reporting their use over the network."""
-    # Both send nothing while these environment variables say that they run in a CI job.
-    before = {name: os.environ.get(name) for name in ("CI", "NNCF_CI")}
-    os.environ.update(dict.fromkeys(before, "true"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name)
-            if value is not None:
-                os.environ[name] = value
+    # Both send nothing while these environment variables say that they run in a CI job. The variables belong to the
+    # whole process, so threads take turns.
+    with _ENVIRONMENT_LOCK:
+        before = {name: os.environ.get(name) for name in ("CI", "NNCF_CI")}
+        os.environ.update(dict.fromkeys(before, "true"))
+        try:
+            yield
+        finally:
+            for name, value in before.items():
+                os.environ.pop(name)
+                if value is not None:
+                    os.environ[name] = value

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import keras
@@ -12,6 +13,7 @@ import pytest
 import cnnzoo
 from cnnzoo.runtimes.base import to_uint8
 from cnnzoo.runtimes.network import make_probability_function
+from cnnzoo.runtimes.quantization import telemetry_off
 
 
 @pytest.mark.parametrize("runtime", ["openvino", "litert"])
@@ -97,3 +99,18 @@ def test_no_use_is_reported_over_the_network(tmp_path):
     answer = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert answer.returncode == 0, answer.stderr
     assert not (tmp_path / "attempts.txt").exists(), (tmp_path / "attempts.txt").read_text()
+
+
+def test_threads_that_turn_telemetry_off_restore_the_environment(monkeypatch):
+    monkeypatch.delenv("CI", raising=False)
+    monkeypatch.setenv("NNCF_CI", "no")
+
+    def turn_off(_):
+        with telemetry_off():
+            time.sleep(0.01)
+            return os.environ["CI"], os.environ["NNCF_CI"]
+
+    with ThreadPoolExecutor(4) as pool:
+        assert set(pool.map(turn_off, range(8))) == {("true", "true")}
+    assert "CI" not in os.environ
+    assert os.environ["NNCF_CI"] == "no"

@@ -16,18 +16,12 @@ from cnnzoo.data.cache import CACHE_MODES
 from cnnzoo.data.checks import is_file_or_folder
 from cnnzoo.data.doctor import diagnose_images
 from cnnzoo.data.images import ImageData, Sizing
-from cnnzoo.data.listing import (
-    LeftOut,
-    ListedImage,
-    list_folder,
-    list_table,
-    natural_sort_key,
-    printable_name,
-)
+from cnnzoo.data.listing import LeftOut, ListedImage, list_folder, natural_sort_key, printable_name
 from cnnzoo.data.photos import Photo, Photos
 from cnnzoo.data.scan import scan_with_progress
 from cnnzoo.data.splits import InseparableImages, Shares, Split, assign_splits, check_shares
 from cnnzoo.data.streams import is_tfds_folder, read_streams, read_tfds
+from cnnzoo.data.tables import list_table
 
 if TYPE_CHECKING:
     import keras

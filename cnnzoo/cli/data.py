@@ -37,12 +37,12 @@ def doctor(data: str, label_column: str | None, out: Path | None, strict: bool) 
     from cnnzoo.data.load import list_source
     from cnnzoo.data.scan import scan_with_progress
 
-    name, images, stray_files = list_source(data, label_column)
-    facts = scan_with_progress([image.source for image in images])
-    diagnosis, _ = diagnose_images(name, images, facts, stray_files)
+    name, listing = list_source(data, label_column)
+    facts = scan_with_progress([image.source for image in listing.images])
+    diagnosis, _ = diagnose_images(name, listing.images, facts, listing.left_out)
     folder = out or Path("runs") / f"doctor-{Path(name.replace(':', '-')).name}"
     diagnosis.save(folder)
-    click.echo(diagnosis)
+    click.echo("\n".join([str(diagnosis), *listing.notes]))
     click.echo(f"Written to {folder}: doctor.html, doctor.json")
     if strict and diagnosis.set_aside:
         sys.exit(1)

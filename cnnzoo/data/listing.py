@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from cnnzoo.core.errors import InputError
 
@@ -33,7 +33,14 @@ class ListedImage:
 
 
 LeftOut = list[tuple[str, str]]  # names and reasons of files that are not images of a class
-Listing = tuple[list[ListedImage], LeftOut]
+
+
+class Listing(NamedTuple):
+    """What a source holds: its images, the files that are left out, and how it was read."""
+
+    images: list[ListedImage]
+    left_out: LeftOut
+    notes: tuple[str, ...] = ()  # sentences for people: which reading was taken, and what is not used
 
 
 def natural_sort_key(name: str) -> list[Any]:
@@ -64,14 +71,14 @@ def list_folder(root: Path) -> Listing:
         for name, split in split_folders.items():
             if list(split_folders.values()).count(split) > 1:
                 raise InputError(f"{root} has two folders for the {split} split: {', '.join(split_folders)}")
-            split_images, split_left_out = _list_class_folders(root / name, root, split)
+            split_images, split_left_out, _ = _list_class_folders(root / name, root, split)
             images, left_out = images + split_images, left_out + split_left_out
     else:
-        images, left_out = _list_class_folders(root, root, "")
+        images, left_out, _ = _list_class_folders(root, root, "")
     if not images:
         hint = f"; {len(left_out)} files are outside such folders" if left_out else ""
         raise InputError(f"{str(root)!r} has no images in sub-folders named after their classes{hint}")
-    return images, left_out
+    return Listing(images, left_out)
 
 
 def iter_files(root: Path) -> Iterator[Path]:
@@ -94,7 +101,7 @@ def _list_class_folders(root: Path, base: Path, split: str) -> Listing:
                 left_out.append((_relative_name(path, base), "a link to a folder that was listed already"))
             else:
                 images.append(ListedImage(path, _relative_name(path, base), printable_name(entry.name), split))
-    return images, left_out
+    return Listing(images, left_out)
 
 
 def _list_entries(root: Path) -> list["os.DirEntry[str]"]:

@@ -16,7 +16,7 @@ from cnnzoo.data.cache import CACHE_MODES
 from cnnzoo.data.checks import is_file_or_folder
 from cnnzoo.data.doctor import diagnose_images
 from cnnzoo.data.images import ImageData, Sizing
-from cnnzoo.data.listing import LeftOut, ListedImage, list_folder, natural_sort_key, printable_name
+from cnnzoo.data.listing import ListedImage, Listing, list_folder, natural_sort_key, printable_name
 from cnnzoo.data.photos import Photo, Photos
 from cnnzoo.data.scan import scan_with_progress
 from cnnzoo.data.splits import InseparableImages, Shares, Split, assign_splits, check_shares
@@ -108,8 +108,8 @@ def load_data(
     # Load the source
     sizing = Sizing(crop=crop, pad=pad, cache=cache)
     if isinstance(source, str | os.PathLike) and not _holds_arrays(source):
-        name, images, left_out = list_source(source, label_column, group_column)
-        data = build_from_files(name, images, left_out, classes, shares, seed, doctor, strict)
+        name, listing = list_source(source, label_column, group_column)
+        data = build_from_files(name, listing, classes, shares, seed, doctor, strict)
         sizing = replace(sizing, default_crop=DEFAULT_CROP)
     elif (label_column, group_column) != (None, None):
         raise InputError(
@@ -117,8 +117,8 @@ def load_data(
         )
     elif isinstance(source, str | os.PathLike):
         data = build_from_arrays(load_named_arrays(source), Path(source).name, classes, shares, seed)
-    elif (listing := read_streams(source)) is not None:
-        data = build_from_files("stream", *listing, classes, shares, seed, doctor, strict)
+    elif (streams := read_streams(source)) is not None:
+        data = build_from_files("stream", streams, classes, shares, seed, doctor, strict)
     else:
         data = build_from_arrays(source, "arrays", classes, shares, seed)
 
@@ -144,8 +144,8 @@ def _holds_arrays(source: str | os.PathLike[str]) -> bool:
 
 def list_source(
     source: str | os.PathLike[str], label_column: str | None = None, group_column: str | None = None
-) -> tuple[str, list[ListedImage], LeftOut]:
-    """Return the name of a source of image files, its images, and its other files; see `load_data`."""
+) -> tuple[str, Listing]:
+    """Return the name of a source of image files, and what it holds; see `load_data`."""
     path, suffix = Path(source), Path(source).suffix.casefold()
 
     # Sources that have no columns, or no files
@@ -159,7 +159,7 @@ def list_source(
 
     # TensorFlow Datasets, folders and tables
     if str(source).startswith("tfds:"):
-        return str(source), *read_tfds(str(source).removeprefix("tfds:"))
+        return str(source), read_tfds(str(source).removeprefix("tfds:"))
     if not is_file_or_folder(path):
         raise unknown_name(
             "data source, and no such file or folder",
@@ -168,13 +168,13 @@ def list_source(
         )
     if path.is_dir():
         name = printable_name(path.resolve().name)  # not the whole path, which means nothing on other machines
-        return name, *(read_tfds(str(path)) if is_tfds_folder(path) else list_folder(path))
+        return name, read_tfds(str(path)) if is_tfds_folder(path) else list_folder(path)
     if suffix not in TABLE_SUFFIXES:
         raise InputError(
             f"Data must be a folder of images, a table ({', '.join(TABLE_SUFFIXES)}), an .npz file, arrays, or one of "
             f"{', '.join(NAMED_ARRAYS)}, tfds:NAME. Received: {str(path)!r}"
         )
-    return path.name, list_table(path, label_column, group_column), []
+    return path.name, list_table(path, label_column, group_column)
 
 
 # Scan, set aside, split, build ImageData
@@ -182,8 +182,7 @@ def list_source(
 
 def build_from_files(
     name: str,
-    images: list[ListedImage],
-    left_out: LeftOut,
+    listing: Listing,
     classes: Sequence[str] | None,
     shares: Shares,
     seed: int,
@@ -192,8 +191,10 @@ def build_from_files(
 ) -> ImageData:
     """Build the data of image files: scan them, set aside what cannot be used, and split the others.
 
-    `left_out` are files that the listing names with a reason; the other arguments are those of `load_data`.
+    The arguments after `listing` are those of `load_data`.
     """
+    images = listing.images
+
     # Resolve the classes; numeric labels are indices of the names
     if isinstance(classes, list | tuple) and not {image.label for image in images} & set(map(str, classes)):
         label_of = {str(i): str(label) for i, label in enumerate(classes)}
@@ -204,7 +205,7 @@ def build_from_files(
     facts = scan_with_progress([image.source for image in images], doctor)
 
     # Set aside what cannot be used
-    diagnosis, usable = diagnose_images(name, images, facts, left_out)
+    diagnosis, usable = diagnose_images(name, images, facts, listing.left_out)
     if diagnosis.set_aside:
         first = [f"{finding.images[0]!r} ({finding.reason})" for finding in diagnosis.set_aside[:5]]
         more = ", ..." if len(diagnosis.set_aside) > 5 else ""
@@ -231,7 +232,7 @@ def build_from_files(
     # Build
     everything = Split(Photos(photos), labels, np.array([photo.name for photo in photos]))
     train, validation, test = map(everything.take, indices)
-    notes = (f"{diagnosis.images:,} files, {diagnosis.summary()}.", *notes)
+    notes = (f"{diagnosis.images:,} files, {diagnosis.summary()}.", *listing.notes, *notes)
     return ImageData(train, validation, test, class_names, name, notes=notes, diagnosis=diagnosis)
 
 

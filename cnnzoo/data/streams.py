@@ -106,7 +106,7 @@ def read_tfds(name: str) -> Listing:
         for i, row in enumerate(rows):
             label = feature_types[label_key].int2str(int(row[label_key]))
             images.append(ListedImage(spool.add(row[image_key]), f"{split}[{i}]", label, splits[split]))
-    return images, []
+    return Listing(images, [])
 
 
 # tf.data and PyDataset
@@ -132,7 +132,7 @@ def read_streams(source: Any) -> Listing | None:
     for split, stream in streams.items():
         for i, (image, label) in enumerate(_iter_pairs(stream)):
             images.append(ListedImage(spool.add(_encode_png(image)), f"{split or 'stream'}[{i}]", label, split))
-    return images, []
+    return Listing(images, [])
 
 
 def _is_stream(source: Any) -> bool:

@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cnnzoo.core.errors import InputError, unknown_name
-from cnnzoo.data.listing import SPLIT_NAMES, ListedImage
+from cnnzoo.data.listing import SPLIT_NAMES, ListedImage, Listing
 
 PATH_COLUMNS = ("path", "file", "filename", "file_name", "filepath", "image", "image_path")
 LABEL_COLUMNS = ("label", "class", "category", "target")
 SPLIT_COLUMNS = ("split", "subset", "partition", "set")
 
 
-def list_table(file: Path, label_column: str | None, group_column: str | None) -> list[ListedImage]:
+def list_table(file: Path, label_column: str | None, group_column: str | None) -> Listing:
     """List the images of a CSV or Parquet file, with paths relative to it.
 
     Raises InputError that names the column or the line.
@@ -44,7 +44,7 @@ def list_table(file: Path, label_column: str | None, group_column: str | None) -
         images.append(ListedImage(source, name, row[label_column], SPLIT_NAMES.get(split, ""), group))
     if not images:
         raise InputError(f"{str(file)!r} has no rows")
-    return images
+    return Listing(images, [])
 
 
 TableRows = tuple[list[tuple[int, dict[str, str]]], list[str]]  # (line, values by column) of each row; the columns

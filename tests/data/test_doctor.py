@@ -14,7 +14,7 @@ from cnnzoo.data.scan import scan_with_progress
 
 
 def diagnose(root):
-    name, images, left_out = list_source(root)
+    name, (images, left_out, _) = list_source(root)
     return diagnose_images(name, images, scan_with_progress([image.source for image in images]), left_out)[0]
 
 

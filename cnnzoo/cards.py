@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from cnnzoo.core.errors import InputError, check_class_names, check_integer
 from cnnzoo.core.files import atomic_write
+from cnnzoo.core.paths import check_path
 from cnnzoo.core.types import Preprocessing
 
 if TYPE_CHECKING:
@@ -216,7 +217,7 @@ def save(model: keras.Model, path: str | Path) -> Path:
         >>> cnnzoo.load(path).model.name
         'lenet5'
     """
-    path = Path(path)
+    path = check_path(path)
     if path.suffix != ".keras":
         raise InputError(f"The file name of a saved model must end in .keras. Received: {str(path)!r}")
     with atomic_write(path) as new:

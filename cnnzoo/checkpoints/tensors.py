@@ -12,6 +12,7 @@ from cnnzoo.cards import Card, Receipt, card
 from cnnzoo.core.errors import InputError
 from cnnzoo.core.files import atomic_write
 from cnnzoo.core.lazy import Lazy
+from cnnzoo.core.paths import check_path
 
 if TYPE_CHECKING:
     import keras
@@ -53,7 +54,7 @@ def save_weights(model: keras.Model, path: str | os.PathLike[str]) -> Path:
     """
     from safetensors.numpy import save as serialize
 
-    path = Path(path)
+    path = check_path(path)
     if path.suffix != ".safetensors":
         raise InputError(f"The file of saved weights must end in .safetensors. Received: {str(path)!r}")
     arrays = {name: keras.ops.convert_to_numpy(variable) for name, variable in named_variables(model).items()}

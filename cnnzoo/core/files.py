@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from cnnzoo.core.errors import InputError
+from cnnzoo.core.paths import check_path
 
 
 @contextmanager
@@ -34,6 +35,14 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 
 def cache_dir() -> Path:
-    """Return the folder of the cache: CNNZOO_HOME, or cnnzoo in XDG_CACHE_HOME, or ~/.cache/cnnzoo."""
+    """Return the folder of the cache: CNNZOO_HOME, or cnnzoo in XDG_CACHE_HOME, or ~/.cache/cnnzoo.
+
+    Raises:
+        InputError: if it begins with a home that is unknown, or cannot be a path.
+    """
     cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(os.environ.get("CNNZOO_HOME") or Path(cache, "cnnzoo")).expanduser()
+    path = os.environ.get("CNNZOO_HOME") or Path(cache, "cnnzoo")
+    try:
+        return check_path(path, "the folder of the cache")
+    except InputError as error:
+        raise InputError(f"Cannot use the cache: {error}; set CNNZOO_HOME to a folder") from None

@@ -2,13 +2,13 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from cnnzoo.cards import default_class_names
 from cnnzoo.core.errors import InputError, check_class_names, unknown_name
+from cnnzoo.core.paths import check_path
 from cnnzoo.data.checks import check_images, is_file_or_folder
 from cnnzoo.data.images import ImageData
 from cnnzoo.data.listing import natural_sort_key
@@ -68,7 +68,7 @@ NAMED_ARRAYS: dict[str, Callable[[], Arrays]] = {"digits": _load_digits}
 
 def load_named_arrays(source: Any) -> Arrays | tuple[Arrays, Arrays]:
     """Load arrays by a name in `NAMED_ARRAYS` or from an .npz file; nothing in the file is executed."""
-    path = Path(source)
+    path = check_path(source, "the data source")
     if str(source) in NAMED_ARRAYS:
         return NAMED_ARRAYS[str(source)]()
     if not is_file_or_folder(path):

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from cnnzoo.core.errors import InputError
+from cnnzoo.core.paths import check_path
 
 RESCALED_LIMIT = 32  # images whose largest value is at most this probably do not have the range 0 to 255
 
@@ -16,12 +17,10 @@ def is_file_or_folder(path: Path) -> bool:
 
     Raises InputError for anything else that exists (a pipe, a device) and for text that cannot be a path.
     """
-    try:
-        if path.exists() and not path.is_dir() and not path.is_file():
-            raise InputError(f"{str(path)!r} is not a regular file")
-        return path.exists()
-    except OSError as error:
-        raise InputError(f"{str(path)[:200]!r} is not a path: {error.strerror}") from None
+    check_path(path)
+    if path.exists() and not path.is_dir() and not path.is_file():
+        raise InputError(f"{str(path)!r} is not a regular file")
+    return path.exists()
 
 
 def check_images(images: Any) -> np.ndarray:

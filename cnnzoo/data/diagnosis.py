@@ -6,10 +6,10 @@ import json
 import os
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from cnnzoo.core.errors import InputError
 from cnnzoo.core.files import atomic_write
+from cnnzoo.core.paths import check_path
 from cnnzoo.core.tables import align_columns
 from cnnzoo.data.decode import open_image, to_upright
 from cnnzoo.data.listing import ListedImage
@@ -138,9 +138,10 @@ class Diagnosis:
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write doctor.json and doctor.html into `folder`."""
-        with atomic_write(Path(folder) / "doctor.html") as new:
+        folder = check_path(folder, "the folder of the diagnosis")
+        with atomic_write(folder / "doctor.html") as new:
             new.write_text(self.to_html(), encoding="utf-8")
-        with atomic_write(Path(folder) / "doctor.json") as new:
+        with atomic_write(folder / "doctor.json") as new:
             new.write_text(self.to_json(), encoding="utf-8")
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cnnzoo.core.errors import InputError
+from cnnzoo.core.text import printable_name
 
 SPLIT_NAMES = {
     "train": "train",
@@ -84,11 +85,6 @@ def list_folder(root: Path) -> Listing:
 def iter_files(root: Path) -> Iterator[Path]:
     """Yield all files under a folder in natural order; each folder once, no system files."""
     return (path for path in _walk_files(root, set(), ordered=True) if not path.is_dir())
-
-
-def printable_name(name: str) -> str:
-    """Return a file name as text that can be written: bytes that are not UTF-8 become \\xNN."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def _list_class_folders(root: Path, base: Path, split: str) -> Listing:

@@ -11,12 +11,14 @@ import numpy as np
 
 from cnnzoo.cards import DEFAULT_CROP
 from cnnzoo.core.errors import InputError, check_class_names, check_image_size, check_integer, unknown_name
+from cnnzoo.core.paths import check_path, resolve_path
+from cnnzoo.core.text import printable_name
 from cnnzoo.data.arrays import NAMED_ARRAYS, build_from_arrays, load_named_arrays
 from cnnzoo.data.cache import CACHE_MODES
 from cnnzoo.data.checks import is_file_or_folder
 from cnnzoo.data.doctor import diagnose_images
 from cnnzoo.data.images import ImageData, Sizing
-from cnnzoo.data.listing import ListedImage, Listing, list_folder, natural_sort_key, printable_name
+from cnnzoo.data.listing import ListedImage, Listing, list_folder, natural_sort_key
 from cnnzoo.data.photos import Photo, Photos
 from cnnzoo.data.scan import scan_with_progress
 from cnnzoo.data.splits import InseparableImages, Shares, Split, assign_splits, check_shares
@@ -146,7 +148,8 @@ def list_source(
     source: str | os.PathLike[str], label_column: str | None = None, group_column: str | None = None
 ) -> tuple[str, Listing]:
     """Return the name of a source of image files, and what it holds; see `load_data`."""
-    path, suffix = Path(source), Path(source).suffix.casefold()
+    path = check_path(source, "the data source")
+    suffix = path.suffix.casefold()
 
     # Sources that have no columns, or no files
     if suffix not in TABLE_SUFFIXES and (label_column, group_column) != (None, None):
@@ -167,7 +170,7 @@ def list_source(
             [*NAMED_ARRAYS, "tfds:NAME", "a path to a folder, a table or an .npz file"],
         )
     if path.is_dir():
-        name = printable_name(path.resolve().name)  # not the whole path, which means nothing on other machines
+        name = printable_name(resolve_path(path).name)  # not the whole path, which means nothing on other machines
         return name, read_tfds(str(path)) if is_tfds_folder(path) else list_folder(path)
     if suffix not in TABLE_SUFFIXES:
         raise InputError(

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import sqlite3
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -157,10 +158,14 @@ class _ScanCache:
 @contextmanager
 def _open_scan_cache() -> Iterator[_ScanCache]:
     """Open the cache of earlier scans in the cache folder, or an empty one if that is not possible."""
-    path = cache_dir() / f"scans-{SCAN_VERSION}.sqlite"
     try:
+        path = cache_dir() / f"scans-{SCAN_VERSION}.sqlite"
         path.parent.mkdir(parents=True, exist_ok=True)
         database = sqlite3.connect(path, timeout=30)
+    except InputError as error:
+        warnings.warn(f"The results of this scan are not kept for the next one. {error}", stacklevel=2)
+        yield _ScanCache(None)
+        return
     except (sqlite3.Error, OSError):
         yield _ScanCache(None)
         return

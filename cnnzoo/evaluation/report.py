@@ -12,6 +12,7 @@ from typing import Any, TextIO
 import numpy as np
 
 from cnnzoo.core.files import atomic_write
+from cnnzoo.core.paths import check_path
 from cnnzoo.core.tables import format_table
 from cnnzoo.data.photos import Photos
 from cnnzoo.evaluation import metrics
@@ -202,7 +203,7 @@ class Report:
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write report.json, report.html and predictions.csv into `folder`."""
-        folder = Path(folder)
+        folder = check_path(folder, "the folder of the report")
         with atomic_write(folder / "predictions.csv") as new, new.open("w", newline="", encoding="utf-8") as file:
             self._write_predictions(file)
         with atomic_write(folder / "report.html") as new:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from cnnzoo.core.errors import InputError, unknown_name
 from cnnzoo.core.files import atomic_write
+from cnnzoo.core.paths import check_path
 from cnnzoo.data.images import ImageData
 from cnnzoo.export.check import compare_outputs, sample_inputs
 from cnnzoo.export.model_card import render_model_card
@@ -86,11 +87,11 @@ def export(
         raise InputError(f"data must be what cnnzoo.load_data returns. Received: {data!r:.100}")
     if not 0 <= max_drop <= 1:
         raise InputError(f"max_drop must be a share of accuracy from 0 to 1. Received: {max_drop}")
-    path, is_model = Path(path), hasattr(model, "layers")
+    path, is_model = check_path(path, "the folder of the export"), hasattr(model, "layers")
     runtime = check_request(format, precision, path, overwrite, data is not None)
 
     # Open the model, and prepare the images to compare with.
-    if not is_model and read_export(Path(model)):
+    if not is_model and read_export(check_path(model, "the model")):
         raise InputError(f"An export cannot be exported again. Received: {str(model)!r}")
     original = Classifier.of(model, "keras") if is_model else load(model, "keras")
     inputs = sample_inputs(original, data)

@@ -19,6 +19,7 @@ from filelock import FileLock, Timeout
 
 from cnnzoo.core.errors import BusyError, InputError, unknown_name
 from cnnzoo.core.files import atomic_write
+from cnnzoo.core.paths import check_path, resolve_path
 from cnnzoo.inference.inputs import NamedImage
 from cnnzoo.inference.prediction import Prediction
 from cnnzoo.inference.rows import SUFFIXES, TEXT_FORMATS, Row, import_pyarrow, prediction_to_row
@@ -63,7 +64,7 @@ class PredictionWriter:
             InputError: for an unknown suffix, an existing file, or a file that was begun with another plan.
             BusyError: if another process is writing the file.
         """
-        self.path = Path(path)
+        self.path = check_path(path, "the file of the predictions")
         if self.path.suffix not in SUFFIXES:
             raise unknown_name("kind of file", self.path.suffix or str(path), SUFFIXES)
         if self.path.suffix == ".parquet":
@@ -166,7 +167,7 @@ class PredictionWriter:
     def _is_own_file(self, source: Any) -> bool:
         if not isinstance(source, str | os.PathLike):
             return False
-        path, own_path = Path(source).resolve(), self.path.resolve()
+        path, own_path = resolve_path(source), resolve_path(self.path)
         return path == own_path or own_path in path.parents
 
     def write(self, predictions: Iterable[Prediction], top: int) -> WriteResult:

@@ -14,8 +14,9 @@ from typing import Any, TypeVar
 import numpy as np
 
 from cnnzoo.core.errors import InputError
+from cnnzoo.core.text import printable_name
 from cnnzoo.core.threads import thread_pool
-from cnnzoo.data.listing import iter_files, natural_sort_key, printable_name
+from cnnzoo.data.listing import iter_files, natural_sort_key
 
 ImageSource = str | os.PathLike[str] | bytes | np.ndarray  # one image: a path, bytes, or an array (H, W) or (H, W, C)
 NamedImage = tuple[str, ImageSource]

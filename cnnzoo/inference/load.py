@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from cnnzoo import cards
 from cnnzoo.core.errors import InputError
+from cnnzoo.core.paths import check_path, resolve_path
 from cnnzoo.inference.classifier import Classifier
 from cnnzoo.inference.exported import EXPORT_FILE, ExportInfo, open_export, read_export
 from cnnzoo.runtimes.choose import FORMATS, choose_runtime
@@ -43,7 +44,7 @@ def load(path: str | os.PathLike[str], runtime: str = "auto", precision: str | N
         >>> classifier.predict(image)[0].label
         '4'
     """
-    path = Path(path)
+    path = check_path(path, "the model")
     if info := read_export(path):
         return _load_export(path, info, runtime, precision)
     file = path / "model.keras" if path.is_dir() else path
@@ -64,7 +65,7 @@ def _load_export(path: Path, info: ExportInfo, runtime: str, precision: str | No
         partial(open_export, path, info, choice),
         choice.runtime.name,
         choice.precision,
-        identity=f"{path.resolve()}, {written.st_mtime_ns}, {written.st_size}",
+        identity=f"{resolve_path(path)}, {written.st_mtime_ns}, {written.st_size}",
     )
 
 

@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -16,6 +15,7 @@ from rich.progress import track
 
 from cnnzoo.core.errors import InputError, TrainingError
 from cnnzoo.core.files import atomic_write
+from cnnzoo.core.paths import check_path
 from cnnzoo.data.batches import Batches
 from cnnzoo.data.images import ImageData
 from cnnzoo.evaluation import figures
@@ -63,9 +63,10 @@ class RateTest:
         Raises:
             InputError: if `path` does not end in .png or cannot be written.
         """
-        if Path(path).suffix.lower() != ".png":
+        path = check_path(path, "the picture")
+        if path.suffix.lower() != ".png":
             raise InputError(f"The picture must be a .png file. Received: {str(path)!r}")
-        with atomic_write(Path(path)) as new_path:
+        with atomic_write(path) as new_path:
             new_path.write_bytes(figures.plot_learning_rates(self.rates, self.losses, self.suggestion))
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cnnzoo.core.errors import InputError, unknown_name
+from cnnzoo.core.paths import check_path
 from cnnzoo.training.recipe import DESCRIPTIVE_FIELDS, SETTABLE_FIELDS, Recipe
 
 IMAGENET_COST = "ImageNet: months on two CPU cores, at about 25 images per second for resnet18; use accelerators"
@@ -228,7 +229,7 @@ def resolve_recipe(name: str | PathLike[str] | Recipe, fields: Mapping[str, Any]
         InputError: if the name or a field is unknown, or a value is out of range.
     """
     if isinstance(name, str | PathLike) and Path(name).suffix == ".toml":
-        base = _read_toml(Path(name))
+        base = _read_toml(check_path(name, "the recipe"))
     elif isinstance(name, str):
         if name not in RECIPES:
             raise unknown_name("recipe", name, RECIPES)

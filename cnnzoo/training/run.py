@@ -18,6 +18,7 @@ from filelock import FileLock, Timeout
 
 from cnnzoo.core.errors import BusyError, InputError, Interrupted
 from cnnzoo.core.files import atomic_write
+from cnnzoo.core.paths import check_path
 from cnnzoo.training import state
 from cnnzoo.training.state import RESTART_HINT, TrainingState
 
@@ -85,7 +86,7 @@ class Run:
             raise InputError("Pass either resume, which continues the run, or overwrite, which replaces it")
         if folder is None and resume:
             raise InputError("resume needs the run_dir of the run")
-        self.folder = None if folder is None else Path(folder)
+        self.folder = None if folder is None else check_path(folder, "run_dir")
         try:
             if self.folder:
                 self._claim(self.folder, resume, overwrite)
@@ -207,7 +208,7 @@ def check_run_dir(run_dir: str | PathLike[str] | None, resume: bool | None, over
     """
     if run_dir is None:
         return False
-    folder = Path(run_dir)
+    folder = check_path(run_dir, "run_dir")
     if folder.exists() and not folder.is_dir():
         raise InputError(f"The run directory {str(folder)!r} is a file")
     holds_run = (folder / "run.json").is_file()

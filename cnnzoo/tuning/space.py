@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 from cnnzoo.core.errors import InputError, unknown_name
+from cnnzoo.core.paths import check_path
 from cnnzoo.models import Variant
 from cnnzoo.registry import info
 from cnnzoo.training.recipe import SETTABLE_FIELDS, Recipe
@@ -159,7 +160,7 @@ def make_space(
 def read_toml(path: str | Path) -> dict[str, Any]:
     """Return the table of a TOML file; raise InputError if it cannot be read."""
     try:
-        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        return tomllib.loads(check_path(path, "the search space").read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"Cannot read {str(path)!r} as TOML: {error}") from None
 

@@ -9,6 +9,7 @@ from typing import Any
 import psutil
 
 from cnnzoo.core.errors import InputError, check_image_size, check_integer, unknown_name
+from cnnzoo.core.paths import check_path, resolve_path
 from cnnzoo.data.images import ImageData
 from cnnzoo.evaluation.report import HEADLINE_METRICS
 from cnnzoo.models import Variant
@@ -170,10 +171,10 @@ def _resolve_run_dir(model: str | Variant, data: ImageData, run_dir: str | Path 
     """Return the absolute path of the search's folder; raise InputError if `run_dir` is not a path."""
     if not isinstance(run_dir, str | Path | None):
         raise InputError(f"run_dir must be the path of a folder. Received: {run_dir!r}")
-    if not run_dir:
+    if run_dir is None:
         name = model if isinstance(model, str) else type(model).__name__
         run_dir = Path("runs") / f"tune-{name}-{Path(data.source.replace(':', '-')).stem}"
-    return Path(run_dir).resolve()
+    return resolve_path(check_path(run_dir, "run_dir"))
 
 
 def _make_config(

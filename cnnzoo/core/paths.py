@@ -1,0 +1,114 @@
+"""Check and resolve the paths that users give: whatever is wrong with one is an InputError that names the remedy."""
+
+import errno
+import os
+from pathlib import Path
+
+from cnnzoo.core.errors import InputError
+
+AnyPath = str | bytes | os.PathLike[str] | os.PathLike[bytes]
+MAX_SHOWN = 200  # characters of a path in a message
+
+
+def check_path(path: object, name: str = "the path") -> Path:
+    """Return `path` as a Path that the system can look up, whether there is something at it or not.
+
+    "~" and "~user" at its beginning stand for a home directory, unless there is a file or folder of that name.
+
+    Args:
+        path: text, bytes or a path-like object.
+        name: what the path is for, such as "run_dir"; it begins the message.
+
+    Raises:
+        InputError: if `path` is empty, no path, too long, holds a NUL character, begins with an unknown home, leads
+            through links in a circle, or is relative in a working directory that was deleted.
+    """
+    text = path_text(path, name)
+    if not text:
+        raise InputError(f"{name} is empty; write '.' for the current folder")
+    if text.startswith("~") and not path_exists(text.partition("/")[0]):
+        text = str(expand_home(text))
+    check_working_dir(text)
+    try:
+        os.stat(text)  # noqa: PTH116  # unlike Path.stat, it also takes what no file can be called
+    except ValueError as error:
+        reason = "it holds a NUL character" if "\0" in text else f"no file can have this name: {error}"
+        raise InputError(f"{name} cannot be {shorten(text)}: {reason}") from None
+    except OSError as error:
+        # There may be nothing yet; whether that is a fault, the caller knows.
+        if error.errno == errno.ENAMETOOLONG:
+            raise InputError(f"{name} cannot be {shorten(text)}: {error.strerror}") from None
+        if error.errno == errno.ELOOP:
+            raise InputError(f"{name} cannot be {shorten(text)}: it is a link that leads back to itself") from None
+    return Path(text)
+
+
+def path_text(path: object, name: str = "the path") -> str:
+    """Return a path as text; raise InputError for what is no path. Nothing is looked up."""
+    try:
+        return os.fsdecode(path)  # type: ignore[arg-type]
+    except TypeError:
+        raise InputError(f"{name} must be a path. Received: {path!r:.200}") from None
+
+
+def shorten(text: str) -> str:
+    """Return a path in quotes for a message, cut in the middle if it is long."""
+    half = MAX_SHOWN // 2
+    return repr(text) if len(text) <= MAX_SHOWN else f"{text[:half]!r}...{text[-half:]!r} ({len(text):,} characters)"
+
+
+def path_exists(path: AnyPath) -> bool:
+    """Return whether there is a file, a folder or a link of this name; False for what cannot be a name.
+
+    A link counts even if it leads nowhere.
+    """
+    try:
+        return os.path.lexists(path)
+    except ValueError:  # NUL, surrogates
+        return False
+
+
+def check_working_dir(path: AnyPath) -> None:
+    """Raise InputError if `path` is relative in a working directory that was deleted."""
+    if os.path.isabs(path):  # noqa: PTH117  # called for millions of paths
+        return
+    try:
+        os.getcwd()  # noqa: PTH109  # the same
+    except OSError:
+        raise InputError(
+            f"The path {os.fsdecode(path)!r} is relative, and the working directory no longer exists; change to "
+            "another directory, or give an absolute path"
+        ) from None
+
+
+def resolve_path(path: AnyPath) -> Path:
+    """Return the absolute path with its links followed as far as possible.
+
+    Unlike `Path.resolve` it returns a path for links in a circle and for names that are too long or hold a NUL.
+
+    Raises:
+        InputError: if `path` is relative in a working directory that was deleted.
+    """
+    check_working_dir(path)
+    try:
+        return Path(os.path.realpath(os.fsdecode(path)))
+    except (ValueError, OSError):  # NUL, surrogates
+        return Path(os.path.abspath(os.fsdecode(path)))  # noqa: PTH100  # Path.absolute keeps ".."
+
+
+def expand_home(path: AnyPath) -> Path:
+    """Return `path` with "~" or "~user" at its beginning replaced by the home directory.
+
+    Raises:
+        InputError: if the home is unknown: no such user, or neither HOME nor an entry in the list of users.
+    """
+    text = os.fsdecode(path)
+    try:
+        return Path(text).expanduser()
+    except (RuntimeError, ValueError):
+        user = text.partition("/")[0]
+        problem = "there is no user of this name" if len(user) > 1 else "HOME is not set, and this user has no entry"
+        raise InputError(
+            f"The home {user!r} of {shorten(text)} is unknown: {problem}; give the whole path, or ./{user} for a "
+            "folder of this name"
+        ) from None

@@ -1,0 +1,60 @@
+"""Names of files and classes as text for terminals and spreadsheets, neither of which may act on it."""
+
+import re
+import unicodedata
+
+# A spreadsheet takes a cell that begins with one of these for a formula, or skips the character before the formula.
+FORMULA_STARTS = "=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20"
+FORMULA = re.compile(f"'*[{FORMULA_STARTS}]")
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
+
+
+def escape_controls(text: str, keep: str = "") -> str:
+    r"""Return `text` with every character that acts on a terminal written as in Python: ESC becomes \x1b.
+
+    These are control characters, line ends, characters that change the direction of writing, and lone surrogates.
+
+    Args:
+        text: a name, or a line that contains names.
+        keep: characters that stay as they are, such as "\n" for a text of several lines.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(_escape(c) if _acts(c) and c not in keep else c for c in text)
+
+
+def _acts(character: str) -> bool:
+    # Cc: control characters. Cf: invisible ones, of which joiners belong to emoji and to several scripts.
+    # Cs: surrogates. Zl and Zp: ends of lines and paragraphs.
+    category = unicodedata.category(character)
+    return category in ("Cc", "Cs", "Zl", "Zp") or (category == "Cf" and character not in "\u200c\u200d")
+
+
+def _escape(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")
+
+
+def printable_name(name: str) -> str:
+    r"""Return a file name as text that can be written as UTF-8: bytes that are not UTF-8 become \xNN."""
+    try:
+        encoded = name.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # a surrogate that stands for no byte, so that no file can have this name
+        encoded = name.encode("utf-8", "backslashreplace")
+    return encoded.decode("utf-8", "backslashreplace")
+
+
+def escape_cell(text: str) -> str:
+    """Return `text` for a cell of a CSV file, so that no spreadsheet takes it for a formula.
+
+    What could be one gets an apostrophe in front, which `unescape_cell` removes again. Numbers stay as they are.
+
+    Example:
+        >>> escape_cell("=1+1"), escape_cell("-1"), unescape_cell("'=1+1")
+        ("'=1+1", '-1', '=1+1')
+    """
+    return f"'{text}" if FORMULA.match(text) and not NUMBER.fullmatch(text) else text
+
+
+def unescape_cell(cell: str) -> str:
+    """Return the text of which `escape_cell` made `cell`."""
+    return cell[1:] if cell.startswith("'") and FORMULA.match(cell) else cell

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from cnnzoo.checkpoints import http_download
+from cnnzoo.checkpoints.cache_files import is_plain_file, remove_file
 from cnnzoo.core.errors import InputError
 from cnnzoo.core.files import atomic_write, cache_dir
 
@@ -48,20 +49,22 @@ def fetch(url: str, file: str, digest: str = "", size: int | None = None) -> tup
     part, ledger = path.with_name(f"{file}.part"), path.with_name(f"{file}.sha256")
 
     # Nothing has to be written for a file that was used before, so the cache may be read-only.
-    if path.exists() and ledger.exists():
+    if path.exists() and _read_recorded_hash(ledger):
         return path, _check_hashes(path, digest, ledger)
 
     with _lock_cache(path):
         try:
             new = path if path.exists() else http_download.download_part(download_url, part, size)
         except InputError as error:
-            expected = f"sha256:{_read_recorded_hash(ledger)}" if ledger.exists() else digest or "not published"
+            recorded = _read_recorded_hash(ledger)
+            expected = f"sha256:{recorded}" if recorded else digest or "not published"
             raise InputError(f"{error}. To add it by hand, save {url} as {path}; its hash is {expected}") from None
         sha256 = _check_hashes(new, digest, ledger)
         if new == part:
             os.replace(part, path)
         http_download.discard_part(part)
-        if not ledger.exists():
+        if not _read_recorded_hash(ledger):
+            remove_file(ledger)
             with atomic_write(ledger) as text:
                 text.write_bytes(f"{sha256}  {file}\n".encode())  # in the format of sha256sum -c
             if not digest:
@@ -85,9 +88,12 @@ def _lock_cache(path: Path) -> Iterator[None]:
     """Create the folder of the cache, and let only one process at a time write the file `path`."""
     from filelock import FileLock
 
-    lock = FileLock(path.with_name(f".{path.name}.lock"))
+    lock_file = path.with_name(f".{path.name}.lock")
+    lock = FileLock(lock_file)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        if os.path.lexists(lock_file) and not is_plain_file(lock_file):
+            remove_file(lock_file)  # a link would have its target emptied
         lock.acquire()
     except OSError as error:
         raise InputError(
@@ -114,9 +120,9 @@ def _check_hashes(path: Path, digest: str, ledger: Path) -> str:
     except OSError as error:
         raise InputError(f"Cannot read {path}: {error.strerror}") from None
     if actual.startswith(published):
-        if not ledger.exists() or sha256 == _read_recorded_hash(ledger):
-            return sha256
         recorded = _read_recorded_hash(ledger)
+        if recorded in ("", sha256):
+            return sha256
         problem = f"has changed since its first use: {ledger} records sha256 {recorded}. Received: {sha256}"
     else:
         problem = f"is not the published file. Expected: {digest}. Received: {actual}"
@@ -137,7 +143,7 @@ def _hash_archive_member(path: Path, kind: str) -> str:
     from zipfile import BadZipFile
     from zlib import error as ZlibError  # noqa: N812
 
-    from cnnzoo.checkpoints.archives import Archive
+    from cnnzoo.core.archives import Archive
 
     try:
         archive = Archive(path.read_bytes())
@@ -149,4 +155,13 @@ def _hash_archive_member(path: Path, kind: str) -> str:
 
 
 def _read_recorded_hash(ledger: Path) -> str:
-    return ledger.read_text(encoding="utf-8", errors="replace")[:64]
+    """Return the SHA-256 that was recorded at the first use, or "" if there is none.
+
+    Raises InputError for a folder or a pipe in its place: nothing can vouch for the file then.
+    """
+    if not os.path.lexists(ledger):
+        return ""
+    if not ledger.is_file():
+        raise InputError(f"{ledger} is not a file, as the record of a hash is; remove it")
+    with ledger.open("rb") as file:
+        return file.read(64).decode("utf-8", "replace") or "nothing"

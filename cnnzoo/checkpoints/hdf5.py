@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cnnzoo.checkpoints.archives import check_unpacked_size
 from cnnzoo.checkpoints.hdf5_text import read_attribute_strings
+from cnnzoo.core.archives import check_unpacked_size
 from cnnzoo.core.errors import InputError
 from cnnzoo.core.lazy import Lazy
 
@@ -172,14 +172,41 @@ def _undo_filters(data: bytes | memoryview, filters: list[int], itemsize: int, c
     """Return the bytes of a chunk as they were before its filters were applied.
 
     The HDF5 library would inflate without limit; here `itemsize * count` bytes and a checksum of 4 are the limit.
+    Checksums are compared: Fletcher-32 where it is used, and Adler-32 in data compressed by gzip.
     """
     for code in reversed(filters):
         if code == h5py.h5z.FILTER_DEFLATE:
-            data = zlib.decompressobj().decompress(data, itemsize * count + 4)
+            stream = zlib.decompressobj()
+            # One byte more than the limit, because zlib compares its checksum only after all bytes were asked for.
+            data = stream.decompress(data, itemsize * count + 5)
+            if not stream.eof:
+                raise InputError("one of its compressed chunks is damaged: it is cut off, or too long")
         elif code == h5py.h5z.FILTER_SHUFFLE:
             data = np.frombuffer(data, np.uint8).reshape(itemsize, -1).T.tobytes()
         elif code == h5py.h5z.FILTER_FLETCHER32:
-            data = data[:-4]
+            data, stored = data[:-4], data[-4:]
+            if int.from_bytes(stored, "little") not in fletcher_32(data):
+                raise InputError("one of its chunks is damaged: its Fletcher-32 checksum is wrong")
         else:
             raise InputError(f"it is compressed with filter {code}; only gzip is supported")
     return data
+
+
+def fletcher_32(data: bytes | memoryview) -> tuple[int, int]:
+    """Return the Fletcher-32 checksum of some bytes as HDF5 stores it, and as releases before 1.6.3 did.
+
+    The two sums of 16-bit words are taken modulo 65,535, where HDF5 writes 65,535 for a zero unless all words are 0.
+    The old releases swapped the bytes within each of the two halves.
+    """
+    first = second = 0
+    has_words = False
+    padded = memoryview(bytes(data) + b"\0" if len(data) % 2 else data)
+    for start in range(0, len(padded), 2**20):
+        words = np.frombuffer(padded[start : start + 2**20], ">u2").astype(np.uint64)
+        ahead = np.arange(len(words), 0, -1, dtype=np.uint64)
+        second = (second + len(words) * first + int((ahead * words).sum())) % 65535
+        first = (first + int(words.sum())) % 65535
+        has_words = has_words or bool(words.any())
+    first, second = (total or 65535 * has_words for total in (first, second))
+    swapped = (((half & 255) << 8) | (half >> 8) for half in (second, first))
+    return second << 16 | first, int.from_bytes(b"".join(half.to_bytes(2, "big") for half in swapped), "big")

@@ -6,6 +6,7 @@ import logging
 import os
 import re
 import shutil
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin
 
+from cnnzoo.checkpoints.cache_files import is_plain_file, open_plain_file, read_plain_text, remove_file
 from cnnzoo.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -25,8 +27,13 @@ URL_SCHEMES = ("https://", "http://")
 MAX_RETRIES = 4  # in a row without progress
 BACKOFF_SECONDS = 0.5  # times the number of failed attempts
 TIMEOUT_SECONDS = (10, 30)  # to connect, and to wait for the next bytes
+ANSWER_SECONDS = 60  # for a whole answer up to its body; the timeouts bound only the wait for the next bytes
+MIN_BYTES_PER_SECOND = 1000  # on average over SPEED_SECONDS
+SPEED_SECONDS = 60
+MAX_SECONDS = 24 * 3600  # for a whole download
 MAX_DOWNLOAD_BYTES = 4 * 2**30  # if the size is not known
 CHUNK_BYTES = 2**16  # a download that is interrupted loses less than this
+MAX_ORIGIN_BYTES = 2**16  # of the file that records where a part comes from
 PROGRESS_BYTES = 2**20  # smaller downloads show no progress bar
 
 
@@ -44,10 +51,11 @@ def download_part(url: str, part: Path, size: int | None) -> Path:
         raise InputError(f"Files can be downloaded by https or http only. Received: {url!r}")
     log.info("Downloading %s", url)
     attempts_without_progress, largest, problem = 0, _part_size(part), "the connection was cut"
+    watch = SpeedWatch(url)
     with _make_session() as session, _progress_bar(part.stem) as progress:
         while attempts_without_progress <= MAX_RETRIES:
             try:
-                if _request_rest(part, session, url, size, progress):
+                if _request_rest(part, session, url, size, progress, watch):
                     return part
             except RequestException as error:
                 # requests wraps the reason in a MaxRetryError
@@ -64,7 +72,73 @@ def download_part(url: str, part: Path, size: int | None) -> Path:
     )
 
 
-def _request_rest(part: Path, session: Session, url: str, size: int | None, progress: Progress) -> bool:
+class SpeedWatch:
+    """Count the bytes of a download, and give it up if they arrive too slowly for too long."""
+
+    def __init__(self, url: str) -> None:
+        self.url, self.received = url, 0
+        self.start = self.window_start = time.monotonic()
+
+    def add(self, count: int) -> None:
+        """Count some bytes; raise InputError if the download is slower than allowed."""
+        self.received += count
+        now = time.monotonic()
+        if now - self.start > MAX_SECONDS:
+            raise InputError(f"Cannot get {self.url}: it takes more than {MAX_SECONDS / 3600:.3g} hours")
+        if (seconds := now - self.window_start) >= SPEED_SECONDS:
+            if self.received < MIN_BYTES_PER_SECOND * seconds:
+                raise InputError(
+                    f"Cannot get {self.url}: in {seconds:.0f} seconds only {self.received:,} bytes have arrived, and "
+                    f"{MIN_BYTES_PER_SECOND:,} per second are the least; what has arrived is kept for the next attempt"
+                )
+            self.window_start, self.received = now, 0
+
+
+def _open_response(session: Session, url: str, headers: dict[str, str]) -> Response:
+    """Request `url`, and return the answer before its body; raise InputError if that takes too long.
+
+    The request runs in a thread, because a server that sends its header byte by byte would never run into a timeout.
+    """
+    answers: list[Response | BaseException] = []
+
+    def request() -> None:
+        try:
+            answers.append(session.get(url, headers=headers, stream=True, timeout=TIMEOUT_SECONDS))
+        except BaseException as error:  # raised again where the answer is awaited
+            answers.append(error)
+
+    thread = threading.Thread(target=request, daemon=True, name="cnnzoo-download")
+    thread.start()
+    thread.join(ANSWER_SECONDS)
+    if not answers:
+        raise InputError(f"Cannot get {url}: the server did not answer within {ANSWER_SECONDS:g} seconds")
+    if isinstance(answers[0], BaseException):
+        raise answers[0]
+    return answers[0]
+
+
+def _iter_body(response: Response, watch: SpeedWatch) -> Iterator[bytes]:
+    """Yield the body of an answer in chunks; `watch` sees the bytes as they arrive, not only full chunks."""
+    from urllib3.exceptions import HTTPError
+
+    raw, chunk = response.raw, bytearray()
+    read = raw.read1 if hasattr(raw, "read1") else raw.read  # urllib3 before 2.3 waits for all bytes
+    try:
+        while piece := read(CHUNK_BYTES - len(chunk) if hasattr(raw, "read1") else 1024, decode_content=False):
+            watch.add(len(piece))
+            chunk += piece
+            if len(chunk) >= CHUNK_BYTES:
+                yield bytes(chunk)
+                chunk.clear()
+    except HTTPError:
+        yield bytes(chunk)  # the next attempt continues here
+        raise
+    yield bytes(chunk)
+
+
+def _request_rest(
+    part: Path, session: Session, url: str, size: int | None, progress: Progress, watch: SpeedWatch
+) -> bool:
     """Request what `part` lacks, once; return whether the file is complete then.
 
     If the file has changed on the server, the download starts from the beginning.
@@ -74,7 +148,7 @@ def _request_rest(part: Path, session: Session, url: str, size: int | None, prog
     headers = {"Accept-Encoding": "identity"}
     if mark:
         headers |= {"Range": f"bytes={received}-", "If-Range": mark}
-    with session.get(url, headers=headers, stream=True, timeout=TIMEOUT_SECONDS) as response:
+    with _open_response(session, url, headers) as response:
         # Does the answer continue the part, or start again?
         status, answered = response.status_code, response.headers
         length = answered.get("Content-Length", "")
@@ -102,10 +176,11 @@ def _request_rest(part: Path, session: Session, url: str, size: int | None, prog
         progress.reset(task, total=total, completed=received)
         if (total or MAX_DOWNLOAD_BYTES) > PROGRESS_BYTES:
             progress.start()
-        with part.open("ab" if received else "wb") as out:
+        with open_plain_file(part, append=received > 0) as out:
             if not received:
-                _origin_path(part).write_text(f"{url}\n{_version_mark(answered)}", encoding="utf-8")
-            for chunk in response.raw.stream(CHUNK_BYTES, decode_content=False):
+                with open_plain_file(_origin_path(part), append=False) as origin:
+                    origin.write(f"{url}\n{_version_mark(answered)}".encode())
+            for chunk in _iter_body(response, watch):
                 received += len(chunk)
                 if received > (total or MAX_DOWNLOAD_BYTES):
                     out.truncate(0)
@@ -168,13 +243,13 @@ def _progress_bar(title: str) -> Iterator[Progress]:
 
 def discard_part(part: Path) -> None:
     """Delete a part and the file that records its origin, if they exist."""
-    part.unlink(missing_ok=True)
-    _origin_path(part).unlink(missing_ok=True)
+    remove_file(part)
+    remove_file(_origin_path(part))
 
 
 def _part_size(part: Path) -> int:
-    """Return how many bytes of the file have arrived."""
-    return part.stat().st_size if part.exists() else 0
+    """Return how many bytes of the file have arrived; a link or a pipe in its place is not one."""
+    return part.lstat().st_size if is_plain_file(part) else 0
 
 
 def _origin_path(part: Path) -> Path:
@@ -184,10 +259,9 @@ def _origin_path(part: Path) -> Path:
 
 def _resumable_mark(part: Path, url: str) -> str:
     """Return the version mark of a part that came from `url`, or "" if it cannot be continued."""
-    origin = _origin_path(part)
-    if not _part_size(part) or not origin.exists():
+    if not _part_size(part):
         return ""
-    origin_url, _, mark = origin.read_text(encoding="utf-8").partition("\n")
+    origin_url, _, mark = read_plain_text(_origin_path(part), MAX_ORIGIN_BYTES).partition("\n")
     return mark if origin_url == url else ""
 
 

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.lib import format as npy
 
 from cnnzoo.checkpoints import hdf5, torch_file
-from cnnzoo.checkpoints.archives import Archive, check_unpacked_size
 from cnnzoo.checkpoints.torch_tensors import bfloat16_to_float32
+from cnnzoo.core.archives import Archive, check_unpacked_size
 from cnnzoo.core.errors import InputError
 
 SAFETENSORS_DTYPES = {

@@ -43,7 +43,8 @@ def save_weights(model: keras.Model, path: str | os.PathLike[str]) -> Path:
         The path of the file.
 
     Raises:
-        InputError: if the suffix is another, or the file cannot be written.
+        InputError: if the suffix is another, if the file cannot be written, or if a weight is NaN or infinite, which
+            `get` would refuse.
 
     Example:
         >>> model = cnnzoo.get("lenet5", weights="mnist")
@@ -58,6 +59,12 @@ def save_weights(model: keras.Model, path: str | os.PathLike[str]) -> Path:
     if path.suffix != ".safetensors":
         raise InputError(f"The file of saved weights must end in .safetensors. Received: {str(path)!r}")
     arrays = {name: keras.ops.convert_to_numpy(variable) for name, variable in named_variables(model).items()}
+    floats = {name: array for name, array in arrays.items() if array.dtype.kind == "f"}
+    if unusable := [name for name, array in floats.items() if not has_valid_values(name, array)]:
+        raise InputError(
+            f"The weights of {model.name} are not saved, because they could not be loaded: NaN, infinite or negative "
+            f"values in {list_first_names(unusable)}. Go back to weights from before the training failed"
+        )
     with atomic_write(path) as new:
         new.write_bytes(serialize(arrays, {"cnnzoo": card(model).to_json()}))
     return path

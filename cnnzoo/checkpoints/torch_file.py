@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from cnnzoo.checkpoints import pickles
-from cnnzoo.checkpoints.archives import Archive, check_unpacked_size
 from cnnzoo.checkpoints.torch_tensors import ALLOWED_GLOBALS, STORAGE_DTYPES, Storage, Tensor, check_sizes
+from cnnzoo.core.archives import Archive, check_unpacked_size
 from cnnzoo.core.errors import InputError
 
 MAGIC = 0x1950A86A20F9469CFC6C

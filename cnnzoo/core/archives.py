@@ -5,6 +5,7 @@ import shutil
 import struct
 import zipfile
 import zlib
+from pathlib import Path
 
 from cnnzoo.core.errors import InputError
 
@@ -12,6 +13,7 @@ MAX_UNPACKED_BYTES = 2**32  # for all tensors of a file, or all members of an ar
 MAX_EXPANSION = 100  # how many times its own size a file may unpack to
 ALWAYS_ALLOWED_BYTES = 2**24  # allowed for every file, because a few zeros are compressed more than that
 MAX_MEMBERS = 100_000
+MAX_TEXT_BYTES = 2**24  # of the texts in a .keras file; the configuration of a network of 1,202 layers has 5 MB
 
 
 def check_unpacked_size(total: int, file_size: int) -> int:
@@ -70,3 +72,19 @@ class Archive:
         if signature != b"PK\3\4" or len(view) != info.file_size or info.CRC not in checksums:
             raise InputError(f"its member {info.filename!r:.200} is damaged")
         return view
+
+
+def check_keras_archive(path: Path) -> None:
+    """Raise InputError if a .keras file declares more than is allowed; nothing of it is unpacked.
+
+    Keras itself reads the whole configuration into memory, whatever its size.
+    """
+    size = path.stat().st_size
+    with zipfile.ZipFile(path) as archive:
+        infos = archive.infolist()
+    check_unpacked_size(sum(info.file_size for info in infos), size)
+    for info in infos:
+        if info.filename.endswith(".json") and info.file_size > MAX_TEXT_BYTES:
+            raise InputError(
+                f"its {info.filename:.200} would unpack to {info.file_size:,} bytes; {MAX_TEXT_BYTES:,} is the limit"
+            )

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cnnzoo import cards
+from cnnzoo.core.archives import check_keras_archive
 from cnnzoo.core.errors import InputError
 from cnnzoo.core.paths import check_path, resolve_path
 from cnnzoo.inference.classifier import Classifier
@@ -80,8 +81,9 @@ def load_keras_file(file: Path) -> keras.Model:
     import cnnzoo.layers  # noqa: F401  # registers the layers that the file may name
 
     try:
+        check_keras_archive(file)
         model = keras.saving.load_model(file, compile=False)
     except Exception as error:  # Keras may raise anything for a broken archive, configuration or layer
-        raise InputError(f"Cannot load {str(file)!r}: {error}") from None
+        raise InputError(f"Cannot load {str(file)!r}: {error!s:.2000}") from None
     card_file = cards.card_path(file)
     return cards.attach_card(model, cards.Card.from_file(card_file)) if card_file.exists() else model

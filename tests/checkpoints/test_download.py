@@ -473,3 +473,84 @@ def test_file_names_cannot_leave_the_cache(server, tmp_path, file):
 def test_malformed_hashes_are_refused(server, digest):
     with pytest.raises(InputError, match="A hash must be sha256:"):
         fetch(server.url, "a.bin", digest)
+
+
+class SlowHandler(BaseHTTPRequestHandler):
+    """Send the header, or the body, byte by byte, and never end."""
+
+    def do_GET(self):
+        try:
+            if self.server.part == "body":
+                self.send_response(200)
+                self.send_header("Content-Length", "300000")
+                self.end_headers()
+            else:
+                self.wfile.write(b"HTTP/1.0 200 OK\r\nX: ")
+            while not self.server.done.is_set():
+                self.wfile.write(b"x")
+                self.server.done.wait(0.02)
+        except OSError:
+            pass  # the client hung up
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.mark.parametrize(("part", "message"), [("body", "only .* bytes have arrived"), ("header", "did not answer")])
+def test_a_server_that_sends_byte_by_byte_is_given_up(part, message, server, monkeypatch):
+    monkeypatch.setattr(http_download, "ANSWER_SECONDS", 0.3)
+    monkeypatch.setattr(http_download, "SPEED_SECONDS", 0.3)
+    with ThreadingHTTPServer(("127.0.0.1", 0), SlowHandler) as slow:
+        slow.daemon_threads, slow.part, slow.done = True, part, threading.Event()
+        threading.Thread(target=slow.serve_forever, args=(0.01,), daemon=True).start()
+        start = time.monotonic()
+        with pytest.raises(InputError, match=message):
+            fetch(f"http://127.0.0.1:{slow.server_port}/a.bin", "a.bin", SHA256)
+        assert time.monotonic() - start < 5
+        slow.done.set()
+        slow.shutdown()
+
+
+def test_connections_that_bring_a_byte_each_come_to_an_end(server, monkeypatch):
+    """Each of them is progress, so the number of attempts alone is no limit."""
+    monkeypatch.setattr(http_download, "CHUNK_BYTES", 1)
+    monkeypatch.setattr(http_download, "SPEED_SECONDS", 0.2)
+    server.cuts.extend([1] * 10_000)
+    with pytest.raises(InputError, match="only .* bytes have arrived"):
+        fetch(server.url, "a.bin", SHA256)
+
+
+@pytest.mark.parametrize("name", ["a.bin.part", "a.bin.part.from", "a.bin.sha256", ".a.bin.lock"])
+@pytest.mark.parametrize("link", [os.symlink, os.link])
+def test_nothing_is_written_through_links(name, link, server, weights):
+    weights.mkdir()
+    victim = weights.parent / "victim"
+    victim.write_bytes(b"precious")
+    link(victim, weights / name)
+    if name == "a.bin.sha256":
+        with pytest.raises(InputError):  # what it says is not the hash
+            fetch(server.url, "a.bin", SHA256)
+    else:
+        assert fetch(server.url, "a.bin", SHA256)[0].read_bytes() == CONTENT
+    assert victim.read_bytes() == b"precious"
+
+
+def test_a_part_with_a_link_for_its_origin_starts_again(server, weights):
+    weights.mkdir()
+    (weights.parent / "victim").write_text(f"{server.url}\n{server.etag}")
+    (weights / "a.bin.part").write_bytes(OTHER[:1000])
+    (weights / "a.bin.part.from").symlink_to(weights.parent / "victim")
+    assert fetch(server.url, "a.bin", SHA256)[0].read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+@pytest.mark.parametrize("name", ["a.bin", "a.bin.part", "a.bin.part.from", "a.bin.sha256", ".a.bin.lock"])
+def test_pipes_and_folders_in_the_cache_neither_hang_nor_crash(name, make, server, weights):
+    weights.mkdir()
+    make(weights / name)
+    replaced = make is os.mkfifo and name not in ("a.bin", "a.bin.sha256")
+    if replaced:
+        assert fetch(server.url, "a.bin", SHA256)[0].read_bytes() == CONTENT
+    else:
+        with pytest.raises(InputError, match=re.escape(name)):
+            fetch(server.url, "a.bin", SHA256)

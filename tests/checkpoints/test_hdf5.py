@@ -1,11 +1,14 @@
 """HDF5 files of Keras 1 and 2, valid and malicious."""
 
+import contextlib
+import io
+
 import h5py
 import numpy as np
 import pytest
 from helpers.hdf5 import KERNEL, add_layers, fixed_length, write_hdf5
 
-from cnnzoo.checkpoints import readers
+from cnnzoo.checkpoints import hdf5, readers
 from cnnzoo.core.errors import InputError
 
 
@@ -123,3 +126,31 @@ def test_an_endless_heap_is_refused():
     for size in (2**64 - 16, 2**20):
         with pytest.raises(InputError, match="heap of names is damaged"):
             read_tensors(content[: start + 8] + size.to_bytes(8, "little") + content[start + 16 :])
+
+
+@pytest.mark.parametrize("count", [1, 2, 999, 70_001, 2**20 + 3])
+def test_fletcher_sums_equal_those_of_the_hdf5_library(count):
+    random = np.random.default_rng(count).integers(0, 256, count).astype("uint8")
+    for array in (random, np.zeros(count, "uint8"), np.full(count, 255, "uint8")):
+        content = io.BytesIO()
+        with h5py.File(content, "w") as file:
+            dataset = file.create_dataset("x", data=array, chunks=(count,), fletcher32=True)
+            stored = dataset.id.read_direct_chunk((0,))[1]
+        assert int.from_bytes(stored[-4:], "little") == hdf5.fletcher_32(stored[:-4])[0]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"fletcher32": True}, {"compression": "gzip"}, {"fletcher32": True, "compression": "gzip", "shuffle": True}],
+    ids=["fletcher", "gzip", "both"],
+)
+def test_every_changed_byte_of_a_chunk_is_noticed(options):
+    content = bytearray(write_hdf5(lambda root: add_layers(root, chunks=(5, 12), **options)))
+    expected = read_tensors(bytes(content))["bn/kernel"]
+    with h5py.File(io.BytesIO(content)) as file:
+        chunk = file["bn/bn/kernel:0"].id.get_chunk_info(0)
+    for offset in range(chunk.byte_offset, chunk.byte_offset + chunk.size):
+        content[offset] ^= 1
+        with contextlib.suppress(InputError):
+            np.testing.assert_array_equal(read_tensors(bytes(content))["bn/kernel"], expected)
+        content[offset] ^= 1

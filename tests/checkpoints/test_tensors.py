@@ -126,3 +126,16 @@ def test_suffixes_are_checked(model, tmp_path):
         cnnzoo.save_weights(model, tmp_path / "w.h5")
     with pytest.raises(cnnzoo.InputError, match=r"must end in \.keras"):
         cnnzoo.save(model, tmp_path / "w.h5")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("name", ["conv1.kernel", "bn1.moving_variance"])
+def test_weights_that_could_not_be_loaded_are_not_saved(value, name, tmp_path):
+    broken = cnnzoo.get(NAME, classes=3)
+    variable = named_variables(broken)[name]
+    array = np.array(variable)
+    array.flat[0] = value
+    variable.assign(array)
+    with pytest.raises(cnnzoo.InputError, match=f"are not saved.*{name}"):
+        cnnzoo.save_weights(broken, tmp_path / "w.safetensors")
+    assert not any(tmp_path.iterdir())

@@ -70,7 +70,8 @@ class Card:
         training: recipe, seed and data, if the model was trained with cnnzoo.
         ids: identifiers of the classes, such as WordNet's for ImageNet; empty if they have none.
         temperature: the number by which the logits are divided to get calibrated probabilities.
-        transform: crop and interpolation of the evaluation, or `None` if the weights specify none.
+        transform: crop and interpolation of the evaluation, or `None` if the weights specify none. `levels`, if the
+            images have more than 8 bits: the levels that become black and white.
 
     Example:
         >>> card = cnnzoo.card(cnnzoo.get("lenet5", classes=["cat", "dog"]))
@@ -140,8 +141,8 @@ class Card:
         """Raise TypeError or ValueError for a field with an invalid value."""
         if not isinstance(self.training, dict) or not isinstance(self.weights, dict | None):
             raise TypeError("training and weights must be objects")
-        if self.transform is not None and not set(self.transform) <= {"crop", "interpolation"}:
-            raise TypeError("transform must hold a crop and an interpolation")
+        if self.transform is not None and not set(self.transform) <= {"crop", "interpolation", "levels"}:
+            raise TypeError("transform must hold a crop, an interpolation and perhaps levels")
         check_integer("pad", self.pad, 0, 10_000)
         if self.temperature is not None and not 0 < self.temperature < 1000:
             raise TypeError("temperature must be a positive number")

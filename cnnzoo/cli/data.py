@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 from cnnzoo.cli.declare import take_options
-from cnnzoo.cli.options import IMAGE_SIZE, DataOptions
+from cnnzoo.cli.options import IMAGE_SIZE, LEVELS, DataOptions
 from cnnzoo.cli.startup import import_keras_quietly
-from cnnzoo.core.errors import InputError
+from cnnzoo.core.errors import InputError, check_levels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,9 +24,12 @@ PICTURE_COUNT = 16
 @click.command()
 @click.argument("data")
 @click.option("--label-column", help="Column of a table that holds the labels.")
+@click.option("--levels", **LEVELS)
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for doctor.html and doctor.json.")
 @click.option("--strict", is_flag=True, help="Exit with 1 if any image is unusable.")
-def doctor(data: str, label_column: str | None, out: Path | None, strict: bool) -> None:
+def doctor(
+    data: str, label_column: str | None, levels: float | tuple[float, ...] | None, out: Path | None, strict: bool
+) -> None:
     """Check every image of DATA and report problems.
 
     DATA is a folder or a table of image files, which are not changed. The command finds unreadable files, wrong file
@@ -38,8 +41,9 @@ def doctor(data: str, label_column: str | None, out: Path | None, strict: bool) 
     from cnnzoo.data.scan import scan_with_progress
 
     name, listing = list_source(data, label_column)
-    facts = scan_with_progress([image.source for image in listing.images])
-    diagnosis, _ = diagnose_images(name, listing.images, facts, listing.left_out)
+    limits = check_levels(levels)
+    facts = scan_with_progress([image.source for image in listing.images], levels=limits)
+    diagnosis, _ = diagnose_images(name, listing.images, facts, listing.left_out, limits)
     folder = out or Path("runs") / f"doctor-{Path(name.replace(':', '-')).name}"
     diagnosis.save(folder)
     click.echo("\n".join([str(diagnosis), *listing.notes]))

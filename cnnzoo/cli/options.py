@@ -39,6 +39,24 @@ def parse_crop(context: click.Context, parameter: click.Parameter, value: str) -
         raise click.BadParameter(f"{value!r} is not 'auto', 'none' or a share of the side, as in 0.875.") from None
 
 
+def parse_levels(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> float | tuple[float, ...] | None:
+    """Return one number, as in 4095, or the two of LOW,HIGH."""
+    if value is None:
+        return None
+    try:
+        levels = tuple(float(level) for level in value.split(","))
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is neither one level, as in 4095, nor LOW,HIGH, as in 100,4095.") from None
+    return levels[0] if len(levels) == 1 else levels
+
+
+LEVELS: dict[str, Any] = {
+    "callback": parse_levels,
+    "metavar": "HIGH|LOW,HIGH",
+    "help": "Levels of images with more than 8 bits that become black and white, as in 4095 for 12 bits.",
+}
 IMAGE_SIZE: dict[str, Any] = {"callback": parse_image_size, "metavar": "SIZE"}
 SEED: dict[str, Any] = {
     "type": click.IntRange(0, 2**32 - 1),
@@ -84,6 +102,9 @@ class DataOptions:
     )
     pad: int | None = field(
         metadata=option(type=click.IntRange(0), help="Width of the black border around resized images.")
+    )
+    levels: float | tuple[float, ...] | None = field(
+        metadata=option(**LEVELS, show_default="those of the model, or 0,65535")
     )
     splits: tuple[float, float, float] = field(
         metadata=option(

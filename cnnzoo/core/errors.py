@@ -46,6 +46,24 @@ def check_image_size(image_size: object) -> tuple[int, int]:
     return height, width
 
 
+def check_levels(levels: object) -> tuple[float, float] | None:
+    """Return (low, high), the levels that become black and white, of one number or of a pair; None stays None.
+
+    One number is the high level; the low one is 0. Raise InputError for anything else.
+    """
+    if levels is None:
+        return None
+    pair = tuple(levels) if isinstance(levels, list | tuple) else (0, levels)
+    is_number = all(isinstance(level, int | float) and not isinstance(level, bool) for level in pair)
+    if len(pair) != 2 or not is_number or not -1e12 < pair[0] < pair[1] < 1e12:  # also refuses NaN
+        raise InputError(
+            "levels must be the level that becomes white, such as 4095 for 12 bits, or the levels (low, high) that "
+            f"become black and white, low first. Received: {levels!r:.100}"
+        )
+    low, high = (int(level) if level == int(level) else float(level) for level in pair)
+    return low, high
+
+
 def check_class_names(names: Iterable[object]) -> tuple[str, ...]:
     """Return the class names as text; raise InputError unless they are distinct and can be written to a file."""
     class_names = tuple(map(str, names))

@@ -14,6 +14,7 @@ from cnnzoo.data.transform import Transform
 
 CACHE_MODES = ("auto", "memory", "disk", "none")
 MAX_AUTO_BYTES = 2 * 2**30  # the most that "auto" keeps in memory; larger sets are decoded again in every epoch
+ZEROS = 2**20  # bytes that are written at once
 MAX_DISK_BYTES = 50 * 2**30  # of all files of "disk" together; the least recently used are deleted first
 
 
@@ -32,7 +33,8 @@ class ImageCache:
             self.buffer: np.ndarray = np.zeros(total, "uint8")  # the system allocates pages when they are written
         else:
             evict_for(path, total)
-            self.buffer = np.memmap(path, "uint8", "r+" if path.exists() else "w+", shape=(total,))
+            reserve_file(path, total)
+            self.buffer = np.memmap(path, "uint8", "r+", shape=(total,))
             os.utime(path)
         self.marks = self.buffer[self.bytes :]
 
@@ -82,6 +84,29 @@ def open_cache(
     except (OSError, MemoryError) as error:
         reason = getattr(error, "strerror", None) or error or "there is not enough memory"
         raise InputError(f"Resized images of {total / 2**30:.1f} GiB cannot be cached ({mode}): {reason}") from None
+
+
+def reserve_file(path: Path, total: int) -> None:
+    """Create a file of `total` zeros, or keep it if it is there, with all of its space reserved on the disk.
+
+    A file with holes would be created at once, but the process ends with a bus error if the disk is full when an image
+    is written into a hole.
+
+    Raises:
+        OSError: if there is not enough space. A new file is deleted then.
+    """
+    is_new = not path.exists()
+    try:
+        with path.open("ab") as file:
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(file.fileno(), 0, total)
+            elif is_new:  # macOS
+                for start in range(0, total, ZEROS):
+                    file.write(bytes(min(ZEROS, total - start)))
+    except OSError:
+        if is_new:
+            path.unlink(missing_ok=True)
+        raise
 
 
 def evict_for(path: Path, total: int) -> None:

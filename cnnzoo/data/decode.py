@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cnnzoo.core.errors import InputError
+from cnnzoo.core.file_signatures import describe_content, find_file_kind
+from cnnzoo.data.bit_depth import STRIP_PIXELS, Levels, has_deep_levels, read_levels, scale_levels
+from cnnzoo.data.repair import repair_content
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
@@ -17,19 +20,23 @@ if TYPE_CHECKING:
 MAX_PIXELS = 89_000_000  # larger images are refused before decoding; Pillow warns of decompression bombs from here on
 MAX_BYTES = 2**30  # of a file
 MAX_ASPECT_RATIO = 200  # longer strips cannot be cropped or resized to anything recognizable
-FORMATS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "WEBP", "TIFF")
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "WEBP", "TIFF", "PPM", "AVIF", "JPEG2000", "ICO")
+LOOSE_FORMATS = ("TGA",)  # has no signature, so that it is tried only where nothing else fits
+NOT_AN_IMAGE = "not a JPEG, PNG, GIF, BMP, WebP, TIFF, AVIF, JPEG 2000, PNM, ICO or TGA image, but"
 ORIENTATION_TAG = 0x0112  # EXIF
 PHOTOMETRIC_TAG = 262  # TIFF; 0 means that white is zero
+GRAY_SCALES = {"L;2": 85, "L;4": 17}  # what Pillow multiplies the levels of 2 and 4 bits by
 
 Source = str | bytes | os.PathLike[str]  # the path or the bytes of an image file
 
 
-def decode_image(source: Source, channels: int = 3) -> np.ndarray:
+def decode_image(source: Source, channels: int = 3, levels: Levels | None = None) -> np.ndarray:
     """Decode an image file, rotated upright.
 
     Args:
         source: the path, or the bytes of the file.
         channels: 1 for gray or 3 for RGB.
+        levels: the levels of images of more than 8 bits that become black and white; see `Transform`.
 
     Returns:
         The pixels, uint8, (H, W, channels).
@@ -38,7 +45,7 @@ def decode_image(source: Source, channels: int = 3) -> np.ndarray:
         InputError: if the file is missing, is not an image, or is too large. The message names the file.
     """
     with open_for_decoding(source, channels) as image:
-        pixels = np.asarray(to_upright(image, channels))
+        pixels = np.asarray(to_upright(image, channels, levels))
     return pixels.reshape(*pixels.shape[:2], channels)
 
 
@@ -64,8 +71,9 @@ def open_image(source: Source) -> "Iterator[PillowImage]":
     from PIL import Image
 
     try:
-        encoded = source if isinstance(source, bytes) else read_image_bytes(source)
-        with Image.open(io.BytesIO(encoded), formats=FORMATS) as image:
+        encoded, _ = repair_content(source if isinstance(source, bytes) else read_image_bytes(source))
+        kind = find_file_kind(encoded)
+        with Image.open(io.BytesIO(encoded), formats=FORMATS if kind else FORMATS + LOOSE_FORMATS) as image:
             width, height = image.size
             if width * height > MAX_PIXELS:
                 raise InputError(f"{width}x{height} pixels, more than the {MAX_PIXELS:,} allowed")
@@ -75,7 +83,8 @@ def open_image(source: Source) -> "Iterator[PillowImage]":
     except InputError:
         raise
     except Image.UnidentifiedImageError:
-        raise InputError(f"not a {', '.join(FORMATS)} file") from None
+        remedy = f"; {kind.remedy}" if kind and kind.remedy else ""
+        raise InputError(f"{NOT_AN_IMAGE} {describe_content(encoded)}{remedy}") from None
     except Exception as error:  # Pillow's decoders raise many types
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise InputError(" ".join(str(reason or type(error).__name__).split())) from None
@@ -101,18 +110,38 @@ def read_image_bytes(path: str | os.PathLike[str]) -> bytes:
         raise InputError(getattr(error, "strerror", None) or str(error)) from None
 
 
-def to_upright(image: "PillowImage", channels: int = 3) -> "PillowImage":
-    """Rotate an image by its EXIF orientation and convert it to 8-bit gray or RGB, transparency over white."""
-    from PIL import ImageOps
+def to_upright(image: "PillowImage", channels: int = 3, levels: Levels | None = None) -> "PillowImage":
+    """Rotate an image by its EXIF orientation and convert it to 8-bit gray or RGB, transparency over white.
 
+    Args:
+        image: an opened image, which has not been decoded yet.
+        channels: 1 for gray or 3 for RGB.
+        levels: the levels of images of more than 8 bits that become black and white; None is the range of 16 bits.
+    """
     mode = "L" if channels == 1 else "RGB"
-    tags = getattr(image, "tag_v2", {})
-    # TIFFs may store white as zero. Pillow inverts these itself, but only up to 8 bits.
-    inverted = tags.get(PHOTOMETRIC_TAG) == 0 and image.mode.startswith("I")
-    image = to_8_bit(ImageOps.exif_transpose(image) if exif_orientation(image) > 1 else image)
-    image.load()
-    image = ImageOps.invert(image) if inverted else image
-    return image if image.mode == mode else image.convert(mode)
+    if has_deep_levels(image) and _needs_all_bits(image, levels):
+        flat = _deep_to_8_bit(image, levels)
+    else:
+        flat = to_8_bit(image)
+    image.load()  # a TIFF turns itself upright here, and a PNG reads what follows its pixels
+    flat = turn_upright(flat, exif_orientation(image))
+    return flat if flat.mode == mode else flat.convert(mode)
+
+
+def turn_upright(image: "PillowImage", orientation: int) -> "PillowImage":
+    """Turn an image by an EXIF orientation, 1 to 8."""
+    from PIL.Image import Transpose
+
+    turns = {
+        2: Transpose.FLIP_LEFT_RIGHT,
+        3: Transpose.ROTATE_180,
+        4: Transpose.FLIP_TOP_BOTTOM,
+        5: Transpose.TRANSPOSE,
+        6: Transpose.ROTATE_270,
+        7: Transpose.TRANSVERSE,
+        8: Transpose.ROTATE_90,
+    }
+    return image.transpose(turns[orientation]) if orientation in turns else image
 
 
 def exif_orientation(image: "PillowImage") -> int:
@@ -133,17 +162,55 @@ def upright_size(image: "PillowImage") -> tuple[int, int]:
 
 
 def to_8_bit(image: "PillowImage") -> "PillowImage":
-    """Convert an image to 8 bits per channel and put transparent pixels over white."""
+    """Convert an image of at most 8 bits per channel to opaque gray or color; transparent pixels become white."""
     from PIL import Image
 
-    if image.mode == "F":
-        raise InputError("32-bit floating-point images have no agreed range")
-    if image.mode.startswith("I"):
-        levels = np.asarray(image).astype("int64")
-        if levels.min() < 0 or levels.max() > 65535:
-            raise InputError(f"gray levels must be 0 to 65535. Received: {levels.min()} to {levels.max()}")
-        return Image.fromarray(np.round(levels / 257).astype("uint8"))
-    if "A" in image.mode or "a" in image.mode or "transparency" in image.info:
-        rgba = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
-    return image
+    has_alpha = "A" in image.mode or "a" in image.mode
+    if not has_alpha and "transparency" not in image.info:
+        image.load()
+        return image
+    tile = getattr(image, "tile", None)
+    transparent = image.info.get("transparency")
+    if tile and isinstance(transparent, int):
+        image.info["transparency"] = min(255, transparent * GRAY_SCALES.get(str(tile[0][3]), 1))
+
+    # Strip by strip, to save memory
+    opaque = Image.new("RGB", image.size)
+    rows = max(1, STRIP_PIXELS // image.width)
+    for top in range(0, image.height, rows):
+        box = (0, top, image.width, min(top + rows, image.height))
+        strip = image.crop(box).convert("RGBA")
+        opaque.paste(Image.alpha_composite(Image.new("RGBA", strip.size, "white"), strip).convert("RGB"), box)
+    return opaque
+
+
+def _needs_all_bits(image: "PillowImage", levels: Levels | None) -> bool:
+    """Return whether the upper bytes of a deep image are not enough."""
+    return image.mode.startswith(("I", "F")) or levels is not None or "transparency" in image.info
+
+
+def _deep_to_8_bit(image: "PillowImage", limits: Levels | None) -> "PillowImage":
+    """Convert an image of more than 8 bits to 8 bits; transparent pixels become white."""
+    from PIL import Image
+
+    transparent = image.info.get("transparency")
+    tags = getattr(image, "tag_v2", {})
+    # TIFFs may store white as zero. Pillow inverts these itself, but only up to 8 bits.
+    inverted = tags.get(PHOTOMETRIC_TAG) == 0 and image.mode.startswith("I")
+    levels = read_levels(image)
+
+    # Colors without levels keep their upper bytes, as Pillow reads them
+    color, opacity = levels[..., :3], levels[..., 3:]
+    is_color = levels.ndim == 3
+    scaled = (
+        (color >> 8).astype("uint8")
+        if is_color and limits is None
+        else scale_levels(color if is_color else levels, limits)
+    )
+    scaled = 255 - scaled if inverted else scaled
+    if transparent is not None:
+        same = levels == np.array(transparent)
+        scaled[same.all(axis=2) if is_color else same] = 255
+    if is_color and opacity.size:
+        return to_8_bit(Image.fromarray(np.dstack([scaled, (opacity >> 8).astype("uint8")])))
+    return Image.fromarray(scaled)

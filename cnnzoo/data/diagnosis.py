@@ -28,6 +28,8 @@ FINDING_KINDS = {
     "near duplicate": "nearly the same picture",
     "near leak": "nearly the same picture in two splits",
     "constant": "one color throughout",
+    "levels": "a part of the levels that the file can hold, so that the images are nearly black",
+    "damage": "a fault of the file that does not hide any pixels",
     "tiny": f"a side under {MIN_SIDE} pixels",
     "suffix": "the suffix of another format",
     "imbalance": f"a class with less than 1/{IMBALANCE_RATIO} of the largest class's images",

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cnnzoo.data.bit_depth import FULL_RANGE, Levels, guess_bit_depth
 from cnnzoo.data.diagnosis import IMBALANCE_RATIO, MIN_SIDE, Diagnosis, Finding
 from cnnzoo.data.listing import LeftOut, ListedImage, natural_sort_key
 from cnnzoo.data.scan import FORMAT_SUFFIXES, ImageFacts
@@ -16,7 +17,11 @@ MIN_PHOTO_SHARE = 0.9  # share of images without a small palette that makes a da
 
 
 def diagnose_images(
-    source: str, images: Sequence[ListedImage], facts: Sequence[ImageFacts], left_out: LeftOut | tuple[()] = ()
+    source: str,
+    images: Sequence[ListedImage],
+    facts: Sequence[ImageFacts],
+    left_out: LeftOut | tuple[()] = (),
+    levels: Levels | None = None,
 ) -> tuple[Diagnosis, np.ndarray]:
     """Return the diagnosis, and a mask (N,) of the images to use.
 
@@ -25,6 +30,7 @@ def diagnose_images(
         images: all images that the source lists.
         facts: the facts of each image, from the scan.
         left_out: names and reasons of files that the source does not list.
+        levels: the levels of images of more than 8 bits that become black and white, if the user names them.
     """
     # Images that are set aside
     usable = np.array([not f.problem for f in facts], bool)
@@ -44,6 +50,7 @@ def diagnose_images(
     # Findings about images that are kept
     used = np.flatnonzero(usable).tolist()
     findings += _find_near_duplicates([images[i] for i in used], [facts[i] for i in used])
+    findings += _inspect_levels([images[i] for i in used], [facts[i] for i in used], levels)
     for i in used:
         findings += _inspect_image(images[i], facts[i])
     counts = Counter(images[i].label for i in used)
@@ -122,11 +129,37 @@ def _find_near_duplicates(images: Sequence[ListedImage], facts: Sequence[ImageFa
     return findings
 
 
+def _inspect_levels(images: Sequence[ListedImage], facts: Sequence[ImageFacts], limits: Levels | None) -> list[Finding]:
+    """Find images of 16 bits that use only some of them, and levels that `limits` cuts off."""
+    deep = [(image.name, f.levels) for image, f in zip(images, facts, strict=True) if f.levels is not None]
+    if not deep:
+        return []
+    if limits is not None:
+        names = tuple(name for name, (low, high) in deep if low < limits[0] or high > limits[1])
+        reason = f"levels beyond {limits[0]:,g} to {limits[1]:,g} become black or white in {len(names):,} images"
+        return [Finding("levels", names, reason)] if names else []
+
+    # A single picture may be dark; that half of all images leave the upper bits empty is no chance
+    dark = [(name, high) for name, (_, high) in deep if guess_bit_depth(int(high)) is not None]
+    if 2 * len(dark) < len(deep):
+        return []
+    highest = max(int(high) for _, high in dark)
+    bits = guess_bit_depth(highest)
+    assert bits is not None
+    reason = (
+        f"levels to {highest:,} of {FULL_RANGE:,} in {len(dark):,} images: {bits} bits? "
+        f"levels={2**bits - 1} makes that the range from black to white"
+    )
+    return [Finding("levels", tuple(name for name, _ in dark), reason)]
+
+
 def _inspect_image(image: ListedImage, facts: ImageFacts) -> list[Finding]:
     """Return what is unusual about one image."""
     findings = []
     if facts.constant:
         findings.append(Finding("constant", (image.name,), "one color throughout"))
+    if facts.repairs:
+        findings.append(Finding("damage", (image.name,), facts.repairs))
     if min(facts.height, facts.width) < MIN_SIDE:
         findings.append(Finding("tiny", (image.name,), f"{facts.width}x{facts.height} pixels"))
     suffix = Path(image.name).suffix.casefold()

@@ -9,6 +9,7 @@ import numpy as np
 
 from cnnzoo.core.errors import InputError, check_integer, unknown_name
 from cnnzoo.core.tables import format_table
+from cnnzoo.data.bit_depth import Levels
 from cnnzoo.data.diagnosis import Diagnosis
 from cnnzoo.data.photos import Photos
 from cnnzoo.data.splits import Split
@@ -32,12 +33,14 @@ class Sizing:
         default_crop: the crop for "auto" if the weights specify none.
         pad: black pixels around the resized image; None takes the model's.
         cache: the cache for resized photos; see `cnnzoo.data.cache.open_cache`.
+        levels: the levels of images of more than 8 bits that become black and white; None takes the model's.
     """
 
     crop: float | str | None = "auto"
     default_crop: float | None = None
     pad: int | None = None
     cache: str = "auto"
+    levels: Levels | None = None
 
     def resolve(self, shape: Sequence[int], pad: int, evaluation: Mapping[str, Any]) -> Transform:
         """Return the transform to a model's input.
@@ -50,6 +53,8 @@ class Sizing:
         options = {"crop": self.default_crop, **evaluation}
         if self.crop != "auto":
             options["crop"] = self.crop
+        if self.levels is not None:
+            options["levels"] = self.levels
         pad = pad if self.pad is None else self.pad
         return Transform((shape[0], shape[1]), shape[2], **options, pad=pad)
 
@@ -232,14 +237,18 @@ class ImageData:
         if self.transform is None:
             return "Images as they are."
         before, after = ("x".join(map(str, shape)) for shape in (self.original_shape, self.transform.shape))
+        levels = ""
+        if self.transform.levels:
+            low, high = self.transform.levels
+            levels = f" Levels {low:,g} to {high:,g} of images with more than 8 bits become black to white."
         if before == after and not self.transform.pad:
-            return f"Images of {before}, as they are."
+            return f"Images of {before}, as they are.{levels}"
         what = "Photos" if None in self.original_shape else f"Images of {before}"
         how = f"resized by the pipeline ({self.transform.interpolation}, antialiased)"
         crop, border = "", f", within a black border of {self.transform.pad}" if self.transform.pad else ""
         if self.transform.crop is not None:
             crop = f", center-cropped to {100 * self.transform.crop:.4g} % of each side,"
-        return f"{what} {how}{crop} to {after}{border}."
+        return f"{what} {how}{crop} to {after}{border}.{levels}"
 
     def __repr__(self) -> str:
         sizes = ", ".join(f"{len(split):,} {name}" for name, split in self.splits.items())

@@ -10,10 +10,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cnnzoo.cards import DEFAULT_CROP
-from cnnzoo.core.errors import InputError, check_class_names, check_image_size, check_integer, unknown_name
+from cnnzoo.core.errors import (
+    InputError,
+    check_class_names,
+    check_image_size,
+    check_integer,
+    check_levels,
+    unknown_name,
+)
 from cnnzoo.core.paths import check_path, resolve_path
 from cnnzoo.core.text import printable_name
 from cnnzoo.data.arrays import NAMED_ARRAYS, build_from_arrays, load_named_arrays
+from cnnzoo.data.bit_depth import Levels, scale_source
 from cnnzoo.data.cache import CACHE_MODES
 from cnnzoo.data.checks import is_file_or_folder
 from cnnzoo.data.doctor import diagnose_images
@@ -44,6 +52,7 @@ def load_data(
     cache: str = "auto",
     doctor: bool = True,
     strict: bool = False,
+    levels: float | Sequence[float] | None = None,
     label_column: str | None = None,
     group_column: str | None = None,
 ) -> ImageData:
@@ -80,6 +89,9 @@ def load_data(
             up to 2 GiB. With "memory" and "disk", training takes its random crops from the resized images.
         doctor: decode every image file first and set aside those that cannot be used. Otherwise only headers are read.
         strict: raise an error instead of setting images aside.
+        levels: for images of more than 8 bits, the level that becomes white, such as 4095 for 12 bits in a 16-bit file,
+            or the levels (low, high) that become black and white. By default those of the model, or else 0 and 65,535.
+            The model keeps them for prediction and export. Images of 8 bits stay as they are.
         label_column: the column of a table with the labels.
         group_column: the column of a table with groups, such as patients, whose images stay in one split.
 
@@ -106,23 +118,30 @@ def load_data(
         check_integer("pad", pad, 0, 65_535)
     if cache not in CACHE_MODES:
         raise unknown_name("cache", cache, CACHE_MODES)
+    limits = check_levels(levels)
 
     # Load the source
-    sizing = Sizing(crop=crop, pad=pad, cache=cache)
+    sizing = Sizing(crop=crop, pad=pad, cache=cache, levels=limits)
     if isinstance(source, str | os.PathLike) and not _holds_arrays(source):
         name, listing = list_source(source, label_column, group_column)
-        data = build_from_files(name, listing, classes, shares, seed, doctor, strict)
+        data = build_from_files(name, listing, classes, shares, seed, doctor, strict, limits)
         sizing = replace(sizing, default_crop=DEFAULT_CROP)
     elif (label_column, group_column) != (None, None):
         raise InputError(
             f"label_column and group_column apply only to tables ({', '.join(TABLE_SUFFIXES)}); this is not one"
         )
     elif isinstance(source, str | os.PathLike):
-        data = build_from_arrays(load_named_arrays(source), Path(source).name, classes, shares, seed)
+        arrays = scale_source(load_named_arrays(source), limits)
+        data = build_from_arrays(arrays, Path(source).name, classes, shares, seed)
     elif (streams := read_streams(source)) is not None:
+        if limits is not None:
+            raise InputError(
+                "levels applies to image files and arrays. Scale the images of a stream to 0 to 255 before, for "
+                "example with dataset.map"
+            )
         data = build_from_files("stream", streams, classes, shares, seed, doctor, strict)
     else:
-        data = build_from_arrays(source, "arrays", classes, shares, seed)
+        data = build_from_arrays(scale_source(source, limits), "arrays", classes, shares, seed)
 
     # Bring the images to a size
     data = replace(data, sizing=sizing)
@@ -191,6 +210,7 @@ def build_from_files(
     seed: int,
     doctor: bool,
     strict: bool,
+    levels: Levels | None = None,
 ) -> ImageData:
     """Build the data of image files: scan them, set aside what cannot be used, and split the others.
 
@@ -205,10 +225,10 @@ def build_from_files(
     class_names = _resolve_classes(images, classes)
 
     # Scan all files
-    facts = scan_with_progress([image.source for image in images], doctor)
+    facts = scan_with_progress([image.source for image in images], doctor, levels)
 
     # Set aside what cannot be used
-    diagnosis, usable = diagnose_images(name, images, facts, listing.left_out)
+    diagnosis, usable = diagnose_images(name, images, facts, listing.left_out, levels)
     if diagnosis.set_aside:
         first = [f"{finding.images[0]!r} ({finding.reason})" for finding in diagnosis.set_aside[:5]]
         more = ", ..." if len(diagnosis.set_aside) > 5 else ""
@@ -216,6 +236,9 @@ def build_from_files(
         if strict or not usable.any():
             raise InputError(message)
         warnings.warn(message, stacklevel=3)
+    level_notes = tuple(f"{finding.reason}." for finding in diagnosis.findings if finding.kind == "levels")
+    for note in level_notes:
+        warnings.warn(f"{name}: {note}", stacklevel=3)
     used = [(image, fact) for image, fact, good in zip(images, facts, usable, strict=True) if good]
 
     # Keep copies and groups together
@@ -233,9 +256,9 @@ def build_from_files(
     indices, notes = assign_splits(given, labels, shares, seed, class_names, units)
 
     # Build
-    everything = Split(Photos(photos), labels, np.array([photo.name for photo in photos]))
+    everything = Split(Photos(photos, levels=levels), labels, np.array([photo.name for photo in photos]))
     train, validation, test = map(everything.take, indices)
-    notes = (f"{diagnosis.images:,} files, {diagnosis.summary()}.", *listing.notes, *notes)
+    notes = (f"{diagnosis.images:,} files, {diagnosis.summary()}.", *level_notes, *listing.notes, *notes)
     return ImageData(train, validation, test, class_names, name, notes=notes, diagnosis=diagnosis)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from cnnzoo.core.errors import InputError
 from cnnzoo.core.threads import thread_pool
+from cnnzoo.data.bit_depth import Levels
 from cnnzoo.data.cache import ImageCache, open_cache
 from cnnzoo.data.decode import Source, decode_image
 from cnnzoo.data.transform import Transform, array_to_pillow
@@ -38,8 +39,15 @@ class Photos:
 
     dtype = np.dtype("uint8")
 
-    def __init__(self, photos: Sequence[Photo], channels: int = 3, transform: Transform | None = None) -> None:
+    def __init__(
+        self,
+        photos: Sequence[Photo],
+        channels: int = 3,
+        transform: Transform | None = None,
+        levels: Levels | None = None,
+    ) -> None:
         self.photos, self.channels, self.transform = list(photos), channels, transform
+        self.levels = transform.levels if transform else levels
         self.cache: ImageCache | None = None
         self.cache_slots = np.arange(len(self.photos))  # of each photo, in the cache
 
@@ -74,7 +82,7 @@ class Photos:
 
     def take(self, indices: np.ndarray) -> "Photos":
         """Return the photos at `indices`, in that order."""
-        taken = Photos([self.photos[i] for i in indices], self.channels, self.transform)
+        taken = Photos([self.photos[i] for i in indices], self.channels, self.transform, self.levels)
         taken.cache, taken.cache_slots = self.cache, self.cache_slots[indices]
         return taken
 
@@ -102,7 +110,7 @@ class Photos:
     def _load(self, i: int) -> np.ndarray:
         """Return image `i`, transformed if a transform is set, from the cache if there is one."""
         if self.transform is None:
-            return decode_image(self.photos[i].path_or_bytes(), self.channels)
+            return decode_image(self.photos[i].path_or_bytes(), self.channels, self.levels)
         if self.cache is None:
             return self.transform.transform_file(self.photos[i].path_or_bytes())
         if not self.cache.uncropped:

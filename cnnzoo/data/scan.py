@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import os
 import sqlite3
 import warnings
@@ -14,12 +15,14 @@ from typing import TYPE_CHECKING, Any
 from cnnzoo.core.errors import InputError
 from cnnzoo.core.files import cache_dir
 from cnnzoo.core.threads import thread_pool
+from cnnzoo.data.bit_depth import FULL_RANGE, Levels, explain_levels, guess_bit_depth, has_deep_levels, read_levels
 from cnnzoo.data.decode import open_image, read_image_bytes, to_upright, upright_size
+from cnnzoo.data.repair import repair_content
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
 
-SCAN_VERSION = 2  # of ImageFacts and of the checks; a new version discards all earlier scans
+SCAN_VERSION = 3  # of ImageFacts and of the checks; a new version discards all earlier scans
 MAX_PALETTE_COLORS = 64  # a photo has more
 FILES_PER_COMMIT = 512
 FORMAT_SUFFIXES = {
@@ -31,6 +34,11 @@ FORMAT_SUFFIXES = {
     "DIB": (".bmp", ".dib"),
     "WEBP": (".webp",),
     "TIFF": (".tif", ".tiff"),
+    "PPM": (".pgm", ".ppm", ".pbm", ".pnm", ".pfm"),
+    "AVIF": (".avif", ".avifs"),
+    "JPEG2000": (".jp2", ".j2k", ".jpc", ".jpf", ".jpx", ".j2c"),
+    "ICO": (".ico",),
+    "TGA": (".tga", ".icb", ".vda", ".vst"),
 }
 
 
@@ -46,16 +54,19 @@ class ImageFacts:
     phash: int | None = None  # 64-bit perceptual hash; None without decoding, and for images of one color
     constant: bool = False  # whether all pixels are equal
     colors: int = 0  # of an image with a palette, if it has few
+    levels: tuple[float, float] | None = None  # lowest and highest, of images of more than 8 bits
+    repairs: str = ""  # faults of the file that were mended, in words
     problem: str = ""  # why the file cannot be used; empty if it can
 
 
 FileKey = tuple[bytes, int, int]  # absolute path, size in bytes, modification time in nanoseconds
 
 
-def scan_images(sources: Sequence[Any], decode: bool = True) -> Iterator[ImageFacts]:
+def scan_images(sources: Sequence[Any], decode: bool = True, levels: Levels | None = None) -> Iterator[ImageFacts]:
     """Yield the facts of each source, in order; unchanged files are taken from the cache of earlier scans.
 
-    With `decode`, every image is decoded; otherwise only the headers are read.
+    With `decode`, every image is decoded; otherwise only the headers are read. Images that need `levels` have a problem
+    if these are None.
     """
     with _open_scan_cache() as cache:
         for start in range(0, len(sources), FILES_PER_COMMIT):
@@ -67,16 +78,16 @@ def scan_images(sources: Sequence[Any], decode: bool = True) -> Iterator[ImageFa
             new = dict(zip(missing, examined, strict=True))
             # Problems are not stored: a missing permission, say, can be repaired without changing the file
             cache.put((key, facts, decode) for i, facts in new.items() if (key := keys[i]) and not facts.problem)
-            yield from (facts or new[i] for i, facts in enumerate(cached))
+            yield from (_check_levels(facts or new[i], levels) for i, facts in enumerate(cached))
 
 
-def scan_with_progress(sources: Sequence[Any], decode: bool = True) -> list[ImageFacts]:
+def scan_with_progress(sources: Sequence[Any], decode: bool = True, levels: Levels | None = None) -> list[ImageFacts]:
     """Scan all sources, with a progress bar in a terminal; see `scan_images`."""
     from rich.console import Console
     from rich.progress import track
 
     console = Console(stderr=True)
-    facts = scan_images(sources, decode)
+    facts = scan_images(sources, decode, levels)
     quiet = not console.is_terminal
     return list(track(facts, "Scanning images", len(sources), console=console, transient=True, disable=quiet))
 
@@ -87,22 +98,52 @@ def examine_image(source: Any, decode: bool = True) -> ImageFacts:
     try:
         encoded = source.read() if hasattr(source, "read") else read_image_bytes(source)
         facts["digest"] = hashlib.sha256(encoded).hexdigest()
-        with open_image(encoded) as image:
+        content, facts["repairs"] = repair_content(encoded)
+        limits = None
+        if decode:
+            with open_image(content) as image:
+                if has_deep_levels(image):
+                    facts["levels"], limits = _inspect_levels(image)
+        with open_image(content) as image:
             facts |= {"format": image.format, "mode": image.mode}
             facts |= dict(zip(("height", "width"), upright_size(image), strict=True))
             if decode:
-                facts |= _inspect_pixels(image)
+                facts |= _inspect_pixels(image, limits)
     except InputError as error:
         facts["problem"] = str(error)
     return ImageFacts(**facts)
 
 
-def _inspect_pixels(image: "PillowImage") -> dict[str, Any]:
+def _inspect_levels(image: "PillowImage") -> tuple[tuple[float, float], Levels | None]:
+    """Return the lowest and the highest level of a deep image, and the levels to look at it with.
+
+    An image that uses few bits is stretched to see its picture, which is nearly black otherwise.
+    """
+    levels = read_levels(image)
+    low, high = levels.min().item(), levels.max().item()
+    if not math.isfinite(low) or not math.isfinite(high):
+        raise InputError("some pixels are NaN or infinite")
+    if levels.dtype.kind == "f" or low < 0 or high > FULL_RANGE:
+        return (low, high), (low, high if low < high else low + 1)
+    bits = guess_bit_depth(high)
+    return (low, high), (0, 2**bits - 1) if bits else None
+
+
+def _check_levels(facts: ImageFacts, levels: Levels | None) -> ImageFacts:
+    """Return the facts with a problem if the image cannot be scaled to 8 bits without `levels`."""
+    low, high = facts.levels or (0, 0)
+    is_plain = facts.mode != "F" and low >= 0 and high <= FULL_RANGE
+    if facts.problem or levels is not None or is_plain:
+        return facts
+    return replace(facts, problem=explain_levels(facts.mode == "F", low, high))
+
+
+def _inspect_pixels(image: "PillowImage", limits: Levels | None = None) -> dict[str, Any]:
     """Return the facts that need the pixels: perceptual hash, palette size, and whether all are equal."""
     import imagehash
 
     colors = image.getcolors(MAX_PALETTE_COLORS) if image.mode in ("P", "PA", "1") else None
-    upright = to_upright(image)
+    upright = to_upright(image, levels=limits)
     extrema: Any = upright.getextrema()  # of each channel
     if all(low == high for low, high in extrema):
         return {"constant": True, "colors": 1}
@@ -136,12 +177,18 @@ class _ScanCache:
             facts = ImageFacts(**json.loads(row[0])) if row else None
         except (sqlite3.Error, TypeError, ValueError):
             return None
-        types = (str, str, str, int, int, int | None, bool, int, str)
+        types = (str, str, str, int, int, int | None, bool, int, list | None, str, str)
         if not facts or facts.format not in FORMAT_SUFFIXES:
             return None
         if not all(isinstance(value, kind) for value, kind in zip(asdict(facts).values(), types, strict=True)):
             return None
-        return facts if decoded else replace(facts, phash=None, constant=False, colors=0)  # what the header tells
+        if facts.levels is not None:
+            if len(facts.levels) != 2 or not all(isinstance(level, int | float) for level in facts.levels):
+                return None
+            facts = replace(facts, levels=(facts.levels[0], facts.levels[1]))
+        return (
+            facts if decoded else replace(facts, phash=None, constant=False, colors=0, levels=None)
+        )  # what the header tells
 
     def put(self, rows: Iterable[tuple[FileKey, ImageFacts, bool]]) -> None:
         """Store the facts of files."""

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cnnzoo import cards
-from cnnzoo.core.errors import InputError, unknown_name
+from cnnzoo.core.errors import InputError, check_levels, unknown_name
+from cnnzoo.data.bit_depth import Levels, scale_deep_array
 from cnnzoo.data.checks import check_images
 from cnnzoo.data.decode import Source, open_for_decoding, to_upright, upright_size
 from cnnzoo.data.resize import INTERPOLATIONS, center_offset, inner_size, resize_images, resized_size
@@ -35,9 +36,11 @@ class Transform:
             whole image without keeping its aspect ratio.
         interpolation: "nearest", "bilinear", "bicubic" or "lanczos3".
         pad: black pixels on each side of the resized image, within `size`.
+        levels: for images of more than 8 bits, the levels (low, high) that become black and white, or the high one
+            alone, such as 4095 for 12 bits. None is the whole range of 16 bits.
 
     Raises:
-        InputError: if `crop`, `interpolation` or `pad` is not allowed.
+        InputError: if `crop`, `interpolation`, `pad` or `levels` is not allowed.
 
     Example:
         >>> transform = cnnzoo.Transform((32, 48), channels=1, crop=0.875)
@@ -54,8 +57,10 @@ class Transform:
     crop: float | None = None
     interpolation: str = "bilinear"
     pad: int = 0
+    levels: Levels | None = None
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "levels", check_levels(self.levels))  # JSON gives a list, users one number
         if self.interpolation not in INTERPOLATIONS:
             raise unknown_name("interpolation", self.interpolation, INTERPOLATIONS)
         if self.crop is not None and not 0 < self.crop <= 1:
@@ -79,7 +84,7 @@ class Transform:
             return self.transform_file(images)
         if isinstance(images, list | tuple):
             return np.stack([self(image) for image in images]) if images else np.empty((0, *self.shape), "uint8")
-        array = np.asarray(images)
+        array = scale_deep_array(np.asarray(images), self.levels)
         if array.ndim == 4:
             return self.transform_arrays(check_images(array))
         if array.ndim not in (2, 3):
@@ -91,16 +96,22 @@ class Transform:
         """(height, width, channels) of the result."""
         return (*self.size, self.channels)
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return crop, interpolation and levels, if any, as the model card keeps them."""
+        levels = {} if self.levels is None else {"levels": list(self.levels)}
+        return {"crop": self.crop, "interpolation": self.interpolation, **levels}
+
     def transform_file(self, source: Source) -> np.ndarray:
         """Transform the image of a file, given by its path or its bytes."""
         with open_for_decoding(source, self.channels) as image:
-            return self.resize_and_crop(to_upright(image, self.channels))
+            return self.resize_and_crop(to_upright(image, self.channels, self.levels))
 
     def transform_arrays(self, images: np.ndarray) -> np.ndarray:
         """Transform an array (N, H, W, C) of 0 to 255: with Pillow if it is uint8 gray or RGB, else with Keras.
 
         Arrays that already have the size inside the border are neither resized nor cropped.
         """
+        images = scale_deep_array(images, self.levels)
         if images.shape[1:] == self.shape and not self.pad:
             return images
         if images.shape[1:3] == inner_size(self.size, self.pad) and self.crop is not None:
@@ -138,7 +149,7 @@ class Transform:
     def resize_only(self, source: Source) -> np.ndarray:
         """Resize the image of a file without cropping it."""
         with open_for_decoding(source, self.channels) as image:
-            upright = to_upright(image, self.channels)
+            upright = to_upright(image, self.channels, self.levels)
             return self._resize(upright, self.resized_size(upright.size[::-1]))
 
     def random_resized_crop(
@@ -162,7 +173,7 @@ class Transform:
             reduction = min(height // self.size[0], width // self.size[1])
             if image.format in ("JPEG", "MPO") and reduction > 1:
                 image.draft(None, (image.width // reduction, image.height // reduction))
-            upright = to_upright(image, self.channels)
+            upright = to_upright(image, self.channels, self.levels)
         y, x = upright.height / rows, upright.width / columns
         box = left * x, top * y, min((left + width) * x, upright.width), min((top + height) * y, upright.height)
         return self._resize(upright, self.size, box, mirrored=rng.random() < 0.5)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from cnnzoo.core.errors import InputError
+from cnnzoo.data.bit_depth import scale_deep_array
 from cnnzoo.data.checks import check_images
 from cnnzoo.data.transform import Transform
 from cnnzoo.inference.inputs import NamedImage, prefetch
@@ -40,7 +41,7 @@ def iter_array_batches(images: np.ndarray, size: int, transform: Transform) -> I
             "An array must hold several images, (N, H, W, C) or (N, H, W); use image[None] for one. "
             f"Received: {images.shape}"
         )
-    images = check_images(images)
+    images = check_images(scale_deep_array(images, transform.levels))
     for start in range(0, len(images), size):
         pixels = transform.transform_arrays(images[start : start + size])
         yield Batch([str(start + i) for i in range(len(pixels))], pixels, {})

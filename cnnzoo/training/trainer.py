@@ -102,7 +102,7 @@ class Trainer:
             cards.card(self.model),
             classes=self.data.classes,
             pad=transform.pad,
-            transform={"crop": transform.crop, "interpolation": transform.interpolation},
+            transform=transform.to_dict(),
             temperature=None,
             training={key: self.plan[key] for key in ("recipe", "seed", "data")},
         )

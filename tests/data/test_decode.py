@@ -1,6 +1,5 @@
 """Decoding files: every format and mode, upright, with Pillow's pixels; unreadable files are explained."""
 
-import io
 import random
 
 import numpy as np
@@ -48,17 +47,10 @@ def test_large_images_are_refused_before_decoding(tmp_path, monkeypatch):
     assert all(width * height <= MAX_PIXELS for width, height in sizes)
 
 
-def test_other_formats_are_refused(tmp_path):
-    out = io.BytesIO()
-    Image.fromarray(make_scene()).save(out, "PPM")
-    with pytest.raises(cnnzoo.InputError, match="not a JPEG, PNG, GIF, BMP, DIB, WEBP, TIFF file"):
-        decode_image(out.getvalue())
-
-
 def test_levels_without_an_agreed_range_are_refused():
     with pytest.raises(cnnzoo.InputError, match="no agreed range"):
         decode_image(encode(Image.fromarray(np.ones((4, 4), "float32")), "TIFF"))
-    with pytest.raises(cnnzoo.InputError, match="0 to 65535"):
+    with pytest.raises(cnnzoo.InputError, match=r"0 to 65535.*levels=\(low, high\)"):
         decode_image(encode(Image.fromarray(np.full((4, 4), 70_000, "int32")), "TIFF"))
     with pytest.raises(cnnzoo.InputError, match="1 or 3 channels"):
         decode_image(b"", 4)

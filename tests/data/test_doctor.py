@@ -4,7 +4,7 @@ import json
 import shutil
 
 import numpy as np
-from helpers.image_files import broken_files, make_scene, write_class_folders, write_files
+from helpers.image_files import broken_files, make_scene, valid_files, write_class_folders, write_files
 from PIL import Image
 
 from cnnzoo.data.diagnosis import FINDING_KINDS
@@ -45,6 +45,8 @@ def write_sick_folder(root):
     Image.fromarray((make_scene(seed=909)[..., 0] > 99).astype("uint8") * 255).convert("P").save(
         train / "b" / "icon.gif"
     )
+    Image.fromarray(make_scene(seed=911)[..., 0].astype("uint16") * 16).save(train / "b" / "dim.png")
+    write_files(train / "b", {"endless.jpg": valid_files(seed=912)["a.jpg"][0][:-2]})
     (root / "train" / "readme.txt").write_text("a stray")
     return root
 
@@ -63,6 +65,8 @@ def test_each_kind_is_found(tmp_path):
         ("near duplicate", ("train/b/b_4.png", "train/b/nearly.jpg")),
         ("near leak", ("test/b/b_5.png", "train/b/nearly leaked.jpg")),
         ("drawing", ("train/b/icon.gif",)),
+        ("levels", ("train/b/dim.png",)),
+        ("damage", ("train/b/endless.jpg",)),
         ("stray", ("train/readme.txt",)),
         ("imbalance", ()),
         ("one split", ()),
@@ -73,7 +77,7 @@ def test_each_kind_is_found(tmp_path):
     few = diagnose(write_class_folders(tmp_path / "few", {"a": 9, "b": 2}, seed=7000))
     assert [(f.kind, f.reason) for f in few.findings] == [("few", "b: 2 images, but three splits need at least 3")]
     assert {f.kind for f in diagnosis.set_aside} == {"unreadable", "leak", "drawing", "stray"}
-    assert "rare: 2 images, the largest class has 64" in str(diagnosis) + diagnosis.to_json()
+    assert "rare: 2 images, the largest class has 65" in str(diagnosis) + diagnosis.to_json()
     assert "rare is not in test" in diagnosis.to_html()
 
 
@@ -83,7 +87,7 @@ def test_the_command_writes_a_page_and_json(tmp_path, cli):
     assert result.code == 0, result.err
     assert "4 set aside" in result.out
     content = json.loads((tmp_path / "out" / "doctor.json").read_text())
-    assert content["files"] == 133
+    assert content["files"] == 135
     assert {finding["kind"] for finding in content["findings"]} == set(FINDING_KINDS) - {"few"}
     page = (tmp_path / "out" / "doctor.html").read_text()
     assert page.count("data:image/jpeg;base64") >= 12

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from cnnzoo.cli.declare import take_options
-from cnnzoo.cli.options import IMAGE_SIZE, LEVELS, DataOptions
+from cnnzoo.cli.options import IMAGE_SIZE, LEVELS, DataOptions, TableColumns
 from cnnzoo.cli.startup import import_keras_quietly
 from cnnzoo.core.errors import InputError, check_levels
 
@@ -23,12 +24,16 @@ PICTURE_COUNT = 16
 
 @click.command()
 @click.argument("data")
-@click.option("--label-column", help="Column of a table that holds the labels.")
+@take_options(table_options=TableColumns)
 @click.option("--levels", **LEVELS)
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for doctor.html and doctor.json.")
 @click.option("--strict", is_flag=True, help="Exit with 1 if any image is unusable.")
 def doctor(
-    data: str, label_column: str | None, levels: float | tuple[float, ...] | None, out: Path | None, strict: bool
+    data: str,
+    levels: float | tuple[float, ...] | None,
+    out: Path | None,
+    strict: bool,
+    table_options: TableColumns,
 ) -> None:
     """Check every image of DATA and report problems.
 
@@ -39,8 +44,9 @@ def doctor(
     from cnnzoo.data.doctor import diagnose_images
     from cnnzoo.data.load import list_source
     from cnnzoo.data.scan import scan_with_progress
+    from cnnzoo.data.tables import TableOptions
 
-    name, listing = list_source(data, label_column)
+    name, listing = list_source(data, TableOptions(**asdict(table_options)))
     limits = check_levels(levels)
     facts = scan_with_progress([image.source for image in listing.images], levels=limits)
     diagnosis, _ = diagnose_images(name, listing.images, facts, listing.left_out, limits)

@@ -31,6 +31,7 @@ class ListedImage:
     label: str
     split: str = ""  # train, validation or test; empty if the source does not say
     group: str = ""  # images of one group stay in one split
+    weight: float | None = None  # in the loss; None if the source gives none
 
 
 LeftOut = list[tuple[str, str]]  # names and reasons of files that are not images of a class

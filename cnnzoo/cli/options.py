@@ -52,12 +52,32 @@ def parse_levels(
     return levels[0] if len(levels) == 1 else levels
 
 
+def parse_split_folders(
+    context: click.Context, parameter: click.Parameter, value: tuple[str, ...]
+) -> dict[str, str] | None:
+    """Return the splits by folder of words such as "fold1=train", or None without any."""
+    if bad := [word for word in value if not all(word.rpartition("="))]:
+        raise click.BadParameter(f"{bad[0]!r} must have the form FOLDER=SPLIT, as in fold1=train.")
+    return {name: split for name, _, split in (word.rpartition("=") for word in value)} or None
+
+
+IMAGE_SIZE: dict[str, Any] = {"callback": parse_image_size, "metavar": "SIZE"}
 LEVELS: dict[str, Any] = {
     "callback": parse_levels,
     "metavar": "HIGH|LOW,HIGH",
     "help": "Levels of images with more than 8 bits that become black and white, as in 4095 for 12 bits.",
 }
-IMAGE_SIZE: dict[str, Any] = {"callback": parse_image_size, "metavar": "SIZE"}
+CLASS_FOLDERS: dict[str, Any] = {
+    "default": "auto",
+    "show_default": True,
+    "help": "Which folders are the classes: outer, those in DATA; inner, those inside them; auto decides by names.",
+}
+SPLIT_FOLDERS: dict[str, Any] = {
+    "multiple": True,
+    "callback": parse_split_folders,
+    "metavar": "FOLDER=SPLIT",
+    "help": "The split of a folder in DATA: train, validation or test; may be repeated.",
+}
 SEED: dict[str, Any] = {
     "type": click.IntRange(0, 2**32 - 1),
     "default": 0,
@@ -67,33 +87,18 @@ SEED: dict[str, Any] = {
 
 
 @dataclass(frozen=True)
-class TableColumns:
-    """Options for reading tables of images; the fields are those of `cnnzoo.data.tables.TableOptions`."""
-
-    path_column: str | None = field(
-        metadata=option(help="Column of a table that holds the paths.", show_default="path, file_name, image, id, ...")
-    )
-    label_column: str | None = field(
-        metadata=option(help="Column of a table that holds the labels.", show_default="label, class, category, ...")
-    )
-    split_column: str | None = field(
-        metadata=option(help="Column of a table that holds the splits.", show_default="split, subset, phase, ...")
-    )
-    group_column: str | None = field(
-        metadata=option(help="Column of a table that groups images; a group is never divided between splits.")
-    )
-    image_dir: str | None = field(
-        metadata=option(help="Folder of a table's images.", show_default="that of the table, or a folder in it")
-    )
-
-
-@dataclass(frozen=True)
-class DataOptions(TableColumns):
+class DataOptions:
     """Options for loading images; the fields are arguments of `cnnzoo.load_data`."""
 
     classes: str | None = field(
         metadata=option(help="Names of the classes, separated by commas, in the order of the label indices.")
     )
+    label_column: str | None = field(metadata=option(help="Column of a table that holds the labels."))
+    group_column: str | None = field(
+        metadata=option(help="Column of a table that groups images; a group is never divided between splits.")
+    )
+    class_folders: str = field(metadata=option(**CLASS_FOLDERS))
+    split_folders: dict[str, str] | None = field(metadata=option("--split-folder", **SPLIT_FOLDERS))
     strict: bool = field(metadata=option(is_flag=True, help="Fail if any image is unusable, instead of skipping it."))
     doctor: bool = field(
         metadata=option(

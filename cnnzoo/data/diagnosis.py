@@ -23,6 +23,7 @@ FINDING_KINDS = {
     "drawing": "a drawing in a few colors among photos: a placeholder or an icon",
     "leak": "also in another split",
     "stray": "not in the folder of a class",
+    "note": "a document, a table or an annotation beside the images",
     "conflict": "the same file under two labels",
     "duplicate": "the same file twice",
     "near duplicate": "nearly the same picture",
@@ -77,6 +78,11 @@ class Diagnosis:
     def set_aside(self) -> list[Finding]:
         """The findings for which an image was left out."""
         return [finding for finding in self.findings if finding.set_aside]
+
+    @property
+    def lost_images(self) -> list[Finding]:
+        """The findings for which an image was left out, without notes such as README.md."""
+        return [finding for finding in self.set_aside if finding.kind != "note"]
 
     def __str__(self) -> str:
         used = sum(self.counts.values())

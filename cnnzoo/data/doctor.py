@@ -9,6 +9,7 @@ import numpy as np
 from cnnzoo.data.bit_depth import FULL_RANGE, Levels, guess_bit_depth
 from cnnzoo.data.diagnosis import IMBALANCE_RATIO, MIN_SIDE, Diagnosis, Finding
 from cnnzoo.data.listing import LeftOut, ListedImage, natural_sort_key
+from cnnzoo.data.litter import is_note
 from cnnzoo.data.scan import FORMAT_SUFFIXES, ImageFacts
 
 MAX_HASH_DISTANCE = 3  # bits of 64 in which the perceptual hashes of near duplicates differ
@@ -34,9 +35,9 @@ def diagnose_images(
     """
     # Images that are set aside
     usable = np.array([not f.problem for f in facts], bool)
-    findings = [Finding("stray", (name,), reason, True) for name, reason in left_out]
+    findings = [Finding("note" if is_note(name) else "stray", (name,), reason, True) for name, reason in left_out]
     findings += [
-        Finding("unreadable", (image.name,), f.problem, True)
+        Finding("note" if is_note(image.name) else "unreadable", (image.name,), f.problem, True)
         for image, f in zip(images, facts, strict=True)
         if f.problem
     ]

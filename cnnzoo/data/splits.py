@@ -25,7 +25,6 @@ class Split:
         images: (N, H, W, C) of 0 to 255; an array, or `Photos`, which are decoded when they are indexed.
         labels: (N,), class indices.
         names: (N,), the name of each image.
-        weights: (N,), the weight of each image in the loss; None if all count the same.
 
     Example:
         >>> test = cnnzoo.load_data("digits").test
@@ -40,7 +39,6 @@ class Split:
     images: np.ndarray | Photos
     labels: np.ndarray
     names: np.ndarray
-    weights: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -59,8 +57,7 @@ class Split:
     def take(self, indices: Indices) -> "Split":
         """Return the images at `indices`, in that order."""
         images = self.images.take(indices) if isinstance(self.images, Photos) else self.images[indices]
-        weights = None if self.weights is None else self.weights[indices]
-        return Split(images, self.labels[indices], self.names[indices], weights)
+        return Split(images, self.labels[indices], self.names[indices])
 
     def with_transform(self, transform: Transform, cache: str, training: bool) -> "Split":
         """Return the same images, transformed; photos are cached as `cache` says (see `open_cache`)."""
@@ -180,7 +177,12 @@ def stratified_split(
     size = math.ceil(share * (len(labels) if units.has_groups else len(unit_labels)))
 
     # Refuse what cannot be split
-    rare = [f"{label} ({count})" for label, count in zip(classes, counts, strict=True) if count < 2]
+    images = np.bincount(labels, minlength=len(classes))
+    rare = [
+        f"{label} ({count}{', as its images are copies of images of other classes' if count < own else ''})"
+        for label, count, own in zip(classes, counts, images, strict=True)
+        if count < 2
+    ]
     if rare or size < len(classes):
         more = f" and {len(rare) - 20:,} more" if len(rare) > 20 else ""
         why = f"too few images of {', '.join(rare[:20])}{more}" if rare else f"{size} images for {len(classes)} classes"

@@ -67,16 +67,16 @@ def test_each_kind_is_found(tmp_path):
         ("drawing", ("train/b/icon.gif",)),
         ("levels", ("train/b/dim.png",)),
         ("damage", ("train/b/endless.jpg",)),
-        ("stray", ("train/readme.txt",)),
+        ("note", ("train/readme.txt",)),
         ("imbalance", ()),
         ("one split", ()),
     }
     findings = {(finding.kind, tuple(sorted(finding.images))) for finding in diagnosis.findings}
     assert findings == {(kind, tuple(sorted(names))) for kind, names in expected}
-    assert {kind for kind, _ in expected} == set(FINDING_KINDS) - {"few"}  # which needs a data set without splits
+    assert {kind for kind, _ in expected} == set(FINDING_KINDS) - {"few", "stray"}  # tested below and in test_load
     few = diagnose(write_class_folders(tmp_path / "few", {"a": 9, "b": 2}, seed=7000))
     assert [(f.kind, f.reason) for f in few.findings] == [("few", "b: 2 images, but three splits need at least 3")]
-    assert {f.kind for f in diagnosis.set_aside} == {"unreadable", "leak", "drawing", "stray"}
+    assert {f.kind for f in diagnosis.set_aside} == {"unreadable", "leak", "drawing", "note"}
     assert "rare: 2 images, the largest class has 65" in str(diagnosis) + diagnosis.to_json()
     assert "rare is not in test" in diagnosis.to_html()
 
@@ -88,7 +88,7 @@ def test_the_command_writes_a_page_and_json(tmp_path, cli):
     assert "4 set aside" in result.out
     content = json.loads((tmp_path / "out" / "doctor.json").read_text())
     assert content["files"] == 135
-    assert {finding["kind"] for finding in content["findings"]} == set(FINDING_KINDS) - {"few"}
+    assert {finding["kind"] for finding in content["findings"]} == set(FINDING_KINDS) - {"few", "stray"}
     page = (tmp_path / "out" / "doctor.html").read_text()
     assert page.count("data:image/jpeg;base64") >= 12
     assert cli("doctor", tmp_path / "p", "--out", tmp_path / "out", "--strict").code == 1

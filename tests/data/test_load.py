@@ -164,10 +164,11 @@ def test_copies_of_test_images_are_removed_from_training(tmp_path):
 def test_folders_beside_the_splits_are_reported(tmp_path):
     for i, name in enumerate(("train", "val", "test")):
         write_class_folders(tmp_path / "p" / name, {"a": 4, "b": 4}, seed=1000 * i)
+    (tmp_path / "p" / "extra").mkdir()
     (tmp_path / "p" / "__MACOSX").mkdir()
     data = load_quietly(tmp_path / "p")
     assert data.classes == ("a", "b")
-    assert [f.images for f in data.diagnosis.set_aside] == [("__MACOSX",)]
+    assert [f.images for f in data.diagnosis.set_aside] == [("extra",)]
     vehicles = write_class_folders(tmp_path / "v", {"car": 9, "train": 9})
     assert cnnzoo.load_data(vehicles).classes == ("car", "train")
 

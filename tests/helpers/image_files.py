@@ -119,7 +119,7 @@ def broken_files(seed=0):
     files["page.jpg"] = b"<!doctype html><html><body>404</body></html>"
     files["huge.png"] = huge_png(30_000, 30_000)
     files["strip.png"] = huge_png(1_000_000, 1)
-    files["notes.txt"] = b"not an image"
+    files["notes.jpg"] = b"not an image"
     return files
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnnzoo.core.errors import InputError, check_class_names, check_integer
-from cnnzoo.core.files import atomic_write
+from cnnzoo.core.files import atomic_write, read_bounded
+from cnnzoo.core.json_files import JSON_ERRORS, MAX_JSON_BYTES, parse_json
 from cnnzoo.core.paths import check_path
 from cnnzoo.core.types import Preprocessing
 
@@ -115,7 +116,7 @@ class Card:
     def from_json(cls, text: str | bytes) -> Card:
         """Read a card from JSON; raise InputError if the text is not a valid card."""
         try:
-            values = json.loads(text)
+            values = parse_json(text, "the text")
             receipt = values.pop("receipt", None)
             for key in ("classes", "ids"):
                 values[key] = tuple(map(str, values.get(key, ())))
@@ -125,7 +126,7 @@ class Card:
                     values["weights"].setdefault(new, values["weights"].pop(old))
             card = cls(**values, receipt=receipt and Receipt.from_dict(receipt))
             card._check()
-        except (TypeError, ValueError, AttributeError, RecursionError) as error:
+        except JSON_ERRORS as error:
             raise InputError(f"This is not a model card of cnnzoo: {error}") from None
         return card
 
@@ -133,7 +134,7 @@ class Card:
     def from_file(cls, path: Path) -> Card:
         """Read a card from a file; raise InputError, with the path, if that fails."""
         try:
-            return cls.from_json(path.read_bytes())
+            return cls.from_json(read_bounded(path, MAX_JSON_BYTES))
         except (OSError, InputError) as error:
             raise InputError(f"Cannot read the card {str(path)!r}: {error}") from None
 

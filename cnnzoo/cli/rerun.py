@@ -1,7 +1,6 @@
 """The command that repeats a run and compares the results."""
 
 import contextlib
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import click
 from cnnzoo.cli.declare import remove_options
 from cnnzoo.cli.options import RunDirOptions
 from cnnzoo.core.errors import InputError
+from cnnzoo.core.json_files import read_json, read_json_value
 
 MAX_DIFFERENCES_SHOWN = 20
 
@@ -52,7 +52,7 @@ def rerun(run: Path, run_dir: Path | None) -> None:
         if record["versions"].get(package) != version:
             click.echo(f"{package}: {record['versions'].get(package)} before, {version} now")
     before = flatten_dict(report_before)
-    after = flatten_dict(json.loads((new_folder / "report.json").read_bytes()))
+    after = flatten_dict(read_json(new_folder / "report.json", {}))
     differing = [name for name, value in before.items() if after.get(name) != value]
     for name in differing[:MAX_DIFFERENCES_SHOWN]:
         click.echo(f"{name}: {before[name]} before, {after.get(name)} now")
@@ -69,9 +69,9 @@ def _read_run(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         InputError: if there is none, or if its files do not have the form that `cnnzoo train` writes.
     """
     try:
-        record, report = (json.loads((folder / name).read_bytes()) for name in ("run.json", "report.json"))
+        record, report = (read_json_value(folder / name) for name in ("run.json", "report.json"))
         problem = _record_problem(record, report)
-    except (OSError, ValueError) as error:
+    except InputError as error:
         problem = str(error)
     if problem:
         raise InputError(f"{folder} does not hold a finished run of train or fine-tune: {problem}")

@@ -26,6 +26,15 @@ class Interrupted(KeyboardInterrupt):
     """Training was interrupted between two steps; the message says how to continue."""
 
 
+def shorten_repr(value: object, length: int = 200) -> str:
+    """Return `repr(value)`, cut to `length` characters, for a message; of whatever value, also one without a repr."""
+    try:
+        text = repr(value)
+    except Exception as error:  # integers of more than 4,300 digits, deep nesting, objects of others
+        text = f"<{type(value).__name__} that cannot be shown: {type(error).__name__}>"
+    return text if len(text) <= length else f"{text[:length]}..."
+
+
 def check_integer(name: str, value: object, low: int, high: int = 2**32 - 1) -> int:
     """Return `value` as an int; raise InputError unless it is a whole number from `low` to `high`."""
     try:
@@ -33,7 +42,7 @@ def check_integer(name: str, value: object, low: int, high: int = 2**32 - 1) -> 
     except TypeError:
         number = low - 1
     if isinstance(value, bool) or not low <= number <= high:
-        raise InputError(f"{name} must be a whole number from {low} to {high}. Received: {value!r}")
+        raise InputError(f"{name} must be a whole number from {low} to {high}. Received: {shorten_repr(value)}")
     return number
 
 
@@ -41,7 +50,9 @@ def check_image_size(image_size: object) -> tuple[int, int]:
     """Return (height, width) of one number or of a pair, in pixels; raise InputError for anything else."""
     sides = image_size if isinstance(image_size, list | tuple) else (image_size, image_size)
     if len(sides) != 2:
-        raise InputError(f"image_size must be one number or (height, width), in pixels. Received: {image_size!r}")
+        raise InputError(
+            f"image_size must be one number or (height, width), in pixels. Received: {shorten_repr(image_size)}"
+        )
     height, width = (check_integer("a side of image_size", side, 1, 65_535) for side in sides)
     return height, width
 
@@ -68,18 +79,20 @@ def check_class_names(names: Iterable[object]) -> tuple[str, ...]:
     """Return the class names as text; raise InputError unless they are distinct and can be written to a file."""
     class_names = tuple(map(str, names))
     if not class_names or len(set(class_names)) < len(class_names):
-        raise InputError(f"classes must be a list of distinct names. Received: {names!r}")
+        raise InputError(f"classes must be a list of distinct names. Received: {shorten_repr(names, 2000)}")
     if any(name.encode(errors="replace").decode() != name for name in class_names):
-        raise InputError(f"Class names must be valid Unicode text. Received: {names!r}")
+        raise InputError(f"Class names must be valid Unicode text. Received: {shorten_repr(names, 2000)}")
     return class_names
 
 
 def unknown_name(kind: str, received: object, allowed: Iterable[str]) -> InputError:
     """Return an InputError for a name that is not among `allowed`; it suggests the nearest ones."""
     names = sorted(allowed)
-    text = str(received)
+    text = received[:200] if isinstance(received, str) else shorten_repr(received)
     nearest = difflib.get_close_matches(text, names, n=3)
     nearest = nearest or [name for name in names if text and name.startswith(text)][:3]
     hint = f"Did you mean {' or '.join(nearest)}? " if nearest else ""
     shown = names if len(names) <= MAX_SHOWN_NAMES else [*names[:MAX_SHOWN_NAMES], "..."]
-    return InputError(f"Unknown {kind}. {hint}Allowed: {', '.join(shown) or 'none yet'}. Received: {received!r:.200}")
+    return InputError(
+        f"Unknown {kind}. {hint}Allowed: {', '.join(shown) or 'none yet'}. Received: {shorten_repr(received)}"
+    )

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cnnzoo.core.errors import InputError
+from cnnzoo.core.json_files import read_json
 from cnnzoo.export.check import Comparison
 from cnnzoo.inference.exported import ExportInfo
 
@@ -67,12 +66,8 @@ def _read_report(model: keras.Model | str | os.PathLike[str]) -> dict[str, Any] 
     # Another .keras file in the folder of a run is another model.
     if not file.is_file() or (path.is_file() and path.name != "model.keras"):
         return None
-    try:
-        report = json.loads(file.read_bytes())
-        metrics: dict[str, Any] = report["metrics"] | {"split": report["split"]}
-    except (OSError, ValueError, LookupError, TypeError) as error:
-        raise InputError(f"Cannot read {str(file)!r}: {error}") from None
-    return metrics
+    report = read_json(file, {"metrics": dict[str, Any], "split": str})
+    return {**report["metrics"], "split": report["split"]}
 
 
 def _metric_rows(report: Mapping[str, Any]) -> list[tuple[str, str, str]]:

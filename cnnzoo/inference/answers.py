@@ -6,7 +6,6 @@ An interrupted run continues where it stopped: a record beside the file counts t
 from __future__ import annotations
 
 import itertools
-import json
 import os
 import shutil
 import time
@@ -19,11 +18,14 @@ from filelock import FileLock, Timeout
 
 from cnnzoo.core.errors import BusyError, InputError, unknown_name
 from cnnzoo.core.files import atomic_write
+from cnnzoo.core.json_files import read_json, write_json
 from cnnzoo.core.paths import check_path, resolve_path
 from cnnzoo.inference.inputs import NamedImage
 from cnnzoo.inference.prediction import Prediction
 from cnnzoo.inference.rows import SUFFIXES, TEXT_FORMATS, Row, import_pyarrow, prediction_to_row
 
+RESTART_HINT = "overwrite=True (--overwrite) starts again"
+RECORD_FIELDS = {"plan": dict[str, Any], "rows": int, "errors": int, "size": int, "last": str}
 RECORD_INTERVAL = 2.0  # seconds between two updates of the record
 TEXT_CHUNK_ROWS = 64  # rows that are written to a text file at a time
 PARQUET_PART_ROWS = 16_384  # maximum rows of one part of a Parquet data set
@@ -102,31 +104,23 @@ class PredictionWriter:
             self._write_record()
             return
 
-        try:
-            record = json.loads(self.record_path.read_bytes())
-            values = [record[key] for key in ("plan", "rows", "errors", "size", "last")]
-            earlier_plan, self.rows, self.errors, self.size, self.last_path = values
-            changes = [
-                f"{key}: {earlier_plan.get(key)!r} then, {value!r} now"
-                for key, value in self.plan.items()
-                if earlier_plan.get(key) != value
-            ]
-        except (ValueError, LookupError, TypeError, AttributeError) as error:
-            raise InputError(
-                f"{self.record_path} cannot be read: {error}; overwrite=True (--overwrite) starts again"
-            ) from None
+        record = read_json(self.record_path, RECORD_FIELDS, remedy=RESTART_HINT)
+        values = [record[key] for key in RECORD_FIELDS]
+        earlier_plan, self.rows, self.errors, self.size, self.last_path = values
+        changes = [
+            f"{key}: {earlier_plan.get(key)!r} then, {value!r} now"
+            for key, value in self.plan.items()
+            if earlier_plan.get(key) != value
+        ]
         if changes:
-            raise InputError(
-                f"{self.path} was begun with other settings: {'; '.join(changes)}; "
-                "overwrite=True (--overwrite) starts again"
-            )
+            raise InputError(f"{self.path} was begun with other settings: {'; '.join(changes)}; {RESTART_HINT}")
         if not self._has_recorded_rows():  # someone removed the file, but not its record
             self._start_again()
 
     def _was_begun_with_this_plan(self) -> bool:
         try:
-            return bool(json.loads(self.record_path.read_bytes())["plan"] == self.plan)
-        except (OSError, ValueError, LookupError, TypeError):
+            return bool(read_json(self.record_path, RECORD_FIELDS)["plan"] == self.plan)
+        except InputError:
             return False
 
     def _has_recorded_rows(self) -> bool:
@@ -219,8 +213,7 @@ class PredictionWriter:
     def _write_record(self) -> None:
         record = {"plan": self.plan, "rows": self.rows, "errors": self.errors, "size": self.size}
         record["last"] = self.last_path
-        with atomic_write(self.record_path) as new_path:
-            new_path.write_text(json.dumps(record), encoding="utf-8")
+        write_json(self.record_path, record, add_sum=True)
         self.recorded_rows = self.rows
 
 

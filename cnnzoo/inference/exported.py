@@ -6,19 +6,23 @@ import contextlib
 import json
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cnnzoo.cards import Card
+from cnnzoo.core.digests import DIGEST_FIELDS, check_digests, digest_folder
 from cnnzoo.core.errors import InputError, unknown_name
+from cnnzoo.core.json_files import check_fields, dump_json, read_json
 from cnnzoo.runtimes.choose import FORMATS, PRECISIONS, OpenRuntime, RuntimeChoice
 
 if TYPE_CHECKING:
     import numpy as np
 
 EXPORT_FILE, MODEL_CARD_FILE = "cnnzoo.json", "model_card.md"
-MAX_FILE_BYTES = MAX_IMAGE_VALUES = 2**26  # more in an export file, or in an image, is a mistake or an attack
+OWN_FILES = (EXPORT_FILE, MODEL_CARD_FILE)  # of an export folder, beside those of the network
+EXPORT_FIELDS = {"format": str, "precision": str, "shape": tuple[int, int, int], "card": dict[str, Any]}
+MAX_IMAGE_VALUES = 2**26  # more in an image is a mistake or an attack
 
 
 @dataclass(frozen=True)
@@ -30,19 +34,27 @@ class ExportInfo:
         format: name of the export format, a key of `FORMATS`.
         precision: precision of the export, one of `PRECISIONS`.
         shape: height, width and channels of the images that the network takes.
+        files: size and SHA-256 of each file of the network, by its relative path; empty before it is written.
     """
 
     card: Card
     format: str
     precision: str
     shape: tuple[int, int, int]
+    files: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 def write_export_info(folder: Path, info: ExportInfo) -> None:
-    """Write `cnnzoo.json` into an export folder."""
-    values = {"format": info.format, "precision": info.precision, "shape": info.shape}
-    text = json.dumps(values | {"card": json.loads(info.card.to_json())}, indent=1)
-    (folder / EXPORT_FILE).write_text(text, encoding="utf-8")
+    """Write `cnnzoo.json` into an export folder, with the digests of the files that are there already."""
+    files = {name: digest for name, digest in digest_folder(folder).items() if name not in OWN_FILES}
+    values = {
+        "format": info.format,
+        "precision": info.precision,
+        "shape": info.shape,
+        "card": json.loads(info.card.to_json()),
+        "files": files,
+    }
+    (folder / EXPORT_FILE).write_text(dump_json(values, indent=1, add_sum=True), encoding="utf-8")
 
 
 def read_export(path: Path) -> ExportInfo | None:
@@ -55,21 +67,27 @@ def read_export(path: Path) -> ExportInfo | None:
     if not file.is_file():
         return None
     try:
-        if file.stat().st_size > MAX_FILE_BYTES:
-            raise ValueError(f"{file.stat().st_size:,} bytes are too many")
-        values = json.loads(file.read_bytes())
-        card = Card.from_json(json.dumps(values["card"]))
-        height, width, channels = (int(side) for side in values["shape"])
-        if min(height, width, channels) < 1 or math.prod((height, width, channels)) > MAX_IMAGE_VALUES:
-            raise TypeError(f"invalid shape {(height, width, channels)}")
-        if values["precision"] not in PRECISIONS:
-            raise ValueError(f"invalid precision {values['precision']!r}")
-        info = ExportInfo(card, str(values["format"]), str(values["precision"]), (height, width, channels))
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, OverflowError) as error:
-        raise InputError(f"Cannot read {str(file)!r}: {error}") from None
-    if info.format not in FORMATS:
-        raise unknown_name("format of an export", info.format, FORMATS)
-    return info
+        values = read_json(file, EXPORT_FIELDS, {"files": dict[str, dict[str, Any]]})
+        for name, digest in values.get("files", {}).items():
+            check_fields(digest, f"the digest of {name!r:.200}", DIGEST_FIELDS)
+        card, shape, precision = Card.from_json(json.dumps(values["card"])), values["shape"], values["precision"]
+        if min(shape) < 1 or math.prod(shape) > MAX_IMAGE_VALUES:
+            raise InputError(f"invalid shape {shape}")
+        if precision not in PRECISIONS:
+            raise InputError(f"invalid precision {precision!r:.200}")
+    except InputError as error:
+        raise InputError(f"Cannot read the export {str(path)!r}: {error}") from None
+    if values["format"] not in FORMATS:
+        raise unknown_name("format of an export", values["format"], FORMATS)
+    return ExportInfo(card, values["format"], precision, shape, values.get("files", {}))
+
+
+def check_export_files(path: Path, info: ExportInfo) -> None:
+    """Check that the files of an export are those that were written; raise InputError if one was damaged or replaced.
+
+    Exports of versions before 0.8 have no digests, and are not checked.
+    """
+    check_digests(path, info.files, "export the model again, or copy the whole folder again")
 
 
 def is_export(path: Path) -> bool:
@@ -77,7 +95,7 @@ def is_export(path: Path) -> bool:
     info = read_export(path) if path.is_dir() else None
     if info is None:
         return False
-    export_files = {EXPORT_FILE, MODEL_CARD_FILE, *FORMATS[info.format].files}
+    export_files = {*OWN_FILES, *FORMATS[info.format].files}
     return {entry.name for entry in path.iterdir()} <= export_files
 
 

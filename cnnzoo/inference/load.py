@@ -12,7 +12,7 @@ from cnnzoo.core.archives import check_keras_archive
 from cnnzoo.core.errors import InputError
 from cnnzoo.core.paths import check_path, resolve_path
 from cnnzoo.inference.classifier import Classifier
-from cnnzoo.inference.exported import EXPORT_FILE, ExportInfo, open_export, read_export
+from cnnzoo.inference.exported import EXPORT_FILE, ExportInfo, check_export_files, open_export, read_export
 from cnnzoo.runtimes.choose import FORMATS, choose_runtime
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ def load(path: str | os.PathLike[str], runtime: str = "auto", precision: str | N
     """
     path = check_path(path, "the model")
     if info := read_export(path):
+        check_export_files(path, info)
         return _load_export(path, info, runtime, precision)
     file = path / "model.keras" if path.is_dir() else path
     if path.is_dir() and (path / "run.json").exists() and not file.exists():

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from os import PathLike
 from typing import TYPE_CHECKING
 
-from cnnzoo.core.errors import InputError, check_integer
+from cnnzoo.core.errors import InputError, check_integer, shorten_repr
 from cnnzoo.data.images import ImageData
 from cnnzoo.evaluation.compatibility import bind_to_model, check_image_data, check_not_empty, check_output_matches
 from cnnzoo.evaluation.report import Report
@@ -16,13 +15,15 @@ from cnnzoo.training.fine_tuning import FineTuner
 from cnnzoo.training.lr_range import RateTest, run_range_test
 from cnnzoo.training.options import TrainerOptions
 from cnnzoo.training.plan import check_sample_weight
-from cnnzoo.training.recipe import Recipe
+from cnnzoo.training.recipe import LARGEST, Recipe
 from cnnzoo.training.recipes import resolve_recipe
 from cnnzoo.training.trainer import Trainer
 
 if TYPE_CHECKING:
     import keras
     from numpy.typing import ArrayLike
+
+MAX_RATE = LARGEST["learning_rate"]
 
 
 def fit_and_evaluate(
@@ -213,8 +214,11 @@ def lr_find(
         >>> rate_test.save("lr_find.png")
     """
     recipe = resolve_recipe(recipe)
-    if not isinstance(low, int | float) or not isinstance(high, int | float) or not 0 < low < high < math.inf:
-        raise InputError(f"Rates must rise from low to high, both positive. Received: {low!r} and {high!r}")
+    if not isinstance(low, int | float) or not isinstance(high, int | float) or not 0 < low < high <= MAX_RATE:
+        raise InputError(
+            f"Rates must rise from low to high, both positive and at most {MAX_RATE}. Received: "
+            f"{shorten_repr(low)} and {shorten_repr(high)}"
+        )
     check_integer("steps", steps, 10, 100_000)
     check_integer("seed", seed, 0)
     model = as_functional(model)

@@ -12,6 +12,7 @@ from cnnzoo.surgery.features import group_layers_by_stage
 from cnnzoo.training.recipe import Recipe
 
 ops = keras.ops
+MAX_STEP = 2**31 - 1  # that an optimizer can count to
 
 
 class LinearWarmup(keras.optimizers.schedules.LearningRateSchedule):
@@ -89,7 +90,8 @@ def make_optimizer(model: keras.Model, recipe: Recipe, steps_per_epoch: int) -> 
     """Return the recipe's optimizer, built for the trainable variables of `model`."""
     # Keras' optimizer
     average: dict[str, Any] = {"use_ema": True, "ema_momentum": recipe.ema} if recipe.ema else {}
-    rate, clip = make_schedule(recipe, steps_per_epoch), recipe.clip
+    rate = make_schedule(recipe, steps_per_epoch)
+    clip = None if recipe.clip is None else float(recipe.clip)  # TensorFlow takes no large integers
     if recipe.optimizer == "adamw":
         adam = with_rate_per_variable(keras.optimizers.Adam)
         optimizer = adam(rate, recipe.momentum, global_clipnorm=clip, **average)
@@ -102,8 +104,9 @@ def make_optimizer(model: keras.Model, recipe: Recipe, steps_per_epoch: int) -> 
     variables = model.trainable_variables
     steps_per_stage = recipe.unfreeze_epochs * steps_per_epoch
     optimizer.rate_shares = [recipe.stage_decay ** depths[id(v)] for v in variables]
-    optimizer.first_steps = [round(steps_per_stage * max(depths[id(v)] - 1, 0)) for v in variables]
-    optimizer.decays = [recipe.weight_decay if v.name.endswith("kernel") else 0.0 for v in variables]
+    first_steps = [round(steps_per_stage * max(depths[id(v)] - 1, 0)) for v in variables]
+    optimizer.first_steps = [min(step, MAX_STEP) for step in first_steps]
+    optimizer.decays = [float(recipe.weight_decay) if v.name.endswith("kernel") else 0.0 for v in variables]
 
     # Build it now, so that its state can be saved and restored before the first step
     if recipe.precision == "float16":

@@ -12,7 +12,7 @@ from typing import Any
 import keras
 from numpy.typing import ArrayLike
 
-from cnnzoo.core.errors import InputError, check_integer
+from cnnzoo.core.errors import InputError, check_integer, shorten_repr
 from cnnzoo.training.distribution import resolve_devices
 
 
@@ -42,7 +42,9 @@ class TrainerOptions:
         if self.resume and self.run_dir is None:
             raise InputError("resume=True needs the run_dir of the run to resume. Received: run_dir=None")
         if not isinstance(self.checkpoint_every, int | float) or not self.checkpoint_every >= 0:
-            raise InputError(f"checkpoint_every must be a number of seconds. Received: {self.checkpoint_every!r}")
+            raise InputError(
+                f"checkpoint_every must be a number of seconds. Received: {shorten_repr(self.checkpoint_every)}"
+            )
         if self.tensorboard and self.run_dir is None:
             raise InputError("tensorboard=True writes into the run_dir. Received: run_dir=None")
         if self.tensorboard and not find_spec("tensorboard"):  # Keras' callback imports it

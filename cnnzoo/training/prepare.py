@@ -44,7 +44,7 @@ def compile_for_training(model: keras.Model, recipe: Recipe, steps_per_epoch: in
     if not isinstance(model.output, dict):
         model.compile(optimizer, loss, metrics=accuracy)
         return
-    loss_weights = {name: 1.0 if name == "logits" else recipe.aux_weight for name in model.output}
+    loss_weights = {name: 1.0 if name == "logits" else float(recipe.aux_weight) for name in model.output}
     losses = dict.fromkeys(loss_weights, loss)
     model.compile(optimizer, losses, loss_weights=loss_weights, metrics={"logits": accuracy})
 
@@ -56,7 +56,7 @@ def _make_loss(model: keras.Model, recipe: Recipe) -> Any:
     )
     if recipe.rubbish is None:
         return cross_entropy
-    rubbish_logit = -recipe.rubbish
+    rubbish_logit = -float(recipe.rubbish)
 
     def with_rubbish_class(y_true: Any, logits: Any) -> Any:
         """Equation 9 of LeCun et al. 1998: cross-entropy with one class more, whose logit is constant."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from functools import cache
 from typing import Any, NamedTuple, get_type_hints
 
-from cnnzoo.core.errors import InputError, unknown_name
+from cnnzoo.core.errors import InputError, shorten_repr, unknown_name
 from cnnzoo.data import augmentation
 
 
@@ -55,6 +55,11 @@ RANGES = {  # None, where a field allows it, is not checked
     "stage_decay": Interval(0, 1, "right"),
     "unfreeze_epochs": Interval(0, math.inf, "left"),
     "patience": Interval(1, math.inf, "left"),
+}
+# Of fields whose range is open at the top: the first are float32 numbers in the graph, the others count
+LARGEST = {
+    **dict.fromkeys(("learning_rate", "weight_decay", "clip", "aux_weight", "rubbish"), 3e38),
+    **dict.fromkeys(("stages", "unfreeze_epochs", "patience"), 1_000_000),
 }
 DESCRIPTIVE_FIELDS = ("source", "cost", "result")  # they describe a recipe and do not change a training
 
@@ -147,10 +152,17 @@ class Recipe:
             value = getattr(self, name)
             if value is not None and value not in interval and (name, value) != ("learning_rate", "auto"):
                 allowed = f"{interval} or 'auto'" if name == "learning_rate" else interval
-                raise InputError(f"The recipe field {name} must be in {allowed}. Received: {value!r}")
+                raise InputError(f"The recipe field {name} must be in {allowed}. Received: {shorten_repr(value)}")
+        for name, largest in LARGEST.items():
+            value = getattr(self, name)
+            if isinstance(value, int | float) and not -largest <= value <= largest:
+                raise InputError(
+                    f"The recipe field {name} must be at most {largest:,}. Received: {shorten_repr(value, 40)}"
+                )
         if not 0 <= self.warmup_epochs <= self.epochs:
+            received = shorten_repr(self.warmup_epochs)
             raise InputError(
-                f"The recipe field warmup_epochs must be in [0, epochs={self.epochs}]. Received: {self.warmup_epochs!r}"
+                f"The recipe field warmup_epochs must be in [0, epochs={self.epochs}]. Received: {received}"
             )
         if self.schedule == "step" and not self.drops:
             raise InputError("The schedule 'step' needs drops, fractions of the run like (0.5, 0.75). Received: none")
@@ -166,7 +178,7 @@ class Recipe:
             elif isinstance(value, bool) == (expected is bool) and _has_type(value, expected):
                 continue
             hint = {"drops": "fractions of the run between 0 and 1"}.get(name, getattr(expected, "__name__", expected))
-            raise InputError(f"The recipe field {name} must be {hint}. Received: {value!r:.200}")
+            raise InputError(f"The recipe field {name} must be {hint}. Received: {shorten_repr(value)}")
 
 
 @cache
@@ -208,10 +220,10 @@ def parse_settings(settings: Iterable[str]) -> dict[str, Any]:
         name, equals, text = setting.partition("=")
         if not equals:
             raise InputError(
-                f"A setting must have the form field=value, such as learning_rate=0.05. Received: {setting!r}"
+                f"A setting must have the form field=value, such as learning_rate=0.05. Received: {setting!r:.200}"
             )
         try:
             values[name.strip()] = ast.literal_eval(text.strip())
-        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError, OverflowError):
             values[name.strip()] = text.strip()
     return values

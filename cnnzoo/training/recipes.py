@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cnnzoo.core.errors import InputError, unknown_name
+from cnnzoo.core.files import MAX_TOML_BYTES, read_bounded
 from cnnzoo.core.paths import check_path
 from cnnzoo.training.recipe import DESCRIPTIVE_FIELDS, SETTABLE_FIELDS, Recipe
 
@@ -245,8 +246,8 @@ def resolve_recipe(name: str | PathLike[str] | Recipe, fields: Mapping[str, Any]
 def _read_toml(path: Path) -> Recipe:
     """Return the recipe in a file; epochs, batch_size and learning_rate are required."""
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        values = tomllib.loads(read_bounded(path, MAX_TOML_BYTES).decode())
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"Cannot read the recipe {str(path)!r}: {error}") from None
     _check_fields(name for name in values if name not in DESCRIPTIVE_FIELDS)
     if missing := [name for name in ("epochs", "batch_size", "learning_rate") if name not in values]:

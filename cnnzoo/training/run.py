@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from filelock import FileLock, Timeout
 
 from cnnzoo.core.errors import BusyError, InputError, Interrupted
-from cnnzoo.core.files import atomic_write
+from cnnzoo.core.json_files import read_json, write_json
 from cnnzoo.core.paths import check_path
 from cnnzoo.training import state
 from cnnzoo.training.state import RESTART_HINT, TrainingState
@@ -39,6 +39,16 @@ RUN_FILES = (
     "tensorboard",
 )
 LOCK_FILE = ".lock"
+RECORD_FIELDS = {"status": str, "plan": dict[str, Any]}  # of run.json
+OPTIONAL_RECORD_FIELDS = {
+    "notes": list[str],
+    "started": str,
+    "ended": str,
+    "command": list[str],
+    "folder": str,
+    "versions": dict[str, str],
+    "seconds": float,
+}
 # Prefixes of the temporary folders of core.files.atomic_write
 SCRATCH_PREFIXES = (".step-", *(f".{name}." for name in (*RUN_FILES, "run.json")))
 RECORDED_PACKAGES = ("cnnzoo", "keras", "tensorflow", "numpy", "scikit-learn")
@@ -115,11 +125,12 @@ class Run:
             raise
 
     def _remove_scratch(self, folder: Path) -> None:
-        """Delete the temporary folders that a killed process left."""
+        """Delete the temporary folders and the older states that a killed process left."""
         prefixes = (*SCRATCH_PREFIXES, *(f".{name}." for name in self.files))
         for path in [*folder.glob(".*.*"), *folder.glob("state/.step-*")]:
             if path.is_dir() and path.name.startswith(prefixes):
                 shutil.rmtree(path)
+        state.remove_old_states(folder / "state")
 
     def _start(self, folder: Path) -> None:
         """Delete the files of an earlier run and write a new record.
@@ -141,12 +152,8 @@ class Run:
 
     def _reopen(self, folder: Path) -> None:
         """Read the record and the last state of a run of the same plan."""
-        try:
-            self.record |= json.loads((folder / "run.json").read_bytes())
-            differences = plan_differences(self.record["plan"], self.plan)
-        except (ValueError, LookupError, TypeError, AttributeError) as error:
-            raise InputError(f"{folder / 'run.json'} cannot be read: {error}; {RESTART_HINT}") from None
-        if differences:
+        self.record |= read_record(folder, RESTART_HINT)
+        if differences := plan_differences(self.record["plan"], self.plan):
             raise InputError(
                 f"{folder} holds a different run, so it cannot be resumed: {'; '.join(differences)}; {RESTART_HINT}"
             )
@@ -196,8 +203,12 @@ class Run:
     def _write_record(self) -> None:
         """Write run.json."""
         assert self.folder
-        with atomic_write(self.folder / "run.json") as new_path:
-            new_path.write_text(json.dumps(self.record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_json(self.folder / "run.json", self.record, indent=1)
+
+
+def read_record(folder: Path, remedy: str = "") -> dict[str, Any]:
+    """Return the content of the run.json of a run or a search; raise `InputError`, with `remedy`, if it is broken."""
+    return read_json(folder / "run.json", RECORD_FIELDS, OPTIONAL_RECORD_FIELDS, remedy=remedy)
 
 
 def check_run_dir(run_dir: str | PathLike[str] | None, resume: bool | None, overwrite: bool) -> bool:
@@ -226,8 +237,8 @@ def check_run_dir(run_dir: str | PathLike[str] | None, resume: bool | None, over
 def _has_ended(folder: Path) -> bool:
     """Return whether the run of a folder is finished; one with a broken record counts as finished."""
     try:
-        return bool(json.loads((folder / "run.json").read_bytes())["status"] == "done")
-    except (ValueError, LookupError, TypeError):
+        return bool(read_record(folder)["status"] == "done")
+    except InputError:
         return True
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from dataclasses import dataclass, field
@@ -11,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cnnzoo.core.digests import check_digest, digest_file
 from cnnzoo.core.errors import InputError, TrainingError
 from cnnzoo.core.files import atomic_write
+from cnnzoo.core.json_files import Finite, dump_json, read_json
 
 if TYPE_CHECKING:
     import keras
@@ -20,6 +21,19 @@ if TYPE_CHECKING:
 # NumPy's format: HDF5 crashes the process when the disk is full.
 LAST_FILE, BEST_FILE, STATE_FILE = "last.npz", "best.npz", "state.json"
 RESTART_HINT = "overwrite=True (--overwrite) starts again"
+STATE_FIELDS = {
+    "epoch": int,
+    "step": int,
+    "history": dict[str, list[float]],
+    "best_epoch": int,
+    "best": tuple[Finite, Finite],
+    "stopped": bool,
+    "learning_rate": Finite | None,
+    "probe": dict[str, float] | None,
+}
+HISTORY_KEYS = {"loss", "accuracy", "val_loss", "val_accuracy"}  # which the report reads
+PROBE_KEYS = {"validation_accuracy", "accuracy"}
+DIGESTS_FIELD = "files"  # holds the digests of the arrays; states of earlier versions have none
 
 
 @dataclass
@@ -38,26 +52,72 @@ class TrainingState:
 
 def find_latest_state(folder: Path) -> Path | None:
     """Return the newest state in a folder of states; each appears there complete, by a rename."""
-    states = sorted(folder.glob("step-*")) if folder.is_dir() else []
+    states = _list_states(folder)
     return states[-1] if states else None
 
 
-def read_state(state: Path) -> TrainingState:
-    """Read the `TrainingState` of a saved state; raise `InputError` if the file is broken."""
-    try:
-        values = json.loads((state / STATE_FILE).read_bytes())
-        training_state = TrainingState(**values | {"best": tuple(values["best"])})
-        if ({len(series) for series in training_state.history.values()} or {0}) != {training_state.epoch}:
-            raise ValueError("the history does not have one value per epoch")
-    except (ValueError, LookupError, TypeError, AttributeError, OSError) as error:
-        raise InputError(f"{state / STATE_FILE} cannot be read: {error}; {RESTART_HINT}") from None
-    return training_state
+def _list_states(folder: Path) -> list[Path]:
+    """Return all states in a folder, the newest last."""
+    return sorted(folder.glob("step-*")) if folder.is_dir() else []
+
+
+def remove_old_states(folder: Path) -> None:
+    """Delete all states of a folder but the newest: a process that was killed may have left older ones."""
+    for old in _list_states(folder)[:-1]:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def read_state(state: Path, check_arrays: bool = True) -> TrainingState:
+    """Read the `TrainingState` of a saved state.
+
+    Args:
+        state: the folder of the state.
+        check_arrays: whether to verify the digests of the arrays, which have to be read for that.
+
+    Raises:
+        InputError: if one of its files is damaged.
+    """
+    file = state / STATE_FILE
+    values = read_json(file, STATE_FIELDS, {DIGESTS_FIELD: dict[str, dict[str, Any]]}, remedy=RESTART_HINT)
+    digests = values.pop(DIGESTS_FIELD, {})
+    for name in digests if check_arrays else ():
+        check_digest(state / name, digests[name], RESTART_HINT)
+    if problem := _find_contradiction(values):
+        raise InputError(f"{file} cannot be read: {problem}; {RESTART_HINT}")
+    return TrainingState(**values)
+
+
+def _find_contradiction(values: dict[str, Any]) -> str:
+    """Return what is impossible in the values of a state, or "" if nothing is."""
+    if unknown := values.keys() - STATE_FIELDS.keys():
+        return f"unknown fields {sorted(unknown)}"
+    if values["epoch"] < 0 or values["step"] < 0 or not 0 <= values["best_epoch"] <= values["epoch"]:
+        numbers = {name: values[name] for name in ("epoch", "step", "best_epoch")}
+        return f"numbers out of range: {numbers}"
+    if values["learning_rate"] is not None and values["learning_rate"] <= 0:
+        return f"the learning rate {values['learning_rate']}"
+    if ({len(series) for series in values["history"].values()} or {0}) != {values["epoch"]}:
+        return "the history does not have one value per epoch"
+    if values["epoch"] and not values["history"].keys() >= HISTORY_KEYS:
+        return f"the history lacks {sorted(HISTORY_KEYS - values['history'].keys())}"
+    if values["probe"] is not None and not values["probe"].keys() >= PROBE_KEYS:
+        return f"the probe lacks {sorted(PROBE_KEYS - values['probe'].keys())}"
+    return ""
+
+
+def check_progress(state: Path, training_state: TrainingState, epochs: int, steps_per_epoch: int) -> None:
+    """Check that a run of so many epochs and steps can have reached a state; raise `InputError` if it cannot."""
+    if training_state.epoch > epochs or training_state.step >= steps_per_epoch:
+        raise InputError(
+            f"{state / STATE_FILE} cannot be read: epoch {training_state.epoch} and step {training_state.step} of a "
+            f"run of {epochs} epochs of {steps_per_epoch} steps; {RESTART_HINT}"
+        )
 
 
 def write_state(
     folder: Path, training_state: TrainingState, steps: int, model: keras.Model, best: list[np.ndarray] | None
 ) -> None:
-    """Save the state after `steps` steps, then delete the previous one.
+    """Save the state after `steps` steps, with digests of its files, then delete the older ones.
 
     Args:
         folder: the folder of states.
@@ -78,7 +138,9 @@ def write_state(
                 np.savez(new_folder / BEST_FILE, *best)
             elif previous:
                 _link_or_copy(previous / BEST_FILE, new_folder / BEST_FILE)
-            (new_folder / STATE_FILE).write_text(json.dumps(vars(training_state)), encoding="utf-8")
+            digests = {file.name: digest_file(file) for file in new_folder.iterdir()}
+            content = dump_json(vars(training_state) | {DIGESTS_FIELD: digests}, add_sum=True)
+            (new_folder / STATE_FILE).write_text(content, encoding="utf-8")
     except (OSError, InputError) as error:  # InputError: the folder cannot be created
         reason = getattr(error, "strerror", None) or error
         remedy = f"the previous state, {previous}, is intact; the same command resumes from it"
@@ -86,8 +148,7 @@ def write_state(
             f"The state after {steps} steps cannot be written to {str(folder)!r}: {reason}; "
             f"{remedy if previous else 'there is no previous state'}"
         ) from None
-    if previous and previous.name != f"step-{steps:09}":
-        shutil.rmtree(previous, ignore_errors=True)
+    remove_old_states(folder)
 
 
 def restore_state(state: Path, model: keras.Model) -> tuple[list[np.ndarray], list[np.ndarray]]:

@@ -192,7 +192,11 @@ class Trainer:
     def _prepare_callbacks(self, stack: ExitStack) -> None:
         """Restore the run's last state, if any, and make the callbacks: ours, the caller's, TensorBoard's."""
         run, options, steps = self.run, self.options, len(self.batches)
-        best, metric_values = state.restore_state(run.latest, self.network) if run.latest else (None, [])
+        best: list[Any] | None = None
+        metric_values: list[Any] = []
+        if run.latest:
+            state.check_progress(run.latest, run.state, self.recipe.epochs, steps)
+            best, metric_values = state.restore_state(run.latest, self.network)
         self.checkpoint = CheckpointCallback(
             run,
             self.batches,

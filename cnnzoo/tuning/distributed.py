@@ -4,7 +4,6 @@ Keras Tuner's environment variables name the role and the chief's address. All m
 """
 
 import contextlib
-import json
 import os
 import threading
 import time
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from cnnzoo.core.errors import InputError
-from cnnzoo.training.run import plan_differences
+from cnnzoo.training.run import plan_differences, read_record
 
 HEARTBEAT_SECONDS = 2.0  # between two heartbeats of a worker
 SILENT_SECONDS = 10 * HEARTBEAT_SECONDS  # without a heartbeat, after which a worker counts as lost
@@ -55,7 +54,7 @@ def wait_for_chief(folder: Path, plan: dict[str, Any]) -> bool:
     """Wait until the chief has begun the search; return whether it still runs.
 
     Raises:
-        InputError: if the chief does not begin in time, or its search differs from `plan`.
+        InputError: if the chief does not begin in time, its record is broken, or its search differs from `plan`.
     """
     record = folder / "run.json"
     deadline = time.monotonic() + CHIEF_SECONDS
@@ -63,7 +62,7 @@ def wait_for_chief(folder: Path, plan: dict[str, Any]) -> bool:
         if time.monotonic() > deadline:
             raise InputError(f"No chief has begun a search in {folder}. All machines must share this folder")
         time.sleep(0.5)
-    saved = json.loads(record.read_bytes())
+    saved = read_record(folder, "start the chief's search again with overwrite=True (--overwrite)")
     if differences := plan_differences(saved["plan"], plan):
         raise InputError(f"{folder} holds a different search: {'; '.join(differences)}")
     return bool(saved["status"] != "done")

@@ -9,7 +9,7 @@ import json
 import threading
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -25,8 +25,7 @@ from keras_tuner.src.engine.oracle import THREADS
 from sklearn.exceptions import ConvergenceWarning
 
 from cnnzoo.core.errors import InputError
-from cnnzoo.core.files import atomic_write
-from cnnzoo.training.state import RESTART_HINT
+from cnnzoo.core.json_files import JSON_ERRORS, read_json, write_json
 from cnnzoo.tuning.server import SERVER_ENDED
 
 ORACLE_FILE = "oracle.json"
@@ -117,21 +116,35 @@ class _DurableOracle(keras_tuner.Oracle):
 
     def save(self) -> None:
         trials = [self.trials[trial_id].get_state() for trial_id in self.start_order]
-        with atomic_write(Path(self._get_oracle_fname())) as new_file:
-            new_file.write_text(json.dumps({"oracle": self.get_state(), "trials": trials}), encoding="utf-8")
+        write_json(Path(self._get_oracle_fname()), {"oracle": self.get_state(), "trials": trials}, add_sum=True)
 
     def reload(self) -> None:
-        path = Path(self._get_oracle_fname())
+        """Read the state of the search; if its file is broken, start anew, and the trials that have ended count again.
+
+        The draws depend on the seed, so the same trials are proposed, and each has its outcome in its own folder.
+        """
+        path, fresh_state = Path(self._get_oracle_fname()), self.get_state()
         try:
-            saved = json.loads(path.read_bytes())
+            saved = read_json(path, {"oracle": dict[str, Any], "trials": list[dict[str, Any]]})
             trials = [Trial.from_state(state) for state in saved["trials"]]
             self.trials = {trial.trial_id: trial for trial in trials}
             self.set_state(saved["oracle"])
-        except (ValueError, LookupError, TypeError, AttributeError) as error:
-            raise InputError(f"{path} cannot be read: {error}; {RESTART_HINT}") from None
+        except JSON_ERRORS as error:  # InputError is one of them
+            problem = str(error) if isinstance(error, InputError) else f"{path} cannot be used: {error!r:.200}"
+            warnings.warn(f"{problem}. It is rebuilt from the trials that have ended, which are kept", stacklevel=2)
+            self.trials = {}
+            self.set_state(fresh_state)
+            return
         # Trials that were running when the search stopped run first.
         self._retry_queue += [trial.trial_id for trial in self.ongoing_trials.values() if trial.status == "RUNNING"]
         self.ongoing_trials = {}
+
+    def retry_trials(self, numbers: Sequence[int]) -> None:
+        """Queue trials that have ended, so that they run again; their runs are finished, which takes moments."""
+        for trial_id in [trial_id for trial_id in self.end_order if int(trial_id) in numbers]:
+            self.end_order.remove(trial_id)
+            self.trials[trial_id].status = "RUNNING"
+            self._retry_queue.append(trial_id)
 
 
 class RandomOracle(_DurableOracle, oracles.RandomSearchOracle):

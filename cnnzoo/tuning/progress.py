@@ -98,7 +98,7 @@ class ProgressTable:
         """Return the finished epochs of a running trial, and its latest accuracy, from its saved state."""
         try:
             state_dir = state.find_latest_state(self.folder / "trials" / trial_id / RUN_FOLDER / "state")
-            saved = state.read_state(state_dir) if state_dir else None
+            saved = state.read_state(state_dir, check_arrays=False) if state_dir else None
         except InputError:  # the trial replaced the state while it was read
             saved = None
         if saved is None:

@@ -15,15 +15,14 @@ from keras_tuner.errors import FailedTrialError, FatalError
 
 from cnnzoo.core.errors import InputError, TrainingError
 from cnnzoo.training.recipe import DESCRIPTIVE_FIELDS
-from cnnzoo.training.state import RESTART_HINT
 from cnnzoo.tuning.distributed import Role, release_silent_workers, send_heartbeats
-from cnnzoo.tuning.keras_tuner_compat import ORACLE_FILE, SearchTuner, Trial
+from cnnzoo.tuning.keras_tuner_compat import SearchTuner, Trial
 from cnnzoo.tuning.oracles import make_oracle
 from cnnzoo.tuning.progress import ProgressTable
 from cnnzoo.tuning.pruning import pruning_thresholds
 from cnnzoo.tuning.server import TrialServer
 from cnnzoo.tuning.trial import LOWER_IS_BETTER, RUN_FOLDER, SearchConfig, TrialJob, write_outcome
-from cnnzoo.tuning.trial_result import read_trials, succeeded
+from cnnzoo.tuning.trial_result import read_trials, remove_broken_outcomes, succeeded
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -96,8 +95,8 @@ class Search:
         role, workers = self.role, self.options.workers
         base = role.name or "worker"
         names = [f"{base}-{i}" for i in range(workers)] if workers > 1 else [base]
-        if not role.is_worker and read_trials(self.folder) and not (self.folder / ORACLE_FILE).exists():
-            raise InputError(f"{self.folder} has trials, but its {ORACLE_FILE} is missing; {RESTART_HINT}")
+        # Trials whose records are broken run again, which takes moments: their runs are finished.
+        repeated = [] if role.is_worker else remove_broken_outcomes(self.folder)
 
         # Exchange heartbeats with the other machines.
         done = threading.Event()
@@ -110,6 +109,7 @@ class Search:
         try:
             with self.progress:
                 tuners = [self._make_tuner(name) for name in names[: 1 if role.is_chief else None]]
+                self.oracle.retry_trials(repeated)
                 if role.is_worker or not self.oracle.is_exhausted():
                     self.run_concurrently(lambda tuner: tuner.search(), tuners)
         except FatalError as error:

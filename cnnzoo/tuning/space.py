@@ -6,7 +6,8 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
-from cnnzoo.core.errors import InputError, unknown_name
+from cnnzoo.core.errors import InputError, shorten_repr, unknown_name
+from cnnzoo.core.files import MAX_TOML_BYTES, read_bounded
 from cnnzoo.core.paths import check_path
 from cnnzoo.models import Variant
 from cnnzoo.registry import info
@@ -160,7 +161,7 @@ def make_space(
 def read_toml(path: str | Path) -> dict[str, Any]:
     """Return the table of a TOML file; raise InputError if it cannot be read."""
     try:
-        return tomllib.loads(check_path(path, "the search space").read_text(encoding="utf-8"))
+        return tomllib.loads(read_bounded(check_path(path, "the search space"), MAX_TOML_BYTES).decode())
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"Cannot read {str(path)!r} as TOML: {error}") from None
 
@@ -178,7 +179,9 @@ def _make_dimension(
         _check_values(model, recipe, field, (low, high))
         return Dimension(field, default, (), low, high, given.get("step"), given.get("log", False))
     if not isinstance(given, list | tuple) or not given:
-        raise InputError(f"{field} takes a list of values or a range with low and high. Received: {given!r:.200}")
+        raise InputError(
+            f"{field} takes a list of values or a range with low and high. Received: {shorten_repr(given)}"
+        )
     values = tuple(map(_to_tuples, given))
     _check_values(model, recipe, field, values)
     if {type(value) for value in (*values, default)} == {int, float}:
@@ -193,24 +196,27 @@ def _check_range(field: str, default: Any, given: Mapping[str, Any]) -> None:
             raise unknown_name(f"key of the range of {field}", key, RANGE_KEYS)
     numbers = {key: value for key, value in given.items() if key != "log"}
     if not {"low", "high"} <= given.keys() or not all(type(value) in (int, float) for value in numbers.values()):
-        raise InputError(f"A range needs numbers low and high: {field} = {{low = 0.1, high = 1}}. Received: {given!r}")
+        raise InputError(
+            f"A range needs numbers low and high: {field} = {{low = 0.1, high = 1}}. Received: {shorten_repr(given)}"
+        )
     low, high, log = given["low"], given["high"], given.get("log", False)
     if not isinstance(log, bool):
         raise InputError(f"log must be true or false. Received: {log!r:.200}")
     if any(not abs(value) < 1e300 for value in numbers.values()):
-        raise InputError(f"The range of {field} must consist of finite numbers. Received: {given!r:.200}")
+        raise InputError(f"The range of {field} must consist of finite numbers. Received: {shorten_repr(given)}")
     if isinstance(default, int) and not all(isinstance(value, int) for value in numbers.values()):
-        raise InputError(f"{field} is an integer, so low, high and step must be too. Received: {given!r}")
+        raise InputError(f"{field} is an integer, so low, high and step must be too. Received: {shorten_repr(given)}")
     if not low < high or (log and low <= 0) or given.get("step", 2 if log else 1) <= (1 if log else 0):
         raise InputError(
             f"The range of {field} is empty: low must be below high, and above 0 if log is true; step must be above 0, "
-            f"and above 1 if log is true. Received: {given!r}"
+            f"and above 1 if log is true. Received: {shorten_repr(given)}"
         )
     if given.get("step", 0) > (high / low if log else high - low):
-        raise InputError(f"The step of {field} is larger than its range. Received: {given!r}")
+        raise InputError(f"The step of {field} is larger than its range. Received: {shorten_repr(given)}")
     if not isinstance(default, int | float) or isinstance(default, bool):
         raise InputError(
-            f"{field} is {default!r} by default, which is not a number: give a list of values. Received: {given!r}"
+            f"{field} is {default!r} by default, which is not a number: give a list of values. "
+            f"Received: {shorten_repr(given)}"
         )
 
 

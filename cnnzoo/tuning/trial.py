@@ -1,7 +1,7 @@
 """A trial: an ordinary run whose test split is the validation split, so that a search never uses the test split."""
 
+import contextlib
 import dataclasses
-import json
 import os
 import time
 import traceback
@@ -13,7 +13,7 @@ import numpy as np
 
 from cnnzoo.build import get
 from cnnzoo.core.errors import BusyError, InputError, TrainingError
-from cnnzoo.core.files import atomic_write
+from cnnzoo.core.json_files import Finite, check_fields, read_json, write_json
 from cnnzoo.data.images import ImageData
 from cnnzoo.evaluation.compatibility import bind_to_model, check_not_empty
 from cnnzoo.evaluation.report import Report
@@ -29,6 +29,14 @@ if TYPE_CHECKING:
     import keras
 
 OUTCOME_FILE, LOG_FILE, RUN_FOLDER = "outcome.json", "log.txt", "run"
+SUCCESS_FIELDS = {
+    "score": Finite,
+    "seconds": float,
+    "training": float,
+    "epochs": int,
+    "hopeless": bool,
+    "history": dict[str, list[float]],
+}
 LOWER_IS_BETTER = ("log_loss", "calibration_error")  # objectives
 BUSY_WAIT_SECONDS = 2.0  # between two attempts to start in a run folder that another process uses
 
@@ -94,8 +102,9 @@ def run_job(config: SearchConfig, job: TrialJob) -> tuple[str, Any]:
         while True:
             # The trial may have ended in a process that stopped before the search recorded it.
             if not job.final and (job.folder / OUTCOME_FILE).exists():
-                outcome = json.loads((job.folder / OUTCOME_FILE).read_bytes())
-                return ("failed", outcome["reason"]) if "reason" in outcome else ("done", outcome)
+                with contextlib.suppress(InputError):  # a broken record: its run is evaluated again
+                    outcome = read_outcome(job.folder)
+                    return ("failed", outcome["reason"]) if "reason" in outcome else ("done", outcome)
             try:
                 return "done", _train_and_record(config, job)
             except BusyError:  # a worker that was considered lost is still training
@@ -159,8 +168,20 @@ def _prepare_job(config: SearchConfig, job: TrialJob) -> "tuple[keras.Model, Rec
 
 def write_outcome(folder: Path, outcome: Mapping[str, Any]) -> None:
     """Record how a trial ended."""
-    with atomic_write(folder / OUTCOME_FILE) as new_file:
-        new_file.write_text(json.dumps(outcome), encoding="utf-8")
+    write_json(folder / OUTCOME_FILE, outcome)
+
+
+def read_outcome(folder: Path) -> dict[str, Any]:
+    """Return how a trial ended, from the record in its folder.
+
+    A trial that failed has a "reason"; another one has the fields of `SUCCESS_FIELDS`.
+
+    Raises:
+        InputError: if the record is broken.
+    """
+    path = folder / OUTCOME_FILE
+    outcome = read_json(path, {"chosen": dict[str, Any]}, {"reason": str})
+    return outcome if "reason" in outcome else check_fields(outcome, path, SUCCESS_FIELDS)
 
 
 def _objective_score(report: Report, objective: str) -> float:

@@ -1,14 +1,13 @@
 """The result of a trial that has ended."""
 
-import json
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from cnnzoo.core.errors import InputError
-from cnnzoo.training.state import RESTART_HINT
-from cnnzoo.tuning.trial import LOWER_IS_BETTER, OUTCOME_FILE
+from cnnzoo.tuning.trial import LOWER_IS_BETTER, OUTCOME_FILE, read_outcome
 
 
 @dataclass(frozen=True)
@@ -39,28 +38,22 @@ class TrialResult:
 
     @classmethod
     def from_folder(cls, folder: Path) -> "TrialResult | None":
-        """Return the trial of a folder, or None if it has not ended; raise InputError if its record is broken."""
-        try:
-            outcome = json.loads((folder / OUTCOME_FILE).read_bytes())
-            chosen = {
-                name: tuple(value) if isinstance(value, list) else value for name, value in outcome["chosen"].items()
-            }
-            if "reason" in outcome:
-                return cls(int(folder.name), chosen, "failed", reason=outcome["reason"])
-            return cls(
-                number=int(folder.name),
-                chosen=chosen,
-                status="hopeless" if outcome["hopeless"] else "completed",
-                score=float(outcome["score"]),
-                seconds=float(outcome["seconds"]),
-                training=float(outcome["training"]),
-                epochs=int(outcome["epochs"]),
-                history={name: [float(value) for value in values] for name, values in outcome["history"].items()},
-            )
-        except FileNotFoundError:
+        """Return the trial of a folder, or None if it has not ended; one whose record is broken has failed."""
+        if not (folder / OUTCOME_FILE).exists():
             return None
-        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-            raise InputError(f"{folder / OUTCOME_FILE} cannot be read: {error}; {RESTART_HINT}") from None
+        try:
+            outcome = read_outcome(folder)
+        except InputError as error:
+            return cls(int(folder.name), {}, "failed", reason=str(error))
+        chosen = {name: tuple(value) if isinstance(value, list) else value for name, value in outcome["chosen"].items()}
+        if "reason" in outcome:
+            return cls(int(folder.name), chosen, "failed", reason=outcome["reason"])
+        return cls(
+            number=int(folder.name),
+            chosen=chosen,
+            status="hopeless" if outcome["hopeless"] else "completed",
+            **{name: outcome[name] for name in ("score", "seconds", "training", "epochs", "history")},
+        )
 
     def to_row(self, fields: Sequence[str]) -> dict[str, Any]:
         """Return the trial as a row of a table with a column for each of `fields`."""
@@ -76,9 +69,28 @@ class TrialResult:
 
 def read_trials(search_folder: Path) -> list[TrialResult]:
     """Return the trials of a search that have ended, by number."""
+    return [trial for path in _list_trial_folders(search_folder) if (trial := TrialResult.from_folder(path))]
+
+
+def _list_trial_folders(search_folder: Path) -> list[Path]:
+    """Return the folders of all trials of a search, by number."""
     folders = [path for path in (search_folder / "trials").glob("*") if path.name.isdecimal()]
-    folders.sort(key=lambda path: int(path.name))
-    return [trial for path in folders if (trial := TrialResult.from_folder(path))]
+    return sorted(folders, key=lambda path: int(path.name))
+
+
+def remove_broken_outcomes(search_folder: Path) -> list[int]:
+    """Delete the records of trials that cannot be read, and return the numbers of these trials."""
+    numbers = []
+    for path in _list_trial_folders(search_folder):
+        if not (path / OUTCOME_FILE).exists():
+            continue
+        try:
+            read_outcome(path)
+        except InputError as error:
+            warnings.warn(f"{error}. Trial {int(path.name)} is evaluated again; the others are kept", stacklevel=2)
+            (path / OUTCOME_FILE).unlink()
+            numbers.append(int(path.name))
+    return numbers
 
 
 def succeeded(trials: Iterable[TrialResult]) -> list[TrialResult]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import psutil
 
-from cnnzoo.core.errors import InputError, check_image_size, check_integer, unknown_name
+from cnnzoo.core.errors import InputError, check_image_size, check_integer, shorten_repr, unknown_name
 from cnnzoo.core.paths import check_path, resolve_path
 from cnnzoo.data.images import ImageData
 from cnnzoo.evaluation.report import HEADLINE_METRICS
@@ -25,6 +25,7 @@ from cnnzoo.tuning.server import Limits, TrialServer
 from cnnzoo.tuning.space import make_space
 from cnnzoo.tuning.trial import OUTCOME_FILE, SearchConfig, run_job
 
+MAX_LIMIT = 1e12  # gigabytes or seconds: a larger limit limits nothing
 SHARE_OF_MEMORY = 0.8  # for all trials together
 
 
@@ -143,8 +144,8 @@ def tune(
 def _check_positive(name: str, value: float) -> float:
     """Return a number above 0; raise InputError if it is not one."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
-        raise InputError(f"{name} must be a number above 0. Received: {value!r}")
-    return value
+        raise InputError(f"{name} must be a number above 0. Received: {shorten_repr(value)}")
+    return float(min(value, MAX_LIMIT))
 
 
 def _available_memory() -> float:

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from cnnzoo.core.errors import InputError
+from cnnzoo.core.json_files import check_fields
 
-DIGEST_FIELDS = {"size": int, "sha256": str}  # of one file, as `core.json_files.check_fields` takes them
+DIGEST_FIELDS = {"size": int, "sha256": str}  # of one file
 
 
 def digest_file(path: Path) -> dict[str, Any]:
@@ -33,9 +34,10 @@ def check_digest(path: Path, recorded: Mapping[str, Any], remedy: str = "") -> N
     """Check that a file is the one whose digest was recorded.
 
     Raises:
-        InputError: if the file is missing, or has other bytes.
+        InputError: if the file is missing or has other bytes, or `recorded` is no digest.
     """
     hint = f"; {remedy}" if remedy else ""
+    check_fields(recorded, f"The digest of {path}", DIGEST_FIELDS, remedy=remedy)
     try:
         size = path.stat().st_size
         if size != recorded["size"]:

@@ -67,11 +67,10 @@ def read_json(
         InputError: if the file cannot be read, is damaged, or has a field of another type; it names file and field.
     """
     values = read_json_value(path, remedy)
-    try:
-        values = _check_sum(_check_type(values, dict[str, Any], "the file"))
-    except JSON_ERRORS as error:
-        raise broken_file(path, error, remedy) from None
-    return check_fields(values, path, fields, optional, remedy=remedy)
+    checked = check_fields(values, path, fields, optional, remedy=remedy)
+    check_sum(values, path, remedy=remedy)
+    checked.pop(SUM_FIELD, None)
+    return checked
 
 
 def read_json_value(path: Path, remedy: str = "") -> Any:
@@ -106,6 +105,18 @@ def check_fields(
     except JSON_ERRORS as error:
         raise broken_file(name, error, remedy) from None
     return checked
+
+
+def check_sum(values: Mapping[str, Any], name: str | Path, *, remedy: str = "") -> None:
+    """Check the checksum that `write_json` added to an object; one without it, as of earlier versions, passes.
+
+    Raises:
+        InputError: if the fields are not those that were written.
+    """
+    fields = {name: value for name, value in values.items() if name != SUM_FIELD}
+    if SUM_FIELD in values and values[SUM_FIELD] != checksum(fields):
+        problem = f"its content does not match its checksum, {SUM_FIELD}, so it was damaged or changed by hand"
+        raise broken_file(name, ValueError(problem), remedy)
 
 
 def write_json(path: Path, values: Mapping[str, Any], *, indent: int | None = None, add_sum: bool = False) -> None:
@@ -159,16 +170,6 @@ def _check_depth(value: Any) -> None:
         if depth > MAX_JSON_DEPTH:
             raise RecursionError
         level = [child for item in level for child in (item.values() if isinstance(item, dict) else item)]
-
-
-def _check_sum(values: dict[str, Any]) -> dict[str, Any]:
-    """Return the fields without their checksum; raise ValueError if it is there and does not fit them."""
-    if SUM_FIELD not in values:  # written by hand, or by an earlier version
-        return values
-    recorded = values.pop(SUM_FIELD)
-    if recorded != checksum(values):
-        raise ValueError(f"its content does not match its checksum, {SUM_FIELD}, so the file was damaged or changed")
-    return values
 
 
 def _check_type(value: Any, expected: Any, where: str) -> Any:

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnnzoo.cards import Card
-from cnnzoo.core.digests import DIGEST_FIELDS, check_digests, digest_folder
+from cnnzoo.core.digests import check_digests, digest_folder
 from cnnzoo.core.errors import InputError, unknown_name
-from cnnzoo.core.json_files import check_fields, dump_json, read_json
+from cnnzoo.core.json_files import SUM_FIELD, check_fields, check_sum, dump_json, read_json_value
 from cnnzoo.runtimes.choose import FORMATS, PRECISIONS, OpenRuntime, RuntimeChoice
 
 if TYPE_CHECKING:
@@ -67,18 +67,18 @@ def read_export(path: Path) -> ExportInfo | None:
     if not file.is_file():
         return None
     try:
-        values = read_json(file, EXPORT_FIELDS, {"files": dict[str, dict[str, Any]]})
-        for name, digest in values.get("files", {}).items():
-            check_fields(digest, f"the digest of {name!r:.200}", DIGEST_FIELDS)
+        content = read_json_value(file)
+        values = check_fields(content, file, EXPORT_FIELDS, {"files": dict[str, dict[str, Any]]})
         card, shape, precision = Card.from_json(json.dumps(values["card"])), values["shape"], values["precision"]
         if min(shape) < 1 or math.prod(shape) > MAX_IMAGE_VALUES:
             raise InputError(f"invalid shape {shape}")
         if precision not in PRECISIONS:
             raise InputError(f"invalid precision {precision!r:.200}")
+        if values["format"] not in FORMATS:
+            raise unknown_name("format of an export", values["format"], FORMATS)
+        check_sum(content, file, remedy=f"if you changed it on purpose, remove the line {SUM_FIELD}")
     except InputError as error:
         raise InputError(f"Cannot read the export {str(path)!r}: {error}") from None
-    if values["format"] not in FORMATS:
-        raise unknown_name("format of an export", values["format"], FORMATS)
     return ExportInfo(card, values["format"], precision, shape, values.get("files", {}))
 
 

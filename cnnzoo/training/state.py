@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cnnzoo.core.digests import check_digest, digest_file
+from cnnzoo.core.digests import check_digests, digest_folder
 from cnnzoo.core.errors import InputError, TrainingError
 from cnnzoo.core.files import atomic_write
 from cnnzoo.core.json_files import Finite, dump_json, read_json
@@ -80,8 +80,10 @@ def read_state(state: Path, check_arrays: bool = True) -> TrainingState:
     file = state / STATE_FILE
     values = read_json(file, STATE_FIELDS, {DIGESTS_FIELD: dict[str, dict[str, Any]]}, remedy=RESTART_HINT)
     digests = values.pop(DIGESTS_FIELD, {})
-    for name in digests if check_arrays else ():
-        check_digest(state / name, digests[name], RESTART_HINT)
+    try:
+        check_digests(state, digests if check_arrays else {})
+    except InputError as error:
+        raise InputError(f"The state {state} cannot be read: {error}; {RESTART_HINT}") from None
     if problem := _find_contradiction(values):
         raise InputError(f"{file} cannot be read: {problem}; {RESTART_HINT}")
     return TrainingState(**values)
@@ -138,7 +140,7 @@ def write_state(
                 np.savez(new_folder / BEST_FILE, *best)
             elif previous:
                 _link_or_copy(previous / BEST_FILE, new_folder / BEST_FILE)
-            digests = {file.name: digest_file(file) for file in new_folder.iterdir()}
+            digests = digest_folder(new_folder)
             content = dump_json(vars(training_state) | {DIGESTS_FIELD: digests}, add_sum=True)
             (new_folder / STATE_FILE).write_text(content, encoding="utf-8")
     except (OSError, InputError) as error:  # InputError: the folder cannot be created

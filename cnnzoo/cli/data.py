@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from cnnzoo.cli.declare import take_options
-from cnnzoo.cli.options import CLASS_FOLDERS, IMAGE_SIZE, LEVELS, SPLIT_FOLDERS, DataOptions
+from cnnzoo.cli.options import CLASS_FOLDERS, IMAGE_SIZE, LEVELS, SPLIT_FOLDERS, DataOptions, TableColumns
 from cnnzoo.cli.startup import import_keras_quietly
 from cnnzoo.core.errors import InputError, check_levels
 
@@ -23,7 +24,7 @@ PICTURE_COUNT = 16
 
 @click.command()
 @click.argument("data")
-@click.option("--label-column", help="Column of a table that holds the labels.")
+@take_options(table_options=TableColumns)
 @click.option("--class-folders", **CLASS_FOLDERS)
 @click.option("--split-folder", "split_folders", **SPLIT_FOLDERS)
 @click.option("--levels", **LEVELS)
@@ -31,12 +32,12 @@ PICTURE_COUNT = 16
 @click.option("--strict", is_flag=True, help="Exit with 1 if any image is unusable.")
 def doctor(
     data: str,
-    label_column: str | None,
     class_folders: str,
     split_folders: dict[str, str] | None,
     levels: float | tuple[float, ...] | None,
     out: Path | None,
     strict: bool,
+    table_options: TableColumns,
 ) -> None:
     """Check every image of DATA and report problems.
 
@@ -48,9 +49,10 @@ def doctor(
     from cnnzoo.data.layout import FolderOptions
     from cnnzoo.data.load import list_source
     from cnnzoo.data.scan import scan_with_progress
+    from cnnzoo.data.tables import TableOptions
 
     folder_options = FolderOptions(class_folders=class_folders, split_folders=split_folders)
-    name, listing = list_source(data, label_column, folder_options=folder_options)
+    name, listing = list_source(data, TableOptions(**asdict(table_options)), folder_options=folder_options)
     limits = check_levels(levels)
     facts = scan_with_progress([image.source for image in listing.images], levels=limits)
     diagnosis, _ = diagnose_images(name, listing.images, facts, listing.left_out, limits)

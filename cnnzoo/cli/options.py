@@ -87,15 +87,32 @@ SEED: dict[str, Any] = {
 
 
 @dataclass(frozen=True)
-class DataOptions:
+class TableColumns:
+    """Options for reading tables of images; the fields are those of `cnnzoo.data.tables.TableOptions`."""
+
+    path_column: str | None = field(
+        metadata=option(help="Column of a table that holds the paths.", show_default="path, file_name, image, id, ...")
+    )
+    label_column: str | None = field(
+        metadata=option(help="Column of a table that holds the labels.", show_default="label, class, category, ...")
+    )
+    split_column: str | None = field(
+        metadata=option(help="Column of a table that holds the splits.", show_default="split, subset, phase, ...")
+    )
+    group_column: str | None = field(
+        metadata=option(help="Column of a table that groups images; a group is never divided between splits.")
+    )
+    image_dir: str | None = field(
+        metadata=option(help="Folder of a table's images.", show_default="that of the table, or a folder in it")
+    )
+
+
+@dataclass(frozen=True)
+class DataOptions(TableColumns):
     """Options for loading images; the fields are arguments of `cnnzoo.load_data`."""
 
     classes: str | None = field(
         metadata=option(help="Names of the classes, separated by commas, in the order of the label indices.")
-    )
-    label_column: str | None = field(metadata=option(help="Column of a table that holds the labels."))
-    group_column: str | None = field(
-        metadata=option(help="Column of a table that groups images; a group is never divided between splits.")
     )
     class_folders: str = field(metadata=option(**CLASS_FOLDERS))
     split_folders: dict[str, str] | None = field(metadata=option("--split-folder", **SPLIT_FOLDERS))

@@ -1,51 +1,99 @@
 """Data sets that are arrays already: passed as such, in an .npz file, or by name."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+import zipfile
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from cnnzoo.cards import default_class_names
+from cnnzoo.core.archives import ALWAYS_ALLOWED_BYTES, MAX_EXPANSION
 from cnnzoo.core.errors import InputError, check_class_names, unknown_name
 from cnnzoo.core.paths import check_path
-from cnnzoo.data.checks import check_images, is_file_or_folder
+from cnnzoo.data.checks import check_images, check_weights, is_file_or_folder
 from cnnzoo.data.images import ImageData
+from cnnzoo.data.labels import (
+    check_single_labels,
+    describe_number_labels,
+    has_number_labels,
+    match_labels,
+    read_labels,
+)
 from cnnzoo.data.listing import natural_sort_key
-from cnnzoo.data.splits import InseparableImages, Shares, Split, check_every_class, split_three_ways, stratified_split
+from cnnzoo.data.splits import InseparableImages, Shares, Split, assign_splits
 
-MAX_CLASSES = 100_000
+# Names of images and labels in .npz files, by split; the last of each are MedMNIST's
+ARRAY_KEYS = {
+    "train": (("x_train", "y_train"), ("X_train", "y_train"), ("train_images", "train_labels")),
+    "validation": (("x_val", "y_val"), ("X_val", "y_val"), ("val_images", "val_labels")),
+    "test": (("x_test", "y_test"), ("X_test", "y_test"), ("test_images", "test_labels")),
+    "": (("x", "y"), ("X", "y"), ("images", "labels")),
+}
+ARRAYS_EXPECTED = "Data must be a name, a path, arrays (x, y) or ((x, y), (x_test, y_test))"
 
-Arrays = tuple[np.ndarray, np.ndarray]  # images and labels
+Arrays = tuple[Any, ...]  # images and labels, and perhaps weights
 
 
-def build_from_arrays(arrays: Any, name: str, classes: Sequence[str] | None, shares: Shares, seed: int) -> ImageData:
-    """Build the data of arrays (x, y) or ((x, y), (x_test, y_test)); see `load_data`."""
-    (x, y), test_arrays = _unpack_arrays(arrays)
-    class_names = _resolve_class_names(classes, *(labels for _, labels in ((x, y), test_arrays or (x, y))))
-    given = _make_split(x, y, class_names, "train" if test_arrays else name)
-    digests, notes = _image_digests(given), []
+def build_from_arrays(
+    parts: Mapping[str, Any],
+    name: str,
+    classes: Sequence[str] | None,
+    shares: Shares,
+    seed: int,
+    notes: Sequence[str] = (),
+) -> ImageData:
+    """Build the data of arrays (x, y) or (x, y, weights), given by split; the split is '' if the source has none."""
+    # Read images and labels
+    arrays = {split: _unpack_arrays(part) for split, part in parts.items()}
+    texts = {split: _read_part_labels(y, len(x)) for split, (x, y, _) in arrays.items()}
+    numbers = {has_number_labels(y) for _, y, _ in arrays.values()}
+    distinct = {text for part in texts.values() for text in part}
+    if len(numbers) > 1 and len(distinct) == sum(len(set(part)) for part in texts.values()):
+        raise InputError("Labels are class indices in one part and names in the other; use the same in both")
+    class_names, class_notes = _resolve_class_names(classes, distinct)
+    class_of = match_labels(distinct, class_names, numbers == {True})
+    split_of = {
+        part: _make_split(x, [class_of[text] for text in texts[part]], weights, class_names, part or name)
+        for part, (x, _, weights) in arrays.items()
+    }
+    notes = [*notes, *class_notes]
+    if len({split.images.shape[1:] for split in split_of.values()}) > 1:
+        shapes = " and ".join(str(split.images.shape[1:]) for split in split_of.values())
+        raise InputError(f"The parts of the data differ in the shape of images, such as training and test: {shapes}")
 
-    if test_arrays:
-        # A given test part stays whole; its images are removed from training
-        test = _make_split(*test_arrays, class_names, "test")
-        check_every_class(test.labels, class_names, "test")
-        if test.images.shape[1:] != given.images.shape[1:]:
-            shapes = f"{given.images.shape[1:]} and {test.images.shape[1:]}"
-            raise InputError(f"Training and test images differ in shape: {shapes}")
-        leaks = np.isin(digests, _image_digests(test))
+    # Copies of an image in a later part are removed from the earlier ones
+    digests = {part: _image_digests(split) for part, split in split_of.items()}
+    for part, later in (("validation", ("test",)), ("train", ("validation", "test"))):
+        others = [digests[other] for other in later if other in digests]
+        leaks = np.isin(digests[part], np.concatenate(others)) if part in digests and others else np.zeros(1, bool)
         if leaks.any():
-            given, digests = given.take(np.flatnonzero(~leaks)), digests[~leaks]
-            notes.append(f"{leaks.sum():,} training images also occur in the test part and were removed from training.")
-        train, validation = stratified_split(
-            given.labels, shares[1], seed, class_names, "validation", InseparableImages(digests)
-        )
-    else:
-        units = InseparableImages(digests)
-        train, validation, test_indices = split_three_ways(given.labels, shares, seed, class_names, units)
-        test = given.take(test_indices)
+            split_of[part], digests[part] = split_of[part].take(np.flatnonzero(~leaks)), digests[part][~leaks]
+            what, where = PART_ADJECTIVES[part], " or ".join(other for other in later if other in digests)
+            notes.append(f"{leaks.sum():,} {what} images also occur in the {where} part and were removed from {what}.")
 
-    return ImageData(given.take(train), given.take(validation), test, class_names, name, notes=tuple(notes))
+    # Split
+    given = [part for part, split in split_of.items() for _ in range(len(split))]
+    labels = np.concatenate([split.labels for split in split_of.values()])
+    units = InseparableImages(np.concatenate(list(digests.values())))
+    if "train" not in split_of and "" not in split_of:
+        raise InputError(f"There are no training images. Received: {', '.join(split_of)}")
+    indices, split_notes = assign_splits(given, labels, shares, seed, class_names, units)
+    train, validation, test = (_take_from_parts(split_of, part) for part in indices)
+    return ImageData(train, validation, test, class_names, name, notes=(*notes, *split_notes))
+
+
+PART_ADJECTIVES = {"train": "training", "validation": "validation"}
+
+
+def _take_from_parts(split_of: Mapping[str, Split], indices: np.ndarray) -> Split:
+    """Return the images at `indices` into all parts together; they are all in one part."""
+    start = 0
+    for split in split_of.values():
+        if len(indices) and start <= indices[0] < start + len(split):
+            whole = len(indices) == len(split) and (np.diff(indices) == 1).all()
+            return split if whole else split.take(indices - start)
+        start += len(split)
+    return next(iter(split_of.values())).take(indices)
 
 
 def _image_digests(split: Split) -> np.ndarray:
@@ -66,11 +114,14 @@ def _load_digits() -> Arrays:
 NAMED_ARRAYS: dict[str, Callable[[], Arrays]] = {"digits": _load_digits}
 
 
-def load_named_arrays(source: Any) -> Arrays | tuple[Arrays, Arrays]:
-    """Load arrays by a name in `NAMED_ARRAYS` or from an .npz file; nothing in the file is executed."""
+def load_named_arrays(source: Any) -> tuple[dict[str, Arrays], list[str]]:
+    """Load arrays by a name in `NAMED_ARRAYS` or from an .npz file; nothing in the file is executed.
+
+    Returns the arrays by split, '' for arrays without one, and notes on what is not used.
+    """
     path = check_path(source, "the data source")
     if str(source) in NAMED_ARRAYS:
-        return NAMED_ARRAYS[str(source)]()
+        return {"": NAMED_ARRAYS[str(source)]()}, []
     if not is_file_or_folder(path):
         raise unknown_name(
             "data source, and no such file or folder", str(source), [*NAMED_ARRAYS, "a path to an .npz file"]
@@ -78,91 +129,98 @@ def load_named_arrays(source: Any) -> Arrays | tuple[Arrays, Arrays]:
     try:
         with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             keys = set(file.files)
-            if {"x_train", "y_train", "x_test", "y_test"} <= keys:
-                return (file["x_train"], file["y_train"]), (file["x_test"], file["y_test"])
-            if {"x", "y"} <= keys:
-                return file["x"], file["y"]
+            names = _find_keys(keys)
+            used = {name for pair in names.values() for name in pair}
+            _check_unpacked_size(file.zip, used, path.stat().st_size)
+            arrays = {split: (file[x], file[y]) for split, (x, y) in names.items()}
     except Exception as error:  # the zip, the header and the pickles in it make NumPy raise many types
         hint = "; save text labels as labels.astype(str)" if "pickle" in str(error) else ""
         raise InputError(f"Cannot read {str(path)!r} as .npz arrays: {error}{hint}") from None
-    raise InputError(
-        f"{path.name} holds neither x_train, y_train, x_test, y_test nor x, y. Received: {', '.join(sorted(keys))}"
-    )
-
-
-def _unpack_arrays(arrays: Any) -> tuple[Arrays, Arrays | None]:
-    """Return (x, y) and, if given, (x_test, y_test), as arrays."""
-    if isinstance(arrays, dict):
-        raise InputError("Data must be a name, a path or arrays (x, y). Received: a dict")
-    try:
-        first, second = arrays
-        nested = isinstance(first, tuple | list) and len(first) == 2 and np.ndim(first[0]) > 1
-        (x, y), test = (first, second) if nested else ((first, second), None)
-        return (np.asarray(x), np.asarray(y)), test and (np.asarray(test[0]), np.asarray(test[1]))
-    except (TypeError, ValueError, LookupError) as error:
-        received = f"Received: {type(arrays).__name__} ({error})"
+    if not arrays:
         raise InputError(
-            f"Data must be a name, a path, arrays (x, y) or ((x, y), (x_test, y_test)). {received}"
-        ) from None
+            f"{path.name} holds neither x_train, y_train, x_test, y_test nor x, y. Received: {', '.join(sorted(keys))}"
+        )
+    unused = ", ".join(sorted(keys - used))
+    return arrays, [f"Arrays of {path.name} that are not used: {unused}."] if unused else []
 
 
-def _check_labels(y: Any) -> np.ndarray:
-    """Return labels as an array (N,) of text or numbers."""
-    y = np.asarray(y)
-    if y.ndim == 2 and y.shape[1] == 1:  # as in keras.datasets.cifar10
-        y = y[:, 0]
-    if y.ndim != 1:
-        hint = "; one-hot rows become indices by labels.argmax(axis=1)" if y.ndim == 2 else ""
-        raise InputError(f"Labels must be (N,), class indices or names{hint}. Received: shape {y.shape}")
-    if y.dtype.kind == "S":
-        try:
-            return np.char.decode(y, "utf-8")
-        except UnicodeDecodeError as error:
-            raise InputError(f"Labels in bytes must be UTF-8: {error}") from None
-    if y.dtype.kind == "O":
-        y = np.array(y.tolist()) if all(isinstance(label, str) for label in y) else y
-    if y.dtype.kind not in "Ubuif":
-        raise InputError(f"Labels must be class indices or names. Received: dtype {y.dtype}")
-    return y
+def find_array_parts(source: Any) -> dict[str, Arrays]:
+    """Return the arrays of a dict such as {"x_train": ..., "y_train": ...} by split; none for anything else."""
+    if not isinstance(source, Mapping):
+        return {}
+    return {split: (source[x], source[y]) for split, (x, y) in _find_keys(source.keys()).items()}
 
 
-def _resolve_class_names(classes: Sequence[str] | None, *labels: Any) -> tuple[str, ...]:
-    """Return the names given, or those of the labels: text labels sorted, or 0 to the highest index."""
+def _find_keys(keys: Collection[str]) -> dict[str, tuple[str, str]]:
+    """Return the names of images and labels by split."""
+    found = {
+        split: next((pair for pair in pairs if set(pair) <= set(keys)), None) for split, pairs in ARRAY_KEYS.items()
+    }
+    if found["train"] and (found["test"] or found["validation"]):
+        del found[""]
+    else:
+        found = {"": found[""]}
+    return {split: pair for split, pair in found.items() if pair}
+
+
+def _check_unpacked_size(archive: zipfile.ZipFile, arrays: Collection[str], file_size: int) -> None:
+    """Raise InputError if arrays declare much more than a file of this size holds."""
+    total = sum(info.file_size for info in archive.infolist() if info.filename.removesuffix(".npy") in arrays)
+    limit = max(ALWAYS_ALLOWED_BYTES, MAX_EXPANSION * file_size)
+    if total > limit:
+        raise InputError(
+            f"it would unpack to {total:.3g} bytes; a file of {file_size} bytes may unpack to {limit:.3g}. If you "
+            "trust it, write it again with numpy.savez, or pass its arrays"
+        )
+
+
+def _unpack_arrays(part: Any) -> tuple[np.ndarray, Any, Any]:
+    """Return checked images, labels, and weights or None."""
+    if isinstance(part, Mapping):
+        raise InputError(
+            "A dict of data must have the keys train, validation and test, or columns with paths and labels. "
+            f"Received: a dict of {', '.join(map(str, list(part)[:5])) or 'nothing'}"
+        )
+    try:
+        x, y, *weights = part
+        if len(weights) > 1:
+            raise ValueError("it has more than images, labels and weights")
+        x = np.asarray(x)
+    except (TypeError, ValueError, LookupError) as error:
+        received = f"Received: {type(part).__name__} ({error})"
+        raise InputError(f"{ARRAYS_EXPECTED}. {received}") from None
+    if x.ndim and not len(x):
+        raise InputError("The data has no images")
+    return check_images(x), y, weights[0] if weights else None
+
+
+def _read_part_labels(y: Any, images: int) -> list[str]:
+    """Return the labels of one part as text, one for each image."""
+    texts = read_labels(y)
+    if len(texts) != images:
+        raise InputError(f"Labels must be (N,), one for each of the {images} images. Received: {len(texts)} labels")
+    return texts
+
+
+def _resolve_class_names(classes: Sequence[str] | None, labels: Collection[str]) -> tuple[tuple[str, ...], list[str]]:
+    """Return the class names given, or the labels in natural order, and notes; `labels` are distinct."""
     if classes is not None:
         names = check_class_names(classes) if isinstance(classes, list | tuple) else ()
         if len(names) < 2:
             raise InputError(f"classes must be a list of at least two names. Received: {classes!r}")
-        return names
-    parts = [part for part in map(_check_labels, labels) if len(part)]
-    if not parts:
+        return names, []
+    if not labels:
         raise InputError("The data has no images")
-    if len({part.dtype.kind == "U" for part in parts}) > 1:
-        raise InputError("Labels are class indices in one part and names in the other; use the same in both")
-    values = np.concatenate(parts)
-    if len(np.unique(values)) < 2:
-        raise InputError(f"A classifier needs at least two classes. Received: only {values[0]}")
-    if values.dtype.kind == "U":
-        return check_class_names(sorted(np.unique(values).tolist(), key=lambda name: natural_sort_key(str(name))))
-    if not np.isfinite(values).all() or values.max() >= MAX_CLASSES:
-        raise InputError(f"Class indices must be from 0 to {MAX_CLASSES - 1:,}. Received: {values.max()}")
-    return default_class_names(max(int(values.max()) + 1, 1))
+    if len(labels) < 2:
+        raise InputError(f"A classifier needs at least two classes. Received: only {next(iter(labels))}")
+    names = check_class_names(sorted(labels, key=lambda label: natural_sort_key(str(label))))
+    check_single_labels(names)
+    return names, describe_number_labels(names)
 
 
-def _make_split(x: np.ndarray, y: np.ndarray, classes: Sequence[str], name: str) -> Split:
-    """Return checked images and labels as a split; its images are called name[0], name[1], ..."""
-    images, y = check_images(x), _check_labels(y)
-    if len(y) != len(images):
-        raise InputError(f"Labels must be (N,), one for each of the {len(images)} images. Received: shape {y.shape}")
-    if y.dtype.kind == "U":
-        index = {label: i for i, label in enumerate(classes)}
-        unknown_labels = sorted(set(y.tolist()) - index.keys())
-        labels = np.array([index.get(label, 0) for label in y.tolist()], "int64")
-    else:
-        wrong = ~((y >= 0) & (y < len(classes)) & (y == np.floor(y)))
-        unknown_labels = sorted({str(label) for label in y[wrong]})
-        labels = np.where(wrong, 0, y).astype("int64")
-    if unknown_labels:
-        raise InputError(
-            f"Labels outside the {len(classes)} classes {', '.join(classes[:10])}: {', '.join(unknown_labels[:10])}"
-        )
-    return Split(images, labels, np.array([f"{name}[{i}]" for i in range(len(images))]))
+def _make_split(images: np.ndarray, labels: Sequence[str], weights: Any, classes: Sequence[str], name: str) -> Split:
+    """Return checked images as a split; its images are called name[0], name[1], ..."""
+    index = {label: i for i, label in enumerate(classes)}
+    names = np.array([f"{name}[{i}]" for i in range(len(images))])
+    weights = None if weights is None else check_weights(weights, len(images))
+    return Split(images, np.array([index[label] for label in labels], "int64"), names, weights)

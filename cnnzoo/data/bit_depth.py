@@ -2,6 +2,7 @@
 
 import io
 import sys
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -115,15 +116,17 @@ def scale_deep_array(images: np.ndarray, limits: Levels | None) -> np.ndarray:
     return scale_levels(images, limits) if is_deep else images
 
 
-def scale_source(arrays: Any, limits: Levels | None) -> Any:
-    """Scale the images of (x, y) or ((x, y), (x_test, y_test)) unless they are uint8; return other values unchanged."""
-    if limits is None or not isinstance(arrays, tuple | list) or len(arrays) != 2:
-        return arrays
-    if all(isinstance(part, tuple | list) and len(part) == 2 and np.ndim(part[0]) > 1 for part in arrays):
-        return tuple(scale_source(part, limits) for part in arrays)
-    images, labels = np.asarray(arrays[0]), arrays[1]
+def scale_source(parts: Mapping[str, Any], limits: Levels | None) -> Mapping[str, Any]:
+    """Scale the images of (x, y), given by split, unless they are uint8; return other values unchanged."""
+    return {split: _scale_part(part, limits) for split, part in parts.items()}
+
+
+def _scale_part(part: Any, limits: Levels | None) -> Any:
+    if limits is None or not isinstance(part, tuple | list) or len(part) < 2:
+        return part
+    images = np.asarray(part[0])
     is_deep = images.dtype.kind in "uif" and images.dtype.itemsize > 1
-    return (scale_levels(images, limits) if is_deep else images), labels
+    return (scale_levels(images, limits) if is_deep else images, *part[1:])
 
 
 def guess_bit_depth(highest: int) -> int | None:

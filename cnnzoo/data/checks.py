@@ -23,6 +23,25 @@ def is_file_or_folder(path: Path) -> bool:
     return path.exists()
 
 
+def check_weights(weights: Any, images: int, what: str = "images") -> np.ndarray:
+    """Return the weights of images, called `what` in messages, as float32 (N,).
+
+    Raises:
+        InputError: if they are not one finite, nonnegative number per image, or all 0.
+    """
+    try:
+        values = np.ascontiguousarray(weights, "float32")
+    except (TypeError, ValueError) as error:
+        raise InputError(f"sample_weight must be an array of numbers: {error}") from None
+    values = values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
+    if values.shape != (images,) or not np.isfinite(values).all() or values.min() < 0 or not values.any():
+        raise InputError(
+            f"sample_weight must hold one number of at least 0 for each of the {images} {what}, not all 0. "
+            f"Received: shape {values.shape}"
+        )
+    return values
+
+
 def check_images(images: Any) -> np.ndarray:
     """Return images (N, H, W) or (N, H, W, C) of 0 to 255 as an array (N, H, W, C).
 
@@ -31,9 +50,18 @@ def check_images(images: Any) -> np.ndarray:
     Raises:
         InputError: if the shape, the type or the range is wrong.
     """
-    x = np.asarray(images)
+    x = check_image_shape(images)
+    if x.dtype == np.uint8:
+        return x
+    low, high = check_pixel_limits(x)
+    if x.any() and (low < 0 or high <= RESCALED_LIMIT):
+        warn_of_rescaled(x.dtype, low, high)
+    return x.astype("float32") if x.dtype.kind == "f" else x
 
-    # Type and shape
+
+def check_image_shape(images: Any) -> np.ndarray:
+    """Return numbers (N, H, W) or (N, H, W, C) as an array (N, H, W, C); raise InputError for anything else."""
+    x = np.asarray(images)
     if x.dtype.kind not in "buif":
         raise InputError(f"Images must be arrays of numbers. Received: dtype {x.dtype}")
     if x.ndim not in (3, 4) or (x.ndim == 4 and x.shape[3] not in range(1, 65)) or 0 in x.shape:
@@ -42,11 +70,11 @@ def check_images(images: Any) -> np.ndarray:
         raise InputError(
             f"Images must have their channels last, as after x.transpose(0, 2, 3, 1). Received: shape {x.shape}"
         )
-    x = x[..., None] if x.ndim == 3 else x
+    return x[..., None] if x.ndim == 3 else x
 
-    # Range
-    if x.dtype == np.uint8:
-        return x
+
+def check_pixel_limits(x: np.ndarray) -> tuple[float, float]:
+    """Return the lowest and highest value of images; raise InputError if they are not finite or beyond 0 to 255."""
     if not np.isfinite(x).all():
         bad_images = int((~np.isfinite(x).reshape(len(x), -1).all(1)).sum())
         raise InputError(f"{bad_images} of {len(x)} images contain NaN or infinite pixels")
@@ -55,11 +83,14 @@ def check_images(images: Any) -> np.ndarray:
         raise InputError(
             f"Pixels must be 0 to 255 (divide 16-bit pixels by 257). Received: {x.dtype} from {low:g} to {high:g}"
         )
-    if x.any() and (low < 0 or high <= RESCALED_LIMIT):
-        warnings.warn(
-            f"Images of {x.dtype} from {low:.3g} to {high:.3g} look rescaled already; the models expect 0 to 255 and "
-            "normalize inside. Multiply the images back to 0 to 255, or, if they have the model's own size, build the "
-            "model with preprocessing='none'",
-            stacklevel=2,
-        )
-    return x.astype("float32") if x.dtype.kind == "f" else x
+    return low, high
+
+
+def warn_of_rescaled(dtype: Any, low: float, high: float) -> None:
+    """Warn of images whose values look normalized already."""
+    warnings.warn(
+        f"Images of {dtype} from {low:.3g} to {high:.3g} look rescaled already; the models expect 0 to 255 and "
+        "normalize inside. Multiply the images back to 0 to 255, or, if they have the model's own size, build the "
+        "model with preprocessing='none'",
+        stacklevel=3,
+    )

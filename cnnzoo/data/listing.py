@@ -21,6 +21,7 @@ class ListedImage:
     label: str
     split: str = ""  # train, validation or test; empty if the source does not say
     group: str = ""  # images of one group stay in one split
+    weight: float | None = None  # in the loss; None if the source gives none
 
 
 REPEATED_FOLDER = "a link to a folder that was listed already"

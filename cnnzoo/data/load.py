@@ -20,26 +20,29 @@ from cnnzoo.core.errors import (
 )
 from cnnzoo.core.paths import check_path, resolve_path
 from cnnzoo.core.text import printable_name
-from cnnzoo.data.arrays import NAMED_ARRAYS, build_from_arrays, load_named_arrays
+from cnnzoo.data.arrays import NAMED_ARRAYS, build_from_arrays, find_array_parts, load_named_arrays
 from cnnzoo.data.bit_depth import Levels, scale_source
 from cnnzoo.data.cache import CACHE_MODES
-from cnnzoo.data.checks import is_file_or_folder
+from cnnzoo.data.checks import check_weights, is_file_or_folder
 from cnnzoo.data.doctor import diagnose_images
 from cnnzoo.data.folders import list_folder
 from cnnzoo.data.images import ImageData, Sizing
+from cnnzoo.data.labels import examine_labels, match_labels
 from cnnzoo.data.layout import FolderOptions
 from cnnzoo.data.listing import ListedImage, Listing, natural_sort_key
+from cnnzoo.data.metadata import find_metadata, list_metadata
 from cnnzoo.data.photos import Photo, Photos
+from cnnzoo.data.python_sources import find_tables, is_list_of_pairs, is_stream, split_parts
 from cnnzoo.data.scan import scan_with_progress
 from cnnzoo.data.splits import InseparableImages, Shares, Split, assign_splits, check_shares
-from cnnzoo.data.streams import is_tfds_folder, read_streams, read_tfds
-from cnnzoo.data.tables import list_table
+from cnnzoo.data.streams import read_streams
+from cnnzoo.data.table_files import TABLE_SUFFIXES, check_file_kind, has_table_suffix, read_table_file
+from cnnzoo.data.tables import NO_OPTIONS, TableOptions, list_table, list_tables
+from cnnzoo.data.tfds import is_tfds_folder, read_tfds
 
 if TYPE_CHECKING:
     import keras
     import tensorflow as tf
-
-TABLE_SUFFIXES = (".csv", ".tsv", ".txt", ".parquet")
 
 
 def load_data(
@@ -55,8 +58,11 @@ def load_data(
     doctor: bool = True,
     strict: bool = False,
     levels: float | Sequence[float] | None = None,
+    path_column: str | None = None,
     label_column: str | None = None,
+    split_column: str | None = None,
     group_column: str | None = None,
+    image_dir: str | os.PathLike[str] | None = None,
     class_folders: str = "auto",
     split_folders: Mapping[str, str] | None = None,
 ) -> ImageData:
@@ -70,13 +76,18 @@ def load_data(
 
             * a folder with one sub-folder per class, or with train, validation and test folders that contain these,
               also within another folder; names such as seg_train, Test_Images and dev are understood;
-            * a CSV or Parquet file with a path (relative to the file), a label and perhaps a split for each image;
+            * a CSV, JSON lines or Parquet file, or a data frame, with a path (relative to the file), a label and
+              perhaps a split for each image; or a folder of images with a metadata.jsonl or metadata.csv;
+            * (paths, labels), or a list of pairs (path, label);
             * "tfds:NAME", or a folder that TensorFlow Datasets prepared;
-            * a tf.data.Dataset or keras.utils.PyDataset of pairs (image, label), or a dict of them by split;
+            * a tf.data.Dataset, keras.utils.PyDataset, data loader or generator that ends, of (image, label) or
+              (image, label, weight);
             * "digits", scikit-learn's handwritten digits;
             * an .npz file with x_train, y_train, x_test, y_test, or with x and y;
-            * arrays (x, y), or ((x_train, y_train), (x_test, y_test)) as keras.datasets returns them. Images are
-              (N, H, W) or (N, H, W, C) of 0 to 255; labels are (N,), class indices or names.
+            * arrays (x, y) or (x, y, weights). Images are (N, H, W) or (N, H, W, C) of 0 to 255; labels are (N,), class
+              indices or names, or one-hot (N, classes);
+            * parts of one of these kinds by split: a pair (train, test) as keras.datasets returns it, a triple (train,
+              validation, test), or a dict with these keys.
         image_size: side in pixels, or (height, width), of all images. By default, images keep their sizes until they
             are used with a model, and then get the model's.
         classes: class names, in the order of the label indices. By default the labels' own, class_2 before class_10.
@@ -96,8 +107,12 @@ def load_data(
         levels: for images of more than 8 bits, the level that becomes white, such as 4095 for 12 bits in a 16-bit file,
             or the levels (low, high) that become black and white. By default those of the model, or else 0 and 65,535.
             The model keeps them for prediction and export. Images of 8 bits stay as they are.
-        label_column: the column of a table with the labels.
+        path_column: the column of a table with the paths of the images. By default one with a usual name, such as path,
+            file_name, image or id.
+        label_column: the column of a table with the labels; by default label, class, category, breed, ...
+        split_column: the column of a table with the splits; by default split, subset, phase, is_valid, ...
         group_column: the column of a table with groups, such as patients, whose images stay in one split.
+        image_dir: the folder of a table's images. By default that of the table, or a folder in it.
         class_folders: "outer" if the folders in the source are the classes, "inner" if the folders inside these are.
             "auto" decides by names and structure, says so in `notes`, and raises an error if both are possible.
         split_folders: the split of each folder in the source that is one, such as {"fold1": "train", "fold2": "test"}.
@@ -130,29 +145,38 @@ def load_data(
 
     # Load the source
     sizing = Sizing(crop=crop, pad=pad, cache=cache, levels=limits)
+    options = TableOptions(path_column, label_column, split_column, group_column, image_dir)
     if isinstance(source, str | os.PathLike) and not _holds_arrays(source):
         layout = FolderOptions(classes, class_folders, split_folders)
-        name, listing = list_source(source, label_column, group_column, layout)
+        name, listing = list_source(source, options, classes, layout, check_labels=True)
         data = build_from_files(name, listing, classes, shares, seed, doctor, strict, limits)
         sizing = replace(sizing, default_crop=DEFAULT_CROP)
     elif (class_folders, split_folders) != ("auto", None):
         raise InputError("class_folders and split_folders apply only to folders; this is none")
-    elif (label_column, group_column) != (None, None):
-        raise InputError(
-            f"label_column and group_column apply only to tables ({', '.join(TABLE_SUFFIXES)}); this is not one"
-        )
     elif isinstance(source, str | os.PathLike):
-        arrays = scale_source(load_named_arrays(source), limits)
-        data = build_from_arrays(arrays, Path(source).name, classes, shares, seed)
-    elif (streams := read_streams(source)) is not None:
+        _check_no_columns(options, source)
+        arrays, notes = load_named_arrays(source)
+        data = build_from_arrays(scale_source(arrays, limits), Path(source).name, classes, shares, seed, notes)
+    elif arrays := find_array_parts(source):
+        _check_no_columns(options, "arrays")
+        data = build_from_arrays(scale_source(arrays, limits), "arrays", classes, shares, seed)
+    elif tables := find_tables(parts := split_parts(source)):
+        name = " and ".join(dict.fromkeys(table.name for table in tables.values()))
+        listing = examine_labels(list_tables(tables, options), classes)
+        data = build_from_files(name, listing, classes, shares, seed, doctor, strict, limits)
+        sizing = replace(sizing, default_crop=DEFAULT_CROP)
+    elif all(is_stream(part) or is_list_of_pairs(part) for part in parts.values()):
+        _check_no_columns(options, "a stream")
         if limits is not None:
             raise InputError(
                 "levels applies to image files and arrays. Scale the images of a stream to 0 to 255 before, for "
                 "example with dataset.map"
             )
-        data = build_from_files("stream", streams, classes, shares, seed, doctor, strict)
+        listing = examine_labels(read_streams(parts), classes)
+        data = build_from_files("stream", listing, classes, shares, seed, doctor, strict)
     else:
-        data = build_from_arrays(scale_source(source, limits), "arrays", classes, shares, seed)
+        _check_no_columns(options, "arrays")
+        data = build_from_arrays(scale_source(parts, limits), "arrays", classes, shares, seed)
 
     # Bring the images to a size
     data = replace(data, sizing=sizing)
@@ -167,6 +191,15 @@ def _check_crop(crop: float | str | None) -> None:
         )
 
 
+def _check_no_columns(options: TableOptions, source: object) -> None:
+    """Raise InputError if options for tables are set for another source."""
+    if options.named():
+        raise InputError(
+            f"{', '.join(options.named())} apply only to tables ({', '.join(TABLE_SUFFIXES)}, data frames, paths with "
+            f"labels). Received: {source!r}"
+        )
+
+
 def _holds_arrays(source: str | os.PathLike[str]) -> bool:
     return str(source) in NAMED_ARRAYS or Path(source).suffix.casefold() == ".npz"
 
@@ -176,20 +209,22 @@ def _holds_arrays(source: str | os.PathLike[str]) -> bool:
 
 def list_source(
     source: str | os.PathLike[str],
-    label_column: str | None = None,
-    group_column: str | None = None,
+    options: TableOptions = NO_OPTIONS,
+    classes: Sequence[str] | None = None,
     folder_options: FolderOptions | None = None,
+    *,
+    check_labels: bool = False,
 ) -> tuple[str, Listing]:
-    """Return the name of a source of image files, and what it holds; see `load_data`."""
+    """Return the name of a source of image files, and what it holds; see `load_data`.
+
+    With `check_labels`, labels of tables that cannot be classes are an error.
+    """
     path = check_path(source, "the data source")
-    suffix = path.suffix.casefold()
 
     # Sources that have no columns, or no files
-    if suffix not in TABLE_SUFFIXES and (label_column, group_column) != (None, None):
-        raise InputError(
-            f"label_column and group_column apply only to tables ({', '.join(TABLE_SUFFIXES)}). "
-            f"Received: {str(source)!r}"
-        )
+    metadata = find_metadata(path, bool(options.named())) if path.is_dir() else []
+    if not has_table_suffix(path) and not metadata:
+        _check_no_columns(options, str(source))
     if _holds_arrays(source):
         raise InputError(f"Image files are needed, in a folder or a table; {str(source)!r} holds arrays")
 
@@ -205,15 +240,20 @@ def list_source(
             str(source),
             [*NAMED_ARRAYS, "tfds:NAME", "a path to a folder, a table or an .npz file"],
         )
+    if metadata:
+        listing = list_metadata(path, metadata, options)
+        return printable_name(resolve_path(path).name), examine_labels(listing, classes) if check_labels else listing
     if path.is_dir():
         name = printable_name(resolve_path(path).name)  # not the whole path, which means nothing on other machines
         return name, read_tfds(str(path)) if is_tfds_folder(path) else list_folder(path, folder_options)
-    if suffix not in TABLE_SUFFIXES:
+    if not has_table_suffix(path):
+        check_file_kind(path)
         raise InputError(
             f"Data must be a folder of images, a table ({', '.join(TABLE_SUFFIXES)}), an .npz file, arrays, or one of "
             f"{', '.join(NAMED_ARRAYS)}, tfds:NAME. Received: {str(path)!r}"
         )
-    return path.name, list_table(path, label_column, group_column)
+    listing = list_table(read_table_file(path), options)
+    return path.name, examine_labels(listing, classes) if check_labels else listing
 
 
 # Scan, set aside, split, build ImageData
@@ -236,9 +276,10 @@ def build_from_files(
     images = listing.images
 
     # Resolve the classes; numeric labels are indices of the names
-    if isinstance(classes, list | tuple) and not {image.label for image in images} & set(map(str, classes)):
-        label_of = {str(i): str(label) for i, label in enumerate(classes)}
-        images = [replace(image, label=label_of.get(image.label, image.label)) for image in images]
+    labels = {image.label for image in images}
+    if isinstance(classes, list | tuple):
+        class_of = match_labels(labels, check_class_names(classes))
+        images = [replace(image, label=class_of[image.label]) for image in images]
     class_names = _resolve_classes(images, classes)
 
     # Scan all files
@@ -268,12 +309,14 @@ def build_from_files(
 
     # Split
     index = {label: i for i, label in enumerate(class_names)}
-    labels = np.array([index[image.label] for image, _ in used], "int64")
+    indices_of_classes = np.array([index[image.label] for image, _ in used], "int64")
     given = [image.split for image, _ in used]
-    indices, notes = assign_splits(given, labels, shares, seed, class_names, units)
+    indices, notes = assign_splits(given, indices_of_classes, shares, seed, class_names, units)
 
     # Build
-    everything = Split(Photos(photos, levels=levels), labels, np.array([photo.name for photo in photos]))
+    weights = _gather_weights([image for image, _ in used])
+    names = np.array([photo.name for photo in photos])
+    everything = Split(Photos(photos, levels=levels), indices_of_classes, names, weights)
     train, validation, test = map(everything.take, indices)
     notes = (f"{diagnosis.images:,} files, {diagnosis.summary()}.", *level_notes, *listing.notes, *notes)
     return ImageData(train, validation, test, class_names, name, notes=notes, diagnosis=diagnosis)
@@ -303,6 +346,13 @@ def _resolve_classes(images: Sequence[ListedImage], classes: Sequence[str] | Non
             "pass that folder; to evaluate a model on one class, load_data(..., split='test')"
         )
     return names
+
+
+def _gather_weights(images: Sequence[ListedImage]) -> np.ndarray | None:
+    """Return the weights of images (N,), 1 for those without, or None if none has one."""
+    if all(image.weight is None for image in images):
+        return None
+    return check_weights([1.0 if image.weight is None else image.weight for image in images], len(images))
 
 
 def _check_groups(images: Sequence[ListedImage]) -> None:

@@ -25,6 +25,7 @@ class Split:
         images: (N, H, W, C) of 0 to 255; an array, or `Photos`, which are decoded when they are indexed.
         labels: (N,), class indices.
         names: (N,), the name of each image.
+        weights: (N,), the weight of each image in the loss; None if all count the same.
 
     Example:
         >>> test = cnnzoo.load_data("digits").test
@@ -39,6 +40,7 @@ class Split:
     images: np.ndarray | Photos
     labels: np.ndarray
     names: np.ndarray
+    weights: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -57,7 +59,8 @@ class Split:
     def take(self, indices: Indices) -> "Split":
         """Return the images at `indices`, in that order."""
         images = self.images.take(indices) if isinstance(self.images, Photos) else self.images[indices]
-        return Split(images, self.labels[indices], self.names[indices])
+        weights = None if self.weights is None else self.weights[indices]
+        return Split(images, self.labels[indices], self.names[indices], weights)
 
     def with_transform(self, transform: Transform, cache: str, training: bool) -> "Split":
         """Return the same images, transformed; photos are cached as `cache` says (see `open_cache`)."""

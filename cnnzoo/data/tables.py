@@ -1,111 +1,204 @@
-"""List the images of tables (CSV and Parquet files), with their labels and splits, before any file is opened."""
+"""List the images of a table, with their labels and splits, before any image is opened."""
 
-import csv
-from collections.abc import Sequence
+import os
+import re
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, fields
 from pathlib import Path
 
-from cnnzoo.core.errors import InputError, unknown_name
-from cnnzoo.data.listing import SPLIT_NAMES, ListedImage, Listing
+from cnnzoo.core.errors import InputError
+from cnnzoo.core.text import printable_name
+from cnnzoo.data.labels import UnusableCellError, cell_to_text, read_labels
+from cnnzoo.data.listing import ListedImage, Listing
+from cnnzoo.data.table_columns import (
+    MAX_LISTED,
+    PATH_COLUMNS,
+    check_column,
+    describe_columns,
+    find_column,
+    find_label_columns,
+    find_splits,
+    is_one,
+    read_texts,
+)
+from cnnzoo.data.table_files import Table
+from cnnzoo.data.table_paths import IMAGE_SUFFIXES, ImageFinder
 
-PATH_COLUMNS = ("path", "file", "filename", "file_name", "filepath", "image", "image_path")
-LABEL_COLUMNS = ("label", "class", "category", "target")
-SPLIT_COLUMNS = ("split", "subset", "partition", "set")
+
+@dataclass(frozen=True)
+class TableOptions:
+    """The columns and the folder that the user names; see `load_data`."""
+
+    path_column: str | None = None
+    label_column: str | None = None
+    split_column: str | None = None
+    group_column: str | None = None
+    image_dir: str | os.PathLike[str] | None = None
+
+    def named(self) -> list[str]:
+        """Return the names of the options that are set."""
+        return [field.name for field in fields(self) if getattr(self, field.name) is not None]
 
 
-def list_table(file: Path, label_column: str | None, group_column: str | None) -> Listing:
-    """List the images of a CSV or Parquet file, with paths relative to it.
+NO_OPTIONS = TableOptions()
 
-    Raises InputError that names the column or the line.
+
+def list_tables(tables: Mapping[str, Table], options: TableOptions = NO_OPTIONS) -> Listing:
+    """List the images of several tables by split, or of one with the key ''."""
+    listings = [list_table(table, options, split) for split, table in tables.items()]
+    return Listing(
+        [image for listing in listings for image in listing.images],
+        [entry for listing in listings for entry in listing.left_out],
+        tuple(note for listing in listings for note in listing.notes),
+    )
+
+
+def list_table(table: Table, options: TableOptions = NO_OPTIONS, given_split: str = "") -> Listing:
+    """List the images of a table, all of `given_split` if it is one.
+
+    Raises InputError that names the column or the row.
     """
-    rows, columns = _read_parquet(file) if file.suffix.casefold() == ".parquet" else _read_csv(file)
-    path_column = _find_column(file, columns, None, PATH_COLUMNS, "path")
-    label_column = _find_column(file, columns, label_column, LABEL_COLUMNS, "label")
-    split_column = next((name for name in columns if name.casefold() in SPLIT_COLUMNS), "")
-    if group_column is not None and group_column not in columns:
-        raise unknown_name(f"column of {file.name}", group_column, columns)
-    images: list[ListedImage] = []
-    line_of: dict[Path, int] = {}
-    for line, row in rows:
-        where = f"{file.name}, line {line}"
-        name, split = row[path_column], (row[split_column] if split_column else "").casefold()
-        if not name or not row[label_column]:
-            raise InputError(f"{where} has no {label_column if name else path_column}")
-        if split and split not in SPLIT_NAMES:
-            raise InputError(
-                f"{where}: the split must be one of {', '.join(SPLIT_NAMES)}. Received: {row[split_column]!r}"
-            )
-        if split_column and not split:
-            raise InputError(f"{where} has no {split_column}; either all lines have one or none")
-        source = file.parent / name
-        if source in line_of:
-            raise InputError(f"{where} repeats {name!r} of line {line_of[source]}")
-        line_of[source] = line
-        group = row[group_column] if group_column else ""
-        images.append(ListedImage(source, name, row[label_column], SPLIT_NAMES.get(split, ""), group))
-    if not images:
-        raise InputError(f"{str(file)!r} has no rows")
-    return Listing(images, [])
+    if not table.rows and table.columns:
+        raise InputError(f"{table.name!r} has no rows")
+    notes = list[str]()
 
+    # Find the columns
+    path_column = find_column(table, options.path_column, PATH_COLUMNS, "path")
+    label_columns = find_label_columns(table, options.label_column, path_column)
+    used = {path_column, *label_columns}
+    group_column = options.group_column
+    if group_column is not None:
+        check_column(table, group_column)
+        used.add(group_column)
+    split_column, splits, split_note = "", [given_split] * len(table.rows), f"; all are for {given_split}"
+    if not given_split:
+        split_column, splits, split_note = find_splits(table, options.split_column, used)
+    used |= {split_column} if split_column else set()
 
-TableRows = tuple[list[tuple[int, dict[str, str]]], list[str]]  # (line, values by column) of each row; the columns
+    # Read the values
+    paths = read_texts(table, path_column, "paths must be text or numbers of files")
+    labels = _read_label_columns(table, label_columns, notes)
+    groups = _read_group(table, group_column) if group_column is not None else [""] * len(table.rows)
+    notes.insert(0, describe_columns(table, path_column, label_columns, split_column, group_column, split_note))
 
-
-def _read_csv(file: Path) -> TableRows:
-    """Read a text table; the separator is the most frequent of , ; tab and | in the first line."""
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"Cannot read {str(file)!r} as a table in UTF-8: {error}") from None
-    head = text.partition("\n")[0]
-    separator = max(",;\t|", key=head.count)
-    reader = csv.reader(text.splitlines(keepends=True), delimiter=separator, strict=True)
-    try:
-        columns = [name.strip() for name in next(reader, [])]
-        rows = []
-        for values in reader:
-            if not values:
-                continue
-            if len(values) != len(columns):
+    # Find the files
+    image_dir = None if options.image_dir is None else _check_image_dir(options.image_dir)
+    finder = ImageFinder(table.folder, image_dir)
+    first_of, repeated = dict[str, tuple[str, ListedImage]](), list[str]()
+    for row, name, label, split, group in zip(table.rows, paths, labels, splits, groups, strict=True):
+        where = f"{table.name}, {row}"
+        if not name or not label:
+            raise InputError(f"{where} has no {', '.join(label_columns[:3]) if name else path_column}")
+        source = finder.find(name, where)
+        image = ListedImage(source, _name_image(name, source, table.folder), label, split, group)
+        at, first = first_of.setdefault(os.path.normpath(source), (row, image))
+        if first is not image:
+            if (label, split, group) != (first.label, first.split, first.group):
+                differs = "label" if label != first.label else "split" if split != first.split else "group"
                 raise InputError(
-                    f"{file.name}, line {reader.line_num} has {len(values)} values for {len(columns)} columns, which "
-                    f"the first line separates by {separator!r}"
+                    f"{where} repeats {name!r} of {at} with another {differs}. An image can have one class and one "
+                    "split only; keep one of the rows"
                 )
-            rows.append((reader.line_num, dict(zip(columns, map(str.strip, values), strict=True))))
-    except csv.Error as error:
-        raise InputError(f"Cannot read {str(file)!r} as a table: line {reader.line_num}: {error}") from None
-    return rows, columns
+            repeated.append(f"{row} ({at})")
+    images = [image for _, image in first_of.values()]
+
+    # Say what was read in another way
+    if len(finder.missing) == len(table.rows):
+        raise InputError(f"{table.name}: {finder.explain_missing(len(table.rows))}")
+    if repeated:
+        more = ", ..." if len(repeated) > MAX_LISTED else ""
+        listed = ", ".join(repeated[:MAX_LISTED])
+        notes.append(f"{len(repeated):,} rows of {table.name} repeat earlier ones and count once: {listed}{more}.")
+    notes += [*finder.describe(), *_describe_unlisted_files(table, images)]
+    return Listing(images, [], tuple(notes))
 
 
-def _read_parquet(file: Path) -> TableRows:
-    """Read the text and integer columns of a Parquet file; others may be large and are not needed."""
-    try:
-        from pyarrow import ArrowException, parquet, types
-    except ImportError:
-        raise ImportError("Parquet files are read with pyarrow: pip install 'cnnzoo[parquet]'") from None
-    plain_types = (types.is_string, types.is_large_string, types.is_string_view, types.is_integer, types.is_boolean)
-    try:
-        schema = parquet.read_schema(file)
-        columns = [field.name for field in schema if any(is_type(field.type) for is_type in plain_types)]
-        values = parquet.read_table(file, columns=columns).to_pydict()
-    except (ArrowException, OSError, ValueError) as error:
-        raise InputError(f"Cannot read {str(file)!r} as Parquet: {str(error)[:300]}") from None
-    lines = zip(*values.values(), strict=True)
-    rows = ({k: "" if v is None else str(v) for k, v in zip(columns, line, strict=True)} for line in lines)
-    return [(i + 1, row) for i, row in enumerate(rows)], columns
+def _describe_unlisted_files(table: Table, images: Sequence[ListedImage]) -> list[str]:
+    """Return a note on image files beside the listed ones that the table does not name."""
+    listed = {os.path.normpath(image.source) for image in images}
+    folders = sorted({Path(path).parent for path in listed})
+    unlisted = list[str]()
+    for folder in folders:
+        with suppress(OSError, ValueError), os.scandir(folder) as entries:
+            unlisted += sorted(
+                entry.name
+                for entry in entries
+                if Path(entry.name).suffix.casefold() in IMAGE_SUFFIXES
+                and not entry.name.startswith(".")
+                and str(folder / entry.name) not in listed
+            )
+    if not unlisted:
+        return []
+    names = ", ".join(map(printable_name, unlisted[:MAX_LISTED])) + (", ..." if len(unlisted) > MAX_LISTED else "")
+    return [f"{len(unlisted):,} image files beside those of {table.name} are not in it and are not used: {names}."]
 
 
-def _find_column(file: Path, columns: Sequence[str], requested: str | None, known: Sequence[str], what: str) -> str:
-    """Return the requested column, or the only one with a known name."""
-    if requested is not None:
-        if requested not in columns:
-            raise unknown_name(f"column of {file.name}", requested, columns)
-        return requested
-    matches = [name for name in columns if name.casefold() in known]
-    if len(matches) != 1:
-        problem = f"several columns for the {what}: {', '.join(matches)}" if matches else f"no column for the {what}"
-        raise InputError(
-            f"{file.name} has {problem}. Allowed names: {', '.join(known)}. "
-            f"Received: {', '.join(columns) or 'nothing'}"
-            + ("; label_column (--label-column) names another" if what == "label" else "")
-        )
-    return matches[0]
+def _name_image(name: str, source: Path, folder: Path) -> str:
+    """Return the name of an image as the table has it, or that of its file if that is another one."""
+    if source == folder / name or source.name == Path(name).name:
+        return name
+    return source.relative_to(folder).as_posix() if source.is_relative_to(folder) else str(source)
+
+
+def _check_image_dir(image_dir: str | os.PathLike[str]) -> Path:
+    path = Path(image_dir).expanduser()
+    if not path.is_dir():
+        raise InputError(f"image_dir must be the folder of the table's images. Received: {str(image_dir)!r}")
+    return path
+
+
+# Values
+
+
+def _read_group(table: Table, column: str) -> list[str]:
+    """Return the values of a column that groups images; whatever can be compared will do."""
+    groups = list[str]()
+    for value in table.read(column):
+        try:
+            groups.append(cell_to_text(value).strip())
+        except UnusableCellError:
+            groups.append(str(value))
+    return groups
+
+
+def _read_label_columns(table: Table, columns: Sequence[str], notes: list[str]) -> list[str]:
+    """Return the label of each row."""
+    if len(columns) > 1:
+        return _read_one_hot_columns(table, columns, notes)
+    values = table.read(columns[0])
+    if any(hasattr(value, "__len__") and not isinstance(value, str | bytes) for value in values):  # lists
+        try:
+            return read_labels(values)
+        except InputError as error:
+            raise InputError(
+                f"{table.name}: the column {columns[0]!r} ({table.type_of(columns[0])}): {error}"
+            ) from None
+    rule = "labels must be text, whole numbers or booleans; convert it with astype(str) if its values are classes"
+    labels = [text.strip() for text in read_texts(table, columns[0], rule)]
+    if table.untyped and all(re.fullmatch(r"[+-]?[0-9]+(\.0*)?", label) for label in labels if label):
+        whole = [label.partition(".")[0] for label in labels]
+        if whole != labels:  # numbers of a spreadsheet, or of pandas after a missing value
+            example = next(label for label in labels if "." in label)
+            notes.append(f"Labels such as {example!r} are read as whole numbers.")
+        labels = whole
+    return labels
+
+
+def _read_one_hot_columns(table: Table, columns: Sequence[str], notes: list[str]) -> list[str]:
+    """Return the name of the column with a 1 in each row."""
+    labels = list[str]()
+    for row, values in zip(
+        table.rows, zip(*(map(is_one, table.read(column)) for column in columns), strict=True), strict=True
+    ):
+        names = [column for column, one in zip(columns, values, strict=True) if one]
+        if len(names) != 1:
+            what = f"several labels: {', '.join(names[:4])}" if names else "no label"
+            raise InputError(
+                f"{table.name}, {row} has {what}. Its columns {', '.join(columns[:4])}, ... are read as one-hot, and "
+                "an image can have one class only. label_column (--label-column) names a column of labels instead"
+            )
+        labels.append(names[0])
+    if unused := [column for column in columns if column not in set(labels)]:
+        notes.append(f"No row has the class {', '.join(unused)}.")
+    return labels

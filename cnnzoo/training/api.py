@@ -14,7 +14,7 @@ from cnnzoo.surgery.outputs import as_functional
 from cnnzoo.training.fine_tuning import FineTuner
 from cnnzoo.training.lr_range import RateTest, run_range_test
 from cnnzoo.training.options import TrainerOptions
-from cnnzoo.training.plan import check_sample_weight
+from cnnzoo.training.plan import resolve_sample_weight
 from cnnzoo.training.recipe import LARGEST, Recipe
 from cnnzoo.training.recipes import resolve_recipe
 from cnnzoo.training.trainer import Trainer
@@ -61,7 +61,8 @@ def fit_and_evaluate(
         resume: for a `run_dir` that already holds a run. By default, an interrupted run is resumed and a finished one
             raises an error. True also evaluates a finished run again; False raises an error for both.
         overwrite: replace the run that `run_dir` already holds.
-        sample_weight: weights (N,) of the N training images in the loss, not negative, with a mean of about 1.
+        sample_weight: weights (N,) of the N training images in the loss, not negative, with a mean of about 1. By
+            default those that the data has, as from a data set of (image, label, weight).
         callbacks: additional Keras callbacks.
         tensorboard: write event files to the folder tensorboard in `run_dir`.
         devices: "auto" for all local GPUs, a list such as ["GPU:0", "GPU:1"], or None for the backend's default
@@ -229,7 +230,7 @@ def lr_find(
         bind_to_model(model, data),
         recipe,
         seed=seed,
-        sample_weight=check_sample_weight(sample_weight, len(data.train)),
+        sample_weight=resolve_sample_weight(sample_weight, data),
         low=low,
         high=high,
         steps=steps,

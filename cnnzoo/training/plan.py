@@ -10,6 +10,7 @@ import numpy as np
 
 from cnnzoo import cards
 from cnnzoo.core.errors import InputError
+from cnnzoo.data.checks import check_weights
 from cnnzoo.data.images import ImageData
 from cnnzoo.training.recipe import DESCRIPTIVE_FIELDS, Recipe
 
@@ -43,24 +44,23 @@ def make_plan(
     }
 
 
-def check_sample_weight(sample_weight: ArrayLike | None, images: int) -> np.ndarray | None:
-    """Return the weights of the training images as float32 (N,), or None for equal weights.
+def resolve_sample_weight(sample_weight: ArrayLike | None, data: ImageData) -> np.ndarray | None:
+    """Return the weights of the training images as float32 (N,): those given, or those of the data.
+
+    Returns None for equal weights.
 
     Raises:
-        InputError: if they are not one finite, nonnegative number per image, or all 0.
+        InputError: if they are not one finite, nonnegative number per image, or all 0; or if both are given.
     """
     if sample_weight is None:
-        return None
-    try:
-        weights = np.ascontiguousarray(sample_weight, "float32")
-    except (TypeError, ValueError) as error:
-        raise InputError(f"sample_weight must be an array of numbers: {error}") from None
-    if weights.shape != (images,) or not np.isfinite(weights).all() or weights.min() < 0 or not weights.any():
+        weights = data.train.weights
+        return None if weights is None else check_weights(weights, len(data.train), "training images")
+    if data.train.weights is not None:
         raise InputError(
-            f"sample_weight must hold one number of at least 0 for each of the {images} training images, not all 0. "
-            f"Received: shape {weights.shape}"
+            "The data has sample weights already, and sample_weight gives others. Leave one of them out: the third "
+            "component of the data, or the argument"
         )
-    return weights
+    return check_weights(sample_weight, len(data.train), "training images")
 
 
 def _fingerprint_variables(model: keras.Model) -> str:

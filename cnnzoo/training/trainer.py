@@ -28,7 +28,7 @@ from cnnzoo.training.callbacks import CheckpointCallback, InterruptCallback, com
 from cnnzoo.training.distribution import replicate
 from cnnzoo.training.lr_range import run_range_test
 from cnnzoo.training.options import TrainerOptions
-from cnnzoo.training.plan import check_sample_weight, make_plan
+from cnnzoo.training.plan import make_plan, resolve_sample_weight
 from cnnzoo.training.precision import mixed_precision, resolve_precision
 from cnnzoo.training.prepare import (
     compile_for_training,
@@ -64,7 +64,7 @@ class Trainer:
         """Check that model, data, recipe and options fit together; raise `InputError` if they do not."""
         check_not_empty(check_image_data(data), "train", "validation", "test")
         self.options = options
-        self.sample_weight = check_sample_weight(options.sample_weight, len(data.train))
+        self.sample_weight = resolve_sample_weight(options.sample_weight, data)
         self.recipe = replace(recipe, precision=resolve_precision(recipe.precision))
         self.received_model, self.model = model, as_functional(model)
         self.data = self._match_model(data)

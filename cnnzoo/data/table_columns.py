@@ -1,0 +1,264 @@
+"""Find the columns of a table that hold paths, labels and splits, by usual names and by their values."""
+
+import difflib
+import re
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from cnnzoo.core.errors import InputError, unknown_name
+from cnnzoo.data.labels import UnusableCellError, cell_to_text
+from cnnzoo.data.listing import SPLIT_NAMES
+from cnnzoo.data.table_files import Table
+from cnnzoo.data.table_paths import IMAGE_SUFFIXES
+
+# Usual names of columns, in groups; a column of the first group that the table has is taken
+PATH_COLUMNS = (
+    ("path", "file", "filename", "file_name", "filepath", "image", "image_path"),
+    (
+        *("file_path", "image_file", "image_filename", "image_name", "imagename", "imagepath", "image_filepath"),
+        *("img", "img_path", "img_name", "img_file", "fname", "picture", "photo", "relative_path", "full_path"),
+    ),
+    ("image_id", "imageid", "img_id", "id", "name", "uuid", "key"),
+)
+LABEL_COLUMNS = (
+    ("label", "class", "category", "target"),
+    ("labels", "classname", "class_name", "label_name", "category_name", "class_label", "target_name"),
+    ("class_id", "classid", "category_id", "label_id", "y", "ground_truth", "gt"),
+    ("breed", "species", "diagnosis", "dx", "variety", "cultivar", "type", "kind", "tag", "tags", "finding_labels"),
+)
+SPLIT_COLUMNS = (
+    ("split", "subset", "partition", "set"),
+    ("phase", "fold", "usage", "data_split", "dataset_split", "data_set", "dataset", "stage", "mode"),
+)
+# Columns of yes and no: the split of a yes and of a no
+SPLIT_FLAGS = {
+    "is_train": ("train", "test"),
+    "is_training": ("train", "test"),
+    "is_training_image": ("train", "test"),
+    "is_valid": ("validation", "train"),
+    "is_val": ("validation", "train"),
+    "is_validation": ("validation", "train"),
+    "is_test": ("test", "train"),
+}
+YES_AND_NO = {"true": 0, "1": 0, "yes": 0, "false": 1, "0": 1, "no": 1}
+GROUP_COLUMNS = {
+    "patient",
+    "patient_id",
+    "subject",
+    "subject_id",
+    "group",
+    "group_id",
+    "person",
+    "lesion_id",
+    "case_id",
+}
+TEXT_TYPES = re.compile(
+    r"^(text|str|string|large_string|string_view|utf8|category|object|enum|dictionary<values=(large_)?string)", re.I
+)
+UNUSABLE_TYPES = re.compile(
+    r"^(struct|list|large_list|fixed_size_list|map|dict$|date|time|timestamp|duration|datetime)", re.I
+)
+MAX_LISTED = 5
+
+
+# Paths and labels
+
+
+def _normalize(column: str) -> str:
+    return re.sub(r"[\s\-.]+", "_", column.strip().casefold())
+
+
+def check_column(table: Table, column: str) -> None:
+    """Raise InputError unless the table has a column once."""
+    if column not in table.columns:
+        raise unknown_name(f"column of {table.name}", column, table.columns)
+    if table.columns.count(column) > 1:
+        raise InputError(f"{table.name} has the column {column!r} twice; rename one of the two")
+
+
+def find_column(table: Table, requested: str | None, known: Sequence[Sequence[str]], what: str) -> str:
+    """Return the requested column, or the only one with a usual name."""
+    if requested is not None:
+        check_column(table, requested)
+        return requested
+    unusable = list[str]()
+    for names in known:
+        matches = [column for column in table.columns if _normalize(column) in names]
+        usable = [column for column in matches if _can_be(table.type_of(column), what)]
+        unusable += [column for column in matches if column not in usable]
+        if len(usable) > 1:  # an image beside its path
+            usable = [column for column in usable if TEXT_TYPES.match(table.type_of(column))] or usable
+        if len(usable) == 1:
+            return usable[0]
+        if usable:
+            raise InputError(
+                f"{table.name} has several columns for the {what}: {', '.join(usable)}. {what}_column="
+                f"{usable[0]!r} (--{what}-column) names the right one"
+            )
+    described = ", ".join(
+        f"{column} ({table.type_of(column)})" if table.types and not table.untyped else column
+        for column in table.columns
+    )
+    problem = f"no column for the {what}"
+    if unusable:
+        problem += f" that can be used: {unusable[0]!r} is of type {table.type_of(unusable[0])}"
+    raise InputError(
+        f"{table.name} has {problem}. Allowed names: {', '.join(name for names in known[:2] for name in names)}. "
+        f"Received: {described or 'nothing'}{_hint_at_column(table, known, what)}"
+    )
+
+
+def _can_be(type_name: str, what: str) -> bool:
+    """Return whether a column of this type may hold paths, labels or splits."""
+    return not UNUSABLE_TYPES.match(type_name) or (what == "label" and "list" in type_name)
+
+
+def _hint_at_column(table: Table, known: Sequence[Sequence[str]], what: str) -> str:
+    """Return how to name a column that has no usual name."""
+    if any(Path(column).suffix.casefold() in IMAGE_SUFFIXES for column in table.columns):
+        return "; the first line must name the columns, as in path,label"
+    names = [name for group in known for name in group]
+    others = [column for group in (*PATH_COLUMNS, *LABEL_COLUMNS, *SPLIT_COLUMNS) for column in group]
+    usable = [column for column in table.columns if _can_be(table.type_of(column), what)]
+    rest = [column for column in usable if _normalize(column) not in others]
+    close = [column for column in rest if difflib.get_close_matches(_normalize(column), names, 1)]
+    if not rest:
+        return ""
+    column = (close or rest)[0]
+    return f"; {what}_column={column!r} (--{what}-column {column}) names another"
+
+
+def find_label_columns(table: Table, requested: str | None, path_column: str) -> list[str]:
+    """Return the column of the labels, or the one-hot columns of a table without one."""
+    try:
+        return [find_column(table, requested, LABEL_COLUMNS, "label")]
+    except InputError:
+        if requested is not None or not (columns := _find_one_hot_columns(table, path_column)):
+            raise
+        return columns
+
+
+def _find_one_hot_columns(table: Table, path_column: str) -> list[str]:
+    """Return the columns that hold 0 and 1 only, if they are classes: all other columns, or nearly each row has a 1."""
+    columns = list[str]()
+    for column in dict.fromkeys(table.columns):
+        if column == path_column or _normalize(column) in SPLIT_FLAGS or UNUSABLE_TYPES.match(table.type_of(column)):
+            continue
+        values = table.read(column)
+        if values and all(_is_bit(value) for value in values):
+            columns.append(column)
+    if len(columns) < 2:
+        return []
+    rows = zip(*(map(is_one, table.read(column)) for column in columns), strict=True)
+    return columns if sum(any(row) for row in rows) > 0.9 * len(table.rows) else []
+
+
+def _is_bit(value: Any) -> bool:
+    return str(value) in ("0", "1", "0.0", "1.0", "True", "False")
+
+
+def is_one(value: Any) -> bool:
+    """Return whether a value of a one-hot column marks the class."""
+    return str(value) in ("1", "1.0", "True")
+
+
+def find_splits(table: Table, requested: str | None, used: Collection[str]) -> tuple[str, list[str], str]:
+    """Return the column of the splits or '', the split of each row or '', and a note on a column that is no split."""
+    if requested is not None:
+        check_column(table, requested)
+        return requested, _read_splits(table, requested), ""
+    candidates = [column for column in table.columns if column not in used]
+    known = [
+        *(column for column in candidates if _normalize(column) in SPLIT_COLUMNS[0]),
+        *(column for column in candidates if _normalize(column) in SPLIT_COLUMNS[1]),
+        *(column for column in candidates if _normalize(column) in SPLIT_FLAGS),
+        *(column for column in candidates if TEXT_TYPES.match(table.type_of(column))),
+    ]
+    note, splits_of = "", dict[str, list[str]]()
+    named = [column for column in dict.fromkeys(known) if _normalize(column) in SPLIT_COLUMNS[0]]
+    for column in dict.fromkeys(known):
+        if not _can_be(table.type_of(column), "split") and column not in named[:1]:
+            continue
+        texts = table.read(column)
+        is_flag = _normalize(column) in SPLIT_FLAGS and all(str(v).casefold() in YES_AND_NO for v in texts)
+        names = [isinstance(v, str | bytes) and _split_name(v) in SPLIT_NAMES for v in texts]
+        by_name = _normalize(column) in SPLIT_COLUMNS[1] and any(names)
+        by_values = all(names) and (column in named or len(set(map(_split_name, texts))) > 1)
+        if by_values or is_flag or by_name or (column in named and len(named) == 1):
+            splits_of[column] = _read_splits(table, column)
+        elif _normalize(column) in SPLIT_COLUMNS[1]:
+            values = ", ".join(sorted({str(value) for value in texts})[:4])
+            note = f"; {column} ({values}) does not name train, validation or test"
+    if len({tuple(splits) for splits in splits_of.values()}) > 1:
+        first, second = list(splits_of)[:2]
+        raise InputError(
+            f"{table.name} has several columns for the split, which differ: {', '.join(splits_of)}. split_column="
+            f"{first!r} or {second!r} (--split-column) names the right one"
+        )
+    column = next(iter(splits_of), "")
+    return column, splits_of.get(column, [""] * len(table.rows)), note
+
+
+def _split_name(value: Any) -> str:
+    return (value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)).strip().casefold()
+
+
+def _read_splits(table: Table, column: str) -> list[str]:
+    """Return train, validation or test for each row."""
+    texts = read_texts(table, column, "splits must be names")
+    flags: Mapping[str, str] = {}
+    if _normalize(column) in SPLIT_FLAGS:
+        flags = {text: SPLIT_FLAGS[_normalize(column)][answer] for text, answer in YES_AND_NO.items()}
+    splits = list[str]()
+    for row, text in zip(table.rows, texts, strict=True):
+        split = flags.get(text.strip().casefold()) or SPLIT_NAMES.get(text.strip().casefold())
+        if not text.strip():
+            raise InputError(f"{table.name}, {row} has no {column}; either all lines have one or none")
+        if split is None:
+            raise InputError(
+                f"{table.name}, {row}: the split must be one of {', '.join(SPLIT_NAMES)}. Received: {text!r}"
+            )
+        splits.append(split)
+    return splits
+
+
+# Text and notes
+
+
+def read_texts(table: Table, column: str, rule: str) -> list[str]:
+    """Return the values of a column as text; raise InputError that names the type of a value that is none."""
+    texts = list[str]()
+    for row, value in zip(table.rows, table.read(column), strict=True):
+        try:
+            texts.append(cell_to_text(value))
+        except UnusableCellError as error:
+            raise InputError(
+                f"{table.name}, {row}: the column {column!r} ({table.type_of(column)}) cannot be used: {rule}. "
+                f"Received: {error}"
+            ) from None
+    return texts
+
+
+def describe_columns(
+    table: Table, path: str, labels: Sequence[str], split: str, group: str | None, split_note: str
+) -> str:
+    """Return a note that says which columns are used, and which are not."""
+    one_hot = f"one-hot columns {', '.join(labels[:MAX_LISTED])}{', ...' if len(labels) > MAX_LISTED else ''}"
+    parts = [f"paths from {path!r}", f"labels from {one_hot if len(labels) > 1 else repr(labels[0])}"]
+    parts += [f"splits from {split!r}"] if split else []
+    parts += [f"groups from {group!r}"] if group is not None else []
+    text = f"{table.name}: {', '.join(parts)}"
+    if not split:
+        text += f"; no split column{split_note}"
+    unused = [column for column in table.columns if column not in {path, *labels, split, group}]
+    if unused:
+        more = ", ..." if len(unused) > 2 * MAX_LISTED else ""
+        text += f". Not used: {', '.join(map(_name_column, unused[: 2 * MAX_LISTED]))}{more}"
+    kinds = [column for column in unused if _normalize(column) in GROUP_COLUMNS]
+    hint = f". group_column={kinds[0]!r} keeps the images of one {kinds[0]} in one split" if kinds and not group else ""
+    return f"{text}{hint}."
+
+
+def _name_column(column: str) -> str:
+    return column if column and not re.fullmatch("Unnamed: [0-9]+", column) else "an index without a name"

@@ -1,14 +1,9 @@
 """TensorFlow Datasets, tf.data and PyDataset: images and labels are loaded as they are."""
 
-import os
-import subprocess
-import sys
-import textwrap
-
 import keras
 import numpy as np
 import pytest
-from helpers.image_files import make_scene, write_class_folders
+from helpers.image_files import make_scene
 
 import cnnzoo
 
@@ -114,49 +109,3 @@ def test_bad_streams_are_explained():
         cnnzoo.load_data(tf.data.Dataset.from_tensor_slices((images / 255, np.arange(40) % 2)))
     with pytest.raises(cnnzoo.InputError, match="one key per split"):
         cnnzoo.load_data({"train": Scenes(20), "val": Scenes(10), "validation": Scenes(10)})
-
-
-JAX_SCRIPT = """
-import sys
-
-class Block:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in ("tensorflow", "torch"):
-            raise ImportError(f"{name} is blocked")
-
-sys.meta_path.insert(0, Block())
-import warnings
-import numpy as np
-import keras
-import cnnzoo
-assert keras.backend.backend() == "jax"
-folder, npz = sys.argv[1:]
-
-class Batches(keras.utils.PyDataset):
-    def __len__(self):
-        return 6
-    def __getitem__(self, i):
-        return np.random.default_rng(i).integers(0, 256, (5, 12, 12, 1), "uint8"), np.arange(5) % 2
-
-recipe = cnnzoo.Recipe(epochs=1, batch_size=8, learning_rate=0.01, augment="basic")
-for source in (folder, npz, Batches()):
-    data = cnnzoo.load_data(source, splits=(0.5, 0.25, 0.25))
-    model = cnnzoo.get("lenet5", classes=data.classes)
-    report = cnnzoo.fit_and_evaluate(model, data, recipe=recipe, verbose=False)
-    assert np.isfinite(report.metrics["log_loss"])
-    assert cnnzoo.Classifier.of(model).predict(np.zeros((2, 20, 20, 1), "uint8"))
-assert "tensorflow" not in sys.modules
-print("done")
-"""
-
-
-@pytest.mark.slow
-def test_sources_train_on_jax_without_tensorflow(tmp_path):
-    pytest.importorskip("jax")
-    root = write_class_folders(tmp_path / "p", {"a": 10, "b": 10})
-    rng = np.random.default_rng(0)
-    np.savez(tmp_path / "d.npz", x=rng.integers(0, 256, (40, 12, 12), "uint8"), y=np.arange(40) % 2)
-    command = [sys.executable, "-c", textwrap.dedent(JAX_SCRIPT), str(root), str(tmp_path / "d.npz")]
-    env = os.environ | {"KERAS_BACKEND": "jax"}
-    result = subprocess.run(command, capture_output=True, text=True, env=env, check=False)
-    assert result.stdout == "done\n", result.stderr

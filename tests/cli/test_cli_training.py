@@ -3,15 +3,14 @@
 import re
 import shutil
 import signal
-import subprocess
-import sys
 import time
 import warnings
 
 import numpy as np
 import pytest
-from helpers.commands import CLASSES, QUICK, SPLITS, start_command
+from helpers.commands import CLASSES, QUICK, SPLITS
 from helpers.images import make_blobs
+from helpers.processes import start_command
 from PIL import Image
 
 import cnnzoo
@@ -89,19 +88,18 @@ def test_warnings_are_one_line_without_file_names(cli, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_run_interrupted_by_ctrl_c_can_be_continued(tmp_path):
+def test_a_run_interrupted_by_ctrl_c_can_be_continued(cli, train_arguments, tmp_path):
     """A real process gets a real signal; the continued run ends as an uninterrupted one."""
-    arguments = ("train", "lenet5", "digits", "--set", "epochs=12", "--run-dir")
+    arguments = (*train_arguments, "--set", "epochs=30", "--run-dir")
     process = start_command(*arguments, tmp_path / "interrupted")
-    while not any(path.name > "step-000000080" for path in tmp_path.glob("interrupted/state/step-*")):
+    while not list(tmp_path.glob("interrupted/state/step-*")):
         assert process.poll() is None
-        time.sleep(0.05)
+        time.sleep(0.02)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate()
     assert process.returncode == 130
-    assert re.search(r"Stopped; \d+ of 12 epochs( and \d+ steps)? are done and kept in .*same call or command", err)
+    assert re.search(r"Stopped; \d+ of 30 epochs( and \d+ steps)? are done and kept in .*same call or command", err)
     for folder in ("interrupted", "uninterrupted"):
-        command = [sys.executable, "-m", "cnnzoo", *arguments, tmp_path / folder]
-        subprocess.run(command, check=True, capture_output=True)
+        assert cli(*arguments, tmp_path / folder).code == 0
     reports = [(tmp_path / folder / "report.json").read_bytes() for folder in ("interrupted", "uninterrupted")]
     assert reports[0] == reports[1]

@@ -1,9 +1,7 @@
-"""Run the command line in this process or in another one."""
+"""Run the command line in this process."""
 
 import contextlib
 import io
-import subprocess
-import sys
 from types import SimpleNamespace
 
 from cnnzoo.cli.main import main
@@ -12,14 +10,6 @@ from cnnzoo.cli.main import main
 CLASSES = ("ant", "bee", "cow")
 SPLITS = ("--splits", "0.6", "0.2", "0.2")
 QUICK = ("--set", "epochs=2", "--set", "batch_size=12", *SPLITS)
-
-# A job in the background ignores Ctrl-C, and so do the processes that it starts unless they change that.
-WITH_CTRL_C = """
-import signal
-signal.signal(signal.SIGINT, signal.default_int_handler)
-from cnnzoo.cli.main import main
-main()
-"""
 
 
 def run_command(*arguments):
@@ -32,9 +22,3 @@ def run_command(*arguments):
         except SystemExit as end:
             code = end.code
     return SimpleNamespace(code=code, out=out.getvalue(), err=err.getvalue())
-
-
-def start_command(*arguments, **options):
-    """Start a command in a process that Ctrl-C (SIGINT) interrupts, whatever this process does."""
-    command = [sys.executable, "-c", WITH_CTRL_C, *map(str, arguments)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)

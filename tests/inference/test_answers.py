@@ -4,13 +4,11 @@ import csv
 import itertools
 import json
 import shutil
-import signal
-import subprocess
-import sys
 import time
 
 import numpy as np
 import pytest
+from helpers.processes import start_command
 from PIL import Image
 
 import cnnzoo
@@ -189,15 +187,16 @@ def test_a_killed_process_loses_nothing(trained, photos, tmp_path):
     for i in range(40):
         shutil.copytree(photos, many / f"{i:03}")
     path, complete = tmp_path / "killed.csv", tmp_path / "complete.csv"
-    command = [sys.executable, "-m", "cnnzoo", "predict", trained.folder, many, "--runtime", "keras", "--out", path]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    arguments = ("predict", trained.folder, many, "--runtime", "keras", "--out", path)
+    process = start_command(*arguments)
     while not path.exists() or path.stat().st_size < 8_000:
         time.sleep(0.01)
         assert process.poll() is None, process.communicate()
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    continued = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert continued.returncode == 2, continued.stderr
-    assert "1,240 images, 40 of them unreadable" in continued.stdout
+    process.kill()
+    process.wait()
+    continued = start_command(*arguments)
+    out, error = continued.communicate()
+    assert continued.returncode == 2, error
+    assert "1,240 images, 40 of them unreadable" in out
     cnnzoo.load(trained.folder, "keras").predict_to(complete, many, top=3, verbose=False)
     assert_same_rows(path, complete)

@@ -1,20 +1,16 @@
 """Several devices train one model: here two logical CPUs, in a separate process."""
 
-import subprocess
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
+from helpers.processes import run_code
 from helpers.training import RECIPE, fit, new_lenet
 
 import cnnzoo
 from cnnzoo.training.distribution import resolve_devices
 
-TESTS = Path(__file__).parents[1]
 TWO_DEVICES = """
 import sys
-sys.path.insert(0, sys.argv[1])
 import tensorflow as tf
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
@@ -26,7 +22,7 @@ from helpers.training import RECIPE, fit, new_lenet
 
 data = cnnzoo.load_data(make_blobs(), splits=(0.6, 0.2, 0.2))
 recipe = replace(RECIPE, epochs=3, augment="none", ema=0.5)
-run_dir = sys.argv[2] + "/two"
+run_dir = sys.argv[1] + "/two"
 model_of_two, model_of_one = new_lenet(), new_lenet()
 two = fit(model_of_two, data, recipe=recipe, devices=["CPU:0", "CPU:1"], run_dir=run_dir)
 one = fit(model_of_one, data, recipe=recipe)
@@ -41,10 +37,7 @@ print("equal")
 
 @pytest.mark.slow
 def test_two_devices_learn_what_one_does(tmp_path):
-    command = [sys.executable, "-c", TWO_DEVICES, str(TESTS), str(tmp_path)]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert result.returncode == 0, result.stderr
-    assert result.stdout.startswith("equal")
+    assert run_code(TWO_DEVICES, tmp_path) == "equal\n"
 
 
 def test_an_unknown_device_raises_an_error(data):

@@ -3,13 +3,14 @@
 import random
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from dataclasses import replace
 
 import keras
+import numpy as np
 import pytest
+from helpers.images import make_blobs
+from helpers.processes import finish, run_code, start_command
 from helpers.training import RECIPE, CrashAt, CrashError, fit, new_lenet, read_report
 
 import cnnzoo
@@ -87,28 +88,28 @@ def test_a_run_of_another_plan_is_not_resumed(data, uninterrupted, tmp_path):
 @pytest.mark.slow
 def test_kill_9_at_random_moments(tmp_path):
     """Real processes of the command line are killed by a real signal at random moments, also while they write files."""
-    command = [sys.executable, "-m", "cnnzoo", "train", "lenet5", "digits", "--recipe", "digits", "--set", "epochs=6"]
-    command += ["--checkpoint-every", "0", "--run-dir"]
+    arguments = ("train", "lenet5", "digits", "--set", "epochs=3", "--checkpoint-every", "0", "--run-dir")
     whole, torn = tmp_path / "whole", tmp_path / "torn"
-    subprocess.run([*command, whole], check=True, capture_output=True)
+    finish(start_command(*arguments, whole))
     seed = random.randrange(2**32)
     print(f"seed of the moments: {seed}")
     rng, kills = random.Random(seed), 0
     while kills < 2:
-        process = subprocess.Popen([*command, torn], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        process = start_command(*arguments, torn)
         states_before = set((torn / "state").glob("step-*"))
         while process.poll() is None and set((torn / "state").glob("step-*")) == states_before:
             time.sleep(0.01)  # until it has begun to train
-        time.sleep(rng.uniform(0, 2))
-        process.send_signal(signal.SIGKILL)
+        time.sleep(rng.uniform(0, 0.7))
+        process.kill()
         _, err = process.communicate()
         assert process.returncode in (-signal.SIGKILL, 0), err
         if process.returncode == 0:
             break
         kills += 1
     assert kills, "the run was over before it was killed once"
-    resumed = subprocess.run([*command, torn, "--resume"], check=True, capture_output=True, text=True)
-    assert "Resuming after" in resumed.stderr
+    resumed = start_command(*arguments, torn, "--resume")
+    finish(resumed)
+    assert "Resuming after" in resumed.read_error()
     for name in COMPARED_FILES:
         assert (torn / name).read_bytes() == (whole / name).read_bytes()
     assert {path.name for path in torn.iterdir()} == {path.name for path in whole.iterdir()}
@@ -130,7 +131,7 @@ def train(run_dir):
     code = 0
     with contextlib.redirect_stderr(errors), contextlib.redirect_stdout(io.StringIO()):
         try:
-            main(["train", "lenet5", "digits", "--set", "epochs=3", "--run-dir", run_dir])
+            main(["train", "lenet5", sys.argv[1], "--set", "epochs=3", "--run-dir", run_dir])
         except SystemExit as end:
             code = end.code
     set_largest_file(resource.RLIM_INFINITY)
@@ -174,8 +175,9 @@ print("done")
 @pytest.mark.slow
 def test_a_full_disk_keeps_the_previous_state(tmp_path):
     """The error is one line; once there is space, the same command resumes the run."""
-    result = subprocess.run([sys.executable, "-c", FULL_DISK], cwd=tmp_path, capture_output=True, text=True)
-    assert result.stdout == "done\n", result.stderr
+    x, y = make_blobs()
+    np.savez(tmp_path / "images.npz", x=x, y=y)
+    assert run_code(FULL_DISK, tmp_path / "images.npz", cwd=tmp_path) == "done\n"
 
 
 def test_a_folder_that_cannot_be_written_raises_an_error(data, tmp_path, monkeypatch):

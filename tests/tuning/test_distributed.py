@@ -10,15 +10,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from helpers.distributed_search import (
-    TRIALS,
-    finish_process,
-    free_port,
-    role_variables,
-    run_search,
-    run_searches,
-    start_process,
-)
+from helpers.distributed_search import TRIALS, free_port, role_variables, run_search, start_process
+from helpers.processes import finish
 from keras_tuner.src.distribute import oracle_chief
 
 import cnnzoo
@@ -51,14 +44,20 @@ def wait_for_steps(folder, process, count=1):
 
 @pytest.fixture(scope="module")
 def searches(chief, tmp_path_factory):
-    """The arguments of a search by each oracle, run by the chief and the same two workers."""
+    """The arguments of a search by each oracle, run by the chief and the same two workers.
+
+    Hyperband's trials continue each other's trainings, so they are real ones; other tests train with "random".
+    """
     folder = tmp_path_factory.mktemp("distributed")
-    searches = {name: {"oracle": name, "folder": str(folder / name), "port": free_port()} for name in ORACLES}
+    searches = {
+        name: {"oracle": name, "folder": str(folder / name), "port": free_port(), "quick": name != "hyperband"}
+        for name in ORACLES
+    }
     workers = [start_process(f"worker-{i}", *searches.values()) for i in range(2)]
-    for result in run_searches(list(searches.values())):
-        assert len(result.trials) == TRIALS
+    for arguments in searches.values():
+        assert len(run_search(**arguments).trials) == TRIALS
     for worker in workers:
-        assert finish_process(worker) == ["worker"] * len(searches)
+        assert finish(worker, timeout=600).split() == ["worker"] * len(searches)
     return searches
 
 
@@ -85,7 +84,7 @@ def test_a_worker_that_is_killed_loses_no_trial(chief, tmp_path):
     killer.join()
     lost.communicate()
     assert lost.returncode < 0, "it was killed before the search ended"
-    finish_process(other)
+    finish(other, timeout=600)
     assert len(outcomes(arguments["folder"])) == TRIALS
 
 
@@ -99,7 +98,7 @@ def test_workers_reconnect_to_a_chief_that_is_restarted(chief, tmp_path):
     first_chief.communicate()
     run_search(**arguments)
     for worker in workers:
-        finish_process(worker)
+        finish(worker, timeout=600)
     assert len(outcomes(arguments["folder"])) == TRIALS
 
 

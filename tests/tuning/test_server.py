@@ -1,15 +1,14 @@
 """Trials in processes of their own: a failure of one affects neither the others nor the search."""
 
-import os
 import re
-import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 
 import psutil
 import pytest
 from helpers.paths import ROOT
+from helpers.processes import ForkedProcess, fork_trial_servers
 from helpers.trial_tasks import run_task
 
 import cnnzoo
@@ -19,16 +18,18 @@ TESTS = str(ROOT / "tests")
 pytestmark = pytest.mark.slow  # a server imports TensorFlow
 
 
-def start_server(limits):
-    """Start a server whose children find the task."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", TESTS)
-        return TrialServer(run_task, limits)
+@pytest.fixture(scope="module")
+def forked_trial_servers():
+    """None: the server of this module is a new Python."""
 
 
 @pytest.fixture(scope="module")
 def server():
-    with start_server(Limits(memory=1e9, timeout=3.0)) as server:
+    """A server whose children find the task."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", TESTS)
+        server = TrialServer(run_task, Limits(memory=1e9, timeout=3.0))
+    with server:
         yield server
 
 
@@ -69,44 +70,36 @@ def test_long_work_does_not_count_as_hanging(server):
 
 
 def test_a_server_that_dies_ends_the_search():
-    with start_server(Limits(2e9, 60)) as server, ThreadPoolExecutor(1) as pool:
+    with fork_trial_servers(), TrialServer(run_task, Limits(2e9, 60)) as server, ThreadPoolExecutor(1) as pool:
         server.run(("answer", 0))
         waiting = pool.submit(server.run, ("hang", 0))
-        time.sleep(1)
+        time.sleep(0.2)
         server.process.kill()
-        with pytest.raises(cnnzoo.TrainingError, match="starts the trials has ended"):
-            waiting.result()
-        with pytest.raises(cnnzoo.TrainingError, match="starts the trials has ended"):
-            server.run(("answer", 0))
+        for job in (waiting.result, lambda: server.run(("answer", 0))):
+            with pytest.raises(cnnzoo.TrainingError, match="starts the trials has ended"):
+                job()
 
 
-SEARCH = """
-from helpers.trial_tasks import run_task
-from cnnzoo.tuning.server import Limits, TrialServer
-if __name__ == "__main__":
-    with TrialServer(run_task, Limits(2e9, 60)) as server:
+def hang(new_python):
+    """Run a trial that hangs, on a server of this process."""
+    with nullcontext() if new_python else fork_trial_servers(), TrialServer(run_task, Limits(2e9, 60)) as server:
         server.run(("answer", 0))
-        print("ready", flush=True)
+        print(server.process.pid, flush=True)
         server.run(("hang", 0))
-"""
 
 
-@pytest.mark.parametrize("victim", ["search", "server"])
-def test_no_process_is_left_behind(victim):
+@pytest.mark.parametrize(("victim", "new_python"), [("search", True), ("server", False)])
+def test_no_process_is_left_behind(victim, new_python):
     """A search that is killed takes its server and its trials along, and a server its trials."""
-    paths = os.pathsep.join([TESTS, os.environ.get("PYTHONPATH", "")])
-    search = subprocess.Popen(
-        [sys.executable, "-c", SEARCH],
-        env=os.environ | {"PYTHONPATH": paths},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-    )
-    assert search.stdout.readline().strip() == b"ready"
-    time.sleep(1)
-    family = psutil.Process(search.pid).children(recursive=True)
-    assert len(family) == 2
-    (search if victim == "search" else family[0]).kill()
-    _, alive = psutil.wait_procs(family, timeout=20)
+    search = ForkedProcess(hang, new_python)
+    while not search.read_output().endswith("\n"):
+        assert search.poll() is None, search.communicate()
+        time.sleep(0.05)
+    server = psutil.Process(int(search.read_output()))
+    while not (trials := server.children()):
+        time.sleep(0.05)
+    (search if victim == "search" else server).kill()
+    _, alive = psutil.wait_procs([server, *trials], timeout=20)
     assert not alive
     search.kill()
-    search.communicate()
+    search.wait()

@@ -1,4 +1,4 @@
-"""tune as a whole: with real trainings in real processes, and what it shows."""
+"""tune as a whole: with real trainings in real processes, and what it does around them."""
 
 import csv
 import functools
@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from helpers.shared_server import start_shared_server, use_server
+from helpers.quick_trials import use_quick_trials
 
 import cnnzoo
 from cnnzoo.training.recipes import resolve_recipe
@@ -23,63 +23,76 @@ def tune(data, folder, **options):
     return cnnzoo.tune("lenet5", data, run_dir=folder, **(SEARCH | options))
 
 
-@pytest.fixture(scope="module")
-def running_server():
-    with start_shared_server() as server:
-        yield server
-
-
 @pytest.fixture
-def shared_server(running_server):
-    """Searches of the test share a server, instead of starting one each."""
-    with use_server(running_server):
+def quick_trials():
+    """Trials of the test are over at once."""
+    with use_quick_trials():
         yield
+
+
+# Real trainings
 
 
 @pytest.fixture(scope="module")
 def search_result(data, tmp_path_factory):
-    return tune(data, tmp_path_factory.mktemp("search") / "a", trials=9, seeds=2)
+    return tune(data, tmp_path_factory.mktemp("search") / "a")
 
 
 @slow
 def test_a_search_ends_in_a_better_recipe_that_is_proven_on_the_test_split(search_result, data):
     trials = search_result.trials
-    assert [trial.number for trial in trials] == list(range(9))
+    assert [trial.number for trial in trials] == list(range(4))
     assert trials[0].chosen == {"learning_rate": 0.001, "augment": "none"}
     assert search_result.best.score == max(trial.score for trial in trials) > trials[0].score
     assert search_result.recipe == replace(RECIPE, **search_result.best.chosen)
     assert search_result.report.split == search_result.default.split == "test"
     assert search_result.report.labels.tolist() == data.test.labels.tolist()
-    compared = search_result.comparison
-    differences = np.subtract(compared["best"], compared["default"])
-    assert compared["difference"] == pytest.approx(differences.mean())
-    assert compared["low"] <= differences.mean() <= compared["high"]
-    assert "points (95 % interval" in str(search_result)
     assert cnnzoo.load(search_result.run).predict([data.test.images[0]])
 
 
 @slow
-def test_the_files_of_a_search_can_be_used(search_result):
-    folder = search_result.run_dir
+def test_the_same_seed_gives_the_same_search(search_result, data, tmp_path):
+    again = tune(data, tmp_path / "a", trials=2, workers=2)
+    for first, second in zip(search_result.trials, again.trials, strict=False):
+        assert (first.chosen, first.score, first.history) == (second.chosen, second.score, second.history)
+
+
+@slow
+def test_fine_tuning_can_be_searched(data, tmp_path):
+    recipe = replace(resolve_recipe("finetune"), epochs=1, batch_size=12, precision="float32")
+    ranges = {"learning_rate": [1e-3, 1e-2]}
+    result = tune(data, tmp_path / "a", weights="mnist", recipe=recipe, space=ranges, trials=2)
+    assert result.report.probe
+    assert all(trial.status == "completed" for trial in result.trials)
+
+
+# Quick trials
+
+
+@slow
+@pytest.mark.usefixtures("quick_trials")
+def test_the_files_of_a_search_can_be_used(data, tmp_path):
+    result = tune(data, tmp_path / "a", trials=9, seeds=2)
+    compared = result.comparison
+    differences = np.subtract(compared["best"], compared["default"])
+    assert len(differences) == 2
+    assert compared["difference"] == pytest.approx(differences.mean())
+    assert compared["low"] <= differences.mean() <= compared["high"]
+    assert "points (95 % interval" in str(result)
+    folder = result.run_dir
     rows = list(csv.DictReader((folder / "trials.csv").read_text().splitlines()))
     assert len(rows) == 9
-    assert rows[0]["trial"] == str(search_result.best.number)
+    assert rows[0]["trial"] == str(result.best.number)
     best = resolve_recipe(str(folder / "best.toml"))
-    assert best == replace(search_result.recipe, source="", cost="", result="")
+    assert best == replace(result.recipe, source="", cost="", result="")
     page = (folder / "report.html").read_text()
     assert page.count("data:image/png;base64,") == 3, "history, parallel coordinates, importance"
     assert json.loads((folder / "run.json").read_text())["status"] == "done"
 
 
 @slow
-def test_the_same_seed_gives_the_same_search(search_result, data, tmp_path, shared_server):
-    again = tune(data, tmp_path / "a", trials=3, workers=2)
-    for first, second in zip(search_result.trials, again.trials, strict=False):
-        assert (first.chosen, first.score, first.history) == (second.chosen, second.score, second.history)
-
-
-@slow
-def test_another_search_is_refused_and_an_ended_one_can_get_more_trials(data, tmp_path, shared_server):
+@pytest.mark.usefixtures("quick_trials")
+def test_another_search_is_refused_and_an_ended_one_can_get_more_trials(data, tmp_path):
     search = functools.partial(tune, data, tmp_path / "a")
     search(trials=1)
     with pytest.raises(cnnzoo.InputError, match="already holds a run"):
@@ -94,7 +107,8 @@ def test_another_search_is_refused_and_an_ended_one_can_get_more_trials(data, tm
 
 
 @slow
-def test_failed_trials_are_recorded_and_the_search_goes_on(data, tmp_path, shared_server):
+@pytest.mark.usefixtures("quick_trials")
+def test_failed_trials_are_recorded_and_the_search_goes_on(data, tmp_path):
     ranges = {"learning_rate": [0.001, 1e38], "warmup_epochs": [0.0, 1.5], "epochs": [2, 1]}
     result = tune(data, tmp_path / "a", oracle="grid", trials=8, space=ranges)
     reasons = [trial.reason for trial in result.trials if trial.status == "failed"]
@@ -108,29 +122,24 @@ def test_failed_trials_are_recorded_and_the_search_goes_on(data, tmp_path, share
 
 
 @slow
-def test_a_search_without_any_success_lists_the_reasons(data, tmp_path, shared_server):
+@pytest.mark.usefixtures("quick_trials")
+def test_a_search_without_any_success_lists_the_reasons(data, tmp_path):
     recipe = replace(RECIPE, learning_rate=1e38)
     with pytest.raises(cnnzoo.InputError, match="None of the 2 trials succeeded: The loss became .*trial 0"):
         tune(data, tmp_path / "a", recipe=recipe, space={"augment": ["none", "shift"]}, trials=2)
 
 
 @slow
-def test_a_default_that_fails_can_be_improved(data, tmp_path, shared_server):
+@pytest.mark.usefixtures("quick_trials")
+def test_a_default_that_fails_can_be_improved(data, tmp_path):
     recipe, ranges = replace(RECIPE, learning_rate=1e38), {"learning_rate": [0.01, 0.05]}
     result = tune(data, tmp_path / "a", recipe=recipe, space=ranges, oracle="grid", trials=2)
     assert result.trials[0].status == "failed"
     assert result.default is None
     assert "the default failed" in str(result)
-    assert cnnzoo.load(result.run)
 
 
-@slow
-def test_fine_tuning_can_be_searched(data, tmp_path, shared_server):
-    recipe = replace(resolve_recipe("finetune"), epochs=2, batch_size=12, precision="float32")
-    ranges = {"learning_rate": [1e-3, 1e-2]}
-    result = tune(data, tmp_path / "a", weights="mnist", recipe=recipe, space=ranges, trials=2)
-    assert result.report.probe
-    assert all(trial.status == "completed" for trial in result.trials)
+# Arguments and figures
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,8 @@ so that `import cnnzoo` imports neither Keras nor TensorFlow.
 
 import lazy_loader
 
+import cnnzoo.core.forks  # noqa: F401  # notices forks from now on
+
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
 __version__ = "0.7.0"

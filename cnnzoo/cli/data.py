@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cnnzoo.cli.declare import take_options
+from cnnzoo.cli.declare import CheckedPath, take_options
 from cnnzoo.cli.options import CLASS_FOLDERS, IMAGE_SIZE, LEVELS, SPLIT_FOLDERS, DataOptions, TableColumns
+from cnnzoo.cli.output import echo
 from cnnzoo.cli.startup import import_keras_quietly
 from cnnzoo.core.errors import InputError, check_levels
 
@@ -28,7 +29,7 @@ PICTURE_COUNT = 16
 @click.option("--class-folders", **CLASS_FOLDERS)
 @click.option("--split-folder", "split_folders", **SPLIT_FOLDERS)
 @click.option("--levels", **LEVELS)
-@click.option("--out", type=click.Path(path_type=Path), help="Folder for doctor.html and doctor.json.")
+@click.option("--out", type=CheckedPath(), help="Folder for doctor.html and doctor.json.")
 @click.option("--strict", is_flag=True, help="Exit with 1 if any image is unusable.")
 def doctor(
     data: str,
@@ -58,8 +59,8 @@ def doctor(
     diagnosis, _ = diagnose_images(name, listing.images, facts, listing.left_out, limits)
     folder = out or Path("runs") / f"doctor-{Path(name.replace(':', '-')).name}"
     diagnosis.save(folder)
-    click.echo("\n".join([str(diagnosis), *listing.notes]))
-    click.echo(f"Written to {folder}: doctor.html, doctor.json")
+    echo("\n".join([str(diagnosis), *listing.notes]))
+    echo(f"Written to {folder}: doctor.html, doctor.json")
     if strict and diagnosis.lost_images:
         sys.exit(1)
 
@@ -74,9 +75,7 @@ def doctor(
     show_default=True,
     help="Size of the images: one number or HEIGHTxWIDTH.",
 )
-@click.option(
-    "--out", type=click.Path(path_type=Path), default=Path("show.png"), show_default=True, help="The PNG file to write."
-)
+@click.option("--out", type=CheckedPath(), default=Path("show.png"), show_default=True, help="The PNG file to write.")
 @take_options(data_options=DataOptions)
 def show(data: str, augment: str, image_size: tuple[int, int], out: Path, data_options: DataOptions) -> None:
     """Draw sixteen augmented training images of DATA into a PNG file."""
@@ -95,7 +94,7 @@ def show(data: str, augment: str, image_size: tuple[int, int], out: Path, data_o
     captions = [describe_label(label, loaded.classes) for label in labels]
     with atomic_write(out) as new:
         new.write_bytes(figures.plot_image_grid(np.asarray(images), captions))
-    click.echo(f"Sixteen images, augmented with {augment} and seed {data_options.seed}: {out}")
+    echo(f"Sixteen images, augmented with {augment} and seed {data_options.seed}: {out}")
 
 
 def describe_label(label: np.ndarray, classes: Sequence[str]) -> str:

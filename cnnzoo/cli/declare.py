@@ -16,11 +16,28 @@ of such classes to a command, which then receives one object for each class:
 import dataclasses
 import functools
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
 
+from cnnzoo.core.paths import check_path
+
 Command = Callable[..., None]
+
+
+class CheckedPath(click.Path):
+    """The type of options and arguments that are paths; what cannot be one is refused, such as an empty value."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(path_type=Path, **settings)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the value as a Path."""
+        name = "the path"
+        if param is not None and ctx is not None:
+            name = param.opts[0] if param.opts[0].startswith("-") else param.make_metavar(ctx)
+        return super().convert(check_path(value, name), param, ctx)
 
 
 def option(*flags: str, **settings: Any) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 import cnnzoo
+from cnnzoo.cli.declare import CheckedPath
 from cnnzoo.cli.options import SEED
 from cnnzoo.cli.startup import import_keras_quietly
 
@@ -37,7 +38,7 @@ for names, p in zip(answer["class_names"].numpy(), answer["probabilities"].numpy
 @click.command()
 @click.option(
     "--run-dir",
-    type=click.Path(path_type=Path),
+    type=CheckedPath(),
     default=DEFAULT_RUN_DIR,
     show_default=True,
     help="Folder for the results; only the default one is overwritten.",

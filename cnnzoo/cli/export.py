@@ -5,15 +5,16 @@ from pathlib import Path
 import click
 
 import cnnzoo
-from cnnzoo.cli.declare import take_options
+from cnnzoo.cli.declare import CheckedPath, take_options
 from cnnzoo.cli.inference import get_by_tag
 from cnnzoo.cli.options import DataOptions
+from cnnzoo.cli.output import echo
 from cnnzoo.cli.startup import import_keras_quietly
 
 
 @click.command()
 @click.argument("model")
-@click.argument("out", type=click.Path(path_type=Path))
+@click.argument("out", type=CheckedPath())
 @click.option("--format", default="saved_model", show_default=True, help="saved_model, litert, onnx or openvino.")
 @click.option("--precision", default="float32", show_default=True, help="float32, float16 or int8.")
 @click.option("--data", help="Images to calibrate int8 with and to compare on: a folder, a table, ... as for train.")
@@ -55,10 +56,10 @@ def export(
         max_drop=max_drop,
         overwrite=overwrite,
     )
-    click.echo(f"Written to {out}; its probabilities are within {exported.difference:.1g} of the model's")
+    echo(f"Written to {out}; its probabilities are within {exported.difference:.1g} of the model's")
     if exported.accuracy is not None and exported.before is not None:
         accuracy_before, accuracy = 100 * exported.before, 100 * exported.accuracy
-        click.echo(f"Accuracy on validation: {accuracy_before:.2f} % before, {accuracy:.2f} % now")
+        echo(f"Accuracy on validation: {accuracy_before:.2f} % before, {accuracy:.2f} % now")
 
 
 COMMANDS = (export,)

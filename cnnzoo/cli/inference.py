@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,10 +10,13 @@ from typing import TYPE_CHECKING
 import click
 
 import cnnzoo
-from cnnzoo.cli.declare import take_options
+from cnnzoo.cli.declare import CheckedPath, take_options
 from cnnzoo.cli.options import DataOptions
+from cnnzoo.cli.output import echo
 from cnnzoo.cli.startup import import_keras_quietly
 from cnnzoo.core.errors import InputError
+from cnnzoo.core.paths import path_exists
+from cnnzoo.core.text import escape_controls
 
 if TYPE_CHECKING:
     import keras
@@ -25,7 +29,7 @@ if TYPE_CHECKING:
 @click.argument("data")
 @click.option("--split", default="test", show_default=True, help="Split to evaluate on: train, validation or test.")
 @take_options(data_options=DataOptions)
-@click.option("--out", type=click.Path(path_type=Path), help="Folder to write the report to.")
+@click.option("--out", type=CheckedPath(), help="Folder to write the report to.")
 def evaluate(model: str, data: str, split: str, data_options: DataOptions, out: Path | None) -> None:
     """Evaluate MODEL on DATA.
 
@@ -41,14 +45,14 @@ def evaluate(model: str, data: str, split: str, data_options: DataOptions, out: 
         if (out / "run.json").exists():
             raise InputError(f"{out} holds a run, whose report is not replaced; choose another folder")
         report.save(out)
-    click.echo(report)
+    echo(report)
 
 
 @click.command()
 @click.argument("model")
 @click.argument("images", nargs=-1, required=True)
 @click.option("--top", type=click.IntRange(1), default=3, show_default=True, help="Number of classes to show.")
-@click.option("--out", type=click.Path(path_type=Path), help="File for the predictions: .csv, .jsonl or .parquet.")
+@click.option("--out", type=CheckedPath(), help="File for the predictions: .csv, .jsonl or .parquet.")
 @click.option(
     "--runtime",
     default="auto",
@@ -82,22 +86,22 @@ def predict(
     error_count = 0
     if out:
         result = classifier.predict_to(out, list(images), top, size, overwrite=overwrite)
-        click.echo(f"{result.images:,} images, {result.errors:,} of them unreadable; written to {result.path}")
+        echo(f"{result.images:,} images, {result.errors:,} of them unreadable; written to {result.path}")
         error_count = result.errors
     else:
         for prediction in classifier.stream(list(images), top, size):
             if prediction.error:
-                click.echo(str(prediction), err=True)
+                echo(prediction, err=True)
                 error_count += 1
             else:
-                click.echo(f"{prediction.source}: {prediction}")
+                echo(f"{escape_controls(prediction.source)}: {prediction}")
     if error_count:
         sys.exit(2)
 
 
 def open_classifier(model: str, runtime: str = "auto", precision: str | None = None) -> Classifier:
     """Return the classifier of a run, a file or an export, or of NAME:TAG with published weights."""
-    if not Path(model, "cnnzoo.json").exists():  # An export may not need Keras.
+    if not path_exists(os.path.join(model, "cnnzoo.json")):  # noqa: PTH118  # An export may not need Keras.
         import_keras_quietly()
     if network := get_by_tag(model):
         from cnnzoo.inference.classifier import Classifier
@@ -109,7 +113,7 @@ def open_classifier(model: str, runtime: str = "auto", precision: str | None = N
 def get_by_tag(model: str) -> keras.Model | None:
     """Return the model of NAME:TAG, or None if `model` is a path."""
     name, colon, tag = model.partition(":")
-    return cnnzoo.get(name, weights=tag) if colon and not Path(model).exists() else None
+    return cnnzoo.get(name, weights=tag) if colon and not path_exists(model) else None
 
 
 COMMANDS = (evaluate, predict)

@@ -4,6 +4,7 @@ Keras, TensorFlow and other modules that are slow to import are imported inside 
 `info` respond immediately.
 """
 
+import contextlib
 import errno
 import os
 import sys
@@ -17,11 +18,14 @@ from cnnzoo.cli.demo import COMMANDS as DEMO_COMMANDS
 from cnnzoo.cli.export import COMMANDS as EXPORT_COMMANDS
 from cnnzoo.cli.inference import COMMANDS as INFERENCE_COMMANDS
 from cnnzoo.cli.models import COMMANDS as MODEL_COMMANDS
+from cnnzoo.cli.output import READER_GONE, discard_output, echo, prepare_streams
 from cnnzoo.cli.rerun import COMMANDS as RERUN_COMMANDS
 from cnnzoo.cli.training import COMMANDS as TRAINING_COMMANDS
 from cnnzoo.cli.tuning import COMMANDS as TUNING_COMMANDS
 from cnnzoo.core.errors import InputError, Interrupted, TrainingError
+from cnnzoo.core.memory import describe_memory_error
 
+MEMORY_REMEDY = "Use smaller images (--image-size) or smaller batches (--batch-size, --set batch_size=...)"
 WRONG_INPUT, FAILED, INTERRUPTED = 2, 1, 130  # exit codes
 
 
@@ -60,15 +64,19 @@ for command in (
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line: exit with 2 for wrong input, 1 for failed training, and 130 after Ctrl-C.
 
+    It ends with 141 if the reader of its output has ended, as in `| head`.
+
     Args:
         arguments: words of the command, without "cnnzoo" in front; those of the process by default.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    prepare_streams()
     words = sys.argv[1:] if arguments is None else arguments
     try:
         with warnings.catch_warnings():
-            warnings.showwarning = lambda message, *_: click.echo(f"Warning: {message}", err=True)
+            warnings.showwarning = lambda message, *_: echo(f"Warning: {message}", err=True)
             cli.main(arguments, prog_name="cnnzoo", standalone_mode=False, obj=words)
+        sys.stdout.flush()
     except InputError as error:
         _exit_with_error(error, WRONG_INPUT)
     except TrainingError as error:
@@ -77,6 +85,10 @@ def main(arguments: list[str] | None = None) -> None:
         if "pip install" not in str(error):  # Only a missing extra names the remedy; anything else is a bug.
             raise
         _exit_with_error(error, WRONG_INPUT)
+    except BrokenPipeError as error:
+        if not discard_output():
+            _exit_with_error(error, FAILED)
+        sys.exit(READER_GONE)
     except OSError as error:  # A full disk is a failure, but a file name that is too long is wrong input.
         _exit_with_error(error, WRONG_INPUT if error.errno == errno.ENAMETOOLONG else FAILED)
     except click.ClickException as error:
@@ -84,11 +96,16 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt) as interrupt:  # click turns any KeyboardInterrupt into Abort.
         cause = interrupt.__cause__
-        click.echo(str(cause) if isinstance(cause, Interrupted) else "Stopped", err=True)
+        echo(str(cause) if isinstance(cause, Interrupted) else "Stopped", err=True)
         sys.exit(INTERRUPTED)
+    except Exception as error:
+        if not (problem := describe_memory_error(error)):
+            raise
+        _exit_with_error(f"{problem}. {MEMORY_REMEDY}", FAILED)
 
 
-def _exit_with_error(error: Exception, code: int) -> None:
+def _exit_with_error(error: Exception | str, code: int) -> None:
     """Print the error on one line and exit."""
-    click.echo(f"Error: {' '.join(str(error).split())}", err=True)
+    with contextlib.suppress(OSError):  # stderr may be a pipe without a reader
+        echo(f"Error: {' '.join(str(error).split())}", err=True)
     sys.exit(code)

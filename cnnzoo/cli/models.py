@@ -7,6 +7,8 @@ import click
 
 import cnnzoo
 from cnnzoo.checkpoints import manifest
+from cnnzoo.cli.declare import CheckedPath
+from cnnzoo.cli.output import echo
 from cnnzoo.cli.startup import import_keras_quietly
 from cnnzoo.core.errors import InputError
 from cnnzoo.core.tables import align_columns
@@ -32,7 +34,7 @@ def list_command(pattern: str, family: str | None, weights: bool | None) -> None
         parameters, multiply_adds = format_count(info.row.params), format_count(info.row.macs)
         weights_count = str(len(info.weights) or "")
         rows.append((info.name, info.family, size, parameters, multiply_adds, accuracy, data_set, weights_count))
-    click.echo(align_columns(rows, right=(3, 4, 5, 7)))
+    echo(align_columns(rows, right=(3, 4, 5, 7)))
 
 
 def format_count(number: int) -> str:
@@ -60,7 +62,7 @@ def default_data_set(weights: tuple[manifest.PublishedWeights, ...]) -> str:
 @click.argument("model")
 def info(model: str) -> None:
     """Show input, parameters, paper and published weights of MODEL."""
-    click.echo(cnnzoo.info(model))
+    echo(cnnzoo.info(model))
 
 
 @click.command()
@@ -76,7 +78,7 @@ def diff(first: str, second: str) -> None:
     import_keras_quietly()
     from cnnzoo.diff import describe_difference
 
-    click.echo(describe_difference(first, second))
+    echo(describe_difference(first, second))
 
 
 @click.command()
@@ -95,13 +97,13 @@ def fetch(models: tuple[str, ...], fetch_all: bool) -> None:
     for weights in [row for model in models for row in select_weights(model, fetch_all)]:
         title = f"{weights.model}:{weights.tag}"
         if not weights.url:
-            click.echo(f"{title}: comes with the package")
+            echo(f"{title}: comes with the package")
             continue
         try:
             path, sha256 = fetch_file(weights.url, weights.file, weights.hash, weights.bytes)
-            click.echo(f"{title}: {path}, {path.stat().st_size:,} bytes, sha256 {sha256}")
+            echo(f"{title}: {path}, {path.stat().st_size:,} bytes, sha256 {sha256}")
         except InputError as error:
-            click.echo(f"Error: {title}: {error}", err=True)
+            echo(f"Error: {title}: {error}", err=True)
             failed = True
     if failed:
         sys.exit(2)
@@ -125,7 +127,7 @@ def select_weights(model: str, select_all: bool) -> list[manifest.PublishedWeigh
 @click.command()
 @click.argument("source", metavar="IN")
 @click.argument("name")
-@click.argument("out", type=click.Path(path_type=Path), metavar="OUT.safetensors")
+@click.argument("out", type=CheckedPath(), metavar="OUT.safetensors")
 @click.option(
     "--preprocessing",
     default="auto",
@@ -155,7 +157,7 @@ def convert(source: str, name: str, out: Path, preprocessing: str, classes: str 
             f"have random values. Received: {classes}"
         )
     cnnzoo.save_weights(model, out)
-    click.echo(f"Written to {out}: {receipt}")
+    echo(f"Written to {out}: {receipt}")
 
 
 COMMANDS = (list_command, info, diff, fetch, convert)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import cnnzoo
-from cnnzoo.cli.declare import option
+from cnnzoo.cli.declare import CheckedPath, option
 
 if TYPE_CHECKING:
     from cnnzoo.data.images import ImageData
@@ -203,9 +203,7 @@ class RunDirOptions:
     """Options for the folder of the results and for earlier results in it."""
 
     run_dir: Path | None = field(
-        metadata=option(
-            type=click.Path(path_type=Path), help="Folder for the results.", show_default="a folder in runs/"
-        )
+        metadata=option(type=CheckedPath(), help="Folder for the results.", show_default="a folder in runs/")
     )
     resume: bool | None = field(
         metadata=option(

@@ -7,19 +7,21 @@ from typing import Any
 
 import click
 
-from cnnzoo.cli.declare import remove_options
+from cnnzoo.cli.declare import CheckedPath, remove_options
 from cnnzoo.cli.options import RunDirOptions
+from cnnzoo.cli.output import echo
 from cnnzoo.core.errors import InputError
 from cnnzoo.core.json_files import read_json, read_json_value
+from cnnzoo.core.paths import resolve_path
 
 MAX_DIFFERENCES_SHOWN = 20
 
 
 @click.command()
-@click.argument("run", type=click.Path(exists=True, path_type=Path))
+@click.argument("run", type=CheckedPath(exists=True))
 @click.option(
     "--run-dir",
-    type=click.Path(path_type=Path),
+    type=CheckedPath(),
     help="Folder for the new run.",
     show_default="RUN-again, in the folder that holds RUN",
 )
@@ -32,7 +34,7 @@ def rerun(run: Path, run_dir: Path | None) -> None:
     from cnnzoo.training.run import flatten_dict, installed_versions
 
     # Read the earlier run.
-    folder = (run.parent if run.is_file() else run).resolve()
+    folder = resolve_path(run.parent if run.is_file() else run)
     record, report_before = _read_run(folder)
     if record["command"][:1] not in (["train"], ["fine-tune"]):
         raise InputError(
@@ -41,7 +43,7 @@ def rerun(run: Path, run_dir: Path | None) -> None:
         )
 
     # Repeat its command in another folder.
-    new_folder = (run_dir or folder.with_name(f"{folder.name}-again")).resolve()
+    new_folder = resolve_path(run_dir or folder.with_name(f"{folder.name}-again"))
     arguments = [*remove_options(record["command"], RunDirOptions), "--run-dir", str(new_folder)]
     root = click.get_current_context().find_root().command
     with contextlib.chdir(record["folder"]):
@@ -50,16 +52,16 @@ def rerun(run: Path, run_dir: Path | None) -> None:
     # Compare the versions, then the figures.
     for package, version in installed_versions().items():
         if record["versions"].get(package) != version:
-            click.echo(f"{package}: {record['versions'].get(package)} before, {version} now")
+            echo(f"{package}: {record['versions'].get(package)} before, {version} now")
     before = flatten_dict(report_before)
     after = flatten_dict(read_json(new_folder / "report.json", {}))
     differing = [name for name, value in before.items() if after.get(name) != value]
     for name in differing[:MAX_DIFFERENCES_SHOWN]:
-        click.echo(f"{name}: {before[name]} before, {after.get(name)} now")
+        echo(f"{name}: {before[name]} before, {after.get(name)} now")
     if differing:
-        click.echo(f"{len(differing)} of {len(after)} figures differ", err=True)
+        echo(f"{len(differing)} of {len(after)} figures differ", err=True)
         sys.exit(1)
-    click.echo(f"All {len(after)} figures of {folder} and {new_folder} are the same")
+    echo(f"All {len(after)} figures of {folder} and {new_folder} are the same")
 
 
 def _read_run(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:

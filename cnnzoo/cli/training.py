@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 import click
 
 import cnnzoo
-from cnnzoo.cli.declare import take_options
+from cnnzoo.cli.declare import CheckedPath, take_options
 from cnnzoo.cli.options import DataOptions, ModelOptions, RecipeOptions, RunOptions
+from cnnzoo.cli.output import echo
 from cnnzoo.cli.startup import import_keras_quietly
 from cnnzoo.core.errors import InputError
+from cnnzoo.core.paths import path_exists, resolve_path
 
 if TYPE_CHECKING:
     import keras
@@ -79,7 +81,7 @@ def fine_tune(
     shows the figures of both.
     """
     name, _, tag = model.partition(":")
-    is_file = Path(model).exists()
+    is_file = path_exists(model) or not model
     weights = model_options.weights or tag
 
     # Check the request before anything slow.
@@ -129,7 +131,7 @@ def default_run_dir(model: str, data: str) -> Path:
 def _load_images(data: str, data_options: DataOptions, run_options: RunOptions) -> ImageData:
     """Load and describe the data, then prepare Keras, so that wrong data fails before Keras is imported."""
     images = data_options.load(data)
-    click.echo(images)
+    echo(images)
     import_keras_quietly()
     from cnnzoo.training.prepare import make_reproducible
 
@@ -151,11 +153,9 @@ def _recorded_command_line() -> Iterator[None]:
 
 def _print_result(report: Report, images: ImageData) -> None:
     """Print the report, and the files of the run directory."""
-    click.echo(report)
+    echo(report)
     doctor_files = ", doctor.html, doctor.json" if images.diagnosis else ""
-    click.echo(
-        f"Written to {report.run_dir}: report.html, report.json, predictions.csv, model.keras, run.json{doctor_files}"
-    )
+    echo(f"Written to {report.run_dir}: report.html, report.json, predictions.csv, model.keras, run.json{doctor_files}")
 
 
 @click.command("lr-find")
@@ -167,7 +167,7 @@ def _print_result(report: Report, images: ImageData) -> None:
 )
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=CheckedPath(),
     default=Path("lr_find.png"),
     show_default=True,
     help="The PNG file to write.",
@@ -188,7 +188,7 @@ def lr_find(
     """
     cnnzoo.info(model)
     recipe = recipe_options.resolve("sgd")
-    if out.suffix.lower() != ".png" or out.is_dir() or not out.resolve().parent.is_dir():
+    if out.suffix.lower() != ".png" or out.is_dir() or not resolve_path(out).parent.is_dir():
         raise InputError(f"--out must be a .png file in an existing folder. Received: {str(out)!r}")
     images = data_options.load(data)
     import_keras_quietly()
@@ -198,7 +198,7 @@ def lr_find(
     network = cnnzoo.get(model, classes=images.classes, **asdict(model_options))
     range_test = cnnzoo.lr_find(network, images, recipe=recipe, seed=data_options.seed, steps=steps)
     range_test.save(out)
-    click.echo(f"{range_test}\nWritten to {out}")
+    echo(f"{range_test}\nWritten to {out}")
 
 
 @click.command("recipes")
@@ -213,10 +213,10 @@ def recipes_command(name: str | None) -> None:
 
     for recipe_name in [name] if name else RECIPES:
         recipe = resolve_recipe(recipe_name)
-        click.echo(f"{recipe_name}\n  source   {recipe.source}\n  cost     {recipe.cost}\n  result   {recipe.result}")
+        echo(f"{recipe_name}\n  source   {recipe.source}\n  cost     {recipe.cost}\n  result   {recipe.result}")
         if name:
             fields = [f"  {field:15} {getattr(recipe, field)}" for field in SETTABLE_FIELDS]
-            click.echo("\n".join(fields))
+            echo("\n".join(fields))
 
 
 COMMANDS = (train, fine_tune, lr_find, recipes_command)

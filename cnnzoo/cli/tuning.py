@@ -8,8 +8,9 @@ from pathlib import Path
 import click
 
 import cnnzoo
-from cnnzoo.cli.declare import option, take_options
+from cnnzoo.cli.declare import CheckedPath, option, take_options
 from cnnzoo.cli.options import DataOptions, ModelOptions, RecipeOptions, RunDirOptions
+from cnnzoo.cli.output import echo
 from cnnzoo.cli.startup import import_keras_quietly
 from cnnzoo.core.errors import unknown_name
 
@@ -22,7 +23,7 @@ class SearchOptions:
 
     space: Path | None = field(
         metadata=option(
-            type=click.Path(exists=True, dir_okay=False, path_type=Path),
+            type=CheckedPath(exists=True, dir_okay=False),
             help="TOML file with the search space.",
             show_default="the space of the model's family",
         )
@@ -118,7 +119,7 @@ def tune(
         raise unknown_name("metric", search_options.objective, HEADLINE_METRICS)
 
     images = data_options.load(data)
-    click.echo(images)
+    echo(images)
     import_keras_quietly()
     result = cnnzoo.tune(
         name,
@@ -131,8 +132,8 @@ def tune(
         **asdict(run_options),
     )
     if result:
-        click.echo(result)
-        click.echo(f"Written to {result.run_dir}: report.html, trials.csv, best.toml; the best model: {result.run}")
+        echo(result)
+        echo(f"Written to {result.run_dir}: report.html, trials.csv, best.toml; the best model: {result.run}")
 
 
 COMMANDS = (tune,)

@@ -17,3 +17,8 @@ def thread_pool() -> ThreadPoolExecutor:
     Pillow releases Python's global lock while it decodes, so these threads run on all cores.
     """
     return ThreadPoolExecutor(available_cores())
+
+
+# A forked process has no threads, and would wait forever for those of the pool that it inherits.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=thread_pool.cache_clear)

@@ -9,6 +9,7 @@ import numpy as np
 
 from cnnzoo.core.errors import InputError, check_integer, unknown_name
 from cnnzoo.core.tables import format_table
+from cnnzoo.core.text import escape_controls
 from cnnzoo.data.bit_depth import Levels
 from cnnzoo.data.diagnosis import Diagnosis
 from cnnzoo.data.photos import Photos
@@ -264,7 +265,7 @@ class ImageData:
         # Lines above and below the table
         shape = self.train.images.shape[1:]
         images = "photos" if None in shape else "x".join(map(str, shape))
-        head = f"{self.source}: {images}, {len(self.classes)} classes"
+        head = f"{escape_controls(self.source)}: {images}, {len(self.classes)} classes"
         photos = [split.images for split in self.splits.values() if isinstance(split.images, Photos)]
         cached = [part.cache.bytes for part in photos if part.cache]
         size = [f"Resized images take {sum(cached) / 2**20:,.1f} MiB ({self.sizing.cache})."] if cached else []

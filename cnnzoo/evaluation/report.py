@@ -14,6 +14,7 @@ import numpy as np
 from cnnzoo.core.files import atomic_write
 from cnnzoo.core.paths import check_path
 from cnnzoo.core.tables import format_table
+from cnnzoo.core.text import escape_cell, escape_controls
 from cnnzoo.data.photos import Photos
 from cnnzoo.evaluation import metrics
 
@@ -143,11 +144,12 @@ class Report:
         )
 
     def __str__(self) -> str:
-        title = f"{self.model} on {self.data}: {len(self.labels):,} {self.split} images, {len(self.classes)} classes"
+        model, data, *hardest = map(escape_controls, (self.model, self.data, *self.hardest_classes()))
+        title = f"{model} on {data}: {len(self.labels):,} {self.split} images, {len(self.classes)} classes"
         table = format_table(["metric", "value", "95 % interval"], self.headlines())
         mistakes = "no mistakes"
         if len(self.worst):
-            mistakes = f"{len(self.worst)} mistakes; lowest F1: {', '.join(self.hardest_classes())}"
+            mistakes = f"{len(self.worst)} mistakes; lowest F1: {', '.join(hardest)}"
         return "\n".join(filter(None, [title, table, mistakes, self.probe_summary]))
 
     def to_json(self) -> str:
@@ -218,7 +220,8 @@ class Report:
         rows = zip(self.names, self.labels, self.predicted, self.probabilities, strict=True)
         for name, label, prediction, probabilities in rows:
             values = [repr(float(p)) for p in probabilities]
-            writer.writerow([name, self.classes[label], self.classes[prediction], *values])
+            texts = (name, self.classes[label], self.classes[prediction])
+            writer.writerow([*map(escape_cell, texts), *values])
 
 
 def _data_uri(png: bytes) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cnnzoo.core.errors import InputError
+from cnnzoo.core.text import escape_controls
 
 
 @dataclass(frozen=True, repr=False)
@@ -52,5 +53,6 @@ class Prediction:
 
     def __str__(self) -> str:
         if self.error:
-            return f"Error: {self.error}"
-        return ", ".join(f"{name} {100 * p:.1f} %" for name, p in zip(self.classes, self.probabilities, strict=True))
+            return f"Error: {escape_controls(self.error)}"
+        pairs = zip(self.classes, self.probabilities, strict=True)
+        return ", ".join(f"{escape_controls(name)} {100 * p:.1f} %" for name, p in pairs)

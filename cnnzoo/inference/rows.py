@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from cnnzoo.core.text import escape_cell
 from cnnzoo.inference.prediction import Prediction
 
 Row = dict[str, Any]
@@ -28,7 +29,8 @@ def _format_csv(rows: Sequence[Row], with_header: bool) -> str:
     writer = csv.DictWriter(text, list(rows[0]))
     if with_header:
         writer.writeheader()
-    writer.writerows(rows)
+    for row in rows:
+        writer.writerow({key: escape_cell(value) if isinstance(value, str) else value for key, value in row.items()})
     return text.getvalue()
 
 

@@ -13,6 +13,7 @@ from scipy import stats
 
 from cnnzoo.core.files import atomic_write
 from cnnzoo.core.tables import format_table
+from cnnzoo.core.text import escape_cell
 from cnnzoo.evaluation.report import Report
 from cnnzoo.models import Variant
 from cnnzoo.training.recipe import SETTABLE_FIELDS, Recipe
@@ -144,7 +145,9 @@ class TuneResult:
         reasons = {trial.number: trial.reason for trial in self.trials}
         writer = csv.DictWriter(out, [*rows[0], "reason"])
         writer.writeheader()
-        writer.writerows(row | {"reason": reasons[row["trial"]]} for row in rows)
+        for row in rows:
+            cells = row | {"reason": reasons[row["trial"]]}
+            writer.writerow({key: escape_cell(cell) if isinstance(cell, str) else cell for key, cell in cells.items()})
         return out.getvalue()
 
     def to_html(self) -> str:

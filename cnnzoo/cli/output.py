@@ -1,0 +1,53 @@
+"""What commands print: names cannot act on the terminal, and closed or narrow streams do not stop a command."""
+
+import os
+import sys
+from typing import TextIO
+
+import click
+
+from cnnzoo.core.text import escape_controls
+
+READER_GONE = 141  # exit code: 128 and the number of SIGPIPE, as for programs that the signal ends
+
+
+def echo(message: object = "", err: bool = False) -> None:
+    """Print lines to stdout or stderr; characters that act on a terminal are written out, as in \\x1b."""
+    click.echo(escape_controls(str(message), keep="\n\t"), err=err)
+
+
+def prepare_streams() -> None:
+    """Let every stream of this process exist, and take any character.
+
+    A stream that is closed (`2>&-`) becomes the null device: otherwise the next file that is opened, of whatever kind,
+    takes its number and receives the messages. Characters that the encoding of a stream lacks are written out.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
+    sys.stdin = sys.stdin or _open_null("r")
+    sys.stdout = sys.stdout or _open_null("w")
+    sys.stderr = sys.stderr or _open_null("w")
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _open_null(mode: str) -> TextIO:
+    return open(os.devnull, mode, encoding="utf-8")  # type: ignore[return-value]  # noqa: PTH123
+
+
+def discard_output() -> bool:
+    """Return whether a reader of the output has ended, as in `| head`; what is left to write is discarded then."""
+    is_gone = False
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except BrokenPipeError:
+            is_gone = True
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, stream.fileno())
+            os.close(null)
+    return is_gone

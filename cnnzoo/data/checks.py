@@ -64,12 +64,12 @@ def check_image_shape(images: Any) -> np.ndarray:
     x = np.asarray(images)
     if x.dtype.kind not in "buif":
         raise InputError(f"Images must be arrays of numbers. Received: dtype {x.dtype}")
-    if x.ndim not in (3, 4) or (x.ndim == 4 and x.shape[3] not in range(1, 65)) or 0 in x.shape:
-        raise InputError(f"Images must be (N, H, W) or (N, H, W, C), values 0 to 255. Received: shape {x.shape}")
-    if x.ndim == 4 and x.shape[1] in (1, 3) and x.shape[3] > 4:
+    if x.ndim == 4 and x.shape[1] in (1, 3) and x.shape[3] > 4 and 0 not in x.shape:
         raise InputError(
             f"Images must have their channels last, as after x.transpose(0, 2, 3, 1). Received: shape {x.shape}"
         )
+    if x.ndim not in (3, 4) or (x.ndim == 4 and x.shape[3] not in range(1, 65)) or 0 in x.shape:
+        raise InputError(f"Images must be (N, H, W) or (N, H, W, C), values 0 to 255. Received: shape {x.shape}")
     return x[..., None] if x.ndim == 3 else x
 
 

@@ -74,11 +74,7 @@ def open_image(source: Source) -> "Iterator[PillowImage]":
         encoded, _ = repair_content(source if isinstance(source, bytes) else read_image_bytes(source))
         kind = find_file_kind(encoded)
         with Image.open(io.BytesIO(encoded), formats=FORMATS if kind else FORMATS + LOOSE_FORMATS) as image:
-            width, height = image.size
-            if width * height > MAX_PIXELS:
-                raise InputError(f"{width}x{height} pixels, more than the {MAX_PIXELS:,} allowed")
-            if max(width, height) > MAX_ASPECT_RATIO * min(width, height):
-                raise InputError(f"{width}x{height} pixels: one side is over {MAX_ASPECT_RATIO} times the other")
+            check_pixels(*image.size)
             yield image
     except InputError:
         raise
@@ -88,6 +84,14 @@ def open_image(source: Source) -> "Iterator[PillowImage]":
     except Exception as error:  # Pillow's decoders raise many types
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise InputError(" ".join(str(reason or type(error).__name__).split())) from None
+
+
+def check_pixels(width: int, height: int) -> None:
+    """Raise InputError if an image is too large, or too long and narrow."""
+    if width * height > MAX_PIXELS:
+        raise InputError(f"{width}x{height} pixels, more than the {MAX_PIXELS:,} allowed")
+    if max(width, height) > MAX_ASPECT_RATIO * min(width, height):
+        raise InputError(f"{width}x{height} pixels: one side is over {MAX_ASPECT_RATIO} times the other")
 
 
 def read_image_bytes(path: str | os.PathLike[str]) -> bytes:

@@ -13,7 +13,8 @@ from cnnzoo import cards
 from cnnzoo.core.errors import InputError, check_levels, unknown_name
 from cnnzoo.data.bit_depth import Levels, scale_deep_array
 from cnnzoo.data.checks import check_images
-from cnnzoo.data.decode import Source, open_for_decoding, to_upright, upright_size
+from cnnzoo.data.decode import Source, check_pixels, open_for_decoding, to_upright, upright_size
+from cnnzoo.data.pillow_images import is_pillow_image, pillow_errors
 from cnnzoo.data.resize import INTERPOLATIONS, center_offset, inner_size, resize_images, resized_size
 
 if TYPE_CHECKING:
@@ -71,8 +72,8 @@ class Transform:
         """Transform one image or several.
 
         Args:
-            images: one image: the path or the bytes of a file, or an array (H, W) or (H, W, C) of 0 to 255. Several: a
-                list of these, or an array (N, H, W, C).
+            images: one image: the path or the bytes of a file, a Pillow image, or an array (H, W) or (H, W, C) of 0 to
+                255. Several: a list of these, or an array (N, H, W, C).
 
         Returns:
             (height, width, channels) for one image; (N, height, width, channels) for several.
@@ -82,6 +83,8 @@ class Transform:
         """
         if isinstance(images, str | os.PathLike | bytes):
             return self.transform_file(images)
+        if is_pillow_image(images):
+            return self.transform_pillow(images)
         if isinstance(images, list | tuple):
             return np.stack([self(image) for image in images]) if images else np.empty((0, *self.shape), "uint8")
         array = scale_deep_array(np.asarray(images), self.levels)
@@ -104,6 +107,15 @@ class Transform:
     def transform_file(self, source: Source) -> np.ndarray:
         """Transform the image of a file, given by its path or its bytes."""
         with open_for_decoding(source, self.channels) as image:
+            return self.resize_and_crop(to_upright(image, self.channels, self.levels))
+
+    def transform_pillow(self, image: "PillowImage") -> np.ndarray:
+        """Transform a Pillow image of any mode, with the same result as its file."""
+        with pillow_errors(image):
+            if self.channels not in (1, 3):
+                raise InputError(f"it has 1 or 3 channels; the model takes {self.channels}. Pass an array instead")
+            check_pixels(*image.size)
+            image = image.convert("LA") if image.mode == "La" else image  # Pillow converts it to nothing else
             return self.resize_and_crop(to_upright(image, self.channels, self.levels))
 
     def transform_arrays(self, images: np.ndarray) -> np.ndarray:

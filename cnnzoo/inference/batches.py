@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import warnings
 from collections.abc import Iterator
 from functools import partial
 from typing import NamedTuple
@@ -14,6 +15,7 @@ from cnnzoo.data.bit_depth import scale_deep_array
 from cnnzoo.data.checks import check_images
 from cnnzoo.data.transform import Transform
 from cnnzoo.inference.inputs import NamedImage, prefetch
+from cnnzoo.inference.sources import MIN_SIDE, Unreadable
 
 
 class Batch(NamedTuple):
@@ -36,10 +38,11 @@ def iter_array_batches(images: np.ndarray, size: int, transform: Transform) -> I
     Raises:
         InputError: for an array that is no batch of images.
     """
-    if images.ndim == 3 and images.shape[2] == 3:
-        raise InputError(
-            "An array must hold several images, (N, H, W, C) or (N, H, W); use image[None] for one. "
-            f"Received: {images.shape}"
+    if images.ndim == 3 and images.shape[0] == 3 == transform.channels and min(images.shape[1:]) >= MIN_SIDE:
+        warnings.warn(
+            f"An array of shape {images.shape} is read as 3 gray images. If it is one image with its channels first, "
+            "pass images.transpose(1, 2, 0)",
+            stacklevel=4,
         )
     images = check_images(scale_deep_array(images, transform.levels))
     for start in range(0, len(images), size):
@@ -47,7 +50,7 @@ def iter_array_batches(images: np.ndarray, size: int, transform: Transform) -> I
         yield Batch([str(start + i) for i in range(len(pixels))], pixels, {})
 
 
-def iter_file_batches(images: Iterator[NamedImage], size: int, transform: Transform) -> Iterator[Batch]:
+def iter_image_batches(images: Iterator[NamedImage], size: int, transform: Transform) -> Iterator[Batch]:
     """Yield batches of `size` images, which threads read ahead."""
     decoded_images = prefetch(partial(_read_image, transform), images, 2 * size)
     while chunk := list(itertools.islice(decoded_images, size)):
@@ -59,6 +62,8 @@ def _read_image(transform: Transform, image: NamedImage) -> tuple[str, np.ndarra
     """Return name, pixels and error of an image; it is black if it cannot be read."""
     name, source = image
     try:
+        if isinstance(source, Unreadable):
+            raise InputError(source.reason)
         return name, transform(source), ""
     except InputError as error:
         return name, np.zeros(transform.shape, "uint8"), str(error)

@@ -15,11 +15,14 @@ import numpy as np
 
 from cnnzoo import cards
 from cnnzoo.core.errors import InputError, Interrupted, check_integer
+from cnnzoo.core.forks import check_not_forked
 from cnnzoo.data.transform import Transform
 from cnnzoo.inference import inputs
 from cnnzoo.inference.answers import PredictionWriter, WriteResult
-from cnnzoo.inference.batches import Batch, iter_array_batches, iter_file_batches
+from cnnzoo.inference.batches import Batch, iter_array_batches, iter_image_batches
+from cnnzoo.inference.pickling import load_again, model_to_bytes, restore_classifier
 from cnnzoo.inference.prediction import Prediction
+from cnnzoo.inference.sources import unify_images
 from cnnzoo.runtimes.choose import OpenRuntime, choose_runtime_for_model, open_model
 from cnnzoo.surgery.outputs import as_functional, output_activation, without_aux_heads
 
@@ -34,7 +37,8 @@ class Classifier:
     """Classify images with a Keras model or an export.
 
     `cnnzoo.load` and `Classifier.of` make classifiers. A model is converted for its runtime when the classifier is
-    first used, which takes some seconds. Threads may share a classifier.
+    first used, which takes some seconds. Threads may share a classifier. Processes may not if they are forked: each
+    worker loads its own, or gets a pickled one, which is loaded again from its path or holds the bytes of its model.
 
     Attributes:
         card: the card of the model.
@@ -63,6 +67,7 @@ class Classifier:
         precision: str,
         model: keras.Model | None = None,
         identity: str = "",
+        reopen: tuple[Any, ...] = (),
     ) -> None:
         """Use `cnnzoo.load` or `Classifier.of` instead.
 
@@ -74,17 +79,27 @@ class Classifier:
             precision: precision of that runtime.
             model: the Keras model, if there is one.
             identity: identifies an export among others of the same name.
+            reopen: `cnnzoo.load` and its arguments, or the runtime and the precision that `of` was called with.
         """
         height, width, channels = shape
         self.card, self.shape, self.model = card, (height, width, channels), model
         self.runtime, self.precision = runtime, precision
         self.transform = Transform((height, width), channels, **card.evaluation_transform, pad=card.pad)
         self._open_runtime, self._identity = open_runtime, identity
+        self._reopen = reopen
         self._opened: OpenRuntime | None = None
+        self._opened_by: int | None = None  # id of the process
         self._lock = threading.Lock()
 
     @classmethod
-    def of(cls, model: keras.Model, runtime: str = "auto", precision: str | None = None) -> Classifier:
+    def of(
+        cls,
+        model: keras.Model,
+        runtime: str = "auto",
+        precision: str | None = None,
+        *,
+        reopen: tuple[Any, ...] = (),
+    ) -> Classifier:
         """Return a classifier for a Keras model.
 
         Args:
@@ -92,6 +107,7 @@ class Classifier:
                 ignored.
             runtime: "keras", "openvino", "onnxruntime" or "litert"; "auto" takes the fastest that is installed.
             precision: "float32", or "bfloat16" for OpenVINO.
+            reopen: how the model is loaded again when the classifier is unpickled; by default it is pickled itself.
 
         Returns:
             A classifier with the class names and the transform of the model's card.
@@ -110,7 +126,18 @@ class Classifier:
             choice.runtime.name,
             choice.precision,
             model,
+            reopen=reopen or (runtime, precision),
         )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by the path that the classifier was loaded from, or else by the bytes of its model."""
+        if self._reopen and callable(self._reopen[0]):
+            return load_again, (self._reopen[0], self._reopen[1:], self.content_identity())
+        if self.model is None:
+            raise InputError("This classifier has neither a path nor a model; pickle one of cnnzoo.load")
+        runtime, precision = self._reopen or (self.runtime, self.precision)
+        content = model_to_bytes(self.model)
+        return restore_classifier, (type(self).of, content, cards.card(self.model).to_json(), runtime, precision)
 
     def __repr__(self) -> str:
         size = "x".join(map(str, self.shape))
@@ -144,9 +171,11 @@ class Classifier:
         Raises:
             InputError: if the runtime cannot run the network on these images.
         """
+        if self._opened or self.model is not None or self.runtime == "keras":
+            check_not_forked(self._opened_by)
         with self._lock:  # most runtimes serve one caller at a time
             if self._opened is None:
-                self._opened = self._open_runtime()
+                self._opened, self._opened_by = self._open_runtime(), os.getpid()
                 self.runtime, self.precision = self._opened.name, self._opened.precision
             scores = self._opened.run(images)
         if scores.shape != (len(images), len(self.classes)):
@@ -164,14 +193,19 @@ class Classifier:
             digest.update(np.ascontiguousarray(value).data)
         return digest.hexdigest()
 
+    def content_identity(self) -> str:
+        """Return what identifies the content of this classifier, wherever its file is."""
+        return self.card.to_json() if self.model is None else self.identity()
+
     # ---- Predictions
 
     def predict(self, images: Any, top: int = 5, batch_size: int | str = "auto") -> list[Prediction]:
         """Return the likeliest classes of each image.
 
         Args:
-            images: a path, a folder, a pattern such as "photos/*.jpg", the bytes of a file, or a list of these; or an
-                array (N, H, W) or (N, H, W, C) with values 0 to 255.
+            images: a path, a folder, a pattern such as "photos/*.jpg", the bytes of a file, an open file, a Pillow
+                image, or an iterable of these; a table or a column of paths; or an array or tensor with values 0 to
+                255: (N, H, W, C), (N, H, W), or one image (H, W, 3) or (H, W).
             top: number of classes to return for each image.
             batch_size: number of images to classify at a time; "auto" takes as many as keep the processor busy.
 
@@ -182,6 +216,7 @@ class Classifier:
         Raises:
             InputError: for an array that is no batch of images, or if a single image cannot be read.
         """
+        images = unify_images(images)
         predictions = list(self.stream(images, top, batch_size))
         unreadable = [prediction for prediction in predictions if prediction.error]
         if unreadable and inputs.is_single_image(images):
@@ -208,9 +243,10 @@ class Classifier:
             InputError: for an array that is no batch of images, or anything that `predict` does not take.
         """
         top, size = self._check_sizes(top, batch_size)
+        images = unify_images(images)
         if isinstance(images, np.ndarray):
             return self._predict_batches(iter_array_batches(images, size, self.transform), top)
-        return self._predict_batches(iter_file_batches(inputs.iter_images(images), size, self.transform), top)
+        return self._predict_batches(iter_image_batches(inputs.iter_images(images), size, self.transform), top)
 
     def predict_to(
         self,
@@ -228,7 +264,7 @@ class Classifier:
 
         Args:
             path: a .csv or .jsonl file, or a .parquet folder of parts.
-            images: as `predict` takes them, but no array.
+            images: as `predict` takes them.
             top: number of classes to write for each image.
             batch_size: number of images to classify at a time.
             overwrite: replace a file that is complete, or was begun with another model or other images.
@@ -242,8 +278,7 @@ class Classifier:
             Interrupted: on Ctrl-C; what is written is kept.
         """
         # The images are iterated more than once: to check them, to count them, and after an interruption.
-        if isinstance(images, Iterator):
-            images = list(images)
+        images = inputs.keep_images(unify_images(images))
         top, size = self._check_sizes(top, batch_size)
         if not sum(1 for _ in inputs.iter_images(images)):
             raise InputError("No images were given")
@@ -253,7 +288,7 @@ class Classifier:
         writer = PredictionWriter(path, plan, overwrite)
         list_images = partial(inputs.iter_images, images)
         try:
-            batches = iter_file_batches(writer.skip_answered(list_images), size, self.transform)
+            batches = iter_image_batches(writer.skip_answered(list_images), size, self.transform)
             predictions = self._predict_batches(batches, top)
             if verbose:
                 count = sum(1 for _ in writer.skip_answered(list_images))

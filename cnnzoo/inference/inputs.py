@@ -1,8 +1,7 @@
-"""Iterate over the images to classify: files, folders, patterns, bytes, arrays, or lists of these."""
+"""Iterate over the images to classify: files, folders, patterns, and whatever `sources` recognizes."""
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import itertools
 import os
@@ -14,11 +13,21 @@ from typing import Any, TypeVar
 import numpy as np
 
 from cnnzoo.core.errors import InputError
+from cnnzoo.core.paths import check_working_dir, expand_home, path_exists
 from cnnzoo.core.text import printable_name
 from cnnzoo.core.threads import thread_pool
-from cnnzoo.data.listing import iter_files, natural_sort_key
+from cnnzoo.data.listing import iter_files
+from cnnzoo.inference.patterns import is_pattern, iter_matches
+from cnnzoo.inference.sources import (
+    ImageSource,
+    Unreadable,
+    is_image,
+    is_rewindable,
+    read_file,
+    read_item,
+    unify_images,
+)
 
-ImageSource = str | os.PathLike[str] | bytes | np.ndarray  # one image: a path, bytes, or an array (H, W) or (H, W, C)
 NamedImage = tuple[str, ImageSource]
 MAX_DESCRIPTION = 300  # characters
 
@@ -27,61 +36,89 @@ Result = TypeVar("Result")
 
 
 def iter_images(images: Any) -> Iterator[NamedImage]:
-    """Yield the name and the source of every image, without opening any.
+    """Yield the name and the source of every image, without opening any file.
 
     A folder stands for all files in it and below, in the natural order of their names; a pattern for the files that
     match. No more than the names of one folder are held in memory at a time.
 
     Args:
-        images: a path, a folder, a pattern such as "photos/*.jpg", bytes, or an iterable of these and of arrays.
+        images: what `unify_images` returns, or takes.
 
     Raises:
         InputError: for anything else, and for a pattern or folder without files.
     """
-    if isinstance(images, str | os.PathLike):
-        yield from _iter_paths(images)
-    elif isinstance(images, bytes):
-        yield "0", images
-    elif isinstance(images, Iterable):
-        count = itertools.count()
-        for image in images:
-            if isinstance(image, str | os.PathLike):
-                yield from _iter_paths(image)
-            elif isinstance(image, bytes) or (isinstance(image, np.ndarray) and image.ndim in (2, 3)):
-                yield str(next(count)), image
+    images = unify_images(images)
+    is_list = not (isinstance(images, str | os.PathLike) or is_image(images))
+    count = itertools.count()
+    for item in images if is_list else (images,):
+        if isinstance(item, str | os.PathLike):
+            yield from _iter_paths(os.fsdecode(item))
+            continue
+        name, sources = read_item(item)
+        for source in sources:
+            if isinstance(source, str | os.PathLike):
+                yield from _iter_paths(os.fsdecode(source))
             else:
-                raise InputError(
-                    f"An image must be a path, bytes, or an array (H, W) or (H, W, C). Received: {image!r:.200}"
-                )
-    else:
-        raise InputError(f"Images must be paths, bytes or arrays. Received: {images!r:.200}")
+                yield printable_name(name) or str(next(count)), source
 
 
-def _iter_paths(path: str | os.PathLike[str]) -> Iterator[NamedImage]:
+def _iter_paths(path: str) -> Iterator[NamedImage]:
     """Yield the files that a path, a folder or a pattern stands for."""
-    name = os.fspath(path)
     files: Iterable[Path]
-    if os.path.isdir(name):  # noqa: PTH112  # called for millions of paths
-        files = iter_files(Path(name))
-    elif glob.has_magic(name) and not os.path.lexists(name):
-        matches = glob.iglob(name, recursive=True)  # noqa: PTH207  # Path.glob takes no absolute patterns
-        files = map(Path, sorted(itertools.filterfalse(os.path.isdir, matches), key=natural_sort_key))
+    if reason := _find_fault(path):
+        yield printable_name(path), Unreadable(f"Cannot read {path!r} as an image: {reason}")
+        return
+    if path.startswith("~") and not path_exists(path.partition("/")[0]):
+        path = str(expand_home(path))
+    if os.path.isdir(path):  # noqa: PTH112  # called for millions of paths
+        files = iter_files(Path(path))
+    elif is_pattern(path):
+        files = iter_matches(path)
     else:
-        yield printable_name(name), path
+        yield printable_name(path), path
         return
     is_empty = True
     for file in files:
         is_empty = False
         yield printable_name(str(file)), file
     if is_empty:
-        raise InputError(f"There are no files at {name!r}")
+        raise InputError(f"There are no files at {path!r}")
+
+
+def _find_fault(path: str) -> str:
+    """Return why `path` cannot be the path of an image, or "" if nothing is wrong with it."""
+    if not path:
+        return "it is empty; '.' is the current folder"
+    if path.startswith(("http://", "https://", "ftp://", "s3://", "gs://")):
+        return "addresses are not downloaded; download the file, or pass its bytes"
+    if path.startswith("data:"):
+        return "this is a data URI; pass its bytes, base64.b64decode(uri.partition(',')[2])"
+    if path.startswith("file://"):
+        return "this is a file URI; pass the path alone"
+    try:
+        check_working_dir(path)
+        if path.startswith("~") and not path_exists(path.partition("/")[0]):
+            expand_home(path)
+    except InputError as error:
+        return str(error)
+    return ""
 
 
 def is_single_image(images: Any) -> bool:
     """Return whether `images` is one image rather than a list, folder or pattern."""
-    return isinstance(images, bytes) or (
-        isinstance(images, str | os.PathLike) and not Path(images).is_dir() and not glob.has_magic(os.fspath(images))
-    )
+    if isinstance(images, str | os.PathLike):
+        path = os.fsdecode(images)
+        return not os.path.isdir(path) and not is_pattern(path)  # noqa: PTH112
+    return is_image(images)
+
+
+def keep_images(images: Any) -> Any:
+    """Return images that can be iterated more than once: iterators become lists, pipes and sockets become bytes."""
+    if isinstance(images, Iterator) and not is_image(images):
+        return [keep_images(image) for image in images]
+    if isinstance(images, list | tuple):
+        return [keep_images(image) for image in images]
+    return read_file(images) if is_image(images) and hasattr(images, "read") and not is_rewindable(images) else images
 
 
 def prefetch(function: Callable[[Item], Result], items: Iterable[Item], depth: int) -> Iterator[Result]:
@@ -100,14 +137,27 @@ def describe_images(images: Any) -> str:
 
     A long list is cut and completed by a digest of all its names and contents.
     """
+    images = unify_images(images)
     if isinstance(images, str | os.PathLike):
-        return os.fspath(images)
-    images = [images] if isinstance(images, bytes) else images
-    names = [os.fspath(x) if isinstance(x, str | os.PathLike) else hashlib.sha256(bytes(x)).hexdigest() for x in images]
+        return os.fsdecode(images)
+    items = [images] if is_image(images) else images
+    names = [os.fsdecode(x) if isinstance(x, str | os.PathLike) else _digest_item(x) for x in items]
     text = ", ".join(names)
     if len(text) < MAX_DESCRIPTION:
         return text
-    return f"{text[:100]}... ({len(names):,}, {hashlib.sha256(text.encode()).hexdigest()})"
+    return f"{text[:100]}... ({len(names):,}, {hashlib.sha256(text.encode(errors='surrogatepass')).hexdigest()})"
+
+
+def _digest_item(item: Any) -> str:
+    """Return a digest of the content of an item that is no path."""
+    digest = hashlib.sha256()
+    for source in read_item(item)[1]:
+        if isinstance(source, str | os.PathLike | Unreadable):
+            digest.update(repr(source).encode(errors="surrogatepass"))
+        else:
+            pixels = source if isinstance(source, bytes) else np.ascontiguousarray(source)
+            digest.update(pixels if isinstance(pixels, bytes) else pixels.tobytes())
+    return digest.hexdigest()
 
 
 def track_progress(items: Iterable[Item], count: int) -> Iterator[Item]:

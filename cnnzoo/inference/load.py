@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cnnzoo import cards
 from cnnzoo.core.archives import check_keras_archive
 from cnnzoo.core.errors import InputError
+from cnnzoo.core.forks import check_not_forked
 from cnnzoo.core.paths import check_path, resolve_path
 from cnnzoo.inference.classifier import Classifier
 from cnnzoo.inference.exported import EXPORT_FILE, ExportInfo, check_export_files, open_export, read_export
@@ -54,7 +55,7 @@ def load(path: str | os.PathLike[str], runtime: str = "auto", precision: str | N
         raise InputError(f"The run in {path} is not finished; continue its training with --resume")
     if file.suffix != ".keras" or not file.exists():
         raise InputError(f"load takes a run directory, a .keras file or an export; there is none at {str(path)!r}")
-    return Classifier.of(load_keras_file(file), runtime, precision)
+    return Classifier.of(load_keras_file(file), runtime, precision, reopen=_reopen(path, runtime, precision))
 
 
 def _load_export(path: Path, info: ExportInfo, runtime: str, precision: str | None) -> Classifier:
@@ -67,8 +68,14 @@ def _load_export(path: Path, info: ExportInfo, runtime: str, precision: str | No
         partial(open_export, path, info, choice),
         choice.runtime.name,
         choice.precision,
+        reopen=_reopen(path, runtime, precision),
         identity=f"{resolve_path(path)}, {written.st_mtime_ns}, {written.st_size}",
     )
+
+
+def _reopen(path: Path, runtime: str, precision: str | None) -> tuple[Any, ...]:
+    """Return how a process that gets a pickled classifier loads it again."""
+    return load, str(resolve_path(path)), runtime, precision
 
 
 def load_keras_file(file: Path) -> keras.Model:
@@ -77,6 +84,7 @@ def load_keras_file(file: Path) -> keras.Model:
     Raises:
         InputError: if the file cannot be loaded, or its layers would run code from the file.
     """
+    check_not_forked()
     import keras
 
     import cnnzoo.layers  # noqa: F401  # registers the layers that the file may name

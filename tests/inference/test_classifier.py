@@ -66,9 +66,9 @@ def test_unreadable_files_are_named(classifier, tmp_path):
 
 def test_arrays_that_are_no_images_are_refused(classifier):
     with pytest.raises(cnnzoo.InputError, match="values 0 to 255"):
-        classifier.predict(np.zeros((4, 4)))
-    with pytest.raises(cnnzoo.InputError, match=r"must hold several images.*image\[None\].*Received: \(40, 50, 3\)"):
-        classifier.predict(np.zeros((40, 50, 3), "uint8"))
+        classifier.predict(np.zeros((1, 2, 3, 4, 4)))
+    with pytest.raises(cnnzoo.InputError, match=r"one image of 40x50 .*, or 40 gray .*; pass images\[None\]"):
+        classifier.predict(np.zeros((40, 50, 4), "uint8"))
     with pytest.raises(cnnzoo.InputError, match="top must be a whole number from 1"):
         classifier.predict(np.zeros((1, 4, 4)), top=0)
     with pytest.warns(UserWarning, match="rescaled already"):

@@ -17,9 +17,9 @@ def test_folders_patterns_and_lists_become_files(photos):
     assert names((photos / "a").glob("1.png")) == ["a/1.png"]
     with pytest.raises(cnnzoo.InputError, match="There are no files at"):
         names(photos / "*.nothing")
-    with pytest.raises(cnnzoo.InputError, match="An image must be a path, bytes, or an array"):
+    with pytest.raises(cnnzoo.InputError, match=r"An image must be a path, .*\. Received: 3"):
         names([3])
-    with pytest.raises(cnnzoo.InputError, match="Images must be paths, bytes or arrays"):
+    with pytest.raises(cnnzoo.InputError, match=r"Images must be a path, .*\. Received: 3"):
         names(3)
 
 

@@ -1,0 +1,56 @@
+"""Files that match a pattern, such as photos/**/*.jpg, in natural order and without following links in circles."""
+
+import fnmatch
+import glob
+import itertools
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from cnnzoo.core.paths import path_exists
+from cnnzoo.data.listing import iter_files, natural_sort_key
+
+
+def is_pattern(path: str) -> bool:
+    """Return whether `path` is a pattern rather than a name; names that exist may hold the same characters."""
+    return glob.has_magic(path) and not path_exists(path)
+
+
+def iter_matches(pattern: str) -> Iterator[Path]:
+    """Yield the files that match a pattern.
+
+    `*`, `?` and `[...]` match within a name, `**` matches folders to any depth. Hidden files only match if the pattern
+    writes their dot. A folder in the pattern that exists is meant by its name, even if that holds brackets.
+    """
+    parts = _escape_existing_folders(pattern)
+    if "**" not in parts or any(part.startswith(".") for part in parts[parts.index("**") :]):
+        matches = itertools.filterfalse(os.path.isdir, glob.iglob("/".join(parts), recursive=True))  # noqa: PTH207
+        yield from map(Path, sorted(matches, key=natural_sort_key))
+        return
+
+    # Walk below each folder before the first `**`: one folder at a time, and each folder once.
+    start = parts.index("**")
+    roots = sorted(glob.iglob("/".join([*parts[:start], ""])), key=natural_sort_key) if start else ["."]  # noqa: PTH207
+    for root in roots:
+        for file in iter_files(Path(root)):
+            if _matches(file.relative_to(root).parts, parts[start:]):
+                yield file
+
+
+def _escape_existing_folders(pattern: str) -> list[str]:
+    """Return the parts of a pattern; those at its beginning that are names of existing folders are escaped."""
+    parts, known = pattern.split("/"), 0
+    while known < len(parts) - 1 and os.path.isdir("/".join(parts[: known + 1]) or "/"):  # noqa: PTH112
+        known += 1
+    return [*map(glob.escape, parts[:known]), *parts[known:]]
+
+
+def _matches(names: Sequence[str], parts: Sequence[str]) -> bool:
+    """Return whether the parts of a path match those of a pattern, as `glob` does."""
+    if not parts:
+        return not names
+    if parts[0] == "**":
+        if len(parts) == 1:
+            return True
+        return any(_matches(names[i:], parts[1:]) for i in range(len(names)))
+    return bool(names) and fnmatch.fnmatchcase(names[0], parts[0]) and _matches(names[1:], parts[1:])

@@ -14,13 +14,14 @@ import numpy as np
 from cnnzoo.core.errors import InputError
 from cnnzoo.data.decode import MAX_BYTES
 from cnnzoo.data.pillow_images import hold_pillow_image, is_pillow_image
-from cnnzoo.data.tables import PATH_COLUMNS
+from cnnzoo.data.table_columns import PATH_COLUMNS
 
 ALLOWED = (
     "a path, the bytes of a file, an open file, a Pillow image, an array or tensor (H, W) or (H, W, C), a table with a "
     "column of paths, or a list of these"
 )
 MAX_PATH_BYTES = 4096  # more bytes than a path may have are the content of a file
+USUAL_NAMES = PATH_COLUMNS[:2]  # those after them, such as id, need a suffix
 MIN_SIDE = 8  # of an image, where the shape of an array alone does not say what it holds
 
 
@@ -264,16 +265,21 @@ def _column_names(table: Any) -> list[Any] | None:
 
 def _find_path_column(columns: list[Any]) -> Any:
     """Return the only column with a usual name for paths, or the only column at all."""
-    matches = [name for name in columns if str(name).casefold() in PATH_COLUMNS]
-    if not matches and len(columns) == 1:
+    for names in USUAL_NAMES:
+        matches = [column for column in columns if str(column).casefold() in names]
+        if len(matches) == 1:
+            return matches[0]
+        if matches:
+            raise InputError(
+                f"The table has several columns for paths: {', '.join(map(str, matches))}. Pass the column itself, "
+                f"table[{matches[0]!r}]"
+            )
+    if len(columns) == 1:
         return columns[0]
-    if len(matches) != 1:
-        problem = f"several columns for paths: {', '.join(map(str, matches))}" if matches else "no column for paths"
-        raise InputError(
-            f"The table has {problem}. Pass the column itself, table['...']. "
-            f"Usual names: {', '.join(PATH_COLUMNS)}. Received: {', '.join(map(str, columns)) or 'nothing'}"
-        )
-    return matches[0]
+    raise InputError(
+        f"The table has no column for paths. Pass the column itself, table['...']. Usual names: "
+        f"{', '.join(USUAL_NAMES[0])}. Received: {', '.join(map(str, columns)) or 'nothing'}"
+    )
 
 
 def _to_list(column: Any) -> list[Any]:

@@ -41,22 +41,22 @@ def read_hdf5(content: bytes) -> dict[str, np.ndarray]:
     with h5py.File(io.BytesIO(content), "r") as file:
         root = _find_layers_group(file)
         for layer in _read_names(root, "layer_names", content):
-            group = _get_child(root, layer, h5py.Group)
+            group = get_child(root, layer, h5py.Group)
             for weight in _read_names(group, "weight_names", content):
                 key = weight.removesuffix(":0")
                 key = key if key.startswith(f"{layer}/") else f"{layer}/{key}"
-                dataset = _get_child(group, weight, h5py.Dataset)
-                total = check_unpacked_size(total + _decoded_size(dataset), len(content))
+                dataset = get_child(group, weight, h5py.Dataset)
+                total = check_unpacked_size(total + decoded_size(dataset), len(content))
                 if key in tensors or len(tensors) == MAX_NAMES:
                     raise InputError(f"it has two weights {key}, or more than {MAX_NAMES} weights")
-                tensors[key] = _read_dataset(dataset, content)
+                tensors[key] = read_dataset(dataset, content)
     return tensors
 
 
 def _find_layers_group(file: "h5py.File") -> "h5py.Group":
     """Return the group with the names of the layers: the root, or `model_weights` in a file of a whole model."""
     whole_model = "layer_names" not in file.attrs and "layer_names0" not in file.attrs
-    root = _get_child(file, "model_weights", h5py.Group) if whole_model and "model_weights" in file else file
+    root = get_child(file, "model_weights", h5py.Group) if whole_model and "model_weights" in file else file
     if "layer_names" in root.attrs or "layer_names0" in root.attrs:
         return root
     if {"layers", "_layer_checkpoint_dependencies", "vars"} & set(file):
@@ -101,7 +101,7 @@ def _iter_attribute_pieces(group: "h5py.Group", attribute: str) -> Iterator[str]
         number += 1
 
 
-def _get_child(group: "h5py.Group", path: str, kind: type) -> Any:
+def get_child(group: "h5py.Group", path: str, kind: type) -> Any:
     """Return the object at `path`, following hard links only, so that no other file or place is ever reached."""
     child = group
     for part in path.split("/"):
@@ -116,7 +116,7 @@ def _get_child(group: "h5py.Group", path: str, kind: type) -> Any:
     return child
 
 
-def _decoded_size(dataset: "h5py.Dataset") -> int:
+def decoded_size(dataset: "h5py.Dataset") -> int:
     """Return how many bytes reading a dataset takes; chunks count in full."""
     if dataset.shape is None or dataset.dtype.kind not in "iuf":
         raise InputError(f"its {dataset.name:.200} does not consist of numbers")
@@ -133,7 +133,7 @@ def _count_chunks(dataset: "h5py.Dataset") -> int:
     return math.prod(-(-n // chunk) for n, chunk in zip(dataset.shape, dataset.chunks, strict=True))
 
 
-def _read_dataset(dataset: "h5py.Dataset", content: bytes) -> np.ndarray:
+def read_dataset(dataset: "h5py.Dataset", content: bytes) -> np.ndarray:
     """Return a dataset as an array: a view of the file if it is stored in one piece."""
     created = dataset.id.get_create_plist()
     if not dataset.size:

@@ -3,14 +3,17 @@
 import io
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache, partial
 from pathlib import PurePath
+from typing import Any
 
 import numpy as np
 from numpy.lib import format as npy
 
-from cnnzoo.checkpoints import hdf5, torch_file
+from cnnzoo.checkpoints import hdf5, keras_file, torch_file
+from cnnzoo.checkpoints.class_names import find_class_names
 from cnnzoo.checkpoints.torch_tensors import bfloat16_to_float32
 from cnnzoo.core.archives import Archive, check_unpacked_size
 from cnnzoo.core.errors import InputError
@@ -28,57 +31,111 @@ KNOWN_SIGNATURES = {
     hdf5.MAGIC: "an HDF5 file",
     b"\x80": "a pickle",
     b"<": "a web page",
-    b"version https://git-lfs": "a pointer of Git LFS",
+    b"version https://git-lfs": "a pointer of Git LFS, in place of the file; run git lfs pull",
+    b"\x1f\x8b": "a gzip archive; unpack it with gunzip or tar first",
+    b"7z\xbc\xaf": "a 7z archive; unpack it first",
+    b"GGUF": "a GGUF file of a language model",
 }
+TAR_MAGIC = b"ustar"  # at offset 257
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Tensors by their names in the file, in the order of the file, and the file's metadata."""
+    """The contents of a file: sets of tensors by their names there, in the order of the file.
 
-    tensors: dict[str, np.ndarray]
+    Most files have one set, called "". Those of training scripts may have several, such as `state_dict` and
+    `state_dict_ema`; the first of `sets` is the most likely one. A set is read when it is asked for.
+    """
+
+    sets: Mapping[str, Callable[[], dict[str, np.ndarray]]]
     metadata: dict[str, str] = field(default_factory=dict)  # only safetensors files have some
+    class_names: tuple[str, ...] = ()  # that the file carries beside the tensors, if any
+    network: dict[str, Any] = field(default_factory=dict)  # the configuration of the Keras model in the file, if any
+
+    @property
+    def tensors(self) -> dict[str, np.ndarray]:
+        """The tensors of the first set."""
+        return next(iter(self.sets.values()))()
+
+
+def single_set(tensors: dict[str, np.ndarray], metadata: dict[str, str] | None = None) -> Checkpoint:
+    """Return a checkpoint with one set of tensors."""
+    return Checkpoint({"": lambda: tensors}, metadata or {})
 
 
 @dataclass(frozen=True)
 class Format:
-    """A format of checkpoints: how to recognize it and how to read it."""
+    """A format of checkpoints: what it is called and how to read it."""
 
     title: str
-    signatures: tuple[bytes, ...]  # one of these is found at `signature_offset`
     read: Callable[[bytes], Checkpoint]
-    signature_offset: int = 0
 
 
 def read_checkpoint(content: bytes, name: str) -> Checkpoint:
     """Return the tensors of a whole file, as views of its bytes wherever possible.
 
     Args:
-        content: the bytes of the file.
-        name: the name of the file. Its suffix determines the format: .safetensors, .pth, .pt or .th, .h5, .npz, or
-            .zip with one .h5 file in it.
+        content: the bytes of the file; they determine the format.
+        name: the name of the file, for messages.
 
     Raises:
         InputError: if the file cannot be read, whatever the reason; no other error is raised.
     """
-    suffix = PurePath(name).suffix.lower()
-    if suffix not in FORMATS:
-        raise InputError(f"The suffix of a checkpoint must be one of {', '.join(FORMATS)}. Received: {name!r:.200}")
-    file_format = FORMATS[suffix]
-    title = file_format.title
-    if not content.startswith(file_format.signatures, file_format.signature_offset):
-        signature = max((known for known in KNOWN_SIGNATURES if content.startswith(known)), key=len)
-        start = content[:8].hex(" ") if content and not signature else KNOWN_SIGNATURES[signature]
-        raise InputError(f"Cannot read {name} as {title}: it has {len(content)} bytes and starts like {start}")
+    by_suffix = SUFFIXES.get(PurePath(name).suffix.lower())
+    title = by_suffix.title if by_suffix else "a checkpoint"
     try:
+        file_format = detect_format(content) or by_suffix
+        if file_format is None or not has_known_start(content):
+            raise InputError(f"it has {len(content)} bytes and starts like {describe_start(content)}")
+        title = file_format.title
         checkpoint = file_format.read(content)
-        for tensor_name in checkpoint.tensors:
-            if len(tensor_name) > MAX_NAME_LENGTH or not tensor_name.isprintable():
-                raise InputError(f"a tensor is named {tensor_name[:100]!r}..., {len(tensor_name)} characters")
+        check_tensor_names(checkpoint.tensors)
         return checkpoint
     except Exception as error:  # a malicious file can make the parsers raise any error
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"Cannot read {name} as {title}: {reason:.500}") from error
+
+
+def check_tensor_names(names: Iterable[str]) -> None:
+    """Raise InputError for a name that is too long or cannot be printed."""
+    for name in names:
+        if len(name) > MAX_NAME_LENGTH or not name.isprintable():
+            raise InputError(f"a tensor is named {name[:100]!r}..., {len(name)} characters")
+
+
+def has_known_start(content: bytes) -> bool:
+    """Return whether a file starts like one of the formats, whatever follows."""
+    return content.startswith((ZIP_MAGIC, hdf5.MAGIC, b"\x80")) or content[8:9] == b"{"
+
+
+def detect_format(content: bytes) -> Format | None:
+    """Return the format of a file by its first bytes, and in a zip archive by its members."""
+    if content.startswith(hdf5.MAGIC):
+        return HDF5
+    if content[8:9] == b"{" and int.from_bytes(content[:8], "little") <= len(content) - 8:
+        return SAFETENSORS
+    if content.startswith(b"\x80"):
+        return TORCH
+    if not content.startswith(ZIP_MAGIC):
+        return None
+    names = Archive(content).member_names()
+    if any(name.endswith("data.pkl") for name in names):
+        return TORCH
+    if "config.json" in names and "model.weights.h5" in names:
+        return KERAS
+    if any(name.endswith(".npy") for name in names):
+        return NPZ
+    return ZIPPED_H5 if any(name.endswith(".h5") for name in names) else None
+
+
+def describe_start(content: bytes) -> str:
+    """Return what kind of file the first bytes are of, as far as that is known."""
+    if content[257:].startswith(TAR_MAGIC):
+        return "a tar archive; unpack it first"
+    if content[4:].startswith(b"TFL3"):
+        return "a LiteRT (TFLite) model"
+    signature = max((known for known in KNOWN_SIGNATURES if content.startswith(known)), key=len)
+    return content[:8].hex(" ") if content and not signature else KNOWN_SIGNATURES[signature]
 
 
 def _read_safetensors(content: bytes) -> Checkpoint:
@@ -94,7 +151,7 @@ def _read_safetensors(content: bytes) -> Checkpoint:
             raise InputError(f"its {name:.200} has type {entry['dtype']}; supported: {', '.join(SAFETENSORS_DTYPES)}")
         array: np.ndarray = np.ndarray(entry["shape"], dtype, entry["data"])
         tensors[name] = bfloat16_to_float32(array) if entry["dtype"] == "BF16" else array
-    return Checkpoint(tensors, header.get("__metadata__") or {})
+    return single_set(tensors, header.get("__metadata__") or {})
 
 
 def _read_npz(content: bytes) -> Checkpoint:
@@ -109,7 +166,7 @@ def _read_npz(content: bytes) -> Checkpoint:
         total = check_unpacked_size(total + math.prod(shape) * dtype.itemsize, len(content))
         array: np.ndarray = np.ndarray(shape, dtype, data, start, order="F" if fortran_order else "C")
         tensors[member.removesuffix(".npy")] = array
-    return Checkpoint(tensors)
+    return single_set(tensors)
 
 
 def _read_npy_header(stream: io.BytesIO) -> tuple[tuple[int, ...], bool, np.dtype, int]:
@@ -126,18 +183,34 @@ def _read_zipped_h5(content: bytes) -> Checkpoint:
     members = [member for member in archive.member_names() if member.endswith(".h5")]
     if len(members) != 1:
         raise InputError(f"it has {len(members)} members with the suffix .h5; exactly one is expected")
-    return Checkpoint(hdf5.read_hdf5(bytes(archive.read_member(members[0]))))
+    return single_set(keras_file.read_weights(bytes(archive.read_member(members[0]))))
 
 
-_TORCH_FORMAT = Format(
-    "a checkpoint of PyTorch", (ZIP_MAGIC, b"\x80"), lambda content: Checkpoint(torch_file.read_torch_file(content))
-)
-FORMATS = {
-    ".safetensors": Format("safetensors", (b"{",), _read_safetensors, signature_offset=8),
-    ".pth": _TORCH_FORMAT,
-    ".pt": _TORCH_FORMAT,
-    ".th": _TORCH_FORMAT,
-    ".h5": Format("HDF5", (hdf5.MAGIC,), lambda content: Checkpoint(hdf5.read_hdf5(content))),
-    ".npz": Format("npz", (ZIP_MAGIC,), _read_npz),
-    ".zip": Format("a zip archive of a .h5 file", (ZIP_MAGIC,), _read_zipped_h5),
+def _read_torch(content: bytes) -> Checkpoint:
+    file = torch_file.TorchFile(content)
+    for name, tensors in file.sets.items():
+        check_tensor_names([name, *tensors])
+    sets = {name: cache(partial(file.read_set, name)) for name in file.sets}
+    return Checkpoint(sets, class_names=find_class_names(file.root))
+
+
+def _read_keras(content: bytes) -> Checkpoint:
+    tensors, config = keras_file.read_keras_file(content)
+    return Checkpoint({"": lambda: tensors}, network=config)
+
+
+SAFETENSORS = Format("safetensors", _read_safetensors)
+TORCH = Format("a checkpoint of PyTorch", _read_torch)
+HDF5 = Format("HDF5", lambda content: single_set(keras_file.read_weights(content)))
+KERAS = Format("a .keras file", _read_keras)
+NPZ = Format("npz", _read_npz)
+ZIPPED_H5 = Format("a zip archive of a .h5 file", _read_zipped_h5)
+# The usual suffixes, which tell a path from a tag, and what a file that cannot be recognized was meant to be.
+SUFFIXES = {
+    ".safetensors": SAFETENSORS,
+    **dict.fromkeys((".pth", ".pt", ".th", ".ckpt", ".tar", ".bin", ".pkl", ".pickle"), TORCH),
+    **dict.fromkeys((".h5", ".hdf5"), HDF5),
+    ".keras": KERAS,
+    ".npz": NPZ,
+    ".zip": ZIPPED_H5,
 }

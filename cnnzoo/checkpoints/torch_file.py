@@ -1,37 +1,74 @@
 """Read files of torch.save without PyTorch: the zip format, and the one used before PyTorch 1.6."""
 
 import io
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
 from cnnzoo.checkpoints import pickles
+from cnnzoo.checkpoints.numpy_pickles import decode_numpy_array, is_matrix, is_numpy_array
 from cnnzoo.checkpoints.torch_tensors import ALLOWED_GLOBALS, STORAGE_DTYPES, Storage, Tensor, check_sizes
 from cnnzoo.core.archives import Archive, check_unpacked_size
 from cnnzoo.core.errors import InputError
 
 MAGIC = 0x1950A86A20F9469CFC6C
 PROTOCOL = 1001
-STATE_DICT_KEYS = ("state_dict", "model", "model_state_dict", "net", "params", "state_dict_ema", "model_ema")
+# Where training scripts put the weights of a network, the usual names first.
+STATE_DICT_KEYS = (
+    "state_dict",
+    "model",
+    "model_state_dict",
+    "net",
+    "network",
+    "params",
+    "weights",
+    "student",
+    "online",
+)
+# Copies of them, averaged over the training or trained by no gradient: these are taken only if there is nothing else.
+AVERAGED_KEY = re.compile(r"(^|_)(ema|swa|avg|averaged?|teacher|target|momentum|key|k)(_|$)|ema", re.IGNORECASE)
+# What training scripts store beside the weights.
+TRAINING_STATE_KEY = re.compile(
+    r"optim|^opt$|sched|scaler|^amp$|rng|callbacks|^loops$|hyper_param|hparams", re.IGNORECASE
+)
+MAX_DEPTH = 6
 ReadStorage = Callable[[Storage], bytes | memoryview]
 
 
-def read_torch_file(content: bytes) -> dict[str, np.ndarray]:
-    """Return the tensors of the state dict in a file of torch.save, as views of its bytes.
+class TorchFile:
+    """A file of torch.save: its object, and the dicts of tensors in it.
 
-    Raises InputError, or whatever `load_pickle` raises for a broken pickle.
+    Attributes:
+        root: the object; the names of its classes are `Opaque`.
+        sets: the tensors of each dict that holds weights, by the keys that lead to it ("model.state_dict"), and those
+            that the network trained on before averaged ones.
     """
-    root, read_storage = _read_zip(content) if content.startswith(b"PK") else _read_legacy(content)
-    tensors = {str(name): value for name, value in _find_state_dict(root).items() if type(value) is Tensor}
-    check_unpacked_size(sum(tensor.bytes for tensor in tensors.values()), len(content))
-    arrays = {}
-    for name, tensor in tensors.items():
-        data = memoryview(read_storage(tensor.storage))
-        if len(data) != tensor.storage.bytes:
-            raise InputError(f"the storage of {name:.200} has {len(data)} bytes instead of {tensor.storage.bytes}")
-        arrays[name] = tensor.to_array(data)
-    return arrays
+
+    def __init__(self, content: bytes) -> None:
+        is_zip = content.startswith(b"PK")
+        self.root, self._read_storage = _read_zip(content) if is_zip else _read_legacy(content)
+        self._size = len(content)
+        self.sets = find_tensor_dicts(self.root)
+        if not self.sets:
+            raise explain_missing_tensors(self.root)
+
+    def read_set(self, name: str) -> dict[str, np.ndarray]:
+        """Return the tensors of one dict as views of the bytes of the file."""
+        check_unpacked_size(sum(t.bytes for t in self.sets[name].values() if type(t) is Tensor), self._size)
+        arrays: dict[str, np.ndarray] = {}
+        for key, tensor in self.sets[name].items():
+            if isinstance(tensor, pickles.Opaque):
+                if not is_numpy_array(tensor):
+                    raise InputError(f"its {key:.200} is made by {tensor.name:.200}, which is not read")
+                arrays[key] = decode_numpy_array(tensor)
+                continue
+            data = memoryview(self._read_storage(tensor.storage))
+            if len(data) != tensor.storage.bytes:
+                raise InputError(f"the storage of {key:.200} has {len(data)} bytes instead of {tensor.storage.bytes}")
+            arrays[key] = tensor.to_array(data)
+        return arrays
 
 
 def _read_zip(content: bytes) -> tuple[Any, ReadStorage]:
@@ -61,7 +98,10 @@ def _read_legacy(content: bytes) -> tuple[Any, ReadStorage]:
     the storages in that order, each with its number of elements.
     """
     stream = io.BytesIO(content)  # shares the bytes, does not copy them
-    if _load_plain_pickle(stream) != MAGIC:
+    first = _load_plain_pickle(stream)
+    if type(first) is dict:  # a pickle of NumPy arrays
+        return first, lambda storage: b""
+    if first != MAGIC:
         raise InputError("its first pickle is not the magic number of PyTorch")
     protocol, system = _load_plain_pickle(stream), _load_plain_pickle(stream)
     if protocol != PROTOCOL or type(system) is not dict or system.get("little_endian") is not True:
@@ -86,14 +126,16 @@ def _read_legacy(content: bytes) -> tuple[Any, ReadStorage]:
 
 def _load_plain_pickle(stream: io.BytesIO) -> Any:
     """Return the object of a pickle that contains no tensors."""
-    return pickles.load_pickle(stream, {}, _refuse_global, _refuse_storage)
+    return pickles.load_pickle(stream, ALLOWED_GLOBALS, _refuse_storage)
 
 
 def _load_tensor_pickle(stream: io.BytesIO, declared: dict[str, Storage]) -> Any:
     """Return the object of a pickle with its tensors as `Tensor`; its storages are added to `declared`."""
 
-    def load_storage(value: Any) -> Storage:
-        # value: ("storage", type, key, device, number of elements), and in old files a view
+    def load_storage(value: Any) -> Any:
+        # value: ("storage", type, key, device, number of elements), and in old files a view; or a whole module's class
+        if type(value) is tuple and len(value) == 4 and value[0] == "module" and type(value[1]) is pickles.GlobalName:
+            return value[1]
         is_storage = type(value) is tuple and len(value) >= 5 and value[0] == "storage"
         if not is_storage or type(value[1]) is not pickles.GlobalName:
             raise InputError("it refers to something outside the pickle that is not a storage")
@@ -106,29 +148,76 @@ def _load_tensor_pickle(stream: io.BytesIO, declared: dict[str, Storage]) -> Any
             raise InputError(f"its storage {storage.key:.200} has two types")
         return storage
 
-    return pickles.load_pickle(stream, ALLOWED_GLOBALS, _refuse_global, load_storage)
+    return pickles.load_pickle(stream, ALLOWED_GLOBALS, load_storage)
 
 
 def _refuse_storage(_: Any) -> Any:
     raise InputError("its first pickles refer to a storage")
 
 
+def find_tensor_dicts(root: Any) -> dict[str, dict[str, Tensor | pickles.Opaque]]:
+    """Return the dicts of tensors in a checkpoint by the keys that lead to them, the most likely weights first.
+
+    Dicts with kernels count; only if there is none, so does any dict that has a tensor.
+    """
+
+    def has_kernel(tensors: dict[str, Tensor | pickles.Opaque]) -> bool:
+        return any(len(t.shape) > 1 if isinstance(t, Tensor) else is_matrix(t) for t in tensors.values())
+
+    candidates = {".".join(path): tensors for path, tensors in _iter_tensor_dicts(root)}
+    kernels = {name: tensors for name, tensors in candidates.items() if has_kernel(tensors)}
+    return dict(sorted((kernels or candidates).items(), key=lambda item: rank_set_name(item[0])))
+
+
+def rank_set_name(name: str) -> tuple[bool, int]:
+    """Return the key that sorts sets of weights: trained before averaged ones, usual names before others."""
+    parts = re.split(r"[./]", name)
+    usual = [STATE_DICT_KEYS.index(part) for part in parts if part in STATE_DICT_KEYS]
+    return any(AVERAGED_KEY.search(part) for part in parts), min(usual, default=len(STATE_DICT_KEYS))
+
+
+def _iter_tensor_dicts(root: Any) -> Iterator[tuple[tuple[str, ...], dict[str, Tensor | pickles.Opaque]]]:
+    """Yield each dict that has tensors, with the keys that lead to it; training states are left out."""
+    waiting: list[tuple[tuple[str, ...], Any]] = [((), root)]
+    seen = {id(root)}
+    while waiting:
+        path, value = waiting.pop(0)
+        items = value.items if type(value) is pickles.Opaque else value
+        if type(items) is not dict:
+            continue
+        texts = {key: item for key, item in items.items() if type(key) is str}
+        tensors = {key: item for key, item in texts.items() if type(item) is Tensor or _is_unread_tensor(key, item)}
+        if any(type(item) is Tensor or is_numpy_array(item) for item in tensors.values()):
+            yield path, tensors
+        for key, item in texts.items():
+            if id(item) not in seen and len(path) < MAX_DEPTH and not TRAINING_STATE_KEY.search(key):
+                seen.add(id(item))
+                waiting.append(((*path, key), item))
+
+
+def _is_unread_tensor(name: str, value: Any) -> bool:
+    """Return whether a value is an array of NumPy, or a weight that is not read, such as a quantized or sparse one."""
+    return is_numpy_array(value) or (type(value) is pickles.Opaque and value.name.startswith("torch._") and "." in name)
+
+
+def explain_missing_tensors(root: Any) -> InputError:
+    """Return the error for a checkpoint without a dict of tensors."""
+    if type(root) is pickles.Opaque:
+        if root.name.startswith(("torch.nn.", "torchvision.models.", "__torch__.")):
+            return InputError(f"it holds a whole pickled module ({root.name:.200}); save its state_dict()")
+        return _refuse_global(root.name)
+    if type(root) is not dict:
+        return InputError(f"it holds a {type(root).__name__}; a state_dict is expected")
+    for key in (*STATE_DICT_KEYS, *root):
+        if type(value := root.get(key)) is pickles.Opaque and not (type(key) is str and TRAINING_STATE_KEY.search(key)):
+            return _refuse_global(value.name)
+    keys = ", ".join(str(key)[:50] for key in list(root)[:20])
+    return InputError(f"it has no dict of tensors; its keys are: {keys or 'none'}")
+
+
 def _refuse_global(name: str) -> InputError:
-    """Return the error for a pickle that refers to a global which no state dict needs."""
-    if name.startswith(("torch.nn.", "torchvision.models.", "__torch__.")):
-        return InputError(f"it holds a whole pickled module ({name:.200}); save its state_dict()")
+    """Return the error for a checkpoint whose weights would be made by a global that is not read."""
     return InputError(
         f"it refers to {name!r:.200}, and only tensors in plain containers are read; "
         "if it holds a whole pickled module, save its state_dict()"
     )
-
-
-def _find_state_dict(root: Any) -> dict[Any, Any]:
-    """Return the first dict that contains tensors: under one of the usual keys, or the root itself."""
-    if type(root) is not dict:
-        raise InputError(f"it holds a {type(root).__name__}; a state_dict is expected")
-    for candidate in [*(root.get(key) for key in STATE_DICT_KEYS), root]:
-        if type(candidate) is dict and any(type(value) is Tensor for value in candidate.values()):
-            return candidate
-    keys = ", ".join(str(key)[:50] for key in list(root)[:20])
-    raise InputError(f"it has no dict of tensors; its keys are: {keys or 'none'}")

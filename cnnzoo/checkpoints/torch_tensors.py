@@ -7,18 +7,21 @@ from typing import Any
 
 import numpy as np
 
-from cnnzoo.checkpoints.pickles import GlobalName, make_dict
+from cnnzoo.checkpoints.pickles import GlobalName, Opaque, make_dict
 from cnnzoo.core.errors import InputError
 
 TORCH_DTYPES = {
     **{"torch.float16": "<f2", "torch.float32": "<f4", "torch.float64": "<f8", "torch.bfloat16": "bfloat16"},
     **{"torch.int8": "<i1", "torch.int16": "<i2", "torch.int32": "<i4", "torch.int64": "<i8"},
     **{"torch.uint8": "<u1", "torch.uint16": "<u2", "torch.uint32": "<u4", "torch.uint64": "<u8", "torch.bool": "?"},
+    **{"torch.complex64": "<c8", "torch.complex128": "<c16"},
 }
 STORAGE_DTYPES = {
     **{"torch.HalfStorage": "<f2", "torch.FloatStorage": "<f4", "torch.DoubleStorage": "<f8"},
     **{"torch.CharStorage": "<i1", "torch.ShortStorage": "<i2", "torch.IntStorage": "<i4", "torch.LongStorage": "<i8"},
     **{"torch.ByteStorage": "<u1", "torch.BoolStorage": "?", "torch.BFloat16Storage": "bfloat16"},
+    **{"torch.ComplexFloatStorage": "<c8", "torch.ComplexDoubleStorage": "<c16"},
+    **{"torch.QInt8Storage": "<i1", "torch.QUInt8Storage": "<u1", "torch.QInt32Storage": "<i4"},
     **{"torch.storage.UntypedStorage": "<u1", "torch.UntypedStorage": "<u1"},
 }
 MAX_BROADCAST_BYTES = 2**20  # of a tensor that is larger than its storage, because it has strides of zero
@@ -114,6 +117,17 @@ def _rebuild_ordered_dict(items: Any = ()) -> dict[Any, Any]:
     return make_dict([key for key, _ in items], [value for _, value in items])
 
 
+def _rebuild_subclass(function: Any, kind: Any, args: Any, state: Any = None) -> Any:
+    """Return a tensor of a subclass, such as fastai's, as a plain one."""
+    call = ALLOWED_GLOBALS.get(function.name) if type(function) is GlobalName else None
+    return call(*args) if call and type(args) is tuple else Opaque(str(kind))
+
+
+def _encode(text: Any, encoding: Any) -> Any:
+    """Return the bytes that pickles of protocol 2 write as text."""
+    return text.encode("latin-1") if type(text) is str and encoding == "latin1" else Opaque("_codecs.encode")
+
+
 ALLOWED_GLOBALS: dict[str, Callable[..., Any] | None] = {
     **dict.fromkeys([*TORCH_DTYPES, *STORAGE_DTYPES]),
     "collections.OrderedDict": _rebuild_ordered_dict,
@@ -121,6 +135,8 @@ ALLOWED_GLOBALS: dict[str, Callable[..., Any] | None] = {
     "torch._utils._rebuild_tensor": _rebuild_tensor,
     "torch._utils._rebuild_tensor_v2": _rebuild_tensor,
     "torch._utils._rebuild_tensor_v3": _rebuild_tensor_v3,
+    "torch._tensor._rebuild_from_type_v2": _rebuild_subclass,
+    "_codecs.encode": _encode,
     "torch._utils._rebuild_parameter": lambda data, *_: data,
     "torch._utils._rebuild_parameter_with_state": lambda data, *_: data,
 }

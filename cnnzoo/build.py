@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 from cnnzoo.cards import Card, attach_card, default_class_names
 from cnnzoo.checkpoints import manifest
-from cnnzoo.checkpoints.match import load_matched, match_tensors
+from cnnzoo.checkpoints.match import choose_class_names, load_matched, match_tensors
 from cnnzoo.checkpoints.source import resolve_weights
+from cnnzoo.checkpoints.variant_check import check_variant
 from cnnzoo.core.errors import InputError, check_class_names, check_image_size, check_integer, unknown_name
 from cnnzoo.core.lazy import Lazy
 from cnnzoo.core.types import Preprocessing, Shape
 from cnnzoo.models import Variant
 from cnnzoo.preprocessing import normalize, resolve_statistics
-from cnnzoo.registry import info
+from cnnzoo.registry import info, list_models
 from cnnzoo.surgery import walk
 
 if TYPE_CHECKING:
@@ -104,6 +105,7 @@ def get(
 
     # Read the weights. Their values take precedence over the defaults of the row.
     source = resolve_weights(name, weights, license)
+    source = check_variant(source, name, row, lambda: {other: info(other).row for other in list_models()})
     class_names = _resolve_class_names(classes, source.classes or default_class_names(row.classes))
     if isinstance(preprocessing, str) and preprocessing == "auto":
         preprocessing = row.preprocessing if source.preprocessing is None else source.preprocessing
@@ -111,13 +113,14 @@ def get(
 
     # Build the graph. Strict loading needs the heads even if the model is returned without them.
     network = Network(name, row, shape, preprocessing, aux)
-    if include_top or source.tensors:
+    if include_top or source.sets:
         network.add_heads(len(class_names))
-    matched = match_tensors(source, network.complete, network.head_layers["logits"]) if source.tensors else None
-    if matched and classes is None and matched.classes not in (None, len(class_names)):
-        # The file does not name its classes, and has others than the row.
-        class_names = default_class_names(matched.classes)
-        network.add_heads(len(class_names))
+    matched = match_tensors(source, network.complete, network.head_layers["logits"]) if source.sets else None
+    if matched:
+        head_size = len(class_names)
+        class_names, matched = choose_class_names(source, matched, classes, class_names)
+        if len(class_names) != head_size:
+            network.add_heads(len(class_names))
     built = network.model(include_top, classifier_activation, pooling)
 
     # Load the weights, and describe the model in its card.
@@ -136,6 +139,7 @@ def get(
             new_head = class_names != source.classes
         else:
             new_head = len(class_names) != (matched.classes or row.classes)
+            new_head |= bool(matched.custom_head) and classes is not None
         replaced = set(network.head_layers.values()) if new_head else set()
         receipt = load_matched(built, network.complete, matched, source.name, replaced, aux if row.aux_taps else None)
         card = replace(card, receipt=receipt)

@@ -30,6 +30,7 @@ class Receipt:
     initialized: tuple[str, ...] = ()  # variables that kept their fresh values, such as a new head's
     dropped: tuple[str, ...] = ()  # tensors of the checkpoint that the network does not need
     adapted: tuple[str, ...] = ()  # the first kernel, if the model's images have other channels
+    notes: tuple[str, ...] = ()  # decisions that were taken, and what the checkpoint could not tell
 
     def __str__(self) -> str:
         counters = [name for name in self.dropped if name.endswith("num_batches_tracked")]
@@ -41,11 +42,13 @@ class Receipt:
                 parts.append(f"{len(names)} {kind} ({', '.join(names[:4])}{', ...' if len(names) > 4 else ''})")
         if counters:
             parts.append(f"{len(counters)} batch counters of torch dropped")
-        return ", ".join(parts)
+        return "; ".join([", ".join(parts), *self.notes])
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields under the keys of the file format, which says "initialised"."""
         names = dataclasses.asdict(self)
+        if not self.notes:
+            del names["notes"]  # unknown to older versions
         return {"loaded": names.pop("loaded"), "initialised": names.pop("initialized"), **names}
 
     @classmethod

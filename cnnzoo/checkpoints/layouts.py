@@ -6,8 +6,8 @@ in the end become underscores.
 """
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -17,12 +17,17 @@ class Layout:
     """The names that one publisher gives to the tensors of one design."""
 
     publisher: str
-    marker: str  # a regular expression that matches a tensor name in this layout and in no other
+    marker: str  # a regular expression that matches a tensor name in this layout and in no other, from its beginning
     rules: Sequence[tuple[str, str]] = ()
     preprocessing: Any = None  # the pixel statistics that go with the layout, if they differ from the row's
     epsilon: float | None = None  # of the publisher's batch normalization, if it differs from the row's
     module_order: Sequence[str] = ()  # layers have only numbers; in this order of modules they match the model's layers
     numbered_by_keras: bool = False  # layers have the numbers that Keras gave them when they were created
+    generic: bool = False  # the marker is no more than the names that Keras gives to all layers
+    # Networks with the same shapes can compute differently: fields of the rows that the publisher's networks have.
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    untold: str = ""  # what the layout does not tell, of the rows that `concerns` allows
+    concerns: Mapping[str, Any] = field(default_factory=dict)
 
     def rename_layer(self, name: str) -> str:
         """Return our name of the layer that the publisher calls `name`."""
@@ -56,6 +61,8 @@ POOL_BRANCH = (r"\.branch(3)\.1\b", ".branch{1}")
 FORKED_BRANCH = (r"\.branch(\d)_(\d)", ".branch{1}.{2+1}")
 # In blocks of a convolution and a batch normalization, our convolution has the name of the block.
 CONV_NAMED_AS_BLOCK = (r"\.conv$", "")
+
+STRIDE_IN_3X3 = {"stride_in": "3x3"}  # "v1.5"
 
 # ---------------------------------------------------------------- rules of one layout each
 
@@ -152,8 +159,13 @@ INCEPTION_V4_MODULES += ["mixed_5b", "mixed_5c", "mixed_5d", "mixed_5e", *(f"mix
 INCEPTION_V4_MODULES += [f"mixed_7{i}" for i in "abcd"]
 
 LAYOUTS = (
-    Layout("torchvision", r"^classifier\.\d+\.weight$", module_order=("features", "classifier")),
-    Layout("timm", r"^pre_logits\.fc1\.weight$", module_order=("features", "pre_logits", "head")),
+    Layout(
+        "timm",
+        r"^pre_logits\.fc1\.weight$",
+        module_order=("features", "pre_logits", "head"),
+        fields={"lrn": False},
+    ),
+    Layout("torchvision", r"^features\.0\.weight$", module_order=("features", "classifier"), fields={"lrn": False}),
     Layout(
         "timm",  # ResNet-D
         r"^conv1\.0\.weight$",
@@ -164,11 +176,53 @@ LAYOUTS = (
             (r"\.downsample\.1$", ".shortcut"),
             (r"\.downsample\.2$", ".shortcut_bn"),
         ),
+        fields=STRIDE_IN_3X3,
+    ),
+    Layout(
+        "mmpretrain",  # ResNet-D
+        r"^stem\.0(\.conv)?\.weight$",
+        (
+            *((rf"^stem\.{i}\.conv$", f"conv1_{i + 1}") for i in range(3)),
+            *((rf"^stem\.{i}\.bn$", f"bn1_{i + 1}") for i in range(3)),
+            *((rf"^stem\.{i}$", f"conv1_{n}") for n, i in enumerate((0, 3, 6), 1)),
+            *((rf"^stem\.{i}$", f"bn1_{n}") for n, i in enumerate((1, 4, 7), 1)),
+            (r"\.downsample\.1$", ".shortcut"),
+            (r"\.downsample\.2$", ".shortcut_bn"),
+            (r"^head\.fc$", "fc"),
+        ),
+        fields=STRIDE_IN_3X3,
+    ),
+    Layout(
+        "transformers",
+        r"^embedder\.embedder\.convolution\.weight$",
+        (
+            (r"^embedder\.embedder\.convolution$", "conv1"),
+            (r"^embedder\.embedder\.normalization$", "bn1"),
+            (r"^encoder\.stages\.(\d+)\.layers\.(\d+)\.", "layer{1+1}.{2}."),
+            (r"\.layer\.(\d)\.convolution$", ".conv{1+1}"),
+            (r"\.layer\.(\d)\.normalization$", ".bn{1+1}"),
+            (r"\.shortcut\.convolution$", ".shortcut"),
+            (r"\.shortcut\.normalization$", ".shortcut_bn"),
+        ),
+        fields=STRIDE_IN_3X3,
+    ),
+    Layout(
+        "fastai",  # and any Sequential of the children of torchvision's network
+        r"^4\.0\.conv1\.weight$",
+        (
+            (r"^0$", "conv1"),
+            (r"^1$", "bn1"),
+            *((rf"^{i}\.", f"layer{i - 3}.") for i in range(4, 8)),
+            (r"\.downsample\.0$", ".shortcut"),
+            (r"\.downsample\.1$", ".shortcut_bn"),
+        ),
+        fields=STRIDE_IN_3X3,
     ),
     Layout(
         "torchvision",  # also timm, and akamaster's CIFAR networks
         r"^layer1\.0\.conv1\.weight$",
         ((r"\.downsample\.0$", ".shortcut"), (r"\.downsample\.1$", ".shortcut_bn"), (r"^linear$", "fc")),
+        fields=STRIDE_IN_3X3,
     ),
     Layout(
         "torchvision",
@@ -185,6 +239,7 @@ LAYOUTS = (
             (r"^Conv2d_", "conv2d_"),
             (r"^Mixed_", "mixed_"),
         ),
+        fields={"gamma": True},
     ),
     Layout(
         "timm",
@@ -215,10 +270,16 @@ LAYOUTS = (
             (r"^classif$", "fc"),
         ),
     ),
-    Layout("timm", r"^block1\.rep\.0\.conv1\.weight$", TIMM_XCEPTION_RULES),
+    Layout("timm", r"^block1\.rep\.0\.conv1\.weight$", TIMM_XCEPTION_RULES, fields={"symmetric_padding": True}),
     Layout("pytorchcv", r"^features\.init_block\.conv2\.conv1\.", PYTORCHCV_BN_INCEPTION_RULES),
     Layout("pytorchcv", r"^features\.stage1\.unit1\.branches\.", PYTORCHCV_INCEPTION_RESNET_RULES),
-    Layout("pytorchcv", r"^features\.stage1\.unit1\.body\.", PYTORCHCV_RESNET_RULES),
+    Layout(
+        "pytorchcv",
+        r"^features\.stage1\.unit1\.body\.",
+        PYTORCHCV_RESNET_RULES,
+        untold="whether the stride is in the 1x1 (pytorchcv's resnet50) or in the 3x3 (its resnet50b)",
+        concerns={"bottleneck": True, "stem": "7x7"},
+    ),
     Layout(
         "keras.applications",
         r"^conv2_block1_preact_bn/",
@@ -229,6 +290,7 @@ LAYOUTS = (
             *KERAS_RESNET_RULES,
             (r"^post_bn$", "postact_bn"),
         ),
+        fields={"stride_last": True},
     ),
     Layout(
         "keras.applications",
@@ -236,12 +298,14 @@ LAYOUTS = (
         ((r"_block(\d+)_([123])_(conv|bn)$", "_block{1}_{3}{2}"), *KERAS_RESNET_RULES),
         preprocessing="caffe",
         epsilon=1.001e-5,
+        fields={"stride_in": "1x1"},
     ),
     Layout(
         "keras.applications",
         r"^block2_sepconv1/",
         (KERAS_HEAD,),
         numbered_by_keras=True,
+        fields={"symmetric_padding": False},
     ),
     Layout(
         "keras.applications",
@@ -253,6 +317,7 @@ LAYOUTS = (
             (r"^predictions$", "fc8"),
         ),
         preprocessing="caffe",
+        fields={"lrn": False},
     ),
     Layout(
         "keras.applications",
@@ -260,7 +325,20 @@ LAYOUTS = (
         ((r"^conv_7b", "conv2d_7b"), KERAS_HEAD),
         numbered_by_keras=True,
     ),
-    Layout("Keras", r"^dense(_\d+)?/kernel$", module_order=("conv2d", "dense")),
-    Layout("keras.applications", r"^conv2d(_\d+)?/kernel$", (KERAS_HEAD,), numbered_by_keras=True),
-    Layout("Caffe", r"^(inception_3a/1x1|conv1)/weights$", CAFFE_GOOGLENET_RULES),
+    Layout(
+        "keras.applications",  # Inception v3
+        r"^batch_normalization(_\d+)?/moving_mean$",
+        (KERAS_HEAD,),
+        numbered_by_keras=True,
+        fields={"gamma": False},
+        generic=True,
+    ),
+    Layout(
+        "Keras",
+        r"^conv2d(_\d+)?/kernel$",
+        module_order=("conv2d", "dense"),
+        untold="activations and kinds of pooling",
+        generic=True,
+    ),
+    Layout("Caffe", r"^(inception_3a/1x1|conv1)/weights$", CAFFE_GOOGLENET_RULES, fields={"batch_norm": False}),
 )

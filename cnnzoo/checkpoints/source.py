@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import os
+from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnnzoo.cards import Card
-from cnnzoo.checkpoints import manifest, tensors, translate
+from cnnzoo.checkpoints import manifest, tensors
+from cnnzoo.checkpoints.class_names import find_class_names
+from cnnzoo.checkpoints.layouts import Layout
+from cnnzoo.checkpoints.readers import SUFFIXES
+from cnnzoo.checkpoints.weight_files import read_neighbor_config
+from cnnzoo.checkpoints.weight_sets import WeightSet, choose_weight_set, find_weight_sets
 from cnnzoo.core.errors import InputError
 
 if TYPE_CHECKING:
     import numpy as np
 
-CHECKPOINT_SUFFIXES = (".safetensors", ".pth", ".pt", ".th", ".h5", ".npz", ".zip")  # these tell a path from a tag
+CHECKPOINT_SUFFIXES = (*SUFFIXES, ".json")  # these tell a path from a tag
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,8 +28,10 @@ class WeightsSource:
     """The tensors of a checkpoint and what is known about them; empty if fresh weights are wanted."""
 
     name: str = ""  # for messages
-    tensors: dict[str, np.ndarray] = field(default_factory=dict)  # by their names in the file
+    sets: tuple[WeightSet, ...] = ()  # the sets of weights to choose from, the most likely first
+    all_sets: tuple[WeightSet, ...] = ()  # those too that the user did not ask for
     classes: tuple[str, ...] = ()  # () if the file does not name them
+    other_classes: tuple[str, ...] = ()  # names in a file of another program; they give way to the user's own
     ids: tuple[str, ...] = ()  # WordNet ids of the classes, if they have some
     preprocessing: Any = None  # the statistics that the weights were trained with; None if not known
     pad: int = 0  # black pixels around the resized image
@@ -31,25 +39,61 @@ class WeightsSource:
     provenance: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
     ours: bool = False  # whether `save_weights` wrote the file, with our names of the tensors
+    network: str = ""  # the network that the file says it is of
+    stated: str = ""  # the network that the user says it is of: weights="file.pth#NAME"
+    published: bool = False  # whether the manifest vouches for the network
+    keras_config: dict[str, Any] = field(default_factory=dict)  # the configuration of the model in the file
+    notes: tuple[str, ...] = ()  # decisions that the receipt states
+
+    @property
+    def tensors(self) -> dict[str, np.ndarray]:
+        """The tensors of the first set, by their names in the file."""
+        return self.sets[0].tensors if self.sets else {}
+
+    @property
+    def layout(self) -> Layout | None:
+        """The publisher's layout of the first set."""
+        return self.sets[0].layout if self.sets else None
 
     @classmethod
-    def from_file(cls, path: Path, license: str | None) -> WeightsSource:
-        """Read a user's own file; a card of cnnzoo in it restores the classes and the preprocessing."""
-        arrays, card = tensors.read_weights_file(path)
+    def from_file(cls, path: Path, wanted: str, title: str, license: str | None) -> WeightsSource:
+        """Read a user's own file; a card of cnnzoo in it restores the classes and the preprocessing.
+
+        Args:
+            path: the file.
+            wanted: the name of a set of weights in it, or `title` to state the network that it is of; "" otherwise.
+            title: the name of the network.
+            license: "commercial" if commercial use is required.
+        """
+        checkpoint, card = tensors.read_weights_file(path)
+        all_sets = tuple(find_weight_sets(checkpoint.sets))
+        config = read_neighbor_config(path)
+        if config.get("downsample_in_bottleneck") is True:  # a ResNet of transformers with the stride in the 1x1
+            all_sets = tuple(_with_fields(weight_set, {"stride_in": "1x1"}) for weight_set in all_sets)
+        sets = list(all_sets)
+        is_network = wanted == title and not any(wanted in weight_set.name for weight_set in sets)
+        if wanted and not is_network:
+            sets = choose_weight_set(sets, wanted, path.name)
+        source = cls(
+            name=path.name,
+            sets=tuple(sets),
+            all_sets=all_sets,
+            provenance={"file": path.name} | ({"set": sets[0].name} if len(all_sets) > 1 else {}),
+            other_classes=checkpoint.class_names or find_class_names(config),
+            keras_config=checkpoint.network,
+            stated=wanted if is_network else "",
+        )
         if card is None:
-            layout = translate.recognize_layout(arrays)
-            preprocessing = layout.preprocessing if layout else None
-            return cls(name=path.name, tensors=arrays, preprocessing=preprocessing, provenance={"file": path.name})
-        return cls._from_card(path, arrays, card, license)
+            layout = source.layout
+            return replace(source, preprocessing=layout.preprocessing if layout else None)
+        return source._with_card(path, card, license)
 
-    @classmethod
-    def _from_card(cls, path: Path, arrays: dict[str, np.ndarray], card: Card, license: str | None) -> WeightsSource:
+    def _with_card(self, path: Path, card: Card, license: str | None) -> WeightsSource:
         # A copy of published weights stays under their license.
         stated = {key: value for key, value in (card.weights or {}).items() if key == "license"}
         _check_license(path.name, stated.get("license"), license)
-        return cls(
-            name=path.name,
-            tensors=arrays,
+        return replace(
+            self,
             classes=card.classes,
             ids=card.ids,
             preprocessing=card.preprocessing,
@@ -58,6 +102,7 @@ class WeightsSource:
             provenance={"file": path.name, **stated},
             training=card.training,
             ours=True,
+            network=card.name,
         )
 
     @classmethod
@@ -67,13 +112,15 @@ class WeightsSource:
             from cnnzoo.checkpoints.download import fetch
 
             path, sha256 = fetch(row.url, row.file, row.hash, row.bytes)
-            arrays, card = tensors.read_weights_file(path, sha256)
+            checkpoint, card = tensors.read_weights_file(path, sha256)
         else:
             with resources.as_file(row.path) as path:
-                arrays, card = tensors.read_weights_file(path, row.sha256)
+                checkpoint, card = tensors.read_weights_file(path, row.sha256)
+        sets = tuple(find_weight_sets(checkpoint.sets))
         return cls(
             name=f"{row.file} ({row.tag})",
-            tensors=arrays,
+            sets=sets,
+            all_sets=sets,
             classes=row.class_names,
             ids=row.class_ids,
             preprocessing=row.preprocessing,
@@ -82,7 +129,14 @@ class WeightsSource:
             provenance=row.provenance,
             training=card.training if card else {},
             ours=card is not None,
+            published=True,
         )
+
+
+def _with_fields(weight_set: WeightSet, fields: dict[str, Any]) -> WeightSet:
+    """Return a set of weights whose layout is of rows with other fields."""
+    layout = weight_set.layout
+    return replace(weight_set, layout=replace(layout, fields={**layout.fields, **fields})) if layout else weight_set
 
 
 def resolve_weights(title: str, weights: str | Path | None, license: str | None = None) -> WeightsSource:
@@ -101,15 +155,41 @@ def resolve_weights(title: str, weights: str | Path | None, license: str | None 
         return WeightsSource()
     if not isinstance(weights, str | Path):
         raise InputError(f"weights must be a tag, the path of a file, or None. Received: {weights!r}")
-    if isinstance(weights, Path) or Path(weights).suffix.lower() in CHECKPOINT_SUFFIXES:
-        return WeightsSource.from_file(Path(weights), license)
-    if Path(weights).is_file():
-        raise InputError(
-            f"The suffix of a checkpoint must be one of {', '.join(CHECKPOINT_SUFFIXES)}. Received: {weights!r}"
-        )
+    path, wanted = split_fragment(weights)
+    if isinstance(weights, Path) or _looks_like_path(weights, title) or _looks_like_path(str(path), title):
+        return WeightsSource.from_file(path, wanted, title, license)
     row = manifest.find_weights(title, weights)
     _check_license(f"{weights!r} of {title}", row.license, license)
     return WeightsSource.from_row(row)
+
+
+def split_fragment(weights: str | Path) -> tuple[Path, str]:
+    """Return the path and the name after the last "#", unless there is a file with that character in its name."""
+    text = os.fspath(weights)
+    path, mark, name = text.rpartition("#")
+    try:
+        whole = not mark or os.path.lexists(text)
+    except ValueError:  # a null byte, which reading the file reports
+        whole = True
+    return (Path(text), "") if whole else (Path(path), name)
+
+
+def _looks_like_path(text: str, title: str) -> bool:
+    """Return whether a text is a path rather than a tag: by its separators, its suffix, or because there is a file."""
+    if os.sep in text or (os.altsep or os.sep) in text:
+        return True
+    tags = manifest.list_tags(title)
+    if text in tags or any(tag.startswith(f"{text}.") for tag in tags):
+        return False
+    return Path(text).suffix.lower() in CHECKPOINT_SUFFIXES or _is_file(text)
+
+
+def _is_file(text: str) -> bool:
+    """Return whether there is a file of that name; a name that no file can have has none."""
+    try:
+        return Path(text).is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def _check_license(what: str, stated: str | None, required: str | None) -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cnnzoo.cards import Card, Receipt, card
+from cnnzoo.checkpoints.readers import Checkpoint, read_checkpoint
+from cnnzoo.checkpoints.weight_files import check_not_shard, read_file_bytes, read_shards
 from cnnzoo.core.errors import InputError
 from cnnzoo.core.files import atomic_write
 from cnnzoo.core.lazy import Lazy
@@ -20,8 +22,6 @@ if TYPE_CHECKING:
 else:
     keras = Lazy("keras")
     np = Lazy("numpy")
-
-MAX_FILE_BYTES = 4 * 2**30  # of a checkpoint
 
 
 def named_variables(model: keras.Model) -> dict[str, keras.Variable]:
@@ -70,8 +70,8 @@ def save_weights(model: keras.Model, path: str | os.PathLike[str]) -> Path:
     return path
 
 
-def read_weights_file(path: Path, sha256: str | None = None) -> tuple[dict[str, np.ndarray], Card | None]:
-    """Return the tensors of a checkpoint by their names there, and the card if cnnzoo wrote the file.
+def read_weights_file(path: Path, sha256: str | None = None) -> tuple[Checkpoint, Card | None]:
+    """Return the contents of a checkpoint, and the card if cnnzoo wrote the file.
 
     Args:
         path: the file.
@@ -80,12 +80,12 @@ def read_weights_file(path: Path, sha256: str | None = None) -> tuple[dict[str, 
     Raises:
         InputError: if the file cannot be read, has another hash, or is not a valid checkpoint.
     """
-    from cnnzoo.checkpoints import readers
-
-    content = _read_bytes(path)
+    check_not_shard(path)
+    content = read_file_bytes(path)
     if sha256 and (actual := hashlib.sha256(content).hexdigest()) != sha256:
         raise InputError(f"{path.name} is not the published file. Expected: sha256 {sha256}. Received: {actual}")
-    checkpoint = readers.read_checkpoint(content, path.name)
+    is_index = path.suffix.lower() == ".json"
+    checkpoint = read_shards(path, content) if is_index else read_checkpoint(content, path.name)
     if not checkpoint.tensors:
         raise InputError(f"{path.name} holds no tensors")
 
@@ -98,26 +98,7 @@ def read_weights_file(path: Path, sha256: str | None = None) -> tuple[dict[str, 
         count = len(file_card.classes)
         if not any(count in array.shape for array in checkpoint.tensors.values()):
             raise InputError(f"{path.name} names {count} classes, but none of its tensors has that many")
-    return checkpoint.tensors, file_card
-
-
-def _read_bytes(path: Path) -> bytes:
-    """Return the bytes of a file that is not too large, or raise InputError."""
-    try:
-        if path.exists() and not path.is_file():
-            raise InputError(f"Cannot read the weights {str(path)!r}: it is not a file")
-        size = path.stat().st_size
-        if size > MAX_FILE_BYTES:
-            raise InputError(
-                f"Cannot read the weights {str(path)!r}: it has {size:,} bytes, more than {MAX_FILE_BYTES:,}"
-            )
-        return path.read_bytes()
-    except InputError:
-        raise
-    except OSError as error:
-        raise InputError(f"Cannot read the weights {str(path)!r}: {error.strerror}") from None
-    except ValueError as error:  # a null byte or a lone surrogate in the path
-        raise InputError(f"Cannot read the weights {str(path)!r:.200}: {error}") from None
+    return checkpoint, file_card
 
 
 def assign_tensors(

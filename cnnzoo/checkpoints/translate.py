@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cnnzoo.checkpoints.layouts import LAYOUTS, Layout
+from cnnzoo.checkpoints.weight_sets import WeightSet
 from cnnzoo.core.errors import InputError
 from cnnzoo.surgery import walk
 
@@ -25,10 +25,8 @@ VARIABLE_NAMES = {
     "running_mean": ("", "moving_mean"),
     "running_var": ("", "moving_variance"),
 }
-# Prefixes that DataParallel, torch.compile and other wrappers put before every name.
-WRAPPER_PREFIX = re.compile(r"^(module|_orig_mod|model|net|backbone)\.")
-# Keras 1 wrote block1_conv1/block1_conv1_W_1.
-KERAS_1_SUFFIXES = ((re.compile(r"_W(_\d+)?$"), "kernel"), (re.compile(r"_b(_\d+)?$"), "bias"))
+OUTER_HEAD = "head:"  # the names of layers beside the network's prefix begin so
+TOP_LAYERS = ("Dense", "RadialBasis")  # classes of layers that are in heads only
 # The order in which keras.applications creates the modules, and the branches of an Inception module.
 BRANCH_ORDER = ("1x1", "5x5", "3x3", "3x3dbl", "7x7", "7x7dbl", "7x7x3", "_pool")
 MODULE_ORDER = ("conv2d", "mixed_5", "block35", "mixed_6a", "mixed_6", "block17", "mixed_7a", "mixed_7", "block8")
@@ -39,90 +37,82 @@ class Translation:
     """A checkpoint in our names; arrays are views of the file's wherever possible."""
 
     tensors: dict[str, np.ndarray]  # by "layer.variable"
-    dropped: tuple[str, ...]  # tensors that no network needs: PyTorch's counters of batches
+    dropped: tuple[str, ...]  # tensors that no network needs: PyTorch's counters of batches, and what lies outside
+    names: dict[str, str]  # the names in the file
 
 
-def translate_tensors(tensors: dict[str, np.ndarray], model: keras.Model, source: str) -> Translation:
-    """Name and shape tensors as `model` has them, by the layout that is recognized from their names.
+def translate_tensors(weight_set: WeightSet, model: keras.Model, source: str) -> Translation:
+    """Name and shape tensors as `model` has them, by the layout that was recognized from their names.
 
     A tensor for which the model has no place keeps a name of the same kind, so that strict loading can report it.
 
     Args:
-        tensors: the tensors of the file, by their names there.
+        weight_set: the tensors of the file, and what hangs in the place of the head.
         model: the network with its head.
         source: the name of the file, for messages.
 
     Raises:
-        InputError: if no layout is recognized, or the tensors do not fit the model.
+        InputError: if no layout was recognized, or the tensors do not fit the model.
     """
-    layout = recognize_layout(tensors)
+    layout = weight_set.layout
     if layout is None:
         publishers = ", ".join(sorted({layout.publisher for layout in LAYOUTS}))
-        first_names = ", ".join(list(tensors)[:5]) or "none: it is empty"
+        first_names = ", ".join(list(weight_set.tensors)[:5]) or "none: it is empty"
         raise InputError(
             f"{source} has no known layout ({publishers}, or cnnzoo's own). The names of its tensors start with: "
             f"{first_names}"
         )
     try:
-        return _translate_by_layout(tensors, model, source, layout)
-    except InputError:
-        raise
+        return _translate_by_layout(weight_set, model, source, layout)
     except (TypeError, ValueError, IndexError, OverflowError) as error:  # names and shapes that no publisher has
         raise InputError(f"{source} does not fit {model.name} in the layout of {layout.publisher}: {error}") from error
 
 
-def _translate_by_layout(
-    tensors: dict[str, np.ndarray], model: keras.Model, source: str, layout: Layout
-) -> Translation:
-    by_clean_name = dict(zip(clean_names(tensors), tensors.values(), strict=True))
+def _translate_by_layout(weight_set: WeightSet, model: keras.Model, source: str, layout: Layout) -> Translation:
     layers = {layer.name: layer for layer in model.layers}
-    matched = _match_by_order(layout, by_clean_name, model) | _match_by_number(layout, by_clean_name, layers)
+    inner = weight_set.tensors
+    matched = _match_by_order(layout, inner, model) | _match_by_number(layout, inner, layers)
 
     translated: dict[str, np.ndarray] = {}
+    names: dict[str, str] = {}
     dropped = []
-    for (name, value), original_name in zip(by_clean_name.items(), tensors, strict=True):
-        their_layer, _, leaf = name.rpartition("/" if "/" in name else ".")
+    for name, value in inner.items():
+        their_layer, leaf = _split_name(name)
         if leaf == "num_batches_tracked":
-            dropped.append(original_name)
+            dropped.append(weight_set.full_names[name])
             continue
         layer, variable = _rename_variable(matched.get(their_layer) or layout.rename_layer(their_layer), leaf, layers)
+        if f"{layer}.{variable}" in translated:
+            raise InputError(f"{source} names the same tensor twice in the layout of {layout.publisher}")
         translated[f"{layer}.{variable}"] = _reorder_axes(value, leaf, variable, layers.get(layer))
-    if len(translated) + len(dropped) < len(tensors):
-        raise InputError(f"{source} names the same tensor twice in the layout of {layout.publisher}")
+        names[f"{layer}.{variable}"] = weight_set.full_names[name]
+
+    # A head beside the prefix of the network gets names of its own, which no layer of the model has.
+    for full_name, value in weight_set.head.items():
+        their_layer, leaf = _split_name(full_name)
+        if leaf == "num_batches_tracked":
+            dropped.append(full_name)
+            continue
+        name = f"{OUTER_HEAD}{re.sub('[./]', '_', their_layer)}.{VARIABLE_NAMES.get(leaf, (leaf,))[0] or leaf}"
+        translated[name] = _reorder_axes(value, leaf, "kernel", None)
+        names[name] = full_name
 
     _absorb_into_batch_norm(translated, layers, layout)
-    return Translation(translated, tuple(dropped))
+    return Translation(translated, (*dropped, *weight_set.outside), names)
 
 
-def recognize_layout(names: Iterable[str]) -> Layout | None:
-    """Return the layout whose marker matches one of the tensor names, or None."""
-    names = clean_names(names)
-    return next((layout for layout in LAYOUTS if any(re.search(layout.marker, name) for name in names)), None)
-
-
-def clean_names(names: Iterable[str]) -> list[str]:
-    """Return tensor names without the prefixes that wrappers put before every one, and without doubled parts."""
-    cleaned = list(names)
-    while (
-        cleaned and (prefix := WRAPPER_PREFIX.match(cleaned[0])) and all(name.startswith(prefix[0]) for name in cleaned)
-    ):
-        cleaned = [name[prefix.end() :] for name in cleaned]
-    return [_clean_name(name) for name in cleaned]
-
-
-def _clean_name(name: str) -> str:
-    """Return a tensor name without the parts that Keras and tf2cv write twice."""
-    for pattern, variable in KERAS_1_SUFFIXES:
-        name = re.sub(rf"/[^/]*{pattern.pattern}", f"/{variable}", name)
-    # tf2cv: features/pre_res_net/features/features/stage1/stage1/unit1/body/conv1/conv/conv/kernel
-    if tf2cv := re.match(r"(?:.*/)?((?:features|output1)/.*)", name):
-        return re.sub(r"\b(features|stage\d|branches|conv_list|conv)/\1/", r"\1/", tf2cv[1]).replace("/", ".")
-    parts = name.split("/")  # Keras 3: conv1_conv/resnet50/conv1_conv/kernel
-    return "/".join(parts[-2:]) if len(parts) > 2 and parts[0] == parts[-2] else name
+def _split_name(name: str) -> tuple[str, str]:
+    """Return the layer and the variable of a tensor's name."""
+    layer, _, leaf = name.rpartition("/" if "/" in name else ".")
+    return layer, leaf
 
 
 def _match_by_order(layout: Layout, tensors: dict[str, np.ndarray], model: keras.Model) -> dict[str, str]:
-    """Return {their layer: our layer} for a layout whose layers have only numbers, such as features.0."""
+    """Return {their layer: our layer} for a layout whose layers have only numbers, such as features.0.
+
+    If their numbers differ, the layers of the first module are matched to our layers before the first dense one, and
+    the others to our dense layers if there are as many.
+    """
     if not layout.module_order:
         return {}
 
@@ -132,8 +122,21 @@ def _match_by_order(layout: Layout, tensors: dict[str, np.ndarray], model: keras
         )
         return module, [int(number) for number in re.findall(r"\d+", layer)]
 
-    their_layers = sorted({re.split(r"[./][^./]*$", name)[0] for name in tensors}, key=sort_key)
-    return dict(zip(their_layers, [layer.name for layer in model.layers if layer.weights], strict=False))
+    theirs = sorted({re.split(r"[./][^./]*$", name)[0] for name in tensors}, key=sort_key)
+    ours = [layer for layer in model.layers if layer.weights]
+    if len(theirs) == len(ours):  # also where a convolution stands for our first dense layer
+        return dict(zip(theirs, [layer.name for layer in ours], strict=True))
+    pairs: dict[str, str] = {}
+    for is_top in (False, True):
+        their_part = [layer for layer in theirs if (sort_key(layer)[0] > 0) == is_top]
+        our_part = [layer.name for layer in ours if (type(layer).__name__ in TOP_LAYERS) == is_top]
+        if not is_top and len(their_part) != len(our_part):
+            raise InputError(
+                f"it has {len(their_part)} layers of convolutions and batch norms, and the model has {len(our_part)}"
+            )
+        if len(their_part) == len(our_part):
+            pairs |= dict(zip(their_part, our_part, strict=False))
+    return pairs
 
 
 def _match_by_number(

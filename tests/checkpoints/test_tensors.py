@@ -28,7 +28,7 @@ def path(model, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def tensors(path):
-    return read_weights_file(path)[0]
+    return read_weights_file(path)[0].tensors
 
 
 def assert_equal_weights(expected, model):

@@ -1,18 +1,440 @@
 """Checkpoints as other tools write them, and files that were damaged or made to harm."""
 
+import argparse
+import collections
+import datetime
 import io
 import json
+import pathlib
+import pickle
+import random
+import re
 import tracemalloc
 import zipfile
 from pathlib import Path
 
 import h5py
+import numpy as np
 import pytest
 from helpers.cases import Case, parametrize_cases
+from helpers.golden import GOLDEN, GoldenLogits, draw
 from helpers.hdf5 import add_layers, write_hdf5
+from helpers.small_models import shrink_checkpoint, small_models_registered
+from helpers.torch_files import Foreign, RealArray, dump_torch
+from safetensors.numpy import save_file
 
 import cnnzoo
 from cnnzoo.checkpoints import readers
+from cnnzoo.checkpoints.tensors import named_variables
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_models():
+    with small_models_registered():
+        yield
+
+
+def draw_small(stem: str, **changes: tuple[int, ...]) -> dict[str, np.ndarray]:
+    """Return drawn tensors of a small network in a publisher's layout; `changes` replaces shapes."""
+    golden = shrink_checkpoint(GoldenLogits(GOLDEN / "logits" / f"{stem}.npz"))
+    shapes = [changes.get(name, shape) for name, shape in zip(golden.tensors, golden.shapes, strict=True)]
+    return {name: np.ascontiguousarray(value) for name, value in draw.weights(golden.tensors, shapes, 1.0).items()}
+
+
+# A small ResNet-18 in the layout of torchvision, with six classes.
+RESNET = draw_small("resnet18-torchvision", **{"fc.weight": (6, 64), "fc.bias": (6,)})
+BODY = {name: value for name, value in RESNET.items() if not name.startswith("fc.")}
+HEAD = {name: value for name, value in RESNET.items() if name.startswith("fc.")}
+NAMES = ["ant", "bee", "cat", "dog", "elk", "fox"]
+
+
+def load(path, name="small_resnet18", **options):
+    return cnnzoo.get(name, weights=path, **{"input_shape": (32, 32, 3), **options})
+
+
+@pytest.fixture(scope="module")
+def expected(small_models, tmp_path_factory):
+    """The variables of a model with the weights of `RESNET`, by their names."""
+    path = tmp_path_factory.mktemp("resnet") / "plain.safetensors"
+    save_file(RESNET, path)
+    return {name: np.array(variable) for name, variable in named_variables(load(path)).items()}
+
+
+def check_weights(model, expected, without_head=False):
+    for name, variable in named_variables(model).items():
+        if not (without_head and name.startswith("fc.")):
+            np.testing.assert_array_equal(np.array(variable), expected[name], err_msg=name)
+
+
+def add_prefix(prefix, tensors):
+    return {f"{prefix}{name}": value for name, value in tensors.items()}
+
+
+def write_torch(obj, name="checkpoint.pth", **options):
+    """Return a function that writes an object as torch.save does."""
+
+    def write(folder: Path) -> Path:
+        (folder / name).write_bytes(dump_torch(obj, **options))
+        return folder / name
+
+    return write
+
+
+# ---------------------------------------------------------------- what lies beside the tensors
+
+BESIDE = {
+    "argparse": argparse.Namespace(lr=0.1, arch="resnet18"),
+    "numpy scalar": np.float64(76.1),
+    "numpy array": RealArray(np.arange(6.0).reshape(2, 3)),
+    "rng state": random.getstate(),
+    "defaultdict": collections.defaultdict(list, {"loss": [1.0]}),
+    "counter": collections.Counter("abca"),
+    "set": {1, 2},
+    "frozenset": frozenset("ab"),
+    "range": range(3),
+    "datetime": datetime.datetime(2024, 5, 1),
+    "path": pathlib.PurePosixPath("/data/train"),
+    "device": Foreign("torch.device", ("cuda", 0)),
+    "dtype": Foreign("torch.distributions.Normal", new=True, state={"loc": np.zeros(2, "float32")}),
+    "bytes": b"abc",
+    "bytearray": bytearray(b"abc"),
+    "complex": 1j,
+    "deque": collections.deque([1, 2], maxlen=3),
+    "AttributeDict": Foreign("lightning.fabric.utilities.data.AttributeDict", new=True, items={"lr": 1, "n": None}),
+    "scheduler": Foreign("torch.optim.lr_scheduler.StepLR", new=True, state={"gamma": 0.1, "optimizer": [1]}),
+    "criterion": Foreign("torch.nn.modules.loss.CrossEntropyLoss", new=True, state={"weight": np.ones(6, "float32")}),
+    "enum": Foreign("enum_module.Mode", (1,)),
+    "partial": Foreign("functools.partial", (Foreign("builtins.getattr", ("x", "y")),), state=("f", (), {}, None)),
+    "keys": {1.5: 1, None: 2, True: 3, (1, 2): 4, b"x": 5, 2**70: 6, frozenset([1]): 7},
+}
+
+
+@pytest.mark.parametrize("legacy", [False, True], ids=["zip", "legacy"])
+@pytest.mark.parametrize("name", BESIDE)
+def test_python_objects_beside_the_tensors_are_placeholders(name, legacy):
+    """torchvision's and timm's training scripts write such files (nomeroff-net#319, YOLOv5-Lite#277)."""
+    state = {"model": {"conv1.weight": RESNET["conv1.weight"]}, "epoch": 3, "other": BESIDE[name]}
+    for obj in (state, {"other": BESIDE[name], **state}):
+        for protocol in (2, 4, 5):
+            tensors = readers.read_checkpoint(dump_torch(obj, legacy, protocol), "checkpoint.pth").tensors
+            np.testing.assert_array_equal(tensors.pop("conv1.weight"), RESNET["conv1.weight"])
+            assert not tensors
+
+
+UNREADABLE = [
+    Case("the state dict is an object", "torch.save(net)", {"state_dict": Foreign("mine.Net", new=True)}, "mine.Net"),
+    Case(
+        "a quantized weight",
+        "torch.ao",
+        {"model": {"a.weight": Foreign("torch._utils._rebuild_qtensor"), "b.weight": np.zeros((2, 2), "float32")}},
+        "a.weight is made by torch._utils._rebuild_qtensor",
+    ),
+    Case("only an optimizer", "torch.save(opt)", {"optimizer": {"state": {"a": np.zeros((2, 2), "f4")}}}, "optimizer"),
+]
+
+
+@parametrize_cases(UNREADABLE)
+def test_weights_that_need_an_object_are_refused_by_its_name(case):
+    with pytest.raises(cnnzoo.InputError, match=case.expected):
+        readers.read_checkpoint(dump_torch(case.make), "checkpoint.pth")
+
+
+# ---------------------------------------------------------------- names of files, keys and prefixes
+
+LIGHTNING = {"state_dict": {**add_prefix("model.", RESNET), "criterion.weight": np.ones(6, "float32")}, "epoch": 1}
+FOUND = [
+    Case("criterion", "pytorch-lightning#2617", write_torch(LIGHTNING, "last.ckpt"), "dropped.*criterion.weight"),
+    Case(
+        "metrics",
+        "superpoint_transformer#12",
+        write_torch({"state_dict": {**add_prefix("net.", RESNET), "train_acc.confmat": np.ones((6, 6), "float32")}}),
+        "train_acc.confmat",
+    ),
+    Case(
+        "criterion without a prefix",
+        "OML#430",
+        write_torch({**RESNET, "criterion.pos_weight": np.ones(6, "float32"), "val_acc.tp": np.ones(6, "float32")}),
+        "criterion.pos_weight, val_acc.tp",
+    ),
+    Case("encoder", "swav#43", write_torch({"model": add_prefix("encoder.", RESNET)}, "swav.pth.tar"), ""),
+    Case("feature extractor", "lightning", write_torch(add_prefix("feature_extractor.", RESNET), "epoch=3.ckpt"), ""),
+    Case("deep prefix", "sibling", write_torch(add_prefix("a.b.c.resnet.", RESNET), "weights"), ""),
+    Case("compiled", "torch.compile", write_torch({"model": add_prefix("model._orig_mod.module.", RESNET)}), ""),
+    Case(
+        "moco",
+        "moco#84",
+        write_torch(
+            {
+                "state_dict": {
+                    **add_prefix("module.encoder_k.", {name: value + 1 for name, value in RESNET.items()}),
+                    **add_prefix("module.encoder_q.", RESNET),
+                    "module.queue": np.zeros((8, 8), "float32"),
+                }
+            },
+            "moco_v2.pth.tar",
+        ),
+        "called state_dict.encoder_q; there are also state_dict.encoder_k",
+    ),
+    Case("nested wrapper", "sibling", write_torch({"model": {"state_dict": RESNET}, "iteration": 5}, "a.bin"), ""),
+    Case("weights", "field R11", write_torch({"weights": RESNET}, "best.pkl"), ""),
+    Case("network", "field R11", write_torch({"network": RESNET, "optimizer": {}}, "best"), ""),
+    Case("unusual key", "sibling", write_torch({"my_net_v2": RESNET, "mean": RealArray(np.zeros((1, 3)))}), ""),
+    Case("misleading suffix", "sibling", write_torch(RESNET, "weights.h5"), ""),
+    Case("legacy", "resnet on CIFAR", write_torch({"net": add_prefix("module.", RESNET)}, "ckpt.t7", legacy=True), ""),
+    Case("swa", "AveragedModel",
+        write_torch({**add_prefix("module.", RESNET), "n_averaged": np.array(3)}), "n_averaged"),
+    Case(
+        "numpy in a plain pickle",
+        "sibling",
+        lambda folder: write_pickle(folder, {"model": {name: RealArray(value) for name, value in RESNET.items()}}),
+        "",
+    ),
+    Case("mmpretrain", "mmpretrain#1411", write_torch({"state_dict": {**add_prefix("backbone.", BODY),
+        **{name.replace("fc.", "head.fc."): value for name, value in HEAD.items()}}}), "the head is taken from head"),
+    Case("lightning flash", "sibling", write_torch({"state_dict": {**add_prefix("backbone.", BODY),
+        **{name.replace("fc.", "head."): value for name, value in HEAD.items()}}}), "the head is taken from head"),
+    Case("dropout in the head", "field R12", write_torch({**BODY, "fc.1.weight": HEAD["fc.weight"],
+        "fc.1.bias": HEAD["fc.bias"]}), ""),
+    Case("sequential", "sibling", write_torch({**add_prefix("0.", BODY), "1.weight": HEAD["fc.weight"],
+        "1.bias": HEAD["fc.bias"]}), "the head is taken from 1"),
+]  # fmt: skip
+
+
+def write_pickle(folder: Path, obj) -> Path:
+    (folder / "w.pkl").write_bytes(pickle.dumps(obj, 4))
+    return folder / "w.pkl"
+
+
+@parametrize_cases(FOUND)
+def test_the_network_is_found_in_the_file(case, expected, tmp_path):
+    model = load(case.make(tmp_path))
+    check_weights(model, expected)
+    receipt = str(cnnzoo.card(model).receipt)
+    assert case.expected.removeprefix("dropped.*") in receipt
+    assert model.output_shape == (None, 6)
+
+
+# ---------------------------------------------------------------- layouts of other publishers
+
+
+def rename(tensors, *rules):
+    """Return tensors whose names are changed by regular expressions, one after the other."""
+    renamed = {}
+    for name, value in tensors.items():
+        for pattern, template in rules:
+            name = re.sub(pattern, template, name)
+        renamed[name] = value
+    return renamed
+
+
+TRANSFORMERS = rename(
+    RESNET,
+    (r"^layer(\d)\.(\d)\.", lambda match: f"resnet.encoder.stages.{int(match[1]) - 1}.layers.{match[2]}."),
+    (r"\.conv(\d)\.", lambda match: f".layer.{int(match[1]) - 1}.convolution."),
+    (r"\.bn(\d)\.", lambda match: f".layer.{int(match[1]) - 1}.normalization."),
+    (r"\.downsample\.0\.", ".shortcut.convolution."),
+    (r"\.downsample\.1\.", ".shortcut.normalization."),
+    (r"^conv1\.", "resnet.embedder.embedder.convolution."),
+    (r"^bn1\.", "resnet.embedder.embedder.normalization."),
+    (r"^fc\.", "classifier.1."),
+)
+FASTAI = rename(
+    BODY, (r"^conv1\.", "0.0."), (r"^bn1\.", "0.1."), (r"^layer(\d)\.", lambda match: f"0.{int(match[1]) + 3}.")
+)
+CONCAT_HEAD = {  # of fastai: batch norm and linear layers after a pooling of two kinds
+    "1.2.weight": np.ones(128, "float32"),
+    "1.4.weight": np.ones((8, 128), "float32"),
+    "1.6.bias": np.ones(8, "float32"),
+    "1.8.weight": np.ones((6, 8), "float32"),
+}
+
+
+def write_hub(tensors, **config):
+    """Return a function that writes a checkpoint as the Hugging Face hub has it."""
+
+    def write(folder):
+        save_file(tensors, folder / "model.safetensors")
+        (folder / "config.json").write_text(json.dumps(config))
+        return folder / "model.safetensors"
+
+    return write
+
+
+@parametrize_cases(
+    [
+        Case("transformers", "field R12", write_hub(TRANSFORMERS, id2label=dict(enumerate(NAMES))), NAMES),
+        Case("transformers as bin", "sibling", write_torch(TRANSFORMERS, "pytorch_model.bin"), list("012345")),
+        Case(
+            "children in a Sequential",
+            "sibling",
+            write_torch(FASTAI | {"1.weight": HEAD["fc.weight"], "1.bias": HEAD["fc.bias"]}),
+            list("012345"),
+        ),
+    ]
+)
+def test_layouts_of_other_publishers_are_read(case, expected, tmp_path):
+    model = load(case.make(tmp_path))
+    check_weights(model, expected)
+    assert list(cnnzoo.card(model).classes) == case.expected
+
+
+OTHER_HEADS = [
+    Case("fastai", "fastai#3811", write_torch({"model": FASTAI | CONCAT_HEAD, "opt": None}), "1.2.weight"),
+    Case(
+        "two layers",
+        "field R12",
+        write_torch({**BODY, "fc.0.weight": np.ones((8, 64), "float32"), "fc.3.weight": np.ones((6, 8), "float32")}),
+        "fc.0.weight, fc.3.weight",
+    ),
+    Case(
+        "beside the backbone",
+        "sibling",
+        write_torch({**add_prefix("backbone.", BODY), "head.0.weight": np.ones((8, 64), "float32"),
+            "head.2.weight": np.ones((6, 8), "float32")}),
+        "head.0.weight, head.2.weight",
+    ),
+    Case(
+        "after the network's own",
+        "sibling",
+        write_torch({**add_prefix("0.", RESNET), "1.weight": np.ones((2, 6), "float32")}),
+        "1.weight",
+    ),
+]  # fmt: skip
+
+
+@parametrize_cases(OTHER_HEADS)
+def test_another_head_goes_where_the_head_goes(case, expected, tmp_path):
+    path = case.make(tmp_path)
+    if case.name != "after the network's own":
+        with pytest.raises(
+            cnnzoo.InputError, match=rf"does not fit.*other layers \({case.expected}.*include_top=False"
+        ):
+            load(path)
+    for options in ({"classes": ["x", "y"]}, {"include_top": False}):
+        model = load(path, **options)
+        check_weights(model, expected, without_head=True)
+        assert set(case.expected.split(", ")) <= set(cnnzoo.card(model).receipt.dropped)
+
+
+@pytest.mark.slow
+def test_a_vgg_for_cifar_gives_its_features(tmp_path):
+    """bearpaw/pytorch-classification#34: one linear layer after the convolutions, and wrappers within names."""
+    golden = GoldenLogits(GOLDEN / "logits" / "vgg11-torchvision.npz")
+    shapes = {name: shape for name, shape in zip(golden.tensors, golden.shapes, strict=True) if "features" in name}
+    body = draw.weights(shapes, shapes.values(), 1.0)
+    body = rename(body, (r"^features\.", "features.module."))
+    path = write_torch(body | {"classifier.weight": np.ones((10, 512), "f4"), "classifier.bias": np.ones(10, "f4")})(
+        tmp_path
+    )
+    with pytest.raises(cnnzoo.InputError, match="classifier.weight.*include_top=False"):
+        cnnzoo.get("vgg11", weights=path, input_shape=(32, 32, 3))
+    model = cnnzoo.get("vgg11", weights=path, input_shape=(32, 32, 3), include_top=False)
+    kernel = np.array(model.get_layer("conv1_1").kernel)
+    np.testing.assert_array_equal(kernel, body["features.module.0.weight"].transpose(2, 3, 1, 0))
+
+
+# ---------------------------------------------------------------- several sets of weights, shards, class names
+
+MORE = {name: value + np.float32(1) if value.dtype == "float32" else value for name, value in RESNET.items()}
+SETS = [
+    Case("timm", "timm train.py", {"state_dict": RESNET, "state_dict_ema": MORE}, "state_dict_ema"),
+    Case("torchvision", "references/classification", {"model": RESNET, "model_ema": MORE}, "model_ema"),
+    Case("averaged first", "sibling", {"ema": MORE, "model": RESNET}, "ema"),
+    Case("dino", "facebookresearch/dino", {"student": add_prefix("module.backbone.", RESNET),
+        "teacher": add_prefix("backbone.", MORE)}, "teacher"),
+    Case("one dict", "lightning EMA", {"state_dict": {**add_prefix("net_ema.", MORE), **add_prefix("net.", RESNET)}},
+        "net_ema"),
+    Case("nested", "sibling", {"model": {"state_dict": RESNET, "ema_state_dict": MORE}}, "model.ema_state_dict"),
+]  # fmt: skip
+
+
+@parametrize_cases(SETS)
+def test_the_choice_of_a_set_is_stated_and_can_be_made(case, expected, tmp_path):
+    path = write_torch(case.make)(tmp_path)
+    model = load(path)
+    check_weights(model, expected)
+    assert f"{path.name}#" in str(cnnzoo.card(model).receipt)
+    assert case.expected in str(cnnzoo.card(model).receipt)
+    for weights in (f"{path}#{case.expected}", Path(f"{path}#{case.expected}")):
+        other = load(weights)
+        np.testing.assert_array_equal(np.array(other.get_layer("conv1").kernel), expected["conv1.kernel"] + 1)
+        assert case.expected in cnnzoo.card(other).weights["set"]
+    with pytest.raises(cnnzoo.InputError, match=f"no set of weights called 'swa'. There are: .*{path.name}#"):
+        load(f"{path}#swa")
+
+
+def test_of_sets_of_different_networks_the_one_that_fits_is_taken(expected, tmp_path):
+    other = draw_small("resnet34-torchvision", **{"conv1.weight": (16, 3, 7, 7)})
+    path = write_torch({"generator": other, "model": other, "discriminator": RESNET})(tmp_path)
+    check_weights(load(path), expected)
+
+
+def test_a_file_with_a_number_sign_in_its_name_is_a_file(tmp_path, expected):
+    check_weights(load(write_torch(RESNET, "run#3.pth")(tmp_path)), expected)
+    with pytest.raises(cnnzoo.InputError, match="has only one"):
+        load(f"{write_torch(RESNET)(tmp_path)}#state_dict_ema")
+
+
+@pytest.mark.parametrize("suffix", ["safetensors", "bin"])
+def test_shards_are_read_by_their_index(suffix, tmp_path, expected):
+    names, stem = list(RESNET), "model" if suffix == "safetensors" else "pytorch_model"
+    files = {name: f"{stem}-0000{1 + i % 2}-of-00002.{suffix}" for i, name in enumerate(names)}
+    for file in set(files.values()):
+        part = {name: RESNET[name] for name in names if files[name] == file}
+        if suffix == "bin":
+            write_torch(part, file)(tmp_path)
+        else:
+            save_file(part, tmp_path / file)
+    index = tmp_path / f"{stem}.{suffix}.index.json"
+    index.write_text(json.dumps({"metadata": {"total_size": 1}, "weight_map": files}))
+    (tmp_path / "config.json").write_text(json.dumps({"id2label": dict(enumerate(NAMES))}))
+    model = load(index)
+    check_weights(model, expected)
+    assert cnnzoo.card(model).classes == tuple(NAMES)
+    with pytest.raises(cnnzoo.InputError, match=f"one of 2 shards.*{index.name}"):
+        load(tmp_path / files[names[0]])
+    with pytest.raises(cnnzoo.InputError, match=f"not a file.*{index.name}"):
+        load(tmp_path)
+    for weight_map, message in (({"a": "../w.bin"}, "not in its folder"), ({"a": "no.bin"}, "no.bin"), ([], "index")):
+        index.write_text(json.dumps({"weight_map": weight_map}))
+        with pytest.raises(cnnzoo.InputError, match=message):
+            load(index)
+
+
+CARRIED = [
+    Case("class_to_idx", "torchvision", {"class_to_idx": {name: i for i, name in enumerate(NAMES)}}, NAMES),
+    Case("reversed", "sibling", {"idx_to_class": dict(enumerate(NAMES))}, NAMES),
+    Case("order", "sibling", {"class_to_idx": {name: 5 - i for i, name in enumerate(NAMES)}}, NAMES[::-1]),
+    Case("meta.CLASSES", "mmpretrain", {"meta": {"CLASSES": NAMES, "epoch": 3}}, NAMES),
+    Case("dataset_meta", "mmpretrain 1.x", {"meta": {"dataset_meta": {"classes": tuple(NAMES)}}}, NAMES),
+    Case("lightning", "lightning", {"hyper_parameters": Foreign("lightning.AttributeDict", new=True,
+        items={"class_names": NAMES})}, NAMES),
+    Case("argparse", "sibling", {"args": argparse.Namespace(classes=NAMES)}, NAMES),
+    Case("too few", "sibling", {"classes": NAMES[:4]}, list("012345")),
+    Case("gaps", "sibling", {"class_to_idx": {name: 2 * i for i, name in enumerate(NAMES)}}, list("012345")),
+    Case("no names", "sibling", {"classes": 6}, list("012345")),
+]  # fmt: skip
+
+
+@parametrize_cases(CARRIED)
+def test_class_names_that_a_file_carries_are_used(case, tmp_path):
+    path = write_torch({"state_dict": RESNET, **case.make})(tmp_path)
+    card = cnnzoo.card(load(path))
+    assert list(card.classes) == case.expected
+    assert not card.receipt.initialized
+    if case.name == "too few":
+        assert "names 4 classes, and its head has 6" in str(card.receipt)
+
+
+def test_class_names_of_the_user_keep_the_head(tmp_path):
+    path = write_torch({"state_dict": RESNET, "classes": NAMES})(tmp_path)
+    card = cnnzoo.card(load(path, classes=list("uvwxyz")))
+    assert card.classes == tuple("uvwxyz")
+    assert not card.receipt.initialized
+    assert "calls its classes ant, bee, cat, dog and 2 more; yours are used" in str(card.receipt)
+    assert cnnzoo.card(load(path, classes=6)).classes == tuple(NAMES)
+    assert cnnzoo.card(load(path, classes=3)).receipt.initialized
+
 
 # ---------------------------------------------------------------- damaged and hostile files
 

@@ -1,9 +1,12 @@
 """Small variants of published networks, with the layers and layouts of the large ones."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import cnnzoo
+from cnnzoo import registry
 
 BLOCKS_AFTER_THE_FIRST = re.compile(
     r"layer\d\.[1-9]|conv\d_block([2-9]|\d\d)_"
@@ -25,3 +28,15 @@ def shrink_checkpoint(golden):
     }
     golden.tensors, golden.shapes = list(shapes), list(shapes.values())
     return golden
+
+
+@contextmanager
+def small_models_registered() -> Iterator[None]:
+    """Register small variants, such as small_resnet18, and remove them at the end."""
+    before = dict(registry._registered)
+    for name in ("resnet18", "resnet50", "resnet50_v1", "resnet50_v2", "resnet20"):
+        cnnzoo.register(f"small_{name}", shrink_resnet(name))
+    cnnzoo.register("small_resnet34", shrink_resnet("resnet34", depth=2))
+    yield
+    registry._registered.clear()
+    registry._registered.update(before)

@@ -1,0 +1,164 @@
+"""Check that a checkpoint is of the network it is loaded into, where names and shapes alone cannot tell."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
+from typing import Any
+
+from cnnzoo.checkpoints.layouts import Layout
+from cnnzoo.checkpoints.source import WeightsSource
+from cnnzoo.core.errors import InputError
+
+# Fields of a row that do not change what the network computes from its weights.
+DESCRIPTIVE_FIELDS = ("params", "macs", "paper", "classes", "input_shape", "preprocessing", "min_size")
+Rows = Mapping[str, Any]  # the rows of the registry by their names
+
+
+def check_variant(source: WeightsSource, title: str, row: Any, rows: Callable[[], Rows]) -> WeightsSource:
+    """Refuse weights of another variant, and return the source with a note on what could not be told.
+
+    Our own files name their network; the layouts of publishers are of certain variants.
+
+    Args:
+        source: the weights.
+        title: the name of the network to load into.
+        row: its row.
+        rows: returns the rows of the registry.
+
+    Raises:
+        InputError: that names the network that fits.
+    """
+    if source.published or not source.sets or source.stated:
+        return source
+    if source.network:
+        return _check_own_file(source, title, row, rows)
+    layout = source.layout
+    if layout is None:
+        return source
+    differing = differing_fields(layout, row)
+    if differing:
+        raise _explain_other_variant(source, layout, title, row, rows(), differing)
+    problem = compare_keras_config(source.keras_config, row)
+    if problem:
+        fitting = (
+            f". Use cnnzoo.get({fits!r}, weights=...)"
+            if (fits := _find_by_config(source.keras_config, row, rows()))
+            else ""
+        )
+        raise InputError(
+            f"{source.name} does not fit {title}: {problem}{fitting}. If it is of {title} all the same, say so: "
+            f"weights={f'{source.name}#{title}'!r}"
+        )
+    is_concerned = all(getattr(row, key, None) == value for key, value in layout.concerns.items())
+    if layout.untold and is_concerned and not source.keras_config:
+        note = f"the layout of {layout.publisher} does not tell {layout.untold}: assumed are those of {title}"
+        return replace(source, notes=(*source.notes, note))
+    return source
+
+
+def _check_own_file(source: WeightsSource, title: str, row: Any, rows: Callable[[], Rows]) -> WeightsSource:
+    """Compare the network that a card names with the one to load into."""
+    if source.network == title:
+        return source
+    registered = rows().get(source.network)
+    if registered is None:
+        note = f"the file is of {source.network}, which is not registered: that {title} computes the same was assumed"
+        return replace(source, notes=(*source.notes, note))
+    if describe_graph(registered) == describe_graph(row):
+        return source
+    raise InputError(
+        f"{source.name} does not fit {title}: it holds weights of {source.network}, which computes something else even "
+        f"where names and shapes agree. Use cnnzoo.get({source.network!r}, weights=...). If its card is wrong, say so: "
+        f"weights={f'{source.name}#{title}'!r}"
+    )
+
+
+def describe_graph(row: Any) -> tuple[type, dict[str, Any]]:
+    """Return the class and the fields of a row that determine its graph."""
+    fields = {key: value for key, value in asdict(row).items() if key not in DESCRIPTIVE_FIELDS}
+    return type(row), fields
+
+
+def differing_fields(layout: Layout, row: Any) -> dict[str, Any]:
+    """Return the fields that the networks of a layout have, and a row has otherwise."""
+    fields = {key: value for key, value in layout.fields.items() if hasattr(row, key)}
+    if not getattr(row, "bottleneck", True):  # basic blocks have no 1x1 convolution to move the stride to
+        fields.pop("stride_in", None)
+    return {key: value for key, value in fields.items() if getattr(row, key) != value}
+
+
+def _explain_other_variant(
+    source: WeightsSource, layout: Layout, title: str, row: Any, rows: Rows, differing: dict[str, Any]
+) -> InputError:
+    """Return the error for a layout of another variant, with the row that fits."""
+    wanted = describe_graph(replace(row, **differing))
+    fitting = [name for name, other in rows.items() if describe_graph(other) == wanted]
+    if not fitting:  # more than these fields differ, as between the two Inception v3
+        fitting = [
+            name
+            for name, other in rows.items()
+            if type(other) is type(row) and not differing_fields(layout, other) and _share_a_name(name, title)
+        ]
+    reason = ", ".join(f"{key} {value!r}, not {getattr(row, key)!r}" for key, value in differing.items())
+    use = f" Use cnnzoo.get({fitting[0]!r}, weights=...)." if fitting else ""
+    return InputError(
+        f"{source.name} does not fit {title}: it has the layout of {layout.publisher}, whose networks of these names "
+        f"have {reason}.{use} If it is of {title} all the same, say so: weights={f'{source.name}#{title}'!r}"
+    )
+
+
+def _share_a_name(name: str, title: str) -> bool:
+    """Return whether one of two names of rows is the other with a suffix, as inception_v3_keras."""
+    return name.startswith(title) or title.startswith(name)
+
+
+# ---------------------------------------------------------------- models that users built in Keras
+
+
+def compare_keras_config(config: dict[str, Any], row: Any) -> str:
+    """Return how the activations and pools of a Keras model contradict those of a row, or ""."""
+    for what, found, expected in _compared(config, row):
+        if found and expected and found != {expected}:
+            return f"its {what} are {', '.join(sorted(found))}, and those of this network are {expected}"
+    return ""
+
+
+def _compared(config: dict[str, Any], row: Any) -> list[tuple[str, set[str], str]]:
+    """Return what is compared: the kinds in the configuration, and the row's."""
+    layers = list(_iter_layers(config))
+    activations = {str(layer["config"].get("activation")).lower() for layer in layers} - {"none", "linear", "softmax"}
+    activations |= {"relu" for layer in layers if layer["class_name"] == "ReLU"}
+    kinds = {"MaxPooling2D": "max", "AveragePooling2D": "average"}
+    pools = {kinds[layer["class_name"]] for layer in layers if layer["class_name"] in kinds}
+    activation, pool = (str(getattr(row, key, "")) for key in ("activation", "pool"))
+    return [("activations", activations, activation), ("pools", pools, pool if pool in kinds.values() else "")]
+
+
+def _iter_layers(config: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the configurations of the layers of a model."""
+    inner = config.get("config")
+    layers = inner.get("layers") if isinstance(inner, dict) else None
+    valid = layers if isinstance(layers, list) else []
+    return [
+        layer
+        for layer in valid
+        if isinstance(layer, dict)
+        and isinstance(layer.get("config"), dict)
+        and isinstance(layer.get("class_name"), str)
+    ]
+
+
+def _find_by_config(config: dict[str, Any], row: Any, rows: Rows) -> str:
+    """Return the row of the same family and size whose activations and pools are those of a Keras model."""
+    sizes = ("filters", "units")
+    return next(
+        (
+            name
+            for name, other in rows.items()
+            if type(other) is type(row)
+            and all(getattr(other, key, None) == getattr(row, key, None) for key in sizes)
+            and not compare_keras_config(config, other)
+        ),
+        "",
+    )

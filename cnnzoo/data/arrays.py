@@ -57,6 +57,8 @@ def build_from_arrays(
         for part, (x, _, weights) in arrays.items()
     }
     notes = [*notes, *class_notes]
+    if weighted := sum(len(split) for split in split_of.values() if split.weights is not None):
+        notes.append(f"{weighted:,} images have a sample weight; training uses those of its images in the loss.")
     if len({split.images.shape[1:] for split in split_of.values()}) > 1:
         shapes = " and ".join(str(split.images.shape[1:]) for split in split_of.values())
         raise InputError(f"The parts of the data differ in the shape of images, such as training and test: {shapes}")
@@ -188,6 +190,8 @@ def _unpack_arrays(part: Any) -> tuple[np.ndarray, Any, Any]:
         x = np.asarray(x)
     except (TypeError, ValueError, LookupError) as error:
         received = f"Received: {type(part).__name__} ({error})"
+        if callable(part):
+            received = f"Received: the function {getattr(part, '__name__', part)}; pass what it returns: load_data(f())"
         raise InputError(f"{ARRAYS_EXPECTED}. {received}") from None
     if x.ndim and not len(x):
         raise InputError("The data has no images")

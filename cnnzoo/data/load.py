@@ -37,7 +37,7 @@ from cnnzoo.data.scan import scan_with_progress
 from cnnzoo.data.splits import InseparableImages, Shares, Split, assign_splits, check_shares
 from cnnzoo.data.streams import read_streams
 from cnnzoo.data.table_files import TABLE_SUFFIXES, check_file_kind, has_table_suffix, read_table_file
-from cnnzoo.data.tables import NO_OPTIONS, TableOptions, list_table, list_tables
+from cnnzoo.data.tables import NO_OPTIONS, TableOptions, list_tables
 from cnnzoo.data.tfds import is_tfds_folder, read_tfds
 
 if TYPE_CHECKING:
@@ -222,14 +222,16 @@ def list_source(
     path = check_path(source, "the data source")
 
     # Sources that have no columns, or no files
-    metadata = find_metadata(path, bool(options.named())) if path.is_dir() else []
+    folder_options = folder_options or FolderOptions()
+    metadata = list[Path]()
+    if path.is_dir() and not folder_options.are_given:
+        metadata = find_metadata(path, bool(options.named()))
     if not has_table_suffix(path) and not metadata:
         _check_no_columns(options, str(source))
     if _holds_arrays(source):
         raise InputError(f"Image files are needed, in a folder or a table; {str(source)!r} holds arrays")
 
     # TensorFlow Datasets, folders and tables
-    folder_options = folder_options or FolderOptions()
     if folder_options.are_given and (not path.is_dir() or is_tfds_folder(path)):
         raise InputError(f"class_folders and split_folders apply only to folders of images. Received: {str(source)!r}")
     if str(source).startswith("tfds:"):
@@ -252,7 +254,7 @@ def list_source(
             f"Data must be a folder of images, a table ({', '.join(TABLE_SUFFIXES)}), an .npz file, arrays, or one of "
             f"{', '.join(NAMED_ARRAYS)}, tfds:NAME. Received: {str(path)!r}"
         )
-    listing = list_table(read_table_file(path), options)
+    listing = list_tables({"": read_table_file(path)}, options)
     return path.name, examine_labels(listing, classes) if check_labels else listing
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from cnnzoo.core.errors import InputError
 from cnnzoo.core.text import printable_name
-from cnnzoo.data.listing import SPLIT_NAMES, Listing, iter_files
+from cnnzoo.data.listing import Listing, iter_files
+from cnnzoo.data.split_names import SPLIT_NAMES
 from cnnzoo.data.table_files import read_table_file
 from cnnzoo.data.table_paths import IMAGE_SUFFIXES
 from cnnzoo.data.tables import TableOptions, list_table
@@ -40,7 +41,7 @@ def list_metadata(root: Path, files: list[Path], options: TableOptions) -> Listi
         listing = list_table(read_table_file(file), options, split)
         prefix = f"{printable_name(file.parent.name)}/" if inside else ""
         images += [replace(image, name=prefix + image.name) for image in listing.images]
-        notes += [prefix + note for note in listing.notes if "are not in it" not in note]
+        notes += [prefix + note for note in listing.notes]
     used = {os.path.normpath(path) for path in (*files, *(image.source for image in images))}
     names = " or ".join(dict.fromkeys(file.name for file in files))
     left_out = [

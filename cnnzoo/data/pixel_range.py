@@ -44,7 +44,10 @@ class PixelRange:
         if self.dtype == np.uint8:
             return
         if self.dtype.kind == "f" and self.images == self.small and self.high <= 1 and self.images:
-            raise InputError("A data set must yield images of 0 to 255. Received: floats up to 1; multiply them by 255")
+            remedy = "multiply them by 255" if self.low >= 0 else "scale them back by (images + 1) * 127.5"
+            raise InputError(
+                f"A data set must yield images of 0 to 255. Received: floats from {self.low:.3g} up to 1; {remedy}"
+            )
         if self.dtype.kind == "f" and self.small and self.high > 32:
             warnings.warn(
                 f"{self.small:,} of {self.images:,} images have no value above 1, and others go up to {self.high:g}; "

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from cnnzoo.core.errors import InputError
-from cnnzoo.data.listing import SPLIT_NAMES
+from cnnzoo.data.split_names import SPLIT_NAMES
 from cnnzoo.data.table_files import Table, table_of_columns, table_of_frame, table_of_records
 
 PARTS = {2: ("train", "test"), 3: ("train", "validation", "test")}  # of a tuple of data sets
@@ -120,7 +120,7 @@ def _to_list(values: Any) -> list[Any]:
 
 
 def _is_frame(source: Any) -> bool:
-    return (hasattr(source, "columns") and hasattr(source, "dtypes")) or hasattr(source, "column_names")
+    return (hasattr(source, "columns") and hasattr(source, "dtypes")) or hasattr(source, "to_pylist")
 
 
 def _is_text(value: Any) -> bool:

@@ -42,7 +42,8 @@ def split_element(element: Any) -> tuple[np.ndarray, Any, np.ndarray | None, lis
             if not np.isfinite(weights).all() or weights.min() < 0:
                 raise InputError(f"Sample weights must be finite and at least 0. Received: {weights.min()}")
         else:
-            notes.append(f"component {i} of its elements ({numbers.dtype}, shape {numbers.shape[1:]}) is not used.")
+            kind = "text" if numbers.dtype.kind in "SUO" else f"{numbers.dtype} of shape {numbers.shape[1:]}"
+            notes.append(f"component {i + 1} of its elements ({kind}) is not used.")
     return images, labels, weights, notes
 
 
@@ -57,6 +58,11 @@ def find_class_names(stream: Any) -> list[str] | None:
     names = getattr(stream, "classes", None)  # of torchvision's data sets
     if isinstance(names, list | tuple) and names and all(isinstance(name, str) for name in names):
         return [str(name) for name in names]
+    features = getattr(stream, "features", None)  # of datasets.Dataset
+    label = next((key for key in LABEL_KEYS if isinstance(features, Mapping) and key in features), "")
+    names = getattr(features[label], "names", None) if label and isinstance(features, Mapping) else None
+    if isinstance(names, list | tuple):
+        return [str(name) for name in names]
     inner = getattr(stream, "dataset", None)  # of a torch DataLoader or Subset
     return None if inner is None or inner is stream else find_class_names(inner)
 
@@ -69,7 +75,7 @@ def _name_components(element: Any) -> tuple[Any, Any, Sequence[Any], list[str]]:
         if image is None or label is None:
             raise InputError(f"{PAIRS}. Received: a dict with the keys {', '.join(map(str, element))}")
         unused = [str(key) for key in element if key not in keys]
-        notes = [f"{', '.join(unused)} of its elements are not used."] if unused else []
+        notes = [f"not used in its elements: {', '.join(unused)}."] if unused else []
         return element[image], element[label], [] if weight is None else [element[weight]], notes
     if not isinstance(element, tuple | list) or len(element) < 2:
         raise InputError(f"{PAIRS}. Received: {type(element).__name__}")

@@ -26,6 +26,8 @@ def read_streams(parts: Mapping[str, Any]) -> Listing:
             images.append(ListedImage(spool.add(encode_png(image)), name, label, split, weight=weight))
         pixels.check()
         notes += [f"{split or 'stream'}: {note}" for note in part_notes]
+    if not images:
+        raise InputError("The data set has no images: it yields nothing")
     weighted = sum(image.weight is not None for image in images)
     if weighted:
         notes.append(f"{weighted:,} images have a sample weight; training uses those of its images in the loss.")

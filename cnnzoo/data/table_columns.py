@@ -8,7 +8,7 @@ from typing import Any
 
 from cnnzoo.core.errors import InputError, unknown_name
 from cnnzoo.data.labels import UnusableCellError, cell_to_text
-from cnnzoo.data.listing import SPLIT_NAMES
+from cnnzoo.data.split_names import SPLIT_NAMES, guess_split
 from cnnzoo.data.table_files import Table
 from cnnzoo.data.table_paths import IMAGE_SUFFIXES
 
@@ -103,8 +103,9 @@ def find_column(table: Table, requested: str | None, known: Sequence[Sequence[st
     problem = f"no column for the {what}"
     if unusable:
         problem += f" that can be used: {unusable[0]!r} is of type {table.type_of(unusable[0])}"
+    examples = [*known[0], *(names[0] for names in known[1:])]
     raise InputError(
-        f"{table.name} has {problem}. Allowed names: {', '.join(name for names in known[:2] for name in names)}. "
+        f"{table.name} has {problem}. Allowed names: {', '.join(examples)} and the like. "
         f"Received: {described or 'nothing'}{_hint_at_column(table, known, what)}"
     )
 
@@ -119,14 +120,13 @@ def _hint_at_column(table: Table, known: Sequence[Sequence[str]], what: str) -> 
     if any(Path(column).suffix.casefold() in IMAGE_SUFFIXES for column in table.columns):
         return "; the first line must name the columns, as in path,label"
     names = [name for group in known for name in group]
-    others = [column for group in (*PATH_COLUMNS, *LABEL_COLUMNS, *SPLIT_COLUMNS) for column in group]
+    others = [column for group in (*PATH_COLUMNS[:2], *LABEL_COLUMNS, *SPLIT_COLUMNS) for column in group]
     usable = [column for column in table.columns if _can_be(table.type_of(column), what)]
     rest = [column for column in usable if _normalize(column) not in others]
     close = [column for column in rest if difflib.get_close_matches(_normalize(column), names, 1)]
-    if not rest:
-        return ""
-    column = (close or rest)[0]
-    return f"; {what}_column={column!r} (--{what}-column {column}) names another"
+    if close or len(rest) == 1:
+        return f"; {what}_column={(close or rest)[0]!r} (--{what}-column {(close or rest)[0]}) names another"
+    return f"; {what}_column (--{what}-column) names another" if rest else ""
 
 
 def find_label_columns(table: Table, requested: str | None, path_column: str) -> list[str]:
@@ -183,7 +183,9 @@ def find_splits(table: Table, requested: str | None, used: Collection[str]) -> t
         texts = table.read(column)
         is_flag = _normalize(column) in SPLIT_FLAGS and all(str(v).casefold() in YES_AND_NO for v in texts)
         names = [isinstance(v, str | bytes) and _split_name(v) in SPLIT_NAMES for v in texts]
-        by_name = _normalize(column) in SPLIT_COLUMNS[1] and any(names)
+        by_name = _normalize(column) in SPLIT_COLUMNS[1] and any(
+            isinstance(v, str | bytes) and _guess_split(_split_name(v)) for v in texts
+        )
         by_values = all(names) and (column in named or len(set(map(_split_name, texts))) > 1)
         if by_values or is_flag or by_name or (column in named and len(named) == 1):
             splits_of[column] = _read_splits(table, column)
@@ -204,6 +206,12 @@ def _split_name(value: Any) -> str:
     return (value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)).strip().casefold()
 
 
+def _guess_split(text: str) -> str | None:
+    """Return the split that a value names, as "Val" or "training_set" do."""
+    guess = guess_split(text.strip())
+    return guess.split if guess.is_certain and guess.split in SPLIT_NAMES.values() else None
+
+
 def _read_splits(table: Table, column: str) -> list[str]:
     """Return train, validation or test for each row."""
     texts = read_texts(table, column, "splits must be names")
@@ -212,7 +220,7 @@ def _read_splits(table: Table, column: str) -> list[str]:
         flags = {text: SPLIT_FLAGS[_normalize(column)][answer] for text, answer in YES_AND_NO.items()}
     splits = list[str]()
     for row, text in zip(table.rows, texts, strict=True):
-        split = flags.get(text.strip().casefold()) or SPLIT_NAMES.get(text.strip().casefold())
+        split = flags.get(text.strip().casefold()) or _guess_split(text)
         if not text.strip():
             raise InputError(f"{table.name}, {row} has no {column}; either all lines have one or none")
         if split is None:
@@ -244,20 +252,27 @@ def describe_columns(
     table: Table, path: str, labels: Sequence[str], split: str, group: str | None, split_note: str
 ) -> str:
     """Return a note that says which columns are used, and which are not."""
-    one_hot = f"one-hot columns {', '.join(labels[:MAX_LISTED])}{', ...' if len(labels) > MAX_LISTED else ''}"
+    one_hot = f"one-hot columns {join_names(labels)}"
     parts = [f"paths from {path!r}", f"labels from {one_hot if len(labels) > 1 else repr(labels[0])}"]
     parts += [f"splits from {split!r}"] if split else []
     parts += [f"groups from {group!r}"] if group is not None else []
     text = f"{table.name}: {', '.join(parts)}"
-    if not split:
+    if split_note.startswith("all"):
+        text += f"; {split_note}"
+    elif not split:
         text += f"; no split column{split_note}"
     unused = [column for column in table.columns if column not in {path, *labels, split, group}]
     if unused:
-        more = ", ..." if len(unused) > 2 * MAX_LISTED else ""
-        text += f". Not used: {', '.join(map(_name_column, unused[: 2 * MAX_LISTED]))}{more}"
+        text += f". Not used: {join_names([_name_column(column) for column in unused], 10)}"
     kinds = [column for column in unused if _normalize(column) in GROUP_COLUMNS]
     hint = f". group_column={kinds[0]!r} keeps the images of one {kinds[0]} in one split" if kinds and not group else ""
     return f"{text}{hint}."
+
+
+def join_names(names: Sequence[str], count: int = MAX_LISTED) -> str:
+    """Return the first names, and how many more there are."""
+    more = f" and {len(names) - count:,} more" if len(names) > count else ""
+    return ", ".join(names[:count]) + more
 
 
 def _name_column(column: str) -> str:

@@ -205,7 +205,12 @@ def _read_json(file: Path, text: str, suffix: str) -> Table:
     nested = len(records) == 1 and any(isinstance(value, list | dict) for value in records[0].values())
     if wrong is not None or nested:
         where = names[wrong or 0]
-        hint = "; COCO files and other annotations need a table with one image and one label per row" if nested else ""
+        hint = (
+            '. Data frames write such records by to_json(orient="records", lines=True); annotations, as those of COCO, '
+            "have to become a table with one image and one label per row"
+            if nested
+            else ""
+        )
         raise InputError(f'{file.name}, {where} must be a record such as {{"path": "a.jpg", "label": "cat"}}{hint}')
     return table_of_records(file.name, records, names, file.parent)
 

@@ -3,7 +3,7 @@
 import ntpath
 import os
 from collections import Counter
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 
@@ -57,6 +57,11 @@ class ImageFinder:
         self._files = cache(_list_images)
         self._subfolders = cache(lambda: _list_subfolders(folder))
 
+    @cached_property
+    def _home(self) -> tuple[str, ...]:
+        """The folders that lead to the images' folder."""
+        return resolve_path(self.base).parts
+
     def find(self, text: str, where: str) -> Path:
         """Return the file of a path; if there is none, the path as it was written.
 
@@ -71,6 +76,8 @@ class ImageFinder:
                     file, found_by = match
                     self._count(", ".join(filter(None, (reading, found_by))), text, file)
                     return file
+        except InputError:
+            raise
         except (OSError, ValueError):  # too long, or with a NUL
             pass
         self.missing.append(text)
@@ -105,7 +112,7 @@ class ImageFinder:
         # In another folder: as it is, or without the leading folders that name this one or one of another machine
         parts = PurePosixPath(name.lstrip("/")).parts
         foreign = name.startswith("/") or self.image_dir is not None or ".." in parts
-        home = resolve_path(self.base).parts
+        home = self._home
         for i in range(len(parts)):
             if ".." in parts[i:] or not (foreign or i == 0 or home[-i:] == parts[:i]):
                 continue

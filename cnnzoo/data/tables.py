@@ -12,7 +12,6 @@ from cnnzoo.core.text import printable_name
 from cnnzoo.data.labels import UnusableCellError, cell_to_text, read_labels
 from cnnzoo.data.listing import ListedImage, Listing
 from cnnzoo.data.table_columns import (
-    MAX_LISTED,
     PATH_COLUMNS,
     check_column,
     describe_columns,
@@ -20,6 +19,7 @@ from cnnzoo.data.table_columns import (
     find_label_columns,
     find_splits,
     is_one,
+    join_names,
     read_texts,
 )
 from cnnzoo.data.table_files import Table
@@ -47,11 +47,10 @@ NO_OPTIONS = TableOptions()
 def list_tables(tables: Mapping[str, Table], options: TableOptions = NO_OPTIONS) -> Listing:
     """List the images of several tables by split, or of one with the key ''."""
     listings = [list_table(table, options, split) for split, table in tables.items()]
-    return Listing(
-        [image for listing in listings for image in listing.images],
-        [entry for listing in listings for entry in listing.left_out],
-        tuple(note for listing in listings for note in listing.notes),
-    )
+    images = [image for listing in listings for image in listing.images]
+    notes = dict.fromkeys(note for listing in listings for note in listing.notes)
+    names = " and ".join(dict.fromkeys(table.name for table in tables.values()))
+    return Listing(images, [], (*notes, *_describe_unlisted_files(names, images)))
 
 
 def list_table(table: Table, options: TableOptions = NO_OPTIONS, given_split: str = "") -> Listing:
@@ -71,7 +70,7 @@ def list_table(table: Table, options: TableOptions = NO_OPTIONS, given_split: st
     if group_column is not None:
         check_column(table, group_column)
         used.add(group_column)
-    split_column, splits, split_note = "", [given_split] * len(table.rows), f"; all are for {given_split}"
+    split_column, splits, split_note = "", [given_split] * len(table.rows), f"all images are for {given_split}"
     if not given_split:
         split_column, splits, split_note = find_splits(table, options.split_column, used)
     used |= {split_column} if split_column else set()
@@ -107,15 +106,13 @@ def list_table(table: Table, options: TableOptions = NO_OPTIONS, given_split: st
     if len(finder.missing) == len(table.rows):
         raise InputError(f"{table.name}: {finder.explain_missing(len(table.rows))}")
     if repeated:
-        more = ", ..." if len(repeated) > MAX_LISTED else ""
-        listed = ", ".join(repeated[:MAX_LISTED])
-        notes.append(f"{len(repeated):,} rows of {table.name} repeat earlier ones and count once: {listed}{more}.")
-    notes += [*finder.describe(), *_describe_unlisted_files(table, images)]
-    return Listing(images, [], tuple(notes))
+        listed = join_names(repeated)
+        notes.append(f"{len(repeated):,} rows of {table.name} repeat earlier ones and count once: {listed}.")
+    return Listing(images, [], (*notes, *finder.describe()))
 
 
-def _describe_unlisted_files(table: Table, images: Sequence[ListedImage]) -> list[str]:
-    """Return a note on image files beside the listed ones that the table does not name."""
+def _describe_unlisted_files(name: str, images: Sequence[ListedImage]) -> list[str]:
+    """Return a note on image files beside the listed ones that the table called `name` does not list."""
     listed = {os.path.normpath(image.source) for image in images}
     folders = sorted({Path(path).parent for path in listed})
     unlisted = list[str]()
@@ -130,8 +127,8 @@ def _describe_unlisted_files(table: Table, images: Sequence[ListedImage]) -> lis
             )
     if not unlisted:
         return []
-    names = ", ".join(map(printable_name, unlisted[:MAX_LISTED])) + (", ..." if len(unlisted) > MAX_LISTED else "")
-    return [f"{len(unlisted):,} image files beside those of {table.name} are not in it and are not used: {names}."]
+    names = join_names([printable_name(file) for file in unlisted])
+    return [f"{len(unlisted):,} image files beside those of {name} are not in it and are not used: {names}."]
 
 
 def _name_image(name: str, source: Path, folder: Path) -> str:

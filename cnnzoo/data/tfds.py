@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from cnnzoo.core.errors import InputError
-from cnnzoo.data.listing import SPLIT_NAMES, ListedImage, Listing
+from cnnzoo.data.listing import ListedImage, Listing
+from cnnzoo.data.split_names import SPLIT_NAMES
 from cnnzoo.data.spool import Spool
 
 

@@ -129,7 +129,7 @@ BAD_TABLES = {
     "mixed separators": ("path,label", [("a/a_1.png;a",)], r"line 2 has 1 values for 2 columns.*separates by ','"),
     "no label": ("path,label", [("a/a_1.png", "")], "line 2 has no label"),
     "twice": ("path,label", [("a/a_1.png", "a"), ("a/a_1.png", "b")], "line 3 repeats 'a/a_1.png' of line 2"),
-    "unknown split": ("path,label,split", [("a/a_1.png", "a", "dev")], "line 2: the split must be one of train"),
+    "unknown split": ("path,label,split", [("a/a_1.png", "a", "7")], "line 2: the split must be one of train"),
     "some splits": ("path,label,split", [("a/a_1.png", "a", "train"), ("a/a_2.png", "a", "")], "line 3 has no split"),
     "no rows": ("path,label", [], "no rows"),
     "no files": ("path,label", [("x.png", "a"), ("y.png", "b")], "there is no such file"),

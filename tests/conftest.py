@@ -53,8 +53,15 @@ def mnist(test_data):
         return {key: file[key] for key in file.files}
 
 
+@pytest.fixture(scope="session")
+def frozen_imports():
+    """Exempt what was imported from garbage collection, which would look at it after each test."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture
-def free_memory():
+def free_memory(frozen_imports):
     """Free the models of each test after it: those of the whole registry do not fit into memory together."""
     yield
     gc.collect()

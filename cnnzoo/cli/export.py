@@ -7,7 +7,7 @@ import click
 import cnnzoo
 from cnnzoo.cli.declare import CheckedPath, take_options
 from cnnzoo.cli.inference import get_by_tag
-from cnnzoo.cli.options import DataOptions
+from cnnzoo.cli.options import ALLOW_FAILED, DataOptions
 from cnnzoo.cli.output import echo
 from cnnzoo.cli.startup import import_keras_quietly
 
@@ -27,6 +27,7 @@ from cnnzoo.cli.startup import import_keras_quietly
     help="Largest loss of accuracy that int8 may cause, as a share.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace an earlier export in OUT.")
+@click.option("--allow-failed", **ALLOW_FAILED)
 def export(
     model: str,
     out: Path,
@@ -36,6 +37,7 @@ def export(
     data_options: DataOptions,
     max_drop: float,
     overwrite: bool,
+    allow_failed: bool,
 ) -> None:
     """Export MODEL to the folder OUT.
 
@@ -55,6 +57,7 @@ def export(
         data=images,
         max_drop=max_drop,
         overwrite=overwrite,
+        allow_failed=allow_failed,
     )
     echo(f"Written to {out}; its probabilities are within {exported.difference:.1g} of the model's")
     if exported.accuracy is not None and exported.before is not None:

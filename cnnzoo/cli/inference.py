@@ -11,7 +11,7 @@ import click
 
 import cnnzoo
 from cnnzoo.cli.declare import CheckedPath, take_options
-from cnnzoo.cli.options import DataOptions
+from cnnzoo.cli.options import ALLOW_FAILED, DataOptions
 from cnnzoo.cli.output import echo
 from cnnzoo.cli.startup import import_keras_quietly
 from cnnzoo.core.errors import InputError
@@ -30,14 +30,17 @@ if TYPE_CHECKING:
 @click.option("--split", default="test", show_default=True, help="Split to evaluate on: train, validation or test.")
 @take_options(data_options=DataOptions)
 @click.option("--out", type=CheckedPath(), help="Folder to write the report to.")
-def evaluate(model: str, data: str, split: str, data_options: DataOptions, out: Path | None) -> None:
+@click.option("--allow-failed", **ALLOW_FAILED)
+def evaluate(
+    model: str, data: str, split: str, data_options: DataOptions, out: Path | None, allow_failed: bool
+) -> None:
     """Evaluate MODEL on DATA.
 
     MODEL is a run directory, a .keras file, or NAME:TAG as in lenet5:mnist. To evaluate a run on its own data,
     repeat the --splits and --seed of its training; otherwise the test split contains images that the model was
     trained on.
     """
-    network = open_classifier(model).model
+    network = open_classifier(model, allow_failed=allow_failed).model
     if network is None:
         raise InputError(f"Only a run, a .keras file or NAME:TAG can be evaluated. Received the export {model!r}")
     report = cnnzoo.evaluate(network, data_options.load(data), split=split)
@@ -62,6 +65,7 @@ def evaluate(model: str, data: str, split: str, data_options: DataOptions, out: 
 @click.option("--precision", help="float32 or bfloat16; exports in float16 or int8 keep their own.")
 @click.option("--batch-size", type=click.IntRange(1), help="Images per batch.")
 @click.option("--overwrite", is_flag=True, help="Replace earlier predictions in the file.")
+@click.option("--allow-failed", **ALLOW_FAILED)
 def predict(
     model: str,
     images: tuple[str, ...],
@@ -71,6 +75,7 @@ def predict(
     precision: str | None,
     batch_size: int | None,
     overwrite: bool,
+    allow_failed: bool,
 ) -> None:
     """Classify IMAGES with MODEL.
 
@@ -81,7 +86,7 @@ def predict(
     are classified, and the command exits with 2. With --out, the command prints only the number of images;
     after an interruption, repeat it to continue.
     """
-    classifier = open_classifier(model, runtime, precision)
+    classifier = open_classifier(model, runtime, precision, allow_failed)
     size: int | str = batch_size or "auto"
     error_count = 0
     if out:
@@ -99,7 +104,9 @@ def predict(
         sys.exit(2)
 
 
-def open_classifier(model: str, runtime: str = "auto", precision: str | None = None) -> Classifier:
+def open_classifier(
+    model: str, runtime: str = "auto", precision: str | None = None, allow_failed: bool = False
+) -> Classifier:
     """Return the classifier of a run, a file or an export, or of NAME:TAG with published weights."""
     if not path_exists(os.path.join(model, "cnnzoo.json")):  # noqa: PTH118  # An export may not need Keras.
         import_keras_quietly()
@@ -107,7 +114,7 @@ def open_classifier(model: str, runtime: str = "auto", precision: str | None = N
         from cnnzoo.inference.classifier import Classifier
 
         return Classifier.of(network, runtime, precision)
-    return cnnzoo.load(model, runtime, precision)
+    return cnnzoo.load(model, runtime, precision, allow_failed=allow_failed)
 
 
 def get_by_tag(model: str) -> keras.Model | None:

@@ -61,6 +61,10 @@ def parse_split_folders(
     return {name: split for name, _, split in (word.rpartition("=") for word in value)} or None
 
 
+ALLOW_FAILED: dict[str, Any] = {
+    "is_flag": True,
+    "help": "Use the weights that a run has saved when it failed, which may be those of its start.",
+}
 IMAGE_SIZE: dict[str, Any] = {"callback": parse_image_size, "metavar": "SIZE"}
 LEVELS: dict[str, Any] = {
     "callback": parse_levels,

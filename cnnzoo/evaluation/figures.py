@@ -1,6 +1,8 @@
 """The pictures of a report, as PNG bytes."""
 
 import io
+import unicodedata
+import warnings
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -8,6 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+MAX_READ = 10_000  # characters of a name that are looked at
+MAX_CAPTION_LINES = 4  # under a picture
+# A confusion matrix grows with its longest label, if that has more letters than this.
+SHORT_LABEL, INCHES_PER_LETTER = 14, 0.12
 BLUE, ORANGE = "#2563eb", "#ea580c"
 # With more classes than these, a confusion matrix has no class names at its sides, or no numbers in its cells.
 MAX_NAMED_CLASSES, MAX_NUMBERED_CLASSES = 50, 25
@@ -16,8 +22,22 @@ MAX_NAMED_CLASSES, MAX_NUMBERED_CLASSES = 50, 25
 def encode_png(figure: Figure) -> bytes:
     """Return the figure as a PNG file."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=144, bbox_inches="tight")
+    with warnings.catch_warnings():
+        # Letters that the font lacks are drawn as boxes, as they are in many names.
+        warnings.filterwarnings("ignore", "Glyph .* missing from")
+        warnings.filterwarnings("ignore", "Matplotlib currently does not support")
+        figure.savefig(buffer, format="png", dpi=144, bbox_inches="tight")
     return buffer.getvalue()
+
+
+def one_line(text: str) -> str:
+    """Return a name without line breaks and control characters, each of which becomes a space."""
+    return "".join(" " if unicodedata.category(c) in ("Cc", "Cf", "Zl", "Zp") else c for c in text[:MAX_READ]).strip()
+
+
+def make_label(name: str) -> str:
+    """Return a name as a short label of one line: a picture grows with its longest label."""
+    return escape_mathtext(shorten_middle(one_line(name)))
 
 
 def escape_mathtext(text: str) -> str:
@@ -75,9 +95,10 @@ def plot_confusion_matrix(matrix: np.ndarray, classes: Sequence[str]) -> bytes:
         matrix: counts (classes, classes), one row per true class.
         classes: names, in the order of the rows.
     """
-    matrix, names = np.asarray(matrix), [escape_mathtext(name) for name in classes]
+    matrix, names = np.asarray(matrix), [make_label(name) for name in classes]
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     side = min(max(4.0, 0.5 * len(names) + 1.5), 16.0)
+    side += INCHES_PER_LETTER * max(max(map(len, names)) - SHORT_LABEL, 0)
     figure = Figure(figsize=(side, side), layout="constrained")
     axes = figure.subplots()
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
@@ -127,5 +148,6 @@ def plot_image_grid(images: np.ndarray, captions: Sequence[str]) -> bytes:
     for axes, image, caption in zip(grid, images, captions, strict=False):
         pixels = image[..., 0] if image.shape[-1] != 3 else image
         axes.imshow(np.clip(pixels, 0, 255).astype("uint8"), cmap="gray", vmin=0, vmax=255)
-        axes.set_title(escape_mathtext("\n".join(map(shorten_middle, caption.split("\n")))), fontsize=7)
+        lines = caption.split("\n", MAX_CAPTION_LINES)[:MAX_CAPTION_LINES]
+        axes.set_title("\n".join(map(make_label, lines)), fontsize=7)
     return encode_png(figure)

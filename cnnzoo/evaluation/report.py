@@ -196,9 +196,10 @@ class Report:
         """Plot images with captions: true class, `relation` and predicted class, confidence and name."""
         from cnnzoo.evaluation import figures
 
+        classes = [figures.one_line(name) for name in self.classes]
         captions = [
-            f"{self.classes[self.labels[i]]}\n{relation} {self.classes[self.predicted[i]]}\n"
-            f"{100 * self.probabilities[i].max():.0f} %, {self.names[i]}"
+            f"{classes[self.labels[i]]}\n{relation} {classes[self.predicted[i]]}\n"
+            f"{100 * self.probabilities[i].max():.0f} %, {figures.one_line(str(self.names[i]))}"
             for i in indices
         ]
         return figures.plot_image_grid(self.images[indices], captions)

@@ -49,6 +49,7 @@ def export(
     data: ImageData | None = None,
     max_drop: float = 0.01,
     overwrite: bool = False,
+    allow_failed: bool = False,
 ) -> Export:
     """Export `model` to the folder `path`, which then runs without Keras and cnnzoo.
 
@@ -65,6 +66,7 @@ def export(
             may be some of the model's.
         max_drop: largest accepted loss of validation accuracy, from 0 to 1.
         overwrite: replace an earlier export once the new one is complete.
+        allow_failed: export the weights that a run has saved when it failed; see `cnnzoo.load`.
 
     Returns:
         The path of the export, and how far its outputs are from the model's.
@@ -93,7 +95,7 @@ def export(
     # Open the model, and prepare the images to compare with.
     if not is_model and read_export(check_path(model, "the model")):
         raise InputError(f"An export cannot be exported again. Received: {str(model)!r}")
-    original = Classifier.of(model, "keras") if is_model else load(model, "keras")
+    original = Classifier.of(model, "keras") if is_model else load(model, "keras", allow_failed=allow_failed)
     inputs = sample_inputs(original, data)
 
     # Write the export, compare it, and describe it; it appears at `path` only if all of this succeeds.

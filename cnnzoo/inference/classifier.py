@@ -22,9 +22,11 @@ from cnnzoo.inference.answers import PredictionWriter, WriteResult
 from cnnzoo.inference.batches import Batch, iter_array_batches, iter_image_batches
 from cnnzoo.inference.pickling import load_again, model_to_bytes, restore_classifier
 from cnnzoo.inference.prediction import Prediction
+from cnnzoo.inference.scores import check_scores, find_bad_scores
 from cnnzoo.inference.sources import unify_images
 from cnnzoo.runtimes.choose import OpenRuntime, choose_runtime_for_model, open_model
 from cnnzoo.surgery.outputs import as_functional, output_activation, without_aux_heads
+from cnnzoo.surgery.weights import check_weights
 
 if TYPE_CHECKING:
     import keras
@@ -113,11 +115,13 @@ class Classifier:
             A classifier with the class names and the transform of the model's card.
 
         Raises:
-            InputError: if the model is no image classifier, or runtime and precision do not go together.
+            InputError: if the model is no image classifier, has weights that are NaN or infinite, or runtime and
+                precision do not go together.
             ImportError: if the runtime is not installed.
         """
         model = without_aux_heads(as_functional(model))
         _check_is_classifier(model)
+        check_weights(model, model.name, "load an earlier checkpoint, or train it again")
         choice = choose_runtime_for_model(runtime, precision)
         return cls(
             cards.card(model),
@@ -169,8 +173,14 @@ class Classifier:
             float32 (N, classes), in the order of `classes`.
 
         Raises:
-            InputError: if the runtime cannot run the network on these images.
+            InputError: if the runtime cannot run the network on these images, or returns anything but probabilities.
         """
+        scores = self._run(images)
+        check_scores(scores, self.precision, self.card.name)
+        return scores
+
+    def _run(self, images: np.ndarray) -> np.ndarray:
+        """Return what the runtime returns for images: (N, classes), which need not be probabilities."""
         if self._opened or self.model is not None or self.runtime == "keras":
             check_not_forked(self._opened_by)
         with self._lock:  # most runtimes serve one caller at a time
@@ -318,12 +328,13 @@ class Classifier:
         """Return the predictions of a batch; nothing is computed if none of its images could be read."""
         if len(batch.errors) == len(batch.names):
             return [Prediction((), (), source=name, error=batch.errors[i]) for i, name in enumerate(batch.names)]
-        scores, ids = self.scores(batch.pixels), self.card.ids
+        scores, ids = self._run(batch.pixels), self.card.ids
+        errors = find_bad_scores(scores, self.precision) | batch.errors
         best = np.argsort(-scores, axis=1, kind="stable")[:, :top]
         predictions = []
         for i, name in enumerate(batch.names):
-            if i in batch.errors:
-                predictions.append(Prediction((), (), source=name, error=batch.errors[i]))
+            if i in errors:
+                predictions.append(Prediction((), (), source=name, error=errors[i]))
                 continue
             predictions.append(
                 Prediction(

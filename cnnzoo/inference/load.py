@@ -14,13 +14,16 @@ from cnnzoo.core.forks import check_not_forked
 from cnnzoo.core.paths import check_path, resolve_path
 from cnnzoo.inference.classifier import Classifier
 from cnnzoo.inference.exported import EXPORT_FILE, ExportInfo, check_export_files, open_export, read_export
+from cnnzoo.inference.runs import MODEL_FILE, RECORD_FILE, check_failed_model, find_run_model
 from cnnzoo.runtimes.choose import FORMATS, choose_runtime
 
 if TYPE_CHECKING:
     import keras
 
 
-def load(path: str | os.PathLike[str], runtime: str = "auto", precision: str | None = None) -> Classifier:
+def load(
+    path: str | os.PathLike[str], runtime: str = "auto", precision: str | None = None, *, allow_failed: bool = False
+) -> Classifier:
     """Load the classifier in a run directory, a .keras file or an export.
 
     Args:
@@ -29,12 +32,13 @@ def load(path: str | os.PathLike[str], runtime: str = "auto", precision: str | N
             the fastest that is installed and can open the file.
         precision: "float32", "bfloat16" (OpenVINO, on processors that support it), or "int8" for an export in int8.
             By default that of the export, and float32 for models.
+        allow_failed: use the weights that a run has saved when it failed, which may be those of its start.
 
     Returns:
         A classifier; its Keras model, if there is one, is the attribute `model`.
 
     Raises:
-        InputError: if there is nothing to load at `path`, or the runtime cannot run it.
+        InputError: if there is nothing to load at `path`, it is damaged, its run failed, or the runtime cannot run it.
         ImportError: if the runtime is not installed.
 
     Example:
@@ -50,12 +54,15 @@ def load(path: str | os.PathLike[str], runtime: str = "auto", precision: str | N
     if info := read_export(path):
         check_export_files(path, info)
         return _load_export(path, info, runtime, precision)
-    file = path / "model.keras" if path.is_dir() else path
-    if path.is_dir() and (path / "run.json").exists() and not file.exists():
-        raise InputError(f"The run in {path} is not finished; continue its training with --resume")
+    file = path / MODEL_FILE if path.is_dir() else path
+    if (path / RECORD_FILE).exists():
+        file = find_run_model(path, allow_failed)
     if file.suffix != ".keras" or not file.exists():
         raise InputError(f"load takes a run directory, a .keras file or an export; there is none at {str(path)!r}")
-    return Classifier.of(load_keras_file(file), runtime, precision, reopen=_reopen(path, runtime, precision))
+    model = load_keras_file(file)
+    if not path.is_dir():
+        check_failed_model(file, cards.card(model).training, allow_failed)
+    return Classifier.of(model, runtime, precision, reopen=_reopen(path, runtime, precision, allow_failed))
 
 
 def _load_export(path: Path, info: ExportInfo, runtime: str, precision: str | None) -> Classifier:
@@ -73,9 +80,9 @@ def _load_export(path: Path, info: ExportInfo, runtime: str, precision: str | No
     )
 
 
-def _reopen(path: Path, runtime: str, precision: str | None) -> tuple[Any, ...]:
+def _reopen(path: Path, runtime: str, precision: str | None, allow_failed: bool = False) -> tuple[Any, ...]:
     """Return how a process that gets a pickled classifier loads it again."""
-    return load, str(resolve_path(path)), runtime, precision
+    return partial(load, allow_failed=True) if allow_failed else load, str(resolve_path(path)), runtime, precision
 
 
 def load_keras_file(file: Path) -> keras.Model:

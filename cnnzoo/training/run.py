@@ -41,6 +41,7 @@ RUN_FILES = (
 LOCK_FILE = ".lock"
 RECORD_FIELDS = {"status": str, "plan": dict[str, Any]}  # of run.json
 OPTIONAL_RECORD_FIELDS = {
+    "failure": dict[str, Any],
     "notes": list[str],
     "started": str,
     "ended": str,
@@ -163,11 +164,12 @@ class Run:
     def __enter__(self) -> Run:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
         interrupted = kind is not None and issubclass(kind, KeyboardInterrupt)
         try:
             if kind:
-                self.close("interrupted" if interrupted else "failed")
+                facts = {} if interrupted else self._describe_failure(error)
+                self.close("interrupted" if interrupted else "failed", **facts)
         except (OSError, InputError):
             pass  # the disk may be full, and the error of the block says so
         finally:
@@ -177,6 +179,17 @@ class Run:
             kept = f"and kept in {self.folder}: the same call or command resumes the run"
             rest = kept if self.folder else "but not kept, as there is no run_dir"
             raise Interrupted(f"Stopped; {self.progress()} {rest}") from None
+
+    def kept_weights(self) -> dict[str, Any]:
+        """Return which weights the run keeps if it fails now: their epoch, 0 for the start, and their name."""
+        best = self.state.best_epoch
+        if self.state.probe and not best:
+            return {"epoch": None, "weights": "the linear probe"}
+        return {"epoch": best, "weights": f"epoch {best} of {self.plan['recipe']['epochs']}" if best else "the start"}
+
+    def _describe_failure(self, error: BaseException | None) -> dict[str, Any]:
+        """Return what run.json says about a failure: its reason, and which weights are kept."""
+        return {"failure": {"reason": failure_reason(error), **self.kept_weights()}}
 
     def progress(self) -> str:
         """Return how much of the run is done, as a phrase."""
@@ -197,6 +210,7 @@ class Run:
         """Record how the run ended: "done", "interrupted" or "failed", with `facts`."""
         if self.folder is None:
             return
+        self.record.pop("failure", None)  # of an earlier attempt
         self.record |= {"status": status, "ended": _utc_now(), **facts}
         self._write_record()
 
@@ -255,6 +269,11 @@ def flatten_dict(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     for key, value in nested.items():
         flat |= flatten_dict(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
     return flat
+
+
+def failure_reason(error: BaseException | None) -> str:
+    """Return the first part of an error's message, before the remedies."""
+    return (str(error).partition(";")[0] or type(error).__name__)[:500]
 
 
 def _utc_now() -> str:

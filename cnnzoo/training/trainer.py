@@ -39,7 +39,7 @@ from cnnzoo.training.prepare import (
 )
 from cnnzoo.training.progress import ProgressCallback
 from cnnzoo.training.recipe import Recipe
-from cnnzoo.training.run import Run, flatten_dict, installed_versions
+from cnnzoo.training.run import Run, failure_reason, flatten_dict, installed_versions
 
 
 class Trainer:
@@ -290,6 +290,10 @@ class Trainer:
         if self.run.folder is None:
             return
         recompile_for_saving(self.model)
+        # The card says so too, as the file may be moved away from its run.json.
+        card, failure = cards.card(self.model), {"reason": failure_reason(error), **self.run.kept_weights()}
+        cards.attach_card(self.model, replace(card, training=card.training | {"failure": failure}))
         with suppress(OSError, InputError):  # the disk may be full, which `error` reports already
             path = cards.save(strip_for_saving(self.model), self.run.folder / "model.keras")
             error.args = (f"{error}. The kept weights are saved as {path}",)
+        cards.attach_card(self.model, card)

@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.inspection import permutation_importance
 
-from cnnzoo.evaluation.figures import BLUE, ORANGE, encode_png, escape_mathtext
+from cnnzoo.evaluation.figures import BLUE, ORANGE, encode_png, escape_mathtext, make_label
 from cnnzoo.tuning.trial import LOWER_IS_BETTER
 from cnnzoo.tuning.trial_result import TrialResult, succeeded
 
@@ -80,7 +80,7 @@ def plot_parallel_coordinates(trials: Sequence[TrialResult], fields: Sequence[st
     for x, (_, ticks) in enumerate(scaled):
         axes.axvline(x, color="black", linewidth=0.8)
         for y, text in ticks:
-            axes.annotate(escape_mathtext(text), (x, y), (3, 0), textcoords="offset points", fontsize=7, va="center")
+            axes.annotate(make_label(text), (x, y), (3, 0), textcoords="offset points", fontsize=7, va="center")
     axes.set_xticks(range(len(titles)), [escape_mathtext(title.replace("_", "\n")) for title in titles], fontsize=8)
     axes.set_yticks([])
     axes.set_xlim(-0.1, len(titles) - 0.5)

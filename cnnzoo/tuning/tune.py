@@ -162,6 +162,9 @@ class SearchRun(Run):
 
     files = (*RUN_FILES, "oracle.json", "trials", "trials.csv", "final", "workers", "best.toml")
 
+    def _describe_failure(self, error: BaseException | None) -> dict[str, Any]:
+        return {}  # a search keeps no weights
+
     def progress(self) -> str:
         assert self.folder
         ended = len(list(self.folder.glob(f"trials/*/{OUTCOME_FILE}")))

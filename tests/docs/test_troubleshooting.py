@@ -1,5 +1,6 @@
 """The messages on the troubleshooting page are those that a user gets."""
 
+import contextlib
 import re
 from pathlib import Path
 
@@ -57,6 +58,27 @@ def train_at_an_absurd_rate():
     cnnzoo.fit_and_evaluate(model, data, recipe=recipe, verbose=False)
 
 
+def load_a_failed_run():
+    data = cnnzoo.load_data("digits")
+    model = cnnzoo.get("lenet5_relu", classes=data.classes)
+    recipe = cnnzoo.Recipe(epochs=1, batch_size=32, learning_rate=1e9)
+    with contextlib.suppress(cnnzoo.TrainingError):
+        cnnzoo.fit_and_evaluate(model, data, recipe=recipe, run_dir="runs/a", verbose=False)
+    cnnzoo.load("runs/a")
+
+
+def load_broken_weights():
+    model = cnnzoo.get("lenet5", weights="digits")
+    model.set_weights([value * np.nan for value in model.get_weights()])
+    cnnzoo.load(cnnzoo.save(model, "broken.keras"))
+
+
+def load_a_damaged_export():
+    path = cnnzoo.export(cnnzoo.get("lenet5", weights="digits"), "exported", "onnx").path
+    (path / "model.onnx").write_bytes(b"torn")
+    cnnzoo.load(path)
+
+
 CAUSES = {
     "Unknown model": lambda: cnnzoo.get("resnet51"),
     "Unknown data source": lambda: cnnzoo.load_data("photos/"),
@@ -67,6 +89,9 @@ CAUSES = {
     "A checkpoint does not fit the model": load_weights_of_another_model,
     "Weights are not in the cache": lambda: cnnzoo.get("resnet18", weights="imagenet"),
     "The loss became NaN": train_at_an_absurd_rate,
+    "The run has failed": load_a_failed_run,
+    "A model has weights that are no numbers": load_broken_weights,
+    "An export is damaged": load_a_damaged_export,
     "An image cannot be read": lambda: cnnzoo.Classifier.of(cnnzoo.get("lenet5", weights="mnist")).predict(b"text"),
 }
 

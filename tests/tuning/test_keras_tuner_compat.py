@@ -27,7 +27,8 @@ ORACLE_INTERNALS = {
 }
 TUNER_INTERNALS = {"_get_tuner_fname", "_is_worker"}
 # Public by their names, but not documented
-ORACLE_ATTRIBUTES = {"max_trials", "ongoing_trials", "seed", "start_order", "trials", "tuner_ids", "verbose"}
+ORACLE_ATTRIBUTES = {"max_trials", "ongoing_trials", "seed", "start_order", "end_order", "trials", "tuner_ids"}
+ORACLE_ATTRIBUTES |= {"verbose"}
 
 
 @pytest.mark.parametrize("name", ORACLES)

@@ -28,6 +28,16 @@ def load_flat_folder():
     cnnzoo.load_data("flat")
 
 
+def load_table(*rows):
+    Path("t.csv").write_text("\n".join(["path,label", *rows]))
+    cnnzoo.load_data("t.csv")
+
+
+def load_tags():
+    write_noise(Path("tags"), 3)
+    load_table("tags/0.png,cat", "tags/1.png,dog", "tags/2.png,cat dog")
+
+
 def load_few_images():
     write_noise(Path("few/a"), 20)
     write_noise(Path("few/b"), 2)
@@ -83,6 +93,8 @@ CAUSES = {
     "Unknown model": lambda: cnnzoo.get("resnet51"),
     "Unknown data source": lambda: cnnzoo.load_data("photos/"),
     "No images in sub-folders": load_flat_folder,
+    "The images of a table are not found": lambda: load_table("cat_1.jpg,a", "cat_2.jpg,b"),
+    "An image has several labels": load_tags,
     "A split has no image of a class": load_few_images,
     "The model has another number of classes": train_with_other_classes,
     "The run directory is in use": train_into_a_finished_run,

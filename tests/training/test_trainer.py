@@ -12,6 +12,7 @@ from helpers.training import RECIPE, assert_same_weights, fit, new_lenet, read_r
 
 import cnnzoo
 from cnnzoo.training import prepare
+from cnnzoo.training.plan import resolve_sample_weight
 
 SHORT = replace(RECIPE, epochs=1)
 
@@ -196,6 +197,15 @@ def test_invalid_options_raise_an_error(data, options, message):
 @pytest.mark.parametrize("weights", [[1.0], "heavy", [-1.0] * 36, [0.0] * 36, [np.nan] * 36])
 def test_invalid_sample_weights_raise_an_error(data, weights):
     with pytest.raises(cnnzoo.InputError, match="sample_weight must"):
+        fit(new_lenet(), data, sample_weight=weights)
+
+
+def test_the_weights_of_the_data_are_the_sample_weights():
+    images, labels = make_blobs(60)
+    data = cnnzoo.load_data((images, labels, np.arange(60)))
+    weights = resolve_sample_weight(None, data)
+    assert weights.tolist() == [int(name[7:-1]) for name in data.train.names]
+    with pytest.raises(cnnzoo.InputError, match="has sample weights already, and sample_weight gives others"):
         fit(new_lenet(), data, sample_weight=weights)
 
 

@@ -18,7 +18,7 @@ from cnnzoo.cli.demo import COMMANDS as DEMO_COMMANDS
 from cnnzoo.cli.export import COMMANDS as EXPORT_COMMANDS
 from cnnzoo.cli.inference import COMMANDS as INFERENCE_COMMANDS
 from cnnzoo.cli.models import COMMANDS as MODEL_COMMANDS
-from cnnzoo.cli.output import READER_GONE, discard_output, echo, prepare_streams
+from cnnzoo.cli.output import READER_GONE, ReaderGoneError, discard_output, echo, prepare_streams
 from cnnzoo.cli.rerun import COMMANDS as RERUN_COMMANDS
 from cnnzoo.cli.training import COMMANDS as TRAINING_COMMANDS
 from cnnzoo.cli.tuning import COMMANDS as TUNING_COMMANDS
@@ -76,7 +76,7 @@ def main(arguments: list[str] | None = None) -> None:
         with warnings.catch_warnings():
             warnings.showwarning = lambda message, *_: echo(f"Warning: {message}", err=True)
             cli.main(arguments, prog_name="cnnzoo", standalone_mode=False, obj=words)
-        sys.stdout.flush()
+        discard_output()
     except InputError as error:
         _exit_with_error(error, WRONG_INPUT)
     except TrainingError as error:
@@ -85,12 +85,12 @@ def main(arguments: list[str] | None = None) -> None:
         if "pip install" not in str(error):  # Only a missing extra names the remedy; anything else is a bug.
             raise
         _exit_with_error(error, WRONG_INPUT)
-    except BrokenPipeError as error:
-        if not discard_output():
-            _exit_with_error(error, FAILED)
+    except ReaderGoneError:
+        discard_output()
         sys.exit(READER_GONE)
     except OSError as error:  # A full disk is a failure, but a file name that is too long is wrong input.
-        _exit_with_error(error, WRONG_INPUT if error.errno == errno.ENAMETOOLONG else FAILED)
+        code = WRONG_INPUT if error.errno == errno.ENAMETOOLONG else FAILED
+        _exit_with_error(_describe_lack_of_memory(error) or error, code)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
@@ -99,13 +99,20 @@ def main(arguments: list[str] | None = None) -> None:
         echo(str(cause) if isinstance(cause, Interrupted) else "Stopped", err=True)
         sys.exit(INTERRUPTED)
     except Exception as error:
-        if not (problem := describe_memory_error(error)):
+        if not (message := _describe_lack_of_memory(error)):
             raise
-        _exit_with_error(f"{problem}. {MEMORY_REMEDY}", FAILED)
+        _exit_with_error(message, FAILED)
+
+
+def _describe_lack_of_memory(error: Exception) -> str:
+    """Return what did not fit into memory and what to do, or "" if `error` has another cause."""
+    problem = describe_memory_error(error)
+    return f"{problem}. {MEMORY_REMEDY}" if problem else ""
 
 
 def _exit_with_error(error: Exception | str, code: int) -> None:
     """Print the error on one line and exit."""
-    with contextlib.suppress(OSError):  # stderr may be a pipe without a reader
+    with contextlib.suppress(OSError, ReaderGoneError):
         echo(f"Error: {' '.join(str(error).split())}", err=True)
+    discard_output()
     sys.exit(code)

@@ -1,5 +1,6 @@
 """What commands print: names cannot act on the terminal, and closed or narrow streams do not stop a command."""
 
+import contextlib
 import os
 import sys
 from typing import TextIO
@@ -11,9 +12,16 @@ from cnnzoo.core.text import escape_controls
 READER_GONE = 141  # exit code: 128 and the number of SIGPIPE, as for programs that the signal ends
 
 
+class ReaderGoneError(Exception):
+    """The program that reads the output of this one has ended, as in `| head`."""
+
+
 def echo(message: object = "", err: bool = False) -> None:
     """Print lines to stdout or stderr; characters that act on a terminal are written out, as in \\x1b."""
-    click.echo(escape_controls(str(message), keep="\n\t"), err=err)
+    try:
+        click.echo(escape_controls(str(message), keep="\n\t"), err=err)
+    except BrokenPipeError:
+        raise ReaderGoneError from None  # click would end the process with 1 itself
 
 
 def prepare_streams() -> None:
@@ -32,22 +40,20 @@ def prepare_streams() -> None:
     sys.stderr = sys.stderr or _open_null("w")
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
+            with contextlib.suppress(OSError):  # what was left to write cannot be written
+                stream.reconfigure(errors="backslashreplace")
 
 
 def _open_null(mode: str) -> TextIO:
     return open(os.devnull, mode, encoding="utf-8")  # type: ignore[return-value]  # noqa: PTH123
 
 
-def discard_output() -> bool:
-    """Return whether a reader of the output has ended, as in `| head`; what is left to write is discarded then."""
-    is_gone = False
+def discard_output() -> None:
+    """Discard what cannot be written because a reader has ended, so that Python does not try again at its end."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
         except BrokenPipeError:
-            is_gone = True
             null = os.open(os.devnull, os.O_WRONLY)
             os.dup2(null, stream.fileno())
             os.close(null)
-    return is_gone

@@ -25,7 +25,10 @@ def iter_matches(pattern: str) -> Iterator[Path]:
     parts = _escape_existing_folders(pattern)
     if "**" not in parts or any(part.startswith(".") for part in parts[parts.index("**") :]):
         matches = itertools.filterfalse(os.path.isdir, glob.iglob("/".join(parts), recursive=True))  # noqa: PTH207
-        yield from map(Path, sorted(matches, key=natural_sort_key))
+        names = sorted(matches, key=natural_sort_key)
+        if "**" in parts:  # follows links in circles, so that it finds a file under many names
+            names = list({os.path.realpath(name): name for name in reversed(names)}.values())[::-1]
+        yield from map(Path, names)
         return
 
     # Walk below each folder before the first `**`: one folder at a time, and each folder once.

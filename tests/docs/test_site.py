@@ -2,11 +2,11 @@
 
 import ast
 import re
-import subprocess
 import sys
 
 import pytest
 from helpers.paths import ROOT
+from helpers.processes import ForkedProcess
 
 from cnnzoo.cli.main import cli as command_group
 
@@ -14,14 +14,21 @@ DOCS = ROOT / "docs"
 pytest.importorskip("sphinx", reason="the site is built with the extra docs")
 
 
+def build_site(arguments):
+    from sphinx.cmd.build import main
+
+    sys.exit(main(arguments))
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
     """The pages of the built site, by path."""
     folder = tmp_path_factory.mktemp("site")
-    command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html", str(DOCS), str(folder)]
-    result = subprocess.run(command, capture_output=True, text=True)
-    warnings = [line for line in result.stderr.splitlines() if "WARNING:" in line or "ERROR:" in line]
-    assert result.returncode == 0, "\n".join(warnings)
+    arguments = ["-q", "-W", "--keep-going", "-b", "html", str(DOCS), str(folder)]
+    process = ForkedProcess(build_site, arguments)
+    _, errors = process.communicate()
+    warnings = [line for line in errors.splitlines() if "WARNING:" in line or "ERROR:" in line]
+    assert process.returncode == 0, "\n".join(warnings)
     return {str(path.relative_to(folder)): path.read_text(encoding="utf-8") for path in folder.rglob("*.html")}
 
 

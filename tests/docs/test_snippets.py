@@ -9,21 +9,21 @@ import re
 import shlex
 import tomllib
 import warnings
-from dataclasses import replace
 
 import click
 import numpy as np
 import pytest
 from helpers.paths import ROOT
+from helpers.quick_trials import use_quick_trials
 from PIL import Image
 from sklearn.datasets import load_digits, load_sample_images
 
 from cnnzoo import registry
 from cnnzoo.cli.main import cli as command_group
 from cnnzoo.cli.main import main
-from cnnzoo.training import recipes
 
-README = ROOT / "README.md"  # its Python lines are those of the quickstart page, see below
+README = ROOT / "README.md"
+QUICKSTARTS = README, ROOT / "docs" / "quickstart.md"  # examples/quickstart.py runs their Python lines, see below
 PAGES = [README, *(page for page in sorted((ROOT / "docs").rglob("*.md")) if "_build" not in page.parts)]
 NOT_NAMES = {"cnnzoo.json", "cnnzoo.weights"}  # a file, and a package that only an installation has
 BLOCK = re.compile(r"(<!-- not run:[^\n]*-->\n\n)?^```(\w+)\n(.*?)^```", re.M | re.S)
@@ -82,21 +82,23 @@ def workplace(tmp_path_factory):
 
 
 @pytest.fixture
-def inside(workplace, monkeypatch):
-    """Work in that folder, with recipes that end after two epochs and a registry of its own."""
+def inside(workplace, page, monkeypatch, request, shorten_recipes):
+    """Work in that folder, with recipes that end after two epochs, few digits, and a registry of its own."""
+    if page.stem != "evaluation":  # which evaluates published weights, on the images that they were not trained on
+        request.getfixturevalue("few_digits")
     monkeypatch.chdir(workplace)
     monkeypatch.setattr(registry, "_registered", {})
-    for name, recipe in recipes.RECIPES.items():
-        short = replace(recipe, epochs=2, warmup_epochs=min(recipe.warmup_epochs, 1))
-        monkeypatch.setitem(recipes.RECIPES, name, short)
+    shorten_recipes(2)
     return workplace
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", [page for page in PAGES if page != README and python_snippets(page)], ids=page_id)
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if page not in QUICKSTARTS and python_snippets(page)], ids=page_id
+)
 def test_python_snippets_run(page, inside):
     namespace = {"__name__": "__main__"}
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), use_quick_trials():  # examples/tune.py trains
         warnings.simplefilter("default")
         warnings.simplefilter("error", UserWarning)
         for snippet in python_snippets(page):

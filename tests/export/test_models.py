@@ -9,8 +9,8 @@ import pytest
 import cnnzoo
 from cnnzoo.runtimes.choose import FORMATS
 
-PRETRAINED = ["googlenet_2014", "resnet20", "lenet5:mnist", "lenet5_1998:mnist"]
-PHOTO_COUNT = 20  # of each kind
+PRETRAINED = ["googlenet_2014", "resnet20", "lenet5_1998:mnist"]
+PHOTO_COUNT = 10  # of each kind
 
 
 # Graphs that no pretrained model below has: grouped convolutions, average pooling in shortcuts, batch norms before them
@@ -87,7 +87,6 @@ def check_decoded_files(path, photos, expected):
     import tensorflow as tf
 
     signature = tf.saved_model.load(str(path)).signatures["serving_default"]
-    for i in range(0, len(photos), 50):
-        answer = signature(image_bytes=tf.constant([photo.read_bytes() for photo in photos[i : i + 50]]))
-        assert set(answer["errors"].numpy()) == {b""}
-        np.testing.assert_allclose(answer["scores"], expected[i : i + 50], atol=1e-5)
+    answer = signature(image_bytes=tf.constant([photo.read_bytes() for photo in photos]))
+    assert set(answer["errors"].numpy()) == {b""}
+    np.testing.assert_allclose(answer["scores"], expected, atol=1e-5)

@@ -7,6 +7,7 @@ beside them. Older files need the configuration of the model, which only a .kera
 import io
 import json
 import re
+import struct
 from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -28,7 +29,7 @@ else:
 VARIABLES = {
     "separable_conv2d": ("depthwise_kernel", "pointwise_kernel", "bias"),
     "batch_normalization": ("gamma", "beta", "moving_mean", "moving_variance"),
-    "radial_basis": ("codes",),
+    "radial_basis": ("centres",),
 }
 KERNEL_AND_BIAS = ("kernel", "bias")
 WITH_KERNEL = re.compile(r"dense|(depthwise_|table_)?conv(2d|2_d)")
@@ -72,6 +73,17 @@ def read_weights(content: bytes, config: dict[str, Any] | None = None) -> dict[s
     if not tensors:
         raise InputError(UNNAMED)
     return tensors
+
+
+def read_config(content: bytes) -> dict[str, Any]:
+    """Return the configuration of the model in an .h5 file, or {} if it has none, or none that can be read."""
+    try:
+        with h5py.File(io.BytesIO(content), "r") as file:
+            text = _read_text(file, "model_config", content) if "model_config" in file.attrs else "{}"
+        config = json.loads(text)
+    except (InputError, ValueError, RecursionError, struct.error, OSError):  # the weights do not need it
+        return {}
+    return config if type(config) is dict else {}
 
 
 UNNAMED = (
@@ -145,13 +157,21 @@ def _sorted_children(group: "h5py.Group") -> list[str]:
 
 def _read_name(variables: "h5py.Group", content: bytes) -> str:
     """Return the name of a layer in the attribute `name` of its variables, or ""."""
-    if "name" not in variables.attrs:
-        return ""
-    stored = variables.attrs.get_id("name")
-    sizes = variables.file.id.get_create_plist().get_sizes()
-    if stored.shape != () or not h5py.check_string_dtype(stored.dtype) or sizes != (8, 8):
-        return ""
-    (name,) = read_attribute_strings(content, h5py.h5o.get_info(variables.id).addr, "name", 1)
-    if not name or "/" in name or len(name) > hdf5.MAX_NAME_LENGTH:
+    name = _read_text(variables, "name", content) if "name" in variables.attrs else ""
+    if "/" in name or len(name) > hdf5.MAX_NAME_LENGTH:
         raise InputError(f"it has a layer of the name {name!r:.100}")
     return name
+
+
+def _read_text(group: "h5py.Group", attribute: str, content: bytes) -> str:
+    """Return an attribute that is one text, or "" if it is something else."""
+    stored = group.attrs.get_id(attribute)
+    if stored.shape != ():
+        return ""
+    if stored.dtype.kind == "S" and stored.dtype.itemsize <= MAX_TEXT_BYTES:
+        return bytes(group.attrs[attribute]).decode()
+    sizes = group.file.id.get_create_plist().get_sizes()
+    if not h5py.check_string_dtype(stored.dtype) or sizes != (8, 8):
+        return ""
+    (text,) = read_attribute_strings(content, h5py.h5o.get_info(group.id).addr, attribute, 1)
+    return text

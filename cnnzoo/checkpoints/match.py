@@ -71,6 +71,9 @@ def _match_set(weight_set: WeightSet, source: WeightsSource, model: keras.Model,
 
     translation = translate_tensors(weight_set, model, source.name)
     tensors, custom_head, notes = _match_head(translation.tensors, model, logits_layer)
+    layout = weight_set.layout
+    if layout and layout.preprocessing and (notes or custom_head):  # someone trained it further, maybe on other pixels
+        notes.append(f"pixels are assumed to be normalized as {layout.publisher} does (preprocessing=... if not)")
     matched = MatchedTensors(
         tensors, translation.dropped, custom_head=custom_head, names=translation.names, notes=tuple(notes)
     )

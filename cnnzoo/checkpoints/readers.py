@@ -194,6 +194,11 @@ def _read_torch(content: bytes) -> Checkpoint:
     return Checkpoint(sets, class_names=find_class_names(file.root))
 
 
+def _read_h5(content: bytes) -> Checkpoint:
+    tensors = keras_file.read_weights(content)
+    return Checkpoint({"": lambda: tensors}, network=keras_file.read_config(content))
+
+
 def _read_keras(content: bytes) -> Checkpoint:
     tensors, config = keras_file.read_keras_file(content)
     return Checkpoint({"": lambda: tensors}, network=config)
@@ -201,7 +206,7 @@ def _read_keras(content: bytes) -> Checkpoint:
 
 SAFETENSORS = Format("safetensors", _read_safetensors)
 TORCH = Format("a checkpoint of PyTorch", _read_torch)
-HDF5 = Format("HDF5", lambda content: single_set(keras_file.read_weights(content)))
+HDF5 = Format("HDF5", _read_h5)
 KERAS = Format("a .keras file", _read_keras)
 NPZ = Format("npz", _read_npz)
 ZIPPED_H5 = Format("a zip archive of a .h5 file", _read_zipped_h5)

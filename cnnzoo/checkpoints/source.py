@@ -12,7 +12,7 @@ from cnnzoo.cards import Card
 from cnnzoo.checkpoints import manifest, tensors
 from cnnzoo.checkpoints.class_names import find_class_names
 from cnnzoo.checkpoints.layouts import Layout
-from cnnzoo.checkpoints.readers import SUFFIXES
+from cnnzoo.checkpoints.readers import SUFFIXES, Checkpoint
 from cnnzoo.checkpoints.weight_files import read_neighbor_config
 from cnnzoo.checkpoints.weight_sets import WeightSet, choose_weight_set, find_weight_sets
 from cnnzoo.core.errors import InputError
@@ -66,7 +66,7 @@ class WeightsSource:
             license: "commercial" if commercial use is required.
         """
         checkpoint, card = tensors.read_weights_file(path)
-        all_sets = tuple(find_weight_sets(checkpoint.sets))
+        all_sets = tuple(_find_sets(checkpoint, path.name))
         config = read_neighbor_config(path)
         if config.get("downsample_in_bottleneck") is True:  # a ResNet of transformers with the stride in the 1x1
             all_sets = tuple(_with_fields(weight_set, {"stride_in": "1x1"}) for weight_set in all_sets)
@@ -116,7 +116,7 @@ class WeightsSource:
         else:
             with resources.as_file(row.path) as path:
                 checkpoint, card = tensors.read_weights_file(path, row.sha256)
-        sets = tuple(find_weight_sets(checkpoint.sets))
+        sets = tuple(_find_sets(checkpoint, row.file))
         return cls(
             name=f"{row.file} ({row.tag})",
             sets=sets,
@@ -131,6 +131,14 @@ class WeightsSource:
             ours=card is not None,
             published=True,
         )
+
+
+def _find_sets(checkpoint: Checkpoint, name: str) -> list[WeightSet]:
+    """Return the sets of weights in a file; errors name it."""
+    try:
+        return find_weight_sets(checkpoint.sets)
+    except InputError as error:
+        raise InputError(f"Cannot find a network in {name}: {error}") from None
 
 
 def _with_fields(weight_set: WeightSet, fields: dict[str, Any]) -> WeightSet:

@@ -29,8 +29,10 @@ def check_variant(source: WeightsSource, title: str, row: Any, rows: Callable[[]
     Raises:
         InputError: that names the network that fits.
     """
-    if source.published or not source.sets or source.stated:
+    if source.published or not source.sets:
         return source
+    if source.stated:
+        return replace(source, notes=(*source.notes, f"the weights are of {title}, as stated; this was not checked"))
     if source.network:
         return _check_own_file(source, title, row, rows)
     layout = source.layout
@@ -126,8 +128,10 @@ def compare_keras_config(config: dict[str, Any], row: Any) -> str:
 
 def _compared(config: dict[str, Any], row: Any) -> list[tuple[str, set[str], str]]:
     """Return what is compared: the kinds in the configuration, and the row's."""
-    layers = list(_iter_layers(config))
-    activations = {str(layer["config"].get("activation")).lower() for layer in layers} - {"none", "linear", "softmax"}
+    layers = _list_layers(config)
+    # The last activation makes probabilities of logits.
+    named = {layer["config"].get("activation") for layer in layers[:-1]}
+    activations = {name.lower() for name in named if isinstance(name, str)} - {"linear", "softmax"}
     activations |= {"relu" for layer in layers if layer["class_name"] == "ReLU"}
     kinds = {"MaxPooling2D": "max", "AveragePooling2D": "average"}
     pools = {kinds[layer["class_name"]] for layer in layers if layer["class_name"] in kinds}
@@ -135,10 +139,10 @@ def _compared(config: dict[str, Any], row: Any) -> list[tuple[str, set[str], str
     return [("activations", activations, activation), ("pools", pools, pool if pool in kinds.values() else "")]
 
 
-def _iter_layers(config: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the configurations of the layers of a model."""
+def _list_layers(config: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the configurations of the layers of a model; a Sequential of Keras before 2.3 is a list of them."""
     inner = config.get("config")
-    layers = inner.get("layers") if isinstance(inner, dict) else None
+    layers = inner.get("layers") if isinstance(inner, dict) else inner
     valid = layers if isinstance(layers, list) else []
     return [
         layer

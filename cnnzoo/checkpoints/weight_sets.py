@@ -14,6 +14,7 @@ from cnnzoo.core.errors import InputError
 if TYPE_CHECKING:
     import numpy as np
 
+MAX_PREFIXES = MAX_SETS = 100  # of one file
 # Parts that DataParallel, torch.compile and other wrappers put into names, at any depth.
 WRAPPER_PART = re.compile(r"(?:^|(?<=\.))(?:module|_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
 # Keras 1 wrote block1_conv1/block1_conv1_W_1.
@@ -60,6 +61,8 @@ def find_weight_sets(sets: Mapping[str, Callable[[], dict[str, np.ndarray]]]) ->
     Raises:
         InputError: if the first dict cannot be read; others are left out then.
     """
+    if len(sets) > MAX_SETS:
+        raise InputError(f"it has more than {MAX_SETS} dicts of tensors, and one network is expected")
     weight_sets: list[WeightSet] = []
     for path, read in sets.items():
         try:
@@ -97,7 +100,7 @@ def split_by_prefix(tensors: dict[str, np.ndarray], path: str = "") -> list[Weig
                 inner[key], full_names[key] = value, original
             elif any(map(name.startswith, layouts)):
                 continue
-            elif name.startswith(parent) and (HEAD_NAME.search(beside) or "/" in name):
+            elif "/" in name or (name.startswith(parent) and HEAD_NAME.search(beside)):
                 head[original] = value
             else:
                 outside.append(original)
@@ -115,6 +118,8 @@ def find_layouts(names: Iterable[str]) -> dict[str, Layout]:
         for name in names:
             if match := marker.match(name):
                 found.setdefault(match[1], layout)
+    if len(found) > MAX_PREFIXES:
+        raise InputError(f"it has networks under more than {MAX_PREFIXES} prefixes")
     specific = {prefix: layout for prefix, layout in found.items() if not layout.generic}
     return specific or found
 
@@ -150,7 +155,8 @@ def choose_weight_set(weight_sets: list[WeightSet], wanted: str, source: str) ->
     exact = [weight_set for weight_set in weight_sets if weight_set.name == wanted]
     if matches := exact or [weight_set for weight_set in weight_sets if is_wanted(weight_set.name)]:
         return matches
-    names = ", ".join(f"{source}#{weight_set.name}" for weight_set in weight_sets if weight_set.name)
+    named = [f"{source}#{weight_set.name:.100}" for weight_set in weight_sets if weight_set.name]
+    names = ", ".join(named[:8]) + (f" and {len(named) - 8} more" if len(named) > 8 else "")
     raise InputError(
         f"{source} has no set of weights called {wanted!r:.200}. "
         + (f"There are: {names}" if names else f"It has only one, which needs no name: {source}")

@@ -1,6 +1,8 @@
 """Every file gives either tensors or an InputError."""
 
 import io
+import json
+import pickle
 import subprocess
 import sys
 import tracemalloc
@@ -33,6 +35,16 @@ def write_zip(*members, how=zipfile.ZIP_DEFLATED):
     return content.getvalue()
 
 
+def write_keras():
+    def fill(root):
+        for name in ("conv2d", "dense"):
+            group = root.create_group(f"layers/{name}/vars")
+            group.attrs["name"] = f"my_{name}"
+            group["0"], group["1"] = np.ones((2, 3)), np.ones(3)
+
+    return write_zip(("config.json", json.dumps({"config": {"layers": []}})), ("model.weights.h5", write_hdf5(fill)))
+
+
 @pytest.fixture(scope="module")
 def samples():
     """A small file of every format."""
@@ -44,6 +56,8 @@ def samples():
         "w.h5": weights,
         "variable.h5": write_hdf5(lambda root: add_layers(root, written=list)),
         "w.h5.zip": write_zip(("w.h5", weights)),
+        "w.keras": write_keras(),
+        "w.pkl": pickle.dumps({"model": {"conv1.weight": np.ones((2, 3), "float32")}}, 4),
         **{name: (FILES / name).read_bytes() for name in ("plain_zip.pth", "wrapped_legacy.th")},
     }
 
@@ -129,7 +143,18 @@ def zip_with_a_member_twice():
 
 
 @pytest.mark.parametrize(
-    "name", ["w.safetensors", "stored.npz", "plain_zip.pth", "wrapped_legacy.th", "w.h5", "variable.h5", "w.h5.zip"]
+    "name",
+    [
+        "w.safetensors",
+        "stored.npz",
+        "plain_zip.pth",
+        "wrapped_legacy.th",
+        "w.h5",
+        "variable.h5",
+        "w.h5.zip",
+        "w.keras",
+        "w.pkl",
+    ],
 )
 def test_damaged_files_raise_only_input_errors(samples, name):
     draw = np.random.default_rng(0)

@@ -14,6 +14,7 @@ import zipfile
 from pathlib import Path
 
 import h5py
+import keras
 import numpy as np
 import pytest
 from helpers.cases import Case, parametrize_cases
@@ -333,6 +334,223 @@ def test_a_vgg_for_cifar_gives_its_features(tmp_path):
     np.testing.assert_array_equal(kernel, body["features.module.0.weight"].transpose(2, 3, 1, 0))
 
 
+# ---------------------------------------------------------------- files of Keras users
+
+KERAS_RESNET = draw_small("resnet50_v1-keras", **{"predictions/kernel": (256, 6), "predictions/bias": (6,)})
+KERAS_BODY = {name: value for name, value in KERAS_RESNET.items() if "predictions" not in name}
+KERAS_HEAD = {name.partition("/")[2]: value for name, value in KERAS_RESNET.items() if "predictions" in name}
+
+
+def write_keras_2(folder: Path, groups: dict[str, dict[str, np.ndarray]]) -> Path:
+    """Write the weights of a whole model as Keras 2 does: for each layer, or nested model, the names of its weights."""
+    with h5py.File(folder / "model.h5", "w") as file:
+        root = file.create_group("model_weights")
+        root.attrs["layer_names"] = np.array(list(groups), "S")
+        for layer, weights in groups.items():
+            group = root.create_group(layer)
+            names = [f"{name}:0" for name in weights]
+            for start in range(0, len(names), 100):
+                group.attrs[f"weight_names{start // 100}"] = np.array(names[start : start + 100], "S")
+            for name, value in weights.items():
+                group[f"{name}:0"] = value
+    return folder / "model.h5"
+
+
+def split_layers(tensors: dict[str, np.ndarray]) -> dict[str, dict[str, np.ndarray]]:
+    layers: dict[str, dict[str, np.ndarray]] = {}
+    for name, value in tensors.items():
+        layers.setdefault(name.partition("/")[0], {})[name] = value
+    return layers
+
+
+def write_keras_3(folder: Path, suffix: str, named: bool = True) -> Path:
+    """Write a nested base and a head as Keras 3 does: by class and number, with the names as attributes or not."""
+    content, config = io.BytesIO(), []
+    with h5py.File(content, "w") as file:
+        counts: collections.Counter[str] = collections.Counter()
+        base = file.create_group("layers/functional")
+        for layer, weights in split_layers(KERAS_BODY).items():
+            kind = "conv2d" if f"{layer}/kernel" in weights else "batch_normalization"
+            group = base.create_group(f"layers/{kind}_{counts[kind]}/vars" if counts[kind] else f"layers/{kind}/vars")
+            counts[kind] += 1
+            class_name = {"conv2d": "Conv2D", "batch_normalization": "BatchNormalization"}[kind]
+            config.append({"class_name": class_name, "config": {"name": layer}})
+            for i, value in enumerate(weights.values()):
+                group[str(i)] = value
+            if named:
+                group.attrs["name"] = layer
+        group = file.create_group("layers/dense/vars")
+        group["0"], group["1"] = KERAS_HEAD["kernel"], KERAS_HEAD["bias"]
+        if named:
+            base.create_group("vars").attrs["name"] = "resnet50"
+            group.attrs["name"] = "out"
+        file.create_group("optimizer/vars")["0"] = np.ones((64, 6), "float32")
+    path = folder / f"model{suffix}"
+    if suffix == ".keras":
+        layers = [
+            {"class_name": "Functional", "config": {"name": "resnet50", "layers": config}},
+            {"class_name": "Dense", "config": {"name": "out"}},
+        ]
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("config.json", json.dumps({"class_name": "Functional", "config": {"layers": layers}}))
+            archive.writestr("model.weights.h5", content.getvalue())
+    else:
+        path.write_bytes(content.getvalue())
+    return path
+
+
+KERAS_FILES = [
+    Case("plain", "keras.applications", lambda folder: write_keras_2(folder, split_layers(KERAS_RESNET)), ""),
+    Case("custom top", "keras#11733", lambda folder: write_keras_2(folder, split_layers(KERAS_BODY)
+        | {"out": {f"out/{name}": value for name, value in KERAS_HEAD.items()}}), "the head is taken from out"),
+    Case("nested base", "AI_Startup_Prototype#11", lambda folder: write_keras_2(folder, {"resnet50": KERAS_BODY,
+        "dense_7": {f"dense_7/{name}": value for name, value in KERAS_HEAD.items()}}), "taken from dense_7"),
+    Case("nested Sequential", "pictor-ppe#10", lambda folder: write_keras_2(folder, {
+        "sequential": {f"resnet50/{name}": value for name, value in KERAS_BODY.items()},
+        "dense": {f"sequential_1/dense/{name}": value for name, value in KERAS_HEAD.items()}}), "the head is taken"),
+    Case("keras 3", "field R13", lambda folder: write_keras_3(folder, ".keras"), "the head is taken from out"),
+    Case("early keras 3", "sibling", lambda folder: write_keras_3(folder, ".keras", named=False), "taken from out"),
+    Case("weights.h5", "field R13", lambda folder: write_keras_3(folder, ".weights.h5"), "the head is taken from out"),
+]  # fmt: skip
+
+
+@parametrize_cases(KERAS_FILES)
+def test_files_of_transfer_learning_in_keras_are_read(case, tmp_path):
+    path = case.make(tmp_path)
+    model = load(path, "small_resnet50_v1")
+    np.testing.assert_array_equal(np.array(model.get_layer("fc").kernel), KERAS_HEAD["kernel"])
+    kernel = KERAS_BODY["conv2_block1_1_conv/kernel"]
+    np.testing.assert_array_equal(np.array(model.get_layer("layer1_0_conv1").kernel), kernel)
+    card = cnnzoo.card(model)
+    assert case.expected in str(card.receipt)
+    assert not card.receipt.initialized
+    assert card.preprocessing == "caffe"
+    assert ("pixels are assumed" in str(card.receipt)) == bool(case.expected)
+    assert cnnzoo.card(load(path, "small_resnet50_v1", classes=2)).receipt.initialized == ("fc.bias", "fc.kernel")
+    with pytest.raises(cnnzoo.InputError, match=r"Use cnnzoo.get\('small_resnet50_v1'"):
+        load(path, "small_resnet50")
+
+
+def test_early_weights_files_of_keras_3_name_nothing(tmp_path):
+    with pytest.raises(cnnzoo.InputError, match=r"does not name its weights.*model\.load_weights"):
+        load(write_keras_3(tmp_path, ".weights.h5", named=False), "small_resnet50_v1")
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5", ".weights.h5"])
+@pytest.mark.parametrize("name", ["lenet5", "lenet5_1998"])
+def test_our_models_saved_by_keras_come_back(name, suffix, tmp_path):
+    model = cnnzoo.get(name)
+    (model.save_weights if suffix == ".weights.h5" else model.save)(tmp_path / f"m{suffix}")
+    again = cnnzoo.get(name, weights=tmp_path / f"m{suffix}")
+    for before, after in zip(model.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_array_equal(after, before)
+    assert "the file has no card" in str(cnnzoo.card(again).receipt)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("suffix", [".h5", ".keras", ".weights.h5"])
+def test_a_model_that_keras_wrote_gives_its_logits(suffix, tmp_path):
+    base = keras.applications.ResNet50(weights=None, include_top=False, input_shape=(32, 32, 3))
+    x = keras.layers.GlobalAveragePooling2D()(base(base.input))
+    model = keras.Model(base.input, keras.layers.Dense(5)(keras.layers.Dropout(0.5)(x)))
+    (model.save_weights if suffix == ".weights.h5" else model.save)(tmp_path / f"m{suffix}")
+    ours = load(tmp_path / f"m{suffix}", "resnet50_v1", preprocessing="none")
+    images = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 3)).astype("float32")
+    np.testing.assert_allclose(np.array(ours(images)), np.array(model(images)), rtol=1e-4, atol=1e-4)
+
+
+# ---------------------------------------------------------------- variants of the same shapes
+
+
+def save_ours(name, **options):
+    return lambda folder: cnnzoo.save_weights(cnnzoo.get(name, **options), folder / "ours.safetensors")
+
+
+def save_keras_lenet(activation, pool, suffix, **numbers):
+    """Return a function that saves the LeNet of a Keras user, with numbered layers."""
+
+    def write(folder):
+        layers = keras.layers
+        pooling = {"max": layers.MaxPooling2D, "average": layers.AveragePooling2D}[pool]
+        model = keras.Sequential([
+            keras.Input((32, 32, 1)), layers.Conv2D(6, 5, activation=activation, name="conv2d"), pooling(2),
+            layers.Conv2D(16, 5, activation=activation, name="conv2d_1"), pooling(2), layers.Flatten(),
+            layers.Dense(120, activation=activation, name="dense"),
+            layers.Dense(84, activation=activation, name="dense_1"),
+            layers.Dense(10, activation="softmax", name="dense_2"),
+        ])  # fmt: skip
+        (model.save_weights if suffix == ".weights.h5" else model.save)(folder / f"lenet{suffix}")
+        return folder / f"lenet{suffix}"
+
+    return write
+
+
+SMALL = {"input_shape": (32, 32, 3), "classes": 6}
+VARIANTS = [
+    ("small_resnet50", Case("ours v1", "field R02", save_ours("small_resnet50_v1", **SMALL), "small_resnet50_v1")),
+    ("small_resnet50_v1", Case("ours v1.5", "vision#1266", save_ours("small_resnet50", **SMALL), "small_resnet50")),
+    ("lenet5_relu", Case("ours tanh", "field R02", save_ours("lenet5"), "lenet5")),
+    ("lenet5", Case("ours relu", "sibling", save_ours("lenet5_relu"), "lenet5_relu")),
+    ("small_resnet50_v1", Case("torchvision", "vision#1266", lambda folder: save_torchvision_50(folder),
+        "small_resnet50")),
+    ("small_resnet50_v1", Case("mmpretrain", "sibling", lambda folder: save_torchvision_50(folder, "backbone."),
+        "small_resnet50")),
+    ("lenet5", Case("keras relu", "OSDN#8", save_keras_lenet("relu", "max", ".h5"), "lenet5_relu")),
+    ("lenet5", Case("keras 3 relu", "sibling", save_keras_lenet("relu", "max", ".keras"), "lenet5_relu")),
+    ("lenet5_relu", Case("keras tanh", "sibling", save_keras_lenet("tanh", "average", ".keras"), "lenet5")),
+]  # fmt: skip
+
+
+def save_torchvision_50(folder, prefix=""):
+    save_file(add_prefix(prefix, draw_small("resnet50-torchvision")), folder / "resnet50.safetensors")
+    return folder / "resnet50.safetensors"
+
+
+@pytest.mark.parametrize(("name", "case"), VARIANTS, ids=lambda value: getattr(value, "name", value))
+def test_weights_of_another_variant_are_refused_with_the_one_that_fits(name, case, tmp_path):
+    path = case.make(tmp_path)
+    shape = {} if "lenet" in name else {"input_shape": (32, 32, 3)}
+    with pytest.raises(cnnzoo.InputError, match=rf"does not fit {name}.*Use cnnzoo\.get\('{case.expected}', "):
+        cnnzoo.get(name, weights=path, **shape)
+    assert not cnnzoo.card(cnnzoo.get(case.expected, weights=path, **shape)).receipt.initialized
+    # Who knows better says so.
+    stated = cnnzoo.get(name, weights=f"{path}#{name}", **shape)
+    assert cnnzoo.card(stated).name == name
+    assert "as stated" in str(cnnzoo.card(stated).receipt)
+
+
+UNTOLD = [
+    (
+        "lenet5",
+        Case("numbered", "field R02", save_keras_lenet("relu", "max", ".weights.h5"), "does not tell activations"),
+    ),
+    ("lenet5", Case("no card", "sibling", lambda folder: save_without_card(folder, "lenet5_relu"), "has no card")),
+    ("small_resnet20", Case("own row", "sibling", lambda folder: save_row(folder, "small_resnet20"), "of model")),
+]
+
+
+def save_without_card(folder, name):
+    variables = named_variables(cnnzoo.get(name))
+    save_file({key: np.array(variable) for key, variable in variables.items()}, folder / "w.safetensors")
+    return folder / "w.safetensors"
+
+
+def save_row(folder, name):
+    return cnnzoo.save_weights(cnnzoo.get(cnnzoo.info(name).row), folder / "w.safetensors")
+
+
+@pytest.mark.parametrize(("name", "case"), UNTOLD, ids=lambda value: getattr(value, "name", value))
+def test_what_cannot_be_told_is_stated(name, case, tmp_path):
+    assert case.expected in str(cnnzoo.card(cnnzoo.get(name, weights=case.make(tmp_path))).receipt)
+
+
+def test_rows_that_differ_only_in_name_share_their_weights(tmp_path):
+    path = save_ours("small_resnet20")(tmp_path)
+    cnnzoo.register("same_resnet20", cnnzoo.info("small_resnet20").row)
+    assert not cnnzoo.card(cnnzoo.get("same_resnet20", weights=path)).receipt.notes
+    assert not cnnzoo.card(cnnzoo.get(cnnzoo.info("small_resnet20").row, weights=path)).receipt.notes
+
+
 # ---------------------------------------------------------------- several sets of weights, shards, class names
 
 MORE = {name: value + np.float32(1) if value.dtype == "float32" else value for name, value in RESNET.items()}
@@ -437,6 +655,21 @@ def test_class_names_of_the_user_keep_the_head(tmp_path):
 
 
 # ---------------------------------------------------------------- damaged and hostile files
+
+
+def test_thousands_of_prefixes_and_sets_cost_little_time(tmp_path):
+    """Each name could be the mark of a network of its own."""
+    one = np.zeros((1, 1), "float32")
+    save_file({f"p{i}.layer1.0.conv1.weight": one for i in range(3000)}, tmp_path / "w.safetensors")
+    with pytest.raises(cnnzoo.InputError, match="networks under more than 100 prefixes"):
+        load(tmp_path / "w.safetensors")
+    path = write_torch({f"net{i}": {"layer1.0.conv1.weight": one} for i in range(500)})(tmp_path)
+    with pytest.raises(cnnzoo.InputError, match="more than 100 dicts of tensors"):
+        load(path)
+    path = write_torch({f"net{i}": {"layer1.0.conv1.weight": one} for i in range(50)})(tmp_path)
+    with pytest.raises(cnnzoo.InputError, match="no set of weights") as caught:
+        load(f"{path}#ema")
+    assert len(str(caught.value)) < 2000
 
 
 def write_h5_with_a_changed_bit(folder: Path, **options) -> Path:

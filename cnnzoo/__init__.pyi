@@ -1,7 +1,6 @@
 from .build import get as get
 from .cards import Card as Card
 from .cards import card as card
-from .cards import save as save
 from .checkpoints.tensors import save_weights as save_weights
 from .core.errors import InputError as InputError
 from .core.errors import Interrupted as Interrupted
@@ -20,6 +19,7 @@ from .registry import info as info
 from .registry import list_models as list_models
 from .registry import register as register
 from .surgery.features import feature_extractor as feature_extractor
+from .surgery.saving import save as save
 from .training.api import fine_tune as fine_tune
 from .training.api import fit_and_evaluate as fit_and_evaluate
 from .training.api import lr_find as lr_find

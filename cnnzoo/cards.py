@@ -4,22 +4,30 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cnnzoo.core.errors import InputError, check_class_names, check_integer
+from cnnzoo import card_storage
+from cnnzoo.core.card_fields import check_card_fields, check_crop, check_interpolation
+from cnnzoo.core.errors import InputError, check_class_names, check_integer, check_levels
 from cnnzoo.core.files import atomic_write, read_bounded
 from cnnzoo.core.json_files import JSON_ERRORS, MAX_JSON_BYTES, parse_json
-from cnnzoo.core.paths import check_path
+from cnnzoo.core.lazy import Lazy
 from cnnzoo.core.types import Preprocessing
 
 if TYPE_CHECKING:
     import keras
+else:
+    keras = Lazy("keras")
 
 # The share of a photo's side that is kept if the weights specify no crop: 224 of 256, as since AlexNet.
 DEFAULT_CROP = 0.875
+# How Keras' own loaders feed a model: the whole image, resized without keeping its aspect ratio.
+KERAS_TRANSFORM = {"crop": None, "interpolation": "bilinear"}
 
 
 @dataclass(frozen=True)
@@ -121,17 +129,16 @@ class Card:
         try:
             values = parse_json(text, "the text")
             receipt = values.pop("receipt", None)
+            check_card_fields(values)
             for key in ("classes", "ids"):
                 values[key] = tuple(map(str, values.get(key, ())))
             # Cards of versions before 0.7 spell these two keys the British way.
             for old, new in (("licence", "license"), ("licence_from", "license_from")):
                 if isinstance(values.get("weights"), dict) and old in values["weights"]:
                     values["weights"].setdefault(new, values["weights"].pop(old))
-            card = cls(**values, receipt=receipt and Receipt.from_dict(receipt))
-            card._check()
+            return cls(**values, receipt=receipt and Receipt.from_dict(receipt))
         except JSON_ERRORS as error:
             raise InputError(f"This is not a model card of cnnzoo: {error}") from None
-        return card
 
     @classmethod
     def from_file(cls, path: Path) -> Card:
@@ -140,18 +147,6 @@ class Card:
             return cls.from_json(read_bounded(path, MAX_JSON_BYTES))
         except (OSError, InputError) as error:
             raise InputError(f"Cannot read the card {str(path)!r}: {error}") from None
-
-    def _check(self) -> None:
-        """Raise TypeError or ValueError for a field with an invalid value."""
-        if not isinstance(self.training, dict) or not isinstance(self.weights, dict | None):
-            raise TypeError("training and weights must be objects")
-        if self.transform is not None and not set(self.transform) <= {"crop", "interpolation", "levels"}:
-            raise TypeError("transform must hold a crop, an interpolation and perhaps levels")
-        check_integer("pad", self.pad, 0, 10_000)
-        if self.temperature is not None and not 0 < self.temperature < 1000:
-            raise TypeError("temperature must be a positive number")
-        if self.classes:
-            check_class_names(self.classes)
 
 
 def card(model: keras.Model) -> Card:
@@ -170,14 +165,40 @@ def card(model: keras.Model) -> Card:
         >>> print(cnnzoo.card(model).receipt)
         10 loaded
     """
-    attached: Card | None = getattr(model, "_cnnzoo_card", None)
-    if attached is not None:
-        return attached
-    output = getattr(model, "output", None)  # a Sequential has none
-    heads = output if isinstance(output, dict) else {}  # auxiliary ones beside the logits
-    shape = tuple(heads["logits"].shape) if "logits" in heads else model.output_shape
-    classes = shape[-1] if isinstance(shape, tuple) and len(shape) == 2 else 0
-    return Card(model.name, default_class_names(classes or 0))
+    card_storage.check_has_graph(model)
+    override: Card | None = getattr(model, "_cnnzoo_card", None)
+    if override is not None:
+        return override
+    texts = card_storage.read_texts(model)
+    head, count = card_storage.head_name(model), card_storage.count_classes(model)
+    embedded = Card.from_json(texts[head]) if head in texts else None
+    if embedded and (not embedded.classes or len(embedded.classes) == count):
+        return embedded
+    # Whoever built another head on our layers trained it with Keras, as other people's models are.
+    transform = None if card_storage.is_built_by_cnnzoo(model) and not texts else KERAS_TRANSFORM
+    return Card(model.name, default_class_names(count), transform=transform)
+
+
+def warn_if_card_is_missing(model: keras.Model) -> None:
+    """Warn of a model that `get` built and that has lost its card."""
+    if (
+        card_storage.is_built_by_cnnzoo(model)
+        and not card_storage.read_texts(model)
+        and not hasattr(model, "_cnnzoo_card")
+    ):
+        warnings.warn(
+            f"{model.name} was built by cnnzoo but has lost its card, so its class names, border, crop and temperature "
+            f"are unknown. Assumed: numbers for names, no border, {100 * DEFAULT_CROP:g} % of photos. Load it from a "
+            "file with its .card.json beside it, or pass classes=, pad= and crop=",
+            stacklevel=4,
+        )
+
+
+def has_card(model: keras.Model) -> bool:
+    """Return whether the model has a card of its own, so that `card` need not assume anything."""
+    if hasattr(model, "_cnnzoo_card"):
+        return True
+    return card_storage.head_name(model) in card_storage.read_texts(model)
 
 
 def default_class_names(count: int) -> tuple[str, ...]:
@@ -190,10 +211,84 @@ def replace_classes(card: Card, classes: Sequence[str]) -> Card:
     return replace(card, classes=tuple(classes), ids=(), temperature=None)
 
 
+def change_card(
+    card: Card,
+    classes: Sequence[str] | None = None,
+    crop: float | str | None = "auto",
+    interpolation: str = "auto",
+    pad: int | None = None,
+    levels: float | Sequence[float] | None = None,
+) -> Card:
+    """Return a card with other class names, or with another transform; "auto" and None keep what the card says.
+
+    Raises:
+        InputError: if a value is not allowed, or if there are more or fewer names than classes.
+    """
+    changes: dict[str, Any] = {}
+    if classes is not None:
+        if not isinstance(classes, list | tuple):
+            raise InputError(f"classes must be a list of names. Received: {classes!r:.100}")
+        changes["classes"] = check_class_names(classes)
+        if card.classes and len(classes) != len(card.classes):
+            raise InputError(f"{card.name} has {len(card.classes)} classes. Received: {len(classes)} names")
+        changes["ids"] = card.ids if changes["classes"] == card.classes else ()
+    check_crop(crop, allow_auto=True)
+    transform: dict[str, Any] = {} if isinstance(crop, str) else {"crop": crop}
+    if interpolation != "auto":
+        check_interpolation(interpolation)
+        transform["interpolation"] = interpolation
+    if (limits := check_levels(levels)) is not None:
+        transform["levels"] = list(limits)
+    if transform:
+        changes["transform"] = card.evaluation_transform | transform
+    if pad is not None:
+        changes["pad"] = check_integer("pad", pad, 0, 10_000)
+    return replace(card, **changes) if changes else card
+
+
 def attach_card(model: keras.Model, card: Card) -> keras.Model:
-    """Give `model` its card, and return the model."""
-    object.__setattr__(model, "_cnnzoo_card", card)  # bypasses Keras' attribute tracking, which is for layers
+    """Give `model` its card, and return the model.
+
+    The card is stored in the layers, so that copies, files and other models of the same layers and head have it too.
+    """
+    vars(model).pop("_cnnzoo_card", None)
+    if not card_storage.write_text(model, card_storage.head_name(model), card.to_json()):
+        _set_override(model, card)
     return model
+
+
+def with_card(model: keras.Model, card: Card) -> keras.Model:
+    """Return a model of the same layers that has another card, which stays out of the layers."""
+    view = keras.Model(model.inputs[0], model.output, name=model.name)
+    _set_override(view, card)
+    return view
+
+
+def share_card(model: keras.Model, other: keras.Model) -> keras.Model:
+    """Give `other`, a model of the layers of `model`, the same card if that stays out of the layers; return `other`."""
+    override = getattr(model, "_cnnzoo_card", None)
+    if override is not None:
+        _set_override(other, override)
+    return other
+
+
+def _set_override(model: keras.Model, card: Card) -> None:
+    object.__setattr__(model, "_cnnzoo_card", card)  # bypasses Keras' attribute tracking, which is for layers
+
+
+@contextmanager
+def _embedded_override(model: keras.Model) -> Iterator[None]:
+    """Store a card that stays out of the layers in them, within the block."""
+    override: Card | None = getattr(model, "_cnnzoo_card", None)
+    head = card_storage.head_name(model)
+    before = card_storage.read_texts(model).get(head)
+    if override is None or not card_storage.write_text(model, head, override.to_json()):
+        yield
+        return
+    try:
+        yield
+    finally:
+        card_storage.write_text(model, head, before)
 
 
 def card_path(path: Path) -> Path:
@@ -201,32 +296,15 @@ def card_path(path: Path) -> Path:
     return path.with_suffix(".card.json")
 
 
-def save(model: keras.Model, path: str | Path) -> Path:
-    """Write a model to a .keras file, and its card beside it (.card.json).
+def write_model_file(model: keras.Model, path: Path) -> Path:
+    """Write a model with its card inside, and a copy of the card beside it; return the path.
 
-    An existing file stays intact until the new one is complete. `cnnzoo.load` reads both back; a model made of stock
-    Keras layers can also be loaded with `keras.saving.load_model`, without cnnzoo.
-
-    Args:
-        model: a Keras model.
-        path: the file to write; its suffix must be .keras.
-
-    Returns:
-        The path of the model file.
-
-    Raises:
-        InputError: if the suffix is another one, or if the folder cannot be written to.
-
-    Example:
-        >>> path = cnnzoo.save(cnnzoo.get("lenet5"), "lenet5.keras")
-        >>> cnnzoo.load(path).model.name
-        'lenet5'
+    The file appears complete, with the model and its own card. The copy is for people and for older versions; what it
+    says is used only for a file without a card.
     """
-    path = check_path(path)
-    if path.suffix != ".keras":
-        raise InputError(f"The file name of a saved model must end in .keras. Received: {str(path)!r}")
-    with atomic_write(path) as new:
+    text = card(model).to_json()
+    with atomic_write(path) as new, _embedded_override(model):
         model.save(new)
     with atomic_write(card_path(path)) as new:
-        new.write_text(card(model).to_json(), encoding="utf-8")
+        new.write_text(text, encoding="utf-8")
     return path

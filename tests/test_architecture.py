@@ -12,7 +12,8 @@ PACKAGE = Path(cnnzoo.__file__).parent
 MAY_IMPORT = {
     "core": set(),
     "layers": set(),
-    "cards": set(),
+    "card_storage": set(),
+    "cards": {"card_storage"},
     "preprocessing": set(),
     "models": {"layers"},
     "surgery": {"cards"},

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 import cnnzoo
 from cnnzoo.cli.declare import CheckedPath, take_options
-from cnnzoo.cli.options import ALLOW_FAILED, DataOptions
+from cnnzoo.cli.options import ALLOW_FAILED, INTERPOLATION, DataOptions, TransformOptions
 from cnnzoo.cli.output import echo
 from cnnzoo.cli.startup import import_keras_quietly
 from cnnzoo.core.errors import InputError
@@ -29,10 +29,17 @@ if TYPE_CHECKING:
 @click.argument("data")
 @click.option("--split", default="test", show_default=True, help="Split to evaluate on: train, validation or test.")
 @take_options(data_options=DataOptions)
+@click.option("--interpolation", **INTERPOLATION)
 @click.option("--out", type=CheckedPath(), help="Folder to write the report to.")
 @click.option("--allow-failed", **ALLOW_FAILED)
 def evaluate(
-    model: str, data: str, split: str, data_options: DataOptions, out: Path | None, allow_failed: bool
+    model: str,
+    data: str,
+    split: str,
+    data_options: DataOptions,
+    interpolation: str,
+    out: Path | None,
+    allow_failed: bool,
 ) -> None:
     """Evaluate MODEL on DATA.
 
@@ -40,7 +47,8 @@ def evaluate(
     repeat the --splits and --seed of its training; otherwise the test split contains images that the model was
     trained on.
     """
-    network = open_classifier(model, allow_failed=allow_failed).model
+    changes: dict[str, Any] = {"crop": data_options.crop, "interpolation": interpolation, "pad": data_options.pad}
+    network = open_classifier(model, allow_failed=allow_failed, **changes).model
     if network is None:
         raise InputError(f"Only a run, a .keras file or NAME:TAG can be evaluated. Received the export {model!r}")
     report = cnnzoo.evaluate(network, data_options.load(data), split=split)
@@ -63,6 +71,7 @@ def evaluate(
     help="openvino, onnxruntime, litert or keras; auto picks the fastest that is installed.",
 )
 @click.option("--precision", help="float32 or bfloat16; exports in float16 or int8 keep their own.")
+@take_options(transform_options=TransformOptions)
 @click.option("--batch-size", type=click.IntRange(1), help="Images per batch.")
 @click.option("--overwrite", is_flag=True, help="Replace earlier predictions in the file.")
 @click.option("--allow-failed", **ALLOW_FAILED)
@@ -73,6 +82,7 @@ def predict(
     out: Path | None,
     runtime: str,
     precision: str | None,
+    transform_options: TransformOptions,
     batch_size: int | None,
     overwrite: bool,
     allow_failed: bool,
@@ -86,7 +96,8 @@ def predict(
     are classified, and the command exits with 2. With --out, the command prints only the number of images;
     after an interruption, repeat it to continue.
     """
-    classifier = open_classifier(model, runtime, precision, allow_failed)
+    changes = transform_options.arguments()
+    classifier = open_classifier(model, runtime, precision, allow_failed=allow_failed, **changes)
     size: int | str = batch_size or "auto"
     error_count = 0
     if out:
@@ -105,16 +116,19 @@ def predict(
 
 
 def open_classifier(
-    model: str, runtime: str = "auto", precision: str | None = None, allow_failed: bool = False
+    model: str, runtime: str = "auto", precision: str | None = None, allow_failed: bool = False, **changes: Any
 ) -> Classifier:
-    """Return the classifier of a run, a file or an export, or of NAME:TAG with published weights."""
+    """Return the classifier of a run, a file or an export, or of NAME:TAG with published weights.
+
+    `changes` are class names and transform as in `cnnzoo.load`, in place of those of the model's card.
+    """
     if not path_exists(os.path.join(model, "cnnzoo.json")):  # noqa: PTH118  # An export may not need Keras.
         import_keras_quietly()
     if network := get_by_tag(model):
         from cnnzoo.inference.classifier import Classifier
 
-        return Classifier.of(network, runtime, precision)
-    return cnnzoo.load(model, runtime, precision, allow_failed=allow_failed)
+        return Classifier.of(network, runtime, precision, **changes)
+    return cnnzoo.load(model, runtime, precision, allow_failed=allow_failed, **changes)
 
 
 def get_by_tag(model: str) -> keras.Model | None:

@@ -88,6 +88,11 @@ SEED: dict[str, Any] = {
     "show_default": True,
     "help": "Seed of all random numbers.",
 }
+INTERPOLATION: dict[str, Any] = {
+    "default": "auto",
+    "show_default": True,
+    "help": "How images are resized: bilinear, bicubic, lanczos3, nearest or auto, which follows the weights.",
+}
 
 
 @dataclass(frozen=True)
@@ -161,10 +166,40 @@ class DataOptions(TableColumns):
     )
     seed: int = field(metadata=option(**SEED))
 
+    @property
+    def class_names(self) -> list[str] | None:
+        """The names of the classes as a list."""
+        return self.classes.split(",") if self.classes else None
+
     def load(self, source: str, image_size: tuple[int, int] | None = None) -> ImageData:
         """Load the images of `source`."""
-        arguments = asdict(self) | {"classes": self.classes.split(",") if self.classes else None}
+        arguments = asdict(self) | {"classes": self.class_names}
         return cnnzoo.load_data(source, image_size=image_size, **arguments)
+
+
+@dataclass(frozen=True)
+class TransformOptions:
+    """Options for how a model's images are resized, and for its class names, in place of those of its card."""
+
+    classes: str | None = field(metadata=option(help="Names of the model's classes, separated by commas, in order."))
+    crop: float | str | None = field(
+        metadata=option(
+            callback=parse_crop,
+            metavar="SHARE",
+            default="auto",
+            show_default=True,
+            help="Part of each side to center-crop, up to 1; none resizes the whole image; auto follows the model.",
+        )
+    )
+    pad: int | None = field(
+        metadata=option(type=click.IntRange(0), help="Width of the black border around resized images.")
+    )
+    interpolation: str = field(metadata=option(**INTERPOLATION))
+    levels: float | tuple[float, ...] | None = field(metadata=option(**LEVELS))
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the fields as keyword arguments of `cnnzoo.load`."""
+        return asdict(self) | {"classes": self.classes.split(",") if self.classes else None}
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cnnzoo import cards
+from cnnzoo import card_storage, cards
 from cnnzoo.core.errors import InputError, check_levels, unknown_name
 from cnnzoo.data.bit_depth import Levels, scale_deep_array
 from cnnzoo.data.checks import check_images
@@ -103,6 +103,22 @@ class Transform:
         """Return crop, interpolation and levels, if any, as the model card keeps them."""
         levels = {} if self.levels is None else {"levels": list(self.levels)}
         return {"crop": self.crop, "interpolation": self.interpolation, **levels}
+
+    def describe(self) -> str:
+        """Return in a few words how images are brought to the model's size.
+
+        Example:
+            >>> cnnzoo.Transform((32, 48), crop=0.875).describe()
+            'center-cropped to 87.5 % of each side and resized to 32x48 (bilinear, antialiased)'
+        """
+        levels = "" if self.levels is None else f"scaled from the levels {self.levels[0]} to {self.levels[1]}, "
+        method = self.interpolation if self.interpolation == "nearest" else f"{self.interpolation}, antialiased"
+        how = f"resized to {self.size[0]}x{self.size[1]} ({method})"
+        if self.pad:
+            how += f", within a black border of {self.pad}"
+        if self.crop is None:
+            return f"{levels}not cropped: the whole image is {how}, without keeping its aspect ratio"
+        return f"{levels}center-cropped to {100 * self.crop:.4g} % of each side and {how}"
 
     def transform_file(self, source: Source) -> np.ndarray:
         """Transform the image of a file, given by its path or its bytes."""
@@ -261,8 +277,7 @@ def transform(model: "keras.Model") -> Transform:
         >>> transform(np.zeros((28, 28), "uint8")).shape
         (32, 32, 1)
     """
-    if not hasattr(model, "input_shape"):
-        raise InputError(f"transform takes a Keras model (a Classifier has one as `.model`). Received: {model!r:.200}")
+    card_storage.check_has_graph(model)
     shape = tuple(model.input_shape[1:])
     if len(shape) != 3 or None in shape:
         raise InputError(f"{model.name} has no fixed input size: it takes {model.input_shape}")

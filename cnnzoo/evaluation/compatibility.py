@@ -40,21 +40,51 @@ def check_output_matches(model: keras.Model, class_names: Sequence[str]) -> None
         )
 
 
-def bind_to_model(model: keras.Model, data: ImageData) -> ImageData:
+def bind_to_model(
+    model: keras.Model,
+    data: ImageData,
+    *,
+    crop: float | str | None = "auto",
+    interpolation: str = "auto",
+    pad: int | None = None,
+) -> ImageData:
     """Return `data` with every image resized to the input size of `model`, by the transform in the model's card.
 
-    The number of classes is not checked. A model that accepts any size takes the size that the data already has.
+    `crop`, `interpolation` and `pad` replace what the card says. The number of classes is not checked. A model that
+    accepts any size takes the size that the data already has.
 
     Raises:
-        InputError: if neither the model nor the data determines the size.
+        InputError: if neither the model nor the data determines the size, or if the data was loaded with another
+            transform than the one that is asked for.
     """
+    card = cards.change_card(cards.card(model), None, crop, interpolation, pad)
+    _check_transform_agrees(data, crop, interpolation, pad)
     shape = model.input_shape[1:]
     if None in shape[:2]:
         shape = (*data.train.images.shape[1:3], shape[2])
     if None in shape:
         raise InputError(f"{model.name} accepts images of any size, so choose one: load_data(..., image_size=...)")
-    card = cards.card(model)
     return data.resize_to(shape, card.pad, card.transform)
+
+
+def _check_transform_agrees(data: ImageData, crop: float | str | None, interpolation: str, pad: int | None) -> None:
+    """Raise InputError if the data was loaded with another transform than the one that is asked for."""
+    asked = {
+        name: value
+        for name, value, unset in (("crop", crop, "auto"), ("interpolation", interpolation, "auto"), ("pad", pad, None))
+        if value != unset
+    }
+    if asked and data.transform is not None and not data.has_photos:
+        raise InputError(
+            f"The images of {data.source} were resized when they were loaded, so {' and '.join(asked)} cannot change "
+            "that now. Pass it to load_data, or leave out load_data's image_size"
+        )
+    loaded = {"crop": (data.sizing.crop, "auto"), "pad": (data.sizing.pad, None)}
+    for name, (value, unset) in loaded.items():
+        if name in asked and value not in (unset, asked[name]):
+            raise InputError(
+                f"load_data was given {name}={value!r}, and now {name}={asked[name]!r} is asked for. Give {name} once"
+            )
 
 
 def match_class_names(model_classes: Sequence[str], data_classes: Sequence[str]) -> tuple[str, ...]:

@@ -30,7 +30,14 @@ EVALUATION_BATCH_SIZE = 256
 
 
 def evaluate(
-    model: keras.Model, data: ImageData, *, split: str = "test", batch_size: int = EVALUATION_BATCH_SIZE
+    model: keras.Model,
+    data: ImageData,
+    *,
+    split: str = "test",
+    batch_size: int = EVALUATION_BATCH_SIZE,
+    crop: float | str | None = "auto",
+    interpolation: str = "auto",
+    pad: int | None = None,
 ) -> Report:
     """Evaluate `model` on one split of `data` in a single prediction pass.
 
@@ -42,6 +49,11 @@ def evaluate(
         data: the data set, from `load_data`. Its images are resized to the model's input size.
         split: the split to evaluate: "train", "validation" or "test".
         batch_size: number of images per prediction batch.
+        crop: share of the resized image's sides that the center crop keeps, above 0 and at most 1, or None to resize
+            the whole image without keeping its aspect ratio. "auto" is what `load_data` was given, or else what the
+            model's card says; a model without a card gets the whole image, as Keras' own loaders resize it.
+        interpolation: "nearest", "bilinear", "bicubic" or "lanczos3"; "auto" is what the card says.
+        pad: black pixels around the resized image. By default what `load_data` was given, or what the card says.
 
     Returns:
         A `Report` with the predictions and all metrics. `print(report)` shows a table; `report.save(folder)` writes
@@ -65,7 +77,7 @@ def evaluate(
         raise unknown_name("split", split, data.splits)
     model = as_functional(model)
     check_output_matches(model, data.classes)
-    data = bind_to_model(model, data)
+    data = bind_to_model(model, data, crop=crop, interpolation=interpolation, pad=pad)
     class_names = match_class_names(cards.card(model).classes, data.classes)
     check_not_empty(data, split)
     _warn_of_other_split(model, data, split)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cnnzoo.core.errors import InputError, unknown_name
 from cnnzoo.core.files import atomic_write
@@ -31,6 +33,7 @@ class Export(NamedTuple):
         difference: largest difference between a probability of the export and of the model.
         accuracy: accuracy of the export on the validation images; None if `data` was not given.
         before: accuracy of the model on the same images.
+        transform: how the export brings images to the size of the network, in words.
     """
 
     path: Path
@@ -38,6 +41,7 @@ class Export(NamedTuple):
     difference: float
     accuracy: float | None = None
     before: float | None = None
+    transform: str = ""
 
 
 def export(
@@ -50,6 +54,11 @@ def export(
     max_drop: float = 0.01,
     overwrite: bool = False,
     allow_failed: bool = False,
+    classes: Sequence[str] | None = None,
+    crop: float | str | None = "auto",
+    interpolation: str = "auto",
+    pad: int | None = None,
+    levels: float | Sequence[float] | None = None,
 ) -> Export:
     """Export `model` to the folder `path`, which then runs without Keras and cnnzoo.
 
@@ -67,9 +76,17 @@ def export(
         max_drop: largest accepted loss of validation accuracy, from 0 to 1.
         overwrite: replace an earlier export once the new one is complete.
         allow_failed: export the weights that a run has saved when it failed; see `cnnzoo.load`.
+        classes: the names of the classes, in the order of the model's outputs. By default those of its card.
+        crop: share of the resized image's sides that the center crop keeps, above 0 and at most 1, or None to resize
+            the whole image without keeping its aspect ratio. "auto" is what the model's card says; a model without a
+            card gets the whole image, as Keras' own loaders resize it.
+        interpolation: "nearest", "bilinear", "bicubic" or "lanczos3"; "auto" is what the card says.
+        pad: black pixels around the resized image. By default what the card says.
+        levels: the levels of images of more than 8 bits that become black and white, as in `load_data`. By default what
+            the card says.
 
     Returns:
-        The path of the export, and how far its outputs are from the model's.
+        The path of the export, how far its outputs are from the model's, and how it resizes images.
 
     Raises:
         InputError: for an unknown format, a path that exists, a model that is no classifier, or an export that does
@@ -89,24 +106,36 @@ def export(
         raise InputError(f"data must be what cnnzoo.load_data returns. Received: {data!r:.100}")
     if not 0 <= max_drop <= 1:
         raise InputError(f"max_drop must be a share of accuracy from 0 to 1. Received: {max_drop}")
-    path, is_model = check_path(path, "the folder of the export"), hasattr(model, "layers")
+    path, is_model = check_path(path, "the folder of the export"), not isinstance(model, str | bytes | os.PathLike)
     runtime = check_request(format, precision, path, overwrite, data is not None)
 
     # Open the model, and prepare the images to compare with.
     if not is_model and read_export(check_path(model, "the model")):
         raise InputError(f"An export cannot be exported again. Received: {str(model)!r}")
-    original = Classifier.of(model, "keras") if is_model else load(model, "keras", allow_failed=allow_failed)
+    options: dict[str, Any] = {
+        "classes": classes,
+        "crop": crop,
+        "interpolation": interpolation,
+        "pad": pad,
+        "levels": levels,
+    }
+    if is_model:
+        original = Classifier.of(model, "keras", **options)
+    else:
+        original = load(model, "keras", allow_failed=allow_failed, **options)
     inputs = sample_inputs(original, data)
 
     # Write the export, compare it, and describe it; it appears at `path` only if all of this succeeds.
     with atomic_write(path) as new_path:
         runtime.save(original.model, new_path, precision, inputs.calibration)
-        info = ExportInfo(original.card, format, precision, original.shape)
+        # The export says how it resizes images, also where the card leaves that to the default.
+        card = replace(original.card, transform=original.card.evaluation_transform)
+        info = ExportInfo(card, format, precision, original.shape)
         write_export_info(new_path, info)
         comparison = compare_outputs(original, load(new_path), inputs, precision, max_drop)
         text = render_model_card(path.name, info, comparison, model, runtime.usage)
         (new_path / MODEL_CARD_FILE).write_text(text, encoding="utf-8")
-    return Export(path, format, *comparison)
+    return Export(path, format, *comparison, transform=original.transform.describe())
 
 
 def check_request(format: str, precision: str, path: Path, overwrite: bool, has_data: bool) -> Runtime:

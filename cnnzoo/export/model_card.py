@@ -7,16 +7,22 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from cnnzoo.core.json_files import read_json
+from cnnzoo.data.transform import Transform
 from cnnzoo.export.check import Comparison
+from cnnzoo.export.quoting import markdown_text, python_text, shell_word
 from cnnzoo.inference.exported import ExportInfo
+from cnnzoo.runtimes.choose import FORMATS
 
 if TYPE_CHECKING:
     import keras
 
 METRIC_NAMES = {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "macro_f1": "macro F1"}
 MAX_CLASSES = 20  # listed by name
+RESIZES_INSIDE = "The export does that itself, for images of any size."
+RESIZES_OUTSIDE = "The export takes images of that size, so whoever calls it does that, as `cnnzoo.load` does."
 RECIPE_NOTES = ("source", "cost", "result")  # fields about the recipe in general, on other data
 
 
@@ -35,24 +41,36 @@ def render_model_card(
     from jinja2 import Environment, PackageLoader
 
     (height, width, channels), classes = info.shape, info.card.classes
-    class_list = ", ".join(classes[:MAX_CLASSES])
+    class_list = ", ".join(markdown_text(name) for name in classes[:MAX_CLASSES])
     if len(classes) > MAX_CLASSES:
         class_list += f" and {len(classes) - MAX_CLASSES} more"
     report = _read_report(model)
     templates = Environment(loader=PackageLoader("cnnzoo.export", "."), keep_trailing_newline=True)
+    templates.filters["text"] = markdown_text
+    transform = Transform((height, width), channels, **info.card.evaluation_transform, pad=info.card.pad)
+    resizes_inside = FORMATS[info.format].resizes_inside and info.precision != "int8"
     return templates.get_template("model_card.md").render(
         card=info.card,
         info=info,
         comparison=comparison,
         version=version("cnnzoo"),
         size=f"{height}x{width}",
-        name=name,
+        name=python_text(name),
+        shell_name=shell_word(name),
+        transform=transform.describe(),
+        resizing=RESIZES_INSIDE if resizes_inside else RESIZES_OUTSIDE,
         classes=class_list,
         report=report,
         metrics=_metric_rows(report) if report else (),
         training=_training_rows(info.card.training),
         usage=usage.format(
-            name=name, mode="L" if channels == 1 else "RGB", height=height, width=width, channels=channels
+            name=python_text(name),
+            shell_name=shell_word(name),
+            url_name=quote(name, safe="", errors="surrogateescape"),
+            mode="L" if channels == 1 else "RGB",
+            height=height,
+            width=width,
+            channels=channels,
         ),
     )
 

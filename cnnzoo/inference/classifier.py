@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import logging
 import os
 import threading
 import warnings
@@ -16,7 +17,7 @@ import numpy as np
 from cnnzoo import cards
 from cnnzoo.core.errors import InputError, Interrupted, check_integer
 from cnnzoo.core.forks import check_not_forked
-from cnnzoo.data.transform import Transform
+from cnnzoo.data.transform import Transform, transform
 from cnnzoo.inference import inputs
 from cnnzoo.inference.answers import PredictionWriter, WriteResult
 from cnnzoo.inference.batches import Batch, iter_array_batches, iter_image_batches
@@ -25,11 +26,13 @@ from cnnzoo.inference.prediction import Prediction
 from cnnzoo.inference.scores import check_scores, find_bad_scores
 from cnnzoo.inference.sources import unify_images
 from cnnzoo.runtimes.choose import OpenRuntime, choose_runtime_for_model, open_model
-from cnnzoo.surgery.outputs import as_functional, output_activation, without_aux_heads
+from cnnzoo.surgery.outputs import as_functional, without_aux_heads
 from cnnzoo.surgery.weights import check_weights
 
 if TYPE_CHECKING:
     import keras
+
+log = logging.getLogger(__name__)
 
 MAX_BATCH_VALUES = 32 * 224 * 224 * 3  # pixel values of an automatic batch; larger batches are not faster
 MAX_BATCH_SIZE = 256  # images of an automatic batch
@@ -100,6 +103,11 @@ class Classifier:
         runtime: str = "auto",
         precision: str | None = None,
         *,
+        classes: Sequence[str] | None = None,
+        crop: float | str | None = "auto",
+        interpolation: str = "auto",
+        pad: int | None = None,
+        levels: float | Sequence[float] | None = None,
         reopen: tuple[Any, ...] = (),
     ) -> Classifier:
         """Return a classifier for a Keras model.
@@ -109,10 +117,11 @@ class Classifier:
                 ignored.
             runtime: "keras", "openvino", "onnxruntime" or "litert"; "auto" takes the fastest that is installed.
             precision: "float32", or "bfloat16" for OpenVINO.
+            classes, crop, interpolation, pad, levels: as in `cnnzoo.load`; by default those of the model's card.
             reopen: how the model is loaded again when the classifier is unpickled; by default it is pickled itself.
 
         Returns:
-            A classifier with the class names and the transform of the model's card.
+            A classifier with the class names and the transform of the model's card, or those given here.
 
         Raises:
             InputError: if the model is no image classifier, has weights that are NaN or infinite, or runtime and
@@ -120,11 +129,23 @@ class Classifier:
             ImportError: if the runtime is not installed.
         """
         model = without_aux_heads(as_functional(model))
-        _check_is_classifier(model)
+        _check_fixed_size(model)
         check_weights(model, model.name, "load an earlier checkpoint, or train it again")
+        card = cards.card(model)
+        changed = cards.change_card(card, classes, crop, interpolation, pad, levels)
+        has_card = cards.has_card(model)
+        if changed != card:
+            model = cards.with_card(model, changed)
+        if not has_card and crop == "auto":
+            log.warning(
+                "%s has no card of cnnzoo. Images are %s. Pass crop=, interpolation= or pad= if it was trained on "
+                "others, and classes= for the names of its classes",
+                model.name,
+                transform(model).describe(),
+            )
         choice = choose_runtime_for_model(runtime, precision)
         return cls(
-            cards.card(model),
+            changed,
             model.input_shape[1:],
             partial(open_model, model, choice),
             choice.runtime.name,
@@ -347,17 +368,11 @@ class Classifier:
         return predictions
 
 
-def _check_is_classifier(model: keras.Model) -> None:
-    """Check that a model maps images of a fixed size to the probabilities of two or more exclusive classes."""
+def _check_fixed_size(model: keras.Model) -> None:
+    """Check that a model maps images of a fixed size to one score for each class of its card."""
     card, input_shape, output_shape = cards.card(model), model.input_shape[1:], model.output_shape
-    if len(output_shape) != 2 or len(card.classes) != output_shape[1] or len(input_shape) != 3 or None in input_shape:
+    if len(output_shape) != 2 or len(card.classes) != output_shape[1] or None in input_shape:
         raise InputError(
             f"{model.name} is not an image classifier with a fixed input size: it takes {model.input_shape} and "
             f"returns {output_shape}"
-        )
-    activation = output_activation(model)
-    if output_shape[1] < 2 or activation == "sigmoid":
-        raise InputError(
-            f"{model.name} returns {output_shape[1]} numbers from {activation or 'its last layer'}, which are not "
-            "probabilities of two or more mutually exclusive classes: it must end in logits or a softmax"
         )

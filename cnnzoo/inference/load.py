@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import warnings
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,9 +25,21 @@ if TYPE_CHECKING:
 
 
 def load(
-    path: str | os.PathLike[str], runtime: str = "auto", precision: str | None = None, *, allow_failed: bool = False
+    path: str | os.PathLike[str],
+    runtime: str = "auto",
+    precision: str | None = None,
+    *,
+    classes: Sequence[str] | None = None,
+    crop: float | str | None = "auto",
+    interpolation: str = "auto",
+    pad: int | None = None,
+    levels: float | Sequence[float] | None = None,
+    allow_failed: bool = False,
 ) -> Classifier:
     """Load the classifier in a run directory, a .keras file or an export.
+
+    Models of cnnzoo carry their class names and their transform with them. Any other Keras model gets numbers for
+    names, and the whole of each image, resized to its input size, as Keras' own loaders do; a message says so.
 
     Args:
         path: the directory of a finished run, a .keras file, or the folder of an export.
@@ -32,6 +47,13 @@ def load(
             the fastest that is installed and can open the file.
         precision: "float32", "bfloat16" (OpenVINO, on processors that support it), or "int8" for an export in int8.
             By default that of the export, and float32 for models.
+        classes: the names of the classes, in the order of the model's outputs. By default those of its card.
+        crop: share of the resized image's sides that the center crop keeps, above 0 and at most 1, or None to resize
+            the whole image without keeping its aspect ratio. "auto" is what the model's card says.
+        interpolation: "nearest", "bilinear", "bicubic" or "lanczos3"; "auto" is what the card says.
+        pad: black pixels around the resized image. By default what the card says.
+        levels: the levels of images of more than 8 bits that become black and white, as in `load_data`. By default what
+            the card says.
         allow_failed: use the weights that a run has saved when it failed, which may be those of its start.
 
     Returns:
@@ -51,9 +73,16 @@ def load(
         '4'
     """
     path = check_path(path, "the model")
+    changes: dict[str, Any] = {
+        "classes": classes,
+        "crop": crop,
+        "interpolation": interpolation,
+        "pad": pad,
+        "levels": levels,
+    }
     if info := read_export(path):
         check_export_files(path, info)
-        return _load_export(path, info, runtime, precision)
+        return _load_export(path, info, runtime, precision, changes)
     file = path / MODEL_FILE if path.is_dir() else path
     if (path / RECORD_FILE).exists():
         file = find_run_model(path, allow_failed)
@@ -62,27 +91,35 @@ def load(
     model = load_keras_file(file)
     if not path.is_dir():
         check_failed_model(file, cards.card(model).training, allow_failed)
-    return Classifier.of(model, runtime, precision, reopen=_reopen(path, runtime, precision, allow_failed))
+    reopen = _reopen(path, runtime, precision, changes | {"allow_failed": allow_failed})
+    return Classifier.of(model, runtime, precision, reopen=reopen, **changes)
 
 
-def _load_export(path: Path, info: ExportInfo, runtime: str, precision: str | None) -> Classifier:
+def _load_export(
+    path: Path, info: ExportInfo, runtime: str, precision: str | None, changes: Mapping[str, Any]
+) -> Classifier:
     """Return the classifier of an export, which is opened when it is first used."""
+    if changes["pad"] not in (None, info.card.pad):
+        raise InputError(
+            f"The export {str(path)!r} adds its border of {info.card.pad} pixels itself. "
+            f"Received: pad={changes['pad']}. Export the model again: cnnzoo.export(..., pad=...)"
+        )
     choice = choose_runtime(runtime, precision, FORMATS[info.format].readers, info.precision)
     written = (path / EXPORT_FILE).stat()
     return Classifier(
-        info.card,
+        cards.change_card(info.card, **changes),
         info.shape,
         partial(open_export, path, info, choice),
         choice.runtime.name,
         choice.precision,
-        reopen=_reopen(path, runtime, precision),
+        reopen=_reopen(path, runtime, precision, changes),
         identity=f"{resolve_path(path)}, {written.st_mtime_ns}, {written.st_size}",
     )
 
 
-def _reopen(path: Path, runtime: str, precision: str | None, allow_failed: bool = False) -> tuple[Any, ...]:
+def _reopen(path: Path, runtime: str, precision: str | None, options: Mapping[str, Any]) -> tuple[Any, ...]:
     """Return how a process that gets a pickled classifier loads it again."""
-    return partial(load, allow_failed=True) if allow_failed else load, str(resolve_path(path)), runtime, precision
+    return partial(load, **options), str(resolve_path(path)), runtime, precision
 
 
 def load_keras_file(file: Path) -> keras.Model:
@@ -101,5 +138,22 @@ def load_keras_file(file: Path) -> keras.Model:
         model = keras.saving.load_model(file, compile=False)
     except Exception as error:  # Keras may raise anything for a broken archive, configuration or layer
         raise InputError(f"Cannot load {str(file)!r}: {error!s:.2000}") from None
-    card_file = cards.card_path(file)
-    return cards.attach_card(model, cards.Card.from_file(card_file)) if card_file.exists() else model
+    _attach_card_beside(model, cards.card_path(file))
+    return model
+
+
+def _attach_card_beside(model: keras.Model, card_file: Path) -> None:
+    """Give a model without a card the one in the file beside it, as versions before 0.8 wrote it."""
+    if not card_file.exists() or not hasattr(model, "inputs"):
+        return
+    if not cards.has_card(model):
+        cards.attach_card(model, cards.Card.from_file(card_file))
+        return
+    with contextlib.suppress(InputError):
+        if cards.Card.from_file(card_file) == cards.card(model):
+            return
+    warnings.warn(
+        f"{card_file} says something else than the card inside the model, and is not used. To change names or "
+        "transform, pass classes=, crop=, interpolation= or pad= to cnnzoo.load",
+        stacklevel=4,
+    )

@@ -31,11 +31,12 @@ answer = model.signatures["serving_default"](image_bytes=tf.constant([open("phot
 print(answer["class_names"].numpy()[0], answer["probabilities"].numpy()[0])
 ```
 
-With TensorFlow Serving, if the folder is version 1 of a model called {name}:
+With TensorFlow Serving, if the folder is version 1 of a model of this name:
 
 ```sh
-tensorflow_model_server --rest_api_port=8501 --model_name={name} --model_base_path=/models/{name}
-curl -d "{{\\"instances\\": [{{\\"b64\\": \\"$(base64 -w 0 photo.jpg)\\"}}]}}" localhost:8501/v1/models/{name}:predict
+tensorflow_model_server --rest_api_port=8501 --model_name={shell_name} --model_base_path=/models/{shell_name}
+curl -d "{{\\"instances\\": [{{\\"b64\\": \\"$(base64 -w 0 photo.jpg)\\"}}]}}" \\
+  localhost:8501/v1/models/{url_name}:predict
 ```"""
 
 

@@ -42,6 +42,20 @@ def replace_head(model: keras.Model, classes: Sequence[str]) -> Callable[[], Non
     return lambda: rebuild(old_outputs, old_card)
 
 
+def adopt_head(received: keras.Model, model: keras.Model) -> None:
+    """Give `received` the head of `model`, which `as_functional` made of it and `replace_head` changed since."""
+    if received is model:
+        return
+    if not isinstance(received, keras.Sequential):  # its only output is in a list
+        walk.rebuild_in_place(received, model.output)
+        return
+    layers = [layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)]
+    while received.layers and all(received.layers[-1] is not layer for layer in layers):
+        received.pop(rebuild=False)
+    for layer in layers[len(received.layers) :]:
+        received.add(layer, rebuild=layer is layers[-1])
+
+
 def _new_output(model: keras.Model, output: keras.KerasTensor, class_count: int) -> keras.KerasTensor:
     """Return the output of a new dense layer, followed by copies of the activations that follow the old one."""
     layer = walk.producing_layer(output)

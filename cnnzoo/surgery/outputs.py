@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.special import softmax
 
-from cnnzoo import cards
+from cnnzoo import card_storage, cards
 from cnnzoo.core.errors import InputError
 from cnnzoo.core.lazy import Lazy
 from cnnzoo.surgery import walk
@@ -17,27 +17,85 @@ if TYPE_CHECKING:
 else:
     keras = Lazy("keras")
 
+LINEAR_LAYERS = ("Activation", "Identity")  # they change nothing, or only the data type, if they activate nothing
+SHAPE_LAYERS = ("Flatten", "Reshape", "Dropout")  # they keep the values at inference
+OPERATIONS = {  # the names of activations that Keras has as layers and operations of their own
+    "Softmax": "softmax",
+    "LogSoftmax": "log_softmax",
+    "Sigmoid": "sigmoid",
+    "HardSigmoid": "hard_sigmoid",
+    "Identity": "linear",
+}
+INDEPENDENT_ACTIVATIONS = ("sigmoid", "hard_sigmoid")  # each class for itself, so the scores do not sum to one
+
 
 def logits_output(model: keras.Model) -> keras.KerasTensor:
     """Return the output that classifies, also for a model that has auxiliary heads."""
+    if len(model.outputs) == 1:  # in Keras a single output may be in a list, and a Sequential has no `output`
+        return model.outputs[0]
     return model.output["logits"] if isinstance(model.output, dict) else model.output
 
 
 def as_functional(model: keras.Model) -> keras.Model:
-    """Return `model` as a functional model that carries the same card.
+    """Return `model` as a functional classifier with one output, or with the logits among auxiliary heads.
 
-    A `Sequential` model is rebuilt from its own layers, so weights stay shared; any other model, and a `Sequential`
-    that is not built yet, is returned unchanged.
+    A `Sequential` model, and one whose only output is in a list, is rebuilt from its own layers, so weights and card
+    stay shared. Any other model is returned unchanged. A model of ours that has lost its card causes a warning.
 
     Raises:
-        InputError: if `model` is not a Keras model.
+        InputError: if `model` cannot be used as a classifier; the message says how to change that. See
+            `check_is_classifier`.
     """
-    if not isinstance(model, keras.Model):
-        raise InputError(f"model must be a Keras model, such as cnnzoo.get returns. Received: {model!r:.200}")
-    if not isinstance(model, keras.Sequential) or not model.built:
+    check_is_classifier(model)
+    cards.warn_if_card_is_missing(model)
+    output = None if isinstance(model, keras.Sequential) else model.output
+    if isinstance(output, keras.KerasTensor) or (isinstance(output, dict) and "logits" in output):
         return model
-    functional = keras.Model(model.inputs[0], model.outputs[0], name=model.name)
-    return cards.attach_card(functional, cards.card(model))
+    return cards.share_card(model, keras.Model(model.inputs[0], model.outputs[0], name=model.name))
+
+
+def check_is_classifier(model: object) -> None:
+    """Raise InputError, with the remedy, if `model` cannot classify images.
+
+    It needs a graph of layers with one input of images and one classifying output, which ends in logits or a softmax.
+    """
+    card_storage.check_has_graph(model)
+    assert isinstance(model, keras.Model)
+    name, shapes = model.name, [tuple(tensor.shape) for tensor in model.inputs]
+    if len(shapes) != 1 or len(shapes[0]) != 4:
+        raise InputError(
+            f"{name} takes inputs of shape {', '.join(map(str, shapes))}; a classifier of images takes one input of "
+            "shape (None, height, width, channels)"
+        )
+    if not has_one_classifying_output(model):
+        names = list(model.output) if isinstance(model.output, dict) else range(len(model.outputs))
+        raise InputError(
+            f"{name} has {len(model.outputs)} outputs ({', '.join(map(str, names))}); a classifier has one. Choose it: "
+            "keras.Model(model.inputs, model.outputs[0])"
+        )
+    check_output(model)
+
+
+def check_output(model: keras.Model) -> None:
+    """Raise InputError, with the remedy, if the output is a single number or ends in a sigmoid."""
+    name, shape, activation = model.name, tuple(logits_output(model).shape), output_activation(model)
+    is_single = len(shape) == 2 and shape[1] == 1
+    if is_single or activation in INDEPENDENT_ACTIVATIONS:
+        source = "its last layer" if activation in ("", "linear") else activation
+        raise InputError(
+            f"{name} returns outputs {shape} from {source}, which are not probabilities of two or more mutually "
+            f"exclusive classes{'; two classes need two outputs' if is_single else ''}. End it in logits or a softmax, "
+            f"and train it again: keras.Model(model.inputs, keras.layers.Dense({max(shape[-1] or 2, 2)})"
+            "(model.layers[-2].output))"
+        )
+
+
+def has_one_classifying_output(model: keras.Model) -> bool:
+    """Return whether the model has one output, or the logits among auxiliary heads."""
+    is_sequential = isinstance(model, keras.Sequential)
+    return len(model.outputs) == 1 or (
+        not is_sequential and isinstance(model.output, dict) and "logits" in model.output
+    )
 
 
 def without_aux_heads(model: keras.Model) -> keras.Model:
@@ -45,7 +103,7 @@ def without_aux_heads(model: keras.Model) -> keras.Model:
     if not isinstance(model.output, dict):
         return model
     single_output = keras.Model(model.input, logits_output(model), name=model.name)
-    return cards.attach_card(single_output, cards.card(model))
+    return cards.share_card(model, single_output)
 
 
 def has_softmax_output(model: keras.Model) -> bool:
@@ -56,16 +114,17 @@ def has_softmax_output(model: keras.Model) -> bool:
 def output_activation(model: keras.Model) -> str:
     """Return the name of the activation in which the classifying output ends, such as "softmax" or "linear".
 
-    Linear layers at the end (a change of data type, for example) are skipped, and nested models are searched.
+    Layers at the end that keep the values (a change of data type or of shape, for example) are skipped, and nested
+    models are searched.
     """
     output = logits_output(model)
     while walk.has_producing_layer(output):
         layer = walk.producing_layer(output)
         is_model = hasattr(layer, "layers") and hasattr(layer, "outputs")
-        name = _activation_name(layer)
+        name, kind = _activation_name(layer), type(layer).__name__
         if is_model:
             output = walk.nested_output(output)
-        elif name == "linear" and type(layer).__name__ in ("Activation", "Identity"):
+        elif kind in SHAPE_LAYERS or (name == "linear" and kind in LINEAR_LAYERS):
             output = walk.producing_input(output)
         else:
             return name
@@ -74,8 +133,7 @@ def output_activation(model: keras.Model) -> str:
 
 def _activation_name(layer: keras.Operation) -> str:
     """Return the name of a layer's activation, or "" if it has none."""
-    names = {"Softmax": "softmax", "Identity": "linear"}
-    return names.get(type(layer).__name__, getattr(getattr(layer, "activation", None), "__name__", ""))
+    return OPERATIONS.get(type(layer).__name__, getattr(getattr(layer, "activation", None), "__name__", ""))
 
 
 def predict_probabilities(model: keras.Model, images: Any, batch_size: int | None = None) -> np.ndarray:

@@ -42,6 +42,9 @@ def fit_and_evaluate(
     deterministic: bool = True,
     checkpoint_every: float = 60.0,
     verbose: bool = True,
+    crop: float | str | None = "auto",
+    interpolation: str = "auto",
+    pad: int | None = None,
 ) -> Report:
     """Train `model` on the training split, keep its best epoch, and evaluate it once on the test split.
 
@@ -63,13 +66,18 @@ def fit_and_evaluate(
         overwrite: replace the run that `run_dir` already holds.
         sample_weight: weights (N,) of the N training images in the loss, not negative, with a mean of about 1. By
             default those that the data has, as from a data set of (image, label, weight).
-        callbacks: additional Keras callbacks.
+        callbacks: additional Keras callbacks; not those that set the learning rate, which the recipe does.
         tensorboard: write event files to the folder tensorboard in `run_dir`.
         devices: "auto" for all local GPUs, a list such as ["GPU:0", "GPU:1"], or None for the backend's default
             device. Each device processes its share of every batch.
         deterministic: use operations that compute the same bits each time, where the backend has a choice.
         checkpoint_every: seconds between two saved states within an epoch. The state is also saved after every epoch.
         verbose: show progress.
+        crop: share of the resized image's sides that the center crop keeps, above 0 and at most 1, or None to resize
+            the whole image without keeping its aspect ratio. "auto" is what `load_data` was given, or else what the
+            model's card says; a model without a card gets the whole image, as Keras' own loaders resize it.
+        interpolation: "nearest", "bilinear", "bicubic" or "lanczos3"; "auto" is what the card says.
+        pad: black pixels around the resized image. By default what `load_data` was given, or what the card says.
 
     Returns:
         The `Report` on the test split, with the training history and the best epoch.
@@ -101,6 +109,9 @@ def fit_and_evaluate(
         deterministic=deterministic,
         checkpoint_every=checkpoint_every,
         verbose=verbose,
+        crop=crop,
+        interpolation=interpolation,
+        pad=pad,
     )
     return Trainer(model, data, resolve_recipe(recipe), options).fit_and_evaluate()
 
@@ -121,6 +132,9 @@ def fine_tune(
     deterministic: bool = True,
     checkpoint_every: float = 60.0,
     verbose: bool = True,
+    crop: float | str | None = "auto",
+    interpolation: str = "auto",
+    pad: int | None = None,
 ) -> Report:
     """Adapt a pretrained `model` to new data, and evaluate it once on the test split.
 
@@ -139,6 +153,7 @@ def fine_tune(
         run_dir, seed, resume, overwrite, sample_weight: as in `fit_and_evaluate`.
         callbacks, tensorboard, devices, deterministic: as in `fit_and_evaluate`.
         checkpoint_every, verbose: as in `fit_and_evaluate`.
+        crop, interpolation, pad: as in `fit_and_evaluate`.
 
     Returns:
         The `Report` on the test split. Its `probe` holds what the linear probe alone reached.
@@ -167,6 +182,9 @@ def fine_tune(
         deterministic=deterministic,
         checkpoint_every=checkpoint_every,
         verbose=verbose,
+        crop=crop,
+        interpolation=interpolation,
+        pad=pad,
     )
     return FineTuner(model, data, resolve_recipe(recipe), options).fit_and_evaluate()
 

@@ -9,12 +9,12 @@ from dataclasses import replace
 import keras
 
 from cnnzoo import cards
-from cnnzoo.core.errors import InputError
+from cnnzoo.core.errors import InputError, TrainingError
 from cnnzoo.data.images import ImageData
 from cnnzoo.evaluation.compatibility import bind_to_model, check_output_matches, same_class_names
 from cnnzoo.evaluation.evaluate import make_report, predict_split
 from cnnzoo.evaluation.report import Report
-from cnnzoo.surgery.head import replace_head
+from cnnzoo.surgery.head import adopt_head, replace_head
 from cnnzoo.training.probe import fit_linear_probe
 from cnnzoo.training.run import check_run_dir
 from cnnzoo.training.trainer import Trainer
@@ -28,7 +28,7 @@ class FineTuner(Trainer):
 
     def _match_model(self, data: ImageData) -> ImageData:
         """Return `data` at the model's size; a model of other classes gets a new head."""
-        data = bind_to_model(self.model, data)
+        data = bind_to_model(self.model, data, **self.options.transform)
         if not same_class_names(cards.card(self.model).classes, data.classes):
             data = self._replace_head(data)
         check_output_matches(self.model, data.classes)
@@ -36,11 +36,6 @@ class FineTuner(Trainer):
 
     def _replace_head(self, data: ImageData) -> ImageData:
         """Give the model a new head for the classes of `data`; return the data with a note that says so."""
-        if self.received_model is not self.model:
-            raise InputError(
-                f"{self.model.name} is a Sequential model, whose head cannot be replaced. Pass a functional model: "
-                "keras.Model(model.inputs, model.outputs[0])"
-            )
         # Check the run directory first, so that an error leaves the head of the model unchanged.
         check_run_dir(self.options.run_dir, self.options.resume, self.options.overwrite)
         old_classes = cards.card(self.model).classes
@@ -53,11 +48,22 @@ class FineTuner(Trainer):
     def fit_and_evaluate(self) -> Report:
         """Fine-tune as `Trainer.fit_and_evaluate` does; put the old head back if nothing could be trained."""
         try:
-            return super().fit_and_evaluate()
+            report = super().fit_and_evaluate()
         except InputError:
             if self._restore_head:
                 self._restore_head()
             raise
+        except (TrainingError, KeyboardInterrupt):
+            self._adopt_head()
+            raise
+        self._adopt_head()
+        return report
+
+    def _adopt_head(self) -> None:
+        """Give the new head to the received model too, if another model of the same layers was trained in its place."""
+        if self._restore_head:
+            adopt_head(self.received_model, self.model)
+            cards.attach_card(self.received_model, cards.card(self.model))
 
     def _before_first_epoch(self) -> None:
         """Fit the linear probe; only an epoch that beats it by one standard error on validation replaces it."""

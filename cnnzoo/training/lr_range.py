@@ -116,7 +116,7 @@ def run_range_test(
     try:
         with frozen_layers(model, recipe), mixed_precision(model, recipe.precision):
             compile_for_training(model, recipe, len(batches))
-            unwrap_optimizer(model.optimizer).learning_rate = ExponentialRise(low, high, steps)
+            unwrap_optimizer(model.optimizer).use_schedule(ExponentialRise(low, high, steps))
             losses = _train_and_smooth_losses(model, batches, _track_progress(rates, verbose))
     finally:
         for variable, value in zip(model.variables, original_values, strict=True):

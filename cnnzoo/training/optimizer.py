@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 
+from cnnzoo.core.errors import InputError
 from cnnzoo.surgery.features import group_layers_by_stage
 from cnnzoo.training.recipe import Recipe
 
@@ -50,7 +51,7 @@ def make_schedule(recipe: Recipe, steps_per_epoch: int) -> keras.optimizers.sche
 
 
 @cache
-def with_rate_per_variable(base: type) -> type:
+def with_rate_per_variable(base: Any) -> type:
     """Return a subclass of a Keras optimizer class that has a learning rate for each variable."""
 
     class VariableRates(base):
@@ -67,6 +68,22 @@ def with_rate_per_variable(base: type) -> type:
         rate_shares: Sequence[float] = ()
         first_steps: Sequence[int] = ()
         decays: Sequence[float] = ()
+
+        @property
+        def learning_rate(self) -> Any:
+            """The rate of the current step. It cannot be set, because the recipe's schedule gives it."""
+            return super().learning_rate
+
+        @learning_rate.setter
+        def learning_rate(self, value: Any) -> None:
+            raise InputError(
+                "A callback sets the learning rate of the optimizer, but the recipe does that, with its schedule. "
+                'Leave the callback out, and change the recipe: cnnzoo.recipe(..., learning_rate=0.01, schedule="step")'
+            )
+
+        def use_schedule(self, schedule: keras.optimizers.schedules.LearningRateSchedule) -> None:
+            """Replace the schedule of the learning rate."""
+            base.learning_rate.fset(self, schedule)
 
         def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
             """Update one variable; see Keras."""

@@ -1,8 +1,8 @@
-"""The options of a training that do not change its result: output files, resuming and progress."""
+"""The options of a training beside its recipe: output files, resuming, progress and the transform of the images."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from os import PathLike
@@ -14,6 +14,14 @@ from numpy.typing import ArrayLike
 
 from cnnzoo.core.errors import InputError, check_integer, shorten_repr
 from cnnzoo.training.distribution import resolve_devices
+
+# Callbacks of Keras that set the learning rate, and what the recipe has in their place.
+RATE_CALLBACKS = {
+    "ReduceLROnPlateau": 'Leave it out, and choose cnnzoo.recipe(..., schedule="cosine") or "linear", '
+    "or patience=5 to stop when validation no longer improves (--set schedule=cosine --set patience=5)",
+    "LearningRateScheduler": 'Leave it out, and choose cnnzoo.recipe(..., schedule="cosine", "linear", "step" with '
+    'drops, or "constant") and warmup_epochs (--set schedule=step)',
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +39,9 @@ class TrainerOptions:
     deterministic: bool
     checkpoint_every: float
     verbose: bool
+    crop: float | str | None = "auto"
+    interpolation: str = "auto"
+    pad: int | None = None
 
     def __post_init__(self) -> None:
         """Raise `InputError` if an option is invalid, or useless without another one."""
@@ -39,6 +50,7 @@ class TrainerOptions:
             raise InputError(f"run_dir must be the path of a folder. Received: {self.run_dir!r}")
         if not isinstance(self.callbacks, list | tuple) or not all(map(_is_callback, self.callbacks)):
             raise InputError(f"callbacks must be a list of keras.callbacks.Callback. Received: {self.callbacks!r:.200}")
+        check_callbacks(self.callbacks)
         if self.resume and self.run_dir is None:
             raise InputError("resume=True needs the run_dir of the run to resume. Received: run_dir=None")
         if not isinstance(self.checkpoint_every, int | float) or not self.checkpoint_every >= 0:
@@ -50,6 +62,25 @@ class TrainerOptions:
         if self.tensorboard and not find_spec("tensorboard"):  # Keras' callback imports it
             raise InputError("Writing event files needs tensorboard: pip install 'cnnzoo[tensorboard]'")
         resolve_devices(self.devices)
+
+    @property
+    def transform(self) -> dict[str, Any]:
+        """The transform that the user asked for, as arguments of `bind_to_model`."""
+        return {"crop": self.crop, "interpolation": self.interpolation, "pad": self.pad}
+
+
+def check_callbacks(callbacks: Iterable[keras.callbacks.Callback]) -> None:
+    """Raise InputError for a callback that sets the learning rate, which the recipe does."""
+    for callback in callbacks:
+        if isinstance(callback, keras.callbacks.CallbackList):
+            check_callbacks(callback.callbacks)
+        for kind, remedy in RATE_CALLBACKS.items():
+            if isinstance(callback, getattr(keras.callbacks, kind)):
+                name = type(callback).__name__
+                raise InputError(
+                    f"{name}{'' if name == kind else f' (a {kind})'} sets the learning rate, but the recipe does that, "
+                    f"with its schedule. {remedy}"
+                )
 
 
 def _is_callback(value: Any) -> bool:

@@ -61,7 +61,16 @@ def mixed_precision(model: keras.Model, precision: str) -> Iterator[None]:
         yield
     finally:
         for layer, policy in policies:
-            layer.dtype_policy = policy
+            if layer.name not in float32_layers:
+                _restore_policy(layer, policy)
+
+
+def _restore_policy(layer: keras.Layer, policy: keras.DTypePolicy) -> None:
+    """Give a layer its policy back; in a table of policies, as it holds the card, Keras has added the layer's own."""
+    if layer.dtype_policy is policy:
+        del policy[layer.path]
+    else:
+        layer.dtype_policy = policy
 
 
 def _output_layer_names(model: keras.Model) -> set[str]:

@@ -73,7 +73,7 @@ class Trainer:
         """Return `data` at the model's size, after checking that both have the same classes."""
         check_output_matches(self.model, data.classes)
         match_class_names(cards.card(self.model).classes, data.classes)
-        return bind_to_model(self.model, data)
+        return bind_to_model(self.model, data, **self.options.transform)
 
     # The whole run: train, evaluate, save
 
@@ -91,7 +91,6 @@ class Trainer:
             report = self.report()
             self._save(report)
             self.run.close("done", seconds=round(time.perf_counter() - started, 1), accuracy=report.accuracy)
-        cards.attach_card(self.received_model, cards.card(self.model))
         return report
 
     def _update_card(self) -> None:
@@ -280,7 +279,7 @@ class Trainer:
         """Write the model, the report and the data's diagnosis into the run's folder, if there is one."""
         if self.run.folder is None:
             return
-        cards.save(strip_for_saving(self.model), self.run.folder / "model.keras")
+        cards.write_model_file(strip_for_saving(self.model), self.run.folder / "model.keras")
         report.save(self.run.folder)
         if self.data.diagnosis:
             self.data.diagnosis.save(self.run.folder)
@@ -294,6 +293,6 @@ class Trainer:
         card, failure = cards.card(self.model), {"reason": failure_reason(error), **self.run.kept_weights()}
         cards.attach_card(self.model, replace(card, training=card.training | {"failure": failure}))
         with suppress(OSError, InputError):  # the disk may be full, which `error` reports already
-            path = cards.save(strip_for_saving(self.model), self.run.folder / "model.keras")
+            path = cards.write_model_file(strip_for_saving(self.model), self.run.folder / "model.keras")
             error.args = (f"{error}. The kept weights are saved as {path}",)
         cards.attach_card(self.model, card)

@@ -16,6 +16,7 @@ from cnnzoo.evaluation.compatibility import bind_to_model, check_output_matches
 from cnnzoo.evaluation.evaluate import EVALUATION_BATCH_SIZE
 from cnnzoo.models import Variant
 from cnnzoo.training import recipes
+from cnnzoo.training.options import check_callbacks
 from cnnzoo.training.prepare import compile_for_training, frozen_layers
 from cnnzoo.training.recipe import Recipe
 from cnnzoo.tuning.space import Space, make_space
@@ -63,6 +64,7 @@ class ZooHyperModel(keras_tuner.HyperModel):
         classes = len(data.classes)
         batches = Batches(data.train, classes, recipe.batch_size, seed, recipe.augment, balance=recipe.balance)
         new_order = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: batches.set_epoch(epoch))
+        check_callbacks(options.get("callbacks", ()))
         callbacks = [new_order, *options.get("callbacks", ())]
         with frozen_layers(model, recipe):
             compile_for_training(model, recipe, len(batches))

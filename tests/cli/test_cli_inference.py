@@ -2,6 +2,7 @@
 
 import re
 
+import keras
 import pytest
 from helpers.commands import CLASSES, SPLITS
 from helpers.images import make_blobs
@@ -66,3 +67,17 @@ def test_an_export_in_int8_reports_its_loss_of_accuracy(cli, tmp_path):
     assert before - now <= 5
     assert re.search(r"int8, 32x32 pixels", (out / "model_card.md").read_text())
     assert cli(*arguments).code == 2, "an export is not replaced without --overwrite"
+
+
+def test_the_transform_and_the_names_of_a_plain_keras_model_are_options(cli, tmp_path):
+    inputs = keras.Input((12, 12, 1))
+    keras.Model(inputs, keras.layers.Dense(2)(keras.layers.Flatten()(inputs))).save(tmp_path / "m.keras")
+    Image.fromarray(make_blobs()[0][0]).save(tmp_path / "a.png")
+    options = ("--classes", "cat,dog", "--crop", "0.8", "--interpolation", "nearest", "--pad", 1)
+    answer = cli("predict", tmp_path / "m.keras", tmp_path / "a.png", *options, "--runtime", "keras")
+    assert re.search(r"a\.png: (cat|dog) ", answer.out)
+    exported = cli("export", tmp_path / "m.keras", tmp_path / "out", "--format", "litert", *options)
+    words = "center-cropped to 80 % of each side and resized to 12x12 (nearest), within a black border of 1"
+    assert f"Images are {words}\n" in exported.out
+    assert words in (tmp_path / "out" / "model_card.md").read_text()
+    assert "crop must be" in cli("predict", tmp_path / "m.keras", tmp_path / "a.png", "--crop", 5).err

@@ -4,6 +4,7 @@ import contextlib
 import re
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 from helpers.paths import ROOT
@@ -46,6 +47,17 @@ def load_few_images():
 
 def train_with_other_classes():
     cnnzoo.fit_and_evaluate(cnnzoo.get("lenet5", classes=3), cnnzoo.load_data("digits"))
+
+
+def save_a_sigmoid():
+    sigmoid = keras.layers.Dense(1, activation="sigmoid")
+    cnnzoo.save(keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten(), sigmoid]), "m.keras")
+
+
+def train_with_a_callback_for_the_rate():
+    data = cnnzoo.load_data("digits")
+    callbacks = [keras.callbacks.ReduceLROnPlateau()]
+    cnnzoo.fit_and_evaluate(cnnzoo.get("lenet5", classes=data.classes), data, callbacks=callbacks)
 
 
 def train_into_a_finished_run():
@@ -97,6 +109,9 @@ CAUSES = {
     "An image has several labels": load_tags,
     "A split has no image of a class": load_few_images,
     "The model has another number of classes": train_with_other_classes,
+    "The model is not built": lambda: cnnzoo.export(keras.Sequential([keras.layers.Flatten()]), "out"),
+    "The model ends in a sigmoid": save_a_sigmoid,
+    "A callback sets the learning rate": train_with_a_callback_for_the_rate,
     "The run directory is in use": train_into_a_finished_run,
     "A checkpoint does not fit the model": load_weights_of_another_model,
     "Weights are not in the cache": lambda: cnnzoo.get("resnet18", weights="imagenet"),

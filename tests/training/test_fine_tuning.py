@@ -226,12 +226,6 @@ def test_invalid_options_raise_an_error(data, options, message):
     assert model.output_shape == (None, 10), "the head is kept"
 
 
-def test_a_sequential_model_of_other_classes_raises_an_error(data):
-    model = keras.Sequential([keras.Input((12, 12, 1)), keras.layers.Flatten(), keras.layers.Dense(4)])
-    with pytest.raises(cnnzoo.InputError, match="Sequential model, whose head cannot be replaced"):
-        fine_tune(model, data)
-
-
 @pytest.mark.parametrize("train", [fine_tune, fit])
 def test_data_that_is_not_ours_or_lacks_a_split_raises_an_error(data, train):
     with pytest.raises(cnnzoo.InputError, match=r"must come from cnnzoo\.load_data"):

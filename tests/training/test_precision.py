@@ -17,14 +17,14 @@ def test_pixels_and_logits_stay_float32(activation):
     images = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 1))
     before = model.predict(images, verbose=0)
     with precision.mixed_precision(model, "bfloat16"):
-        policies = {layer.name: layer.dtype_policy.name for layer in model.layers}
+        policies = {layer.name: layer.compute_dtype for layer in model.layers}
         mixed = np.asarray(model(images))
     float32_layers = {name for name, policy in policies.items() if policy == "float32"}
     assert float32_layers - {"images"} == {"normalise", "output"} | ({"predictions"} if activation else set())
     assert mixed.dtype == np.float32
     assert not np.array_equal(mixed, before), "it did compute in 16 bits"
     np.testing.assert_allclose(mixed, before, atol=0.05 * np.abs(before).max())
-    assert {layer.dtype_policy.name for layer in model.layers} == {"float32"}
+    assert {layer.compute_dtype for layer in model.layers} == {"float32"}
     np.testing.assert_array_equal(model.predict(images, verbose=0), before)
 
 
@@ -35,7 +35,7 @@ def test_training_in_bfloat16_learns_and_leaves_a_float32_model(data, tmp_path):
     assert report.accuracy > 0.8
     assert {v.dtype for v in model.variables} == {"float32"}
     loaded = keras.models.load_model(tmp_path / "run" / "model.keras")
-    assert {layer.dtype_policy.name for layer in loaded.layers} == {"float32"}
+    assert {layer.compute_dtype for layer in loaded.layers} == {"float32"}
 
 
 @pytest.mark.slow
@@ -65,4 +65,4 @@ def test_the_layers_of_a_nested_model_are_mixed_too():
         assert base.get_layer("c1").compute_dtype == "bfloat16"
         assert base.get_layer("normalise").compute_dtype == "float32"
         assert model.layers[-1].compute_dtype == "float32"
-    assert {layer.dtype_policy.name for layer in base.layers} == {"float32"}
+    assert {layer.compute_dtype for layer in base.layers} == {"float32"}

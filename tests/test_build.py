@@ -15,6 +15,7 @@ from keras.ops import convert_to_numpy as array
 import cnnzoo
 from cnnzoo.checkpoints.tensors import named_variables
 from cnnzoo.models import FAMILIES, Variant
+from cnnzoo.models.vgg import VGG
 from cnnzoo.surgery.features import feature_layer_names
 
 pytestmark = pytest.mark.usefixtures("free_memory")
@@ -24,6 +25,8 @@ WITH_OWN_LAYERS = ("lenet5_1998", "alexnet_2012", "vgg11_lrn", "googlenet_2014")
 
 def shallow(row):
     """Return the row with at most two of the equal blocks in a stage, which has all that a deeper one has."""
+    if isinstance(row, VGG):  # whose stages are alike; the third convolution of one can be pointwise
+        return replace(row, depths=(1, 1, 1, 1, 3 if row.pointwise else 2))
     if hasattr(row, "depths"):
         return replace(row, depths=tuple(min(depth, 2) for depth in row.depths))
     if not hasattr(row, "modules"):
@@ -155,7 +158,7 @@ def test_one_step_of_training_changes_every_variable(small_model):
     before = [array(variable).copy() for variable in small_model.trainable_variables]
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     small_model.compile(keras.optimizers.SGD(0.01), loss, run_eagerly=True)
-    small_model.train_on_batch(random_images(4, small_model.input_shape[1:]), np.arange(4))
+    small_model.train_on_batch(random_images(2, small_model.input_shape[1:]), np.arange(2))
     unchanged = [
         variable.path
         for variable, old in zip(small_model.trainable_variables, before, strict=True)

@@ -4,30 +4,37 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 import cnnzoo
 from cnnzoo.cli.declare import CheckedPath, take_options
 from cnnzoo.cli.options import ALLOW_FAILED, INTERPOLATION, DataOptions, TransformOptions
 from cnnzoo.cli.output import echo
 from cnnzoo.cli.startup import import_keras_quietly
-from cnnzoo.core.errors import InputError
+from cnnzoo.core.errors import InputError, unknown_name
 from cnnzoo.core.paths import path_exists
 from cnnzoo.core.text import escape_controls
 
 if TYPE_CHECKING:
     import keras
 
+    from cnnzoo.data.images import ImageData
     from cnnzoo.inference.classifier import Classifier
 
 
 @click.command()
 @click.argument("model")
 @click.argument("data")
-@click.option("--split", default="test", show_default=True, help="Split to evaluate on: train, validation or test.")
+@click.option(
+    "--split",
+    help="What to evaluate on: test, validation or train, or all of DATA.",
+    show_default="all of DATA, or its test part; of a run's own data, the test split of the run",
+)
 @take_options(data_options=DataOptions)
 @click.option("--interpolation", **INTERPOLATION)
 @click.option("--out", type=CheckedPath(), help="Folder to write the report to.")
@@ -35,7 +42,7 @@ if TYPE_CHECKING:
 def evaluate(
     model: str,
     data: str,
-    split: str,
+    split: str | None,
     data_options: DataOptions,
     interpolation: str,
     out: Path | None,
@@ -43,20 +50,73 @@ def evaluate(
 ) -> None:
     """Evaluate MODEL on DATA.
 
-    MODEL is a run directory, a .keras file, or NAME:TAG as in lenet5:mnist. To evaluate a run on its own data,
-    repeat the --splits and --seed of its training; otherwise the test split contains images that the model was
-    trained on.
+    MODEL is a run directory, a .keras file, or NAME:TAG as in lenet5:mnist. All of DATA is evaluated, or its test part
+    if it has one. Classes that are missing in DATA, images of other classes, and images that the model was trained on
+    are reported. With --splits or --seed, DATA is divided as in a training, and --split names the part to evaluate.
     """
     changes: dict[str, Any] = {"crop": data_options.crop, "interpolation": interpolation, "pad": data_options.pad}
     network = open_classifier(model, allow_failed=allow_failed, **changes).model
     if network is None:
         raise InputError(f"Only a run, a .keras file or NAME:TAG can be evaluated. Received the export {model!r}")
-    report = cnnzoo.evaluate(network, data_options.load(data), split=split)
+    images, split = load_evaluation_data(network, data, split, data_options)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "(?s).* training images of ")  # the report says so
+        report = cnnzoo.evaluate(network, images, split=split)
     if out:
         if (out / "run.json").exists():
             raise InputError(f"{out} holds a run, whose report is not replaced; choose another folder")
         report.save(out)
     echo(report)
+
+
+def load_evaluation_data(
+    model: keras.Model, source: str, split: str | None, data_options: DataOptions
+) -> tuple[ImageData, str]:
+    """Return the data of `source` and the name of its split on which `model` is evaluated.
+
+    Args:
+        model: the model; a run's model knows its own data.
+        source: a source for `cnnzoo.load_data`.
+        split: the option --split; None chooses all of the data, or the test split of a run's own data.
+        data_options: the options for loading.
+    """
+    if split not in (None, "test", "validation", "train", "all"):
+        raise unknown_name("split", split, ("test", "validation", "train", "all"))
+    context = click.get_current_context()
+    is_divided = any(context.get_parameter_source(name) == ParameterSource.COMMANDLINE for name in ("splits", "seed"))
+    if is_divided and split != "all":
+        return data_options.load(source), split or "test"
+    data = data_options.load(source, split="test" if split is None else "all" if split != "test" else split)
+    own_data = None if split in ("test", "all") else _load_own_data(model, source, data, data_options)
+    if own_data:
+        echo(
+            f"{source} holds the data that {model.name} was trained on, so the {split or 'test'} split of its training "
+            "is evaluated; --split all evaluates everything"
+        )
+        return own_data, split or "test"
+    return (data_options.load(source), split) if split in ("validation", "train") else (data, "test")
+
+
+def _load_own_data(model: keras.Model, source: str, data: ImageData, data_options: DataOptions) -> ImageData | None:
+    """Return the data of `source` in the splits of the model's training, or None if it is not what it was trained on.
+
+    `data` is the same source, loaded for evaluation.
+    """
+    from cnnzoo.data.training_images import find_training_images
+
+    card = cnnzoo.card(model)
+    training_images, options = find_training_images(card), card.training.get("split_options")
+    if training_images is None or not options or not set(data.test.image_digests()) & set(training_images):
+        return None
+    names = list(card.classes) if set(card.classes) >= set(data.classes) else None
+    changes = options | ({"classes": names} if names else {})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # the same as for `data`
+        try:
+            own_data = data_options.load(source, **changes)
+        except InputError:
+            return None
+    return own_data if own_data.fingerprints == card.training["data"]["fingerprints"] else None
 
 
 @click.command()

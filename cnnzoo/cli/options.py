@@ -171,10 +171,10 @@ class DataOptions(TableColumns):
         """The names of the classes as a list."""
         return self.classes.split(",") if self.classes else None
 
-    def load(self, source: str, image_size: tuple[int, int] | None = None) -> ImageData:
-        """Load the images of `source`."""
+    def load(self, source: str, image_size: tuple[int, int] | None = None, **changes: Any) -> ImageData:
+        """Load the images of `source`; `changes` replace arguments of `cnnzoo.load_data`."""
         arguments = asdict(self) | {"classes": self.class_names}
-        return cnnzoo.load_data(source, image_size=image_size, **arguments)
+        return cnnzoo.load_data(source, image_size=image_size, **arguments | changes)
 
 
 @dataclass(frozen=True)

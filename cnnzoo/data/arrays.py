@@ -11,6 +11,7 @@ from cnnzoo.core.archives import ALWAYS_ALLOWED_BYTES, MAX_EXPANSION
 from cnnzoo.core.errors import InputError, check_class_names, unknown_name
 from cnnzoo.core.paths import check_path
 from cnnzoo.data.checks import check_images, check_weights, is_file_or_folder
+from cnnzoo.data.evaluation_data import choose_parts
 from cnnzoo.data.images import ImageData
 from cnnzoo.data.labels import (
     check_single_labels,
@@ -20,7 +21,7 @@ from cnnzoo.data.labels import (
     read_labels,
 )
 from cnnzoo.data.listing import natural_sort_key
-from cnnzoo.data.splits import InseparableImages, Shares, Split, assign_splits
+from cnnzoo.data.splits import InseparableImages, Shares, Split, assign_splits, concatenate_splits, take_all_for_test
 
 # Names of images and labels in .npz files, by split; the last of each are MedMNIST's
 ARRAY_KEYS = {
@@ -41,16 +42,23 @@ def build_from_arrays(
     shares: Shares,
     seed: int,
     notes: Sequence[str] = (),
+    evaluation: str = "",
 ) -> ImageData:
-    """Build the data of arrays (x, y) or (x, y, weights), given by split; the split is '' if the source has none."""
+    """Build the data of arrays (x, y) or (x, y, weights), given by split; the split is '' if the source has none.
+
+    With `evaluation`, "test" or "all", the data is for evaluation alone.
+    """
     # Read images and labels
     arrays = {split: _unpack_arrays(part) for split, part in parts.items()}
+    if evaluation:
+        chosen, evaluation_notes = choose_parts({split: len(x) for split, (x, *_) in arrays.items()}, evaluation)
+        arrays, notes = {split: arrays[split] for split in chosen}, [*notes, *evaluation_notes]
     texts = {split: _read_part_labels(y, len(x)) for split, (x, y, _) in arrays.items()}
     numbers = {has_number_labels(y) for _, y, _ in arrays.values()}
     distinct = {text for part in texts.values() for text in part}
     if len(numbers) > 1 and len(distinct) == sum(len(set(part)) for part in texts.values()):
         raise InputError("Labels are class indices in one part and names in the other; use the same in both")
-    class_names, class_notes = _resolve_class_names(classes, distinct)
+    class_names, class_notes = _resolve_class_names(classes, distinct, bool(evaluation))
     class_of = match_labels(distinct, class_names, numbers == {True})
     split_of = {
         part: _make_split(x, [class_of[text] for text in texts[part]], weights, class_names, part or name)
@@ -62,6 +70,11 @@ def build_from_arrays(
     if len({split.images.shape[1:] for split in split_of.values()}) > 1:
         shapes = " and ".join(str(split.images.shape[1:]) for split in split_of.values())
         raise InputError(f"The parts of the data differ in the shape of images, such as training and test: {shapes}")
+
+    if evaluation:
+        test = concatenate_splits(list(split_of.values()))
+        train, validation, test = map(test.take, take_all_for_test(len(test)))
+        return ImageData(train, validation, test, class_names, name, notes=tuple(notes))
 
     # Copies of an image in a later part are removed from the earlier ones
     digests = {part: _image_digests(split) for part, split in split_of.items()}
@@ -78,7 +91,10 @@ def build_from_arrays(
     labels = np.concatenate([split.labels for split in split_of.values()])
     units = InseparableImages(np.concatenate(list(digests.values())))
     if "train" not in split_of and "" not in split_of:
-        raise InputError(f"There are no training images. Received: {', '.join(split_of)}")
+        raise InputError(
+            f"There are no training images. Received: {', '.join(split_of)}. To evaluate a model on these images, "
+            "load_data(..., split='test')"
+        )
     indices, split_notes = assign_splits(given, labels, shares, seed, class_names, units)
     train, validation, test = (_take_from_parts(split_of, part) for part in indices)
     return ImageData(train, validation, test, class_names, name, notes=(*notes, *split_notes))
@@ -206,8 +222,13 @@ def _read_part_labels(y: Any, images: int) -> list[str]:
     return texts
 
 
-def _resolve_class_names(classes: Sequence[str] | None, labels: Collection[str]) -> tuple[tuple[str, ...], list[str]]:
-    """Return the class names given, or the labels in natural order, and notes; `labels` are distinct."""
+def _resolve_class_names(
+    classes: Sequence[str] | None, labels: Collection[str], is_evaluation: bool
+) -> tuple[tuple[str, ...], list[str]]:
+    """Return the class names given, or the labels in natural order, and notes; `labels` are distinct.
+
+    Data for evaluation may have a single class.
+    """
     if classes is not None:
         names = check_class_names(classes) if isinstance(classes, list | tuple) else ()
         if len(names) < 2:
@@ -215,11 +236,11 @@ def _resolve_class_names(classes: Sequence[str] | None, labels: Collection[str])
         return names, []
     if not labels:
         raise InputError("The data has no images")
-    if len(labels) < 2:
+    if len(labels) < 2 and not is_evaluation:
         raise InputError(f"A classifier needs at least two classes. Received: only {next(iter(labels))}")
     names = check_class_names(sorted(labels, key=lambda label: natural_sort_key(str(label))))
     check_single_labels(names)
-    return names, describe_number_labels(names)
+    return names, [] if is_evaluation else describe_number_labels(names)
 
 
 def _make_split(images: np.ndarray, labels: Sequence[str], weights: Any, classes: Sequence[str], name: str) -> Split:

@@ -71,6 +71,7 @@ class ImageData:
         classes: the class names, in the order of the label indices.
         source: name of the source.
         notes: decisions made while loading that a reader should know of.
+        split_options: the shares and the seed of the splits, as `load_data` received them.
         diagnosis: the findings of the doctor, for image files.
         transform: the transform that resizes images to `image_size`; None as long as they have their original sizes.
 
@@ -96,12 +97,18 @@ class ImageData:
     transform: Transform | None = None
     original_shape: tuple[int | None, ...] = ()  # (height, width, channels) before `transform`
     notes: tuple[str, ...] = ()
+    split_options: tuple[tuple[float, float, float], int] | None = None
     diagnosis: Diagnosis | None = field(default=None, repr=False)
 
     @property
     def splits(self) -> dict[str, Split]:
         """The splits by name, in the order train, validation, test."""
         return {"train": self.train, "validation": self.validation, "test": self.test}
+
+    @property
+    def is_for_evaluation(self) -> bool:
+        """True if there are only test images, as after `load_data(..., split="test")`."""
+        return not len(self.train) and not len(self.validation)
 
     @property
     def has_photos(self) -> bool:

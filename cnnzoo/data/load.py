@@ -25,6 +25,7 @@ from cnnzoo.data.bit_depth import Levels, scale_source
 from cnnzoo.data.cache import CACHE_MODES
 from cnnzoo.data.checks import check_weights, is_file_or_folder
 from cnnzoo.data.doctor import diagnose_images
+from cnnzoo.data.evaluation_data import resolve_evaluation_split, select_images
 from cnnzoo.data.folders import list_folder
 from cnnzoo.data.images import ImageData, Sizing
 from cnnzoo.data.labels import examine_labels, match_labels
@@ -34,7 +35,7 @@ from cnnzoo.data.metadata import find_metadata, list_metadata
 from cnnzoo.data.photos import Photo, Photos
 from cnnzoo.data.python_sources import find_tables, is_list_of_pairs, is_stream, split_parts
 from cnnzoo.data.scan import scan_with_progress
-from cnnzoo.data.splits import InseparableImages, Shares, Split, assign_splits, check_shares
+from cnnzoo.data.splits import InseparableImages, Shares, Split, assign_splits, check_shares, take_all_for_test
 from cnnzoo.data.streams import read_streams
 from cnnzoo.data.table_files import TABLE_SUFFIXES, check_file_kind, has_table_suffix, read_table_file
 from cnnzoo.data.tables import NO_OPTIONS, TableOptions, list_tables
@@ -44,13 +45,16 @@ if TYPE_CHECKING:
     import keras
     import tensorflow as tf
 
+DEFAULT_SHARES: Shares = (0.8, 0.1, 0.1)
+
 
 def load_data(
     source: "str | os.PathLike[str] | Sequence[Any] | Mapping[str, Any] | tf.data.Dataset | keras.utils.PyDataset",
     *,
     image_size: int | Sequence[int] | None = None,
     classes: Sequence[str] | None = None,
-    splits: Sequence[float] = (0.8, 0.1, 0.1),
+    splits: Sequence[float] = DEFAULT_SHARES,
+    split: str | None = None,
     seed: int = 0,
     pad: int | None = None,
     crop: float | str | None = "auto",
@@ -94,6 +98,9 @@ def load_data(
         splits: shares of train, validation and test. If the source has a test part, it becomes the test split; if it
             has no validation part, the validation share is taken from its training part. If it has a training and a
             validation part only, the latter becomes the test split.
+        split: "test" for data that is for evaluation alone: all images are in the test split, and classes may be
+            missing. If the source has several parts, only its test part is used (or validation, if it has none), and
+            `notes` say so; "all" uses everything.
         seed: seed of the split.
         pad: black pixels around the resized image, such as 2 for MNIST's 28x28 in LeNet's 32x32. By default the
             model's.
@@ -135,6 +142,7 @@ def load_data(
     """
     # Check the options
     shares, seed = check_shares(splits), check_integer("seed", seed, 0)
+    evaluation = resolve_evaluation_split(split, shares, DEFAULT_SHARES)
     size = None if image_size is None else check_image_size(image_size)
     _check_crop(crop)
     if pad is not None:
@@ -149,21 +157,23 @@ def load_data(
     if isinstance(source, str | os.PathLike) and not _holds_arrays(source):
         layout = FolderOptions(classes, class_folders, split_folders)
         name, listing = list_source(source, options, classes, layout, check_labels=True)
-        data = build_from_files(name, listing, classes, shares, seed, doctor, strict, limits)
+        data = build_from_files(name, listing, classes, shares, seed, doctor, strict, limits, evaluation)
         sizing = replace(sizing, default_crop=DEFAULT_CROP)
     elif (class_folders, split_folders) != ("auto", None):
         raise InputError("class_folders and split_folders apply only to folders; this is none")
     elif isinstance(source, str | os.PathLike):
         _check_no_columns(options, source)
         arrays, notes = load_named_arrays(source)
-        data = build_from_arrays(scale_source(arrays, limits), Path(source).name, classes, shares, seed, notes)
+        data = build_from_arrays(
+            scale_source(arrays, limits), Path(source).name, classes, shares, seed, notes, evaluation
+        )
     elif arrays := find_array_parts(source):
         _check_no_columns(options, "arrays")
-        data = build_from_arrays(scale_source(arrays, limits), "arrays", classes, shares, seed)
+        data = build_from_arrays(scale_source(arrays, limits), "arrays", classes, shares, seed, (), evaluation)
     elif tables := find_tables(parts := split_parts(source)):
         name = " and ".join(dict.fromkeys(table.name for table in tables.values()))
         listing = examine_labels(list_tables(tables, options), classes)
-        data = build_from_files(name, listing, classes, shares, seed, doctor, strict, limits)
+        data = build_from_files(name, listing, classes, shares, seed, doctor, strict, limits, evaluation)
         sizing = replace(sizing, default_crop=DEFAULT_CROP)
     elif all(is_stream(part) or is_list_of_pairs(part) for part in parts.values()):
         _check_no_columns(options, "a stream")
@@ -173,13 +183,13 @@ def load_data(
                 "example with dataset.map"
             )
         listing = examine_labels(read_streams(parts), classes)
-        data = build_from_files("stream", listing, classes, shares, seed, doctor, strict)
+        data = build_from_files("stream", listing, classes, shares, seed, doctor, strict, evaluation=evaluation)
     else:
         _check_no_columns(options, "arrays")
-        data = build_from_arrays(scale_source(parts, limits), "arrays", classes, shares, seed)
+        data = build_from_arrays(scale_source(parts, limits), "arrays", classes, shares, seed, (), evaluation)
 
     # Bring the images to a size
-    data = replace(data, sizing=sizing)
+    data = replace(data, sizing=sizing, split_options=None if evaluation else (shares, seed))
     return data if size is None else data.resize_to((*size, data.train.images.shape[3]), pad or 0)
 
 
@@ -270,11 +280,15 @@ def build_from_files(
     doctor: bool,
     strict: bool,
     levels: Levels | None = None,
+    evaluation: str = "",
 ) -> ImageData:
     """Build the data of image files: scan them, set aside what cannot be used, and split the others.
 
-    The arguments after `listing` are those of `load_data`.
+    The arguments after `listing` are those of `load_data`; `evaluation` is "test" or "all" for data that is for
+    evaluation alone.
     """
+    if evaluation:
+        listing = select_images(listing, evaluation)
     images = listing.images
 
     # Resolve the classes; numeric labels are indices of the names
@@ -282,7 +296,7 @@ def build_from_files(
     if isinstance(classes, list | tuple):
         class_of = match_labels(labels, check_class_names(classes))
         images = [replace(image, label=class_of[image.label]) for image in images]
-    class_names = _resolve_classes(images, classes)
+    class_names = _resolve_classes(images, classes, bool(evaluation))
 
     # Scan all files
     facts = scan_with_progress([image.source for image in images], doctor, levels)
@@ -313,7 +327,11 @@ def build_from_files(
     index = {label: i for i, label in enumerate(class_names)}
     indices_of_classes = np.array([index[image.label] for image, _ in used], "int64")
     given = [image.split for image, _ in used]
-    indices, notes = assign_splits(given, indices_of_classes, shares, seed, class_names, units)
+    notes: tuple[str, ...] = ()
+    if evaluation:
+        indices = take_all_for_test(len(used))
+    else:
+        indices, notes = assign_splits(given, indices_of_classes, shares, seed, class_names, units)
 
     # Build
     weights = _gather_weights([image for image, _ in used])
@@ -324,11 +342,16 @@ def build_from_files(
     return ImageData(train, validation, test, class_names, name, notes=notes, diagnosis=diagnosis)
 
 
-def _resolve_classes(images: Sequence[ListedImage], classes: Sequence[str] | None) -> tuple[str, ...]:
-    """Return the class names in order; raises InputError if labels are not among them, or classes have no images."""
+def _resolve_classes(
+    images: Sequence[ListedImage], classes: Sequence[str] | None, is_evaluation: bool
+) -> tuple[str, ...]:
+    """Return the class names in order; data for evaluation may lack classes.
+
+    Raises InputError if labels are not among the names, or classes have no images.
+    """
     labels = sorted({image.label for image in images}, key=natural_sort_key)
     trained = {image.label for image in images if image.split in ("", "train")}
-    if not trained:
+    if not trained and not is_evaluation:
         raise InputError(
             "There are no training images: add a train folder, or rows with the split train to the table. To evaluate "
             "a model on these images, load_data(..., split='test') or cnnzoo evaluate"
@@ -340,6 +363,8 @@ def _resolve_classes(images: Sequence[ListedImage], classes: Sequence[str] | Non
         raise InputError(
             f"Labels outside the {len(names)} classes {', '.join(names[:10])}: {', '.join(unknown_labels[:10])}"
         )
+    if is_evaluation:
+        return names
     if untrained := [label for label in names if label not in trained]:
         raise InputError(f"No training image has the class {', '.join(untrained[:10])}")
     if len(names) < 2:

@@ -4,7 +4,7 @@ import hashlib
 import math
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 import numpy as np
@@ -15,6 +15,7 @@ from cnnzoo.data.transform import Transform
 
 Indices = np.ndarray
 Shares = tuple[float, float, float]  # of train, validation and test
+EVALUATION_SHARES: Shares = (0.0, 0.0, 1.0)  # data for evaluation alone
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class Split:
     labels: np.ndarray
     names: np.ndarray
     weights: np.ndarray | None = None
+    digests: np.ndarray | None = field(default=None, repr=False)  # of arrays, before they were resized
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -60,14 +62,48 @@ class Split:
         """Return the images at `indices`, in that order."""
         images = self.images.take(indices) if isinstance(self.images, Photos) else self.images[indices]
         weights = None if self.weights is None else self.weights[indices]
-        return Split(images, self.labels[indices], self.names[indices], weights)
+        digests = None if self.digests is None else self.digests[indices]
+        return Split(images, self.labels[indices], self.names[indices], weights, digests)
+
+    def image_digests(self) -> np.ndarray:
+        """Return a number (N,), uint64, for each image as it was loaded; equal images have equal numbers."""
+        if isinstance(self.images, Photos):
+            return np.array([int(photo.digest[:16], 16) for photo in self.images.photos], "uint64")
+        return digest_arrays(self.images) if self.digests is None else self.digests
 
     def with_transform(self, transform: Transform, cache: str, training: bool) -> "Split":
         """Return the same images, transformed; photos are cached as `cache` says (see `open_cache`)."""
         images = self.images
         if isinstance(images, Photos):
             return replace(self, images=images.with_transform(transform, cache, training))
-        return replace(self, images=transform.transform_arrays(images))
+        return replace(self, images=transform.transform_arrays(images), digests=self.image_digests())
+
+
+def concatenate_splits(splits: Sequence[Split]) -> Split:
+    """Return the images of several splits of arrays, one after the other."""
+    if len(splits) == 1:
+        return splits[0]
+    weights = [np.ones(len(split)) if split.weights is None else split.weights for split in splits]
+    return Split(
+        np.concatenate([split.images for split in splits]),
+        np.concatenate([split.labels for split in splits]),
+        np.concatenate([split.names for split in splits]),
+        None if all(split.weights is None for split in splits) else np.concatenate(weights),
+    )
+
+
+def digest_arrays(images: np.ndarray) -> np.ndarray:
+    """Return a number (N,), uint64, for each image (N, H, W, C); whole numbers of any type count as uint8."""
+    if not len(images):
+        return np.array([], "uint64")
+    if images.dtype != np.uint8:
+        with np.errstate(invalid="ignore"):
+            as_bytes = images.astype("uint8")
+        images = as_bytes if (as_bytes == images).all() else images
+    rows = np.ascontiguousarray(images).reshape(len(images), -1)
+    shape = repr(images.shape[1:]).encode()
+    digests = [hashlib.blake2b(row.data, digest_size=8, salt=shape[:16]).digest() for row in rows]
+    return np.frombuffer(b"".join(digests), "<u8").astype("uint64")
 
 
 class InseparableImages:
@@ -101,12 +137,18 @@ class InseparableImages:
 
 
 def check_shares(shares: Sequence[float]) -> Shares:
-    """Return three positive shares (train, validation, test) that add up to 1; raises InputError for anything else."""
+    """Return three positive shares (train, validation, test) that add up to 1, or (0, 0, 1).
+
+    Raises InputError for anything else.
+    """
     numbers = list(shares) if isinstance(shares, list | tuple) else []
     positive = all(isinstance(share, int | float) and share > 0 for share in numbers)
+    if tuple(numbers) == EVALUATION_SHARES:
+        return EVALUATION_SHARES
     if len(numbers) != 3 or not positive or abs(sum(numbers) - 1) > 1e-6:
         raise InputError(
-            f"splits must be three positive shares that add up to 1 (train, validation, test). Received: {shares}"
+            "splits must be three positive shares that add up to 1 (train, validation, test), or (0, 0, 1) for data "
+            f"that is for evaluation alone. Received: {shares}"
         )
     train, validation, test = map(float, numbers)
     return train, validation, test
@@ -143,6 +185,12 @@ def assign_splits(
         f"The {test_part} part is used as the test split, and {len(part):,} images of the training part for validation."
     )
     return (train[rest], train[part], test if len(test) else validation), (note,)
+
+
+def take_all_for_test(images: int) -> tuple[Indices, Indices, Indices]:
+    """Return the indices of train, validation and test if all images are for evaluation."""
+    nothing = np.arange(0)
+    return nothing, nothing, np.arange(images)
 
 
 def split_three_ways(

@@ -139,6 +139,8 @@ class Transform:
 
         Arrays that already have the size inside the border are neither resized nor cropped.
         """
+        if not len(images):  # a split of data for evaluation alone
+            return np.empty((0, *self.shape), "uint8")
         images = scale_deep_array(images, self.levels)
         if images.shape[1:] == self.shape and not self.pad:
             return images

@@ -26,7 +26,8 @@ def check_not_empty(data: ImageData, *splits: str) -> None:
     for name in splits:
         if not len(data.splits[name]):
             sizes = ", ".join(f"{len(split):,} {name}" for name, split in data.splits.items())
-            raise InputError(f"The {name} split of {data.source} is empty. Received: {sizes} images")
+            hint = "; it was loaded for evaluation alone, with split or splits" if data.is_for_evaluation else ""
+            raise InputError(f"The {name} split of {data.source} is empty. Received: {sizes} images{hint}")
 
 
 def check_output_matches(model: keras.Model, class_names: Sequence[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +13,9 @@ from cnnzoo import cards
 from cnnzoo.core.errors import InputError, unknown_name
 from cnnzoo.data.batches import Batches
 from cnnzoo.data.images import ImageData
+from cnnzoo.data.training_images import CARD_KEY, TRAINING_IMAGES_FILE, find_training_images
 from cnnzoo.evaluation.calibration import fit_temperature
+from cnnzoo.evaluation.class_matching import use_classes_of_model
 from cnnzoo.evaluation.compatibility import (
     bind_to_model,
     check_image_data,
@@ -43,6 +46,10 @@ def evaluate(
 
     Calibrated metrics use the temperature that training stored in the model's card. If the card has none, the
     temperature is fitted on the validation split, which takes a second prediction pass.
+
+    Data for evaluation alone, `load_data(..., split="test")`, gets the classes of the model: classes may be missing in
+    it, and images of other classes are left out. The report says so, and how many of the images the model was trained
+    on, if its run has kept their digests.
 
     Args:
         model: a Keras classifier of images (B, H, W, C) with pixels from 0 to 255.
@@ -76,17 +83,31 @@ def evaluate(
     if split not in data.splits:
         raise unknown_name("split", split, data.splits)
     model = as_functional(model)
+    remarks: list[str] = []
+    if data.is_for_evaluation:
+        data, class_remarks = use_classes_of_model(cards.card(model), data)
+        remarks = [*data.notes, *class_remarks]
+        data = replace(data, notes=tuple(remarks))
     check_output_matches(model, data.classes)
     data = bind_to_model(model, data, crop=crop, interpolation=interpolation, pad=pad)
     class_names = match_class_names(cards.card(model).classes, data.classes)
     check_not_empty(data, split)
-    _warn_of_other_split(model, data, split)
+    training_images = _find_training_images(model, data, split)
+    if training_images is None and CARD_KEY in cards.card(model).training:
+        remarks.append(
+            f"Whether {model.name} was trained on some of these images is not known, as {TRAINING_IMAGES_FILE} of its "
+            "run is not beside the model."
+        )
 
     temperature = cards.card(model).temperature
     probabilities = predict_split(model, data, split, batch_size)
     if temperature is None and split == "test" and len(data.validation):
         temperature = fit_validation_temperature(model, data, batch_size)
-    return make_report(model, data, split, class_names, probabilities, temperature)
+    report = make_report(model, data, split, class_names, probabilities, temperature)
+    report = replace(report, training_images=training_images, remarks=tuple(remarks))
+    if split != "train" and report.training_images_summary:
+        warnings.warn(report.training_images_summary, stacklevel=2)
+    return report
 
 
 def make_report(
@@ -135,9 +156,18 @@ def fit_validation_temperature(model: keras.Model, data: ImageData, batch_size: 
     return fit_temperature(data.validation.labels, predict_split(model, data, "validation", batch_size))
 
 
-def _warn_of_other_split(model: keras.Model, data: ImageData, split: str) -> None:
-    """Warn if `model` was trained on another division of the same data: its training images may be in `split`."""
-    training_data = cards.card(model).training.get("data", {})
+def _find_training_images(model: keras.Model, data: ImageData, split: str) -> np.ndarray | None:
+    """Return which images of a split (N,) the model was trained on; None if its training images are not known.
+
+    Warns if they are not known, but the data has the name of those that the model was trained on.
+    """
+    card = cards.card(model)
+    digests = find_training_images(card)
+    if digests is not None:
+        return np.isin(data.splits[split].image_digests(), digests)
+    if CARD_KEY in card.training:  # `evaluate` says that the digests are missing
+        return None
+    training_data = card.training.get("data", {})
     known_fingerprint = training_data.get("fingerprints", {}).get(split)
     if training_data.get("source") == data.source and known_fingerprint != data.fingerprints[split]:
         warnings.warn(
@@ -145,3 +175,4 @@ def _warn_of_other_split(model: keras.Model, data: ImageData, split: str) -> Non
             "these. Load the data with the splits and seed of its run",
             stacklevel=3,
         )
+    return None

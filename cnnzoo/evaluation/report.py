@@ -51,6 +51,8 @@ class Report:
         probe: accuracies of the linear probe, if the model was fine-tuned.
         run_dir: folder of the run.
         notes: sizes and decisions that readers should know.
+        remarks: those of the notes that are printed with the figures, such as what was left out.
+        training_images: whether the model was trained on each image (N,); None if that is not known.
         record: the settings of the training, as shown on the page.
 
     Example:
@@ -78,6 +80,8 @@ class Report:
     probe: dict[str, Any] | None = None
     run_dir: Path | None = None
     notes: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+    training_images: np.ndarray | None = field(default=None, repr=False)
     record: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @cached_property
@@ -143,6 +147,29 @@ class Report:
             f"{100 * self.probe['validation_accuracy']:.2f} % on validation. Kept {kept}."
         )
 
+    @property
+    def training_images_summary(self) -> str:
+        """A sentence about the images that the model was trained on; "" if there are none, or if it is not known."""
+        if self.training_images is None or not self.training_images.any():
+            return ""
+        count, share, on_others = self._measure_training_images().values()
+        others = "" if on_others is None else f" On the others, the accuracy is {100 * on_others:.2f} %."
+        return (
+            f"{count:,} of the {len(self.labels):,} images ({100 * share:.1f} %) are training images of {self.model}, "
+            f"so the figures are too good.{others}"
+        )
+
+    def _measure_training_images(self) -> dict[str, Any]:
+        """Return number and share of the images that the model was trained on, and its accuracy on the others."""
+        assert self.training_images is not None
+        others = ~self.training_images
+        is_right = self.predicted == self.labels
+        return {
+            "images": int(self.training_images.sum()),
+            "share": float(self.training_images.mean()),
+            "accuracy_on_others": float(is_right[others].mean()) if others.any() else None,
+        }
+
     def __str__(self) -> str:
         model, data, *hardest = map(escape_controls, (self.model, self.data, *self.hardest_classes()))
         title = f"{model} on {data}: {len(self.labels):,} {self.split} images, {len(self.classes)} classes"
@@ -150,7 +177,8 @@ class Report:
         mistakes = "no mistakes"
         if len(self.worst):
             mistakes = f"{len(self.worst)} mistakes; lowest F1: {', '.join(hardest)}"
-        return "\n".join(filter(None, [title, table, mistakes, self.probe_summary]))
+        remarks = map(escape_controls, (self.training_images_summary, *self.remarks))
+        return "\n".join(filter(None, [title, table, mistakes, self.probe_summary, *remarks]))
 
     def to_json(self) -> str:
         """Return all measurements as JSON, without times and paths, so that equal runs give equal text."""
@@ -162,6 +190,7 @@ class Report:
             "best_epoch": self.best_epoch,
             "probe": self.probe,
             "metrics": self.metrics,
+            "training_images": None if self.training_images is None else self._measure_training_images(),
             "history": self.history,
             "notes": self.notes,
         }

@@ -15,6 +15,7 @@ from cnnzoo.core.archives import check_keras_archive
 from cnnzoo.core.errors import InputError
 from cnnzoo.core.forks import check_not_forked
 from cnnzoo.core.paths import check_path, resolve_path
+from cnnzoo.data.training_images import TRAINING_IMAGES_FILE, remember_training_images
 from cnnzoo.inference.classifier import Classifier
 from cnnzoo.inference.exported import EXPORT_FILE, ExportInfo, check_export_files, open_export, read_export
 from cnnzoo.inference.runs import MODEL_FILE, RECORD_FILE, check_failed_model, find_run_model
@@ -139,6 +140,8 @@ def load_keras_file(file: Path) -> keras.Model:
     except Exception as error:  # Keras may raise anything for a broken archive, configuration or layer
         raise InputError(f"Cannot load {str(file)!r}: {error!s:.2000}") from None
     _attach_card_beside(model, cards.card_path(file))
+    if (digests := file.with_name(TRAINING_IMAGES_FILE)).exists() and cards.has_card(model):
+        remember_training_images(cards.card(model), digests)
     return model
 
 

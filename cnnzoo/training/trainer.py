@@ -8,11 +8,19 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 import keras
+import numpy as np
 
 from cnnzoo import cards
 from cnnzoo.core.errors import InputError, TrainingError
 from cnnzoo.data.batches import Batches
 from cnnzoo.data.images import ImageData
+from cnnzoo.data.training_images import (
+    CARD_KEY,
+    find_training_images,
+    hash_digests,
+    remember_training_images,
+    write_training_images,
+)
 from cnnzoo.evaluation.compatibility import (
     bind_to_model,
     check_image_data,
@@ -68,6 +76,10 @@ class Trainer:
         self.recipe = replace(recipe, precision=resolve_precision(recipe.precision))
         self.received_model, self.model = model, as_functional(model)
         self.data = self._match_model(data)
+        # Those of earlier trainings count too, if a trained model is trained on
+        earlier = find_training_images(cards.card(self.model))
+        digests = self.data.train.image_digests()
+        self.training_images = np.unique(digests if earlier is None else np.concatenate([earlier, digests]))
 
     def _match_model(self, data: ImageData) -> ImageData:
         """Return `data` at the model's size, after checking that both have the same classes."""
@@ -103,9 +115,18 @@ class Trainer:
             pad=transform.pad,
             transform=transform.to_dict(),
             temperature=None,
-            training={key: self.plan[key] for key in ("recipe", "seed", "data")},
+            training={key: self.plan[key] for key in ("recipe", "seed", "data")}
+            | {"split_options": self._split_options(), CARD_KEY: hash_digests(self.training_images)},
         )
         cards.attach_card(self.model, card)
+        remember_training_images(card, self.training_images)
+
+    def _split_options(self) -> dict[str, Any] | None:
+        """Return how the data was divided, as arguments of `load_data`."""
+        if self.data.split_options is None:
+            return None
+        splits, seed = self.data.split_options
+        return {"splits": list(splits), "seed": seed}
 
     def _before_first_epoch(self) -> None:
         """Prepare a new run before its first epoch; a resumed run skips this."""
@@ -280,6 +301,7 @@ class Trainer:
         if self.run.folder is None:
             return
         cards.write_model_file(strip_for_saving(self.model), self.run.folder / "model.keras")
+        write_training_images(self.run.folder, self.training_images)
         report.save(self.run.folder)
         if self.data.diagnosis:
             self.data.diagnosis.save(self.run.folder)
@@ -294,5 +316,6 @@ class Trainer:
         cards.attach_card(self.model, replace(card, training=card.training | {"failure": failure}))
         with suppress(OSError, InputError):  # the disk may be full, which `error` reports already
             path = cards.write_model_file(strip_for_saving(self.model), self.run.folder / "model.keras")
+            write_training_images(self.run.folder, self.training_images)
             error.args = (f"{error}. The kept weights are saved as {path}",)
         cards.attach_card(self.model, card)

@@ -55,11 +55,13 @@ def get(
     Args:
         model: a name from `list_models`, or a row of your own (a `cnnzoo.models.Variant`).
         weights: `None` for fresh weights; a tag, such as `"imagenet"` for the default weights of a data set or
-            `"imagenet.tv_v1"` for particular ones; or the path of a checkpoint (.safetensors, .pth, .pt, .th, .h5,
-            .npz or a zipped .h5), whose layout (torchvision, timm, Keras, ...) is recognized from the tensor names.
+            `"imagenet.tv_v1"` for particular ones; or the path of a checkpoint of PyTorch, Keras, Caffe or cnnzoo,
+            whose layout (torchvision, timm, Keras, ...) is recognized from the tensor names. After a `#`, a path may
+            name one of several sets of weights in the file (`"last.pth#state_dict_ema"`), or, for weights that are
+            taken for another variant's, this network.
         classes: the number of classes, their names, or the name of a list (`"imagenet"`, `"cifar10"`). By default the
-            classes of the weights. Other classes than those get a new head with fresh weights; if a checkpoint does
-            not name its classes, as many names as it has classes keep its head.
+            classes of the weights. Other classes than those get a new head with fresh weights; for a checkpoint of
+            another program, as many names as it has classes keep its head.
         image_size: one number or (height, width), in pixels. By default the size of the row.
         input_shape: (height, width, channels) in place of `image_size`, as in `keras.applications`; a height or width
             of `None` leaves that side open, and (height, width) keeps the channels of the row.

@@ -64,6 +64,8 @@ def _match_set(weight_set: WeightSet, source: WeightsSource, model: keras.Model,
     # Keras writes our names with a slash.
     dotted = {re.sub(r"^([^/]+)/([^/]+)$", r"\1.\2", name): value for name, value in weight_set.tensors.items()}
     own_names = len(dotted.keys() & variables) > len(dotted) / 2
+    if weight_set.layout:  # a publisher's names may be ours in part
+        own_names = not any(name not in dotted and not _is_head(name, logits_layer) for name in variables)
     if source.ours or own_names:
         unchecked = f"the file has no card, so that it is of {model.name} is taken from the names of its tensors"
         tensors = dotted if own_names else weight_set.tensors
@@ -134,12 +136,16 @@ def _match_head(
     return renamed, (), notes
 
 
+def _is_head(name: str, logits_layer: str) -> bool:
+    """Return whether a variable belongs to the last layer, or to an auxiliary head."""
+    return name.startswith(f"{logits_layer}.") or AUXILIARY.match(name) is not None
+
+
 def _fits(matched: MatchedTensors, model: keras.Model, logits_layer: str) -> bool:
     """Return whether all variables before the head have a tensor of their shape."""
     for name, variable in named_variables(model).items():
-        is_head = name.startswith(f"{logits_layer}.") or AUXILIARY.match(name)
         tensor = matched.tensors.get(name)
-        if not is_head and (tensor is None or tuple(tensor.shape) != tuple(variable.shape)):
+        if not _is_head(name, logits_layer) and (tensor is None or tuple(tensor.shape) != tuple(variable.shape)):
             return False
     return True
 

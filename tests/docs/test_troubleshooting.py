@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from helpers.paths import ROOT
 from PIL import Image
+from safetensors.numpy import save_file
 
 import cnnzoo
 
@@ -73,6 +74,12 @@ def load_weights_of_another_model():
     cnnzoo.get("resnet20", weights="w.safetensors")
 
 
+def load_weights_with_another_head():
+    arrays = {name: np.zeros((2, 2), "float32") for name in ("layer1.0.conv1.weight", "fc.0.weight", "fc.3.weight")}
+    save_file(arrays, "last.safetensors")
+    cnnzoo.get("resnet18", weights="last.safetensors")
+
+
 def train_at_an_absurd_rate():
     data = cnnzoo.load_data("digits")
     model = cnnzoo.get("lenet5_relu", classes=data.classes)
@@ -114,6 +121,7 @@ CAUSES = {
     "A callback sets the learning rate": train_with_a_callback_for_the_rate,
     "The run directory is in use": train_into_a_finished_run,
     "A checkpoint does not fit the model": load_weights_of_another_model,
+    "The head of a checkpoint has other layers": load_weights_with_another_head,
     "Weights are not in the cache": lambda: cnnzoo.get("resnet18", weights="imagenet"),
     "The loss became NaN": train_at_an_absurd_rate,
     "The run has failed": load_a_failed_run,

@@ -206,6 +206,8 @@ def _unpack_arrays(part: Any) -> tuple[np.ndarray, Any, Any]:
         x = np.asarray(x)
     except (TypeError, ValueError, LookupError) as error:
         received = f"Received: {type(part).__name__} ({error})"
+        if "inhomogeneous" in str(error):
+            received += "; images of different sizes are passed as a list of pairs (image, label)"
         if callable(part):
             received = f"Received: the function {getattr(part, '__name__', part)}; pass what it returns: load_data(f())"
         raise InputError(f"{ARRAYS_EXPECTED}. {received}") from None

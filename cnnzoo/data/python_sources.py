@@ -40,7 +40,7 @@ def find_tables(parts: Mapping[str, Any]) -> dict[str, Table]:
 def _is_data_set(part: Any) -> bool:
     """Return whether one entry of a tuple is a data set by itself: a pair of images and labels, a frame, a stream."""
     if isinstance(part, tuple | list):
-        return len(part) == 2 and (_is_stack(part[0]) or (_is_paths(part[0]) and not _is_text(part[1])))
+        return len(part) in (2, 3) and (_is_stack(part[0]) or (_is_paths(part[0]) and not _is_text(part[1])))
     return not isinstance(part, np.ndarray) and (_is_frame(part) or is_stream(part))
 
 

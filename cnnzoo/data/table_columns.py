@@ -3,10 +3,10 @@
 import difflib
 import re
 from collections.abc import Collection, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from cnnzoo.core.errors import InputError, unknown_name
+from cnnzoo.core.text import escape_controls
 from cnnzoo.data.labels import UnusableCellError, cell_to_text
 from cnnzoo.data.split_names import SPLIT_NAMES, guess_split
 from cnnzoo.data.table_files import Table
@@ -117,7 +117,7 @@ def _can_be(type_name: str, what: str) -> bool:
 
 def _hint_at_column(table: Table, known: Sequence[Sequence[str]], what: str) -> str:
     """Return how to name a column that has no usual name."""
-    if any(Path(column).suffix.casefold() in IMAGE_SUFFIXES for column in table.columns):
+    if any(suffix in IMAGE_SUFFIXES for column in table.columns for suffix in re.findall(r"\.\w+", column.casefold())):
         return "; the first line must name the columns, as in path,label"
     names = [name for group in known for name in group]
     others = [column for group in (*PATH_COLUMNS[:2], *LABEL_COLUMNS, *SPLIT_COLUMNS) for column in group]
@@ -276,4 +276,5 @@ def join_names(names: Sequence[str], count: int = MAX_LISTED) -> str:
 
 
 def _name_column(column: str) -> str:
-    return column if column and not re.fullmatch("Unnamed: [0-9]+", column) else "an index without a name"
+    nameless = not column or re.fullmatch("Unnamed: [0-9]+|__index_level_[0-9]+__", column)
+    return "an index without a name" if nameless else escape_controls(column)

@@ -2,39 +2,25 @@
 
 import ntpath
 import os
+import re
 from collections import Counter
+from contextlib import suppress
 from functools import cache, cached_property
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 from urllib.parse import unquote
 
 from cnnzoo.core.errors import InputError
-from cnnzoo.core.paths import resolve_path
+from cnnzoo.core.paths import resolve_path, shorten
 from cnnzoo.core.text import printable_name
 
-IMAGE_SUFFIXES = frozenset(
-    [
-        ".jpg",
-        ".jpeg",
-        ".jpe",
-        ".jfif",
-        ".png",
-        ".gif",
-        ".bmp",
-        ".dib",
-        ".webp",
-        ".tif",
-        ".tiff",
-        ".pgm",
-        ".ppm",
-        ".pbm",
-        ".pnm",
-        ".avif",
-        ".jp2",
-        ".ico",
-        ".tga",
-    ]
-)
-MAX_SUBFOLDERS = 50  # beside a table that are searched for its images
+# fmt: off
+IMAGE_SUFFIXES = frozenset({
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".dib", ".webp", ".tif", ".tiff", ".pgm", ".ppm", ".pbm",
+    ".pnm", ".avif", ".jp2", ".ico", ".tga",
+})
+# fmt: on
+MAX_SUBFOLDERS = 1_000  # beside a table that are searched for its images
 
 
 class ImageFinder:
@@ -54,8 +40,7 @@ class ImageFinder:
         self.readings: Counter[str] = Counter()  # how many paths needed which reading
         self.examples: dict[str, str] = {}
         self.missing: list[str] = []
-        self._files = cache(_list_images)
-        self._subfolders = cache(lambda: _list_subfolders(folder))
+        self._contents = cache(_list_contents)
 
     @cached_property
     def _home(self) -> tuple[str, ...]:
@@ -95,12 +80,19 @@ class ImageFinder:
         parent = (self.base / first.replace("\\", "/")).parent
         while parent != parent.parent and not parent.is_dir():
             parent = parent.parent
-        names = sorted(entry.name + "/" * entry.is_dir() for entry in os.scandir(parent))[:8] if parent.is_dir() else []
-        beside = f"{str(parent)!r} holds {', '.join(map(printable_name, names)) or 'nothing'}"
+        held = self._contents(parent)
+        names = [*(f"{name}/" for name in sorted(held.folders)), *sorted(held.files)]
+        listed = ", ".join(map(printable_name, names[:8])) + (", ..." if len(names) > 8 else "")
+        beside = f"{str(parent)!r} holds {listed or 'nothing'}"
+        kind = ""
+        if re.match("[a-z]+://", first, re.I) and not first.casefold().startswith("file:"):
+            kind = "; addresses are not downloaded"
+        elif "\\" in first:
+            kind = ", which was read as a Windows path too"
         return (
-            f"no image of its {rows:,} rows is found: there is no such file as {first!r} in {str(self.base)!r} "
-            f"({beside}). image_dir (--image-dir) names the folder of the images, path_column (--path-column) the "
-            "column of their paths"
+            f"no image of its {rows:,} rows is found: there is no such file as {shorten(first)}{kind}, in "
+            f"{str(self.base)!r} ({beside}). image_dir (--image-dir) names the folder of the images, path_column "
+            "(--path-column) the column of their paths"
         )
 
     def _search(self, name: str, where: str) -> tuple[Path, str] | None:
@@ -130,7 +122,12 @@ class ImageFinder:
 
     def _find_beside(self, relative: PurePosixPath, where: str) -> Path | None:
         """Return a file in one of the folders beside the table."""
-        files = [file for folder in self._subfolders() if (file := self._complete(folder / relative, where))]
+        name = relative.name.casefold()
+        if len(relative.parts) > 1:
+            folders = self._folders_beside.get(relative.parts[0], [])
+        else:
+            folders = self._folders_beside.get(f"/{name}") or self._folders_beside.get(f"/{name}.*", [])
+        files = [file for folder in folders if (file := self._complete(folder / relative, where))]
         if len(files) > 1:
             raise InputError(
                 f"{where}: {str(relative)!r} can be {str(files[0])!r} or {str(files[1])!r}. image_dir (--image-dir) "
@@ -138,14 +135,25 @@ class ImageFinder:
             )
         return files[0] if files else None
 
+    @cached_property
+    def _folders_beside(self) -> dict[str, list[Path]]:
+        """The folders beside the table that hold a folder of this name, or a file of this name after a slash."""
+        folders: dict[str, list[Path]] = {}
+        names = sorted(self._contents(self.folder).folders)
+        for folder in (self.folder / name for name in names[:MAX_SUBFOLDERS] if not name.startswith(".")):
+            contents = self._contents(folder)
+            for name in (*contents.folders, *(f"/{key}" for key in contents.images)):
+                folders.setdefault(name, []).append(folder)
+        return folders
+
     def _complete(self, path: Path, where: str) -> Path | None:
-        """Return an existing image file: the path itself, in another case, or with the suffix of an image."""
-        if path.is_file():
+        """Return an existing file: the path itself, or an image in another case or with a suffix."""
+        contents, key = self._contents(path.parent), path.name.casefold()
+        if path.name in contents.files:
             return path
-        files = self._files(path.parent)
-        matches = files.get(path.name.casefold()) or []
+        matches = contents.images.get(key) or []
         if not matches and path.suffix.casefold() not in IMAGE_SUFFIXES:
-            matches = files.get(path.name.casefold() + ".*") or []
+            matches = contents.images.get(f"{key}.*") or []
         if len(matches) > 1:
             exact = [name for name in matches if Path(name).stem == path.name]
             if len(exact) != 1:
@@ -177,24 +185,23 @@ def _readings(text: str) -> list[tuple[str, str]]:
     return [("/" + name[2:].lstrip("/") if ntpath.splitdrive(name)[0][1:] == ":" else name, r) for name, r in readings]
 
 
-def _list_images(folder: Path) -> dict[str, list[str]]:
-    """Return the image files of a folder, by their names in lower case, and by their stems followed by .*"""
-    files: dict[str, list[str]] = {}
-    try:
-        names = sorted(entry.name for entry in os.scandir(folder) if not entry.name.startswith("."))
-    except (OSError, ValueError):
-        return files
-    for name in names:
-        if (suffix := Path(name).suffix.casefold()) in IMAGE_SUFFIXES:
-            files.setdefault(name.casefold(), []).append(name)
-            files.setdefault(name.casefold().removesuffix(suffix) + ".*", []).append(name)
-    return files
+class Contents(NamedTuple):
+    """What a folder holds: names of files and folders, and its images by name in lower case and by stem with .*"""
+
+    files: frozenset[str]
+    folders: frozenset[str]
+    images: dict[str, list[str]]
 
 
-def _list_subfolders(folder: Path) -> list[Path]:
-    """Return the folders in a folder, without hidden ones; none if there are too many to search."""
-    try:
-        names = sorted(e.name for e in os.scandir(folder) if e.is_dir() and not e.name.startswith("."))
-    except OSError:
-        return []
-    return [folder / name for name in names] if len(names) <= MAX_SUBFOLDERS else []
+def _list_contents(folder: Path) -> Contents:
+    """Return what a folder holds; nothing if it cannot be opened."""
+    files, folders, images = list[str](), list[str](), dict[str, list[str]]()
+    with suppress(OSError, ValueError), os.scandir(folder) as entries:
+        for entry in entries:
+            (folders if entry.is_dir() else files).append(entry.name)
+    for name in sorted(files):
+        suffix = Path(name).suffix.casefold()
+        if suffix in IMAGE_SUFFIXES and not name.startswith("."):
+            images.setdefault(name.casefold(), []).append(name)
+            images.setdefault(name.casefold().removesuffix(suffix) + ".*", []).append(name)
+    return Contents(frozenset(files), frozenset(folders), images)

@@ -1,9 +1,14 @@
 """Tables of images: their columns, splits and groups, and the messages for tables that are wrong."""
 
+import os
+from pathlib import Path
+
 import pytest
 from helpers.image_files import write_class_folders
 
 import cnnzoo
+from cnnzoo.cli.main import main
+from cnnzoo.data import table_paths
 
 
 @pytest.fixture
@@ -155,3 +160,35 @@ def test_other_bad_tables_are_explained(root):
         cnnzoo.load_data(root / "notes.md")
     with pytest.raises(cnnzoo.InputError, match="outside the 2 classes a, c: b"):
         cnnzoo.load_data(write_table(root, list_rows(root)), classes=["a", "c"])
+
+
+def test_the_command_line_names_columns_and_the_folder_of_images(root, tmp_path, capsys):
+    rows = [(Path(path).name.removesuffix(".png"), label, "train") for path, label in list_rows(root)]
+    table = write_table(tmp_path, rows, "photo of,what,part", "t.csv")
+    for path, _ in list_rows(root):
+        (root / path).rename(root / Path(path).name)
+    options = [
+        "--path-column",
+        "photo of",
+        "--label-column",
+        "what",
+        "--split-column",
+        "part",
+        "--image-dir",
+        str(root),
+    ]
+    main(["doctor", str(table), *options, "--out", str(tmp_path / "out")])
+    out = capsys.readouterr().out
+    assert "t.csv: paths from 'photo of', labels from 'what', splits from 'part'." in out
+    assert "20 paths: the suffix was completed" in out
+
+
+def test_searching_for_files_takes_one_look_at_each_folder(root, monkeypatch):
+    looks = []
+    scandir = os.scandir
+    monkeypatch.setattr(os, "scandir", lambda folder=".": looks.append(str(folder)) or scandir(folder))
+    finder = table_paths.ImageFinder(root, None)
+    for i in range(50):
+        finder.find(rf"C:\x\y\z\{i}", "line")
+    assert len(finder.missing) == 50
+    assert len(looks) == len(set(looks)) <= 10

@@ -41,6 +41,19 @@ def read_texts(model: keras.Model) -> dict[str, str]:
     return {_decode_head(key): _decode_text(key) for table in _iter_tables(model) for key in _text_keys(table)}
 
 
+def find_texts(config: object) -> list[str]:
+    """Return the texts in the configuration of a model, as a .keras file holds it; without loading the model."""
+    texts, values = [], [config]
+    while values:
+        value = values.pop()
+        if isinstance(value, dict):
+            texts += [_decode_text(key) for key in value if str(key).startswith(f"{PREFIX}:")]
+            values += value.values()
+        elif isinstance(value, list):
+            values += value
+    return texts
+
+
 def write_text(model: keras.Model, head: str, text: str | None) -> bool:
     """Put `text` for a head into `model`, in the place of an earlier one; None only removes that.
 

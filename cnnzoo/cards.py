@@ -201,6 +201,12 @@ def has_card(model: keras.Model) -> bool:
     return card_storage.head_name(model) in card_storage.read_texts(model)
 
 
+def find_card(config: object, name: str) -> Card | None:
+    """Return the card of the network `name` in the configuration of a model, as a .keras file holds it."""
+    cards = [Card.from_json(text) for text in card_storage.find_texts(config)]
+    return next((card for card in cards if card.name == name), None)
+
+
 def default_class_names(count: int) -> tuple[str, ...]:
     """Return "0", "1", ...: the names of `count` classes that have no other names."""
     return tuple(map(str, range(count)))

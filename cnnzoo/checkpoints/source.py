@@ -8,7 +8,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cnnzoo.cards import Card
+from cnnzoo.cards import Card, find_card
 from cnnzoo.checkpoints import manifest, tensors
 from cnnzoo.checkpoints.class_names import find_class_names
 from cnnzoo.checkpoints.layouts import Layout
@@ -83,6 +83,7 @@ class WeightsSource:
             keras_config=checkpoint.network,
             stated=wanted if is_network else "",
         )
+        card = card or find_card(checkpoint.network, title)  # a .keras file has it in the model
         if card is None:
             layout = source.layout
             return replace(source, preprocessing=layout.preprocessing if layout else None)

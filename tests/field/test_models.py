@@ -120,6 +120,17 @@ model.save("{tmp_path}/n.keras")
     assert cnnzoo.load(tmp_path / "n.keras", "keras").card == cnnzoo.card(model)
 
 
+@pytest.mark.parametrize("classes", [["a", "b", "c"], None])
+def test_weights_in_a_file_of_ours_come_with_its_card(classes, tmp_path):
+    model = cnnzoo.get("lenet5", classes=["a", "b", "c"], preprocessing="tf")
+    cards.attach_card(model, replace(cnnzoo.card(model), pad=2))
+    loaded = cnnzoo.get("lenet5", weights=cnnzoo.save(model, tmp_path / "m.keras"), classes=classes)
+    card = cnnzoo.card(loaded)
+    assert (card.classes, card.preprocessing, card.pad) == (("a", "b", "c"), "tf", 2)
+    for loaded_values, values in zip(loaded.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(loaded_values, values)
+
+
 @pytest.mark.filterwarnings("default")
 def test_a_kill_between_model_and_card_leaves_the_new_card_in_force(model, tmp_path, monkeypatch):
     """attack 1.3, 2.6"""

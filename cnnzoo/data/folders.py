@@ -1,12 +1,13 @@
 """List the images of a folder, with their classes and splits."""
 
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 
 from cnnzoo.core.errors import InputError
 from cnnzoo.core.text import printable_name
 from cnnzoo.data.folder_tree import Folder
-from cnnzoo.data.layout import ClassFolder, FolderOptions, Layout, find_layout, list_names
+from cnnzoo.data.layout import FolderOptions, Layout, find_layout, list_names
 from cnnzoo.data.listing import (
     LeftOut,
     ListedImage,
@@ -41,14 +42,16 @@ def list_folder(root: Path, options: FolderOptions) -> Listing:
     images: list[ListedImage] = []
     images_of: dict[str, int] = {}
     above = {folder_identity(folder.path) for folder in layout.passed} | {folder_identity(root)}
+    label_of: dict[str, str] = {}  # one for names that look alike, as macOS and Linux write "é" differently
     for class_folder in layout.classes:
+        label = label_of.setdefault(unicodedata.normalize("NFC", class_folder.label), class_folder.label)
         count = len(images)
         for path, problem in _walk_in_order(class_folder.folder, set(above)):
             if problem or not class_folder.folder.holds_images:
                 left_out.append((_relative_name(path, root), problem or "not in the folder of a class"))
             else:
-                images.append(_list_image(path, root, class_folder))
-        images_of[class_folder.label] = images_of.get(class_folder.label, 0) + len(images) - count
+                images.append(ListedImage(path, _relative_name(path, root), label, class_folder.split))
+        images_of[label] = images_of.get(label, 0) + len(images) - count
     if not images:
         hint = f"; {len(left_out)} files are outside such folders" if left_out else ""
         raise InputError(f"{str(root)!r} has no images in sub-folders named after their classes{hint}")
@@ -60,10 +63,6 @@ def list_folder(root: Path, options: FolderOptions) -> Listing:
         s, are = ("s", "are no classes") if len(empty) > 1 else ("", "is no class")
         notes.append(f"The folder{s} {list_names(empty, 20)} {are}, as there are no images in {'them' if s else 'it'}.")
     return Listing(images, left_out, tuple(notes))
-
-
-def _list_image(path: Path, root: Path, folder: ClassFolder) -> ListedImage:
-    return ListedImage(path, _relative_name(path, root), folder.label, folder.split)
 
 
 def _walk_in_order(folder: Folder, seen: set[tuple[int, int]]) -> Iterator[tuple[Path, str]]:

@@ -198,6 +198,8 @@ class ImageData:
 
         if not isinstance(split, str) or split not in self.splits:
             raise unknown_name("split", split, self.splits)
+        if not len(self.splits[split]):
+            raise InputError(f"The {split} split of {self.source} is empty")
         if self.transform is None and self.has_photos:
             raise InputError("Photos need a common size for batches: load_data(..., image_size=(height, width))")
         seed = None if seed is None else check_integer("seed", seed, 0)

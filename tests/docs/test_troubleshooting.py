@@ -40,6 +40,13 @@ def load_tags():
     load_table("tags/0.png,cat", "tags/1.png,dog", "tags/2.png,cat dog")
 
 
+def load_folders_of_two_readings():
+    for outer in ("left", "right"):
+        for inner in ("cat", "dog"):
+            write_noise(Path("views", outer, inner), 1)
+    cnnzoo.load_data("views")
+
+
 def load_few_images():
     write_noise(Path("few/a"), 20)
     write_noise(Path("few/b"), 2)
@@ -114,6 +121,7 @@ CAUSES = {
     "No images in sub-folders": load_flat_folder,
     "The images of a table are not found": lambda: load_table("cat_1.jpg,a", "cat_2.jpg,b"),
     "An image has several labels": load_tags,
+    "A folder can be read in two ways": load_folders_of_two_readings,
     "A split has no image of a class": load_few_images,
     "The model has another number of classes": train_with_other_classes,
     "The model is not built": lambda: cnnzoo.export(keras.Sequential([keras.layers.Flatten()]), "out"),

@@ -133,6 +133,8 @@ def test_wrong_uses_are_explained(tmp_path):
         with pytest.raises(cnnzoo.InputError, match=message):
             cnnzoo.load_data(folder, **options)
     data = cnnzoo.load_data(folder, split="test")
+    with pytest.raises(cnnzoo.InputError, match="The train split of p is empty"):
+        data.batches("train")
     with pytest.raises(cnnzoo.InputError, match="train split of p is empty.*for evaluation alone"):
         cnnzoo.fit_and_evaluate(cnnzoo.get("lenet5", classes=3), data)
 

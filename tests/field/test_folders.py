@@ -144,8 +144,25 @@ LAYOUTS = [
         "unlabeled test images", "Kaggle plant seedlings", folders("train/{cat,dog}", "test=5"), ("cat dog", 16, 2, 2)
     ),
     Case("unlabeled in a folder", "Kaggle", folders("train/{cat,dog}", "test/unknown"), ("cat dog", 16, 2, 2)),
+    Case(
+        "accents of two systems",
+        "zip of macOS",
+        lambda root: written_by_two_systems(root),
+        ("bar caf\N{LATIN SMALL LETTER E WITH ACUTE}", 18, 2, 20),
+    ),
     Case("no images in val", "sibling", folders("{train,test}/{cat,dog}", "val=0"), ("cat dog", 18, 2, 20)),
 ]
+
+
+def written_by_two_systems(root):
+    """Write a class whose name has its accent as a character of its own in one split, as macOS writes it."""
+    for split, name in (
+        ("train", "caf\N{LATIN SMALL LETTER E WITH ACUTE}"),
+        ("test", "cafe\N{COMBINING ACUTE ACCENT}"),
+    ):
+        write_images(root / "d" / split / name, 10)
+        write_images(root / "d" / split / "bar", 10)
+    return root / "d"
 
 
 def annotated(root):

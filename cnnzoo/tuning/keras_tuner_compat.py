@@ -29,6 +29,7 @@ from cnnzoo.core.json_files import JSON_ERRORS, read_json, write_json
 from cnnzoo.tuning.server import SERVER_ENDED
 
 ORACLE_FILE = "oracle.json"
+REBUILT = "It is rebuilt from the trials that have ended, which are kept"
 IDLE_SECONDS = 0.2  # pause of a worker that waits for the trials of others
 # gRPC's retries, for a chief that is restarted in the middle of a call
 RETRY_POLICY = {
@@ -64,6 +65,13 @@ def _synchronized(method: Callable[..., Any]) -> Callable[..., Any]:
 # ---------------------------------------------------------------------------------------------------------------------
 # Oracles
 # ---------------------------------------------------------------------------------------------------------------------
+
+
+def _check_types(state: dict[str, Any], example: dict[str, Any]) -> None:
+    """Raise TypeError if a field of an oracle's state has another type than in an example; LookupError if it lacks."""
+    for name, value in json.loads(json.dumps(example)).items():
+        if value is not None and type(state[name]) is not type(value):
+            raise TypeError(f"{name} is {state[name]!r:.100}")
 
 
 class _DurableOracle(keras_tuner.Oracle):
@@ -128,10 +136,11 @@ class _DurableOracle(keras_tuner.Oracle):
             saved = read_json(path, {"oracle": dict[str, Any], "trials": list[dict[str, Any]]})
             trials = [Trial.from_state(state) for state in saved["trials"]]
             self.trials = {trial.trial_id: trial for trial in trials}
+            _check_types(saved["oracle"], fresh_state)
             self.set_state(saved["oracle"])
         except JSON_ERRORS as error:  # InputError is one of them
             problem = str(error) if isinstance(error, InputError) else f"{path} cannot be used: {error!r:.200}"
-            warnings.warn(f"{problem}. It is rebuilt from the trials that have ended, which are kept", stacklevel=2)
+            warnings.warn(f"{problem}. {REBUILT}", stacklevel=2)
             self.trials = {}
             self.set_state(fresh_state)
             return

@@ -5,6 +5,7 @@ import dataclasses
 import io
 import json
 import threading
+import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from pathlib import Path
@@ -16,7 +17,7 @@ from keras_tuner.errors import FailedTrialError, FatalError
 from cnnzoo.core.errors import InputError, TrainingError
 from cnnzoo.training.recipe import DESCRIPTIVE_FIELDS
 from cnnzoo.tuning.distributed import Role, release_silent_workers, send_heartbeats
-from cnnzoo.tuning.keras_tuner_compat import SearchTuner, Trial
+from cnnzoo.tuning.keras_tuner_compat import ORACLE_FILE, REBUILT, SearchTuner, Trial
 from cnnzoo.tuning.oracles import make_oracle
 from cnnzoo.tuning.progress import ProgressTable
 from cnnzoo.tuning.pruning import pruning_thresholds
@@ -97,6 +98,9 @@ class Search:
         names = [f"{base}-{i}" for i in range(workers)] if workers > 1 else [base]
         # Trials whose records are broken run again, which takes moments: their runs are finished.
         repeated = [] if role.is_worker else remove_broken_outcomes(self.folder)
+        oracle_file = self.folder / ORACLE_FILE
+        if not role.is_worker and read_trials(self.folder) and not oracle_file.exists():
+            warnings.warn(f"{oracle_file} is missing. {REBUILT}", stacklevel=3)
 
         # Exchange heartbeats with the other machines.
         done = threading.Event()

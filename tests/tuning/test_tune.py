@@ -3,6 +3,8 @@
 import csv
 import functools
 import json
+import shutil
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -66,7 +68,62 @@ def test_fine_tuning_can_be_searched(data, tmp_path):
     assert all(trial.status == "completed" for trial in result.trials)
 
 
+def remove_oracle(folder):
+    (folder / "oracle.json").unlink()
+
+
+def tear_oracle(folder):
+    (folder / "oracle.json").write_bytes((folder / "oracle.json").read_bytes()[:-40])
+
+
+def change_oracle(folder):
+    content = json.loads((folder / "oracle.json").read_text())
+    content["oracle"]["start_order"] = "x"
+    del content["sha256"]
+    (folder / "oracle.json").write_text(json.dumps(content))
+
+
+def end_times(folder):
+    return {path.parent.name: path.stat().st_mtime for path in folder.glob("trials/*/outcome.json")}
+
+
+@slow
+def test_a_broken_record_of_a_trial_is_written_again(search_result, data, tmp_path):
+    """Its training has ended, so it is only evaluated."""
+    folder = shutil.copytree(search_result.run_dir, tmp_path / "search")
+    tear_oracle(folder)
+    (folder / "trials" / "1" / "outcome.json").write_text('{"chosen": 5}')
+    before = end_times(folder)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        again = tune(data, folder, resume=True)
+    messages = [str(warning.message) for warning in caught]
+    assert any("Trial 1 is evaluated again; the others are kept" in message for message in messages)
+    assert any("rebuilt from the trials that have ended" in message for message in messages)
+    for first, second in zip(search_result.trials, again.trials, strict=True):
+        assert (first.chosen, first.score, first.history) == (second.chosen, second.score, second.history)
+    assert {name for name, time in end_times(folder).items() if time != before[name]} == {"1"}
+
+
 # Quick trials
+
+
+@slow
+@pytest.mark.usefixtures("quick_trials")
+@pytest.mark.parametrize(
+    ("oracle", "damage"), [("random", remove_oracle), ("bayesian", tear_oracle), ("grid", change_oracle)]
+)
+def test_a_broken_state_of_a_search_is_rebuilt(data, tmp_path, oracle, damage):
+    result = tune(data, tmp_path / "a", trials=3, oracle=oracle)
+    before = end_times(result.run_dir)
+    damage(result.run_dir)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        more = tune(data, result.run_dir, trials=4, oracle=oracle, resume=True)
+    assert "It is rebuilt from the trials that have ended, which are kept" in " ".join(str(w.message) for w in caught)
+    assert [trial.chosen for trial in more.trials[:3]] == [trial.chosen for trial in result.trials]
+    assert end_times(result.run_dir).items() >= before.items()
+    assert len(more.trials) == 4
 
 
 @slow

@@ -7,7 +7,7 @@ PYTEST := -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
 # The newest Python that is supported: on the path, or one of pyenv's.
 NEWEST ?= $(shell python3.13 -c 'import sys; print(sys.executable)' 2>/dev/null || ls -d $(HOME)/.pyenv/versions/3.13*/bin/python3.13 2>/dev/null | tail -n 1)
 
-.PHONY: demo check test lint types examples docs tables pictures wheel floors newest test-floors test-newest test-backends clean
+.PHONY: demo check test lint types examples docs fuzz tables pictures wheel floors newest test-floors test-newest test-backends clean
 
 demo: $(VENV)/installed  ## Train, evaluate and export LeNet-5 on handwritten digits
 	$(BIN)/cnnzoo demo
@@ -24,6 +24,9 @@ lint: $(VENV)/installed
 
 types: $(VENV)/installed
 	$(BIN)/mypy
+
+fuzz: $(VENV)/installed  ## Mutated checkpoints, states, cards, exports and images for two minutes; MINUTES=30 SEED=7 for more
+	PYTHONPATH=tests $(BIN)/python -m fuzz --minutes $(or $(MINUTES),2) --seed $(or $(SEED),0)
 
 examples: $(VENV)/installed
 	for script in examples/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done

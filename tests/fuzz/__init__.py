@@ -1,0 +1,5 @@
+"""Fuzzing: mutated checkpoints, run states, cards, exports and images must be refused, or read as they are.
+
+make fuzz                                              # two minutes, every kind
+PYTHONPATH=tests python -m fuzz --minutes 30 --seed 7 --only checkpoints,images
+"""

@@ -37,27 +37,29 @@ def compute_metrics(
     """
     y_true, probabilities = np.asarray(y_true), np.asarray(probabilities, "float64")
     labels = np.arange(len(classes))
+    labels_with_images = np.unique(y_true)
     y_pred = probabilities.argmax(axis=1)
 
     matrix = sk.confusion_matrix(y_true, y_pred, labels=labels)
     intervals = {"accuracy": wilson_interval(int(matrix.trace()), len(y_true))}
     ranking = ranking_scores(y_true, probabilities, labels)
     bins = calibration.reliability_bins(y_true, probabilities)
-    scores = {average: _precision_recall_f1(y_true, y_pred, labels, average) for average in (None, "macro", "weighted")}
-    per_class = [dict(zip(scores[None], column, strict=True)) for column in zip(*scores[None].values(), strict=True)]
+    scores = _precision_recall_f1(y_true, y_pred, labels, None)
+    per_class = [dict(zip(scores, column, strict=True)) for column in zip(*scores.values(), strict=True)]
+    macro = _precision_recall_f1(y_true, y_pred, labels_with_images, "macro")
 
     metrics = {
         "images": len(y_true),
         "accuracy": float(sk.accuracy_score(y_true, y_pred)),
         # balanced_accuracy_score would warn if a predicted class does not occur in the split.
-        "balanced_accuracy": float(sk.recall_score(y_true, y_pred, labels=np.unique(y_true), average="macro")),
-        "macro_f1": scores["macro"]["f1"],
+        "balanced_accuracy": float(sk.recall_score(y_true, y_pred, labels=labels_with_images, average="macro")),
+        "macro_f1": macro["f1"],
         "roc_auc": _mean_ignoring_none(ranking["roc_auc"]),
         "average_precision": _mean_ignoring_none(ranking["average_precision"]),
         "log_loss": float(sk.log_loss(y_true, probabilities, labels=labels)),
         "calibration_error": calibration.expected_calibration_error(bins),
-        "macro": scores["macro"],
-        "weighted": scores["weighted"],
+        "macro": macro,
+        "weighted": _precision_recall_f1(y_true, y_pred, labels, "weighted"),
         "per_class": {
             name: row | {"roc_auc": auc, "average_precision": ap, "images": int(count)}
             for name, row, auc, ap, count in zip(classes, per_class, *ranking.values(), matrix.sum(1), strict=True)
@@ -177,8 +179,8 @@ def bootstrap_intervals(matrix: np.ndarray, seed: int) -> dict[str, list[float]]
     draws = np.random.default_rng(seed).multinomial(matrix.sum(), probabilities, BOOTSTRAP_RESAMPLES)
     draws = draws.reshape(BOOTSTRAP_RESAMPLES, *matrix.shape).astype("float64")
     hits, actual, predicted = np.einsum("rii->ri", draws), draws.sum(2), draws.sum(1)
-    with np.errstate(invalid="ignore"):
-        recall = np.nanmean(hits / actual, axis=1)  # Over the classes that occur in a resample, as in scikit-learn.
-        f1 = np.nan_to_num(2 * hits / (actual + predicted)).mean(axis=1)
+    with np.errstate(invalid="ignore"):  # Both are averaged over the classes that have images in a resample.
+        recall = np.nanmean(hits / actual, axis=1)
+        f1 = np.nanmean(np.where(actual > 0, 2 * hits / (actual + predicted), np.nan), axis=1)
     values = {"balanced_accuracy": recall, "macro_f1": f1}
     return {name: np.quantile(value, [0.025, 0.975]).tolist() for name, value in values.items()}

@@ -126,8 +126,8 @@ class Report:
         return rows
 
     def hardest_classes(self, count: int = 3) -> list[str]:
-        """Return the classes with the lowest F1, with their F1."""
-        scores = self.metrics["per_class"]
+        """Return the classes with the lowest F1 among those that have images, with their F1."""
+        scores = {name: row for name, row in self.metrics["per_class"].items() if row["images"]}
         order = sorted(scores, key=lambda name: scores[name]["f1"])[:count]
         return [f"{name} (F1 {scores[name]['f1']:.3f})" for name in order]
 

@@ -89,6 +89,7 @@ def test_a_class_that_is_absent_or_never_predicted():
     assert scores["per_class"]["x"] == {"precision": 0, "recall": 0, "f1": 0, "images": 0} | undefined
     assert scores["roc_auc"] == pytest.approx(0.25), "the mean over the classes that have images"
     assert scores["balanced_accuracy"] == pytest.approx(0.25)
+    assert scores["macro_f1"] == pytest.approx(0.25), "0.5 and 0; the absent class does not count"
     assert "top5_accuracy" not in scores
     assert all(np.isfinite(bounds).all() for bounds in scores["intervals_95"].values())
 

@@ -2,7 +2,7 @@
 
 import io
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +16,7 @@ Levels = tuple[float, float]  # the level that becomes black and the level that 
 
 FULL_RANGE = 65535  # of 16 bits
 COMMON_BIT_DEPTHS = (8, 10, 12, 14)  # of cameras and scanners that store their levels in 16 bits
-STRIP_PIXELS = 2**22  # pixels that are converted at once, to save memory
+STRIP_PIXELS = 2**20  # pixels that are converted at once, to save memory
 # Pillow keeps only the upper bytes of color images. Each pair reads the upper and the lower bytes of 16 bits.
 UPPER_AND_LOWER = {
     "16B": ("16B", "16L"),
@@ -40,23 +40,33 @@ def _deep_color_mode(image: "PillowImage") -> tuple[str, str] | None:
 
 
 def read_levels(image: "PillowImage") -> np.ndarray:
-    """Read the full levels of an opened image that has not been decoded yet, see `has_deep_levels`.
+    """Read the full levels of an opened image; see `iter_levels`."""
+    return np.concatenate(list(iter_levels(image)))
 
-    Returns:
-        (H, W) of gray images, in their own type; uint16 (H, W, 3 or 4) of color images, with or without opacity.
+
+def iter_levels(image: "PillowImage") -> Iterator[np.ndarray]:
+    """Yield the full levels of an opened image that has not been decoded yet, some rows at a time to save memory.
+
+    Yields:
+        (rows, W) of gray images, in their own type; uint16 (rows, W, 3 or 4) of color images, with or without opacity.
+        See `has_deep_levels`.
     """
     color_mode = _deep_color_mode(image)
+    rows = max(1, STRIP_PIXELS // image.width)
     if color_mode is None:
-        return np.asarray(image)
+        levels = np.asarray(image)
+        yield from (levels[top : top + rows] for top in range(0, len(levels), rows))
+        return
     color, depth = color_mode
     fp: Any = image.fp  # type: ignore[attr-defined]
     content = fp.getvalue()
-    if color == "LA":  # two values of two bytes: as four bytes
-        upper_first = np.asarray(_open_as(content, "RGBA")).astype("uint16")
-        gray, opacity = (upper_first[..., i] << 8 | upper_first[..., i + 1] for i in (0, 2))
-        return np.stack([gray, gray, gray, opacity], axis=2)
-    upper, lower = (np.asarray(_open_as(content, f"{color};{name}")) for name in UPPER_AND_LOWER[depth])
-    return upper.astype("uint16") << 8 | lower
+    if color == "LA":  # two values of two bytes, read as four bytes
+        values = np.asarray(_open_as(content, "RGBA"))
+        upper, lower = values[..., [0, 0, 0, 2]], values[..., [1, 1, 1, 3]]
+    else:
+        upper, lower = (np.asarray(_open_as(content, f"{color};{name}")) for name in UPPER_AND_LOWER[depth])
+    for top in range(0, len(upper), rows):
+        yield upper[top : top + rows].astype("uint16") << 8 | lower[top : top + rows]
 
 
 def _open_as(content: bytes, raw_mode: str) -> "PillowImage":

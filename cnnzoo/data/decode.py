@@ -2,24 +2,26 @@
 
 import io
 import os
+import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cnnzoo.core.errors import InputError
 from cnnzoo.core.file_signatures import describe_content, find_file_kind
-from cnnzoo.data.bit_depth import STRIP_PIXELS, Levels, has_deep_levels, read_levels, scale_levels
-from cnnzoo.data.repair import repair_content
+from cnnzoo.data import image_limits
+from cnnzoo.data.bit_depth import STRIP_PIXELS, Levels, has_deep_levels, iter_levels, scale_levels
+from cnnzoo.data.image_limits import MAX_PIXELS
+from cnnzoo.data.repair import may_be_turned, read_jpeg_layout, repair_content
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
 
-MAX_PIXELS = 89_000_000  # larger images are refused before decoding; Pillow warns of decompression bombs from here on
 MAX_BYTES = 2**30  # of a file
-MAX_ASPECT_RATIO = 200  # longer strips cannot be cropped or resized to anything recognizable
+LARGE_FILE, HEAD_BYTES = 2**25, 2**16  # files of this size are looked at before all of them is read
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "WEBP", "TIFF", "PPM", "AVIF", "JPEG2000", "ICO")
 LOOSE_FORMATS = ("TGA",)  # has no signature, so that it is tried only where nothing else fits
 NOT_AN_IMAGE = "not a JPEG, PNG, GIF, BMP, WebP, TIFF, AVIF, JPEG 2000, PNM, ICO or TGA image, but"
@@ -44,18 +46,18 @@ def decode_image(source: Source, channels: int = 3, levels: Levels | None = None
     Raises:
         InputError: if the file is missing, is not an image, or is too large. The message names the file.
     """
-    with open_for_decoding(source, channels) as image:
+    with open_for_decoding(source, channels, levels) as image:
         pixels = np.asarray(to_upright(image, channels, levels))
     return pixels.reshape(*pixels.shape[:2], channels)
 
 
 @contextmanager
-def open_for_decoding(source: Source, channels: int) -> "Iterator[PillowImage]":
+def open_for_decoding(source: Source, channels: int, levels: Levels | None = None) -> "Iterator[PillowImage]":
     """Open an image that will be decoded to 1 or 3 channels; errors name the source. See `open_image`."""
     if channels not in (1, 3):
         raise InputError(f"Image files have 1 or 3 channels; the model takes {channels}. Pass an array instead")
     try:
-        with open_image(source) as image:
+        with open_image(source, levels) as image:
             yield image
     except InputError as error:
         name = "the bytes" if isinstance(source, bytes) else repr(os.fspath(source))
@@ -63,8 +65,10 @@ def open_for_decoding(source: Source, channels: int) -> "Iterator[PillowImage]":
 
 
 @contextmanager
-def open_image(source: Source) -> "Iterator[PillowImage]":
+def open_image(source: Source, levels: Levels | None = None) -> "Iterator[PillowImage]":
     """Open a path or bytes with Pillow, read the header and check the size.
+
+    `levels` are those that the image will be decoded with.
 
     Whatever Pillow raises inside the block, while it decodes, becomes an InputError with the reason.
     """
@@ -74,14 +78,18 @@ def open_image(source: Source) -> "Iterator[PillowImage]":
         encoded, _ = repair_content(source if isinstance(source, bytes) else read_image_bytes(source))
         kind = find_file_kind(encoded)
         with Image.open(io.BytesIO(encoded), formats=FORMATS if kind else FORMATS + LOOSE_FORMATS) as image:
-            check_pixels(*image.size)
+            _check_size(image, encoded, levels)
             yield image
     except InputError:
         raise
     except Image.UnidentifiedImageError:
-        remedy = f"; {kind.remedy}" if kind and kind.remedy else ""
-        raise InputError(f"{NOT_AN_IMAGE} {describe_content(encoded)}{remedy}") from None
+        raise InputError(_explain_content(encoded)) from None
+    except Image.DecompressionBombError as error:
+        pixels = re.search(r"\d+", str(error))
+        raise InputError(f"{pixels[0] if pixels else 'too many'}{image_limits.FAR_TOO_LARGE}") from None
     except Exception as error:  # Pillow's decoders raise many types
+        if kind is not None and kind.remedy:  # such as a raw photo, which is a kind of TIFF
+            raise InputError(_explain_content(encoded)) from None
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise InputError(" ".join(str(reason or type(error).__name__).split())) from None
 
@@ -89,9 +97,65 @@ def open_image(source: Source) -> "Iterator[PillowImage]":
 def check_pixels(width: int, height: int) -> None:
     """Raise InputError if an image is too large, or too long and narrow."""
     if width * height > MAX_PIXELS:
-        raise InputError(f"{width}x{height} pixels, more than the {MAX_PIXELS:,} allowed")
-    if max(width, height) > MAX_ASPECT_RATIO * min(width, height):
-        raise InputError(f"{width}x{height} pixels: one side is over {MAX_ASPECT_RATIO} times the other")
+        raise InputError(f"{width * height}{image_limits.FAR_TOO_LARGE}")
+    if max(width, height) > image_limits.MAX_ASPECT_RATIO * min(width, height):
+        raise InputError(f"{width}x{height}{image_limits.TOO_LONG}")
+
+
+def _check_head(head: bytes, size: int) -> None:
+    """Raise InputError if the first bytes of a large file tell that it is no image, before all of it is read."""
+    if size < LARGE_FILE:
+        return
+    kind = find_file_kind(head)
+    if kind is not None and kind.remedy:
+        raise InputError(_explain_content(head))
+    if head.startswith(b"\xff\xd8"):
+        read_jpeg_layout(head)
+
+
+def _explain_content(content: bytes) -> str:
+    kind = find_file_kind(content)
+    remedy = f"; {kind.remedy}" if kind and kind.remedy else ""
+    return f"{NOT_AN_IMAGE} {describe_content(content)}{remedy}"
+
+
+def _check_size(image: "PillowImage", content: bytes, levels: Levels | None) -> None:
+    """Raise InputError if an opened image would take too much memory or time to decode."""
+    width, height = image.size
+    image_format = image.format or ""
+    check_pixels(width, height)
+    if _is_decoded_in_python(image) and len(content) > image_limits.MAX_SLOW_BYTES:
+        raise InputError(
+            f"{len(content):,} bytes in a rare variant of {image_format} that takes long to decode, more than the "
+            f"{image_limits.MAX_SLOW_BYTES:,} allowed; convert it to PNG first"
+        )
+
+    # What is in the file besides the pixels themselves
+    layout = read_jpeg_layout(content) if image_format in ("JPEG", "MPO") else None
+    scans = layout.scans if layout else 1
+    is_turned = may_be_turned(content) if image_format == "PNG" else exif_orientation(image) != 1
+    memory = image_limits.BASE_MEMORY.get(image_format, image_limits.OTHER_MEMORY)
+    if is_turned:
+        memory += image_limits.TURNED_MEMORY
+    if "A" in image.mode or "a" in image.mode or "transparency" in image.info:
+        memory += image_limits.ALPHA_MEMORY
+    if image.mode == "CMYK":
+        memory += image_limits.CMYK_MEMORY
+    if image.mode.startswith(("I", "F")):
+        memory += image_limits.DEEP_GRAY_MEMORY
+    elif has_deep_levels(image):
+        memory += image_limits.DEEP_COLOR_MEMORY
+        memory += image_limits.ALL_BITS_MEMORY if _needs_all_bits(image, levels) else 0
+    if scans > 1:
+        memory += image_limits.SCAN_MEMORY * len(image.getbands())
+    allowed = image_limits.largest_image(memory, scans, len(content))
+    if width * height > allowed:
+        raise InputError(f"{width}x{height}{image_limits.TOO_LARGE}{allowed}{image_limits.ALLOWED}")
+
+
+def _is_decoded_in_python(image: "PillowImage") -> bool:
+    tile: Any = getattr(image, "tile", None)
+    return bool(tile) and tile[0][0] in ("ppm", "ppm_plain", "bmp_rle")
 
 
 def read_image_bytes(path: str | os.PathLike[str]) -> bytes:
@@ -105,7 +169,9 @@ def read_image_bytes(path: str | os.PathLike[str]) -> bytes:
         if status.st_size > MAX_BYTES:
             raise InputError(f"{status.st_size:,} bytes, more than the {MAX_BYTES:,} allowed")
         with open(path, "rb", buffering=0) as file:  # noqa: PTH123
-            return file.read(status.st_size)
+            head = file.read(min(status.st_size, HEAD_BYTES))
+            _check_head(head, status.st_size)
+            return head + file.read(status.st_size - len(head))
     except FileNotFoundError:
         raise InputError("there is no such file") from None
     except InputError:
@@ -173,10 +239,9 @@ def to_8_bit(image: "PillowImage") -> "PillowImage":
     if not has_alpha and "transparency" not in image.info:
         image.load()
         return image
-    tile = getattr(image, "tile", None)
     transparent = image.info.get("transparency")
-    if tile and isinstance(transparent, int):
-        image.info["transparency"] = min(255, transparent * GRAY_SCALES.get(str(tile[0][3]), 1))
+    if image.format == "PNG" and isinstance(transparent, int | tuple):
+        image.info["transparency"] = _transparent_color(image, transparent)
 
     # Strip by strip, to save memory
     opaque = Image.new("RGB", image.size)
@@ -186,6 +251,20 @@ def to_8_bit(image: "PillowImage") -> "PillowImage":
         strip = image.crop(box).convert("RGBA")
         opaque.paste(Image.alpha_composite(Image.new("RGBA", strip.size, "white"), strip).convert("RGB"), box)
     return opaque
+
+
+def _transparent_color(image: "PillowImage", transparent: "int | tuple[int, ...]") -> "int | tuple[int, ...]":
+    """Return the transparent color of a PNG file in the levels of its pixels in 8 bits.
+
+    Only the bits that the pixels have count, as the standard of PNG demands.
+    """
+    if isinstance(transparent, tuple):
+        return tuple(level % 256 for level in transparent)
+    if image.mode == "P":
+        return transparent
+    tile = getattr(image, "tile", None)
+    factor = GRAY_SCALES.get(str(tile[0][3]), 1) if tile else 1
+    return transparent % (255 // factor + 1) * factor
 
 
 def _needs_all_bits(image: "PillowImage", levels: Levels | None) -> bool:
@@ -201,20 +280,20 @@ def _deep_to_8_bit(image: "PillowImage", limits: Levels | None) -> "PillowImage"
     tags = getattr(image, "tag_v2", {})
     # TIFFs may store white as zero. Pillow inverts these itself, but only up to 8 bits.
     inverted = tags.get(PHOTOMETRIC_TAG) == 0 and image.mode.startswith("I")
-    levels = read_levels(image)
 
-    # Colors without levels keep their upper bytes, as Pillow reads them
-    color, opacity = levels[..., :3], levels[..., 3:]
-    is_color = levels.ndim == 3
-    scaled = (
-        (color >> 8).astype("uint8")
-        if is_color and limits is None
-        else scale_levels(color if is_color else levels, limits)
-    )
-    scaled = 255 - scaled if inverted else scaled
-    if transparent is not None:
-        same = levels == np.array(transparent)
-        scaled[same.all(axis=2) if is_color else same] = 255
-    if is_color and opacity.size:
-        return to_8_bit(Image.fromarray(np.dstack([scaled, (opacity >> 8).astype("uint8")])))
-    return Image.fromarray(scaled)
+    strips = []
+    for levels in iter_levels(image):
+        is_color = levels.ndim == 3
+        color = levels[..., :3] if is_color else levels
+        # Colors without limits keep their upper bytes, as Pillow reads them
+        scaled = (color >> 8).astype("uint8") if is_color and limits is None else scale_levels(color, limits)
+        if is_color and levels.shape[2] == 4:
+            with_opacity = Image.fromarray(np.dstack([scaled, (levels[..., 3] >> 8).astype("uint8")]))
+            scaled = np.asarray(to_8_bit(with_opacity))
+        if transparent is not None:
+            is_transparent = levels[..., 0] == transparent[0] if is_color else levels == transparent
+            for channel in range(1, 3 if is_color else 0):
+                is_transparent &= levels[..., channel] == transparent[channel]
+            scaled[is_transparent] = 255
+        strips.append(255 - scaled if inverted else scaled)
+    return Image.fromarray(np.concatenate(strips))

@@ -17,12 +17,16 @@ IMAGE_STARTS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a")
 # Segments of a JPEG file, and the bytes between them that belong to none. Each takes some time.
 MAX_JPEG_SEGMENTS = 2000
 MAX_JPEG_JUNK = 4096
+JPEG_JUNK_PROBLEM = f"a JPEG image with over {MAX_JPEG_JUNK:,} bytes of junk before its pixels"
+SEGMENTS_PROBLEM = f"a JPEG image of over {MAX_JPEG_SEGMENTS:,} segments"
 # Chunks of a PNG or WebP file: this many, and one more for each of these bytes
 MAX_CHUNKS = 1000
 BYTES_PER_CHUNK = 1024
+MAX_EQUAL_BLOCKS = 4096  # of a GIF file, which are skipped at once
 # The marker of a segment; FF 00 and FF D0 to D7 occur within the pixels, FF FF is padding
 MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 START_OF_SCAN, END_OF_IMAGE = 0xDA, 0xD9
+XMP_KEYWORD = b"XML:com.adobe.xmp\0"  # of PNG
 PROGRESSIVE_FRAMES = (0xC2, 0xC6, 0xCA, 0xCE)
 WITHOUT_LENGTH = (0x01, 0xD8)
 # If pixels are missing, what follows them changes the image. Two endings give equal pixels only if none is missing.
@@ -57,7 +61,7 @@ def read_jpeg_layout(content: bytes) -> JpegLayout:
         if not scans:  # later, what lies between are pixels
             junk += (marker.start() if marker else len(content)) - position
             if junk > MAX_JPEG_JUNK:
-                raise InputError(f"a JPEG image with over {MAX_JPEG_JUNK:,} bytes of junk before its pixels")
+                raise InputError(JPEG_JUNK_PROBLEM)
         if marker is None:
             return JpegLayout(scans, progressive, False)
         kind = content[marker.start() + 1]
@@ -68,23 +72,83 @@ def read_jpeg_layout(content: bytes) -> JpegLayout:
         position = marker.end()
         if kind not in WITHOUT_LENGTH:
             position += max(int.from_bytes(content[position : position + 2], "big"), 2)
-    raise InputError(f"a JPEG image of over {MAX_JPEG_SEGMENTS:,} segments")
+    raise InputError(SEGMENTS_PROBLEM)
 
 
 def check_chunks(content: bytes) -> None:
-    """Raise InputError if a PNG or WebP file consists of more chunks than any program writes."""
-    is_png = content.startswith(b"\x89PNG")
+    """Raise InputError if a PNG, WebP or GIF file consists of more chunks than any program writes.
+
+    A PNG file is read up to the end of its first frame, a GIF file up to the end of the pixels of that.
+    """
     allowed = MAX_CHUNKS + len(content) // BYTES_PER_CHUNK
+    if content.startswith(b"GIF"):
+        if _count_gif_blocks(content, allowed) >= allowed:
+            raise InputError(f"{len(content)} bytes in over {allowed} blocks")
+        return
+    is_png, has_pixels = content.startswith(b"\x89PNG"), False
     position = 8 if is_png else 12
     for _ in range(allowed):
         if is_png:
+            kind = content[position + 4 : position + 8]
+            if kind == b"IEND" or (kind == b"fcTL" and has_pixels):
+                return
+            has_pixels = has_pixels or kind == b"IDAT"
             position += 12 + int.from_bytes(content[position : position + 4], "big")
         else:
             size = int.from_bytes(content[position + 4 : position + 8], "little")
             position += 8 + size + size % 2
         if position >= len(content):
             return
-    raise InputError(f"{len(content):,} bytes in over {allowed:,} chunks")
+    raise InputError(f"{len(content)} bytes in over {allowed} chunks")
+
+
+def may_be_turned(content: bytes) -> bool:
+    """Return whether a PNG file has metadata, before or after its pixels, that can state an orientation."""
+    position = 8
+    while position < len(content):
+        kind = content[position + 4 : position + 8]
+        is_xmp = kind in (b"iTXt", b"tEXt") and content.startswith(XMP_KEYWORD, position + 8)
+        if kind == b"eXIf" or is_xmp:
+            return True
+        if kind == b"IEND":
+            break
+        position += 12 + int.from_bytes(content[position : position + 4], "big")
+    return False
+
+
+def _count_gif_blocks(content: bytes, allowed: int) -> int:
+    """Count the blocks of a GIF file up to the end of its first frame; blocks of equal size in a row count as one."""
+    position = 13 + _color_table_size(content[10:11])
+    steps, in_blocks = 0, False
+    while position < len(content) and steps < allowed:
+        value = content[position]
+        steps += 1
+        if in_blocks:
+            in_blocks = value > 0
+            position += value + 1
+        elif value == ord("!"):
+            in_blocks = True
+            position += 2
+        elif value == ord(","):
+            position += 11 + _color_table_size(content[position + 9 : position + 10])
+            break
+        elif value == ord(";"):
+            return steps
+        else:
+            position += 1
+    while position < len(content) and steps < allowed:
+        size = content[position]
+        steps += 1
+        if not size:
+            break
+        sizes = content[position : position + MAX_EQUAL_BLOCKS * (size + 1) : size + 1]
+        position += (len(sizes) - len(sizes.lstrip(bytes([size])))) * (size + 1)
+    return steps
+
+
+def _color_table_size(flags: bytes) -> int:
+    """Return the bytes of the color table that the flags of a GIF file announce."""
+    return 3 << (flags[0] % 8 + 1) if flags and flags[0] >= 128 else 0
 
 
 def repair_content(content: bytes) -> tuple[bytes, str]:
@@ -105,7 +169,7 @@ def repair_content(content: bytes) -> tuple[bytes, str]:
         if layout.scans and not layout.has_end and (completed := _complete_jpeg(content)) is not None:
             faults.append("the end marker is missing, but all pixels are there")
             content = completed
-    elif content.startswith((b"\x89PNG", b"RIFF")):
+    elif content.startswith((b"\x89PNG", b"RIFF", b"GIF")):
         check_chunks(content)
     return content, "; ".join(faults)
 

@@ -122,7 +122,7 @@ class Transform:
 
     def transform_file(self, source: Source) -> np.ndarray:
         """Transform the image of a file, given by its path or its bytes."""
-        with open_for_decoding(source, self.channels) as image:
+        with open_for_decoding(source, self.channels, self.levels) as image:
             return self.resize_and_crop(to_upright(image, self.channels, self.levels))
 
     def transform_pillow(self, image: "PillowImage") -> np.ndarray:
@@ -178,7 +178,7 @@ class Transform:
 
     def resize_only(self, source: Source) -> np.ndarray:
         """Resize the image of a file without cropping it."""
-        with open_for_decoding(source, self.channels) as image:
+        with open_for_decoding(source, self.channels, self.levels) as image:
             upright = to_upright(image, self.channels, self.levels)
             return self._resize(upright, self.resized_size(upright.size[::-1]))
 
@@ -196,7 +196,7 @@ class Transform:
             top, left, height, width = random_crop_box(source.shape[0], source.shape[1], area, rng)
             resized = resize_pixels(source[top : top + height, left : left + width], self.size, self.interpolation)
             return resized[:, ::-1] if rng.random() < 0.5 else resized
-        with open_for_decoding(source, self.channels) as image:
+        with open_for_decoding(source, self.channels, self.levels) as image:
             rows, columns = upright_size(image)
             top, left, height, width = random_crop_box(rows, columns, area, rng)
             # A JPEG much larger than needed is decoded at 1/2, 1/4 or 1/8 of its size, which is antialiased too

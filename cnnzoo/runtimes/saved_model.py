@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     import keras
 
 TOP_CLASSES = 5
-NOT_AN_IMAGE = "not a JPEG, PNG, GIF, BMP or WebP image that TensorFlow can decode"
 USAGE = """```python
 import tensorflow as tf
 
@@ -61,7 +60,10 @@ def write_saved_model(model: keras.Model, path: Path) -> None:
     network, image_transform = make_probability_function(model), transform(model)
 
     def classify(images: Any) -> dict[str, Any]:
-        scores = network(images)
+        # TensorFlow cannot convolve an empty batch, so that it gets a blank image.
+        count = tf.shape(images)[0]
+        blank = tf.zeros(tf.stack([tf.cast(tf.equal(count, 0), tf.int32), *model.input_shape[1:]]), tf.uint8)
+        scores = network(tf.concat([images, blank], 0))[:count]
         probabilities, indices = tf.math.top_k(scores, top)
         return {"class_names": tf.gather(class_names, indices), "probabilities": probabilities, "scores": scores}
 
@@ -69,11 +71,11 @@ def write_saved_model(model: keras.Model, path: Path) -> None:
         return classify(resize_in_graph(images, image_transform))
 
     def classify_files(image_bytes: Any) -> dict[str, Any]:
-        images, is_decoded = decode_files(image_bytes, image_transform)
-        answer = classify(images)
+        images, problems = decode_files(image_bytes, image_transform)
+        answer, is_decoded = classify(images), tf.equal(problems, "")
         for name, blank in (("class_names", ""), ("probabilities", 0.0), ("scores", 0.0)):
             answer[name] = tf.where(is_decoded[:, None], answer[name], blank)
-        return answer | {"errors": tf.where(is_decoded, "", NOT_AN_IMAGE)}
+        return answer | {"errors": problems}
 
     channels = model.input_shape[3]
     archive = keras.export.ExportArchive()

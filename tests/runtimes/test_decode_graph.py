@@ -9,10 +9,10 @@ import tensorflow as tf
 from PIL import Image
 
 from cnnzoo.data.transform import Transform
-from cnnzoo.runtimes.decode_graph import decode_files, read_exif_orientation
+from cnnzoo.runtimes.decode_graph import decode_files
 
 NOISE = np.random.default_rng(0).integers(0, 256, (40, 56, 4), "uint8")
-RGB_IMAGE, GRAY_IMAGE = Image.fromarray(NOISE[..., :3]), Image.fromarray(NOISE[..., 0])
+RGB_IMAGE = Image.fromarray(NOISE[..., :3])
 TRANSFORM = Transform((24, 32), 3, None)
 ORIENTATION_TAG = 0x0112
 
@@ -35,43 +35,13 @@ def decode():
     return tf.function(lambda contents: decode_files(contents, TRANSFORM), input_signature=signature)
 
 
-def files_of_every_kind():
-    indexed = RGB_IMAGE.quantize(50)
-    return {
-        "jpeg": encode(RGB_IMAGE, "JPEG"),
-        "jpeg 4:4:4": encode(RGB_IMAGE, "JPEG", subsampling=0),
-        "progressive": encode(RGB_IMAGE, "JPEG", progressive=True, quality=60),
-        "gray jpeg": encode(GRAY_IMAGE, "JPEG"),
-        "png": encode(RGB_IMAGE),
-        "gray png": encode(GRAY_IMAGE),
-        "16-bit png": encode(Image.fromarray(NOISE[..., 0].astype("uint16") * 257 + 7)),
-        "bits": encode(RGB_IMAGE.convert("1")),
-        "transparent": encode(Image.fromarray(NOISE)),
-        "transparent gray": encode(Image.fromarray(NOISE[..., :2], "LA")),
-        "indexed": encode(indexed),
-        "indexed, transparent": encode(indexed, transparency=3),
-        "gif": encode(indexed, "GIF"),
-        "bmp": encode(RGB_IMAGE, "BMP"),
-        "webp": encode(RGB_IMAGE, "WEBP"),
-        "transparent webp": encode(Image.fromarray(NOISE), "WEBP", lossless=True),
-    }
-
-
-def test_files_of_every_kind_give_the_pixels_of_pillow(decode):
-    files = files_of_every_kind()
-    images, is_decoded = decode(tf.constant(list(files.values())))
-    for i, (name, content) in enumerate(files.items()):
-        assert is_decoded[i], name
-        np.testing.assert_array_equal(images[i], TRANSFORM(content), err_msg=name)
-
-
 def test_exif_orientation_is_applied(decode):
     contents = []
     for orientation in range(10):  # 0 and 9 are invalid
         contents += [encode_with_orientation(RGB_IMAGE, orientation, format) for format in ("JPEG", "PNG")]
         contents.append(encode_with_orientation(RGB_IMAGE, orientation, "WEBP", lossless=True))
-    images, is_decoded = decode(tf.constant(contents))
-    assert is_decoded.numpy().all()
+    images, problems = decode(tf.constant(contents))
+    assert not any(problems.numpy())
     for content, pixels in zip(contents, images.numpy(), strict=True):
         np.testing.assert_array_equal(pixels, TRANSFORM(content))
 
@@ -96,25 +66,19 @@ def files_that_are_no_images():
 
 def test_other_files_are_marked_and_images_are_decoded(decode):
     image, others = encode(RGB_IMAGE), files_that_are_no_images()
-    images, is_decoded = decode(tf.constant([image, *others, image]))
-    assert is_decoded.numpy().tolist() == [True, *([False] * len(others)), True]
+    images, problems = decode(tf.constant([image, *others, image]))
+    assert [not problem for problem in problems.numpy()] == [True, *([False] * len(others)), True]
     for pixels in (images[0], images[-1]):
         np.testing.assert_array_equal(pixels, TRANSFORM(image))
     assert not images[1:-1].numpy().any()
-    assert decode(tf.constant(others))[1].numpy().sum() == 0
+    assert all(decode(tf.constant(others))[1].numpy())
     assert len(decode(tf.constant([], tf.string))[0]) == 0
 
 
-def test_broken_exif_data_is_tolerated():
+def test_broken_exif_data_is_tolerated(decode):
     """Cut off, pointing outside, endless, or circular."""
     jpeg = encode_with_orientation(RGB_IMAGE, 6, "JPEG")
     tiff = jpeg.index(b"Exif\0\0") + 6
-    for position, value in (
-        (tiff + 4, b"\xff\xff\xff\x7f"),
-        (tiff + 8, b"\xff\xff"),
-        (tiff, b"\0\0"),
-        (tiff - 8, b"\0\0"),
-    ):
-        broken = jpeg[:position] + value + jpeg[position + len(value) :]
-        assert 1 <= int(read_exif_orientation(tf.constant(broken))) <= 8
-    assert int(read_exif_orientation(tf.constant(jpeg))) == 6
+    changes = ((tiff + 4, b"\xff\xff\xff\x7f"), (tiff + 8, b"\xff\xff"), (tiff, b"\0\0"), (tiff - 8, b"\0\0"))
+    files = [jpeg[:position] + value + jpeg[position + len(value) :] for position, value in changes]
+    assert not any(decode(tf.constant(files))[1].numpy())

@@ -59,7 +59,10 @@ def iter_levels(image: "PillowImage") -> Iterator[np.ndarray]:
         return
     color, depth = color_mode
     fp: Any = image.fp  # type: ignore[attr-defined]
-    content = fp.getvalue()
+    position = fp.tell()
+    fp.seek(0)
+    content = fp.read()
+    fp.seek(position)
     if color == "LA":  # two values of two bytes, read as four bytes
         values = np.asarray(_open_as(content, "RGBA"))
         upper, lower = values[..., [0, 0, 0, 2]], values[..., [1, 1, 1, 3]]

@@ -190,7 +190,7 @@ class Report:
             "best_epoch": self.best_epoch,
             "probe": self.probe,
             "metrics": self.metrics,
-            "training_images": None if self.training_images is None else self._measure_training_images(),
+            **({} if self.training_images is None else {"training_images": self._measure_training_images()}),
             "history": self.history,
             "notes": self.notes,
         }

@@ -3,6 +3,7 @@
 import hashlib
 import zipfile
 from collections.abc import Callable, Collection, Mapping, Sequence
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -208,6 +209,8 @@ def _unpack_arrays(part: Any) -> tuple[np.ndarray, Any, Any]:
         received = f"Received: {type(part).__name__} ({error})"
         if "inhomogeneous" in str(error):
             received += "; images of different sizes are passed as a list of pairs (image, label)"
+        if isinstance(part, list | tuple | set | frozenset) and all(isinstance(x, str | PathLike) for x in part):
+            received += "; paths need labels, as in load_data((paths, labels))"
         if callable(part):
             received = f"Received: the function {getattr(part, '__name__', part)}; pass what it returns: load_data(f())"
         raise InputError(f"{ARRAYS_EXPECTED}. {received}") from None

@@ -89,14 +89,16 @@ def as_table(source: Any) -> Table | None:
         columns = {name: [row[i] for row in source] for i, name in enumerate(names)}
         return table_of_columns("list", columns)
 
-    # Paths and labels
-    if len(source) == 2 and _is_paths(source[0]):
-        paths, labels = (_to_list(values) for values in source)
-        if len(labels) != len(paths):
-            raise InputError(
-                f"Labels must be (N,), one for each of the {len(paths):,} paths. Received: {len(labels):,} labels"
-            )
-        return table_of_columns("paths", {"path": paths, "label": labels})
+    # Paths and labels, and perhaps splits
+    if len(source) in (2, 3) and _is_paths(source[0]):
+        for values, what in zip(source[1:], ("Labels", "Splits"), strict=False):
+            if not _is_column(values) or len(values) != len(source[0]):
+                received = f"{len(values):,} {what.casefold()}" if _is_column(values) else repr(values)[:80]
+                raise InputError(
+                    f"{what} must be (N,), one for each of the {len(source[0]):,} paths. Received: {received}"
+                )
+        columns = dict(zip(("path", "label", "split"), map(_to_list, source), strict=False))
+        return table_of_columns("paths", columns)
     return None
 
 
@@ -120,7 +122,9 @@ def _to_list(values: Any) -> list[Any]:
 
 
 def _is_frame(source: Any) -> bool:
-    return (hasattr(source, "columns") and hasattr(source, "dtypes")) or hasattr(source, "to_pylist")
+    # Looked up without calling properties, which compute the schema of frames that are lazy
+    names = {*dir(type(source)), *getattr(source, "__dict__", ())}
+    return ("columns" in names and "dtypes" in names) or "to_pylist" in names
 
 
 def _is_text(value: Any) -> bool:
@@ -139,8 +143,10 @@ def _is_paths(values: Any) -> bool:
     """Return whether `values` is a sequence of paths."""
     if not _is_column(values) or isinstance(values, Mapping | set | frozenset) or not len(values):
         return False
-    if isinstance(values, np.ndarray) and (values.ndim != 1 or values.dtype.kind not in "UOS"):
-        return False
+    if isinstance(values, np.ndarray):
+        if values.dtype.kind not in "UOS" or values.shape not in ((len(values),), (len(values), 1)):
+            return False
+        values = values.ravel()
     return all(_is_path(value) for value in values)
 
 

@@ -92,6 +92,7 @@ def find_column(table: Table, requested: str | None, known: Sequence[Sequence[st
         if len(usable) == 1:
             return usable[0]
         if usable:
+            check_column(table, usable[0])
             raise InputError(
                 f"{table.name} has several columns for the {what}: {', '.join(usable)}. {what}_column="
                 f"{usable[0]!r} (--{what}-column) names the right one"
@@ -112,7 +113,7 @@ def find_column(table: Table, requested: str | None, known: Sequence[Sequence[st
 
 def _can_be(type_name: str, what: str) -> bool:
     """Return whether a column of this type may hold paths, labels or splits."""
-    return not UNUSABLE_TYPES.match(type_name) or (what == "label" and "list" in type_name)
+    return not UNUSABLE_TYPES.match(type_name) or (what == "label" and "list" in type_name.casefold())
 
 
 def _hint_at_column(table: Table, known: Sequence[Sequence[str]], what: str) -> str:
@@ -131,19 +132,23 @@ def _hint_at_column(table: Table, known: Sequence[Sequence[str]], what: str) -> 
 
 def find_label_columns(table: Table, requested: str | None, path_column: str) -> list[str]:
     """Return the column of the labels, or the one-hot columns of a table without one."""
-    try:
-        return [find_column(table, requested, LABEL_COLUMNS, "label")]
-    except InputError:
-        if requested is not None or not (columns := _find_one_hot_columns(table, path_column)):
-            raise
-        return columns
+    known = {name for names in LABEL_COLUMNS for name in names}
+    columns = list[str]()
+    if requested is None and not any(_normalize(column) in known for column in table.columns):
+        columns = _find_one_hot_columns(table, path_column)
+    return columns or [find_column(table, requested, LABEL_COLUMNS, "label")]
 
 
 def _find_one_hot_columns(table: Table, path_column: str) -> list[str]:
     """Return the columns that hold 0 and 1 only, if they are classes: all other columns, or nearly each row has a 1."""
     columns = list[str]()
     for column in dict.fromkeys(table.columns):
-        if column == path_column or _normalize(column) in SPLIT_FLAGS or UNUSABLE_TYPES.match(table.type_of(column)):
+        if (
+            column == path_column
+            or table.columns.count(column) > 1
+            or _normalize(column) in SPLIT_FLAGS
+            or UNUSABLE_TYPES.match(table.type_of(column))
+        ):
             continue
         values = table.read(column)
         if values and all(_is_bit(value) for value in values):
@@ -168,7 +173,7 @@ def find_splits(table: Table, requested: str | None, used: Collection[str]) -> t
     if requested is not None:
         check_column(table, requested)
         return requested, _read_splits(table, requested), ""
-    candidates = [column for column in table.columns if column not in used]
+    candidates = [column for column in table.columns if column not in used and table.columns.count(column) == 1]
     known = [
         *(column for column in candidates if _normalize(column) in SPLIT_COLUMNS[0]),
         *(column for column in candidates if _normalize(column) in SPLIT_COLUMNS[1]),

@@ -243,6 +243,12 @@ def _read_parquet(file: Path) -> Table:
 
 def table_of_frame(frame: Any) -> Table | None:
     """Return the table of a data frame of pandas or polars, or of a table of pyarrow; None for anything else."""
+    # Frames that are computed when they are needed
+    if hasattr(frame, "collect_schema") and hasattr(frame, "collect") and not hasattr(frame, "__len__"):  # polars
+        frame = frame.collect()
+    elif hasattr(frame, "npartitions") and hasattr(frame, "compute"):  # dask
+        frame = frame.compute()
+
     # pyarrow
     if hasattr(frame, "column_names") and hasattr(frame, "to_pylist") and hasattr(frame, "schema"):
         types = {field.name: str(field.type) for field in frame.schema}

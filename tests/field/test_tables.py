@@ -256,6 +256,14 @@ READ = [
         Outcome(),
     ),
     Case("dict of columns", "pandas to_dict", lambda folder: columns(**WITH_SPLIT), Outcome(test=TEST)),
+    Case("paths, labels, splits", "sibling of R21", lambda folder: (names(), CLASSES, SPLITS), Outcome(test=TEST)),
+    Case("a column of paths", "numpy", lambda folder: (np.array(names())[:, None], CLASSES), Outcome()),
+    Case(
+        "a label column beside another one",
+        "sibling of R03",
+        csv(other=CLASSES[::-1]),
+        Outcome(options={"label_column": "label"}, note="Not used: other"),
+    ),
     Case(
         "two pairs",
         "field R26",
@@ -483,7 +491,7 @@ REFUSED = [
         "the same column twice",
         "sibling of R03",
         text_file("t.csv", "path,label,label\nimg_0.png,a,b\n"),
-        "several columns for the label: label, label",
+        "has the column 'label' twice; rename one",
     ),
     Case(
         "no header",
@@ -589,6 +597,23 @@ REFUSED = [
         "sibling of R03",
         csv(patient=["x"] * COUNT, **WITH_SPLIT),
         "The group 'x' is in the splits",
+    ),
+    Case("paths without labels", "sibling of R21", lambda folder: names(), "paths need labels, as in load_data"),
+    Case(
+        "paths and nothing",
+        "sibling of R21",
+        lambda folder: (names(), None),
+        "one for each of the 24 paths. Received: None",
+    ),
+    Case("addresses", "sibling of R22", csv(pattern="https://x.org/cow_{}.png"), "addresses are not downloaded"),
+    Case(
+        "windows paths of nothing", "sibling of R22", csv(pattern=r"C:\imgs\cow_{}.png"), "read as a Windows path too"
+    ),
+    Case(
+        "a file list of caffe",
+        "caffe",
+        text_file("t.txt", "img_0.png 0\nimg_1.png 1\n"),
+        "the first line must name the columns",
     ),
     Case("a missing label", "pandas", frame(labels=[None, *CLASSES[1:]]), "row 0 has no label"),
 ]

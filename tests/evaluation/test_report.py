@@ -15,6 +15,11 @@ from cnnzoo.evaluation.report import Report
 
 
 @pytest.fixture(scope="module")
+def blank_pictures():
+    """None: the pictures are drawn."""
+
+
+@pytest.fixture(scope="module")
 def report():
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 3, 40)

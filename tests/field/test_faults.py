@@ -27,6 +27,11 @@ from cnnzoo.tuning.trial_result import read_trials, remove_broken_outcomes
 IMAGE = np.zeros((1, 32, 32, 1), "uint8")
 
 
+@pytest.fixture(scope="module")
+def blank_pictures():
+    """None: the pictures are drawn."""
+
+
 def edit_json(path, **changes):
     """Change fields of a JSON file, as by hand."""
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))

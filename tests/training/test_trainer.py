@@ -97,7 +97,7 @@ def test_a_sequential_model_trains_too(data, tmp_path):
     assert report.accuracy > 0.8
     assert cnnzoo.card(model).classes == ("0", "1", "2")
     np.testing.assert_array_equal(cnnzoo.evaluate(model, data).probabilities, report.probabilities)
-    assert cnnzoo.export(model, tmp_path / "export").difference < 1e-5
+    assert cnnzoo.export(model, tmp_path / "export", "litert").difference < 1e-5
 
 
 def new_network_with_auxiliary_head():
@@ -121,7 +121,7 @@ def test_auxiliary_heads_are_trained_and_not_saved(data, tmp_path):
     classifier = cnnzoo.load(tmp_path / "run")
     assert classifier.model.output_shape == (None, 3)
     np.testing.assert_allclose(classifier.probabilities(data.test.images), report.probabilities, atol=1e-6)
-    assert cnnzoo.export(model, tmp_path / "export").difference < 1e-5
+    assert cnnzoo.export(model, tmp_path / "export", "litert").difference < 1e-5
 
 
 def test_auxiliary_heads_of_weight_0_are_not_trained(data):

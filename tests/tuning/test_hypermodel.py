@@ -18,7 +18,7 @@ def hypermodel():
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("tuner_class", "options"),
-    [(keras_tuner.RandomSearch, {"max_trials": 2}), (keras_tuner.Hyperband, {"max_epochs": 2, "factor": 2})],
+    [(keras_tuner.RandomSearch, {"max_trials": 1}), (keras_tuner.Hyperband, {"max_epochs": 2, "factor": 2})],
     ids=["random", "hyperband"],
 )
 def test_keras_tuners_own_tuners_accept_it(hypermodel, data, tmp_path, tuner_class, options):

@@ -98,14 +98,14 @@ def test_resuming_a_finished_run_evaluates_it_again(data, uninterrupted, finishe
 @pytest.mark.slow
 def test_a_state_that_cannot_be_written_leaves_the_previous_one(data, uninterrupted, tmp_path, monkeypatch):
     """The state of epoch 2 cannot be completed: that of epoch 1 is intact, and the run is resumed from it."""
-    torn, dumps = tmp_path / "torn", state.json.dumps
+    torn, dumps = tmp_path / "torn", state.dump_json
 
     def fail_in_epoch_2(value, *args, **kwargs):
         if isinstance(value, dict) and value.get("epoch") == 2:
             raise OSError(28, "No space left on device")
         return dumps(value, *args, **kwargs)
 
-    monkeypatch.setattr(state.json, "dumps", fail_in_epoch_2)
+    monkeypatch.setattr(state, "dump_json", fail_in_epoch_2)
     with pytest.raises(cnnzoo.TrainingError, match="No space left on device; the previous state, .* is intact"):
         fit(new_lenet(), data, run_dir=torn)
     monkeypatch.undo()

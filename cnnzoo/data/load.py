@@ -117,7 +117,7 @@ def load_data(
         path_column: the column of a table with the paths of the images. By default one with a usual name, such as path,
             file_name, image or id.
         label_column: the column of a table with the labels; by default label, class, category, breed, ...
-        split_column: the column of a table with the splits; by default split, subset, phase, is_valid, ...
+        split_column: the column of a table with the splits; by default split, subset, phase, ...; "" reads none.
         group_column: the column of a table with groups, such as patients, whose images stay in one split.
         image_dir: the folder of a table's images. By default that of the table, or a folder in it.
         class_folders: "outer" if the folders in the source are the classes, "inner" if the folders inside these are.

@@ -2,13 +2,13 @@
 
 import difflib
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from cnnzoo.core.errors import InputError, unknown_name
 from cnnzoo.core.text import escape_controls
 from cnnzoo.data.labels import UnusableCellError, cell_to_text
-from cnnzoo.data.split_names import SPLIT_NAMES, guess_split
+from cnnzoo.data.split_names import SPLIT_NAMES, guess_split, resolve_evaluation
 from cnnzoo.data.table_files import Table
 from cnnzoo.data.table_paths import IMAGE_SUFFIXES
 
@@ -29,7 +29,7 @@ LABEL_COLUMNS = (
 )
 SPLIT_COLUMNS = (
     ("split", "subset", "partition", "set"),
-    ("phase", "fold", "usage", "data_split", "dataset_split", "data_set", "dataset", "stage", "mode"),
+    ("phase", "fold", "usage", "data_split", "dataset_split", "data_set", "dataset"),
 )
 # Columns of yes and no: the split of a yes and of a no
 SPLIT_FLAGS = {
@@ -87,8 +87,9 @@ def find_column(table: Table, requested: str | None, known: Sequence[Sequence[st
         matches = [column for column in table.columns if _normalize(column) in names]
         usable = [column for column in matches if _can_be(table.type_of(column), what)]
         unusable += [column for column in matches if column not in usable]
-        if len(usable) > 1:  # an image beside its path
+        if len(usable) > 1:  # an image beside its path, or "File Name" beside "path"
             usable = [column for column in usable if TEXT_TYPES.match(table.type_of(column))] or usable
+            usable = [column for column in usable if column.casefold() in names] or usable
         if len(usable) == 1:
             return usable[0]
         if usable:
@@ -169,42 +170,64 @@ def is_one(value: Any) -> bool:
 
 
 def find_splits(table: Table, requested: str | None, used: Collection[str]) -> tuple[str, list[str], str]:
-    """Return the column of the splits or '', the split of each row or '', and a note on a column that is no split."""
+    """Return the column of the splits or '', the split of each row or '', and a note on a column that is no split.
+
+    A column with a usual name comes before one whose values are names of splits. `requested` is '' for no column.
+    """
     if requested is not None:
+        if not requested:
+            return "", [""] * len(table.rows), ""
         check_column(table, requested)
         return requested, _read_splits(table, requested), ""
-    candidates = [column for column in table.columns if column not in used and table.columns.count(column) == 1]
-    known = [
-        *(column for column in candidates if _normalize(column) in SPLIT_COLUMNS[0]),
-        *(column for column in candidates if _normalize(column) in SPLIT_COLUMNS[1]),
-        *(column for column in candidates if _normalize(column) in SPLIT_FLAGS),
-        *(column for column in candidates if TEXT_TYPES.match(table.type_of(column))),
-    ]
-    note, splits_of = "", dict[str, list[str]]()
-    named = [column for column in dict.fromkeys(known) if _normalize(column) in SPLIT_COLUMNS[0]]
-    for column in dict.fromkeys(known):
-        if not _can_be(table.type_of(column), "split") and column not in named[:1]:
-            continue
-        texts = table.read(column)
-        is_flag = _normalize(column) in SPLIT_FLAGS and all(str(v).casefold() in YES_AND_NO for v in texts)
-        names = [isinstance(v, str | bytes) and _split_name(v) in SPLIT_NAMES for v in texts]
-        by_name = _normalize(column) in SPLIT_COLUMNS[1] and any(
-            isinstance(v, str | bytes) and _guess_split(_split_name(v)) for v in texts
-        )
-        by_values = all(names) and (column in named or len(set(map(_split_name, texts))) > 1)
-        if by_values or is_flag or by_name or (column in named and len(named) == 1):
-            splits_of[column] = _read_splits(table, column)
-        elif _normalize(column) in SPLIT_COLUMNS[1]:
-            values = ", ".join(sorted({str(value) for value in texts})[:4])
-            note = f"; {column} ({values}) does not name train, validation or test"
+
+    # Columns that are called after splits
+    columns = [column for column in table.columns if column not in used and table.columns.count(column) == 1]
+    columns_by_name = [[column for column in columns if _normalize(column) in names] for names in SPLIT_COLUMNS]
+    certain, probable = columns_by_name
+    flags = [column for column in columns if _normalize(column) in SPLIT_FLAGS]
+    chosen = [column for column in certain if _has_split_names(table, column, all)] or certain[:1]
+    chosen = chosen or [column for column in probable if _has_split_names(table, column, any)]
+    chosen = chosen or [column for column in flags if _is_split_flag(table, column)]
+
+    # Columns whose values are names of splits
+    if not chosen:
+        texts = [column for column in columns if TEXT_TYPES.match(table.type_of(column))]
+        chosen = [
+            column for column in texts if _has_split_names(table, column, all) and len(set(table.read(column))) > 1
+        ]
+
+    splits_of = {column: _read_splits(table, column) for column in chosen}
     if len({tuple(splits) for splits in splits_of.values()}) > 1:
-        first, second = list(splits_of)[:2]
+        first, second = chosen[:2]
         raise InputError(
-            f"{table.name} has several columns for the split, which differ: {', '.join(splits_of)}. split_column="
+            f"{table.name} has several columns for the split, which differ: {', '.join(chosen)}. split_column="
             f"{first!r} or {second!r} (--split-column) names the right one"
         )
-    column = next(iter(splits_of), "")
-    return column, splits_of.get(column, [""] * len(table.rows)), note
+    if chosen:
+        return chosen[0], splits_of[chosen[0]], ""
+    notes = [_describe_values(table, column) for column in (*probable, *flags)]
+    return "", [""] * len(table.rows), "".join(notes)
+
+
+def _has_split_names(table: Table, column: str, quantity: Callable[[Iterable[bool]], bool]) -> bool:
+    """Return whether all or any values of a column name a split."""
+    if not _can_be(table.type_of(column), "split"):
+        return False
+    return quantity(isinstance(v, str | bytes) and bool(_guess_split(_split_name(v))) for v in table.read(column))
+
+
+def _is_split_flag(table: Table, column: str) -> bool:
+    """Return whether a column of yes and no leaves most rows for training; `is_valid` may also be about the data."""
+    texts = [str(value).strip().casefold() for value in table.read(column)]
+    if not all(text in YES_AND_NO for text in texts):
+        return False
+    splits = [SPLIT_FLAGS[_normalize(column)][YES_AND_NO[text]] for text in texts]
+    return len(splits) // 2 <= splits.count("train") < len(splits)
+
+
+def _describe_values(table: Table, column: str) -> str:
+    values = join_names(sorted({str(value) for value in table.read(column)}), 4)
+    return f"; {column} ({values}) does not name train, validation and test"
 
 
 def _split_name(value: Any) -> str:
@@ -212,9 +235,9 @@ def _split_name(value: Any) -> str:
 
 
 def _guess_split(text: str) -> str | None:
-    """Return the split that a value names, as "Val" or "training_set" do."""
+    """Return the split that a value names, as "Val", "training_set" or "eval" do; "evaluation" is one of two."""
     guess = guess_split(text.strip())
-    return guess.split if guess.is_certain and guess.split in SPLIT_NAMES.values() else None
+    return guess.split if guess.is_certain and guess.split in (*SPLIT_NAMES.values(), "evaluation") else None
 
 
 def _read_splits(table: Table, column: str) -> list[str]:
@@ -223,14 +246,17 @@ def _read_splits(table: Table, column: str) -> list[str]:
     flags: Mapping[str, str] = {}
     if _normalize(column) in SPLIT_FLAGS:
         flags = {text: SPLIT_FLAGS[_normalize(column)][answer] for text, answer in YES_AND_NO.items()}
+    split_of = {text: flags.get(text.strip().casefold()) or _guess_split(text) or "" for text in set(texts)}
+    split_of = resolve_evaluation(split_of)
     splits = list[str]()
     for row, text in zip(table.rows, texts, strict=True):
-        split = flags.get(text.strip().casefold()) or _guess_split(text)
+        split = split_of[text]
         if not text.strip():
             raise InputError(f"{table.name}, {row} has no {column}; either all lines have one or none")
-        if split is None:
+        if not split:
             raise InputError(
-                f"{table.name}, {row}: the split must be one of {', '.join(SPLIT_NAMES)}. Received: {text!r}"
+                f"{table.name}, {row}: the split must be one of {', '.join(SPLIT_NAMES)}. Received: {text!r} in "
+                f"{column!r}; split_column='' (--split-column '') reads no splits"
             )
         splits.append(split)
     return splits

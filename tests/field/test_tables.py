@@ -288,13 +288,21 @@ READ = [
     ),
     Case("path before id", "kaggle", csv(id=list(range(COUNT))), Outcome(note="paths from 'path'.*Not used: id")),
     Case("index column", "pandas to_csv", csv(**INDEX), Outcome(note="Not used: an index without a name")),
+    Case("no splits on request", "sibling of R03", csv(**WITH_SPLIT), Outcome(options={"split_column": ""})),
+    Case(
+        "is_valid of the data", "sibling of R03", csv(is_valid=[i > 0 for i in range(COUNT)]), Outcome(note="is_valid")
+    ),
+    Case("split beside phase", "sibling of R03", csv(phase=SPLITS[::-1], **WITH_SPLIT), Outcome(test=TEST)),
+    Case("mode of transport", "sibling of R03", csv(mode=["car", "train"] * 12), Outcome(note="Not used: mode")),
+    Case("File Name beside path", "sibling of R21", csv(**{"File Name": SPLITS}), Outcome(test=TEST)),
+    Case("train and eval", "tensorflow", csv(split=["train"] * 16 + ["eval"] * 8), Outcome(test=TEST)),
     Case("phase", "field R03", csv(phase=SPLITS), Outcome(test=TEST, note="splits from 'phase'")),
     Case("fold of names", "field R03", csv(fold=[s.upper() for s in SPLITS]), Outcome(test=TEST)),
     Case(
         "fold of numbers",
         "cross-validation",
         csv(fold=[i % 5 for i in range(COUNT)]),
-        Outcome(note="no split column; fold .0, 1, 2, 3. does not name"),
+        Outcome(note="no split column; fold .0, 1, 2, 3 and 1 more. does not name"),
     ),
     Case(
         "is_valid",

@@ -259,6 +259,7 @@ class RunDirOptions:
 class RunOptions(RunDirOptions):
     """Options for running a training; the fields are arguments of `cnnzoo.fit_and_evaluate` and `cnnzoo.fine_tune`."""
 
+    interpolation: str = field(metadata=option(**INTERPOLATION))
     devices: str | None = field(metadata=option(help="auto for all local GPUs, or device names separated by commas."))
     tensorboard: bool = field(
         metadata=option(is_flag=True, help="Write TensorBoard event files into the run directory.")

@@ -246,6 +246,17 @@ def test_the_transform_is_an_argument(framed):
     assert (transform.crop, transform.interpolation) == (None, "nearest")
 
 
+def test_training_takes_a_transform_and_states_it_in_the_card(framed, tmp_path):
+    _, _, data = framed
+    model, recipe = frame_detector(), cnnzoo.recipe("sgd", epochs=1, augment="none")
+    options = {"crop": 0.5, "interpolation": "nearest", "pad": 2}
+    report = cnnzoo.fit_and_evaluate(model, data, recipe=recipe, run_dir=tmp_path / "run", verbose=False, **options)
+    assert "(nearest" in report.notes[0] and "50 %" in report.notes[0] and "border of 2" in report.notes[0]
+    card = cnnzoo.load(tmp_path / "run", "keras").card
+    assert (card.transform, card.pad) == ({"crop": 0.5, "interpolation": "nearest"}, 2)
+    assert card.classes == ("framed", "plain")
+
+
 def test_two_transforms_are_refused(framed):
     _, model, _ = framed
     data = cnnzoo.load_data(make_blobs(classes=2), crop=0.5)

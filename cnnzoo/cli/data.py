@@ -47,7 +47,7 @@ def doctor(
     is written to runs/doctor-DATA by default.
     """
     from cnnzoo.data.doctor import diagnose_images
-    from cnnzoo.data.layout import FolderOptions
+    from cnnzoo.data.folder_options import FolderOptions
     from cnnzoo.data.load import list_source
     from cnnzoo.data.scan import scan_with_progress
     from cnnzoo.data.tables import TableOptions

@@ -86,7 +86,7 @@ def load_evaluation_data(
     is_divided = any(context.get_parameter_source(name) == ParameterSource.COMMANDLINE for name in ("splits", "seed"))
     if is_divided and split != "all":
         return data_options.load(source), split or "test"
-    data = data_options.load(source, split="test" if split is None else "all" if split != "test" else split)
+    data = _load_with_known_classes(model, source, "test" if split in (None, "test") else "all", data_options)
     own_data = None if split in ("test", "all") else _load_own_data(model, source, data, data_options)
     if own_data:
         echo(
@@ -95,6 +95,26 @@ def load_evaluation_data(
         )
         return own_data, split or "test"
     return (data_options.load(source), split) if split in ("validation", "train") else (data, "test")
+
+
+def _load_with_known_classes(model: keras.Model, source: str, split: str, data_options: DataOptions) -> ImageData:
+    """Return the data for evaluation; the classes of the model decide where a folder can be read in two ways."""
+    names = list(cnnzoo.card(model).classes)
+
+    def load_with_names() -> ImageData | None:
+        try:
+            return data_options.load(source, split=split, classes=names)
+        except InputError:
+            return None
+
+    try:
+        data = data_options.load(source, split=split)
+    except InputError:
+        if not data_options.classes and (known := load_with_names()):
+            return known
+        raise
+    is_known = {*data.classes} & {*names} or all(name.isdecimal() for name in data.classes)
+    return data if data_options.classes or is_known else load_with_names() or data
 
 
 def _load_own_data(model: keras.Model, source: str, data: ImageData, data_options: DataOptions) -> ImageData | None:

@@ -6,8 +6,10 @@ from pathlib import Path
 
 from cnnzoo.core.errors import InputError
 from cnnzoo.core.text import printable_name
+from cnnzoo.data.folder_options import FolderOptions
 from cnnzoo.data.folder_tree import Folder
-from cnnzoo.data.layout import FolderOptions, Layout, find_layout, list_names
+from cnnzoo.data.layout import Layout, find_layout
+from cnnzoo.data.layout_messages import list_names
 from cnnzoo.data.listing import (
     LeftOut,
     ListedImage,

@@ -5,26 +5,33 @@ an error with both readings and the argument that chooses.
 """
 
 import re
-import shlex
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from cnnzoo.core.errors import InputError, unknown_name
+from cnnzoo.data.folder_options import FolderOptions
 from cnnzoo.data.folder_tree import Folder
+from cnnzoo.data.layout_messages import (
+    describe_choice,
+    describe_lone_split,
+    describe_two_readings,
+    join_names,
+    list_names,
+)
 from cnnzoo.data.listing import REPEATED_FOLDER, natural_sort_key
+from cnnzoo.data.litter import NOTE_FOLDERS
 from cnnzoo.data.split_names import SPLIT_NAMES, guess_split, resolve_evaluation
 
-CLASS_FOLDERS = ("auto", "outer", "inner")  # allowed values of the argument
 SPLIT_ORDER = ("train", "validation", "test")
-SHOWN_NAMES = 6  # in a note or a message
+IMAGES_NAME = re.compile(r"images?|imgs?|photos?|pictures?|pics?|files|data|jpe?gs?|pngs?|raw|originals?")
 # Names that number or date a part of the data, or say nothing: not classes, where there is another reading
 PART_NAME = re.compile(
     r"(album|batch|camera|cam|clip|day|disc|fold|frame|group|page|part|patient|person|roll|scene|seq|sequence|session"
     r"|set|shot|subject|take|user|video|view)s?[ _-]?\d+"
     r"|(19|20)\d\d([ _-]?(0\d|1[0-2])([ _-]?([0-2]\d|3[01]))?)?"  # a year, perhaps with month and day
-    r"|images?|imgs?|photos?|pictures?|pics?|files|data|jpe?gs?|pngs?|raw|originals?"
+    rf"|{IMAGES_NAME.pattern}"
 )
 
 
@@ -59,40 +66,6 @@ class Layout:
         self.left_out += [(folder, REPEATED_FOLDER) for folder in folders if folder.leads_back]
 
 
-@dataclass(frozen=True)
-class FolderOptions:
-    """What the user says about the layout; the last two are arguments of `load_data`.
-
-    Attributes:
-        known_classes: class names that the user gave; folders with these names are classes.
-        class_folders: "outer" if the folders in the source are the classes, "inner" if those inside them are, or
-            "auto".
-        split_folders: the split of each folder in the source that is one; empty if none is.
-    """
-
-    known_classes: Collection[str] | None = None
-    class_folders: str = "auto"
-    split_folders: Mapping[str, str] | None = None
-
-    @property
-    def are_given(self) -> bool:
-        """Whether the user said anything about folders."""
-        return self.class_folders != "auto" or self.split_folders is not None
-
-    def check(self) -> None:
-        """Raise InputError if an option is wrong."""
-        if self.class_folders not in CLASS_FOLDERS:
-            raise unknown_name("class_folders", self.class_folders, CLASS_FOLDERS)
-        if not isinstance(self.split_folders, Mapping | None):
-            raise InputError(
-                "split_folders must be a dict such as {'fold1': 'train', 'fold2': 'test'}. "
-                f"Received: {self.split_folders!r:.200}"
-            )
-        for split in (self.split_folders or {}).values():
-            if str(split).casefold() not in SPLIT_NAMES:
-                raise unknown_name("split in split_folders", split, SPLIT_NAMES)
-
-
 def find_layout(root: Path, options: FolderOptions) -> Layout:
     """Return the layout of a folder.
 
@@ -110,10 +83,15 @@ def find_layout(root: Path, options: FolderOptions) -> Layout:
     way = [Folder(root)]
     if not outer_are_classes:
         way = way[0].unwrap(lambda f: f.name in names or guess_split(f.name).split not in ("", "unlabeled"))
+    if not outer_are_classes and (images := _find_images_beside_notes(way[-1])):
+        layout.left_out += [
+            (folder, f"a folder beside {images.name}") for folder in way[-1].folders if folder is not images
+        ]
+        way.append(images)
     layout.passed += way
     top = way[-1]
     if len(way) > 1:
-        layout.notes.append(f"Everything is in {_join(way[1:])!r}, so the folders in it are read.")
+        layout.notes.append(f"Everything is in {join_names(way[1:])!r}, so the folders in it are read.")
 
     # What the user says decides first, then the names, then the structure
     if split_folders:
@@ -131,6 +109,14 @@ def find_layout(root: Path, options: FolderOptions) -> Layout:
     else:
         _add_outer(layout, top)
     return layout
+
+
+def _find_images_beside_notes(top: Folder) -> Folder | None:
+    """Return the folder of the images beside folders such as masks and labels, which may hold images too."""
+    folders = top.image_folders
+    images = [folder for folder in folders if IMAGES_NAME.fullmatch(folder.name.casefold())]
+    others_are_notes = all(f.name.casefold() in NOTE_FOLDERS for f in folders if f not in images)
+    return images[0] if len(images) == 1 < len(folders) and others_are_notes and images[0].holds_only_folders else None
 
 
 # Splits above the classes, as in train/cat
@@ -176,7 +162,7 @@ def _find_splits(top: Folder) -> dict[str, str]:
         same = [name for name in twice if splits[name] == splits[twice[0]]]
         raise InputError(
             f"{str(top.path)!r} has two folders for the {splits[twice[0]]} split: {', '.join(same)}. State the split "
-            f"of each folder to use: {_describe_choice(splits)}"
+            f"of each folder to use: {describe_choice(splits)}"
         )
     return splits
 
@@ -204,7 +190,7 @@ def _add_splits(layout: Layout, top: Folder, splits: Mapping[str, str]) -> None:
         if not way[0].holds_images:
             layout.notes.append(f"The folder {name} has no images.")
         if len(way) > 1:
-            layout.notes.append(f"The classes of {name} are in {_join(way)!r}.")
+            layout.notes.append(f"The classes of {name} are in {join_names(way)!r}.")
         if split != "train" and trained and len(folders) == 1 and folders[0].name not in trained:
             layout.left_out.append((folders[0], "the only folder of its split, and not a class of the training images"))
         else:
@@ -248,6 +234,12 @@ def _add_splits_of_classes(layout: Layout, top: Folder, splits: Mapping[str, str
 def _add_outer(layout: Layout, top: Folder) -> None:
     """Add the folders in `top` as classes."""
     layout.add_classes(top.folders)
+    for folder in top.image_folders if len(top.image_folders) > 1 else ():
+        if guess_split(folder.name).is_certain and folder.has_files:
+            layout.notes.append(
+                f"{folder.name} is taken as a class, as its images lie directly in it, beside other classes. If they "
+                "are not labeled, move the folder elsewhere."
+            )
     nested = [f"{folder.name}/{inner.name}" for folder in top.folders for inner in folder.image_folders]
     if nested:
         layout.notes.append(f"Folders inside those of the classes belong to these: {list_names(nested, 3)}.")
@@ -297,7 +289,7 @@ def _inner_are_classes(top: Folder, known_classes: Collection[str]) -> bool:
     for folder in folders:
         guess = guess_split(folder.name)
         if guess.is_certain and folder.holds_only_folders and len(folder.image_folders) > 1:
-            raise InputError(_describe_lone_split(top, folder, outer))
+            raise InputError(describe_lone_split(top, folder, outer))
 
     # Folders that hold folders of the same names
     if not all(folder.holds_only_folders for folder in folders):
@@ -308,53 +300,9 @@ def _inner_are_classes(top: Folder, known_classes: Collection[str]) -> bool:
         return False
     if _are_parts(outer):
         return True
-    raise InputError(_describe_two_readings(top, outer, names))
+    raise InputError(describe_two_readings(top, outer, names))
 
 
 def _are_parts(names: Iterable[str]) -> bool:
     """Return whether all names number or date a part of the data, so that they are no classes."""
     return all(PART_NAME.fullmatch(name.casefold()) for name in names)
-
-
-# Messages
-
-
-def _describe_lone_split(top: Folder, folder: Folder, outer: Sequence[str]) -> str:
-    """Return both readings of a folder that is called like a split, beside folders that are not."""
-    split = guess_split(folder.name).split
-    choice = {folder.name: split if split in SPLIT_NAMES.values() else "test"}
-    return (
-        f"{str(top.path)!r} can be read in two ways. Either the classes are its folders, {list_names(outer)}: "
-        f"class_folders='outer' (--class-folders outer). Or {folder.name} is a split with the classes "
-        f"{list_names(f.name for f in folder.image_folders)}: {_describe_choice(choice)}; add other folders that are "
-        "splits"
-    )
-
-
-def _describe_two_readings(top: Folder, outer: Sequence[str], inner: Sequence[str]) -> str:
-    """Return both readings of folders that hold folders of the same names."""
-    choice = dict(zip(outer, ("train", "test", "validation"), strict=False))
-    return (
-        f"{str(top.path)!r} can be read in two ways, because its folders hold folders of the same names. Either the "
-        f"classes are {list_names(outer)}: class_folders='outer' (--class-folders outer). Or they are "
-        f"{list_names(inner)}: class_folders='inner' (--class-folders inner). If {list_names(outer)} are splits, state "
-        f"which, for example {_describe_choice(choice)}"
-    )
-
-
-def _describe_choice(splits: Mapping[str, str]) -> str:
-    """Return the argument that states the splits of folders, for Python and for the command line."""
-    options = " ".join(f"--split-folder {shlex.quote(f'{name}={split}')}" for name, split in splits.items())
-    return f"split_folders={dict(splits)} ({options})"
-
-
-def list_names(names: Iterable[str], count: int = SHOWN_NAMES) -> str:
-    """Return the first names, and how many more there are."""
-    names = list(names)
-    return ", ".join(names[:count]) + (f" and {len(names) - count:,} more" if len(names) > count else "")
-
-
-def _join(way: Sequence[Folder]) -> str:
-    """Return the relative path of the last of some folders in each other."""
-    path = "/".join(folder.name for folder in way)
-    return path if len(path) <= 100 else f"{path[:50]}...{path[-40:]}"

@@ -26,10 +26,10 @@ from cnnzoo.data.cache import CACHE_MODES
 from cnnzoo.data.checks import check_weights, is_file_or_folder
 from cnnzoo.data.doctor import diagnose_images
 from cnnzoo.data.evaluation_data import resolve_evaluation_split, select_images
+from cnnzoo.data.folder_options import FolderOptions
 from cnnzoo.data.folders import list_folder
 from cnnzoo.data.images import ImageData, Sizing
 from cnnzoo.data.labels import examine_labels, match_labels
-from cnnzoo.data.layout import FolderOptions
 from cnnzoo.data.listing import ListedImage, Listing, natural_sort_key
 from cnnzoo.data.metadata import find_metadata, list_metadata
 from cnnzoo.data.photos import Photo, Photos

@@ -300,3 +300,17 @@ def test_the_command_finds_the_test_split_of_a_run(run, cli, tmp_path):
         ).out
     )
     assert "Did you mean validation" in cli("evaluate", run / "run", run / "photos", "--split", "validatio").err
+
+
+@pytest.mark.parametrize("outer", ["left right", "indoor"])
+def test_the_classes_of_the_model_decide_between_readings(outer, run, cli, tmp_path):
+    for i, name in enumerate(outer.split()):
+        write_classes(tmp_path / "new" / name, NAMES if " " in outer else ("", "bee", ""), seed=20 + i)
+    if " " not in outer:  # new/bee/a, new/bee/b
+        (tmp_path / "new" / "bee").mkdir()
+        (tmp_path / "new" / "indoor" / "bee").rename(tmp_path / "new" / "bee" / "a")
+        (tmp_path / "new" / "indoor").rename(tmp_path / "new" / "bee" / "b")
+        write_classes(tmp_path / "new" / "bee", ("", "b", ""), seed=30)
+    answer = cli("evaluate", run / "run", tmp_path / "new")
+    assert answer.code == 0, answer.err
+    assert ("120 test images" if " " in outer else "40 test images") in answer.out

@@ -144,6 +144,26 @@ LAYOUTS = [
         "unlabeled test images", "Kaggle plant seedlings", folders("train/{cat,dog}", "test=5"), ("cat dog", 16, 2, 2)
     ),
     Case("unlabeled in a folder", "Kaggle", folders("train/{cat,dog}", "test/unknown"), ("cat dog", 16, 2, 2)),
+    Case("images and masks", "CUB-200", folders("CUB/{images,segmentations}/{a,b}"), ("a b", 16, 2, 2)),
+    Case(
+        "competition with nested copies",
+        "Kaggle chest X-rays",
+        folders("x/{train,test}/{a,b}", "x/x/train/{a,b}"),
+        ("a b", 18, 2, 20),
+    ),
+    Case(
+        "flat test images in a wrapper",
+        "Kaggle ASL alphabet",
+        folders("asl_train/asl_train/{A,B}", "asl_test/asl_test"),
+        ("A B", 16, 2, 2),
+    ),
+    Case("an unlabeled folder beside classes", "sibling", folders("{cat,dog}", "test"), ("cat dog test", 24, 3, 3)),
+    Case(
+        "different kinds in each class",
+        "BreakHis",
+        folders("benign/SOB/{a,b}=5", "malignant/SOB/{c,d}=5"),
+        ("benign malignant", 16, 2, 2),
+    ),
     Case(
         "accents of two systems",
         "zip of macOS",
@@ -184,7 +204,15 @@ def test_classes_and_splits_are_found(case, tmp_path):
 )
 def test_what_was_decided_is_printed(pattern, tmp_path):
     notes = str(load(folders(pattern)(tmp_path)))
-    assert any(text in notes for text in ("training_set is train, test_set is test", "in 'wrapper'", "test is test"))
+    assert any(
+        text in notes
+        for text in (
+            "training_set is train, test_set is test",
+            "in 'wrapper'",
+            "test is test",
+            "test is taken as a class",
+        )
+    )
 
 
 AMBIGUOUS = [
@@ -192,7 +220,7 @@ AMBIGUOUS = [
         "cameras",
         "report R04",
         folders("{left,right}/{cat,dog}=4"),
-        r"two ways.*left, right.*class_folders='outer'.*cat, dog.*class_folders='inner'.*split_folders={'left'",
+        r"two ways.*left, right.*class_folders='outer'.*cat, dog.*'inner'.*split_folders={'left'.*load it: '.*left'",
     ),
     Case("day and night", "sibling", folders("{cat,dog}/{day,night}=4"), r"two ways.*--class-folders inner"),
     Case(

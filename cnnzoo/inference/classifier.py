@@ -311,7 +311,8 @@ class Classifier:
         # The images are iterated more than once: to check them, to count them, and after an interruption.
         images = inputs.keep_images(unify_images(images))
         top, size = self._check_sizes(top, batch_size)
-        if not sum(1 for _ in inputs.iter_images(images)):
+        count = inputs.count_images(images, verbose)
+        if not count:
             raise InputError("No images were given")
 
         plan = {"model": self.card.to_json(), "precision": self.precision, "top": top}
@@ -322,8 +323,7 @@ class Classifier:
             batches = iter_image_batches(writer.skip_answered(list_images), size, self.transform)
             predictions = self._predict_batches(batches, top)
             if verbose:
-                count = sum(1 for _ in writer.skip_answered(list_images))
-                predictions = inputs.track_progress(predictions, count)
+                predictions = inputs.track_progress(predictions, count - writer.rows)
             return writer.write(predictions, top)
         except KeyboardInterrupt:
             raise Interrupted(

@@ -131,7 +131,7 @@ def _broken_export_as_input_error(path: Path) -> Iterator[None]:
     """Turn whatever a runtime raises on a broken file into an InputError."""
     try:
         yield
-    except (ImportError, InputError):
+    except (ImportError, InputError, MemoryError):
         raise
     except Exception as error:
         raise InputError(f"Cannot run the export {str(path)!r}: {error}") from None

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import itertools
 import os
+import sys
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -30,6 +32,7 @@ from cnnzoo.inference.sources import (
 
 NamedImage = tuple[str, ImageSource]
 MAX_DESCRIPTION = 300  # characters
+TELL_INTERVAL, FILES_PER_LOOK = 10.0, 1000  # seconds, and files between two looks at the clock
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -102,6 +105,17 @@ def _find_fault(path: str) -> str:
     except InputError as error:
         return str(error)
     return ""
+
+
+def count_images(images: Any, verbose: bool) -> int:
+    """Return the number of images; if that takes long, tell how many there are so far."""
+    count, told_at = 0, time.monotonic()
+    for _ in iter_images(images):
+        count += 1
+        if verbose and count % FILES_PER_LOOK == 0 and time.monotonic() - told_at > TELL_INTERVAL:
+            told_at = time.monotonic()
+            print(f"Counting images: {count:,} so far", file=sys.stderr, flush=True)
+    return count
 
 
 def is_single_image(images: Any) -> bool:

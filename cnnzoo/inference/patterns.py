@@ -4,11 +4,15 @@ import fnmatch
 import glob
 import itertools
 import os
+import time
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from cnnzoo.core.paths import path_exists
 from cnnzoo.data.listing import iter_files, natural_sort_key
+
+PATIENCE = 10.0  # seconds of a search after which it is told
 
 
 def is_pattern(path: str) -> bool:
@@ -34,10 +38,18 @@ def iter_matches(pattern: str) -> Iterator[Path]:
     # Walk below each folder before the first `**`: one folder at a time, and each folder once.
     start = parts.index("**")
     roots = sorted(glob.iglob("/".join([*parts[:start], ""])), key=natural_sort_key) if start else ["."]  # noqa: PTH207
-    for root in roots:
-        for file in iter_files(Path(root)):
-            if _matches(file.relative_to(root).parts, parts[start:]):
-                yield file
+    begun_at, is_told = time.monotonic(), False
+    files = ((root, file) for root in roots for file in iter_files(Path(root)))
+    for count, (root, file) in enumerate(files, 1):
+        if not is_told and time.monotonic() - begun_at > PATIENCE:
+            is_told = True
+            warnings.warn(
+                f"The pattern {pattern!r} takes long: {count:,} files were looked at, and the search is in "
+                f"{str(file.parent)!r} now. A pattern that begins with a folder looks at less",
+                stacklevel=2,
+            )
+        if _matches(file.relative_to(root).parts, parts[start:]):
+            yield file
 
 
 def _escape_existing_folders(pattern: str) -> list[str]:

@@ -14,6 +14,7 @@ import numpy as np
 from cnnzoo.build import get
 from cnnzoo.core.errors import BusyError, InputError, TrainingError
 from cnnzoo.core.json_files import Finite, check_fields, read_json, write_json
+from cnnzoo.core.memory import describe_memory_error
 from cnnzoo.data.images import ImageData
 from cnnzoo.evaluation.compatibility import bind_to_model, check_not_empty
 from cnnzoo.evaluation.report import Report
@@ -114,6 +115,8 @@ def run_job(config: SearchConfig, job: TrialJob) -> tuple[str, Any]:
             traceback.print_exc()
         return "failed", str(error)
     except Exception as error:
+        if problem := describe_memory_error(error):
+            return "failed", problem
         traceback.print_exc()
         return "failed", f"{type(error).__name__}: {error}"
 

@@ -3,6 +3,7 @@
 import contextlib
 import re
 from pathlib import Path
+from unittest import mock
 
 import keras
 import numpy as np
@@ -115,6 +116,12 @@ def load_a_damaged_export():
     cnnzoo.load(path)
 
 
+def load_in_a_fork():
+    path = cnnzoo.save(cnnzoo.get("lenet5", weights="digits"), "m.keras")
+    with mock.patch("cnnzoo.core.forks._parents", [1]):
+        cnnzoo.load(path)
+
+
 CAUSES = {
     "Unknown model": lambda: cnnzoo.get("resnet51"),
     "Unknown data source": lambda: cnnzoo.load_data("photos/"),
@@ -135,6 +142,7 @@ CAUSES = {
     "The run has failed": load_a_failed_run,
     "A model has weights that are no numbers": load_broken_weights,
     "An export is damaged": load_a_damaged_export,
+    "TensorFlow was started before a fork": load_in_a_fork,
     "An image cannot be read": lambda: cnnzoo.Classifier.of(cnnzoo.get("lenet5", weights="mnist")).predict(b"text"),
 }
 

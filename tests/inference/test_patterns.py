@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import cnnzoo
-from cnnzoo.inference.inputs import is_single_image, iter_images
+from cnnzoo.inference.inputs import count_images, is_single_image, iter_images
 
 NAMES = ("1.png", "a/2.png", "a/10.png", "a/b/3.jpg", "a/.hidden/4.png", ".secret.png", "[x]/5.png", "c[1].png")
 
@@ -59,6 +59,21 @@ def test_names_that_exist_are_single_images():
     assert is_single_image(Path("self.png"))
     assert not is_single_image("c[2].png")
     assert not is_single_image("[x]")
+
+
+def test_a_search_that_takes_long_is_told(monkeypatch):
+    monkeypatch.setattr("cnnzoo.inference.patterns.PATIENCE", -1)
+    with pytest.warns(UserWarning, match=r"'\*\*/\*.jpg' takes long: 1 files were looked at, and the search is in"):
+        assert [name for name, _ in iter_images("**/*.jpg")] == ["a/b/3.jpg"]
+
+
+def test_counting_that_takes_long_is_told(monkeypatch, capsys):
+    monkeypatch.setattr("cnnzoo.inference.inputs.TELL_INTERVAL", -1)
+    monkeypatch.setattr("cnnzoo.inference.inputs.FILES_PER_LOOK", 2)
+    assert count_images("a/**", verbose=True) == 3
+    assert capsys.readouterr().err == "Counting images: 2 so far\n"
+    count_images("a/**", verbose=False)
+    assert not capsys.readouterr().err
 
 
 def test_patterns_over_everything_begin_at_once(monkeypatch):

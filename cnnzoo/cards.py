@@ -198,6 +198,8 @@ def has_card(model: keras.Model) -> bool:
     """Return whether the model has a card of its own, so that `card` need not assume anything."""
     if hasattr(model, "_cnnzoo_card"):
         return True
+    if not getattr(model, "inputs", None):  # it has no graph
+        return False
     return card_storage.head_name(model) in card_storage.read_texts(model)
 
 

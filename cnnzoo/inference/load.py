@@ -139,6 +139,11 @@ def load_keras_file(file: Path) -> keras.Model:
         model = keras.saving.load_model(file, compile=False)
     except Exception as error:  # Keras may raise anything for a broken archive, configuration or layer
         raise InputError(f"Cannot load {str(file)!r}: {error!s:.2000}") from None
+    if hasattr(model, "inputs"):  # otherwise `load` says that it has no graph
+        try:
+            cards.card(model)
+        except InputError as error:
+            raise InputError(f"Cannot load {str(file)!r}: {error}") from None
     _attach_card_beside(model, cards.card_path(file))
     if (digests := file.with_name(TRAINING_IMAGES_FILE)).exists() and cards.has_card(model):
         remember_training_images(cards.card(model), digests)

@@ -32,6 +32,18 @@ def test_a_model_file_without_a_card_gets_numbers_for_names(tmp_path):
     assert cnnzoo.load(tmp_path / "m.keras").classes == ("0", "1", "2", "3")
 
 
+@pytest.mark.parametrize(("old", "new"), [("eN", "xx"), (":", ":!")])
+def test_a_damaged_card_inside_is_named(old, new, tmp_path):
+    model = cnnzoo.get("lenet5", classes=["a", "b"])
+    table = model.get_layer("normalise").dtype_policy
+    (key,) = table
+    del table[key]
+    table[f"{key.rpartition(':')[0]}{key[key.rindex(':') :].replace(old, new, 1)}"] = "float32"
+    model.save(tmp_path / "m.keras")
+    with pytest.raises(cnnzoo.InputError, match=r"Cannot load .*m\.keras': The card inside the model is damaged"):
+        cnnzoo.load(tmp_path / "m.keras")
+
+
 @pytest.mark.slow
 def test_rows_of_stock_layers_load_without_cnnzoo(tmp_path):
     """tests/test_build.py says which rows need layers of our own."""

@@ -13,19 +13,24 @@ NAME_KEYS = (
 # Where they are: in the root, or in these dicts (or objects with such attributes) in it.
 PLACES = ("meta", "dataset_meta", "hyper_parameters", "hparams", "args", "config", "cfg", "opt", "metadata", "model")
 MAX_CLASSES = 100_000
+MAX_DEPTH = 3
 MAX_NAME_LENGTH = 500
 
 
-def find_class_names(root: Any, depth: int = 3) -> tuple[str, ...]:
+def find_class_names(root: Any) -> tuple[str, ...]:
     """Return the class names in the object of a checkpoint, in the order of the logits, or ()."""
-    items = _items(root)
-    for key in NAME_KEYS:
-        if names := parse_class_names(items.get(key)):
-            return names
-    if depth:
-        for place in PLACES:
-            if place in items and (names := find_class_names(items[place], depth - 1)):
+    waiting, seen = [(root, 0)], {id(root)}
+    while waiting:
+        value, depth = waiting.pop(0)
+        items = _items(value)
+        for key in NAME_KEYS:
+            if id(items.get(key)) not in seen and (names := parse_class_names(items.get(key))):
                 return names
+            seen.add(id(items.get(key)))
+        for place in PLACES if depth < MAX_DEPTH else ():
+            if place in items and id(items[place]) not in seen:
+                seen.add(id(items[place]))
+                waiting.append((items[place], depth + 1))
     return ()
 
 

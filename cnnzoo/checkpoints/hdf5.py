@@ -59,7 +59,7 @@ def _find_layers_group(file: "h5py.File") -> "h5py.Group":
     root = get_child(file, "model_weights", h5py.Group) if whole_model and "model_weights" in file else file
     if "layer_names" in root.attrs or "layer_names0" in root.attrs:
         return root
-    if {"layers", "_layer_checkpoint_dependencies", "vars"} & set(file):
+    if any(has_child(file, name) for name in ("layers", "_layer_checkpoint_dependencies", "vars")):
         raise InputError(
             "it is a .weights.h5 file of Keras 3, which does not name its weights; "
             "load it with model.load_weights and write it with cnnzoo.save_weights"
@@ -85,7 +85,7 @@ def _read_names(group: "h5py.Group", attribute: str, content: bytes) -> list[str
             check_unpacked_size(count * stored.dtype.itemsize, len(content))
             names += [name.decode() for name in np.ravel(group.attrs[piece]).tolist()]
         elif h5py.check_string_dtype(stored.dtype) and sizes == (8, 8):
-            names += read_attribute_strings(content, h5py.h5o.get_info(group.id).addr, piece, count)
+            names += read_attribute_strings(content, object_address(group, content), piece, count)
         else:
             raise InputError(f"its {piece} are not names")
     if any(len(name) > MAX_NAME_LENGTH for name in names):
@@ -101,6 +101,11 @@ def _iter_attribute_pieces(group: "h5py.Group", attribute: str) -> Iterator[str]
         number += 1
 
 
+def has_child(group: "h5py.Group", name: str) -> bool:
+    """Return whether a group has a link of that name. Nothing is opened, as the `in` of h5py would."""
+    return bool(group.id.links.exists(name.encode()))
+
+
 def get_child(group: "h5py.Group", path: str, kind: type) -> Any:
     """Return the object at `path`, following hard links only, so that no other file or place is ever reached."""
     child = group
@@ -114,6 +119,21 @@ def get_child(group: "h5py.Group", path: str, kind: type) -> Any:
     if not isinstance(child, kind):
         raise InputError(f"its {path!r:.200} is not a {kind.__name__.lower()}")
     return child
+
+
+def object_address(group: "h5py.Group", content: bytes) -> int:
+    """Return where the header of a group begins.
+
+    It is taken from the link to the group: the HDF5 library, asked about the group itself, walks through all that is
+    in it, and a damaged one makes it allocate without end.
+    """
+    parent, _, name = group.name.rpartition("/")
+    if name:
+        owner = group.file[parent or "/"].id  # must live while its links are asked
+        return int(owner.links.get_info(name.encode()).u)
+    if content[8] != 0:  # other versions of the superblock begin otherwise
+        raise InputError("its names have variable length, and it is not of the oldest version; use h5py's defaults")
+    return int.from_bytes(content[64:72], "little")
 
 
 def decoded_size(dataset: "h5py.Dataset") -> int:

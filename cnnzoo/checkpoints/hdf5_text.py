@@ -9,6 +9,8 @@ from collections.abc import Iterator
 
 from cnnzoo.core.errors import InputError
 
+LOCAL_HEAP = b"HEAP\0\0\0\0"  # signature and version
+UNDEFINED = 2**64 - 1
 MAX_MESSAGES = 100_000
 CONTINUATION_MESSAGE, ATTRIBUTE_MESSAGE = 16, 12  # message types of the format
 
@@ -24,6 +26,28 @@ def read_attribute_strings(content: bytes, header: int, attribute: str, count: i
             heaps: dict[int, dict[int, memoryview]] = {}
             return [_read_string(memoryview(content), data, offset, heaps) for offset in range(0, 16 * count, 16)]
     raise InputError(f"its {attribute} are not stored where Keras stores them")
+
+
+def check_local_heaps(content: bytes) -> None:
+    """Raise InputError if a heap of link names does not lie within the file, or its list of free blocks has a loop.
+
+    The HDF5 library allocates whatever size a damaged heap declares, and follows its free blocks for ever.
+    """
+    position = content.find(LOCAL_HEAP)
+    while position >= 0:
+        header = content[position + 8 : position + 32]
+        size, free, address = struct.unpack("<QQQ", header.ljust(24, b"\xff"))
+        if address + size > len(content):
+            raise InputError("its heap of link names is damaged")
+        for _ in range(size // 16 + 1):
+            if free in (1, UNDEFINED):  # the end, in either of two ways
+                break
+            if free + 16 > size:
+                raise InputError("its heap of link names is damaged")
+            (free,) = struct.unpack_from("<Q", content, address + free)
+        else:
+            raise InputError("its heap of link names has a loop")
+        position = content.find(LOCAL_HEAP, position + 1)
 
 
 def _iter_header_messages(content: bytes, header: int) -> Iterator[tuple[int, int, int]]:

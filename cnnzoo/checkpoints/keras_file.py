@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cnnzoo.checkpoints import hdf5
-from cnnzoo.checkpoints.hdf5_text import read_attribute_strings
+from cnnzoo.checkpoints.hdf5_text import check_local_heaps, read_attribute_strings
 from cnnzoo.core.archives import MAX_TEXT_BYTES, Archive, check_unpacked_size
 from cnnzoo.core.errors import InputError
 from cnnzoo.core.lazy import Lazy
@@ -32,6 +32,20 @@ VARIABLES = {
     "radial_basis": ("centres",),
 }
 KERNEL_AND_BIAS = ("kernel", "bias")
+# The classes that are looked for in a file without a configuration. Listing a group is not safe: the HDF5 library walks
+# through a damaged one for ever.
+KINDS = (
+    *("functional", "sequential", "model", "conv2d", "depthwise_conv2d", "separable_conv2d", "batch_normalization"),
+    *(
+        "dense",
+        "normalization",
+        "layer_normalization",
+        "group_normalization",
+        "p_re_lu",
+        "table_conv2d",
+        "radial_basis",
+    ),
+)
 WITH_KERNEL = re.compile(r"dense|(depthwise_|table_)?conv(2d|2_d)")
 MAX_DEPTH = 12
 
@@ -56,20 +70,21 @@ def read_weights(content: bytes, config: dict[str, Any] | None = None) -> dict[s
 
     Raises InputError if a file of Keras 3 names neither its layers nor has a configuration.
     """
+    check_local_heaps(content)
     with h5py.File(io.BytesIO(content), "r") as file:
-        if {"layer_names", "layer_names0"} & set(file.attrs) or "layers" not in file:
+        if "layer_names" in file.attrs or "layer_names0" in file.attrs or not hdf5.has_child(file, "layers"):
             return hdf5.read_hdf5(content)
         names = dict(_iter_configured_names(config)) if config else {}
+        kinds = dict.fromkeys([*KINDS, *(_kind_of(path) for path in names)])
         tensors: dict[str, np.ndarray] = {}
         total = 0
-        for path, owner, group in _iter_layers(file, content, names, "", ""):
-            kind = re.sub(r"_\d+$", "", path.rpartition("/")[2])
-            for variable, dataset in zip(_variable_names(kind, len(group)), _sorted_children(group), strict=True):
-                stored = hdf5.get_child(group, dataset, h5py.Dataset)
-                total = check_unpacked_size(total + hdf5.decoded_size(stored), len(content))
+        for path, owner, group in _iter_layers(file, content, names, list(kinds), "", ""):
+            stored = list(_iter_numbered(group, [""], h5py.Dataset))
+            for variable, (_, dataset) in zip(_variable_names(_kind_of(path), len(stored)), stored, strict=True):
+                total = check_unpacked_size(total + hdf5.decoded_size(dataset), len(content))
                 if f"{owner}/{variable}" in tensors or len(tensors) == hdf5.MAX_NAMES:
                     raise InputError(f"it has two weights {owner}/{variable}, or more than {hdf5.MAX_NAMES} weights")
-                tensors[f"{owner}/{variable}"] = hdf5.read_dataset(stored, content)
+                tensors[f"{owner}/{variable}"] = hdf5.read_dataset(dataset, content)
     if not tensors:
         raise InputError(UNNAMED)
     return tensors
@@ -93,24 +108,38 @@ UNNAMED = (
 
 
 def _iter_layers(
-    group: "h5py.Group", content: bytes, names: dict[str, str], path: str, owner: str
+    group: "h5py.Group", content: bytes, names: dict[str, str], kinds: list[str], path: str, owner: str
 ) -> Iterator[tuple[str, str, "h5py.Group"]]:
     """Yield the path, the name and the variables of every layer below a group; optimizers are left out."""
     if path.count("/") > 2 * MAX_DEPTH:
         raise InputError(f"its models are nested more than {MAX_DEPTH} deep")
     layers = hdf5.get_child(group, "layers", h5py.Group)
-    for key in _sorted_children(layers):
-        layer = hdf5.get_child(layers, key, h5py.Group)
+    for key, layer in _iter_numbered(layers, kinds, h5py.Group):
         inner = f"{path}layers/{key}"
-        variables = hdf5.get_child(layer, "vars", h5py.Group) if "vars" in layer else None
+        variables = hdf5.get_child(layer, "vars", h5py.Group) if hdf5.has_child(layer, "vars") else None
         name = names.get(inner) or (_read_name(variables, content) if variables is not None else "")
         full = f"{owner}/{name}" if owner and name else name
-        if variables is not None and len(variables):
+        if variables is not None and hdf5.has_child(variables, "0"):
             if not name:
                 raise InputError(UNNAMED)
             yield inner, full, variables
-        if "layers" in layer:
-            yield from _iter_layers(layer, content, names, f"{inner}/", full)
+        if hdf5.has_child(layer, "layers"):
+            yield from _iter_layers(layer, content, names, kinds, f"{inner}/", full)
+
+
+def _iter_numbered(group: "h5py.Group", kinds: list[str], kind: type) -> Iterator[tuple[str, Any]]:
+    """Yield names and objects of a group: conv2d, conv2d_1, ..., or 0, 1, ... for the kind ""."""
+    for base in kinds:
+        for number in range(hdf5.MAX_NAMES):
+            name = f"{base}_{number}" if base and number else base or str(number)
+            if not hdf5.has_child(group, name):
+                break
+            yield name, hdf5.get_child(group, name, kind)
+
+
+def _kind_of(path: str) -> str:
+    """Return the class of a layer from where it is stored."""
+    return re.sub(r"_\d+$", "", path.rpartition("/")[2])
 
 
 def _iter_configured_names(config: dict[str, Any], path: str = "") -> Iterator[tuple[str, str]]:
@@ -143,18 +172,6 @@ def _variable_names(kind: str, count: int) -> list[str]:
     return [*names[:count], *map(str, range(len(names[:count]), count))]
 
 
-def _sorted_children(group: "h5py.Group") -> list[str]:
-    """Return the names in a group in the order of their numbers."""
-    if len(group) > hdf5.MAX_NAMES:
-        raise InputError(f"it has more than {hdf5.MAX_NAMES} names")
-
-    def number(name: str) -> tuple[str, int]:
-        match = re.fullmatch(r"(.*?)_?(\d{1,9})", name)
-        return (match[1], int(match[2])) if match else (name, -1)
-
-    return sorted(group, key=number)
-
-
 def _read_name(variables: "h5py.Group", content: bytes) -> str:
     """Return the name of a layer in the attribute `name` of its variables, or ""."""
     name = _read_text(variables, "name", content) if "name" in variables.attrs else ""
@@ -173,5 +190,5 @@ def _read_text(group: "h5py.Group", attribute: str, content: bytes) -> str:
     sizes = group.file.id.get_create_plist().get_sizes()
     if not h5py.check_string_dtype(stored.dtype) or sizes != (8, 8):
         return ""
-    (text,) = read_attribute_strings(content, h5py.h5o.get_info(group.id).addr, attribute, 1)
+    (text,) = read_attribute_strings(content, hdf5.object_address(group, content), attribute, 1)
     return text

@@ -154,3 +154,21 @@ def test_every_changed_byte_of_a_chunk_is_noticed(options):
         with contextlib.suppress(InputError):
             np.testing.assert_array_equal(read_tensors(bytes(content))["bn/kernel"], expected)
         content[offset] ^= 1
+
+
+@pytest.mark.parametrize(
+    ("offset", "value", "message"), [(8, 2**40, "damaged"), (16, 2**40, "damaged"), (16, None, "has a loop")]
+)
+def test_a_damaged_heap_of_link_names_is_refused(offset, value, message):
+    """The HDF5 library would allocate without end."""
+    content = bytearray(write_hdf5(add_layers))
+    start = content.index(b"HEAP\0\0\0\0")
+    size, free, address = (int.from_bytes(content[start + at : start + at + 8], "little") for at in (8, 16, 24))
+    if value is None:  # the first free block follows itself
+        free = size - 16
+        content[start + 16 : start + 24] = free.to_bytes(8, "little")
+        content[address + free : address + free + 8] = free.to_bytes(8, "little")
+    else:
+        content[start + offset : start + offset + 8] = value.to_bytes(8, "little")
+    with pytest.raises(InputError, match=message):
+        read_tensors(bytes(content))

@@ -71,10 +71,10 @@ def _scratch_prefix(path: Path) -> str:
 
 def _make_scratch(path: Path) -> tuple[Path, int | None]:
     """Return a new, locked temporary folder for `path`, and its lock."""
-    unlocked = Path(tempfile.mkdtemp(prefix=".", dir=path.parent))
+    unlocked = Path(tempfile.mkdtemp(prefix=_scratch_prefix(path), dir=path.parent))
     lock = _lock_folder(unlocked)
     # It gets its name once it is locked, so that no other process takes it for one without an owner.
-    scratch = path.parent / f"{_scratch_prefix(path)}{unlocked.name[1:]}{SCRATCH_SUFFIX}"
+    scratch = unlocked.with_name(unlocked.name + SCRATCH_SUFFIX)
     try:
         unlocked.rename(scratch)
     except OSError:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from cnnzoo.core.errors import InputError
 from cnnzoo.core.files import cache_dir
+from cnnzoo.core.json_files import parse_json
 from cnnzoo.core.threads import thread_pool
 from cnnzoo.data.bit_depth import FULL_RANGE, Levels, explain_levels, guess_bit_depth, has_deep_levels, read_levels
 from cnnzoo.data.decode import open_image, read_image_bytes, to_upright, upright_size
@@ -174,7 +175,7 @@ class _ScanCache:
         query = "select facts from facts where path = ? and size = ? and changed = ? and pixels >= ?"
         try:
             row = self.database.execute(query, (*key, decoded)).fetchone()
-            facts = ImageFacts(**json.loads(row[0])) if row else None
+            facts = ImageFacts(**parse_json(row[0], "the facts of a file")) if row else None
         except (sqlite3.Error, TypeError, ValueError):
             return None
         types = (str, str, str, int, int, int | None, bool, int, list | None, str, str)

@@ -29,6 +29,11 @@ def find_run_model(folder: Path, allow_failed: bool) -> Path:
     file, record = folder / MODEL_FILE, read_run_record(folder)
     status = record.get("status", "")
     if not file.exists():
+        if finals := sorted(folder.glob(f"final/*/*/run/{MODEL_FILE}")):
+            raise InputError(
+                f"{folder} holds a search, not a run. The models of its final trainings are "
+                f"{', '.join(str(final.parent) for final in finals[:4])}; report.html names the best trial"
+            )
         state = "has failed and left no model" if status == "failed" else "is not finished"
         raise InputError(f"The run in {folder} {state}; continue its training with --resume")
     if status == "failed" and not allow_failed:

@@ -20,6 +20,8 @@ GZIP_SUFFIX = ".gz"
 MAX_TABLE_BYTES = 2**31  # of a table when it is unpacked
 MAX_EXPANSION = 200  # times its own size that a compressed table may unpack to; text of few values packs well
 ALWAYS_ALLOWED_BYTES = 2**24
+MAX_ROWS_PER_BYTE = 4  # of a Parquet file: its paths differ, so that each takes some bits
+ALWAYS_ALLOWED_ROWS = 100_000
 
 # Tables that are not read, and what to do instead
 TO_CSV = "save it as CSV, or pass the pandas.DataFrame"
@@ -226,7 +228,21 @@ def _read_parquet(file: Path) -> Table:
         raise ImportError("Parquet files are read with pyarrow: pip install 'cnnzoo[parquet]'") from None
 
     def read(column: str) -> list[Any]:
-        return _try(lambda: parquet.read_table(file, columns=[column]).column(0).to_pylist())
+        # As a dictionary, because a long text in many rows takes little space in the file only
+        is_text = types[column] in ("string", "large_string", "binary", "large_binary")
+        dictionaries = [column] if is_text else []
+        values: list[Any] = _try(
+            lambda: _to_list(
+                parquet.read_table(
+                    file, columns=[column], read_dictionary=dictionaries, page_checksum_verification=True
+                )
+            )
+        )
+        if len(values) != count:
+            raise InputError(
+                f"Cannot read {str(file)!r} as Parquet: {column!r} has {len(values):,} of {count:,} values"
+            )
+        return values
 
     def _try(action: Callable[[], Any]) -> Any:
         try:
@@ -236,9 +252,26 @@ def _read_parquet(file: Path) -> Table:
 
     schema = _try(lambda: parquet.read_schema(file))
     count = _try(lambda: parquet.read_metadata(file).num_rows)
+    if count > max(ALWAYS_ALLOWED_ROWS, MAX_ROWS_PER_BYTE * file.stat().st_size):
+        raise InputError(
+            f"Cannot read {str(file)!r} as Parquet: {count:,} rows in {file.stat().st_size:,} bytes cannot all name "
+            "another image"
+        )
     types = {field.name: str(field.type) for field in schema}
     names = [f"line {i + 1}" for i in range(count)]
     return Table(file.name, list(schema.names), read, names, file.parent, types)
+
+
+def _to_list(table: Any) -> list[Any]:
+    """Return the only column of a pyarrow.Table as a list; equal texts of a dictionary are one object."""
+    values = list[Any]()
+    for chunk in table.column(0).chunks:
+        if hasattr(chunk, "dictionary"):
+            texts = [*chunk.dictionary.to_pylist(), None]
+            values += [texts[-1 if i is None else i] for i in chunk.indices.to_pylist()]
+        else:
+            values += chunk.to_pylist()
+    return values
 
 
 def table_of_frame(frame: Any) -> Table | None:

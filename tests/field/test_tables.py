@@ -100,6 +100,15 @@ def parquet(types=None, **options):
     return write
 
 
+def write_many_rows(folder):
+    import pyarrow
+    from pyarrow import parquet as writer
+
+    paths = pyarrow.DictionaryArray.from_arrays(pyarrow.array(np.zeros(1_000_000, "int8")), ["img_0.png"])
+    writer.write_table(pyarrow.table({"path": paths}), folder / "t.parquet")
+    return folder / "t.parquet"
+
+
 def frame(dtypes=None, **options):
     return lambda folder: make_frame(columns(**options), dtypes)
 
@@ -594,6 +603,7 @@ REFUSED = [
         binary_file("t.csv.gz", gzip.compress(b"path,label\n" * 2_000_000)),
         "unpacks to more than",
     ),
+    Case("a Parquet bomb", "attack 7.4", write_many_rows, "1,000,000 rows in .* cannot all name another image"),
     Case(
         "unequal lengths",
         "sibling of R21",

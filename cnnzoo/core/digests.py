@@ -9,6 +9,7 @@ from typing import Any
 
 from cnnzoo.core.errors import InputError
 from cnnzoo.core.json_files import check_fields
+from cnnzoo.core.paths import resolve_path
 
 DIGEST_FIELDS = {"size": int, "sha256": str}  # of one file
 
@@ -56,6 +57,6 @@ def check_digests(folder: Path, recorded: Mapping[str, Mapping[str, Any]], remed
     """Check the files of a folder, by their relative paths; see `check_digest`. Other files do not matter."""
     for name, digest in recorded.items():
         path = folder / name
-        if not path.resolve().is_relative_to(folder.resolve()):
+        if not resolve_path(path).is_relative_to(resolve_path(folder)):
             raise InputError(f"The files of {folder} must lie in it. Received: {name!r:.200}")
         check_digest(path, digest, remedy)

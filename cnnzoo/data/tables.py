@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from cnnzoo.core.errors import InputError
+from cnnzoo.core.paths import check_path
 from cnnzoo.core.text import printable_name
 from cnnzoo.data.labels import UnusableCellError, cell_to_text, read_labels
 from cnnzoo.data.listing import ListedImage, Listing
@@ -139,7 +140,7 @@ def _name_image(name: str, source: Path, folder: Path) -> str:
 
 
 def _check_image_dir(image_dir: str | os.PathLike[str]) -> Path:
-    path = Path(image_dir).expanduser()
+    path = check_path(image_dir, "image_dir")
     if not path.is_dir():
         raise InputError(f"image_dir must be the folder of the table's images. Received: {str(image_dir)!r}")
     return path

@@ -1,5 +1,6 @@
 """Read data sets of TensorFlow Datasets once, storing their encoded images."""
 
+import os
 from pathlib import Path
 
 from cnnzoo.core.errors import InputError
@@ -21,7 +22,7 @@ def read_tfds(name: str) -> Listing:
         raise ImportError("tfds: needs TensorFlow Datasets: pip install 'cnnzoo[tfds]'") from None
 
     # Open or download
-    is_folder = Path(name).is_dir()
+    is_folder = os.path.isdir(name)  # noqa: PTH112  # takes any text
     try:
         builder = tensorflow_datasets.builder_from_directory(name) if is_folder else tensorflow_datasets.builder(name)
         if not is_folder:

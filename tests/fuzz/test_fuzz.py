@@ -9,12 +9,13 @@ from fuzz import campaign, mutations, targets
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kinds", [["checkpoints", "states", "cards"], ["images"]], ids=",".join)
-def test_mutated_inputs_are_refused_or_read_as_they_are(kinds, tmp_path):
+def test_mutated_inputs_are_refused_or_read_as_they_are(tmp_path):
+    """Exports take too long to write, and longer to open."""
     start_fork_server()
-    result = campaign.run_campaign(kinds, 0, 4, tmp_path, CONTEXT, progress=None)
+    kinds = [kind for kind in targets.KINDS if kind != "exports"]
+    result = campaign.run_campaign(kinds, 0, 6, tmp_path, CONTEXT, progress=None)
     assert not result.failures, result
-    assert result.inputs > 50
+    assert {name.partition("/")[0] for name in result.counts} == set(kinds)
 
 
 def test_equal_seeds_give_equal_inputs():

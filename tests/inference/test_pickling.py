@@ -55,6 +55,18 @@ def test_a_classifier_that_was_loaded_is_pickled_by_its_path(trained, monkeypatc
     assert pickle.loads(pickled).runtime == "keras"
 
 
+def test_what_was_given_to_the_classifier_is_kept(in_memory, tmp_path):
+    path = cnnzoo.save(in_memory.model, tmp_path / "m.keras")
+    for original in (
+        cnnzoo.Classifier.of(in_memory.model, "keras", crop=0.5, classes=["x", "y", "z"]),
+        cnnzoo.load(path, "keras", crop=0.5, classes=["x", "y", "z"]),
+    ):
+        duplicate = pickle.loads(pickle.dumps(original))
+        assert duplicate.transform == original.transform
+        assert duplicate.transform.crop == 0.5
+        assert duplicate.classes == ("x", "y", "z")
+
+
 def test_another_model_at_the_path_is_noticed(trained, in_memory, tmp_path):
     path = cnnzoo.save(in_memory.model, tmp_path / "m.keras")
     pickled = pickle.dumps(cnnzoo.load(path, "keras"))

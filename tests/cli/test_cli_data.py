@@ -35,7 +35,7 @@ def test_from_a_folder_to_predictions(tmp_path, cli):
     root, run = write_class_folders(tmp_path / "p", {"a": 20, "b": 20}, suffix="jpg"), tmp_path / "run"
     (root / "a" / "damaged.jpg").write_bytes(broken_files()["cut5.jpg"])
     steps = ("--set", "epochs=1", "--set", "augment=basic", "--run-dir", run)
-    done = cli("train", "resnet20", root, *steps)
+    done = cli("train", "lenet5", root, *steps)
     assert done.code == 0, done.err
     assert "Warning: p: 1 set aside: 1 unreadable: 'a/damaged.jpg'" in done.err
     assert "41 files, 1 set aside: 1 unreadable." in done.out
@@ -45,13 +45,13 @@ def test_from_a_folder_to_predictions(tmp_path, cli):
     assert "87.5 %" in report["notes"][0]
     card = json.loads((run / "model.card.json").read_text())
     assert card["transform"] == {"crop": 0.875, "interpolation": "bilinear"}
-    assert cli("train", "resnet20", root, *steps, "--strict", "--overwrite").code == 2
-    assert cli("train", "resnet20", root, *steps, "--resume").code == 0
-    assert "cropped from" in cli("train", "resnet20", root, *steps, "--resume", "--cache", "memory").err
+    assert cli("train", "lenet5", root, *steps, "--strict", "--overwrite").code == 2
+    assert cli("train", "lenet5", root, *steps, "--resume").code == 0
+    assert "cropped from" in cli("train", "lenet5", root, *steps, "--resume", "--cache", "memory").err
     table = (run / "predictions.csv").read_text().splitlines()
     name, *_, p_a, p_b = table[1].split(",")
     exported = tmp_path / "out"
-    assert cli("export", run, exported).code == 0
+    assert cli("export", run, exported, "--format", "litert").code == 0
     for model in (run, exported):
         answer = cli("predict", model, root / name)
         assert answer.code == 0

@@ -51,7 +51,7 @@ def test_published_weights_are_given_by_name_and_tag(cli, tmp_path, mnist):
     assert answer.code == 2
     assert re.search(r"seven\.png: 7 \d", answer.out)
     assert "Cannot read" in answer.err
-    assert cli("export", "lenet5:mnist", tmp_path / "out").code == 0
+    assert cli("export", "lenet5:mnist", tmp_path / "out", "--format", "litert").code == 0
     assert re.search(r"seven\.png: 7 \d", cli("predict", tmp_path / "out", tmp_path / "seven.png").out)
     assert "Did you mean mnist" in cli("predict", "lenet5:mnits", tmp_path / "seven.png").err
 

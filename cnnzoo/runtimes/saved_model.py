@@ -77,12 +77,22 @@ def write_saved_model(model: keras.Model, path: Path) -> None:
             answer[name] = tf.where(is_decoded[:, None], answer[name], blank)
         return answer | {"errors": problems}
 
-    channels = model.input_shape[3]
+    # Keras and TensorFlow each trace what they get; they get calls of functions that were traced before.
+    def trace(function: Any, *shape: int | None, dtype: Any = tf.uint8) -> Any:
+        return tf.function(function, autograph=False).get_concrete_function(tf.TensorSpec((None, *shape), dtype))
+
+    height, width, channels = model.input_shape[1:]
+    traced_network = trace(classify, height, width, channels)
+    traced_pixels = trace(classify_pixels, None, None, channels)
+    traced_files = trace(classify_files, dtype=tf.string)
     archive = keras.export.ExportArchive()
     archive.track(model)
-    archive.add_endpoint("network", classify, [tf.TensorSpec((None, *model.input_shape[1:]), tf.uint8, "images")])
-    archive.add_endpoint("pixels", classify_pixels, [tf.TensorSpec((None, None, None, channels), tf.uint8, "images")])
-    archive.add_endpoint("serving_default", classify_files, [tf.TensorSpec((None,), tf.string, "image_bytes")])
+    for name, function, spec in (
+        ("network", lambda images: traced_network(images), tf.TensorSpec((None, height, width, channels), tf.uint8)),
+        ("pixels", lambda images: traced_pixels(images), tf.TensorSpec((None, None, None, channels), tf.uint8)),
+        ("serving_default", lambda image_bytes: traced_files(image_bytes), tf.TensorSpec((None,), tf.string)),
+    ):
+        archive.add_endpoint(name, function, [spec])
     archive.write_out(str(path), verbose=False)
 
 

@@ -134,3 +134,15 @@ def test_changed_labels_are_reported_as_suspicious():
     labels[:7] = (truth[:7] + 1) % 3
     assert sorted(metrics.find_suspect_labels(labels, p)) == list(range(7))
     assert not len(metrics.find_suspect_labels(truth, p))
+
+
+def test_classes_that_do_not_occur_are_left_out_of_the_means():
+    """Data for evaluation may lack classes: with and without columns for these, the means are equal."""
+    y_true, three = [0, 0, 2, 2], np.array([[0.8, 0.0, 0.2], [0.3, 0.0, 0.7], [0.1, 0.0, 0.9], [0.2, 0.0, 0.8]])
+    with_absent = metrics.compute_metrics(y_true, three, ["a", "b", "c"])
+    without = metrics.compute_metrics([0, 0, 1, 1], three[:, [0, 2]], ["a", "c"])
+    for name in ("accuracy", "balanced_accuracy", "macro_f1", "roc_auc", "average_precision", "intervals_95", "macro"):
+        assert with_absent[name] == without[name], name
+    one_class = metrics.compute_metrics([1, 1], [[0.1, 0.9], [0.2, 0.8]], ["a", "b"])
+    assert one_class["macro_f1"] == one_class["balanced_accuracy"] == 1
+    assert one_class["roc_auc"] is None

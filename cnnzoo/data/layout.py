@@ -169,7 +169,7 @@ def _find_splits(top: Folder) -> dict[str, str]:
 
 def _add_splits(layout: Layout, top: Folder, splits: Mapping[str, str]) -> None:
     """Add the classes in the folders of the splits."""
-    layout.notes.append(f"Splits: {', '.join(f'{name} is {split}' for name, split in splits.items())}.")
+    layout.notes.append(f"Splits: {', '.join(f'{split} from {name!r}' for name, split in splits.items())}.")
     by_name = {folder.name: folder for folder in top.folders}
     hint = "split_folders (--split-folder) states the split of each folder to use"
     layout.left_out += [
@@ -215,7 +215,9 @@ def _find_splits_in_classes(top: Folder) -> dict[str, str]:
 
 def _add_splits_of_classes(layout: Layout, top: Folder, splits: Mapping[str, str]) -> None:
     """Add the splits in the folders of the classes."""
-    layout.notes.append(f"Each class has splits: {', '.join(f'{name} is {split}' for name, split in splits.items())}.")
+    layout.notes.append(
+        f"Splits in each class: {', '.join(f'{split} from {name!r}' for name, split in splits.items())}."
+    )
     for folder in top.folders:
         if not folder.holds_images:
             layout.add_classes([folder])

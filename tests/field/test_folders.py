@@ -207,9 +207,9 @@ def test_what_was_decided_is_printed(pattern, tmp_path):
     assert any(
         text in notes
         for text in (
-            "training_set is train, test_set is test",
+            "train from 'training_set', test from 'test_set'",
             "in 'wrapper'",
-            "test is test",
+            "in each class: train from 'train', test from 'test'",
             "test is taken as a class",
         )
     )
@@ -297,7 +297,7 @@ def test_wrong_arguments_are_explained(tmp_path, cli):
     out = ("--out", tmp_path / "out")
     chosen = cli("doctor", root, "--split-folder", "left=train", "--split-folder", "right=test", *out)
     assert "2 classes" in chosen.out
-    assert "left is train, right is test" in chosen.out
+    assert "train from 'left', test from 'right'" in chosen.out
     assert "two ways" in cli("doctor", root, *out).err
 
 

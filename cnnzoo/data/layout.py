@@ -156,7 +156,7 @@ def _find_splits(top: Folder) -> dict[str, str]:
     else:
         return {}
 
-    splits = {name: splits[name] for name in sorted(splits, key=lambda name: SPLIT_ORDER.index(splits[name]))}
+    splits = _order_splits(splits)
     counts = Counter(splits.values())
     if twice := [name for name, split in splits.items() if counts[split] > 1]:
         same = [name for name in twice if splits[name] == splits[twice[0]]]
@@ -165,6 +165,11 @@ def _find_splits(top: Folder) -> dict[str, str]:
             f"of each folder to use: {describe_choice(splits)}"
         )
     return splits
+
+
+def _order_splits(splits: Mapping[str, str]) -> dict[str, str]:
+    """Return splits by folder name, train first."""
+    return dict(sorted(splits.items(), key=lambda item: (SPLIT_ORDER.index(item[1]), item[0])))
 
 
 def _add_splits(layout: Layout, top: Folder, splits: Mapping[str, str]) -> None:
@@ -205,7 +210,8 @@ def _find_splits_in_classes(top: Folder) -> dict[str, str]:
     folders = top.image_folders
     names = {inner.name for folder in folders for inner in folder.image_folders}
     guesses = {name: guess.split for name in names if (guess := guess_split(name)).is_certain}
-    splits = resolve_evaluation({name: split for name, split in guesses.items() if split != "unlabeled"})
+    labeled = {name: split for name, split in guesses.items() if split != "unlabeled"}
+    splits = _order_splits(resolve_evaluation(labeled))
     is_clear = len(set(splits.values())) == len(splits) > 1 and "train" in splits.values()
     if len(folders) < 2 or not is_clear:
         return {}

@@ -199,20 +199,19 @@ def test_classes_and_splits_are_found(case, tmp_path):
     assert describe(load(case.make(tmp_path))) == case.expected
 
 
-@pytest.mark.parametrize(
-    "pattern", ["{training_set,test_set}/{cat,dog}", "wrapper/{cat,dog}", "{cat,dog}/{train,test}"]
-)
+DECISIONS = {
+    "{training_set,test_set}/{cat,dog}": "Splits: train from 'training_set', test from 'test_set'.",
+    "wrapper/{cat,dog}": "Everything is in 'wrapper'",
+    "{cat,dog}/{train,test}": "Splits in each class: train from 'train', test from 'test'.",
+    "{cat,dog,test}": "test is taken as a class",
+    "{batch_1,batch_2}/{cat,dog}": "The folders batch_1, batch_2 hold the classes; their images are pooled.",
+    "{cat,dog}/{2020,2021}": "belong to these: cat/2020, cat/2021, dog/2020 and 1 more.",
+}
+
+
+@pytest.mark.parametrize("pattern", DECISIONS)
 def test_what_was_decided_is_printed(pattern, tmp_path):
-    notes = str(load(folders(pattern)(tmp_path)))
-    assert any(
-        text in notes
-        for text in (
-            "train from 'training_set', test from 'test_set'",
-            "in 'wrapper'",
-            "in each class: train from 'train', test from 'test'",
-            "test is taken as a class",
-        )
-    )
+    assert DECISIONS[pattern] in str(load(folders(pattern)(tmp_path)))
 
 
 AMBIGUOUS = [

@@ -23,6 +23,7 @@ SEGMENTS_PROBLEM = f"a JPEG image of over {MAX_JPEG_SEGMENTS:,} segments"
 MAX_CHUNKS = 1000
 BYTES_PER_CHUNK = 1024
 MAX_EQUAL_BLOCKS = 4096  # of a GIF file, which are skipped at once
+MAX_ICONS, MAX_ICON_SIDE = 1000, 1024
 # The marker of a segment; FF 00 and FF D0 to D7 occur within the pixels, FF FF is padding
 MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 START_OF_SCAN, END_OF_IMAGE = 0xDA, 0xD9
@@ -102,6 +103,21 @@ def check_chunks(content: bytes) -> None:
     raise InputError(f"{len(content)} bytes in over {allowed} chunks")
 
 
+def check_icon(content: bytes) -> None:
+    """Raise InputError if a picture in a Windows icon is larger than icons are; Pillow decodes it when it opens it."""
+    for i in range(min(int.from_bytes(content[4:6], "little"), MAX_ICONS)):
+        entry = content[6 + 16 * i : 22 + 16 * i]
+        begin = int.from_bytes(entry[12:16], "little")
+        if content.startswith(b"\x89PNG", begin):
+            sides = [int.from_bytes(content[begin + j : begin + j + 4], "big") for j in (16, 20)]
+        else:
+            sides = [int.from_bytes(content[begin + j : begin + j + 4], "little", signed=True) for j in (4, 8)]
+        if content[begin : begin + 4] == b"\x0c\0\0\0":  # an old header, whose sides have 16 bits
+            continue
+        if not all(0 <= side <= 2 * MAX_ICON_SIDE for side in sides):  # bitmaps have twice the height
+            raise InputError(f"an icon of {sides[0]}x{sides[1]} pixels, more than {MAX_ICON_SIDE} on a side")
+
+
 def may_be_turned(content: bytes) -> bool:
     """Return whether a PNG file has metadata, before or after its pixels, that can state an orientation."""
     position = 8
@@ -171,6 +187,8 @@ def repair_content(content: bytes) -> tuple[bytes, str]:
             content = completed
     elif content.startswith((b"\x89PNG", b"RIFF", b"GIF")):
         check_chunks(content)
+    elif content.startswith(b"\0\0\1\0"):
+        check_icon(content)
     return content, "; ".join(faults)
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 else:
     tf = Lazy("tensorflow")
 
+PARALLEL_FILES = 4  # each may take as much memory as `data.image_limits` allows
 FORMATS = ("a JPEG image", "a PNG image", "a GIF image", "a BMP image", "a WebP image")
 NOT_AN_IMAGE = "not a JPEG, PNG, GIF, BMP or WebP image that TensorFlow can decode"
 CONVERT = "convert it to JPEG or PNG"  # images that only Pillow can decode
@@ -53,7 +54,7 @@ def decode_files(contents: tf.Tensor, transform: Transform) -> tuple[tf.Tensor, 
 
     # Decode in a data set, the only part of a graph that continues after an error.
     files = tf.data.Dataset.from_tensor_slices((tf.range(count), contents))
-    decoded = files.map(lambda i, content: (i, *decode_file(content, transform)), 2).ignore_errors()
+    decoded = files.map(lambda i, content: (i, *decode_file(content, transform)), PARALLEL_FILES).ignore_errors()
 
     # A blank image goes last, so that the batch is not empty when no file can be decoded.
     blank = tf.data.Dataset.from_tensors((count, tf.zeros((*transform.size, transform.channels), tf.uint8), ""))

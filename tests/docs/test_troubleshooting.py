@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+import warnings
 from pathlib import Path
 from unittest import mock
 
@@ -122,6 +123,22 @@ def load_in_a_fork():
         cnnzoo.load(path)
 
 
+def read_a_large_image():
+    Image.fromarray(np.zeros((6000, 6000), "uint16")).save("large.png", compress_level=1)
+    cnnzoo.Transform((8, 8))("large.png")
+
+
+def load_12_bits():
+    for name in ("cat", "dog"):
+        write_noise(Path("dim", name), 12)
+    for path in Path("dim").rglob("*.png"):
+        gray = np.asarray(Image.open(path).convert("L"))
+        Image.fromarray(np.clip(gray, 0, 255).astype("uint16") * 16).save(path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # as an error, like the other messages
+        cnnzoo.load_data("dim")
+
+
 CAUSES = {
     "Unknown model": lambda: cnnzoo.get("resnet51"),
     "Unknown data source": lambda: cnnzoo.load_data("photos/"),
@@ -143,6 +160,10 @@ CAUSES = {
     "A model has weights that are no numbers": load_broken_weights,
     "An export is damaged": load_a_damaged_export,
     "TensorFlow was started before a fork": load_in_a_fork,
+
+
+    "An image is too large": read_a_large_image,
+    "Images of 16 bits are nearly black": load_12_bits,
     "An image cannot be read": lambda: cnnzoo.Classifier.of(cnnzoo.get("lenet5", weights="mnist")).predict(b"text"),
 }
 

@@ -140,6 +140,9 @@ def test_a_saved_model_answers_requests_of_tensorflow_serving(export_once, train
         rows = [{key: to_json_value(column[i]) for key, column in columns.items()} for i in range(len(contents))]
         return json.dumps({"predictions": rows})
 
+    for rows in signature(**{next(iter(signature.structured_input_signature[1])): tf.constant([], tf.string)}).values():
+        assert len(rows) == 0  # "any number of files" includes none
+
     contents = [encode_png(image) for image in data.test.images[:3]]
     instances = [{"b64": base64.b64encode(content).decode()} for content in [*contents, b"no image"]]
     *answers, broken = json.loads(serve(json.dumps({"instances": instances})))["predictions"]

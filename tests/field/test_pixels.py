@@ -298,6 +298,14 @@ def test_hostile_files_are_refused_at_once_in_both_decoders(name, graphs):
     assert str(refusal.value) == f"Cannot read the bytes as an image: {problem}"
 
 
+def test_a_large_picture_in_an_icon_is_refused():
+    """Pillow decodes it when it opens the file, whatever size the icon states."""
+    png = bomb(9000, 9000, 8, 6)
+    content = struct.pack("<HHHBBBBHHII", 0, 1, 1, 0, 0, 0, 0, 1, 32, len(png), 22) + png
+    with pytest.raises(cnnzoo.InputError, match="an icon of 9000x9000 pixels, more than 1024 on a side"):
+        decode_image(content)
+
+
 def test_a_sparse_file_is_refused_without_reading_all_of_it(tmp_path):
     """7.2: a header and zeros up to a gigabyte, which take no space on the disk."""
     path = tmp_path / "sparse.jpg"

@@ -160,8 +160,6 @@ CAUSES = {
     "A model has weights that are no numbers": load_broken_weights,
     "An export is damaged": load_a_damaged_export,
     "TensorFlow was started before a fork": load_in_a_fork,
-
-
     "An image is too large": read_a_large_image,
     "Images of 16 bits are nearly black": load_12_bits,
     "An image cannot be read": lambda: cnnzoo.Classifier.of(cnnzoo.get("lenet5", weights="mnist")).predict(b"text"),

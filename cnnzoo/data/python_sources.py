@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -82,7 +83,7 @@ def as_table(source: Any) -> Table | None:
     # Rows
     rows = [f"row {i}" for i in range(len(source))]
     if all(isinstance(row, Mapping) for row in source):
-        return table_of_records("list", [{str(k): v for k, v in row.items()} for row in source], rows, _HERE)
+        return table_of_records("list", [{str(k): v for k, v in row.items()} for row in source], rows, Path())
     if _is_list_of_rows(source):
         width = len(source[0])
         names = ("path", "label", "split")[:width]
@@ -100,9 +101,6 @@ def as_table(source: Any) -> Table | None:
         columns = dict(zip(("path", "label", "split"), map(_to_list, source), strict=False))
         return table_of_columns("paths", columns)
     return None
-
-
-_HERE = table_of_columns("", {}).folder
 
 
 def _is_list_of_rows(source: Sequence[Any]) -> bool:

@@ -13,7 +13,6 @@ from cnnzoo.data.spool import Spool, encode_png
 from cnnzoo.data.stream_elements import find_class_names, split_element
 
 ENDLESS_AFTER = 10_000  # images of a stream without a length, of which most were seen before
-PAIRS = "A data set must yield pairs (image, label), or (image, label, weight)"
 
 
 def read_streams(parts: Mapping[str, Any]) -> Listing:

@@ -4,6 +4,7 @@ import ntpath
 import os
 import re
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache, cached_property
 from pathlib import Path, PurePosixPath
@@ -26,8 +27,9 @@ MAX_SUBFOLDERS = 1_000  # beside a table that are searched for its images
 class ImageFinder:
     """Finds the file of each path in a table.
 
-    A path that exists is taken as it is. Otherwise it is read as a Windows path or URL-encoded, completed by the suffix
-    of an image, searched in a folder beside the table, and freed of leading folders of another machine, in this order.
+    A path that exists is taken as it is. Otherwise it is read as a Windows path or URL-encoded, and completed by the
+    suffix of an image. If most paths are not found so, they are searched in the folders beside the table, and without
+    the leading folders of another machine.
 
     Args:
         folder: the folder of the table.
@@ -47,17 +49,31 @@ class ImageFinder:
         """The folders that lead to the images' folder."""
         return resolve_path(self.base).parts
 
-    def find(self, text: str, where: str) -> Path:
-        """Return the file of a path; if there is none, the path as it was written.
+    def find_all(self, texts: Sequence[str], rows: Sequence[str]) -> list[Path]:
+        """Return the file of each path; if there is none, the path as it was written.
 
-        Raises InputError if several files fit. `where` names the row for it.
+        Paths are searched in other folders only if most are not where they say: of a few that are missing, a mask or a
+        thumbnail of the same name would be taken. `rows` names the row of each path in messages. Raises InputError if
+        several files fit.
         """
+        files = [self._find(text, row, elsewhere=False) for text, row in zip(texts, rows, strict=True)]
+        if 2 * files.count(None) >= len(files):
+            files = [
+                file or self._find(text, row, elsewhere=True)
+                for file, text, row in zip(files, texts, rows, strict=True)
+            ]
+        self.missing = [text for file, text in zip(files, texts, strict=True) if file is None]
+        return [self.base / text if file is None else file for file, text in zip(files, texts, strict=True)]
+
+    def _find(self, text: str, row: str, *, elsewhere: bool) -> Path | None:
+        """Return the file of a path, or None; `elsewhere` searches other folders too."""
         literal = self.base / text
         try:
             if literal.is_file():
                 return literal
             for name, reading in _readings(text):
-                if match := self._search(name, where):
+                match = self._search_elsewhere(name, row) if elsewhere else self._search(name, row)
+                if match:
                     file, found_by = match
                     self._count(", ".join(filter(None, (reading, found_by))), text, file)
                     return file
@@ -65,8 +81,7 @@ class ImageFinder:
             raise
         except (OSError, ValueError):  # too long, or with a NUL
             pass
-        self.missing.append(text)
-        return literal
+        return None
 
     def describe(self) -> list[str]:
         """Return a note for each reading of paths that was needed."""
@@ -96,12 +111,15 @@ class ImageFinder:
         )
 
     def _search(self, name: str, where: str) -> tuple[Path, str] | None:
-        """Return the file of a name, and the reading that it needed."""
-        # Where the name says, with the suffix completed
-        if file := self._complete(self.base / name, where):
-            return file, "" if file == self.base / name else "the suffix was completed"
+        """Return the file where a name says, perhaps with a suffix, and the reading that it needed."""
+        file = self._complete(self.base / name, where)
+        return None if file is None else (file, "" if file == self.base / name else "the suffix was completed")
 
-        # In another folder: as it is, or without the leading folders that name this one or one of another machine
+    def _search_elsewhere(self, name: str, where: str) -> tuple[Path, str] | None:
+        """Return the file of a name in another folder, and the reading that it needed.
+
+        The name is taken as it is, or without leading folders that name this folder, or one of another machine.
+        """
         parts = PurePosixPath(name.lstrip("/")).parts
         foreign = name.startswith("/") or self.image_dir is not None or ".." in parts
         home = self._home

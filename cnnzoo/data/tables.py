@@ -86,11 +86,13 @@ def list_table(table: Table, options: TableOptions = NO_OPTIONS, given_split: st
     image_dir = None if options.image_dir is None else _check_image_dir(options.image_dir)
     finder = ImageFinder(table.folder, image_dir)
     first_of, repeated = dict[str, tuple[str, ListedImage]](), list[str]()
-    for row, name, label, split, group in zip(table.rows, paths, labels, splits, groups, strict=True):
-        where = f"{table.name}, {row}"
+    rows = [f"{table.name}, {row}" for row in table.rows]
+    for where, name, label in zip(rows, paths, labels, strict=True):
         if not name or not label:
-            raise InputError(f"{where} has no {', '.join(label_columns[:3]) if name else path_column}")
-        source = finder.find(name, where)
+            raise InputError(f"{where} has no {join_names(label_columns, 3) if name else path_column}")
+    sources = finder.find_all(paths, rows)
+    for i, (where, source, name) in enumerate(zip(rows, sources, paths, strict=True)):
+        row, label, split, group = table.rows[i], labels[i], splits[i], groups[i]
         image = ListedImage(source, _name_image(name, source, table.folder), label, split, group)
         at, first = first_of.setdefault(os.path.normpath(source), (row, image))
         if first is not image:

@@ -183,12 +183,20 @@ def test_the_command_line_names_columns_and_the_folder_of_images(root, tmp_path,
     assert "20 paths: the suffix was completed" in out
 
 
+def test_a_few_missing_images_are_not_taken_from_another_folder(root):
+    table = write_table(root, list_rows(root))
+    (root / "masks" / "a").mkdir(parents=True)
+    (root / "a" / "a_1.png").rename(root / "masks" / "a" / "a_1.png")
+    with pytest.warns(UserWarning, match="'a/a_1.png' .there is no such file"):
+        data = cnnzoo.load_data(table)
+    assert sum(map(len, data.splits.values())) == 19
+
+
 def test_searching_for_files_takes_one_look_at_each_folder(root, monkeypatch):
     looks = []
     scandir = os.scandir
     monkeypatch.setattr(os, "scandir", lambda folder=".": looks.append(str(folder)) or scandir(folder))
     finder = table_paths.ImageFinder(root, None)
-    for i in range(50):
-        finder.find(rf"C:\x\y\z\{i}", "line")
+    finder.find_all([rf"C:\x\y\z\{i}" for i in range(50)], ["line"] * 50)
     assert len(finder.missing) == 50
     assert len(looks) == len(set(looks)) <= 10

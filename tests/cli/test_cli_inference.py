@@ -19,6 +19,7 @@ def test_a_run_is_evaluated_on_any_split(cli, run, npz, tmp_path):
     assert "holds a run" in cli(*evaluate, "--out", run.folder).err
 
 
+@pytest.mark.slow
 def test_a_run_and_its_export_give_the_same_answers(cli, run, exported, npz, tmp_path):
     Image.fromarray(make_blobs()[0][0]).save(tmp_path / "a b.png")
     answers = [cli("predict", model, tmp_path / "a b.png", "--top", 2).out for model in (run.folder, exported)]

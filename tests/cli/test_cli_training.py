@@ -41,11 +41,12 @@ def test_fine_tune_takes_a_tag_a_file_and_a_run(cli, npz, tmp_path):
     assert by_tag.code == 0, by_tag.err
     assert "The linear probe before fine-tuning" in by_tag.out
     assert cnnzoo.load(tmp_path / "a").classes == ("0", "1", "2")
+    once = ("--set", "epochs=1")
     path = cnnzoo.save_weights(cnnzoo.get("lenet5", weights="mnist"), tmp_path / "w.safetensors")
-    by_file = cli("fine-tune", "lenet5", npz, *QUICK, "--weights", path, "--run-dir", tmp_path / "b")
+    by_file = cli("fine-tune", "lenet5", npz, *QUICK, *once, "--weights", path, "--run-dir", tmp_path / "b")
     assert by_file.code == 0, by_file.err
     assert "linear probe" in by_file.out
-    by_run = cli("fine-tune", tmp_path / "a", npz, *QUICK, "--run-dir", tmp_path / "c", "--set", "bn=train")
+    by_run = cli("fine-tune", tmp_path / "a", npz, *QUICK, *once, "--run-dir", tmp_path / "c", "--set", "bn=train")
     assert by_run.code == 0, by_run.err
     assert cli("fine-tune", tmp_path / "a", npz, "--weights", "mnist", "--run-dir", tmp_path / "d").code == 2
 
@@ -90,7 +91,7 @@ def test_warnings_are_one_line_without_file_names(cli, tmp_path):
 @pytest.mark.slow
 def test_a_run_interrupted_by_ctrl_c_can_be_continued(cli, train_arguments, tmp_path):
     """A real process gets a real signal; the continued run ends as an uninterrupted one."""
-    arguments = (*train_arguments, "--set", "epochs=30", "--run-dir")
+    arguments = (*train_arguments, "--set", "epochs=15", "--run-dir")
     process = start_command(*arguments, tmp_path / "interrupted")
     while not list(tmp_path.glob("interrupted/state/step-*")):
         assert process.poll() is None
@@ -98,7 +99,7 @@ def test_a_run_interrupted_by_ctrl_c_can_be_continued(cli, train_arguments, tmp_
     process.send_signal(signal.SIGINT)
     _, err = process.communicate()
     assert process.returncode == 130
-    assert re.search(r"Stopped; \d+ of 30 epochs( and \d+ steps)? are done and kept in .*same call or command", err)
+    assert re.search(r"Stopped; \d+ of 15 epochs( and \d+ steps)? are done and kept in .*same call or command", err)
     for folder in ("interrupted", "uninterrupted"):
         assert cli(*arguments, tmp_path / folder).code == 0
     reports = [(tmp_path / folder / "report.json").read_bytes() for folder in ("interrupted", "uninterrupted")]

@@ -21,7 +21,7 @@ from helpers.images import make_blobs
 from helpers.training import RECIPE, fit, new_lenet
 
 data = cnnzoo.load_data(make_blobs(), splits=(0.6, 0.2, 0.2))
-recipe = replace(RECIPE, epochs=3, augment="none", ema=0.5)
+recipe = replace(RECIPE, epochs=2, augment="none", ema=0.5)
 run_dir = sys.argv[1] + "/two"
 model_of_two, model_of_one = new_lenet(), new_lenet()
 two = fit(model_of_two, data, recipe=recipe, devices=["CPU:0", "CPU:1"], run_dir=run_dir)

@@ -71,6 +71,7 @@ def test_the_probe_is_the_optimum_of_its_criterion(classes):
     assert probe.fit_logistic_regression(features, labels, seed=0)[1].tolist() == kernel.tolist()
 
 
+@pytest.mark.slow
 def test_images_of_weight_0_do_not_count_in_the_probe():
     rng = np.random.default_rng(0)
     labels = np.arange(90) % 3

@@ -24,8 +24,9 @@ def hash_digests(digests: np.ndarray) -> str:
 
 def remember_training_images(card: Card, digests: np.ndarray | Path) -> None:
     """Keep the digests (N,), or the file that holds them, of the images that the model of a card was trained on."""
-    if CARD_KEY in card.training:
-        _known.setdefault(str(card.training[CARD_KEY]), digests)
+    key = str(card.training.get(CARD_KEY, ""))
+    if key and not isinstance(_known.get(key), np.ndarray):  # another file may be the whole one
+        _known[key] = digests
 
 
 def find_training_images(card: Card) -> np.ndarray | None:

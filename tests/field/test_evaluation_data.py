@@ -247,6 +247,8 @@ def test_a_missing_or_damaged_list_is_said(run, tmp_path, monkeypatch):
     np.save(tmp_path / "run" / "training_images.npy", np.arange(5, dtype="uint64"))
     with pytest.warns(UserWarning, match="belongs to another model"):
         cnnzoo.evaluate(cnnzoo.load(tmp_path / "run").model, photos)
+    with pytest.warns(UserWarning, match="36 of the 60"):
+        cnnzoo.evaluate(cnnzoo.load(run / "run").model, photos)
 
 
 def test_arrays_of_any_type_are_recognized(tmp_path):

@@ -209,6 +209,11 @@ def find_card(config: object, name: str) -> Card | None:
     return next((card for card in cards if card.name == name), None)
 
 
+def find_networks(config: object) -> list[str]:
+    """Return the names of the networks whose cards are in the configuration of a model."""
+    return list(dict.fromkeys(Card.from_json(text).name for text in card_storage.find_texts(config)))
+
+
 def default_class_names(count: int) -> tuple[str, ...]:
     """Return "0", "1", ...: the names of `count` classes that have no other names."""
     return tuple(map(str, range(count)))

@@ -8,7 +8,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cnnzoo.cards import Card, find_card
+from cnnzoo.cards import Card, card_path, find_card, find_networks
 from cnnzoo.checkpoints import manifest, tensors
 from cnnzoo.checkpoints.class_names import find_class_names
 from cnnzoo.checkpoints.layouts import Layout
@@ -84,9 +84,12 @@ class WeightsSource:
             stated=wanted if is_network else "",
         )
         card = card or find_card(checkpoint.network, title)  # a .keras file has it in the model
+        if card is None and path.suffix == ".keras" and card_path(path).exists():  # or, from older versions, beside it
+            card = Card.from_file(card_path(path))
         if card is None:
-            layout = source.layout
-            return replace(source, preprocessing=layout.preprocessing if layout else None)
+            layout, networks = source.layout, find_networks(checkpoint.network)
+            preprocessing = layout.preprocessing if layout else None
+            return replace(source, preprocessing=preprocessing, network=networks[0] if networks else "")
         return source._with_card(path, card, license)
 
     def _with_card(self, path: Path, card: Card, license: str | None) -> WeightsSource:

@@ -13,6 +13,7 @@ from keras.ops import convert_to_numpy
 from safetensors.numpy import save_file
 
 import cnnzoo
+from cnnzoo.cards import attach_card
 from cnnzoo.checkpoints import manifest
 from cnnzoo.checkpoints.layouts import LAYOUTS, fill_template
 from cnnzoo.checkpoints.tensors import adapt_first_kernel, named_variables
@@ -184,8 +185,7 @@ def test_a_commercial_license_can_be_required(name, tag, message):
 @pytest.mark.parametrize(("stated", "allowed"), [("CC-BY-NC-4.0", False), ("", False), ("MIT", True)])
 def test_a_copy_of_published_weights_keeps_their_license(key, stated, allowed, tmp_path):
     model = cnnzoo.get("lenet5", weights="mnist")
-    card = cnnzoo.card(model)
-    object.__setattr__(card, "weights", {"tag": "mnist", key: stated})
+    attach_card(model, replace(cnnzoo.card(model), weights={"tag": "mnist", key: stated}))
     path = cnnzoo.save_weights(model, tmp_path / "copy.safetensors")
     if allowed:
         cnnzoo.get("lenet5", weights=path, license="commercial")

@@ -491,6 +491,8 @@ VARIANTS = [
     ("small_resnet50", Case("ours v1", "field R02", save_ours("small_resnet50_v1", **SMALL), "small_resnet50_v1")),
     ("small_resnet50_v1", Case("ours v1.5", "vision#1266", save_ours("small_resnet50", **SMALL), "small_resnet50")),
     ("lenet5_relu", Case("ours tanh", "field R02", save_ours("lenet5"), "lenet5")),
+    ("lenet5_relu", Case("ours as .keras", "sibling", lambda folder: save_model(folder), "lenet5")),
+    ("lenet5_relu", Case("ours as .h5", "sibling", lambda folder: save_model(folder, ".h5"), "lenet5")),
     ("lenet5", Case("ours relu", "sibling", save_ours("lenet5_relu"), "lenet5_relu")),
     ("small_resnet50_v1", Case("torchvision", "vision#1266", lambda folder: save_torchvision_50(folder),
         "small_resnet50")),
@@ -500,6 +502,11 @@ VARIANTS = [
     ("lenet5", Case("keras 3 relu", "sibling", save_keras_lenet("relu", "max", ".keras"), "lenet5_relu")),
     ("lenet5_relu", Case("keras tanh", "sibling", save_keras_lenet("tanh", "average", ".keras"), "lenet5")),
 ]  # fmt: skip
+
+
+def save_model(folder, suffix=".keras"):
+    cnnzoo.get("lenet5").save(folder / f"m{suffix}")
+    return folder / f"m{suffix}"
 
 
 def save_torchvision_50(folder, prefix=""):

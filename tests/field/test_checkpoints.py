@@ -11,6 +11,7 @@ import random
 import re
 import tracemalloc
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -20,7 +21,7 @@ import pytest
 from helpers.cases import Case, parametrize_cases
 from helpers.golden import GOLDEN, GoldenLogits, draw
 from helpers.hdf5 import add_layers, write_hdf5
-from helpers.small_models import shrink_checkpoint, small_models_registered
+from helpers.small_models import shrink_checkpoint, shrink_resnet, small_models_registered
 from helpers.torch_files import Foreign, RealArray, dump_torch
 from safetensors.numpy import save_file
 
@@ -277,6 +278,29 @@ def test_layouts_of_other_publishers_are_read(case, expected, tmp_path):
     model = load(case.make(tmp_path))
     check_weights(model, expected)
     assert list(cnnzoo.card(model).classes) == case.expected
+
+
+@pytest.mark.parametrize("conv_modules", [True, False])
+def test_the_deep_stem_of_mmpretrain_is_that_of_timm(conv_modules, tmp_path):
+    """mmpretrain's ResNetV1d, with its stem in modules of a convolution and a batch norm, or in one Sequential."""
+    timm = draw_small("resnet18d-timm")
+    places = {0: "stem.0.conv.", 1: "stem.0.bn.", 3: "stem.1.conv.", 4: "stem.1.bn.", 6: "stem.2.conv."}
+    theirs = rename(
+        timm,
+        (r"^conv1\.(\d)\.", lambda match: places[int(match[1])] if conv_modules else f"stem.{match[1]}."),
+        (r"^bn1\.", "stem.2.bn." if conv_modules else "stem.7."),
+        (r"^(?!fc\.)", "backbone."),
+        (r"^fc\.", "head.fc."),
+    )
+    row = replace(shrink_resnet("resnet18d"), input_shape=(32, 32, 3))
+    # The first two convolutions of the stem keep their 32 filters.
+    stem = {"conv1.0.weight": (32, 3, 3, 3), "conv1.3.weight": (32, 32, 3, 3), "conv1.6.weight": (8, 32, 3, 3)}
+    stem |= {f"conv1.{i}.{leaf}": (32,) for i in (1, 4) for leaf in ("weight", "bias", "running_mean", "running_var")}
+    timm = draw_small("resnet18d-timm", **stem)
+    theirs = dict(zip(theirs, timm.values(), strict=True))
+    models = [cnnzoo.get(row, weights=write_torch(tensors)(tmp_path)) for tensors in (timm, theirs)]
+    for one, other in zip(*(model.get_weights() for model in models), strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 OTHER_HEADS = [

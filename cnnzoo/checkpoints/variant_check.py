@@ -18,7 +18,8 @@ Rows = Mapping[str, Any]  # the rows of the registry by their names
 def check_variant(source: WeightsSource, title: str, row: Any, rows: Callable[[], Rows]) -> WeightsSource:
     """Refuse weights of another variant, and return the source with a note on what could not be told.
 
-    Our own files name their network; the layouts of publishers are of certain variants.
+    Our own files name their network; the layouts of publishers are of certain variants. For a row that is not
+    registered, whose author knows what differs, that is a note too.
 
     Args:
         source: the weights.
@@ -39,8 +40,12 @@ def check_variant(source: WeightsSource, title: str, row: Any, rows: Callable[[]
     if layout is None:
         return source
     differing = differing_fields(layout, row)
-    if differing:
+    if differing and title in rows():
         raise _explain_other_variant(source, layout, title, row, rows(), differing)
+    if differing:  # a row of the user's own, who may know better
+        fields = ", ".join(f"{key} {value!r}" for key, value in differing.items())
+        note = f"networks in the layout of {layout.publisher} have {fields}, and this row has not"
+        return replace(source, notes=(*source.notes, note))
     problem = compare_keras_config(source.keras_config, row)
     if problem:
         fitting = (
@@ -69,6 +74,9 @@ def _check_own_file(source: WeightsSource, title: str, row: Any, rows: Callable[
         return replace(source, notes=(*source.notes, note))
     if describe_graph(registered) == describe_graph(row):
         return source
+    if title not in rows():
+        note = f"the file is of {source.network}, and this row computes something else"
+        return replace(source, notes=(*source.notes, note))
     raise InputError(
         f"{source.name} does not fit {title}: it holds weights of {source.network}, which computes something else even "
         f"where names and shapes agree. Use cnnzoo.get({source.network!r}, weights=...). If its card is wrong, say so: "

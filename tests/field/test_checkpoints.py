@@ -576,6 +576,16 @@ def test_what_cannot_be_told_is_stated(name, case, tmp_path):
     assert case.expected in str(cnnzoo.card(cnnzoo.get(name, weights=case.make(tmp_path))).receipt)
 
 
+def test_a_row_of_ones_own_is_only_noted(tmp_path):
+    """Someone who changes one field of a row wants the weights in the changed graph."""
+    row = replace(cnnzoo.info("small_resnet50").row, stride_in="1x1")
+    receipt = cnnzoo.card(cnnzoo.get(row, weights=save_torchvision_50(tmp_path), input_shape=(32, 32, 3))).receipt
+    assert "layout of torchvision have stride_in '3x3'" in str(receipt)
+    row = replace(cnnzoo.info("lenet5").row, activation="relu")
+    receipt = cnnzoo.card(cnnzoo.get(row, weights=save_ours("lenet5")(tmp_path))).receipt
+    assert "the file is of lenet5, and this row computes something else" in str(receipt)
+
+
 def test_rows_that_differ_only_in_name_share_their_weights(tmp_path):
     path = save_ours("small_resnet20")(tmp_path)
     cnnzoo.register("same_resnet20", cnnzoo.info("small_resnet20").row)

@@ -264,6 +264,7 @@ def _read_parquet(file: Path) -> Table:
 
 def _to_list(table: Any) -> list[Any]:
     """Return the only column of a pyarrow.Table as a list; equal texts of a dictionary are one object."""
+    table.validate(full=True)  # indices of a damaged dictionary, and text that is not UTF-8
     values = list[Any]()
     for chunk in table.column(0).chunks:
         if hasattr(chunk, "dictionary"):

@@ -165,6 +165,8 @@ def restore_state(state: Path, model: keras.Model) -> tuple[list[np.ndarray], li
     try:
         with np.load(state / BEST_FILE, allow_pickle=False) as file:
             best = [file[name] for name in file.files]
+        if [np.shape(array) for array in best] != [tuple(weight.shape) for weight in model.weights]:
+            raise ValueError(f"{BEST_FILE} does not hold the weights of this model")
         with np.load(state / LAST_FILE, allow_pickle=False) as file:
             values = {name: file[name] for name in file.files}
         metric_values = [values.pop(name) for name in list(values) if name.startswith("m")]

@@ -98,7 +98,7 @@ def make_input(target, seed, number):
     begin, end = target.span or (0, len(target.content))
     part = mutate(target.content[begin:end], rng)
     if target.span:  # a part of fixed length
-        part = part[: end - begin].ljust(end - begin, b"\0")
+        part = part[: end - begin] + target.content[begin + len(part) : end]
     return target.content[:begin] + part + target.content[end:]
 
 

@@ -56,6 +56,7 @@ def test_the_default_comes_first(name, tmp_path):
     assert SPACE.apply(SPACE.decode(trial.hyperparameters.values)) == ("lenet5", resolve_recipe("sgd"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ORACLES)
 def test_a_killed_oracle_continues_with_the_same_trials(name, tmp_path):
     """At every moment: after a trial was created, and after it has ended."""

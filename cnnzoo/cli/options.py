@@ -229,7 +229,11 @@ class RecipeOptions:
 class ModelOptions:
     """Options for building a network; the fields are arguments of `cnnzoo.get`."""
 
-    weights: str | None = field(metadata=option(help="Start from published weights (a tag) or from a checkpoint file."))
+    weights: str | None = field(
+        metadata=option(
+            help="Start from published weights (a tag), or from a checkpoint: FILE, or FILE#SET for one of its sets."
+        )
+    )
     image_size: tuple[int, int] | None = field(
         metadata=option(
             **IMAGE_SIZE, help="Input size: one number or HEIGHTxWIDTH.", show_default="the size of the model"

@@ -10,4 +10,4 @@ import cnnzoo.core.forks  # noqa: F401  # notices forks from now on
 
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
-__version__ = "0.7.0"
+__version__ = "0.8.0"

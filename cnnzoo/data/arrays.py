@@ -16,6 +16,7 @@ from cnnzoo.data.evaluation_data import choose_parts
 from cnnzoo.data.images import ImageData
 from cnnzoo.data.labels import (
     check_single_labels,
+    describe_like_labels,
     describe_number_labels,
     has_number_labels,
     match_labels,
@@ -245,7 +246,7 @@ def _resolve_class_names(
         raise InputError(f"A classifier needs at least two classes. Received: only {next(iter(labels))}")
     names = check_class_names(sorted(labels, key=lambda label: natural_sort_key(str(label))))
     check_single_labels(names)
-    return names, [] if is_evaluation else describe_number_labels(names)
+    return names, [] if is_evaluation else [*describe_number_labels(names), *describe_like_labels(names)]
 
 
 def _make_split(images: np.ndarray, labels: Sequence[str], weights: Any, classes: Sequence[str], name: str) -> Split:

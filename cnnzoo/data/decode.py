@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cnnzoo.core.errors import InputError
+from cnnzoo.core.errors import InputError, shorten_repr
 from cnnzoo.core.file_signatures import describe_content, find_file_kind
 from cnnzoo.data import image_limits
 from cnnzoo.data.bit_depth import STRIP_PIXELS, Levels, has_deep_levels, iter_levels, scale_levels
@@ -29,6 +29,7 @@ ORIENTATION_TAG = 0x0112  # EXIF
 PHOTOMETRIC_TAG = 262  # TIFF; 0 means that white is zero
 GRAY_SCALES = {"L;2": 85, "L;4": 17}  # what Pillow multiplies the levels of 2 and 4 bits by
 
+MAX_NAME = 4200  # characters of a path in a message; the longest that Linux opens has 4,096
 Source = str | bytes | os.PathLike[str]  # the path or the bytes of an image file
 
 
@@ -60,7 +61,7 @@ def open_for_decoding(source: Source, channels: int, levels: Levels | None = Non
         with open_image(source, levels) as image:
             yield image
     except InputError as error:
-        name = "the bytes" if isinstance(source, bytes) else repr(os.fspath(source))
+        name = "the bytes" if isinstance(source, bytes) else shorten_repr(os.fspath(source), MAX_NAME)
         raise InputError(f"Cannot read {name} as an image: {error}") from None
 
 

@@ -13,6 +13,7 @@ from cnnzoo.data.listing import Listing, natural_sort_key
 
 MISSING_TYPES = {"NoneType", "NAType", "NaTType"}  # None, and pandas' markers of missing values
 TAG_SEPARATORS = ("|", ";", ",", " ")
+MISSING_LABELS = {"na", "n/a", "nan", "none", "null", "<na>", "?", "-", "nil", "unlabeled", "unlabelled"}
 LABEL_KINDS = "class indices, names or one-hot rows"
 ONE_LABEL = "An image can have one class only"
 SEVERAL_REMEDY = "keep one label for each image, or only the images that have one"
@@ -220,12 +221,34 @@ def examine_labels(listing: Listing, classes: Sequence[str] | None) -> Listing:
     return listing._replace(notes=(*listing.notes, *describe_number_labels(labels)))
 
 
+def describe_like_labels(labels: Sequence[str]) -> list[str]:
+    """Return notes on labels that differ in case, spaces or leading zeros only, and on those that may mean none."""
+    like = dict[str, list[str]]()
+    for label in labels:
+        text = re.sub(r"(?<=[^\W\d_])[\s_-]+(?=[^\W\d_])", "", label.casefold().strip())
+        like.setdefault(re.sub(r"(?<![\d.])0+(?=\d)", "", text), []).append(label)
+    alike = [" and ".join(map(repr, same)) for same in like.values() if len(same) > 1]
+    missing = [label for label in labels if label.casefold() in MISSING_LABELS]
+    notes = [f"These labels are different classes, though nearly alike: {', '.join(alike[:5])}."] if alike else []
+    if missing:
+        listed = ", ".join(map(repr, missing))
+        notes.append(f"The label {listed} is a class; if it marks images without a label, leave these out.")
+    return notes
+
+
 def check_single_labels(labels: Collection[str]) -> None:
     """Raise InputError if labels are lists of tags in one text, such as 'cat dog' or 'cat|dog'.
 
     Names of several words are no tags. Tags show in labels whose parts are all labels by themselves, that hold the same
-    parts in another order, or that combine few parts, in different numbers, to more labels than there are parts.
+    parts in another order, or that combine few parts, in different numbers, to more labels than there are parts; and in
+    labels that are all written as lists.
     """
+    are_lists = bool(labels) and all(re.fullmatch(r"\[.*\]|\{.*\}|\(.*\)", label) for label in labels)
+    if several := [label for label in labels if are_lists and "," in label]:
+        raise InputError(
+            f"{ONE_LABEL}; the label {min(several)!r} looks like a list of several: {SEVERAL_REMEDY}. If every list is "
+            "meant as a class of its own, list them all: classes=[...] (--classes)"
+        )
     for separator in TAG_SEPARATORS:
         parts_of = {label: _split_tags(label, separator) for label in labels}
         combined = {label: parts for label, parts in parts_of.items() if len(parts) > 1}

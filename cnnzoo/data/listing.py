@@ -41,7 +41,8 @@ def natural_sort_key(name: str) -> list[Any]:
     """Return a key that sorts class_2 before class_10."""
     parts = re.split(r"([0-9]+)", name)
     numbers = [(part.lstrip("0"), part) for part in parts]  # compared by length first, so any length works
-    return [(1, len(n), n) if part.isdecimal() else (0, 0, part.casefold()) for n, part in numbers]
+    key = [(1, len(n), n) if part.isdecimal() else (0, 0, part.casefold()) for n, part in numbers]
+    return [*key, (-1, 0, name)]  # so that the order of Cat and cat, or of 1 and 01, is always the same
 
 
 # Files of folders

@@ -29,7 +29,7 @@ from cnnzoo.data.evaluation_data import resolve_evaluation_split, select_images
 from cnnzoo.data.folder_options import FolderOptions
 from cnnzoo.data.folders import list_folder
 from cnnzoo.data.images import ImageData, Sizing
-from cnnzoo.data.labels import examine_labels, match_labels
+from cnnzoo.data.labels import describe_like_labels, examine_labels, match_labels
 from cnnzoo.data.listing import ListedImage, Listing, natural_sort_key
 from cnnzoo.data.metadata import find_metadata, list_metadata
 from cnnzoo.data.photos import Photo, Photos
@@ -339,6 +339,8 @@ def build_from_files(
     everything = Split(Photos(photos, levels=levels), indices_of_classes, names, weights)
     train, validation, test = map(everything.take, indices)
     notes = (f"{diagnosis.images:,} files, {diagnosis.summary()}.", *level_notes, *listing.notes, *notes)
+    if classes is None:
+        notes += tuple(describe_like_labels(class_names))
     return ImageData(train, validation, test, class_names, name, notes=notes, diagnosis=diagnosis)
 
 

@@ -300,6 +300,18 @@ def describe_columns(
     return f"{text}{hint}."
 
 
+def describe_merged_splits(values: Sequence[str], splits: Sequence[str]) -> list[str]:
+    """Return a note on each split that several values of a table's column name, such as test and holdout."""
+    values_of = dict[str, set[str]]()
+    for value, split in zip(values, splits, strict=True):
+        values_of.setdefault(split, set()).add(_split_name(value))
+    return [
+        f"The {split} part is of the values {join_names(sorted(names))}."
+        for split, names in values_of.items()
+        if len(names) > 1
+    ]
+
+
 def join_names(names: Sequence[str], count: int = MAX_LISTED) -> str:
     """Return the first names, and how many more there are."""
     more = f" and {len(names) - count:,} more" if len(names) > count else ""

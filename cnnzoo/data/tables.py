@@ -16,6 +16,7 @@ from cnnzoo.data.table_columns import (
     PATH_COLUMNS,
     check_column,
     describe_columns,
+    describe_merged_splits,
     find_column,
     find_label_columns,
     find_splits,
@@ -81,6 +82,8 @@ def list_table(table: Table, options: TableOptions = NO_OPTIONS, given_split: st
     labels = _read_label_columns(table, label_columns, notes)
     groups = _read_group(table, group_column) if group_column is not None else [""] * len(table.rows)
     notes.insert(0, describe_columns(table, path_column, label_columns, split_column, group_column, split_note))
+    if split_column:
+        notes += describe_merged_splits(read_texts(table, split_column, ""), splits)
 
     # Find the files
     image_dir = None if options.image_dir is None else _check_image_dir(options.image_dir)

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from cnnzoo.core.errors import InputError
+from cnnzoo.core.errors import InputError, shorten_repr
 from cnnzoo.core.paths import check_working_dir, expand_home, path_exists
 from cnnzoo.core.text import printable_name
 from cnnzoo.core.threads import thread_pool
@@ -32,6 +32,7 @@ from cnnzoo.inference.sources import (
 
 NamedImage = tuple[str, ImageSource]
 MAX_DESCRIPTION = 300  # characters
+BASE64_STARTS = ("/9j/", "iVBORw0K", "R0lGOD", "UklGR")  # of JPEG, PNG, GIF and WebP
 TELL_INTERVAL, FILES_PER_LOOK = 10.0, 1000  # seconds, and files between two looks at the clock
 
 Item = TypeVar("Item")
@@ -69,7 +70,10 @@ def _iter_paths(path: str) -> Iterator[NamedImage]:
     """Yield the files that a path, a folder or a pattern stands for."""
     files: Iterable[Path]
     if reason := _find_fault(path):
-        yield printable_name(path), Unreadable(f"Cannot read {path!r} as an image: {reason}")
+        yield (
+            printable_name(path),
+            Unreadable(f"Cannot read {shorten_repr(path, MAX_DESCRIPTION)} as an image: {reason}"),
+        )
         return
     if path.startswith("~") and not path_exists(path.partition("/")[0]):
         path = str(expand_home(path))
@@ -96,6 +100,8 @@ def _find_fault(path: str) -> str:
         return "addresses are not downloaded; download the file, or pass its bytes"
     if path.startswith("data:"):
         return "this is a data URI; pass its bytes, base64.b64decode(uri.partition(',')[2])"
+    if len(path) > MAX_DESCRIPTION and path.startswith(BASE64_STARTS):
+        return "this is an image in base64; pass its bytes, base64.b64decode(text)"
     if path.startswith("file://"):
         return "this is a file URI; pass the path alone"
     try:

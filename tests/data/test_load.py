@@ -109,6 +109,7 @@ def test_classes_are_in_natural_order(tmp_path):
     assert reordered.classes == ("class_10", "class_2", "class_1")
     assert all(name.startswith("class_10/") for name in reordered.train.names[reordered.train.labels == 0])
     assert sorted(["b", "a10", "A9", "10", "9"], key=natural_sort_key) == ["9", "10", "A9", "a10", "b"]
+    assert sorted(["01", "cat", "1", "Cat"], key=natural_sort_key) == ["01", "1", "Cat", "cat"]
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """What people pass to `predict`, and the right answer: that of the image file itself, or a sentence with the remedy."""
 
 import array
+import base64
 import io
 import mmap
 import os
@@ -251,6 +252,8 @@ REFUSED = [
     Case("a Pillow image of floats", "Pillow", lambda folder: Image.new("F", (9, 9), 0.5), "Cannot read the Image"),
     Case("a huge Pillow image", "a bomb", lambda folder: Image.new("1", (10_000, 9_000)), "more than the"),
     Case("an address", "keras get_file", lambda folder: "https://example.org/a.png", "addresses are not downloaded"),
+    Case("base64", "REST clients", lambda folder: base64.b64encode(PNG).decode(), "Cannot read .{300,320} as an image: "
+        r"this is an image in base64; pass its bytes, base64\.b64decode\(text\)$"),
     Case("a data URI", "canvas.toDataURL", lambda folder: "data:image/png;base64,iVBO", "base64.b64decode"),
     Case("a file URI", "Path.as_uri", lambda folder: write(folder).as_uri(), "pass the path alone"),
     Case("an empty path", "an unset variable", lambda folder: "", "it is empty; '.' is the current folder"),

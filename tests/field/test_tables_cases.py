@@ -301,6 +301,24 @@ READ = [
     Case(
         "is_valid of the data", "sibling of R03", csv(is_valid=[i > 0 for i in range(COUNT)]), Outcome(note="is_valid")
     ),
+    Case(
+        "several values for one split",
+        "sibling of R04",
+        csv(split=["train"] * 16 + ["test"] * 4 + ["holdout2"] * 4),
+        Outcome(test=TEST, note="The test part is of the values holdout2, test"),
+    ),
+    Case(
+        "labels that differ in case",
+        "typed by hand",
+        csv(labels=["Cat", "cat "] * 12),
+        Outcome(("Cat", "cat"), note="different classes, though nearly alike: 'Cat' and 'cat'"),
+    ),
+    Case(
+        "a label for missing ones",
+        "R write.csv",
+        csv(labels=["a", "NA"] * 12),
+        Outcome(("a", "NA"), note="'NA' is a class; if it marks images without a label"),
+    ),
     Case("split beside phase", "sibling of R03", csv(phase=SPLITS[::-1], **WITH_SPLIT), Outcome(test=TEST)),
     Case("mode of transport", "sibling of R03", csv(mode=["car", "train"] * 12), Outcome(note="Not used: mode")),
     Case("File Name beside path", "sibling of R21", csv(**{"File Name": SPLITS}), Outcome(test=TEST)),
@@ -455,6 +473,12 @@ READ = [
 
 TAGS = [["haze", "clear", "haze clear"][i % 3] for i in range(COUNT)]
 REFUSED = [
+    Case(
+        "lists written as text",
+        "pandas to_csv",
+        csv("t.tsv", "\t", labels=["['x', 'y']", "['x']", "['y']"] * 8),
+        r"one class only; the label \"\['x', 'y'\]\" looks like a list of several",
+    ),
     Case(
         "a column of lists",
         "field R03",

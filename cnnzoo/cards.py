@@ -158,6 +158,9 @@ def card(model: keras.Model) -> Card:
     Returns:
         The `Card` of the model.
 
+    Raises:
+        InputError: if `model` is no Keras model with a graph of layers, or if the card in it is damaged.
+
     Example:
         >>> model = cnnzoo.get("lenet5", weights="mnist")
         >>> cnnzoo.card(model).weights["tag"]

@@ -52,6 +52,7 @@ def diagnose_images(
     used = np.flatnonzero(usable).tolist()
     findings += _find_near_duplicates([images[i] for i in used], [facts[i] for i in used])
     findings += _inspect_levels([images[i] for i in used], [facts[i] for i in used], levels)
+    findings += _inspect_faint_images([images[i] for i in used], [facts[i] for i in used])
     for i in used:
         findings += _inspect_image(images[i], facts[i])
     counts = Counter(images[i].label for i in used)
@@ -152,6 +153,19 @@ def _inspect_levels(images: Sequence[ListedImage], facts: Sequence[ImageFacts], 
         f"levels={2**bits - 1} makes that the range from black to white"
     )
     return [Finding("levels", tuple(name for name, _ in dark), reason)]
+
+
+def _inspect_faint_images(images: Sequence[ListedImage], facts: Sequence[ImageFacts]) -> list[Finding]:
+    """Find images of 8 bits that use a few levels only, if these are half of all images or more."""
+    faint = [image.name for image, f in zip(images, facts, strict=True) if f.faint]
+    if not faint or 2 * len(faint) < len(images):
+        return []
+    highest = max(f.faint for f in facts)
+    reason = (
+        f"levels to {highest} of 255 in {len(faint):,} images: masks, or images that were divided by 255? They are "
+        f"nearly black; multiply their pixels by {255 // highest} if they are pictures"
+    )
+    return [Finding("levels", tuple(faint), reason)]
 
 
 def _inspect_image(image: ListedImage, facts: ImageFacts) -> list[Finding]:

@@ -23,8 +23,9 @@ from cnnzoo.data.repair import repair_content
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
 
-SCAN_VERSION = 3  # of ImageFacts and of the checks; a new version discards all earlier scans
+SCAN_VERSION = 4  # of ImageFacts and of the checks; a new version discards all earlier scans
 MAX_PALETTE_COLORS = 64  # a photo has more
+MAX_FAINT_LEVEL = 8  # of 255: numbers of classes or a mask, hardly a picture
 FILES_PER_COMMIT = 512
 FORMAT_SUFFIXES = {
     "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
@@ -56,6 +57,7 @@ class ImageFacts:
     constant: bool = False  # whether all pixels are equal
     colors: int = 0  # of an image with a palette, if it has few
     levels: tuple[float, float] | None = None  # lowest and highest, of images of more than 8 bits
+    faint: int = 0  # highest level of an 8-bit image, if that is at most MAX_FAINT_LEVEL
     repairs: str = ""  # faults of the file that were mended, in words
     problem: str = ""  # why the file cannot be used; empty if it can
 
@@ -150,7 +152,17 @@ def _inspect_pixels(image: "PillowImage", limits: Levels | None = None) -> dict[
         return {"constant": True, "colors": 1}
     small = upright.convert("L").resize((256, 256), reducing_gap=2.0)
     bits = imagehash.phash(small).hash.ravel()
-    return {"phash": int("".join("01"[int(bit)] for bit in bits), 2), "colors": len(colors or ())}
+    return {
+        "phash": int("".join("01"[int(bit)] for bit in bits), 2),
+        "colors": len(colors or ()),
+        "faint": _highest_faint_level(image, extrema),
+    }
+
+
+def _highest_faint_level(image: "PillowImage", extrema: Sequence[tuple[int, int]]) -> int:
+    """Return the highest level of an 8-bit image that is nearly black, as masks of 0 and 1 are, else 0."""
+    highest = max(high for _, high in extrema)
+    return highest if highest <= MAX_FAINT_LEVEL and image.mode in ("L", "LA", "RGB", "RGBA") else 0
 
 
 def _file_key(source: Any) -> FileKey | None:
@@ -178,7 +190,7 @@ class _ScanCache:
             facts = ImageFacts(**parse_json(row[0], "the facts of a file")) if row else None
         except (sqlite3.Error, TypeError, ValueError):
             return None
-        types = (str, str, str, int, int, int | None, bool, int, list | None, str, str)
+        types = (str, str, str, int, int, int | None, bool, int, list | None, int, str, str)
         if not facts or facts.format not in FORMAT_SUFFIXES:
             return None
         if not all(isinstance(value, kind) for value, kind in zip(asdict(facts).values(), types, strict=True)):
@@ -188,7 +200,7 @@ class _ScanCache:
                 return None
             facts = replace(facts, levels=(facts.levels[0], facts.levels[1]))
         return (
-            facts if decoded else replace(facts, phash=None, constant=False, colors=0, levels=None)
+            facts if decoded else replace(facts, phash=None, constant=False, colors=0, levels=None, faint=0)
         )  # what the header tells
 
     def put(self, rows: Iterable[tuple[FileKey, ImageFacts, bool]]) -> None:

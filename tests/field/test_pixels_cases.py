@@ -141,6 +141,13 @@ def test_unused_bits_are_found_and_scaled(case, tmp_path):
     assert scaled.train.images[:].max() > 150 > data.train.images[:].max()
 
 
+def test_images_of_0_and_1_are_found(tmp_path):
+    folder = save_levels(tmp_path / "masks", lambda gray: png_of_levels((gray > gray.mean()).astype("uint8")))
+    with pytest.warns(UserWarning, match="levels to 1 of 255 in 24 images: masks.* multiply their pixels by 255"):
+        data = cnnzoo.load_data(folder, image_size=24)
+    assert not data.diagnosis.set_aside
+
+
 def test_full_range_and_dark_pictures_are_no_finding(tmp_path):
     folder = save_levels(tmp_path / "photos", lambda gray: png_of_levels(gray.astype("uint16") * 257))
     Image.fromarray(np.full((40, 40), 900, "uint16")).save(folder / "cat" / "night.png")

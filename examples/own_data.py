@@ -5,7 +5,6 @@ The files are made here from scikit-learn's digits, so the example needs no down
 
 import csv
 import io
-import sys
 import tempfile
 from pathlib import Path
 
@@ -17,23 +16,21 @@ import cnnzoo
 
 
 def write_files(root: Path) -> None:
-    """Write labels.csv beside a folder of images, and new_photos with copies of three of these."""
+    """Write labels.csv beside a folder of images, and new_photos with three of the same images among its own."""
     digits = load_digits()
-    (root / "images").mkdir()
-    with (root / "labels.csv").open("w", newline="") as file:
-        rows = csv.writer(file)
-        rows.writerow(["", "id", "breed", "phase", "comment"])  # with the index that a data frame adds
-        for i, (image, label) in enumerate(zip(digits.images[:600], digits.target, strict=False)):
-            Image.fromarray((image * (255 / 16)).astype("uint8")).save(root / "images" / f"{i}.png")
-            rows.writerow([i, i, f"digit_{label}", "train" if i < 500 else "test", "scanned"])
-    for i, label in enumerate(digits.target[600:660], 600):
-        if label < 6:  # not every class occurs
-            path = root / "new_photos" / f"digit_{label}" / f"{i}.png"
+    count = 2 * len(digits.target) // 3
+    rows: list[list[object]] = [["", "id", "breed", "phase", "comment"]]  # with the index that a data frame adds
+    for i, (pixels, label) in enumerate(zip(digits.images, digits.target, strict=True)):
+        paths = [root / "images" / f"{i}.png"] if i < count else []
+        if i < 3 or (i >= count and label < 6):  # not every class occurs
+            paths.append(root / "new_photos" / f"digit_{label}" / f"photo {i}.png")
+        for path in paths:
             path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray((digits.images[i] * (255 / 16)).astype("uint8")).save(path)
-    for i in range(3):
-        copy = root / "new_photos" / f"digit_{digits.target[i]}" / f"copy of {i}.png"
-        copy.write_bytes((root / "images" / f"{i}.png").read_bytes())
+            Image.fromarray((pixels * (255 / 16)).astype("uint8")).save(path)
+        if i < count:
+            rows.append([i, i, f"digit_{label}", "test" if i % 6 == 0 else "train", "scanned"])
+    with (root / "labels.csv").open("w", newline="") as file:
+        csv.writer(file).writerows(rows)
 
 
 def main() -> None:
@@ -45,18 +42,15 @@ def main() -> None:
         # The last lines say which columns were used, how paths were completed, and what was left out.
         data = cnnzoo.load_data(root / "labels.csv", crop=None)
         print(data)
-
         keras.utils.set_random_seed(0)
         model = cnnzoo.get("lenet5", classes=data.classes)
         recipe = cnnzoo.Recipe(epochs=4, batch_size=32, learning_rate=0.02)
-        run = root / "run"
-        print(cnnzoo.fit_and_evaluate(model, data, recipe=recipe, run_dir=run, verbose=sys.stderr.isatty()))
+        print(cnnzoo.fit_and_evaluate(model, data, recipe=recipe, run_dir=root / "run", verbose=False))
 
         # All of a folder, with the classes of the model. Images that the run was trained on are reported.
         new_photos = cnnzoo.load_data(root / "new_photos", split="test", classes=data.classes, crop=None)
-        classifier = cnnzoo.load(run)
+        classifier = cnnzoo.load(root / "run")
         print(cnnzoo.evaluate(classifier.model, new_photos))
-
         upload = io.BytesIO((root / "images" / "1.png").read_bytes())  # as a web server receives it
         print(classifier.predict(upload))
 

@@ -14,8 +14,12 @@ from cnnzoo.checkpoints.tensors import named_variables
 from cnnzoo.models.inception import googlenet_modules, inception_v3_modules
 
 pytestmark = pytest.mark.usefixtures("free_memory")
-FILES = sorted((GOLDEN / "logits").glob("*.npz"))
-each = pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+# The VGGs first and on one worker: each takes 4 GB while it is loaded, and they share their largest tensors.
+FILES = sorted((GOLDEN / "logits").glob("*.npz"), key=lambda path: (not path.stem.startswith("vgg"), path.name))
+ON_ONE_WORKER = {True: [pytest.mark.xdist_group("vgg")], False: []}
+each = pytest.mark.parametrize(
+    "path", [pytest.param(path, id=path.stem, marks=ON_ONE_WORKER[path.stem.startswith("vgg")]) for path in FILES]
+)
 # Rows that no publisher has: tests/models checks them against their papers, or reads their published weights.
 WITHOUT_REFERENCE = {"lenet5", "lenet5_relu", "lenet5_1998", "lenet_caffe", "alexnet_2012", "vgg11_lrn", "vgg16_c"}
 WITHOUT_REFERENCE |= {"googlenet_2014", "resnet20", "resnet32", "resnet44", "resnet56", "resnet110", "resnet1202"}

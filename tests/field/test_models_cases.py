@@ -3,6 +3,7 @@
 import contextlib
 import copy
 import json
+import logging
 import os
 import pickle
 import shutil
@@ -221,8 +222,11 @@ def framed(tmp_path_factory):
     return folder, model, cnnzoo.load_data(path, splits=(0.4, 0.2, 0.4), doctor=False)
 
 
-def test_a_model_of_others_sees_whole_images(framed, caplog):
+def test_a_model_of_others_sees_whole_images(framed, caplog, monkeypatch):
     """NVIDIA/DIGITS#62, teachablemachine-community#61"""
+    logger = logging.getLogger("cnnzoo.inference.classifier")
+    monkeypatch.setattr(logger, "disabled", False)  # libraries of other tests change the loggers of a process
+    caplog.set_level(logging.WARNING, logger.name)
     folder, model, data = framed
     report = cnnzoo.evaluate(model, data)
     assert report.accuracy == 1

@@ -35,8 +35,8 @@ class CheckedPath(click.Path):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the value as a Path."""
         name = "the path"
-        if param is not None and ctx is not None:
-            name = param.opts[0] if param.opts[0].startswith("-") else param.make_metavar(ctx)
+        if param is not None:
+            name = param.opts[0] if param.opts[0].startswith("-") else param.human_readable_name
         return super().convert(check_path(value, name), param, ctx)
 
 

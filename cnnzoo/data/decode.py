@@ -6,6 +6,7 @@ import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -78,7 +79,7 @@ def open_image(source: Source, levels: Levels | None = None) -> "Iterator[Pillow
     try:
         encoded, _ = repair_content(source if isinstance(source, bytes) else read_image_bytes(source))
         kind = find_file_kind(encoded)
-        with Image.open(io.BytesIO(encoded), formats=FORMATS if kind else FORMATS + LOOSE_FORMATS) as image:
+        with Image.open(io.BytesIO(encoded), formats=readable_formats(has_signature=kind is not None)) as image:
             _check_size(image, encoded, levels)
             yield image
     except InputError:
@@ -114,8 +115,20 @@ def _check_head(head: bytes, size: int) -> None:
         read_jpeg_layout(head)
 
 
+@cache
+def readable_formats(has_signature: bool = True) -> tuple[str, ...]:
+    """Return the formats to try that the installed Pillow reads: some builds of it lack AVIF."""
+    from PIL import Image
+
+    Image.init()
+    formats = FORMATS if has_signature else FORMATS + LOOSE_FORMATS
+    return tuple(name for name in formats if name in Image.OPEN)
+
+
 def _explain_content(content: bytes) -> str:
     kind = find_file_kind(content)
+    if kind is not None and kind.name == "an AVIF image" and "AVIF" not in readable_formats():
+        return "it is an AVIF image, which this build of Pillow does not read; the wheels on PyPI do"
     remedy = f"; {kind.remedy}" if kind and kind.remedy else ""
     return f"{NOT_AN_IMAGE} {describe_content(content)}{remedy}"
 

@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from cnnzoo.data.decode import readable_formats
 from helpers.image_files import make_scene
 
 ORIENTATION = 0x0112
@@ -404,9 +405,6 @@ def pillow_kinds(color, gray, rgba, clear):
         ImageKind("pgm", encode(gray, "PPM")),
         ImageKind("pbm", encode(gray.convert("1"), "PPM")),
         ImageKind("pgm plain", b"P2\n# made by hand\n2 2\n255\n0 100\n200 255\n" * 1),
-        ImageKind("avif", encode(color, "AVIF")),
-        ImageKind("avif alpha", encode(rgba, "AVIF", quality=100), white=clear),
-        ImageKind("avif orientation 6", encode_with_orientation(color, "AVIF", 6)),
         ImageKind("jpeg 2000", encode(color, "JPEG2000")),
         ImageKind("jpeg 2000 codestream", encode(color, "JPEG2000", no_jp2=True)),
         ImageKind("ico", encode(rgba, "ICO", sizes=[(60, 44)]), white=clear),
@@ -415,4 +413,10 @@ def pillow_kinds(color, gray, rgba, clear):
         ImageKind("tga RGBA", encode(rgba, "TGA"), white=clear),
         ImageKind("tga gray", encode(gray, "TGA")),
     ]
+    if "AVIF" in readable_formats():
+        rows += [
+            ImageKind("avif", encode(color, "AVIF")),
+            ImageKind("avif alpha", encode(rgba, "AVIF", quality=100), white=clear),
+            ImageKind("avif orientation 6", encode_with_orientation(color, "AVIF", 6)),
+        ]
     return [ImageKind(row.name, row.content, False, row.white, row.levels) for row in rows]

@@ -175,8 +175,6 @@ def bootstrap_intervals(matrix: np.ndarray, seed: int) -> dict[str, list[float]]
         matrix: confusion matrix (classes, classes), one row per true class.
         seed: seed of the resampling.
     """
-    occurring = np.flatnonzero(matrix.sum(axis=0) + matrix.sum(axis=1))
-    matrix = matrix[np.ix_(occurring, occurring)]
     probabilities = matrix.ravel() / matrix.sum()
     draws = np.random.default_rng(seed).multinomial(matrix.sum(), probabilities, BOOTSTRAP_RESAMPLES)
     draws = draws.reshape(BOOTSTRAP_RESAMPLES, *matrix.shape).astype("float64")

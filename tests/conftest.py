@@ -17,6 +17,7 @@ BLANK = encode_png(np.zeros((1, 1, 1), "uint8"))
 WITHOUT_SHARED_FIXTURES = ("test_golden.py", "test_build.py")  # files whose tests may run on any worker
 
 
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in the same hook
 def pytest_collection_modifyitems(config, items):
     """Keep the tests of a file on one worker of pytest-xdist, and run the longest first and the shortest last.
 

@@ -1,0 +1,101 @@
+"""HTML pages: one skeleton and one stylesheet for the report, the doctor, searches and notebooks.
+
+A page is a Jinja template in the package that fills it; it extends the skeleton of this folder:
+
+    {% extends "page.html" %}
+    {% import "parts.html" as parts %}
+    {% block title %}{{ name }}{% endblock %}
+    {% block header %}<h1>{{ name }}</h1>{% endblock %}
+    {% block main %}
+    {{ parts.headline("97.1 %", ["5 of 172 test images are wrong"]) }}
+    <h2>Classes</h2>
+    {% call parts.table("Images of each class", ["class", "images"]) %}
+    {% for name, count in counts.items() %}
+    <tr><th scope="row">{{ name }}</th><td>{{ count | thousands }}</td></tr>
+    {% endfor %}
+    {% endcall %}
+    {% endblock %}
+
+`parts.html` also has `facts`, `commands`, `figure` (for the charts of `cnnzoo.core.charts`) and `picture` (inside
+`<div class="gallery">`). A template that extends "fragment.html" instead, with the block `main` only, is shown in
+notebooks. Colors come from the variables of `page.css`, which have a light and a dark value, so a template needs no
+style of its own; folded parts are `<details>`. There are no scripts and no addresses of other hosts.
+
+Everything a template prints is escaped: for HTML, and what acts on a terminal or turns the direction of writing as
+`escape_controls` does. Addresses of files are made by `file_address`, pictures by `picture_uri`.
+"""
+
+import base64
+import io
+import os
+import urllib.parse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cnnzoo.core.text import escape_controls
+
+
+def render_page(package: str, template: str, **values: Any) -> str:
+    """Render a template of a package, which extends "page.html" or "fragment.html", to HTML.
+
+    Args:
+        package: dotted name of the package that holds the template, such as "cnnzoo.data".
+        template: name of the file.
+        values: what the template prints. Strings are escaped, so they may come from anywhere.
+
+    Example:
+        >>> from cnnzoo.core.pages import render_page
+        >>> page = render_page("cnnzoo.core", "page.html")
+        >>> page.startswith("<!doctype html>")
+        True
+    """
+    from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+
+    import cnnzoo
+
+    loader = ChoiceLoader([PackageLoader(package, "."), PackageLoader("cnnzoo.core", ".")])
+    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, finalize=_escape_names)
+    environment.filters["thousands"] = "{:,}".format
+    return environment.get_template(template).render(version=cnnzoo.__version__, **values)
+
+
+def _escape_names(value: Any) -> Any:
+    """Escape what acts on terminals in names; HTML that is already escaped stays as it is."""
+    return value if hasattr(value, "__html__") or not isinstance(value, str) else escape_controls(value, keep="\n")
+
+
+def file_address(path: str | os.PathLike[str], start: str | os.PathLike[str] | None = None) -> str:
+    """Return the address of a file for a link: relative to the folder `start` of the page if it is inside, else file:.
+
+    Example:
+        >>> from cnnzoo.core.pages import file_address
+        >>> file_address("runs/a b/report.html", "runs")
+        'a%20b/report.html'
+    """
+    target = Path(path).absolute()
+    if start is not None and target.is_relative_to(folder := Path(start).absolute()):
+        return urllib.parse.quote(os.fsencode(target.relative_to(folder).as_posix()))
+    return target.as_uri()
+
+
+def picture_uri(image: np.ndarray, max_side: int = 240) -> str:
+    """Return an image (H, W, 1 or 3) with values from 0 to 255 as a data URI, no larger than `max_side` pixels.
+
+    Small images stay as they are, as PNG; photos are shrunk to JPEG.
+    """
+    from PIL import Image
+
+    pixels = np.clip(image, 0, 255).astype("uint8")
+    picture = Image.fromarray(pixels if pixels.shape[-1] == 3 else pixels[..., 0])
+    small = max(picture.size) <= 64
+    picture.thumbnail((max_side, max_side))
+    out = io.BytesIO()
+    picture.save(out, "PNG" if small else "JPEG", quality=85)
+    return to_data_uri(out.getvalue(), "image/png" if small else "image/jpeg")
+
+
+def to_data_uri(content: bytes, media_type: str = "image/png") -> str:
+    """Return the content of a file as a URI that holds it."""
+    return f"data:{media_type};base64,{base64.b64encode(content).decode()}"

@@ -1,0 +1,117 @@
+"""The skeleton of all pages: escaping, contrast of the colors, addresses of files, and nothing from elsewhere."""
+
+import re
+from pathlib import Path
+
+import jinja2
+import numpy as np
+import pytest
+
+from cnnzoo.core import pages
+from cnnzoo.core.pages import file_address, picture_uri, render_page
+
+CORE = Path(pages.__file__).parent
+CSS = (CORE / "page.css").read_text(encoding="utf-8")
+COLORS = {
+    name: (light, dark) for name, light, dark in re.findall(r"--([a-z-]+): light-dark\((#\w{6}), (#\w{6})\)", CSS)
+}
+HOSTILE = '</title><script>alert("x")</script>&\'"\x1b[2J\u202e\ud800'
+
+
+def luminance(color):
+    channels = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return float(np.dot(linear, (0.2126, 0.7152, 0.0722)))
+
+
+def contrast(first, second):
+    low, high = sorted(map(luminance, (first, second)))
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.fixture
+def render(monkeypatch):
+    """Return a function that renders a template given as text."""
+
+    def render(source, **values):
+        monkeypatch.setattr(jinja2, "PackageLoader", lambda package, path: loaders[package])
+        loaders = {"page": jinja2.DictLoader({"t": source}), "cnnzoo.core": jinja2.FileSystemLoader(CORE)}
+        return render_page("page", "t", **values)
+
+    return render
+
+
+def test_every_color_has_a_light_and_a_dark_value_and_is_stated_once():
+    assert len(COLORS) == CSS.count("light-dark(")
+    assert len(re.findall(r"#[0-9a-f]{3,8}\b", CSS)) == 2 * len(COLORS)
+    assert set(re.findall(r"var\(--([a-z-]+)\)", CSS)) <= COLORS.keys()
+
+
+@pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
+@pytest.mark.parametrize("ground", ["ground", "surface"])
+def test_text_and_charts_have_enough_contrast(theme, ground):
+    for name in ("ink", "muted", "blue", "orange"):
+        assert contrast(COLORS[name][theme], COLORS[ground][theme]) >= 4.5, name
+    assert contrast(COLORS["gray"][theme], COLORS[ground][theme]) >= 3
+    for name in ("warning", "error"):
+        assert contrast(COLORS[name][theme], COLORS[f"{name}-ground"][theme]) >= 4.5, name
+
+
+def test_everything_printed_is_escaped(render):
+    source = (
+        '{% extends "page.html" %}{% import "parts.html" as parts %}{% block title %}{{ x }}{% endblock %}'
+        "{% block main %}{{ parts.headline(x, [x]) }}{{ parts.facts([(x, x, x)]) }}{{ parts.commands([(x, x)]) }}"
+        "{{ parts.figure(x, x) }}{{ parts.figure(x, x, wide=true) }}"
+        '{% call parts.table(x, [x, x], [x]) %}<tr><th scope="row">{{ x }}</th></tr>{% endcall %}'
+        "{% call parts.picture(x, x, x) %}{{ x }}{% endcall %}{% endblock %}"
+    )
+    page = render(source, x=HOSTILE)
+    assert "<script" not in page
+    assert "\x1b" not in page
+    assert "\u202e" not in page
+    page.encode("utf-8")
+    assert page.count("&lt;script&gt;") > 15
+    for attribute in re.findall(r'(?:alt|src|href|aria-label)="([^"]*)"', page):
+        assert "alert(" in attribute  # no quotation mark ended it early
+
+
+def test_a_page_loads_nothing_and_runs_nothing():
+    page = render_page("cnnzoo.core", "page.html")
+    assert "default-src 'none'" in page
+    assert not re.findall(r"<script|javascript:|https?://|@import|url\(|\son\w+=", page)
+    assert '<html lang="en">' in page
+    assert '<meta name="viewport"' in page
+
+
+def test_a_fragment_for_notebooks_styles_only_itself(render):
+    fragment = render('{% extends "fragment.html" %}{% block main %}<p>{{ x }}</p>{% endblock %}', x="<b>")
+    assert fragment.startswith('<div class="cnnzoo">')
+    assert "<p>&lt;b&gt;</p>" in fragment
+    selectors = re.findall(r"(?:^|\n)\s*([^@{}/\n][^{}\n]*) \{", CSS)
+    assert selectors
+    for selector in ",".join(selectors).split(","):
+        assert ".cnnzoo" in selector, selector
+
+
+def test_tables_scroll_and_have_captions_and_scopes(render):
+    page = render(
+        '{% import "parts.html" as parts %}{% call parts.table("Classes", ["class", "why"], ["why"]) %}'
+        "<tr></tr>{% endcall %}"
+    )
+    assert '<div class="scroll" tabindex="0" role="region" aria-label="Classes">' in page
+    assert "<caption>Classes</caption>" in page
+    assert '<th scope="col">class</th><th scope="col" class="words">why</th>' in page
+
+
+def test_file_addresses_are_relative_inside_the_folder_of_the_page(tmp_path):
+    assert file_address(tmp_path / "a b" / "c#1?.png", tmp_path) == "a%20b/c%231%3F.png"
+    assert file_address(tmp_path / "javascript:x", tmp_path) == "javascript%3Ax"
+    assert file_address(tmp_path / "a.png", tmp_path / "other") == (tmp_path / "a.png").as_uri()
+    assert file_address(b"a\xff.png".decode("utf-8", "surrogateescape"), ".") == "a%FF.png"
+
+
+@pytest.mark.parametrize(("shape", "kind"), [((8, 8, 1), "png"), ((64, 20, 3), "png"), ((300, 500, 3), "jpeg")])
+def test_pictures_are_small_data_uris(shape, kind):
+    uri = picture_uri(np.full(shape, 300.0))
+    assert uri.startswith(f"data:image/{kind};base64,")
+    assert len(uri) < 5000

@@ -1,4 +1,4 @@
-"""Names of files and classes as text for terminals and spreadsheets, neither of which may act on it."""
+"""Text for terminals and spreadsheets: durations, and names of files and classes, on which neither may act."""
 
 import re
 import unicodedata
@@ -58,3 +58,16 @@ def escape_cell(text: str) -> str:
 def unescape_cell(cell: str) -> str:
     """Return the text of which `escape_cell` made `cell`."""
     return cell[1:] if cell.startswith("'") and FORMULA.match(cell) else cell
+
+
+def format_duration(seconds: float) -> str:
+    """Return a duration as a person would say it.
+
+    Example:
+        >>> format_duration(3.2), format_duration(100), format_duration(7400)
+        ('3 s', '2 min', '2 h 3 min')
+    """
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"

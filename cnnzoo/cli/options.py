@@ -125,6 +125,13 @@ class DataOptions(TableColumns):
     )
     class_folders: str = field(metadata=option(**CLASS_FOLDERS))
     split_folders: dict[str, str] | None = field(metadata=option("--split-folder", **SPLIT_FOLDERS))
+    fix_list: Path | None = field(
+        metadata=option(
+            type=CheckedPath(),
+            metavar="FILE",
+            help="A table of images to exclude or relabel, as `cnnzoo doctor --fix-list` writes it.",
+        )
+    )
     strict: bool = field(metadata=option(is_flag=True, help="Fail if any image is unusable, instead of skipping it."))
     doctor: bool = field(
         metadata=option(

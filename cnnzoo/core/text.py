@@ -71,3 +71,18 @@ def format_duration(seconds: float) -> str:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def format_count(count: int, noun: str, plural: str = "") -> str:
+    """Return a number with its noun in the singular or the plural, for messages.
+
+    Args:
+        count: the number.
+        noun: the noun in the singular.
+        plural: its plural, if that is not the singular and an s.
+
+    Example:
+        >>> format_count(1, "image"), format_count(2000, "image"), format_count(0, "class", "classes")
+        ('1 image', '2,000 images', '0 classes')
+    """
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"

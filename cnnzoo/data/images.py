@@ -10,6 +10,7 @@ import numpy as np
 from cnnzoo.core.errors import InputError, check_integer, unknown_name
 from cnnzoo.core.tables import format_table
 from cnnzoo.core.text import escape_controls
+from cnnzoo.data.apply_fixes import AppliedFixes
 from cnnzoo.data.bit_depth import Levels
 from cnnzoo.data.diagnosis import Diagnosis
 from cnnzoo.data.photos import Photos
@@ -73,6 +74,7 @@ class ImageData:
         notes: decisions made while loading that a reader should know of.
         split_options: the shares and the seed of the splits, as `load_data` received them.
         diagnosis: the findings of the doctor, for image files.
+        fix_list: what the fix list changed that `load_data` received; None without one.
         transform: the transform that resizes images to `image_size`; None as long as they have their original sizes.
 
     Example:
@@ -99,6 +101,7 @@ class ImageData:
     notes: tuple[str, ...] = ()
     split_options: tuple[tuple[float, float, float], int] | None = None
     diagnosis: Diagnosis | None = field(default=None, repr=False)
+    fix_list: AppliedFixes | None = None
 
     @property
     def splits(self) -> dict[str, Split]:

@@ -20,12 +20,14 @@ from cnnzoo.core.errors import (
 )
 from cnnzoo.core.paths import check_path, resolve_path
 from cnnzoo.core.text import printable_name
+from cnnzoo.data.apply_fixes import apply_fix_list
 from cnnzoo.data.arrays import NAMED_ARRAYS, build_from_arrays, find_array_parts, load_named_arrays
 from cnnzoo.data.bit_depth import Levels, scale_source
 from cnnzoo.data.cache import CACHE_MODES
 from cnnzoo.data.checks import check_weights, is_file_or_folder
 from cnnzoo.data.doctor import diagnose_images
 from cnnzoo.data.evaluation_data import resolve_evaluation_split, select_images
+from cnnzoo.data.fix_list import FixList, read_fix_list
 from cnnzoo.data.folder_options import FolderOptions
 from cnnzoo.data.folders import list_folder
 from cnnzoo.data.images import ImageData, Sizing
@@ -69,6 +71,7 @@ def load_data(
     image_dir: str | os.PathLike[str] | None = None,
     class_folders: str = "auto",
     split_folders: Mapping[str, str] | None = None,
+    fix_list: "str | os.PathLike[str] | FixList | Any | None" = None,
 ) -> ImageData:
     """Load images and labels from any source, check them, and split them into training, validation and test data.
 
@@ -124,6 +127,9 @@ def load_data(
             "auto" decides by names and structure, says so in `notes`, and raises an error if both are possible.
         split_folders: the split of each folder in the source that is one, such as {"fold1": "train", "fold2": "test"}.
             By default, the names of the folders tell.
+        fix_list: a table of images to exclude or to relabel, with the columns path, action (keep, exclude or relabel)
+            and label: a CSV file, as `cnnzoo doctor DATA --fix-list FILE` writes it, a data frame, or what
+            `data.diagnosis.fix_list()` returns. No file is changed. Only for image files.
 
     Returns:
         The data in three splits. Printing it shows a table of the classes.
@@ -150,6 +156,7 @@ def load_data(
     if cache not in CACHE_MODES:
         raise unknown_name("cache", cache, CACHE_MODES)
     limits = check_levels(levels)
+    fixes = None if fix_list is None else read_fix_list(fix_list)
 
     # Load the source
     sizing = Sizing(crop=crop, pad=pad, cache=cache, levels=limits)
@@ -157,7 +164,7 @@ def load_data(
     if isinstance(source, str | os.PathLike) and not _holds_arrays(source):
         layout = FolderOptions(classes, class_folders, split_folders)
         name, listing = list_source(source, options, classes, layout, check_labels=True)
-        data = build_from_files(name, listing, classes, shares, seed, doctor, strict, limits, evaluation)
+        data = build_from_files(name, listing, classes, shares, seed, doctor, strict, limits, evaluation, fixes)
         sizing = replace(sizing, default_crop=DEFAULT_CROP)
     elif (class_folders, split_folders) != ("auto", None):
         raise InputError("class_folders and split_folders apply only to folders; this is none")
@@ -173,7 +180,7 @@ def load_data(
     elif tables := find_tables(parts := split_parts(source)):
         name = " and ".join(dict.fromkeys(table.name for table in tables.values()))
         listing = examine_labels(list_tables(tables, options), classes)
-        data = build_from_files(name, listing, classes, shares, seed, doctor, strict, limits, evaluation)
+        data = build_from_files(name, listing, classes, shares, seed, doctor, strict, limits, evaluation, fixes)
         sizing = replace(sizing, default_crop=DEFAULT_CROP)
     elif all(is_stream(part) or is_list_of_pairs(part) for part in parts.values()):
         _check_no_columns(options, "a stream")
@@ -187,6 +194,9 @@ def load_data(
     else:
         _check_no_columns(options, "arrays")
         data = build_from_arrays(scale_source(parts, limits), "arrays", classes, shares, seed, (), evaluation)
+
+    if fixes is not None and data.fix_list is None:
+        raise InputError("fix_list applies to image files, in a folder or a table; this source has none")
 
     # Bring the images to a size
     data = replace(data, sizing=sizing, split_options=None if evaluation else (shares, seed))
@@ -281,12 +291,16 @@ def build_from_files(
     strict: bool,
     levels: Levels | None = None,
     evaluation: str = "",
+    fix_list: FixList | None = None,
 ) -> ImageData:
     """Build the data of image files: scan them, set aside what cannot be used, and split the others.
 
     The arguments after `listing` are those of `load_data`; `evaluation` is "test" or "all" for data that is for
     evaluation alone.
     """
+    applied_fixes = None
+    if fix_list is not None:
+        listing, applied_fixes = apply_fix_list(listing, fix_list, classes)
     if evaluation:
         listing = select_images(listing, evaluation)
     images = listing.images
@@ -341,7 +355,9 @@ def build_from_files(
     notes = (f"{diagnosis.images:,} files, {diagnosis.summary()}.", *level_notes, *listing.notes, *notes)
     if classes is None:
         notes += tuple(describe_like_labels(class_names))
-    return ImageData(train, validation, test, class_names, name, notes=notes, diagnosis=diagnosis)
+    return ImageData(
+        train, validation, test, class_names, name, notes=notes, diagnosis=diagnosis, fix_list=applied_fixes
+    )
 
 
 def _resolve_classes(

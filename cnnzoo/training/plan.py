@@ -39,6 +39,8 @@ def make_plan(
             "images": {name: len(split) for name, split in data.splits.items()},
             "size": data.describe_transform(),
             "cropped from": "resized images" if data.crops_resized_images else "originals",
+            # Only where one is used, so that runs of earlier versions resume
+            **({"fix_list": data.fix_list.to_dict()} if data.fix_list else {}),
             "sample_weight": None if sample_weight is None else hashlib.sha256(sample_weight.data).hexdigest(),
         },
     }

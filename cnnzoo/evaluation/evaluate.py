@@ -11,6 +11,7 @@ import numpy as np
 
 from cnnzoo import cards
 from cnnzoo.core.errors import InputError, unknown_name
+from cnnzoo.core.progress import show_progress
 from cnnzoo.data.batches import Batches
 from cnnzoo.data.images import ImageData
 from cnnzoo.data.training_images import CARD_KEY, TRAINING_IMAGES_FILE, find_training_images
@@ -41,6 +42,7 @@ def evaluate(
     crop: float | str | None = "auto",
     interpolation: str = "auto",
     pad: int | None = None,
+    verbose: bool = True,
 ) -> Report:
     """Evaluate `model` on one split of `data` in a single prediction pass.
 
@@ -61,6 +63,7 @@ def evaluate(
             model's card says; a model without a card gets the whole image, as Keras' own loaders resize it.
         interpolation: "nearest", "bilinear", "bicubic" or "lanczos3"; "auto" is what the card says.
         pad: black pixels around the resized image. By default what `load_data` was given, or what the card says.
+        verbose: show progress, if it takes more than two seconds.
 
     Returns:
         A `Report` with the predictions and all metrics. `print(report)` shows a table; `report.save(folder)` writes
@@ -100,9 +103,9 @@ def evaluate(
         )
 
     temperature = cards.card(model).temperature
-    probabilities = predict_split(model, data, split, batch_size)
+    probabilities = predict_split(model, data, split, batch_size, verbose)
     if temperature is None and split == "test" and len(data.validation):
-        temperature = fit_validation_temperature(model, data, batch_size)
+        temperature = fit_validation_temperature(model, data, batch_size, verbose)
     report = make_report(model, data, split, class_names, probabilities, temperature)
     report = replace(report, training_images=training_images, remarks=tuple(remarks))
     if split != "train" and report.training_images_summary:
@@ -135,7 +138,11 @@ def make_report(
 
 
 def predict_split(
-    model: keras.Model, data: ImageData, split: str, batch_size: int = EVALUATION_BATCH_SIZE
+    model: keras.Model,
+    data: ImageData,
+    split: str,
+    batch_size: int = EVALUATION_BATCH_SIZE,
+    verbose: bool = True,
 ) -> np.ndarray:
     """Return the probabilities (N, classes) that `model` predicts for a split of `data`, bound to the model's size.
 
@@ -143,7 +150,9 @@ def predict_split(
         InputError: if the model predicts NaN or infinite values.
     """
     images = data.splits[split]
-    probabilities = predict_probabilities(model, Batches(images, len(data.classes), batch_size))
+    batches = Batches(images, len(data.classes), batch_size)
+    with show_progress(f"Evaluating on the {split} split", len(images), "images", verbose) as progress:
+        probabilities = predict_probabilities(model, batches, progress=progress)
     if bad := int((~np.isfinite(probabilities).all(axis=1)).sum()):
         raise InputError(
             f"{model.name} predicts NaN or infinite values for {bad} of {len(images)} images; its weights may be broken"
@@ -151,9 +160,11 @@ def predict_split(
     return probabilities
 
 
-def fit_validation_temperature(model: keras.Model, data: ImageData, batch_size: int = EVALUATION_BATCH_SIZE) -> float:
+def fit_validation_temperature(
+    model: keras.Model, data: ImageData, batch_size: int = EVALUATION_BATCH_SIZE, verbose: bool = True
+) -> float:
     """Return the temperature that minimizes the log loss on the validation split; see `evaluation.calibration`."""
-    return fit_temperature(data.validation.labels, predict_split(model, data, "validation", batch_size))
+    return fit_temperature(data.validation.labels, predict_split(model, data, "validation", batch_size, verbose))
 
 
 def _find_training_images(model: keras.Model, data: ImageData, split: str) -> np.ndarray | None:

@@ -10,6 +10,7 @@ from scipy.special import softmax
 from cnnzoo import card_storage, cards
 from cnnzoo.core.errors import InputError
 from cnnzoo.core.lazy import Lazy
+from cnnzoo.core.progress import Progress
 from cnnzoo.surgery import walk
 
 if TYPE_CHECKING:
@@ -136,10 +137,22 @@ def _activation_name(layer: keras.Operation) -> str:
     return OPERATIONS.get(type(layer).__name__, getattr(getattr(layer, "activation", None), "__name__", ""))
 
 
-def predict_probabilities(model: keras.Model, images: Any, batch_size: int | None = None) -> np.ndarray:
+def predict_probabilities(
+    model: keras.Model, images: Any, batch_size: int | None = None, progress: Progress | None = None
+) -> np.ndarray:
     """Return probabilities (N, classes) in float64 for images (N, H, W, C), an array or a `keras.utils.PyDataset`."""
-    outputs = model.predict(images, batch_size=batch_size, verbose=0)
+    callbacks = [count_images(progress)] if progress else None
+    outputs = model.predict(images, batch_size=batch_size, verbose=0, callbacks=callbacks)
     scores = np.asarray(outputs["logits"] if isinstance(outputs, dict) else outputs, "float64")
     # Probabilities in float32 add up to one only within 1e-7, so they are divided by their sum in float64.
     is_softmax = has_softmax_output(model)
     return np.asarray(scores / scores.sum(axis=1, keepdims=True) if is_softmax else softmax(scores, axis=1))
+
+
+def count_images(progress: Progress) -> keras.callbacks.Callback:
+    """Return a callback of Keras' `predict` that advances `progress` by the images of each batch."""
+
+    def advance(batch: int, logs: dict[str, Any]) -> None:
+        progress.advance(len(next(iter(logs.values()))))  # of the only output, or of the first
+
+    return keras.callbacks.LambdaCallback(on_predict_batch_end=advance)

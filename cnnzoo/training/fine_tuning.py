@@ -69,7 +69,8 @@ class FineTuner(Trainer):
         """Fit the linear probe; only an epoch that beats it by one standard error on validation replaces it."""
         run_state = self.run.state
         balanced = self.recipe.balance != "none"
-        c = fit_linear_probe(self.model, self.data, self.options.seed, balanced, self.sample_weight)
+        options = self.options
+        c = fit_linear_probe(self.model, self.data, options.seed, balanced, self.sample_weight, options.verbose)
         validation, test = self._report_on("validation"), self._report_on("test")
         run_state.probe = {
             "C": c,
@@ -84,5 +85,5 @@ class FineTuner(Trainer):
 
     def _report_on(self, split: str) -> Report:
         """Return the report of the model as it is on a split, without a temperature."""
-        probabilities = predict_split(self.model, self.data, split)
+        probabilities = predict_split(self.model, self.data, split, verbose=self.options.verbose)
         return make_report(self.model, self.data, split, self.data.classes, probabilities, temperature=None)

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
 from typing import Any
 
 import keras
 import numpy as np
-from rich.console import Console
-from rich.progress import track
 
 from cnnzoo.core.errors import InputError, TrainingError
 from cnnzoo.core.files import atomic_write
 from cnnzoo.core.paths import check_path
+from cnnzoo.core.progress import Progress, show_progress
 from cnnzoo.data.batches import Batches
 from cnnzoo.data.images import ImageData
 from cnnzoo.evaluation import figures
@@ -117,7 +116,8 @@ def run_range_test(
         with frozen_layers(model, recipe), mixed_precision(model, recipe.precision):
             compile_for_training(model, recipe, len(batches))
             unwrap_optimizer(model.optimizer).use_schedule(ExponentialRise(low, high, steps))
-            losses = _train_and_smooth_losses(model, batches, _track_progress(rates, verbose))
+            with show_progress("Training at rising learning rates", steps, "steps", verbose) as progress:
+                losses = _train_and_smooth_losses(model, batches, rates, progress)
     finally:
         for variable, value in zip(model.variables, original_values, strict=True):
             variable.assign(value)
@@ -131,17 +131,12 @@ def run_range_test(
     return RateTest(tuple(rates[: len(losses)]), tuple(losses), suggestion)
 
 
-def _track_progress(rates: list[float], verbose: bool) -> Iterable[float]:
-    """Iterate over `rates` with a progress bar on stderr, if that is a terminal."""
-    console = Console(stderr=True)
-    hidden = not (verbose and console.is_terminal)
-    return track(rates, "Rising learning rates", console=console, transient=True, disable=hidden)
-
-
-def _train_and_smooth_losses(model: keras.Model, batches: Batches, rates: Iterable[float]) -> list[float]:
+def _train_and_smooth_losses(
+    model: keras.Model, batches: Batches, rates: Sequence[float], progress: Progress
+) -> list[float]:
     """Train one step per rate; return the smoothed loss after each step, up to where the loss explodes."""
     average, losses = 0.0, list[float]()
-    for step, _ in enumerate(rates):
+    for step, _ in enumerate(progress.track(rates)):
         if step and not step % len(batches):
             batches.on_epoch_end()
         model.reset_metrics()

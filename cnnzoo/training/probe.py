@@ -13,10 +13,12 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from cnnzoo.core.errors import InputError
+from cnnzoo.core.progress import show_progress
 from cnnzoo.data.batches import Batches
 from cnnzoo.data.images import ImageData
 from cnnzoo.evaluation.evaluate import EVALUATION_BATCH_SIZE
 from cnnzoo.surgery.features import find_head_layer
+from cnnzoo.surgery.outputs import count_images
 
 C_VALUES = tuple(10.0**power for power in range(-5, 3))  # inverse strengths of the penalty to choose from
 CV_FOLDS = 5
@@ -29,6 +31,7 @@ def fit_linear_probe(
     seed: int,
     balanced: bool = False,
     sample_weight: np.ndarray | None = None,
+    verbose: bool = True,
 ) -> float:
     """Set the model's last layer to the logistic regression on its input; return the chosen C.
 
@@ -42,10 +45,13 @@ def fit_linear_probe(
     if not isinstance(layer, keras.layers.Dense):
         raise InputError(f"A linear probe needs a model that ends in a Dense layer. {model.name} ends in {layer.name}")
     batches = Batches(data.train, len(data.classes), EVALUATION_BATCH_SIZE)
-    features = keras.Model(model.input, layer.input).predict(batches, verbose=0).astype("float64")
-    c, kernel, bias = fit_logistic_regression(
-        features, data.train.labels, seed, balanced, layer.use_bias, sample_weight
-    )
+    with show_progress("Computing features", len(data.train), "images", verbose) as progress:
+        backbone = keras.Model(model.input, layer.input)
+        features = backbone.predict(batches, verbose=0, callbacks=[count_images(progress)]).astype("float64")
+    with show_progress("Fitting the linear probe", verbose=verbose):
+        c, kernel, bias = fit_logistic_regression(
+            features, data.train.labels, seed, balanced, layer.use_bias, sample_weight
+        )
     layer.set_weights([kernel, bias] if layer.use_bias else [kernel])
     return c
 

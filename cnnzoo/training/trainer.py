@@ -269,9 +269,9 @@ class Trainer:
     def report(self) -> Report:
         """Evaluate the model on the test split, with a temperature that is fitted on the validation split."""
         run_state = self.run.state
-        temperature = fit_validation_temperature(self.model, self.data)
+        temperature = fit_validation_temperature(self.model, self.data, verbose=self.options.verbose)
         cards.attach_card(self.model, replace(cards.card(self.model), temperature=temperature))
-        probabilities = predict_split(self.model, self.data, "test")
+        probabilities = predict_split(self.model, self.data, "test", verbose=self.options.verbose)
         return replace(
             make_report(self.model, self.data, "test", self.data.classes, probabilities, temperature),
             history=run_state.history,

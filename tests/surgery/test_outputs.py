@@ -1,5 +1,7 @@
 """Outputs of classifiers: logits or probabilities."""
 
+from types import SimpleNamespace
+
 import keras
 import numpy as np
 import pytest
@@ -27,3 +29,14 @@ def test_the_activation_is_found_in_nested_models_and_before_a_change_of_type():
     outer_inputs = keras.Input((4,))
     x = keras.layers.Activation("linear", dtype="float32")(inner(outer_inputs))
     assert output_activation(keras.Model(outer_inputs, keras.layers.Identity()(x))) == "softmax"
+
+
+@pytest.mark.parametrize("heads", [False, True])
+def test_progress_counts_the_images_of_each_batch(heads):
+    inputs = keras.Input((4,))
+    logits = keras.layers.Dense(3)(inputs)
+    model = keras.Model(inputs, {"logits": logits, "aux1": logits} if heads else logits)
+    counts = []
+    progress = SimpleNamespace(advance=counts.append)
+    predict_probabilities(model, np.ones((5, 4), "float32"), batch_size=2, progress=progress)
+    assert counts == [2, 2, 1]

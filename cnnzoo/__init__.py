@@ -7,6 +7,9 @@ so that `import cnnzoo` imports neither Keras nor TensorFlow.
 import lazy_loader
 
 import cnnzoo.core.forks  # noqa: F401  # notices forks from now on
+from cnnzoo.core.startup import quiet_tensorflow_start
+
+quiet_tensorflow_start()
 
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 

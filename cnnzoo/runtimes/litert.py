@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cnnzoo.core.startup import without_start_messages
 from cnnzoo.core.threads import available_cores
 from cnnzoo.runtimes.base import RunFunction, Runtime, to_uint8
 from cnnzoo.runtimes.network import build_graph
@@ -88,7 +89,8 @@ print(json.load(open("{name}/cnnzoo.json"))["card"]["classes"][scores.argmax()],
             nonlocal allocated_shape
             if allocated_shape != images.shape:
                 interpreter.resize_tensor_input(image, images.shape)
-                interpreter.allocate_tensors()
+                with without_start_messages() if allocated_shape == () else contextlib.nullcontext():
+                    interpreter.allocate_tensors()
                 allocated_shape = images.shape
             interpreter.set_tensor(image, to_uint8(images))
             interpreter.invoke()

@@ -1,0 +1,116 @@
+"""Keep the messages about the machine that TensorFlow writes when it starts out of scripts and notebooks.
+
+No setting of TensorFlow turns all of them off: https://github.com/tensorflow/tensorflow/issues/100442. Whatever else is
+written to stderr while TensorFlow is imported is passed on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import logging
+import os
+import re
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
+
+LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"  # 0 shows every message, 3 none of the C++ code; errors raise exceptions anyway
+START_MESSAGES = re.compile(
+    rb"All log messages before absl::InitializeLog|oneDNN custom operations are on|Could not find cuda drivers"
+    rb"|cpu_feature_guard|To enable the following instructions|Unable to register cu\w+ factory"
+    rb"|computation placer already registered|failed call to cuInit|Could not find TensorRT|TF-TRT Warning"
+    rb"|cudart_stub|gpu_device\.cc.*(Cannot dlopen|Skipping registering)|Created TensorFlow Lite \w+ delegate for CPU"
+)
+
+_stderr_lock = threading.RLock()  # file descriptors belong to all threads
+
+
+def quiet_tensorflow_start() -> None:
+    """Let the next import of TensorFlow be quiet, whoever imports it; a level that the user has set stays.
+
+    Without effect if TensorFlow has been imported already, or if `TF_CPP_MIN_LOG_LEVEL` asks for its messages.
+    """
+    if "tensorflow" in sys.modules or any(isinstance(finder, _QuietFinder) for finder in sys.meta_path):
+        return
+    if os.environ.setdefault(LOG_LEVEL, "3") in ("2", "3"):
+        sys.meta_path.insert(0, _QuietFinder())
+        logging.getLogger("tensorflow").addFilter(_is_not_about_keras_tracing)
+
+
+def _is_not_about_keras_tracing(record: logging.LogRecord) -> bool:
+    """Return False for the advice to trace less often that Keras' own functions get when several models are used."""
+    message = str(record.msg)
+    return "triggered tf.function retracing" not in message or "TensorFlowTrainer" not in record.getMessage()
+
+
+class _QuietFinder:
+    """Finds TensorFlow as Python does, but imports it without its messages."""
+
+    def __init__(self) -> None:
+        self.is_searching = False
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Return the spec of TensorFlow with a loader that is quiet; None for any other module."""
+        if fullname != "tensorflow" or self.is_searching:
+            return None
+        self.is_searching = True
+        try:
+            spec = importlib.util.find_spec(fullname)
+        finally:
+            self.is_searching = False
+        if spec and spec.loader:
+            spec.loader = _QuietLoader(spec.loader)  # type: ignore[assignment]  # the protocol is enough
+        return spec
+
+
+class _QuietLoader:
+    """A loader that loads as another one does, without the messages."""
+
+    def __init__(self, loader: Any) -> None:
+        self.loader = loader
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        """Return the new module, as the other loader makes it."""
+        module: ModuleType | None = self.loader.create_module(spec)
+        return module
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Run the code of the module, and restore its loader."""
+        module.__loader__ = self.loader
+        if module.__spec__:
+            module.__spec__.loader = self.loader
+        sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, _QuietFinder)]
+        with without_start_messages():
+            self.loader.exec_module(module)
+
+
+@contextlib.contextmanager
+def without_start_messages() -> Iterator[None]:
+    """Hold back what the block writes to the file descriptor of stderr, then pass on all but `START_MESSAGES`."""
+    import tempfile
+
+    with _stderr_lock, tempfile.TemporaryFile() as held:
+        try:
+            sys.stderr.flush()
+            stderr_copy = os.dup(2)
+        except (AttributeError, OSError, ValueError):  # no stderr, or a closed one
+            yield
+            return
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError, ValueError):
+                sys.stderr.flush()
+            os.dup2(stderr_copy, 2)
+            os.close(stderr_copy)
+            held.seek(0)
+            lines = [line for line in held.read().splitlines(keepends=True) if not START_MESSAGES.search(line)]
+            with contextlib.suppress(OSError):  # nobody reads it any more
+                os.write(2, b"".join(lines))

@@ -1,6 +1,6 @@
 """Export a trained network in every format, load each export, and classify a whole folder.
 
-All formats but SavedModel need the extra: pip install 'cnnzoo[export]'.
+All formats but SavedModel need an extra; from a clone: pip install -e '.[export]'.
 """
 
 import tempfile

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from cnnzoo.core.errors import InputError
+from cnnzoo.core.extras import install_command
 
 TEXT_SUFFIXES = (".csv", ".tsv", ".txt")
 JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
@@ -225,7 +226,7 @@ def _read_parquet(file: Path) -> Table:
     try:
         from pyarrow import ArrowException, parquet
     except ImportError:
-        raise ImportError("Parquet files are read with pyarrow: pip install 'cnnzoo[parquet]'") from None
+        raise ImportError(f"Parquet files are read with pyarrow: {install_command('parquet')}") from None
 
     def read(column: str) -> list[Any]:
         # As a dictionary, because a long text in many rows takes little space in the file only

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from cnnzoo.core.errors import InputError
+from cnnzoo.core.extras import install_command
 from cnnzoo.data.listing import ListedImage, Listing
 from cnnzoo.data.split_names import SPLIT_NAMES
 from cnnzoo.data.spool import Spool
@@ -19,7 +20,7 @@ def read_tfds(name: str) -> Listing:
     try:
         import tensorflow_datasets
     except ImportError:
-        raise ImportError("tfds: needs TensorFlow Datasets: pip install 'cnnzoo[tfds]'") from None
+        raise ImportError(f"tfds: needs TensorFlow Datasets: {install_command('tfds')}") from None
 
     # Open or download
     is_folder = os.path.isdir(name)  # noqa: PTH112  # takes any text

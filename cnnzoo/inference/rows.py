@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from cnnzoo.core.extras import install_command
 from cnnzoo.core.text import escape_cell
 from cnnzoo.inference.prediction import Prediction
 
@@ -48,5 +49,5 @@ def import_pyarrow() -> tuple[Any, Any]:
         import pyarrow
         from pyarrow import parquet
     except ImportError:
-        raise ImportError("Writing Parquet files requires pyarrow: pip install 'cnnzoo[parquet]'") from None
+        raise ImportError(f"Writing Parquet files requires pyarrow: {install_command('parquet')}") from None
     return pyarrow, parquet

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     import keras
 
 RunFunction = Callable[[np.ndarray], np.ndarray]  # images (N, H, W, C) to probabilities (N, classes)
-INSTALL_HINT = "pip install 'cnnzoo[export]'"
 
 
 class Runtime(ABC):

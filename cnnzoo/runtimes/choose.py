@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from cnnzoo.core.errors import InputError, unknown_name
+from cnnzoo.core.extras import install_command
 from cnnzoo.core.lazy import Lazy
-from cnnzoo.runtimes.base import INSTALL_HINT, RunFunction, Runtime
+from cnnzoo.runtimes.base import RunFunction, Runtime
 from cnnzoo.runtimes.keras import Keras
 from cnnzoo.runtimes.litert import LiteRT
 from cnnzoo.runtimes.onnx import ONNXRuntime
@@ -90,7 +91,7 @@ def choose_runtime(
     if runtime == "auto":
         runtime = next((name for name in readers if is_installed(name)), readers[0])
     if not is_installed(runtime):
-        raise ImportError(f"{runtime} is not installed: {INSTALL_HINT}")
+        raise ImportError(f"{runtime} is not installed: {install_command('export')}")
     return RuntimeChoice(RUNTIMES[runtime], chosen_precision, is_automatic)
 
 

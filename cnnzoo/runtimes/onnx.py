@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cnnzoo import cards
+from cnnzoo.core.extras import install_command
 from cnnzoo.core.threads import available_cores
-from cnnzoo.runtimes.base import INSTALL_HINT, RunFunction, Runtime, to_uint8
+from cnnzoo.runtimes.base import RunFunction, Runtime, to_uint8
 from cnnzoo.runtimes.network import build_graph
 from cnnzoo.runtimes.quantization import quantize_to_int8
 from cnnzoo.surgery.fold import fold
@@ -63,7 +64,7 @@ print(classes[scores[0].argmax()], scores[0].max())
             import onnx
             import tf2onnx
         except ImportError:
-            raise ImportError(f"Writing ONNX models requires onnx and tf2onnx: {INSTALL_HINT}") from None
+            raise ImportError(f"Writing ONNX models requires onnx and tf2onnx: {install_command('export')}") from None
 
         # Convert with the weights as inputs and insert them afterwards. As constants of the graph, the weights of a
         # VGG would take minutes and all memory.

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-from cnnzoo.runtimes.base import INSTALL_HINT
+from cnnzoo.core.extras import install_command
 
 _ENVIRONMENT_LOCK = threading.RLock()
 
@@ -19,7 +19,7 @@ def quantize_to_int8(network: Any, inputs: list[Any]) -> Any:
         try:
             import nncf
         except ImportError:
-            raise ImportError(f"Quantizing to int8 requires nncf: {INSTALL_HINT}") from None
+            raise ImportError(f"Quantizing to int8 requires nncf: {install_command('export')}") from None
         nncf.set_log_level(logging.ERROR)
         return nncf.quantize(network, nncf.Dataset(inputs), subset_size=len(inputs))
 

@@ -13,6 +13,7 @@ import keras
 from numpy.typing import ArrayLike
 
 from cnnzoo.core.errors import InputError, check_integer, shorten_repr
+from cnnzoo.core.extras import install_command
 from cnnzoo.training.distribution import resolve_devices
 
 # Callbacks of Keras that set the learning rate, and what the recipe has in their place.
@@ -60,7 +61,7 @@ class TrainerOptions:
         if self.tensorboard and self.run_dir is None:
             raise InputError("tensorboard=True writes into the run_dir. Received: run_dir=None")
         if self.tensorboard and not find_spec("tensorboard"):  # Keras' callback imports it
-            raise InputError("Writing event files needs tensorboard: pip install 'cnnzoo[tensorboard]'")
+            raise InputError(f"Writing event files needs tensorboard: {install_command('tensorboard')}")
         resolve_devices(self.devices)
 
     @property

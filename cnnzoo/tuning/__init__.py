@@ -2,5 +2,7 @@
 
 from importlib.util import find_spec
 
+from cnnzoo.core.extras import install_command
+
 if not all(map(find_spec, ("keras_tuner", "tensorboard", "psutil"))):
-    raise ImportError("Searches need Keras Tuner: pip install 'cnnzoo[tune]'")
+    raise ImportError(f"Searches need Keras Tuner: {install_command('tune')}")

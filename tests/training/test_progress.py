@@ -75,7 +75,7 @@ def test_event_files_hold_what_keras_writes(data, tmp_path):
 
 def test_a_missing_tensorboard_raises_an_error(data, tmp_path, monkeypatch):
     monkeypatch.setattr(options, "find_spec", lambda _: None)
-    with pytest.raises(cnnzoo.InputError, match=r"pip install 'cnnzoo\[tensorboard\]'"):
+    with pytest.raises(cnnzoo.InputError, match=r"pip install -e '?\S*\[tensorboard\]"):
         fit(new_lenet(), data, run_dir=tmp_path / "run", tensorboard=True)
 
 

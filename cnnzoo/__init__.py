@@ -4,6 +4,8 @@ The public names are those of the stub beside this file; each is imported when i
 so that `import cnnzoo` imports neither Keras nor TensorFlow.
 """
 
+import typing
+
 import lazy_loader
 
 import cnnzoo.core.forks  # noqa: F401  # notices forks from now on
@@ -11,6 +13,14 @@ from cnnzoo.core.startup import quiet_tensorflow_start
 
 quiet_tensorflow_start()
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+_import_public_name, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
 __version__ = "0.8.0"
+
+
+def __getattr__(name: str) -> typing.Any:
+    if name in __all__ or name.startswith("__"):
+        return _import_public_name(name)
+    from cnnzoo.core.names import describe_missing_name
+
+    raise AttributeError(describe_missing_name(name, __all__))

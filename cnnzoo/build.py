@@ -16,6 +16,7 @@ from cnnzoo.checkpoints import manifest
 from cnnzoo.checkpoints.match import choose_class_names, load_matched, match_tensors
 from cnnzoo.checkpoints.source import resolve_weights
 from cnnzoo.checkpoints.variant_check import check_variant
+from cnnzoo.core.arguments import OF_WEIGHTS, check_arguments
 from cnnzoo.core.errors import InputError, check_class_names, check_image_size, check_integer, unknown_name
 from cnnzoo.core.lazy import Lazy
 from cnnzoo.core.types import Preprocessing, Shape
@@ -32,6 +33,7 @@ else:
 log = logging.getLogger(__name__)
 
 
+@check_arguments(OF_WEIGHTS)
 def get(
     model: str | Variant,
     *,

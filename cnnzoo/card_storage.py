@@ -104,9 +104,10 @@ def check_has_graph(model: object) -> None:
     A `Sequential` model knows them once it is built; a subclassed model never does.
     """
     if not isinstance(model, keras.Model):
+        hint = f"; write cnnzoo.get({model!r:.100}, ...)" if isinstance(model, str) else ""
         raise InputError(
             f"model must be a Keras model, such as cnnzoo.get returns (a Classifier has one as `.model`). "
-            f"Received: {model!r:.200}"
+            f"Received: {model!r:.200}{hint}"
         )
     if getattr(model, "inputs", None):
         return

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -12,12 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnnzoo import card_storage
+from cnnzoo.core.arguments import check_arguments
 from cnnzoo.core.card_fields import check_card_fields, check_crop, check_interpolation
 from cnnzoo.core.errors import InputError, check_class_names, check_integer, check_levels
 from cnnzoo.core.files import atomic_write, read_bounded
 from cnnzoo.core.json_files import JSON_ERRORS, MAX_JSON_BYTES, parse_json
 from cnnzoo.core.lazy import Lazy
 from cnnzoo.core.types import Preprocessing
+from cnnzoo.core.warn import warn_caller
 
 if TYPE_CHECKING:
     import keras
@@ -149,6 +150,7 @@ class Card:
             raise InputError(f"Cannot read the card {str(path)!r}: {error}") from None
 
 
+@check_arguments()
 def card(model: keras.Model) -> Card:
     """Return the card of a model: its classes, preprocessing, provenance and loading receipt.
 
@@ -189,11 +191,10 @@ def warn_if_card_is_missing(model: keras.Model) -> None:
         and not card_storage.read_texts(model)
         and not hasattr(model, "_cnnzoo_card")
     ):
-        warnings.warn(
+        warn_caller(
             f"{model.name} was built by cnnzoo but has lost its card, so its class names, border, crop and temperature "
             f"are unknown. Assumed: numbers for names, no border, {100 * DEFAULT_CROP:g} % of photos. Load it from a "
             "file with its .card.json beside it, or pass classes=, pad= and crop=",
-            stacklevel=4,
         )
 
 

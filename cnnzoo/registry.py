@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -11,8 +10,10 @@ from importlib.metadata import entry_points
 from typing import TypeVar, overload
 
 from cnnzoo.checkpoints import manifest
+from cnnzoo.core.arguments import check_arguments
 from cnnzoo.core.errors import InputError, unknown_name
 from cnnzoo.core.tables import align_columns
+from cnnzoo.core.warn import warn_caller
 from cnnzoo.models import FAMILIES, Variant
 from cnnzoo.preprocessing import describe_statistics
 
@@ -78,6 +79,7 @@ class ModelInfo:
 def register(name: str, row: Variant) -> Variant: ...
 @overload
 def register(name: str) -> Callable[[VariantMaker], VariantMaker]: ...
+@check_arguments()
 def register(name: str, row: Variant | None = None) -> Variant | Callable[[VariantMaker], VariantMaker]:
     """Add a model of your own under `name`.
 
@@ -135,7 +137,7 @@ def _plugin_variants() -> dict[str, Variant]:
                     raise InputError(f"{name!r} is not a cnnzoo.models.Variant")
                 rows[name] = row
         except Exception as error:  # a broken plugin must not make the other models unavailable
-            warnings.warn(f"The plugin {point.value} was ignored: {error}", stacklevel=2)
+            warn_caller(f"The plugin {point.value} was ignored: {error}")
     return rows
 
 
@@ -147,6 +149,7 @@ def _all_variants() -> dict[str, tuple[str, Variant]]:
     return rows
 
 
+@check_arguments()
 def list_models(pattern: str = "*", *, family: str | None = None, weights: bool | str | None = None) -> list[str]:
     """List the names of the models. This imports neither Keras nor TensorFlow.
 
@@ -184,6 +187,7 @@ def list_models(pattern: str = "*", *, family: str | None = None, weights: bool 
     ]
 
 
+@check_arguments()
 def info(name: str) -> ModelInfo:
     """Return what is known about a model, without building it: size, input, paper and published weights.
 

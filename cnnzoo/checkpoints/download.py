@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -15,6 +14,7 @@ from cnnzoo.checkpoints import http_download
 from cnnzoo.checkpoints.cache_files import is_plain_file, remove_file
 from cnnzoo.core.errors import InputError
 from cnnzoo.core.files import atomic_write, cache_dir
+from cnnzoo.core.warn import warn_caller
 
 FILE_NAME_PATTERN = re.compile(r"[A-Za-z0-9][\w.+-]*(?<!\.part)(?<!\.sha256)", re.ASCII)
 DIGEST_PATTERN = re.compile(r"|sha256:[0-9a-f]{64}|sha256-prefix:[0-9a-f]{8,64}|sha1:[0-9a-f]{40}|md5:[0-9a-f]{32}")
@@ -68,7 +68,7 @@ def fetch(url: str, file: str, digest: str = "", size: int | None = None) -> tup
             with atomic_write(ledger) as text:
                 text.write_bytes(f"{sha256}  {file}\n".encode())  # in the format of sha256sum -c
             if not digest:
-                warnings.warn(f"No hash of {file} is published; from now on its sha256 must be {sha256}", stacklevel=2)
+                warn_caller(f"No hash of {file} is published; from now on its sha256 must be {sha256}")
     return path, sha256
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from cnnzoo.cards import Card, Receipt, card
 from cnnzoo.checkpoints.readers import Checkpoint, read_checkpoint
 from cnnzoo.checkpoints.weight_files import check_not_shard, read_file_bytes, read_shards
+from cnnzoo.core.arguments import check_arguments
 from cnnzoo.core.errors import InputError
 from cnnzoo.core.files import atomic_write
 from cnnzoo.core.lazy import Lazy
@@ -29,6 +30,7 @@ def named_variables(model: keras.Model) -> dict[str, keras.Variable]:
     return {f"{layer.name}.{variable.name}": variable for layer in model.layers for variable in layer.weights}
 
 
+@check_arguments()
 def save_weights(model: keras.Model, path: str | os.PathLike[str]) -> Path:
     """Write the weights of a model, and its card, to a .safetensors file.
 

@@ -9,9 +9,52 @@ from collections.abc import Iterable
 
 MAX_SHOWN_NAMES = 20  # of the allowed names in a message
 
+# What other libraries call the same thing, and our name for it.
+SYNONYMS = {
+    "augmentation": "augment",
+    "backend": "runtime",
+    "bs": "batch_size",
+    "checkpoint": "weights",
+    "checkpoint_path": "weights",
+    "class_names": "classes",
+    "data_augmentation": "augment",
+    "img_size": "image_size",
+    "in_shape": "input_shape",
+    "input_size": "image_size",
+    "item_tfms": "image_size",
+    "k": "top",
+    "labels": "classes",
+    "lr": "learning_rate",
+    "max_trials": "trials",
+    "momentums": "momentum",
+    "n_classes": "classes",
+    "n_epoch": "epochs",
+    "n_epochs": "epochs",
+    "n_trials": "trials",
+    "nb_classes": "classes",
+    "num_classes": "classes",
+    "num_epochs": "epochs",
+    "opt": "optimizer",
+    "out_dir": "run_dir",
+    "output_dir": "run_dir",
+    "quiet": "verbose",
+    "random_state": "seed",
+    "save_dir": "run_dir",
+    "scheduler": "schedule",
+    "size": "image_size",
+    "target_size": "image_size",
+    "top_k": "top",
+    "topk": "top",
+    "wd": "weight_decay",
+}
+
 
 class InputError(ValueError):
     """An argument, an option or a file is wrong. The command line prints the message and exits with status 2."""
+
+
+class ArgumentError(InputError, TypeError):
+    """A function was called with an argument that it does not have, or without one that it needs."""
 
 
 class BusyError(InputError):
@@ -88,11 +131,24 @@ def check_class_names(names: Iterable[object]) -> tuple[str, ...]:
 def unknown_name(kind: str, received: object, allowed: Iterable[str]) -> InputError:
     """Return an InputError for a name that is not among `allowed`; it suggests the nearest ones."""
     names = sorted(allowed)
-    text = received[:200] if isinstance(received, str) else shorten_repr(received)
-    nearest = difflib.get_close_matches(text, names, n=3)
-    nearest = nearest or [name for name in names if text and name.startswith(text)][:3]
+    nearest = suggest_names(received if isinstance(received, str) else shorten_repr(received), names)
     hint = f"Did you mean {' or '.join(nearest)}? " if nearest else ""
     shown = names if len(names) <= MAX_SHOWN_NAMES else [*names[:MAX_SHOWN_NAMES], "..."]
     return InputError(
         f"Unknown {kind}. {hint}Allowed: {', '.join(shown) or 'none yet'}. Received: {shorten_repr(received)}"
     )
+
+
+def suggest_names(received: str, allowed: Iterable[str], count: int = 3) -> list[str]:
+    """Return the allowed names that are nearest to what was received, at most `count`.
+
+    Example:
+        >>> from cnnzoo.core.errors import suggest_names
+        >>> suggest_names("lr", ["learning_rate", "epochs"]), suggest_names("epoch", ["learning_rate", "epochs"])
+        (['learning_rate'], ['epochs'])
+    """
+    names, text = list(allowed), received[:200]
+    if SYNONYMS.get(text) in names:
+        return [SYNONYMS[text]]
+    nearest = difflib.get_close_matches(text, names, n=count)
+    return nearest or [name for name in names if text and name.startswith(text)][:count]

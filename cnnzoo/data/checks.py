@@ -1,6 +1,5 @@
 """Checks of what users pass as data: paths, arrays of images, sizes and crops."""
 
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +7,7 @@ import numpy as np
 
 from cnnzoo.core.errors import InputError
 from cnnzoo.core.paths import check_path
+from cnnzoo.core.warn import warn_caller
 
 RESCALED_LIMIT = 32  # images whose largest value is at most this probably do not have the range 0 to 255
 
@@ -88,9 +88,8 @@ def check_pixel_limits(x: np.ndarray) -> tuple[float, float]:
 
 def warn_of_rescaled(dtype: Any, low: float, high: float) -> None:
     """Warn of images whose values look normalized already."""
-    warnings.warn(
+    warn_caller(
         f"Images of {dtype} from {low:.3g} to {high:.3g} look rescaled already; the models expect 0 to 255 and "
         "normalize inside. Multiply the images back to 0 to 255, or, if they have the model's own size, build the "
         "model with preprocessing='none'",
-        stacklevel=3,
     )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cnnzoo.core.arguments import check_arguments
 from cnnzoo.core.errors import InputError, check_integer, unknown_name
 from cnnzoo.core.tables import format_table
 from cnnzoo.core.text import escape_controls
@@ -169,6 +170,7 @@ class ImageData:
             original_shape=self.original_shape or current_shape,
         )
 
+    @check_arguments()
     def batches(
         self, split: str = "train", batch_size: int = 32, seed: int | None = None, augment: str = "none"
     ) -> "Batches":
@@ -213,6 +215,7 @@ class ImageData:
         batches.advance = True
         return batches
 
+    @check_arguments()
     def dataset(
         self, split: str = "train", batch_size: int = 32, seed: int | None = None, augment: str = "none"
     ) -> "tf.data.Dataset":

@@ -1,7 +1,6 @@
 """load_data: one function for every source of images."""
 
 import os
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cnnzoo.cards import DEFAULT_CROP
+from cnnzoo.core.arguments import OF_BATCHES, check_arguments
 from cnnzoo.core.errors import (
     InputError,
     check_class_names,
@@ -20,6 +20,7 @@ from cnnzoo.core.errors import (
 )
 from cnnzoo.core.paths import check_path, resolve_path
 from cnnzoo.core.text import printable_name
+from cnnzoo.core.warn import warn_caller
 from cnnzoo.data.apply_fixes import apply_fix_list
 from cnnzoo.data.arrays import NAMED_ARRAYS, build_from_arrays, find_array_parts, load_named_arrays
 from cnnzoo.data.bit_depth import Levels, scale_source
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
 DEFAULT_SHARES: Shares = (0.8, 0.1, 0.1)
 
 
+@check_arguments(OF_BATCHES)
 def load_data(
     source: "str | os.PathLike[str] | Sequence[Any] | Mapping[str, Any] | tf.data.Dataset | keras.utils.PyDataset",
     *,
@@ -323,10 +325,10 @@ def build_from_files(
         message = f"{name}: {diagnosis.summary()}: {', '.join(first)}{more}"
         if strict or not usable.any():
             raise InputError(message)
-        warnings.warn(message, stacklevel=3)
+        warn_caller(message)
     level_notes = tuple(f"{finding.reason}." for finding in diagnosis.findings if finding.kind == "levels")
     for note in level_notes:
-        warnings.warn(f"{name}: {note}", stacklevel=3)
+        warn_caller(f"{name}: {note}")
     used = [(image, fact) for image, fact, good in zip(images, facts, usable, strict=True) if good]
 
     # Keep copies and groups together

@@ -1,11 +1,11 @@
 """The range of the pixels of a stream, judged over all of its images."""
 
-import warnings
 from typing import Any
 
 import numpy as np
 
 from cnnzoo.core.errors import InputError
+from cnnzoo.core.warn import warn_caller
 from cnnzoo.data.checks import check_image_shape, check_pixel_limits, warn_of_rescaled
 
 JUDGED_AFTER = 1_000  # images that are not black, of which none has a value above 1, are rescaled
@@ -49,10 +49,9 @@ class PixelRange:
                 f"A data set must yield images of 0 to 255. Received: floats from {self.low:.3g} up to 1; {remedy}"
             )
         if self.dtype.kind == "f" and self.small and self.high > 32:
-            warnings.warn(
+            warn_caller(
                 f"{self.small:,} of {self.images:,} images have no value above 1, and others go up to {self.high:g}; "
                 "if some of them were divided by 255, multiply those by 255",
-                stacklevel=2,
             )
         elif self.images and (self.low < 0 or self.high <= 32):
             warn_of_rescaled(self.dtype, self.low, self.high)

@@ -5,7 +5,6 @@ import json
 import math
 import os
 import sqlite3
-import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -16,6 +15,7 @@ from cnnzoo.core.errors import InputError
 from cnnzoo.core.files import cache_dir
 from cnnzoo.core.json_files import parse_json
 from cnnzoo.core.threads import thread_pool
+from cnnzoo.core.warn import warn_caller
 from cnnzoo.data.bit_depth import FULL_RANGE, Levels, explain_levels, guess_bit_depth, has_deep_levels, read_levels
 from cnnzoo.data.decode import open_image, read_image_bytes, to_upright, upright_size
 from cnnzoo.data.repair import repair_content
@@ -223,7 +223,7 @@ def _open_scan_cache() -> Iterator[_ScanCache]:
         path.parent.mkdir(parents=True, exist_ok=True)
         database = sqlite3.connect(path, timeout=30)
     except InputError as error:
-        warnings.warn(f"The results of this scan are not kept for the next one. {error}", stacklevel=2)
+        warn_caller(f"The results of this scan are not kept for the next one. {error}")
         yield _ScanCache(None)
         return
     except (sqlite3.Error, OSError):

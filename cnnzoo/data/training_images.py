@@ -4,13 +4,13 @@ A model's card holds a hash of the digests, by which they are found for every co
 """
 
 import hashlib
-import warnings
 from pathlib import Path
 
 import numpy as np
 
 from cnnzoo.cards import Card
 from cnnzoo.core.files import atomic_write
+from cnnzoo.core.warn import warn_caller
 
 TRAINING_IMAGES_FILE = "training_images.npy"  # in the folder of a run, beside the model
 CARD_KEY = "training_images"  # in `Card.training`
@@ -40,7 +40,7 @@ def find_training_images(card: Card) -> np.ndarray | None:
         try:
             digests = _known[key] = _read_digests(digests, key)
         except (OSError, ValueError, EOFError) as error:
-            warnings.warn(f"The digests of the training images in {str(digests)!r} are not used: {error}", stacklevel=3)
+            warn_caller(f"The digests of the training images in {str(digests)!r} are not used: {error}")
             return None
     return digests
 

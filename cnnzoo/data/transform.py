@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cnnzoo import card_storage, cards
+from cnnzoo.core.arguments import check_arguments, check_fields
 from cnnzoo.core.errors import InputError, check_levels, unknown_name
 from cnnzoo.data.bit_depth import Levels, scale_deep_array
 from cnnzoo.data.checks import check_images
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 CHUNK = 1024  # images that are resized at once
 
 
+@check_fields()
 @dataclass(frozen=True)
 class Transform:
     """Resize, crop and pad images of any size to the input of a model.
@@ -260,6 +262,7 @@ def random_crop_box(
     return (height - h) // 2, (width - w) // 2, h, w
 
 
+@check_arguments()
 def transform(model: "keras.Model") -> Transform:
     """Return the evaluation transform of a model: how its weights were evaluated.
 

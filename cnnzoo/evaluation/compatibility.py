@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from cnnzoo import cards
-from cnnzoo.core.errors import InputError
+from cnnzoo.core.errors import InputError, shorten_repr
 from cnnzoo.data.images import ImageData
 from cnnzoo.surgery.outputs import logits_output
 
@@ -17,7 +18,12 @@ if TYPE_CHECKING:
 def check_image_data(data: object) -> ImageData:
     """Return `data`, or raise `InputError` if it does not come from `load_data`."""
     if not isinstance(data, ImageData):
-        raise InputError(f"data must come from cnnzoo.load_data. Received: {type(data).__name__}")
+        problem = f"data must come from cnnzoo.load_data. Received: {type(data).__name__}"
+        if isinstance(data, str | os.PathLike):
+            problem += f"; write cnnzoo.load_data({shorten_repr(os.fspath(data))})"
+        elif hasattr(data, "layers"):
+            problem += "; the model comes first, then the data"
+        raise InputError(problem)
     return data
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -10,8 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cnnzoo import cards
+from cnnzoo.core.arguments import OF_DATA, check_arguments
 from cnnzoo.core.errors import InputError, unknown_name
 from cnnzoo.core.progress import show_progress
+from cnnzoo.core.warn import warn_caller
 from cnnzoo.data.batches import Batches
 from cnnzoo.data.images import ImageData
 from cnnzoo.data.training_images import CARD_KEY, TRAINING_IMAGES_FILE, find_training_images
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 EVALUATION_BATCH_SIZE = 256
 
 
+@check_arguments(OF_DATA)
 def evaluate(
     model: keras.Model,
     data: ImageData,
@@ -109,7 +111,7 @@ def evaluate(
     report = make_report(model, data, split, class_names, probabilities, temperature)
     report = replace(report, training_images=training_images, remarks=tuple(remarks))
     if split != "train" and report.training_images_summary:
-        warnings.warn(report.training_images_summary, stacklevel=2)
+        warn_caller(report.training_images_summary)
     return report
 
 
@@ -181,9 +183,8 @@ def _find_training_images(model: keras.Model, data: ImageData, split: str) -> np
     training_data = card.training.get("data", {})
     known_fingerprint = training_data.get("fingerprints", {}).get(split)
     if training_data.get("source") == data.source and known_fingerprint != data.fingerprints[split]:
-        warnings.warn(
+        warn_caller(
             f"The model was trained on another split of {data.source}, so its training images may be among "
             "these. Load the data with the splits and seed of its run",
-            stacklevel=3,
         )
     return None

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from cnnzoo.core.arguments import check_arguments
 from cnnzoo.core.errors import InputError, unknown_name
 from cnnzoo.core.files import atomic_write
 from cnnzoo.core.paths import check_path
@@ -44,6 +45,7 @@ class Export(NamedTuple):
     transform: str = ""
 
 
+@check_arguments()
 def export(
     model: keras.Model | str | os.PathLike[str],
     path: str | os.PathLike[str],

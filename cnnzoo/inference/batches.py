@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import warnings
 from collections.abc import Iterator
 from functools import partial
 from typing import NamedTuple
@@ -11,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from cnnzoo.core.errors import InputError
+from cnnzoo.core.warn import warn_caller
 from cnnzoo.data.bit_depth import scale_deep_array
 from cnnzoo.data.checks import check_images
 from cnnzoo.data.transform import Transform
@@ -39,10 +39,9 @@ def iter_array_batches(images: np.ndarray, size: int, transform: Transform) -> I
         InputError: for an array that is no batch of images.
     """
     if images.ndim == 3 and images.shape[0] == 3 == transform.channels and min(images.shape[1:]) >= MIN_SIDE:
-        warnings.warn(
+        warn_caller(
             f"An array of shape {images.shape} is read as 3 gray images. If it is one image with its channels first, "
             "pass images.transpose(1, 2, 0)",
-            stacklevel=4,
         )
     images = check_images(scale_deep_array(images, transform.levels))
     for start in range(0, len(images), size):

@@ -7,7 +7,6 @@ import itertools
 import logging
 import os
 import threading
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -15,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cnnzoo import cards
+from cnnzoo.core.arguments import check_arguments
 from cnnzoo.core.errors import InputError, Interrupted, check_integer
 from cnnzoo.core.forks import check_not_forked
+from cnnzoo.core.warn import warn_caller
 from cnnzoo.data.transform import Transform, transform
 from cnnzoo.inference import inputs
 from cnnzoo.inference.answers import PredictionWriter, WriteResult
@@ -97,6 +98,7 @@ class Classifier:
         self._lock = threading.Lock()
 
     @classmethod
+    @check_arguments()
     def of(
         cls,
         model: keras.Model,
@@ -230,6 +232,7 @@ class Classifier:
 
     # ---- Predictions
 
+    @check_arguments()
     def predict(self, images: Any, top: int = 5, batch_size: int | str = "auto") -> list[Prediction]:
         """Return the likeliest classes of each image.
 
@@ -253,12 +256,12 @@ class Classifier:
         if unreadable and inputs.is_single_image(images):
             raise InputError(unreadable[0].error)
         if unreadable:
-            warnings.warn(
+            warn_caller(
                 f"{len(unreadable)} of {len(predictions)} images cannot be read. The first: {unreadable[0].error}",
-                stacklevel=2,
             )
         return predictions
 
+    @check_arguments()
     def stream(self, images: Any, top: int = 5, batch_size: int | str = "auto") -> Iterator[Prediction]:
         """Yield the predictions one after the other; takes any number of images and holds few in memory.
 
@@ -279,6 +282,7 @@ class Classifier:
             return self._predict_batches(iter_array_batches(images, size, self.transform), top)
         return self._predict_batches(iter_image_batches(inputs.iter_images(images), size, self.transform), top)
 
+    @check_arguments()
     def predict_to(
         self,
         path: str | os.PathLike[str],

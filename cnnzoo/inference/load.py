@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import warnings
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -12,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from cnnzoo import cards
 from cnnzoo.core.archives import check_keras_archive
+from cnnzoo.core.arguments import check_arguments
 from cnnzoo.core.errors import InputError
 from cnnzoo.core.forks import check_not_forked
 from cnnzoo.core.paths import check_path, resolve_path
+from cnnzoo.core.warn import warn_caller
 from cnnzoo.data.training_images import TRAINING_IMAGES_FILE, remember_training_images
 from cnnzoo.inference.classifier import Classifier
 from cnnzoo.inference.exported import EXPORT_FILE, ExportInfo, check_export_files, open_export, read_export
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     import keras
 
 
+@check_arguments()
 def load(
     path: str | os.PathLike[str],
     runtime: str = "auto",
@@ -88,7 +90,10 @@ def load(
     if (path / RECORD_FILE).exists():
         file = find_run_model(path, allow_failed)
     if file.suffix != ".keras" or not file.exists():
-        raise InputError(f"load takes a run directory, a .keras file or an export; there is none at {str(path)!r}")
+        raise InputError(
+            f"load takes a run directory, a .keras file or an export; there is none at {str(path)!r} "
+            "(cnnzoo.get builds a network by its name)"
+        )
     model = load_keras_file(file)
     if not path.is_dir():
         check_failed_model(file, cards.card(model).training, allow_failed)
@@ -160,8 +165,7 @@ def _attach_card_beside(model: keras.Model, card_file: Path) -> None:
     with contextlib.suppress(InputError):
         if cards.Card.from_file(card_file) == cards.card(model):
             return
-    warnings.warn(
+    warn_caller(
         f"{card_file} says something else than the card inside the model, and is not used. To change names or "
         "transform, pass classes=, crop=, interpolation= or pad= to cnnzoo.load",
-        stacklevel=4,
     )

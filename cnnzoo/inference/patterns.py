@@ -5,11 +5,11 @@ import glob
 import itertools
 import os
 import time
-import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from cnnzoo.core.paths import path_exists
+from cnnzoo.core.warn import warn_caller
 from cnnzoo.data.listing import iter_files, natural_sort_key
 
 PATIENCE = 10.0  # seconds of a search after which it is told
@@ -43,10 +43,9 @@ def iter_matches(pattern: str) -> Iterator[Path]:
     for count, (root, file) in enumerate(files, 1):
         if not is_told and time.monotonic() - begun_at > PATIENCE:
             is_told = True
-            warnings.warn(
+            warn_caller(
                 f"The pattern {pattern!r} takes long: {count:,} files were looked at, and the search is in "
                 f"{str(file.parent)!r} now. A pattern that begins with a folder looks at less",
-                stacklevel=2,
             )
         if _matches(file.relative_to(root).parts, parts[start:]):
             yield file

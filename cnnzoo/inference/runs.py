@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 from typing import Any
 
 from cnnzoo.core.errors import InputError
 from cnnzoo.core.json_files import read_json
+from cnnzoo.core.warn import warn_caller
 
 MODEL_FILE, RECORD_FILE = "model.keras", "run.json"
 RECORD_FIELDS = {"status": str}
@@ -43,7 +43,7 @@ def find_run_model(folder: Path, allow_failed: bool) -> Path:
             f"--overwrite starts again, for example with a lower learning_rate. {_hint_at_file(file, failure)}"
         )
     if status in ("running", "interrupted"):
-        warnings.warn(f"The run in {folder} has not ended: its report is missing; --resume completes it", stacklevel=4)
+        warn_caller(f"The run in {folder} has not ended: its report is missing; --resume completes it")
     return file
 
 
@@ -52,7 +52,7 @@ def read_run_record(folder: Path) -> dict[str, Any]:
     try:
         return read_json(folder / RECORD_FILE, RECORD_FIELDS, OPTIONAL_RECORD_FIELDS)
     except InputError as error:
-        warnings.warn(f"{error}. Whether the run has failed is unknown", stacklevel=5)
+        warn_caller(f"{error}. Whether the run has failed is unknown")
         return {}
 
 
@@ -72,7 +72,7 @@ def check_failed_model(file: Path, training: dict[str, Any], allow_failed: bool)
         failure = None
     if holds_start_weights(failure) and not allow_failed:
         raise InputError(f"{file} comes from a run that failed{describe_failure(failure)}. {OVERRIDE_HINT}")
-    warnings.warn(f"{file} comes from a run that failed{describe_failure(failure)}", stacklevel=4)
+    warn_caller(f"{file} comes from a run that failed{describe_failure(failure)}")
 
 
 def holds_start_weights(failure: dict[str, Any] | None) -> bool:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
-import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from cnnzoo.core.errors import InputError, unknown_name
 from cnnzoo.core.extras import install_command
 from cnnzoo.core.lazy import Lazy
+from cnnzoo.core.warn import warn_caller
 from cnnzoo.runtimes.base import RunFunction, Runtime
 from cnnzoo.runtimes.keras import Keras
 from cnnzoo.runtimes.litert import LiteRT
@@ -118,5 +118,5 @@ def open_model(model: keras.Model, choice: RuntimeChoice) -> OpenRuntime:
         message = f"{name} cannot run {model.name}: {error}"
         if not choice.is_automatic or precision != "float32" or name == "keras":
             raise InputError(message) from error
-        warnings.warn(f"{message}; using Keras instead", stacklevel=2)
+        warn_caller(f"{message}; using Keras instead")
         return OpenRuntime("keras", precision, RUNTIMES["keras"].open(model))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from cnnzoo.core.arguments import check_arguments
 from cnnzoo.core.errors import InputError
 from cnnzoo.core.lazy import Lazy
 from cnnzoo.surgery import walk
@@ -18,6 +19,7 @@ else:
 NON_FEATURE_LAYERS = ("InputLayer", "Rescaling", "ZeroPadding2D", "AdaptiveAveragePooling2D")
 
 
+@check_arguments()
 def feature_extractor(model: keras.Model, levels: Iterable[int] = (2, 3, 4, 5)) -> keras.Model:
     """Return a model that computes feature maps at several strides, as a feature pyramid or a detector needs them.
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cnnzoo import card_storage, cards
+from cnnzoo.core.arguments import check_arguments
 from cnnzoo.core.errors import InputError
 from cnnzoo.core.paths import check_path
 from cnnzoo.surgery.outputs import check_output, has_one_classifying_output
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     import keras
 
 
+@check_arguments()
 def save(model: keras.Model, path: str | Path) -> Path:
     """Write a model, with its card inside, to a .keras file.
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from os import PathLike
 from typing import TYPE_CHECKING
 
+from cnnzoo.core.arguments import OF_DATA, check_arguments
 from cnnzoo.core.errors import InputError, check_integer, shorten_repr
 from cnnzoo.data.images import ImageData
 from cnnzoo.evaluation.compatibility import bind_to_model, check_image_data, check_not_empty, check_output_matches
@@ -15,7 +16,7 @@ from cnnzoo.training.fine_tuning import FineTuner
 from cnnzoo.training.lr_range import RateTest, run_range_test
 from cnnzoo.training.options import TrainerOptions
 from cnnzoo.training.plan import resolve_sample_weight
-from cnnzoo.training.recipe import LARGEST, Recipe
+from cnnzoo.training.recipe import LARGEST, OF_RECIPE, Recipe
 from cnnzoo.training.recipes import resolve_recipe
 from cnnzoo.training.trainer import Trainer
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 MAX_RATE = LARGEST["learning_rate"]
 
 
+@check_arguments(OF_DATA | OF_RECIPE)
 def fit_and_evaluate(
     model: keras.Model,
     data: ImageData,
@@ -116,6 +118,7 @@ def fit_and_evaluate(
     return Trainer(model, data, resolve_recipe(recipe), options).fit_and_evaluate()
 
 
+@check_arguments(OF_DATA | OF_RECIPE)
 def fine_tune(
     model: keras.Model,
     data: ImageData,
@@ -189,6 +192,7 @@ def fine_tune(
     return FineTuner(model, data, resolve_recipe(recipe), options).fit_and_evaluate()
 
 
+@check_arguments(OF_DATA | OF_RECIPE)
 def lr_find(
     model: keras.Model,
     data: ImageData,

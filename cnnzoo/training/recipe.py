@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 from functools import cache
 from typing import Any, NamedTuple, get_type_hints
 
+from cnnzoo.core.arguments import check_fields
 from cnnzoo.core.errors import InputError, shorten_repr, unknown_name
 from cnnzoo.data import augmentation
 
@@ -64,6 +65,7 @@ LARGEST = {
 DESCRIPTIVE_FIELDS = ("source", "cost", "result")  # they describe a recipe and do not change a training
 
 
+@check_fields('cnnzoo.recipe("sgd", epochs=10) changes fields of a recipe that comes with the package')
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
     """The settings of a training. The default is SGD with Nesterov momentum, a linear warm-up, then a cosine to zero.
@@ -194,6 +196,11 @@ def _has_type(value: Any, expected: Any) -> bool:
 
 
 SETTABLE_FIELDS = [field.name for field in fields(Recipe) if field.name not in DESCRIPTIVE_FIELDS]
+# What to write for these fields where a recipe is taken, as remedies of `check_arguments`
+OF_RECIPE = {
+    name: f"{name} is a field of the recipe: recipe=cnnzoo.recipe({{recipe}}, {name}={{value}})"
+    for name in SETTABLE_FIELDS
+}
 
 
 def parse_settings(settings: Iterable[str]) -> dict[str, Any]:

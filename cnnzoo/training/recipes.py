@@ -9,6 +9,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from cnnzoo.core.arguments import check_arguments
 from cnnzoo.core.errors import InputError, unknown_name
 from cnnzoo.core.files import MAX_TOML_BYTES, read_bounded
 from cnnzoo.core.paths import check_path
@@ -199,6 +200,7 @@ RECIPES = {
 }
 
 
+@check_arguments()
 def recipe(name: str | PathLike[str] | Recipe, /, **fields: Any) -> Recipe:
     """Return a recipe by name, with fields changed.
 

@@ -9,6 +9,7 @@ import keras
 import keras_tuner
 
 from cnnzoo.build import get
+from cnnzoo.core.arguments import check_arguments
 from cnnzoo.core.errors import InputError
 from cnnzoo.data.batches import Batches
 from cnnzoo.data.images import ImageData
@@ -18,7 +19,7 @@ from cnnzoo.models import Variant
 from cnnzoo.training import recipes
 from cnnzoo.training.options import check_callbacks
 from cnnzoo.training.prepare import compile_for_training, frozen_layers
-from cnnzoo.training.recipe import Recipe
+from cnnzoo.training.recipe import OF_RECIPE, Recipe
 from cnnzoo.tuning.space import Space, make_space
 
 
@@ -81,6 +82,7 @@ class ZooHyperModel(keras_tuner.HyperModel):
         return self.space.apply(self.space.decode(values))
 
 
+@check_arguments(OF_RECIPE)
 def hypermodel(
     model: str | Variant,
     *,

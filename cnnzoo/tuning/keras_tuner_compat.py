@@ -26,6 +26,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from cnnzoo.core.errors import InputError
 from cnnzoo.core.json_files import JSON_ERRORS, read_json, write_json
+from cnnzoo.core.warn import warn_caller
 from cnnzoo.tuning.server import SERVER_ENDED
 
 ORACLE_FILE = "oracle.json"
@@ -140,7 +141,7 @@ class _DurableOracle(keras_tuner.Oracle):
             self.set_state(saved["oracle"])
         except JSON_ERRORS as error:  # InputError is one of them
             problem = str(error) if isinstance(error, InputError) else f"{path} cannot be used: {error!r:.200}"
-            warnings.warn(f"{problem}. {REBUILT}", stacklevel=2)
+            warn_caller(f"{problem}. {REBUILT}")
             self.trials = {}
             self.set_state(fresh_state)
             return

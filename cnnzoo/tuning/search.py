@@ -5,7 +5,6 @@ import dataclasses
 import io
 import json
 import threading
-import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from pathlib import Path
@@ -15,6 +14,7 @@ from keras_tuner import Objective
 from keras_tuner.errors import FailedTrialError, FatalError
 
 from cnnzoo.core.errors import InputError, TrainingError
+from cnnzoo.core.warn import warn_caller
 from cnnzoo.training.recipe import DESCRIPTIVE_FIELDS
 from cnnzoo.tuning.distributed import Role, release_silent_workers, send_heartbeats
 from cnnzoo.tuning.keras_tuner_compat import ORACLE_FILE, REBUILT, SearchTuner, Trial
@@ -100,7 +100,7 @@ class Search:
         repeated = [] if role.is_worker else remove_broken_outcomes(self.folder)
         oracle_file = self.folder / ORACLE_FILE
         if not role.is_worker and read_trials(self.folder) and not oracle_file.exists():
-            warnings.warn(f"{oracle_file} is missing. {REBUILT}", stacklevel=3)
+            warn_caller(f"{oracle_file} is missing. {REBUILT}")
 
         # Exchange heartbeats with the other machines.
         done = threading.Event()

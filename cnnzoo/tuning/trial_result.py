@@ -1,12 +1,12 @@
 """The result of a trial that has ended."""
 
-import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from cnnzoo.core.errors import InputError
+from cnnzoo.core.warn import warn_caller
 from cnnzoo.tuning.trial import LOWER_IS_BETTER, OUTCOME_FILE, read_outcome
 
 
@@ -87,7 +87,7 @@ def remove_broken_outcomes(search_folder: Path) -> list[int]:
         try:
             read_outcome(path)
         except InputError as error:
-            warnings.warn(f"{error}. Trial {int(path.name)} is evaluated again; the others are kept", stacklevel=2)
+            warn_caller(f"{error}. Trial {int(path.name)} is evaluated again; the others are kept")
             (path / OUTCOME_FILE).unlink()
             numbers.append(int(path.name))
     return numbers

@@ -8,14 +8,16 @@ from typing import Any
 
 import psutil
 
+from cnnzoo.core.arguments import check_arguments
 from cnnzoo.core.errors import InputError, check_image_size, check_integer, shorten_repr, unknown_name
 from cnnzoo.core.paths import check_path, resolve_path
 from cnnzoo.data.images import ImageData
+from cnnzoo.evaluation.compatibility import check_image_data
 from cnnzoo.evaluation.report import HEADLINE_METRICS
 from cnnzoo.models import Variant
 from cnnzoo.registry import registered_variants
 from cnnzoo.training import recipes
-from cnnzoo.training.recipe import Recipe
+from cnnzoo.training.recipe import OF_RECIPE, Recipe
 from cnnzoo.training.run import RUN_FILES, Run, check_run_dir
 from cnnzoo.tuning.distributed import wait_for_chief
 from cnnzoo.tuning.result import TuneResult
@@ -29,6 +31,7 @@ MAX_LIMIT = 1e12  # gigabytes or seconds: a larger limit limits nothing
 SHARE_OF_MEMORY = 0.8  # for all trials together
 
 
+@check_arguments(OF_RECIPE)
 def tune(
     model: str | Variant,
     data: ImageData,
@@ -191,8 +194,7 @@ def _make_config(
     image_size: int | Sequence[int] | None,
 ) -> SearchConfig:
     """Return what all trials share; raise InputError if it is invalid."""
-    if not isinstance(data, ImageData):
-        raise InputError(f"data must come from cnnzoo.load_data. Received: {type(data).__name__}")
+    check_image_data(data)
     if not isinstance(model, str | Variant):
         raise InputError(f"model must be a name of cnnzoo.list_models() or a row. Received: {model!r:.200}")
     objectives = [name for name in HEADLINE_METRICS if name != "top5_accuracy" or len(data.classes) > 5]

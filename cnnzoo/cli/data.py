@@ -14,6 +14,7 @@ from cnnzoo.cli.options import CLASS_FOLDERS, IMAGE_SIZE, LEVELS, SPLIT_FOLDERS,
 from cnnzoo.cli.output import echo
 from cnnzoo.cli.startup import import_keras_quietly
 from cnnzoo.core.errors import InputError, check_levels
+from cnnzoo.core.progress import show_progress
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,12 +54,14 @@ def doctor(
     from cnnzoo.data.tables import TableOptions
 
     folder_options = FolderOptions(class_folders=class_folders, split_folders=split_folders)
-    name, listing = list_source(data, TableOptions(**asdict(table_options)), folder_options=folder_options)
+    with show_progress("Listing the images"):
+        name, listing = list_source(data, TableOptions(**asdict(table_options)), folder_options=folder_options)
     limits = check_levels(levels)
     facts = scan_with_progress([image.source for image in listing.images], levels=limits)
     diagnosis, _ = diagnose_images(name, listing.images, facts, listing.left_out, limits)
     folder = out or Path("runs") / f"doctor-{Path(name.replace(':', '-')).name}"
-    diagnosis.save(folder)
+    with show_progress("Writing doctor.html"):
+        diagnosis.save(folder)
     echo("\n".join([str(diagnosis), *listing.notes]))
     echo(f"Written to {folder}: doctor.html, doctor.json")
     if strict and diagnosis.lost_images:

@@ -197,6 +197,7 @@ class Board:
             self._next_refresh = now + REFRESH_INTERVAL
             with BROKEN_STREAM:
                 self._display = self._display or choose_display(self.stream)
+                visible = [work for work in visible[:-1] if work.total] + visible[-1:]
                 if self._display.is_log:  # which tells of one thing at a time
                     visible = [work for work in visible[-1:] if self._is_line_due(work, now)]
                 self._shown.update(dict.fromkeys(visible, now))

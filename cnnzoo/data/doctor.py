@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cnnzoo.core.progress import show_progress
 from cnnzoo.data.bit_depth import FULL_RANGE, Levels, guess_bit_depth
 from cnnzoo.data.diagnosis import IMBALANCE_RATIO, MIN_SIDE, Diagnosis, Finding
 from cnnzoo.data.listing import LeftOut, ListedImage, natural_sort_key
@@ -50,7 +51,8 @@ def diagnose_images(
 
     # Findings about images that are kept
     used = np.flatnonzero(usable).tolist()
-    findings += _find_near_duplicates([images[i] for i in used], [facts[i] for i in used])
+    with show_progress("Comparing the images"):
+        findings += _find_near_duplicates([images[i] for i in used], [facts[i] for i in used])
     findings += _inspect_levels([images[i] for i in used], [facts[i] for i in used], levels)
     findings += _inspect_faint_images([images[i] for i in used], [facts[i] for i in used])
     for i in used:

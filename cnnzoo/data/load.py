@@ -19,6 +19,7 @@ from cnnzoo.core.errors import (
     unknown_name,
 )
 from cnnzoo.core.paths import check_path, resolve_path
+from cnnzoo.core.progress import show_progress
 from cnnzoo.core.text import printable_name
 from cnnzoo.core.warn import warn_caller
 from cnnzoo.data.apply_fixes import apply_fix_list
@@ -74,6 +75,7 @@ def load_data(
     class_folders: str = "auto",
     split_folders: Mapping[str, str] | None = None,
     fix_list: "str | os.PathLike[str] | FixList | Any | None" = None,
+    verbose: bool = True,
 ) -> ImageData:
     """Load images and labels from any source, check them, and split them into training, validation and test data.
 
@@ -132,6 +134,7 @@ def load_data(
         fix_list: a table of images to exclude or to relabel, with the columns path, action (keep, exclude or relabel)
             and label: a CSV file, as `cnnzoo doctor DATA --fix-list FILE` writes it, a data frame, or what
             `data.diagnosis.fix_list()` returns. No file is changed. Only for image files.
+        verbose: show progress, if it takes more than two seconds.
 
     Returns:
         The data in three splits. Printing it shows a table of the classes.
@@ -163,46 +166,50 @@ def load_data(
     # Load the source
     sizing = Sizing(crop=crop, pad=pad, cache=cache, levels=limits)
     options = TableOptions(path_column, label_column, split_column, group_column, image_dir)
-    if isinstance(source, str | os.PathLike) and not _holds_arrays(source):
-        layout = FolderOptions(classes, class_folders, split_folders)
-        name, listing = list_source(source, options, classes, layout, check_labels=True)
-        data = build_from_files(name, listing, classes, shares, seed, doctor, strict, limits, evaluation, fixes)
-        sizing = replace(sizing, default_crop=DEFAULT_CROP)
-    elif (class_folders, split_folders) != ("auto", None):
-        raise InputError("class_folders and split_folders apply only to folders; this is none")
-    elif isinstance(source, str | os.PathLike):
-        _check_no_columns(options, source)
-        arrays, notes = load_named_arrays(source)
-        data = build_from_arrays(
-            scale_source(arrays, limits), Path(source).name, classes, shares, seed, notes, evaluation
-        )
-    elif arrays := find_array_parts(source):
-        _check_no_columns(options, "arrays")
-        data = build_from_arrays(scale_source(arrays, limits), "arrays", classes, shares, seed, (), evaluation)
-    elif tables := find_tables(parts := split_parts(source)):
-        name = " and ".join(dict.fromkeys(table.name for table in tables.values()))
-        listing = examine_labels(list_tables(tables, options), classes)
-        data = build_from_files(name, listing, classes, shares, seed, doctor, strict, limits, evaluation, fixes)
-        sizing = replace(sizing, default_crop=DEFAULT_CROP)
-    elif all(is_stream(part) or is_list_of_pairs(part) for part in parts.values()):
-        _check_no_columns(options, "a stream")
-        if limits is not None:
-            raise InputError(
-                "levels applies to image files and arrays. Scale the images of a stream to 0 to 255 before, for "
-                "example with dataset.map"
+    with show_progress("Loading the data", verbose=verbose):
+        if isinstance(source, str | os.PathLike) and not _holds_arrays(source):
+            layout = FolderOptions(classes, class_folders, split_folders)
+            name, listing = list_source(source, options, classes, layout, check_labels=True)
+            data = build_from_files(name, listing, classes, shares, seed, doctor, strict, limits, evaluation, fixes)
+            sizing = replace(sizing, default_crop=DEFAULT_CROP)
+        elif (class_folders, split_folders) != ("auto", None):
+            raise InputError("class_folders and split_folders apply only to folders; this is none")
+        elif isinstance(source, str | os.PathLike):
+            _check_no_columns(options, source)
+            arrays, notes = load_named_arrays(source)
+            data = build_from_arrays(
+                scale_source(arrays, limits), Path(source).name, classes, shares, seed, notes, evaluation
             )
-        listing = examine_labels(read_streams(parts), classes)
-        data = build_from_files("stream", listing, classes, shares, seed, doctor, strict, evaluation=evaluation)
-    else:
-        _check_no_columns(options, "arrays")
-        data = build_from_arrays(scale_source(parts, limits), "arrays", classes, shares, seed, (), evaluation)
+        elif arrays := find_array_parts(source):
+            _check_no_columns(options, "arrays")
+            data = build_from_arrays(scale_source(arrays, limits), "arrays", classes, shares, seed, (), evaluation)
+        elif tables := find_tables(parts := split_parts(source)):
+            name = " and ".join(dict.fromkeys(table.name for table in tables.values()))
+            listing = examine_labels(list_tables(tables, options), classes)
+            data = build_from_files(name, listing, classes, shares, seed, doctor, strict, limits, evaluation, fixes)
+            sizing = replace(sizing, default_crop=DEFAULT_CROP)
+        elif all(is_stream(part) or is_list_of_pairs(part) for part in parts.values()):
+            _check_no_columns(options, "a stream")
+            if limits is not None:
+                raise InputError(
+                    "levels applies to image files and arrays. Scale the images of a stream to 0 to 255 before, for "
+                    "example with dataset.map"
+                )
+            listing = examine_labels(read_streams(parts), classes)
+            data = build_from_files("stream", listing, classes, shares, seed, doctor, strict, evaluation=evaluation)
+        else:
+            _check_no_columns(options, "arrays")
+            data = build_from_arrays(scale_source(parts, limits), "arrays", classes, shares, seed, (), evaluation)
 
     if fixes is not None and data.fix_list is None:
         raise InputError("fix_list applies to image files, in a folder or a table; this source has none")
 
     # Bring the images to a size
     data = replace(data, sizing=sizing, split_options=None if evaluation else (shares, seed))
-    return data if size is None else data.resize_to((*size, data.train.images.shape[3]), pad or 0)
+    if size is None:
+        return data
+    with show_progress("Resizing the images", verbose=verbose):
+        return data.resize_to((*size, data.train.images.shape[3]), pad or 0)
 
 
 def _check_crop(crop: float | str | None) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from cnnzoo.core.errors import InputError
 from cnnzoo.core.files import cache_dir
 from cnnzoo.core.json_files import parse_json
+from cnnzoo.core.progress import show_progress
 from cnnzoo.core.threads import thread_pool
 from cnnzoo.core.warn import warn_caller
 from cnnzoo.data.bit_depth import FULL_RANGE, Levels, explain_levels, guess_bit_depth, has_deep_levels, read_levels
@@ -84,15 +85,12 @@ def scan_images(sources: Sequence[Any], decode: bool = True, levels: Levels | No
             yield from (_check_levels(facts or new[i], levels) for i, facts in enumerate(cached))
 
 
-def scan_with_progress(sources: Sequence[Any], decode: bool = True, levels: Levels | None = None) -> list[ImageFacts]:
-    """Scan all sources, with a progress bar in a terminal; see `scan_images`."""
-    from rich.console import Console
-    from rich.progress import track
-
-    console = Console(stderr=True)
-    facts = scan_images(sources, decode, levels)
-    quiet = not console.is_terminal
-    return list(track(facts, "Scanning images", len(sources), console=console, transient=True, disable=quiet))
+def scan_with_progress(
+    sources: Sequence[Any], decode: bool = True, levels: Levels | None = None, verbose: bool = True
+) -> list[ImageFacts]:
+    """Scan all sources and show the progress; see `scan_images`."""
+    with show_progress("Checking the images", len(sources), "files", verbose) as progress:
+        return list(progress.track(scan_images(sources, decode, levels)))
 
 
 def examine_image(source: Any, decode: bool = True) -> ImageFacts:

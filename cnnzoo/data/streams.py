@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from cnnzoo.core.errors import InputError
+from cnnzoo.core.progress import show_progress
 from cnnzoo.data.labels import read_labels
 from cnnzoo.data.listing import ListedImage, Listing
 from cnnzoo.data.pixel_range import PixelRange
@@ -20,9 +21,10 @@ def read_streams(parts: Mapping[str, Any]) -> Listing:
     spool, images, notes = Spool(), list[ListedImage](), list[str]()
     for split, stream in parts.items():
         pixels, part_notes = PixelRange(), dict[str, None]()
-        for i, (image, label, weight) in enumerate(_iter_images(stream, pixels, part_notes)):
-            name = f"{split or 'stream'}[{i}]"
-            images.append(ListedImage(spool.add(encode_png(image)), name, label, split, weight=weight))
+        with show_progress(f"Reading the {split} stream".replace("  ", " "), unit="images") as progress:
+            for i, (image, label, weight) in enumerate(progress.track(_iter_images(stream, pixels, part_notes))):
+                name = f"{split or 'stream'}[{i}]"
+                images.append(ListedImage(spool.add(encode_png(image)), name, label, split, weight=weight))
         pixels.check()
         notes += [f"{split or 'stream'}: {note}" for note in part_notes]
     if not images:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from cnnzoo.core.errors import InputError
 from cnnzoo.core.extras import install_command
+from cnnzoo.core.progress import show_progress
 from cnnzoo.data.listing import ListedImage, Listing
 from cnnzoo.data.split_names import SPLIT_NAMES
 from cnnzoo.data.spool import Spool
@@ -48,7 +49,9 @@ def read_tfds(name: str) -> Listing:
     for split in sorted(split for split in names if splits[split] or len(names) == 1):
         decoders = {image_key: tensorflow_datasets.decode.SkipDecoding()}
         rows = builder.as_dataset(split=split, decoders=decoders, shuffle_files=False).as_numpy_iterator()
-        for i, row in enumerate(rows):
-            label = feature_types[label_key].int2str(int(row[label_key]))
-            images.append(ListedImage(spool.add(row[image_key]), f"{split}[{i}]", label, splits[split]))
+        total = builder.info.splits[split].num_examples
+        with show_progress(f"Reading the {split} split of {name}", total, "images") as progress:
+            for i, row in enumerate(progress.track(rows)):
+                label = feature_types[label_key].int2str(int(row[label_key]))
+                images.append(ListedImage(spool.add(row[image_key]), f"{split}[{i}]", label, splits[split]))
     return Listing(images, [])

@@ -10,10 +10,8 @@ from helpers.images import make_blobs
 from helpers.paths import ROOT, TEST_DATA
 
 import cnnzoo
-from cnnzoo.data.spool import encode_png
 
 LONGEST = ("tuning", "export", "cli", "docs", "training", "runtimes", "inference")  # folders, the slowest first
-BLANK = encode_png(np.zeros((1, 1, 1), "uint8"))
 WITHOUT_SHARED_FIXTURES = ("test_golden.py", "test_build.py")  # files whose tests may run on any worker
 
 

@@ -1,6 +1,5 @@
 """The report of an evaluation: metrics as JSON, a page with pictures, and a table for the terminal."""
 
-import base64
 import csv
 import json
 import os
@@ -29,7 +28,6 @@ HEADLINE_METRICS = {
     "calibration_error": "calibration error",
 }
 DECIMAL_METRICS = ("log_loss", "roc_auc", "average_precision")  # All others are shown in percent.
-MAX_PICTURES = 24  # Images in a grid of mistakes or of suspect labels.
 
 
 @dataclass(frozen=True)
@@ -53,7 +51,8 @@ class Report:
         notes: sizes and decisions that readers should know.
         remarks: those of the notes that are printed with the figures, such as what was left out.
         training_images: whether the model was trained on each image (N,); None if that is not known.
-        record: the settings of the training, as shown on the page.
+        record: the settings of the training that differ from the defaults, and versions, as shown on the page.
+        defaults: the settings of the training that have their default values.
 
     Example:
         >>> data = cnnzoo.load_data("digits")
@@ -83,6 +82,7 @@ class Report:
     remarks: tuple[str, ...] = ()
     training_images: np.ndarray | None = field(default=None, repr=False)
     record: dict[str, Any] = field(default_factory=dict, repr=False)
+    defaults: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @cached_property
     def metrics(self) -> dict[str, Any]:
@@ -196,42 +196,15 @@ class Report:
         }
         return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
 
-    def to_html(self) -> str:
-        """Return the report as one self-contained HTML page."""
-        from jinja2 import Environment, PackageLoader
+    def to_html(self, folder: str | os.PathLike[str] | None = None) -> str:
+        """Return the report as one self-contained HTML page.
 
-        from cnnzoo.evaluation import figures
+        Args:
+            folder: where the page will be, so that its links to files inside that folder are relative.
+        """
+        from cnnzoo.evaluation.page import render_report
 
-        mistakes, suspects = self.worst[:MAX_PICTURES], self.suspects[:MAX_PICTURES]
-        pictures = {
-            "confusion": figures.plot_confusion_matrix(self.metrics["confusion_matrix"], self.classes),
-            "reliability": figures.plot_reliability(self.metrics["reliability"]),
-        }
-        if self.history:
-            pictures["curves"] = figures.plot_learning_curves(self.history, self.best_epoch)
-        if len(mistakes):
-            pictures["mistakes"] = self._plot_images(mistakes, "taken for")
-        if len(suspects):
-            pictures["suspects"] = self._plot_images(suspects, "perhaps")
-
-        environment = Environment(loader=PackageLoader("cnnzoo.evaluation", "."), autoescape=True)
-        return environment.get_template("report.html").render(
-            report=self,
-            pictures={name: _data_uri(picture) for name, picture in pictures.items()},
-            mistakes_shown=len(mistakes),
-        )
-
-    def _plot_images(self, indices: np.ndarray, relation: str) -> bytes:
-        """Plot images with captions: true class, `relation` and predicted class, confidence and name."""
-        from cnnzoo.evaluation import figures
-
-        classes = [figures.one_line(name) for name in self.classes]
-        captions = [
-            f"{classes[self.labels[i]]}\n{relation} {classes[self.predicted[i]]}\n"
-            f"{100 * self.probabilities[i].max():.0f} %, {figures.one_line(str(self.names[i]))}"
-            for i in indices
-        ]
-        return figures.plot_image_grid(self.images[indices], captions)
+        return render_report(self, folder)
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write report.json, report.html and predictions.csv into `folder`."""
@@ -239,7 +212,7 @@ class Report:
         with atomic_write(folder / "predictions.csv") as new, new.open("w", newline="", encoding="utf-8") as file:
             self._write_predictions(file)
         with atomic_write(folder / "report.html") as new:
-            new.write_text(self.to_html(), encoding="utf-8")
+            new.write_text(self.to_html(folder), encoding="utf-8")
         with atomic_write(folder / "report.json") as new:
             new.write_text(self.to_json(), encoding="utf-8")
 
@@ -252,8 +225,3 @@ class Report:
             values = [repr(float(p)) for p in probabilities]
             texts = (name, self.classes[label], self.classes[prediction])
             writer.writerow([*map(escape_cell, texts), *values])
-
-
-def _data_uri(png: bytes) -> str:
-    """Return a PNG file as a URI that holds its content."""
-    return "data:image/png;base64," + base64.b64encode(png).decode()

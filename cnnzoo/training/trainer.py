@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack, suppress
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any, ClassVar
 
 import keras
@@ -280,21 +280,27 @@ class Trainer:
             run_dir=self.run.folder,
             notes=tuple(self.run.record["notes"]),
             record=self._training_record(),
+            defaults=self._default_settings(),
         )
 
     def _training_record(self) -> dict[str, Any]:
-        """Return how the model was trained, as flat facts for the report's page."""
-        found_rate = self.run.state.learning_rate
+        """Return how the model was trained, as flat facts for the report's page, without `_default_settings`."""
+        found_rate, defaults = self.run.state.learning_rate, self._default_settings()
         facts = {"learning_rate": {"found": found_rate}} if found_rate else {}
         return flatten_dict(
             facts
             | {
+                "recipe": {name: value for name, value in self.plan["recipe"].items() if name not in defaults},
                 "seed": self.options.seed,
                 "images": self.plan["data"]["images"],
-                "recipe": self.plan["recipe"],
                 **installed_versions(),
             }
         )
+
+    def _default_settings(self) -> dict[str, Any]:
+        """Return the fields of the recipe that have their default values."""
+        defaults = {field.name: field.default for field in fields(Recipe)}
+        return {name: value for name, value in self.plan["recipe"].items() if value == defaults[name]}
 
     def _save(self, report: Report) -> None:
         """Write the model, the report and the data's diagnosis into the run's folder, if there is one."""

@@ -6,27 +6,13 @@ from pathlib import Path
 import jinja2
 import numpy as np
 import pytest
+from helpers.contrast import COLORS, CSS, contrast
 
 from cnnzoo.core import pages
 from cnnzoo.core.pages import file_address, picture_uri, render_page
 
 CORE = Path(pages.__file__).parent
-CSS = (CORE / "page.css").read_text(encoding="utf-8")
-COLORS = {
-    name: (light, dark) for name, light, dark in re.findall(r"--([a-z-]+): light-dark\((#\w{6}), (#\w{6})\)", CSS)
-}
 HOSTILE = '</title><script>alert("x")</script>&\'"\x1b[2J\u202e\ud800'
-
-
-def luminance(color):
-    channels = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
-    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
-    return float(np.dot(linear, (0.2126, 0.7152, 0.0722)))
-
-
-def contrast(first, second):
-    low, high = sorted(map(luminance, (first, second)))
-    return (high + 0.05) / (low + 0.05)
 
 
 @pytest.fixture

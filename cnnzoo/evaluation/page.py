@@ -1,0 +1,208 @@
+"""The page of a report: everything that its template shows, as text and charts."""
+
+import os
+import shlex
+from typing import Any
+
+import numpy as np
+from markupsafe import Markup
+
+from cnnzoo.core.charts import Plot
+from cnnzoo.core.matrix_chart import MAX_NAMED, MAX_WITH_SHARES, matrix_chart
+from cnnzoo.core.numbers import format_score, format_share, format_share_interval
+from cnnzoo.core.pages import file_address, picture_uri, render_page
+from cnnzoo.data.photos import Photos
+from cnnzoo.evaluation.calibration import apply_temperature, expected_calibration_error, reliability_bins
+from cnnzoo.evaluation.metrics import wilson_interval
+
+Report = Any  # `evaluation.report` imports this file, so this file cannot import its class
+
+MAX_PICTURES = 24  # images in the gallery of mistakes, or of suspect labels
+LOW_F1 = 0.05  # below the average, from where on a class is highlighted
+LOW_CAPTION = f"Highlighted: classes whose F1 is more than {100 * LOW_F1:.0f} points below the average of the classes"
+PIXELATED = 64  # pixels; smaller images are enlarged without smoothing
+
+
+def render_report(report: Report, folder: str | os.PathLike[str] | None = None) -> str:
+    """Return the page of a report.
+
+    Args:
+        report: the report.
+        folder: where the page will be, so that links to files inside it are relative.
+    """
+    images, class_rows = len(report.labels), _format_class_rows(report)
+    is_any_low = any(row["low"] for row in class_rows)
+    return render_page(
+        "cnnzoo.evaluation",
+        "report.html",
+        report=report,
+        images=images,
+        wrong=len(report.worst),
+        accuracy=format_share(report.accuracy, images),
+        headline_lines=describe_accuracy(report),
+        facts=report.headlines()[1:],
+        commands=suggest_commands(report),
+        files=[("All predictions", "predictions.csv", "predictions.csv")] if folder is not None else [],
+        matrix=matrix_chart(report.metrics["confusion_matrix"], report.classes),
+        matrix_caption=_describe_matrix(len(report.classes)),
+        pairs=_format_pairs(report),
+        mistakes=[describe_image(report, i, folder) for i in report.worst[:MAX_PICTURES]],
+        suspects=[describe_image(report, i, folder) for i in report.suspects[:MAX_PICTURES]],
+        class_rows=class_rows,
+        class_caption=LOW_CAPTION if is_any_low else "Each class against all others",
+        calibration_summary=describe_calibration(report),
+        reliability=_draw_reliability(report),
+        curves=_draw_curves(report),
+    )
+
+
+def describe_accuracy(report: Report) -> list[str]:
+    """Return what stands below the accuracy: its interval, the number of mistakes, and a baseline."""
+    images, wrong = len(report.labels), len(report.worst)
+    counts = np.bincount(report.labels, minlength=len(report.classes))
+    most_frequent = report.classes[int(counts.argmax())]
+    interval = format_share_interval(report.metrics["intervals_95"]["accuracy"], images)
+    return [
+        f"95 % interval: {interval}",
+        f"{wrong:,} of {images:,} {report.split} images {'is' if wrong == 1 else 'are'} classified wrong",
+        f"For comparison: always answering “{most_frequent}”, the most frequent class, gives "
+        f"{format_share(counts.max() / images, images)}",
+    ]
+
+
+def suggest_commands(report: Report) -> list[tuple[str, str]]:
+    """Return rows (purpose, command) of what can be done with the model of a run; none without a run's folder."""
+    if report.run_dir is None:
+        return []
+    run = shlex.quote(os.path.abspath(report.run_dir))  # noqa: PTH100  (a link in the path stays)
+    return [
+        ("Classify a folder of new images", f"cnnzoo predict {run} new_images/ --out answers.csv"),
+        ("Export the model, with a card that says how to call it", f"cnnzoo export {run} exported --format onnx"),
+        ("Evaluate it on other labeled images", f"cnnzoo evaluate {run} other_images/ --out other_report"),
+    ]
+
+
+def describe_image(report: Report, i: int, folder: str | os.PathLike[str] | None) -> dict[str, Any]:
+    """Return picture and caption of an image: its name, its label and the predicted class, with both probabilities."""
+    true, predicted = report.classes[report.labels[i]], report.classes[report.predicted[i]]
+    p = report.probabilities[i]
+    pixels = np.asarray(report.images[i : i + 1])[0]
+    source = report.images.photos[i].source if isinstance(report.images, Photos) else None
+    return {
+        "uri": picture_uri(pixels),
+        "pixelated": max(pixels.shape[:2]) <= PIXELATED,
+        "alt": f"{report.names[i]}: {true}, taken for {predicted}",
+        "address": file_address(source, folder) if isinstance(source, str | os.PathLike) else None,
+        "name": str(report.names[i]),
+        "true": true,
+        "true_probability": format_share(float(p[report.labels[i]])),
+        "predicted": predicted,
+        "predicted_probability": format_share(float(p.max())),
+    }
+
+
+def _describe_matrix(classes: int) -> str:
+    cells = "The strength of a color is the share of the true class: blue for right answers, orange for mistakes."
+    if classes <= MAX_WITH_SHARES:
+        return f"Images and their share of the true class (rows). {cells}"
+    if classes <= MAX_NAMED:
+        return f"{cells} Hold the pointer over a cell for its numbers."
+    return f"{cells} One row for each of the {classes:,} true classes, one column for each predicted class."
+
+
+def _format_pairs(report: Report) -> list[dict[str, Any]]:
+    """Return the most confused pairs, with shares as text."""
+    images = {name: row["images"] for name, row in report.metrics["per_class"].items()}
+    return [pair | {"share": format_share(pair["share"], images[pair["true"]])} for pair in report.metrics["confused"]]
+
+
+def _format_class_rows(report: Report) -> list[dict[str, Any]]:
+    """Return the rows of the table of classes, and of both averages, as text."""
+
+    def format_row(scores: dict[str, Any], images: int) -> list[str]:
+        shares = [format_share(scores[key], images) for key in ("precision", "recall", "f1")]
+        ranking = [scores.get(key) for key in ("roc_auc", "average_precision")]
+        return [f"{images:,}", *shares, *("" if value is None else format_score(value, images) for value in ranking)]
+
+    metrics = report.metrics
+    rows = [
+        {
+            "name": name,
+            "average": False,
+            "cells": format_row(scores, scores["images"]),
+            "low": scores["images"] and scores["f1"] < metrics["macro_f1"] - LOW_F1,
+        }
+        for name, scores in metrics["per_class"].items()
+    ]
+    averages = {"macro": "average of the classes", "weighted": "average of the images"}
+    return rows + [
+        {"name": title, "average": True, "low": False, "cells": format_row(metrics[key], metrics["images"])}
+        for key, title in averages.items()
+    ]
+
+
+def describe_calibration(report: Report) -> str:
+    """Return what the calibration error is, and what the temperature changes."""
+    images, metrics = len(report.labels), report.metrics
+    text = (
+        "If the points are on the diagonal, predictions made with 80 % confidence are right 80 % of the time. "
+        f"The expected calibration error is {format_share(metrics['calibration_error'], images)}."
+    )
+    if calibrated := metrics.get("calibrated"):
+        text += (
+            f" After temperature scaling (logits divided by {calibrated['temperature']:.3g}, fitted on the validation "
+            f"split), it is {format_share(calibrated['calibration_error'], images)}."
+        )
+    return text
+
+
+def _draw_reliability(report: Report) -> list[tuple[Markup, str]]:
+    """Return charts (chart, caption) of accuracy over confidence: before and after the temperature, if there is one."""
+    stages = [("", report.probabilities)]
+    if report.temperature is not None:
+        calibrated = apply_temperature(report.probabilities, report.temperature)
+        stages = [(" before calibration", report.probabilities), (" after calibration", calibrated)]
+    return [_draw_reliability_of(report, f"Reliability{stage}", values) for stage, values in stages]
+
+
+def _draw_reliability_of(report: Report, title: str, probabilities: np.ndarray) -> tuple[Markup, str]:
+    bins = reliability_bins(report.labels, probabilities)
+    rows = [row for row in zip(bins["confidence"], bins["accuracy"], bins["images"], strict=True) if row[2]]
+    confidence, accuracy, counts = zip(*rows, strict=True)
+    plot = Plot(title, "confidence", "accuracy", (0, 1), (0, 1), format_x=format_percent, format_y=format_percent)
+    plot.add_line([0, 1], [0, 1], "gray", "perfectly calibrated", dashed=True)
+    intervals = [wilson_interval(round(share * n), int(n)) for share, n in zip(accuracy, counts, strict=True)]
+    plot.add_points(confidence, accuracy, "blue", "accuracy, 95 % interval", intervals=intervals)
+    error = format_share(expected_calibration_error(bins), len(report.labels))
+    most = max(rows, key=lambda row: row[2])
+    caption = (
+        f"Expected calibration error {error}. {format_share(most[2] / sum(counts), len(report.labels))} of the images "
+        f"are in the bin around {format_percent(most[0])}."
+    )
+    return plot.to_svg(), caption
+
+
+def _draw_curves(report: Report) -> list[Markup]:
+    """Return charts of loss and accuracy over the epochs, with the epoch whose weights were kept."""
+    if not report.history:
+        return []
+    charts = []
+    for key in ("loss", "accuracy"):
+        curves = {"training": report.history[key], "validation": report.history[f"val_{key}"]}
+        values = [value for curve in curves.values() for value in curve if np.isfinite(value)] or [0.0]
+        y_range = (min(0.0, *values), max(values)) if key == "loss" else (min(values), 1.0)
+        epochs = range(1, len(report.history[key]) + 1)
+        plot = Plot(key.capitalize(), "epoch", key, (1, max(epochs)), y_range, whole_x=True)
+        if key == "accuracy":
+            plot.format_y = format_percent
+        for (name, curve), color in zip(curves.items(), ("blue", "orange"), strict=True):
+            plot.add_line(epochs, curve, color, name, dashed=name == "validation")
+        if report.best_epoch:
+            plot.add_vertical(report.best_epoch, f"kept: epoch {report.best_epoch}")
+        charts.append(plot.to_svg())
+    return charts
+
+
+def format_percent(value: float) -> str:
+    """Return a share as a round percentage, for the ticks of an axis."""
+    return f"{100 * value:.4g} %"

@@ -1,0 +1,131 @@
+"""The page of a report: its figures are those of the report, its commands are valid, and hostile names are escaped."""
+
+import shlex
+import urllib.parse
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers.image_files import write_class_folders
+from helpers.pages import Page
+
+import cnnzoo
+from cnnzoo.cli.main import cli as commands
+from cnnzoo.core.text import escape_controls
+from cnnzoo.evaluation import page
+from cnnzoo.evaluation.report import Report
+
+HOSTILE = "</td><script>alert('x')</script>\x1b[2J\u202e"
+
+
+@pytest.fixture(scope="module")
+def report():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, 40)
+    p = rng.dirichlet([1, 1, 1], 40)
+    images = rng.integers(0, 256, (40, 8, 8, 3), "uint8")
+    names = np.array([f"{HOSTILE}/{i}.png" for i in range(40)])
+    history = {key: [0.9, 0.6] for key in ("loss", "accuracy", "val_loss", "val_accuracy")}
+    classes = ("ant & $x$", HOSTILE, "ümläut")
+    return Report(HOSTILE, HOSTILE, "test", classes, names, labels, p, images, history, 2, temperature=0.5)
+
+
+def commands_of(report):
+    return [shlex.split(command) for _, command in page.suggest_commands(report)]
+
+
+def test_the_headline_has_the_figures_of_the_report(report):
+    parsed = Page(report.to_html())
+    wrong = int((report.predicted != report.labels).sum())
+    most = np.bincount(report.labels).max()
+    low, high = report.metrics["intervals_95"]["accuracy"]
+    assert f"{100 * report.accuracy:.0f} % accuracy" in parsed.text
+    assert f"95 % interval: {100 * low:.0f} to {100 * high:.0f} %" in parsed.text
+    assert f"{wrong} of 40 test images are classified wrong" in parsed.text
+    assert f"the most frequent class, gives {100 * most / 40:.0f} %" in parsed.text
+
+
+def test_the_page_keeps_its_promises_with_hostile_names(report):
+    html = report.to_html()
+    Page(html).check()
+    assert "\x1b" not in html
+    assert "\u202e" not in html
+    assert html.count("&lt;script&gt;") > 20
+
+
+def test_a_page_of_a_perfect_model_without_training_is_shorter():
+    images, labels = np.zeros((3, 4, 4, 1)), np.array([0, 1, 1])
+    parsed = Page(Report("net", "set", "test", ("a", "b"), np.arange(3), labels, np.eye(2)[labels], images).to_html())
+    parsed.check()
+    assert "0 of 3 test images are classified wrong" in parsed.text
+    assert "100 % accuracy" in parsed.text
+    for missing in ("confident mistakes", "Training", "Setup", "taken for", "cnnzoo predict", "Highlighted"):
+        assert missing not in parsed.text
+
+
+def test_mistakes_have_captions_with_both_probabilities(report):
+    parsed = Page(report.to_html())
+    for i in report.worst[:24]:
+        p, classes = report.probabilities[i], [escape_controls(name) for name in report.classes]
+        true, predicted = report.labels[i], report.predicted[i]
+        assert f"true: {classes[true]}, {100 * p[true]:.1f} %" in parsed.text
+        assert f"predicted: {classes[predicted]}, {100 * p.max():.1f} %" in parsed.text
+    assert len(parsed.all("img")) == min(24, len(report.worst)) + min(24, len(report.suspects))
+
+
+def test_mistakes_link_to_their_files(tmp_path):
+    write_class_folders(tmp_path / "my photos", {"a": 6, "b#": 6})
+    data = cnnzoo.load_data(tmp_path / "my photos", image_size=32)
+    model = cnnzoo.get("resnet20", classes=data.classes)
+    report = cnnzoo.evaluate(model, data, split="train")
+    report.save(tmp_path / "report")
+    parsed = Page((tmp_path / "report" / "report.html").read_text(encoding="utf-8"))
+    parsed.check()
+    links = [link["href"] for link in parsed.all("a") if link["href"].startswith("file:")]
+    assert links
+    assert all(Path(urllib.parse.unquote(urllib.parse.urlsplit(link).path)).is_file() for link in links)
+    assert (tmp_path / "report" / "predictions.csv").is_file()
+    assert "predictions.csv" in [link["href"] for link in parsed.all("a")]
+
+
+def test_commands_name_the_run_and_are_valid(trained):
+    suggested = commands_of(trained.report)
+    assert {command[1] for command in suggested} == {"predict", "export", "evaluate"}
+    for name, subcommand, *arguments in suggested:
+        assert name == "cnnzoo"
+        assert arguments[0] == str(trained.folder)
+        commands.commands[subcommand].make_context(subcommand, arguments)  # exits if an option is unknown
+    text = Page((trained.folder / "report.html").read_text(encoding="utf-8")).text
+    assert all(shlex.join(command) in text for command in suggested)
+
+
+def test_settings_that_differ_from_the_defaults_come_first_and_the_rest_is_folded(trained):
+    report = trained.report
+    assert {"recipe.epochs", "recipe.batch_size", "recipe.learning_rate", "seed"} <= report.record.keys()
+    assert {"optimizer", "schedule"} <= report.defaults.keys()
+    assert not {name.removeprefix("recipe.") for name in report.record} & report.defaults.keys()
+    html = (trained.folder / "report.html").read_text(encoding="utf-8")
+    folded = html[html.index("<details>") : html.index("</details>")]
+    assert "nesterov" in folded
+    assert "recipe.epochs" not in folded
+    assert f"{len(report.defaults)} settings at their defaults" in folded
+
+
+def test_calibration_is_shown_before_and_after_the_temperature(report):
+    parsed = Page(report.to_html())
+    assert "Reliability before calibration" in parsed.text
+    assert "Reliability after calibration" in parsed.text
+    error = report.metrics["calibrated"]["calibration_error"]
+    assert parsed.text.count(f"{100 * error:.0f} %") >= 2, "in the summary and below the chart"
+
+
+@pytest.mark.parametrize("classes", [2, 20, 60])
+def test_a_matrix_of_any_size_is_drawn(classes):
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, classes, 300)
+    p = rng.dirichlet(np.ones(classes), 300)
+    names = tuple(f"class {i} with a long name" for i in range(classes))
+    report = Report("net", "set", "test", names, np.arange(300), labels, p, np.zeros((300, 4, 4, 1)))
+    html = report.to_html()
+    Page(html).check()
+    assert len(html) < 600_000

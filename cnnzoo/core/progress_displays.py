@@ -1,12 +1,54 @@
 """Where progress is shown: as bars in a terminal, as lines in a log, as one updated line in a notebook."""
 
+import contextlib
 import io
 import os
 import sys
-from collections.abc import Sequence
-from typing import Any, Protocol, TextIO
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol, TextIO, cast
 
 BAR_WIDTH = 24
+
+
+class Stderr(io.TextIOBase):
+    """The stderr of this process, wherever it is at the moment; see `shown_on`."""
+
+    def write(self, text: str) -> int:
+        return _current_stderr().write(text)
+
+    def flush(self) -> None:
+        _current_stderr().flush()
+
+    def isatty(self) -> bool:
+        return _current_stderr().isatty()
+
+    def fileno(self) -> int:
+        return _current_stderr().fileno()
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        """The encoding, of which rich takes the characters of its bars."""
+        return getattr(_current_stderr(), "encoding", None) or "utf-8"
+
+
+_real_stderr: TextIO | None = None  # while the file descriptor of stderr is used for something else
+
+
+def _current_stderr() -> TextIO:
+    stream = _real_stderr or sys.stderr or io.StringIO()  # a Windows program without a console has no stderr
+    return getattr(stream, "rich_proxied_file", stream)  # not the one that puts lines above the bars
+
+
+@contextlib.contextmanager
+def shown_on(file_descriptor: int) -> Iterator[None]:
+    """Show progress on a copy of stderr's file descriptor within the block, in which stderr is redirected."""
+    global _real_stderr
+    with open(file_descriptor, "w", encoding="utf-8", errors="replace", closefd=False) as stream:
+        _real_stderr = stream
+        try:
+            yield
+        finally:
+            _real_stderr = None
 
 
 class Work(Protocol):
@@ -101,7 +143,7 @@ class TerminalDisplay:
 
     is_log = False
 
-    def __init__(self, stream: TextIO | None = None) -> None:
+    def __init__(self, stream: TextIO) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn
 
@@ -109,7 +151,7 @@ class TerminalDisplay:
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=BAR_WIDTH),
             TextColumn("{task.fields[status]}", markup=False),
-            console=Console(file=stream, stderr=True, force_terminal=True, force_jupyter=False),
+            console=Console(file=stream, force_terminal=True, force_jupyter=False),
             auto_refresh=False,
             transient=True,
             redirect_stdout=sys.stdout.isatty(),  # otherwise results would end in the terminal, not in their file
@@ -143,9 +185,9 @@ def choose_display(stream: TextIO | None, live: bool = True) -> Display:
     """
     if stream is None and is_notebook():
         return NotebookDisplay()
-    target = stream or sys.stderr or io.StringIO()  # a Windows program without a console has no stderr
+    target = stream or cast(TextIO, Stderr())
     if live and target.isatty() and os.environ.get("TERM", "").lower() not in ("dumb", "unknown"):
-        return TerminalDisplay(stream)
+        return TerminalDisplay(target)
     return LogDisplay(target)
 
 

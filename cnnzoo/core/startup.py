@@ -18,6 +18,8 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
+from cnnzoo.core.progress_displays import shown_on
+
 LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"  # 0 shows every message, 3 none of the C++ code; errors raise exceptions anyway
 START_MESSAGES = re.compile(
     rb"All log messages before absl::InitializeLog|oneDNN custom operations are on|Could not find cuda drivers"
@@ -90,6 +92,14 @@ class _QuietLoader:
             self.loader.exec_module(module)
 
 
+def _is_stderr(stream: Any) -> bool:
+    """Return whether a stream writes to the file descriptor of stderr."""
+    try:
+        return bool(stream.fileno() == 2)
+    except (OSError, ValueError):
+        return False
+
+
 @contextlib.contextmanager
 def without_start_messages() -> Iterator[None]:
     """Hold back what the block writes to the file descriptor of stderr, then pass on all but `START_MESSAGES`."""
@@ -104,7 +114,8 @@ def without_start_messages() -> Iterator[None]:
             return
         os.dup2(held.fileno(), 2)
         try:
-            yield
+            with shown_on(stderr_copy) if _is_stderr(sys.stderr) else contextlib.nullcontext():
+                yield
         finally:
             with contextlib.suppress(OSError, ValueError):
                 sys.stderr.flush()

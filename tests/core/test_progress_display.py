@@ -8,6 +8,7 @@ import pytest
 
 from cnnzoo.core import progress as progress_module
 from cnnzoo.core.progress import Board, Progress, show_progress
+from cnnzoo.core.progress_displays import shown_on
 
 
 class Clock:
@@ -186,6 +187,15 @@ def test_a_notebook_has_one_line(monkeypatch):
         bench.wait(3)
         work.advance(4)
     assert shown == ["Computing features: 4/4 images in 3 s"]
+
+
+def test_lines_reach_the_real_stderr_while_that_of_the_process_is_held_back(tmp_path, capsys):
+    """As it is while TensorFlow is imported."""
+    bench = Bench(None)
+    with (tmp_path / "terminal").open("w") as terminal, shown_on(terminal.fileno()), bench.begin("Importing Keras"):
+        bench.wait(2)
+    assert (tmp_path / "terminal").read_text().startswith("Importing Keras: 2 s so far\n")
+    assert not capsys.readouterr().err
 
 
 def test_the_thread_covers_a_call_that_returns_late(monkeypatch, capsys):

@@ -110,7 +110,7 @@ def _load_export(
             f"The export {str(path)!r} adds its border of {info.card.pad} pixels itself. "
             f"Received: pad={changes['pad']}. Export the model again: cnnzoo.export(..., pad=...)"
         )
-    choice = choose_runtime(runtime, precision, FORMATS[info.format].readers, info.precision)
+    choice = choose_runtime(runtime, precision, FORMATS[info.format].list_readers(info.precision), info.precision)
     written = (path / EXPORT_FILE).stat()
     return Classifier(
         cards.change_card(info.card, **changes),

@@ -31,21 +31,20 @@ class LiteRT(Runtime):
     readers = ("litert",)
     model_file = "model.tflite"
     files = ("model.tflite",)
+    packages = "ai-edge-litert numpy pillow"
     usage = """```python
 import json
+from pathlib import Path
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
-from PIL import Image, ImageOps
-
-image = ImageOps.exif_transpose(Image.open("photo.jpg")).convert("{mode}")
-image = image.resize(({width}, {height}))  # see cnnzoo.json for the crop and padding of the training
+{read_pixels}
 model = Interpreter("{name}/model.tflite")
 model.allocate_tensors()
-pixels = np.asarray(image, "uint8").reshape(1, {height}, {width}, {channels})
 model.set_tensor(model.get_input_details()[0]["index"], pixels)
 model.invoke()
 scores = model.get_tensor(model.get_output_details()[0]["index"])[0]
-print(json.load(open("{name}/cnnzoo.json"))["card"]["classes"][scores.argmax()], scores.max())
+classes = json.loads(Path("{name}/cnnzoo.json").read_text("utf-8"))["card"]["classes"]
+print(classes[scores.argmax()], scores.max())
 ```"""
 
     def convert(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cnnzoo.core.progress import show_progress
 from cnnzoo.core.startup import without_start_messages
 from cnnzoo.core.threads import available_cores
 from cnnzoo.runtimes.base import RunFunction, Runtime, to_uint8
@@ -70,7 +71,7 @@ print(classes[scores.argmax()], scores.max())
             if precision == "int8":
                 assert images is not None
                 converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-                converter.representative_dataset = lambda: ([image[None]] for image in images)
+                converter.representative_dataset = lambda: _calibrate(images)
             content: bytes = converter.convert()
         return content
 
@@ -103,6 +104,13 @@ print(classes[scores.argmax()], scores.max())
         content = self.convert(model, precision=precision, images=images)
         path.mkdir()
         (path / self.model_file).write_bytes(content)
+
+
+def _calibrate(images: np.ndarray) -> Iterator[list[np.ndarray]]:
+    """Yield the inputs of the network for each image, and show how far the calibration is."""
+    with show_progress("Calibrating int8", len(images), "images") as progress:
+        for image in progress.track(images):
+            yield [image[None]]
 
 
 @contextlib.contextmanager

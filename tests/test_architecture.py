@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "checkpoints": {"cards", "surgery"},
     "data": {"cards", "preprocessing"},
     "registry": {"models", "checkpoints", "preprocessing"},
-    "evaluation": {"data", "surgery"},
+    "evaluation": {"inference", "data", "surgery"},
     "runtimes": {"data", "surgery"},
     "build": {"registry", "models", "checkpoints", "preprocessing", "surgery"},
     "training": {"evaluation", "data", "surgery"},

@@ -23,6 +23,7 @@ from cnnzoo.core.text import escape_controls
 if TYPE_CHECKING:
     import keras
 
+    from cnnzoo.cards import Card
     from cnnzoo.data.images import ImageData
     from cnnzoo.inference.classifier import Classifier
 
@@ -50,15 +51,15 @@ def evaluate(
 ) -> None:
     """Evaluate MODEL on DATA.
 
-    MODEL is a run directory, a .keras file, or NAME:TAG as in lenet5:mnist. All of DATA is evaluated, or its test part
-    if it has one. Classes that are missing in DATA, images of other classes, and images that the model was trained on
-    are reported. With --splits or --seed, DATA is divided as in a training, and --split names the part to evaluate.
+    MODEL is a run directory, a .keras file, an export, or NAME:TAG as in lenet5:mnist. An export is measured as it
+    runs, in its precision. All of DATA is evaluated, or its test part if it has one. Classes that are missing in DATA,
+    images of other classes, and images that the model was trained on are reported. With --splits or --seed, DATA is
+    divided as in a training, and --split names the part to evaluate.
     """
     changes: dict[str, Any] = {"crop": data_options.crop, "interpolation": interpolation, "pad": data_options.pad}
-    network = open_classifier(model, allow_failed=allow_failed, **changes).model
-    if network is None:
-        raise InputError(f"Only a run, a .keras file or NAME:TAG can be evaluated. Received the export {model!r}")
-    images, split = load_evaluation_data(network, data, split, data_options)
+    classifier = open_classifier(model, allow_failed=allow_failed, **changes)
+    images, split = load_evaluation_data(classifier.card, data, split, data_options)
+    network = classifier if classifier.model is None else classifier.model  # an export is measured as it runs
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "(?s).* training images of ")  # the report says so
         report = cnnzoo.evaluate(network, images, split=split)
@@ -70,12 +71,12 @@ def evaluate(
 
 
 def load_evaluation_data(
-    model: keras.Model, source: str, split: str | None, data_options: DataOptions
+    card: Card, source: str, split: str | None, data_options: DataOptions
 ) -> tuple[ImageData, str]:
-    """Return the data of `source` and the name of its split on which `model` is evaluated.
+    """Return the data of `source` and the name of its split on which a model is evaluated.
 
     Args:
-        model: the model; a run's model knows its own data.
+        card: the card of the model; a run's model, and its exports, know their own data.
         source: a source for `cnnzoo.load_data`.
         split: the option --split; None chooses all of the data, or the test split of a run's own data.
         data_options: the options for loading.
@@ -86,20 +87,20 @@ def load_evaluation_data(
     is_divided = any(context.get_parameter_source(name) == ParameterSource.COMMANDLINE for name in ("splits", "seed"))
     if is_divided and split != "all":
         return data_options.load(source), split or "test"
-    data = _load_with_known_classes(model, source, "test" if split in (None, "test") else "all", data_options)
-    own_data = None if split in ("test", "all") else _load_own_data(model, source, data, data_options)
+    data = _load_with_known_classes(card, source, "test" if split in (None, "test") else "all", data_options)
+    own_data = None if split in ("test", "all") else _load_own_data(card, source, data, data_options)
     if own_data:
         echo(
-            f"{source} holds the data that {model.name} was trained on, so the {split or 'test'} split of its training "
+            f"{source} holds the data that {card.name} was trained on, so the {split or 'test'} split of its training "
             "is evaluated; --split all evaluates everything"
         )
         return own_data, split or "test"
     return (data_options.load(source), split) if split in ("validation", "train") else (data, "test")
 
 
-def _load_with_known_classes(model: keras.Model, source: str, split: str, data_options: DataOptions) -> ImageData:
+def _load_with_known_classes(card: Card, source: str, split: str, data_options: DataOptions) -> ImageData:
     """Return the data for evaluation; the classes of the model decide where a folder can be read in two ways."""
-    names = list(cnnzoo.card(model).classes)
+    names = list(card.classes)
 
     def load_with_names() -> ImageData | None:
         try:
@@ -117,14 +118,13 @@ def _load_with_known_classes(model: keras.Model, source: str, split: str, data_o
     return data if data_options.classes or is_known else load_with_names() or data
 
 
-def _load_own_data(model: keras.Model, source: str, data: ImageData, data_options: DataOptions) -> ImageData | None:
+def _load_own_data(card: Card, source: str, data: ImageData, data_options: DataOptions) -> ImageData | None:
     """Return the data of `source` in the splits of the model's training, or None if it is not what it was trained on.
 
     `data` is the same source, loaded for evaluation.
     """
     from cnnzoo.data.training_images import find_training_images
 
-    card = cnnzoo.card(model)
     training_images, options = find_training_images(card), card.training.get("split_options")
     if training_images is None or not options or not set(data.test.image_digests()) & set(training_images):
         return None

@@ -14,6 +14,8 @@ from cnnzoo.surgery.outputs import logits_output
 if TYPE_CHECKING:
     import keras
 
+    from cnnzoo.inference.classifier import Classifier
+
 
 def check_image_data(data: object) -> ImageData:
     """Return `data`, or raise `InputError` if it does not come from `load_data`."""
@@ -72,6 +74,32 @@ def bind_to_model(
     if None in shape:
         raise InputError(f"{model.name} accepts images of any size, so choose one: load_data(..., image_size=...)")
     return data.resize_to(shape, card.pad, card.transform)
+
+
+def bind_to_classifier(
+    classifier: Classifier,
+    data: ImageData,
+    *,
+    crop: float | str | None = "auto",
+    interpolation: str = "auto",
+    pad: int | None = None,
+) -> ImageData:
+    """Return `data` with every image resized to the input size of `classifier`, by its transform.
+
+    `crop`, `interpolation` and `pad` replace what the card says, as in `bind_to_model`.
+
+    Raises:
+        InputError: if the data was loaded with another transform than the one that is asked for, or if an export adds
+            another border than `pad`.
+    """
+    if classifier.model is None and pad not in (None, classifier.card.pad):
+        raise InputError(
+            f"The export adds its border of {classifier.card.pad} pixels itself. Received: pad={pad}. Export the model "
+            "again: cnnzoo.export(..., pad=...)"
+        )
+    card = cards.change_card(classifier.card, None, crop, interpolation, pad)
+    _check_transform_agrees(data, crop, interpolation, pad)
+    return data.resize_to(classifier.shape, card.pad, card.transform)
 
 
 def _check_transform_agrees(data: ImageData, crop: float | str | None, interpolation: str, pad: int | None) -> None:

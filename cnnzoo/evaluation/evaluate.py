@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,9 +17,11 @@ from cnnzoo.core.warn import warn_caller
 from cnnzoo.data.batches import Batches
 from cnnzoo.data.images import ImageData
 from cnnzoo.data.training_images import CARD_KEY, TRAINING_IMAGES_FILE, find_training_images
-from cnnzoo.evaluation.calibration import fit_temperature
+from cnnzoo.evaluation.calibration import apply_temperature, fit_temperature
 from cnnzoo.evaluation.class_matching import use_classes_of_model
+from cnnzoo.evaluation.classifiers import describe_classifier, name_classifier, predict_with_classifier
 from cnnzoo.evaluation.compatibility import (
+    bind_to_classifier,
     bind_to_model,
     check_image_data,
     check_not_empty,
@@ -26,6 +29,8 @@ from cnnzoo.evaluation.compatibility import (
     match_class_names,
 )
 from cnnzoo.evaluation.report import Report
+from cnnzoo.inference.classifier import Classifier
+from cnnzoo.inference.load import load
 from cnnzoo.surgery.outputs import as_functional, predict_probabilities
 
 if TYPE_CHECKING:
@@ -36,7 +41,7 @@ EVALUATION_BATCH_SIZE = 256
 
 @check_arguments(OF_DATA)
 def evaluate(
-    model: keras.Model,
+    model: keras.Model | Classifier | str | os.PathLike[str],
     data: ImageData,
     *,
     split: str = "test",
@@ -46,7 +51,7 @@ def evaluate(
     pad: int | None = None,
     verbose: bool = True,
 ) -> Report:
-    """Evaluate `model` on one split of `data` in a single prediction pass.
+    """Evaluate a model, a run or an export on one split of `data` in a single prediction pass.
 
     Calibrated metrics use the temperature that training stored in the model's card. If the card has none, the
     temperature is fitted on the validation split, which takes a second prediction pass.
@@ -55,8 +60,13 @@ def evaluate(
     it, and images of other classes are left out. The report says so, and how many of the images the model was trained
     on, if its run has kept their digests.
 
+    An export is measured as it runs: on its runtime, in its precision, and with the transform and the temperature that
+    are in it. So the loss of accuracy by int8 is known on the test split, not only on the validation images that
+    `export` compares.
+
     Args:
-        model: a Keras classifier of images (B, H, W, C) with pixels from 0 to 255.
+        model: a Keras classifier of images (B, H, W, C) with pixels from 0 to 255; the path of a run, of a .keras file
+            or of an export; or a `Classifier`, which is measured on its own runtime.
         data: the data set, from `load_data`. Its images are resized to the model's input size.
         split: the split to evaluate: "train", "validation" or "test".
         batch_size: number of images per prediction batch.
@@ -87,27 +97,39 @@ def evaluate(
     data = check_image_data(data)
     if split not in data.splits:
         raise unknown_name("split", split, data.splits)
-    model = as_functional(model)
+    transform: dict[str, Any] = {"crop": crop, "interpolation": interpolation, "pad": pad}
+    model = _open_model(model, **transform)
+    card = model.card if isinstance(model, Classifier) else cards.card(model)
     remarks: list[str] = []
     if data.is_for_evaluation:
-        data, class_remarks = use_classes_of_model(cards.card(model), data)
+        data, class_remarks = use_classes_of_model(card, data)
         remarks = [*data.notes, *class_remarks]
         data = replace(data, notes=tuple(remarks))
-    check_output_matches(model, data.classes)
-    data = bind_to_model(model, data, crop=crop, interpolation=interpolation, pad=pad)
-    class_names = match_class_names(cards.card(model).classes, data.classes)
+    if isinstance(model, Classifier):
+        data = bind_to_classifier(model, data, **transform)
+    else:
+        check_output_matches(model, data.classes)
+        data = bind_to_model(model, data, **transform)
+    class_names = match_class_names(card.classes, data.classes)
     check_not_empty(data, split)
-    training_images = _find_training_images(model, data, split)
-    if training_images is None and CARD_KEY in cards.card(model).training:
+    training_images = _find_training_images(card, data, split)
+    if training_images is None and CARD_KEY in card.training:
         remarks.append(
-            f"Whether {model.name} was trained on some of these images is not known, as {TRAINING_IMAGES_FILE} of its "
+            f"Whether {card.name} was trained on some of these images is not known, as {TRAINING_IMAGES_FILE} of its "
             "run is not beside the model."
         )
 
-    temperature = cards.card(model).temperature
-    probabilities = predict_split(model, data, split, batch_size, verbose)
-    if temperature is None and split == "test" and len(data.validation):
-        temperature = fit_validation_temperature(model, data, batch_size, verbose)
+    temperature = card.temperature
+    if isinstance(model, Classifier):
+        # What it returns is divided by the temperature already; a report has the probabilities before that.
+        probabilities = predict_with_classifier(model, data, split, batch_size, verbose)
+        probabilities = apply_temperature(probabilities, 1 / temperature) if temperature else probabilities
+        remarks.append(f"Measured as it runs: {describe_classifier(model)}.")
+        data = replace(data, notes=(*data.notes, remarks[-1]))
+    else:
+        probabilities = predict_split(model, data, split, batch_size, verbose)
+        if temperature is None and split == "test" and len(data.validation):
+            temperature = fit_validation_temperature(model, data, batch_size, verbose)
     report = make_report(model, data, split, class_names, probabilities, temperature)
     report = replace(report, training_images=training_images, remarks=tuple(remarks))
     if split != "train" and report.training_images_summary:
@@ -115,8 +137,16 @@ def evaluate(
     return report
 
 
+def _open_model(model: keras.Model | Classifier | str | os.PathLike[str], **transform: Any) -> keras.Model | Classifier:
+    """Return what is evaluated: a functional Keras model, also of a run; or a classifier, also of an export."""
+    if isinstance(model, str | os.PathLike):
+        classifier = load(model, **transform)
+        return classifier if classifier.model is None else as_functional(classifier.model)
+    return model if isinstance(model, Classifier) else as_functional(model)
+
+
 def make_report(
-    model: keras.Model,
+    model: keras.Model | Classifier,
     data: ImageData,
     split: str,
     class_names: Sequence[str],
@@ -126,7 +156,7 @@ def make_report(
     """Return the report of `probabilities` (N, classes), which `model` predicted for a split of `data`."""
     images = data.splits[split]
     return Report(
-        model=model.name,
+        model=name_classifier(model) if isinstance(model, Classifier) else model.name,
         data=data.source,
         split=split,
         classes=tuple(class_names),
@@ -169,12 +199,11 @@ def fit_validation_temperature(
     return fit_temperature(data.validation.labels, predict_split(model, data, "validation", batch_size, verbose))
 
 
-def _find_training_images(model: keras.Model, data: ImageData, split: str) -> np.ndarray | None:
+def _find_training_images(card: cards.Card, data: ImageData, split: str) -> np.ndarray | None:
     """Return which images of a split (N,) the model was trained on; None if its training images are not known.
 
     Warns if they are not known, but the data has the name of those that the model was trained on.
     """
-    card = cards.card(model)
     digests = find_training_images(card)
     if digests is not None:
         return np.isin(data.splits[split].image_digests(), digests)

@@ -14,6 +14,7 @@ from cnnzoo.core.files import atomic_write
 from cnnzoo.core.paths import check_path
 from cnnzoo.core.progress import show_progress
 from cnnzoo.data.images import ImageData
+from cnnzoo.data.training_images import find_training_images, write_training_images
 from cnnzoo.export.check import compare_outputs, sample_inputs
 from cnnzoo.export.model_card import render_model_card
 from cnnzoo.inference.classifier import Classifier
@@ -139,6 +140,9 @@ def export(
         card = replace(original.card, transform=original.card.evaluation_transform)
         info = ExportInfo(card, format, precision, original.shape)
         write_export_info(new_path, info)
+        # So that evaluating the export on images that the model was trained on is noticed.
+        if (digests := find_training_images(original.card)) is not None:
+            write_training_images(new_path, digests)
         comparison = compare_outputs(original, load(new_path), inputs, precision, max_drop)
         text = render_model_card(path.name, info, comparison, model, runtime.usage)
         (new_path / MODEL_CARD_FILE).write_text(text, encoding="utf-8")

@@ -53,6 +53,7 @@ class Classifier:
         model: the Keras model, or None for an export.
         runtime: name of the runtime.
         precision: the precision that the runtime computes in.
+        format: the format of the export; empty for a model.
         transform: the transform that resizes and crops images to `shape`.
 
     Example:
@@ -75,6 +76,7 @@ class Classifier:
         model: keras.Model | None = None,
         identity: str = "",
         reopen: tuple[Any, ...] = (),
+        format: str = "",
     ) -> None:
         """Use `cnnzoo.load` or `Classifier.of` instead.
 
@@ -87,10 +89,11 @@ class Classifier:
             model: the Keras model, if there is one.
             identity: identifies an export among others of the same name.
             reopen: `cnnzoo.load` and its arguments, or the runtime and the precision that `of` was called with.
+            format: the format of the export, if it is one.
         """
         height, width, channels = shape
         self.card, self.shape, self.model = card, (height, width, channels), model
-        self.runtime, self.precision = runtime, precision
+        self.runtime, self.precision, self.format = runtime, precision, format
         self.transform = Transform((height, width), channels, **card.evaluation_transform, pad=card.pad)
         self._open_runtime, self._identity = open_runtime, identity
         self._reopen = reopen

@@ -14,13 +14,14 @@ from cnnzoo.cards import Card
 from cnnzoo.core.digests import check_digests, digest_folder
 from cnnzoo.core.errors import InputError, unknown_name
 from cnnzoo.core.json_files import SUM_FIELD, check_fields, check_sum, dump_json, read_json_value
+from cnnzoo.data.training_images import TRAINING_IMAGES_FILE
 from cnnzoo.runtimes.choose import FORMATS, PRECISIONS, OpenRuntime, RuntimeChoice
 
 if TYPE_CHECKING:
     import numpy as np
 
 EXPORT_FILE, MODEL_CARD_FILE = "cnnzoo.json", "model_card.md"
-OWN_FILES = (EXPORT_FILE, MODEL_CARD_FILE)  # of an export folder, beside those of the network
+OWN_FILES = (EXPORT_FILE, MODEL_CARD_FILE, TRAINING_IMAGES_FILE)  # of an export folder, beside those of the network
 EXPORT_FIELDS = {"format": str, "precision": str, "shape": tuple[int, int, int], "card": dict[str, Any]}
 MAX_IMAGE_VALUES = 2**26  # more in an image is a mistake or an attack
 

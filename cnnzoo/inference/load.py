@@ -113,6 +113,8 @@ def _load_export(
         )
     choice = choose_runtime(runtime, precision, FORMATS[info.format].list_readers(info.precision), info.precision)
     written = (path / EXPORT_FILE).stat()
+    if (digests := path / TRAINING_IMAGES_FILE).exists():
+        remember_training_images(info.card, digests)
     return Classifier(
         cards.change_card(info.card, **changes),
         info.shape,
@@ -121,6 +123,7 @@ def _load_export(
         choice.precision,
         reopen=_reopen(path, runtime, precision, changes),
         identity=f"{resolve_path(path)}, {written.st_mtime_ns}, {written.st_size}",
+        format=info.format,
     )
 
 

@@ -26,7 +26,17 @@ def test_a_run_and_its_export_give_the_same_answers(cli, run, exported, npz, tmp
     assert answers[0] == answers[1]
     name = f"({'|'.join(CLASSES)})"
     assert re.fullmatch(rf".*a b\.png: {name} [\d.]+ %, {name} [\d.]+ %\n", answers[0])
-    assert "Received the export" in cli("evaluate", exported, npz).err
+
+
+@pytest.mark.slow
+def test_an_export_is_evaluated_as_its_run(cli, run, exported, npz):
+    answers = [cli("evaluate", model, npz, "--classes", ",".join(CLASSES)) for model in (run.folder, exported)]
+    for answer in answers:
+        assert answer.code == 0, answer.err
+        assert re.search(r"36 of the 60 images .* are training images of lenet5", answer.out)
+    accuracies = [re.search(r"accuracy .*", answer.out)[0] for answer in answers]
+    assert accuracies[0] == accuracies[1]
+    assert "lenet5 (saved_model float32) on" in answers[1].out
 
 
 def test_predictions_for_a_folder_go_into_a_file(cli, tmp_path, mnist):

@@ -1,0 +1,50 @@
+"""Predictions of classifiers, such as exports, for an evaluation: on the runtime and in the precision that they use."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from cnnzoo.core.progress import show_progress
+from cnnzoo.data.images import ImageData
+from cnnzoo.inference.classifier import Classifier
+
+MAX_BATCH_SIZE = 32  # runtimes other than Keras are not faster with more
+
+
+def predict_with_classifier(
+    classifier: Classifier, data: ImageData, split: str, batch_size: int = MAX_BATCH_SIZE, verbose: bool = True
+) -> np.ndarray:
+    """Return the probabilities (N, classes), float64, of a split of `data` that is bound to the classifier's size.
+
+    The rows add up to one, also in int8, where those of an export do so only roughly.
+
+    Raises:
+        InputError: if the classifier returns anything but probabilities.
+    """
+    images, size = data.splits[split].images, min(batch_size, MAX_BATCH_SIZE)
+    batches = []
+    with show_progress(f"Evaluating on the {split} split", len(images), "images", verbose) as progress:
+        for start in range(0, len(images), size):
+            batches.append(classifier.scores(images[start : start + size]))
+            progress.advance(len(batches[-1]))
+    scores = np.concatenate(batches).clip(0).astype("float64")
+    return np.asarray(scores / scores.sum(axis=1, keepdims=True))
+
+
+def name_classifier(classifier: Classifier) -> str:
+    """Return the name of the model with what distinguishes this classifier from it: "lenet5 (onnx int8)".
+
+    Example:
+        >>> from cnnzoo.evaluation.classifiers import name_classifier
+        >>> model = cnnzoo.get("lenet5", weights="digits")
+        >>> name_classifier(cnnzoo.Classifier.of(model, runtime="litert"))
+        'lenet5 (litert float32)'
+    """
+    return f"{classifier.card.name} ({classifier.format or classifier.runtime} {classifier.precision})"
+
+
+def describe_classifier(classifier: Classifier) -> str:
+    """Return in words what was measured, after the classifier has run once."""
+    kind = f"the {classifier.format} export" if classifier.format else "the model"
+    runtime = "tensorflow" if classifier.format == "saved_model" else classifier.runtime
+    return f"{kind} in {classifier.precision}, on {runtime}"

@@ -1,0 +1,49 @@
+"""`evaluate` measures exports as they run, and gives the report of their model."""
+
+import numpy as np
+import pytest
+from helpers.images import make_blobs
+
+import cnnzoo
+from cnnzoo.export.check import TOLERANCES
+from cnnzoo.runtimes.choose import FORMATS
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("format", "precision"), [(name, p) for name, row in FORMATS.items() for p in row.precisions])
+def test_an_export_has_the_report_of_its_model(format, precision, export_once, trained, data):
+    exported = export_once(format, precision)
+    expected = cnnzoo.evaluate(trained.folder, data, crop=export_once.crop)
+    report = cnnzoo.evaluate(exported.path, data, verbose=False)
+    assert report.model == f"lenet5 ({format} {precision})"
+    assert f"the {format} export in {precision}" in str(report)
+    assert f"the {format} export in {precision}" in report.to_json()
+    np.testing.assert_array_equal(report.labels, expected.labels)
+    assert report.temperature == expected.temperature
+    np.testing.assert_allclose(report.probabilities, expected.probabilities, atol=TOLERANCES.get(precision, 0.15))
+    np.testing.assert_allclose(report.probabilities.sum(axis=1), 1, atol=1e-9)
+    assert not report.training_images.any(), "the export knows the digests of the training images"
+    # What is measured is what predict answers.
+    classifier = cnnzoo.load(exported.path)
+    predictions = classifier.predict(data.test.images)
+    assert [prediction.label for prediction in predictions] == [report.classes[i] for i in report.predicted]
+
+
+@pytest.mark.slow
+def test_training_images_in_the_data_of_an_export_are_counted(export_once):
+    other = cnnzoo.load_data(make_blobs(), splits=(0.6, 0.2, 0.2), seed=1)
+    with pytest.warns(UserWarning, match="are training images of lenet5"):
+        report = cnnzoo.evaluate(cnnzoo.load(export_once("litert").path), other)
+    assert "training images of lenet5 (litert float32)" in str(report)
+
+
+def test_a_classifier_is_measured_on_its_runtime(trained, data):
+    report = cnnzoo.evaluate(cnnzoo.Classifier.of(trained.model, "litert"), data)
+    assert report.model == "lenet5 (litert float32)"
+    np.testing.assert_allclose(report.probabilities, trained.report.probabilities, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_an_export_keeps_its_border(export_once, data):
+    with pytest.raises(cnnzoo.InputError, match=r"adds its border of 0 pixels itself. Received: pad=2"):
+        cnnzoo.evaluate(cnnzoo.load(export_once("litert").path), data, pad=2)

@@ -13,8 +13,10 @@ from cnnzoo.cli.declare import CheckedPath, take_options
 from cnnzoo.cli.options import CLASS_FOLDERS, IMAGE_SIZE, LEVELS, SPLIT_FOLDERS, DataOptions, TableColumns
 from cnnzoo.cli.output import echo
 from cnnzoo.cli.startup import import_keras_quietly
-from cnnzoo.core.errors import InputError, check_levels
+from cnnzoo.core.errors import InputError
+from cnnzoo.core.paths import path_exists
 from cnnzoo.core.progress import show_progress
+from cnnzoo.core.text import format_count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,6 +33,16 @@ PICTURE_COUNT = 16
 @click.option("--split-folder", "split_folders", **SPLIT_FOLDERS)
 @click.option("--levels", **LEVELS)
 @click.option("--out", type=CheckedPath(), help="Folder for doctor.html and doctor.json.")
+@click.option(
+    "--fix-list",
+    type=CheckedPath(),
+    metavar="FILE",
+    help="CSV file to write: images to exclude, and images to decide on. train, evaluate, ... read it back.",
+)
+@click.option(
+    "--apply-fix-list", type=CheckedPath(), metavar="FILE", help="Apply an edited fix list first, to see what is left."
+)
+@click.option("--overwrite", is_flag=True, help="Replace the file of --fix-list.")
 @click.option("--strict", is_flag=True, help="Exit with 1 if any image is unusable.")
 def doctor(
     data: str,
@@ -38,6 +50,9 @@ def doctor(
     split_folders: dict[str, str] | None,
     levels: float | tuple[float, ...] | None,
     out: Path | None,
+    fix_list: Path | None,
+    apply_fix_list: Path | None,
+    overwrite: bool,
     strict: bool,
     table_options: TableColumns,
 ) -> None:
@@ -47,23 +62,36 @@ def doctor(
     name suffixes, copies and near-copies (also between splits), rare classes and more. doctor.html shows the images; it
     is written to runs/doctor-DATA by default.
     """
-    from cnnzoo.data.doctor import diagnose_images
+    from cnnzoo.data.diagnose import diagnose_source
+    from cnnzoo.data.fix_list import read_fix_list
     from cnnzoo.data.folder_options import FolderOptions
-    from cnnzoo.data.load import list_source
-    from cnnzoo.data.scan import scan_with_progress
     from cnnzoo.data.tables import TableOptions
 
-    folder_options = FolderOptions(class_folders=class_folders, split_folders=split_folders)
-    with show_progress("Listing the images"):
-        name, listing = list_source(data, TableOptions(**asdict(table_options)), folder_options=folder_options)
-    limits = check_levels(levels)
-    facts = scan_with_progress([image.source for image in listing.images], levels=limits)
-    diagnosis, _ = diagnose_images(name, listing.images, facts, listing.left_out, limits)
-    folder = out or Path("runs") / f"doctor-{Path(name.replace(':', '-')).name}"
+    if fix_list and path_exists(fix_list) and not overwrite:
+        raise InputError(
+            f"{fix_list} exists, and what was changed in it would be lost. Choose another file, or --overwrite. To "
+            f"check {data} with its fixes applied: --apply-fix-list {fix_list}"
+        )
+    diagnosis = diagnose_source(
+        data,
+        TableOptions(**asdict(table_options)),
+        FolderOptions(class_folders=class_folders, split_folders=split_folders),
+        levels,
+        read_fix_list(apply_fix_list) if apply_fix_list else None,
+    )
+    folder = out or Path("runs") / f"doctor-{Path(diagnosis.source.replace(':', '-')).name}"
     with show_progress("Writing doctor.html"):
         diagnosis.save(folder)
-    echo("\n".join([str(diagnosis), *listing.notes]))
+    echo(diagnosis)
     echo(f"Written to {folder}: doctor.html, doctor.json")
+    if fix_list:
+        fixes = diagnosis.fix_list()
+        fixes.save(fix_list)
+        excluded = format_count(fixes.count("exclude"), "image")
+        echo(
+            f"Written to {fix_list}: {excluded} to exclude, {fixes.count('keep'):,} to decide on. Change keep to "
+            f"exclude or relabel where that is right, then train with --fix-list {fix_list}"
+        )
     if strict and diagnosis.lost_images:
         sys.exit(1)
 

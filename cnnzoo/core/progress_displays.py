@@ -97,8 +97,7 @@ class LogDisplay:
             self.say(summary)
 
     def say(self, line: str) -> None:
-        self.stream.write(f"{line}\n")  # at once, as threads write too
-        self.stream.flush()
+        print(line, file=self.stream, flush=True)
 
     def close(self) -> None:
         pass

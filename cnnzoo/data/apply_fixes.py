@@ -4,7 +4,7 @@ import difflib
 import os
 import unicodedata
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -25,12 +25,14 @@ class AppliedFixes:
         digest: SHA-256 of the exclusions and new labels of the list, however they are ordered.
         excluded: number of images that were left out.
         relabeled: number of images that got another class.
+        kept: names of images that the list says to keep, which are no placeholders then.
     """
 
     name: str
     digest: str
     excluded: int
     relabeled: int
+    kept: frozenset[str] = field(default=frozenset(), repr=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Return what the fixes do, as plain values; the file may have another name the next time."""
@@ -61,6 +63,7 @@ def apply_fix_list(
     new_images: list[ListedImage | None] = list(images)
     changed_by: dict[int, tuple[str, Fix]] = {}
     unknown: list[tuple[str, Fix]] = []
+    keep = set[str]()
     for row, fix in zip(fix_list.rows, fix_list.fixes, strict=True):
         i = index.find(fix.path)
         if i is None:
@@ -68,6 +71,7 @@ def apply_fix_list(
                 unknown.append((row, fix))
             continue
         if fix.action == "keep":
+            keep.add(images[i].name)
             continue
         at, first = changed_by.setdefault(i, (row, fix))
         if first.effect != fix.effect:
@@ -84,7 +88,7 @@ def apply_fix_list(
     # Say what was changed
     kept = [image for image in new_images if image is not None]
     relabeled = sum(new is not None and new.label != old.label for new, old in zip(new_images, images, strict=True))
-    applied = AppliedFixes(fix_list.name, fix_list.digest, len(images) - len(kept), relabeled)
+    applied = AppliedFixes(fix_list.name, fix_list.digest, len(images) - len(kept), relabeled, frozenset(keep))
     excluded = format_count(applied.excluded, "image")
     notes = [f"Fix list {fix_list.name}: {excluded} excluded, {relabeled:,} relabeled."]
     lost = {image.label for image in images} - {image.label for image in kept}

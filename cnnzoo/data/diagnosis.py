@@ -1,59 +1,19 @@
-"""Findings about a set of images, printed as a table and written as a page with pictures."""
+"""Findings about a set of images: printed as a table, written as a page with pictures, and turned into a fix list."""
 
-import base64
-import io
 import json
 import os
-from collections import Counter, defaultdict
+from collections import Counter
 from dataclasses import dataclass, field
+from typing import Any
 
-from cnnzoo.core.errors import InputError
 from cnnzoo.core.files import atomic_write
 from cnnzoo.core.paths import check_path
 from cnnzoo.core.tables import align_columns
-from cnnzoo.data.decode import open_image, to_upright
+from cnnzoo.core.text import format_count
+from cnnzoo.data.bit_depth import Levels
+from cnnzoo.data.findings import FINDING_KINDS, Finding, count_kinds
+from cnnzoo.data.fix_list import Fix, FixList, merge_fixes
 from cnnzoo.data.listing import ListedImage
-
-MIN_SIDE = 32  # pixels; an image with a shorter side is hardly a photo
-IMBALANCE_RATIO = 10  # of the largest class to a small one
-SHOWN_PER_KIND = 12  # findings of each kind with pictures on the page
-
-FINDING_KINDS = {
-    "unreadable": "cannot be used",
-    "drawing": "a drawing in a few colors among photos: a placeholder or an icon",
-    "leak": "also in another split",
-    "stray": "not in the folder of a class",
-    "note": "a document, a table or an annotation beside the images",
-    "conflict": "the same file under two labels",
-    "duplicate": "the same file twice",
-    "near duplicate": "nearly the same picture",
-    "near leak": "nearly the same picture in two splits",
-    "constant": "one color throughout",
-    "levels": "a part of the levels that the file can hold, so that the images are nearly black",
-    "damage": "a fault of the file that does not hide any pixels",
-    "tiny": f"a side under {MIN_SIDE} pixels",
-    "suffix": "the suffix of another format",
-    "imbalance": f"a class with less than 1/{IMBALANCE_RATIO} of the largest class's images",
-    "one split": "a class that only some splits have",
-    "few": "a class with too few images for three splits",
-}
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One observation about some images.
-
-    Attributes:
-        kind: a key of `FINDING_KINDS`, such as "unreadable".
-        images: names of the images that it is about; empty for findings about classes.
-        reason: the observation, in words.
-        set_aside: whether the first of the images is left out of the data.
-    """
-
-    kind: str
-    images: tuple[str, ...]
-    reason: str
-    set_aside: bool = False
 
 
 @dataclass(frozen=True)
@@ -65,7 +25,12 @@ class Diagnosis:
         images: number of files that were examined.
         counts: number of images that are used, by class.
         findings: everything that was observed.
-        listed: all images by name, for the pictures on the page.
+        listed: all images by name, and the files that are no images of a class.
+        sizes: (height, width), upright, of each image that is used, by name.
+        splits: the split of each image that is used, by name; empty if the source has none.
+        levels: the levels of images of more than 8 bits that become black and white, if the user names them.
+        location: the source as the user wrote it, for commands; empty if it is not a path.
+        notes: how the source was read, in sentences.
     """
 
     source: str
@@ -73,6 +38,11 @@ class Diagnosis:
     counts: dict[str, int]
     findings: tuple[Finding, ...]
     listed: dict[str, ListedImage] = field(default_factory=dict, repr=False)
+    sizes: dict[str, tuple[int, int]] = field(default_factory=dict, repr=False)
+    splits: dict[str, str] = field(default_factory=dict, repr=False)
+    levels: Levels | None = None
+    location: str = ""
+    notes: tuple[str, ...] = ()
 
     @property
     def set_aside(self) -> list[Finding]:
@@ -84,9 +54,15 @@ class Diagnosis:
         """The findings for which an image was left out, without notes such as README.md."""
         return [finding for finding in self.set_aside if finding.kind != "note"]
 
+    @property
+    def to_decide(self) -> list[Finding]:
+        """The findings that a person should look at before training."""
+        return [finding for finding in self.findings if FINDING_KINDS[finding.kind].needs_decision]
+
     def __str__(self) -> str:
         used = sum(self.counts.values())
-        lines = [f"{self.source}: {self.images:,} files, {used:,} images in {len(self.counts)} classes", self.summary()]
+        classes = format_count(len(self.counts), "class", "classes")
+        lines = [f"{self.source}: {format_count(used, 'image')} in {classes}; {self.describe_files()}"]
         counts = Counter(finding.kind for finding in self.findings)
         if counts:
             first = {kind: next(f for f in self.findings if f.kind == kind) for kind in counts}
@@ -96,59 +72,125 @@ class Diagnosis:
                 if kind in counts
             ]
             lines.append(align_columns([["finding", "count", "decision", "the first"], *rows], right=(1,)))
-        return "\n".join(lines)
+        return "\n".join([*lines, *self.notes, self.verdict()])
+
+    def verdict(self) -> str:
+        """Return whether the data can be used as it is, in one sentence.
+
+        Example:
+            >>> from cnnzoo.data.diagnosis import Diagnosis
+            >>> from cnnzoo.data.findings import Finding
+            >>> Diagnosis("photos", 24, {"a": 12, "b": 12}, ()).verdict()
+            'No problems found.'
+            >>> Diagnosis("photos", 25, {"a": 25}, (Finding("tiny", ("a/1.jpg",), "8x8 pixels"),)).verdict()
+            '1 finding needs a decision: 1 tiny.'
+        """
+        if not self.to_decide:
+            return "Nothing needs a decision." if self.lost_images else "No problems found."
+        needs = "needs" if len(self.to_decide) == 1 else "need"
+        return f"{format_count(len(self.to_decide), 'finding')} {needs} a decision: {count_kinds(self.to_decide)}."
+
+    def describe_files(self) -> str:
+        """Return how many files there are, and how many were left out and why, in one line."""
+        return f"{format_count(self.images, 'file')}, {self.summary()}"
 
     def summary(self) -> str:
         """Return how many files were left out, and why, in one line."""
-        counts = Counter(finding.kind for finding in self.set_aside)
-        kinds = ", ".join(f"{count} {kind}" for kind, count in counts.items())
-        return f"{len(self.set_aside):,} set aside" + (f": {kinds}" if counts else "")
+        if not self.set_aside:
+            return "none set aside"
+        return f"{len(self.set_aside):,} set aside: {count_kinds(self.set_aside)}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain values, ready for JSON.
+
+        The keys are source, files, used, classes (images by class), verdict, findings and notes. A finding has kind,
+        images, labels (of these images), reason, set_aside, needs_decision and remedy.
+        """
+        return {
+            "source": self.source,
+            "files": self.images,
+            "used": sum(self.counts.values()),
+            "classes": dict(self.counts),
+            "verdict": self.verdict(),
+            "findings": [
+                {
+                    "kind": finding.kind,
+                    "images": list(finding.images),
+                    "labels": [self.label_of(name) for name in finding.images],
+                    "reason": finding.reason,
+                    "set_aside": finding.set_aside,
+                    "needs_decision": FINDING_KINDS[finding.kind].needs_decision,
+                    "remedy": FINDING_KINDS[finding.kind].remedy,
+                }
+                for finding in self.findings
+            ],
+            "notes": list(self.notes),
+        }
+
+    def label_of(self, name: str) -> str:
+        """Return the class of an image, or "" for a file that is no image of a class."""
+        return self.listed[name].label if name in self.listed else ""
+
+    def fix_list(self) -> FixList:
+        """Return what to do with the images of the findings, for `load_data(..., fix_list=...)`.
+
+        What is certain is excluded: files that cannot be read, placeholders, and copies but for one of each; of copies
+        in two splits, the one in training. Everything else says keep, because a person has to look at it: of two
+        labels of one picture, either may be the right one. The column label then names the other label, so that the
+        word relabel as the action is enough.
+        """
+        return merge_fixes(fix for finding in self.findings for fix in self._fixes_of(finding))
+
+    def _fixes_of(self, finding: Finding) -> list[Fix]:
+        """Return the rows of a fix list for one finding."""
+        kind = FINDING_KINDS[finding.kind]
+        names = [name for name in finding.images if self.label_of(name)]
+        if not kind.fix or not names:
+            return []
+        if kind.about == "first":
+            names = names[:1]
+        elif kind.about == "copies":
+            names = names[1:]
+        fixes = []
+        for name in names:
+            others = {self.label_of(other) for other in finding.images} - {self.label_of(name)}
+            suggestion = others.pop() if len(others) == 1 and kind.fix == "keep" else ""
+            fixes.append(Fix(name, kind.fix, suggestion, finding.kind, self._explain(name, finding)))
+        return fixes
+
+    def _explain(self, name: str, finding: Finding) -> str:
+        """Return the reason of a row of a fix list: the observation, and the other images."""
+        others = [f"{other} ({self.label_of(other)})" for other in finding.images[:4] if other != name]
+        return f"{finding.reason}; compare with {', '.join(others)}" if others else finding.reason
 
     def to_json(self) -> str:
-        """Return all findings as JSON."""
-        findings = [
-            {"kind": f.kind, "images": f.images, "reason": f.reason, "set_aside": f.set_aside} for f in self.findings
-        ]
-        content = {"source": self.source, "files": self.images, "classes": self.counts, "findings": findings}
-        return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+        """Return all findings as JSON; see `to_dict`."""
+        return json.dumps(self.to_dict(), indent=1, ensure_ascii=False) + "\n"
 
-    def to_html(self) -> str:
-        """Return one self-contained page with the pictures that the findings are about."""
-        from jinja2 import Environment, PackageLoader
+    def to_html(self, folder: str | os.PathLike[str] | None = None) -> str:
+        """Return one self-contained page with pictures; `folder` is where it will lie, for its links."""
+        from cnnzoo.data.doctor_page import DoctorPage
 
-        findings: dict[str, list[Finding]] = defaultdict(list)
-        for finding in self.findings:
-            findings[finding.kind].append(finding)
-        shown = {
-            kind: [(f, [self._thumbnail(name) for name in f.images[:4]]) for f in same_kind[:SHOWN_PER_KIND]]
-            for kind, same_kind in findings.items()
-        }
-        kinds = {kind: meaning for kind, meaning in FINDING_KINDS.items() if kind in findings}
-        environment = Environment(loader=PackageLoader("cnnzoo.data", "."), autoescape=True)
-        template = environment.get_template("doctor.html")
-        return template.render(diagnosis=self, kinds=kinds, shown=shown, findings=findings)
-
-    def _thumbnail(self, name: str) -> str | None:
-        """Return a small picture as a data URI, or None if the file cannot be read."""
-        if name not in self.listed:
-            return None
-        source = self.listed[name].source
-        try:
-            with open_image(source.read() if hasattr(source, "read") else source) as image:
-                image.draft("RGB", (320, 320))
-                thumbnail = to_upright(image)
-                thumbnail.thumbnail((160, 160))
-        except InputError:
-            return None
-        out = io.BytesIO()
-        thumbnail.save(out, "JPEG", quality=80)
-        return "data:image/jpeg;base64," + base64.b64encode(out.getvalue()).decode()
+        return DoctorPage(
+            source=self.source,
+            verdict=self.verdict(),
+            files=self.describe_files(),
+            counts=self.counts,
+            findings=self.findings,
+            listed=self.listed,
+            sizes=self.sizes,
+            splits=self.splits,
+            levels=self.levels,
+            location=self.location,
+            notes=self.notes,
+            folder=folder,
+        ).render()
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write doctor.json and doctor.html into `folder`."""
         folder = check_path(folder, "the folder of the diagnosis")
         with atomic_write(folder / "doctor.html") as new:
-            new.write_text(self.to_html(), encoding="utf-8")
+            new.write_text(self.to_html(folder), encoding="utf-8")
         with atomic_write(folder / "doctor.json") as new:
             new.write_text(self.to_json(), encoding="utf-8")
 

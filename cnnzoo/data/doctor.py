@@ -1,20 +1,24 @@
 """The doctor: finds what is wrong with a set of images, and decides which ones are set aside."""
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from cnnzoo.core.progress import show_progress
+from cnnzoo.core.text import format_count
 from cnnzoo.data.bit_depth import FULL_RANGE, Levels, guess_bit_depth
-from cnnzoo.data.diagnosis import IMBALANCE_RATIO, MIN_SIDE, Diagnosis, Finding
-from cnnzoo.data.listing import LeftOut, ListedImage, natural_sort_key
+from cnnzoo.data.diagnosis import Diagnosis
+from cnnzoo.data.findings import IMBALANCE_RATIO, MIN_SIDE, SPLIT_COUNT, Finding
+from cnnzoo.data.listing import LeftOutFile, ListedImage, natural_sort_key
 from cnnzoo.data.litter import is_note
 from cnnzoo.data.scan import FORMAT_SUFFIXES, ImageFacts
 
 MAX_HASH_DISTANCE = 3  # bits of 64 in which the perceptual hashes of near duplicates differ
 MAX_NEAR_PAIRS = 1000  # in the list of findings
+SPLIT_PRECEDENCE = {"test": 0, "validation": 1, "train": 2, "": 3}  # where a copy stays
+MIN_DARK, MIN_DARK_SHARE = 3, 0.2  # images of 16 bits that leave the upper ones empty, if others do not
 MIN_PHOTO_SHARE = 0.9  # share of images without a small palette that makes a data set one of photos
 
 
@@ -22,8 +26,12 @@ def diagnose_images(
     source: str,
     images: Sequence[ListedImage],
     facts: Sequence[ImageFacts],
-    left_out: LeftOut | tuple[()] = (),
+    left_out: Sequence[LeftOutFile] = (),
     levels: Levels | None = None,
+    *,
+    kept: Collection[str] = (),
+    location: str = "",
+    notes: Sequence[str] = (),
 ) -> tuple[Diagnosis, np.ndarray]:
     """Return the diagnosis, and a mask (N,) of the images to use.
 
@@ -33,36 +41,56 @@ def diagnose_images(
         facts: the facts of each image, from the scan.
         left_out: names and reasons of files that the source does not list.
         levels: the levels of images of more than 8 bits that become black and white, if the user names them.
+        kept: names of images that the user wants to keep, though they may look like placeholders.
+        location: the source as the user wrote it; empty if it is not a path.
+        notes: how the source was read, in sentences.
     """
     # Images that are set aside
     usable = np.array([not f.problem for f in facts], bool)
-    findings = [Finding("note" if is_note(name) else "stray", (name,), reason, True) for name, reason in left_out]
+    findings = [
+        Finding("note" if is_note(file.name) else "stray", (file.name,), file.reason, True) for file in left_out
+    ]
     findings += [
         Finding("note" if is_note(image.name) else "unreadable", (image.name,), f.problem, True)
         for image, f in zip(images, facts, strict=True)
         if f.problem
     ]
     for i in _find_placeholders(facts, usable):
-        usable[i] = False
-        findings.append(Finding("drawing", (images[i].name,), f"{facts[i].colors} colors, in a set of photos", True))
+        if images[i].name not in kept:
+            usable[i] = False
+            findings.append(
+                Finding("drawing", (images[i].name,), f"{facts[i].colors} colors, in a set of photos", True)
+            )
     for finding, dropped in _find_copies(images, facts, usable):
         findings.append(finding)
         usable[dropped] = False
 
     # Findings about images that are kept
     used = np.flatnonzero(usable).tolist()
+    used_images, used_facts = [images[i] for i in used], [facts[i] for i in used]
     with show_progress("Comparing the images"):
-        findings += _find_near_duplicates([images[i] for i in used], [facts[i] for i in used])
-    findings += _inspect_levels([images[i] for i in used], [facts[i] for i in used], levels)
-    findings += _inspect_faint_images([images[i] for i in used], [facts[i] for i in used])
-    for i in used:
-        findings += _inspect_image(images[i], facts[i])
-    counts = Counter(images[i].label for i in used)
-    findings += _inspect_classes([images[i] for i in used], counts)
+        findings += _find_near_duplicates(used_images, used_facts)
+    findings += _inspect_levels(used_images, used_facts, levels)
+    findings += _inspect_faint_images(used_images, used_facts)
+    for image, f in zip(used_images, used_facts, strict=True):
+        findings += _inspect_image(image, f)
+    counts = Counter(image.label for image in used_images)
+    findings += _inspect_classes(used_images, counts)
 
-    by_name = {image.name: image for image in images}
-    ordered_counts = {label: counts[label] for label in sorted(counts, key=natural_sort_key)}
-    return Diagnosis(source, len(images) + len(left_out), ordered_counts, tuple(findings), by_name), usable
+    strays = [ListedImage(file.path, file.name, "") for file in left_out if file.path is not None]
+    diagnosis = Diagnosis(
+        source,
+        len(images) + len(left_out),
+        {label: counts[label] for label in sorted(counts, key=natural_sort_key)},
+        tuple(findings),
+        listed={image.name: image for image in (*strays, *images)},
+        sizes={image.name: (f.height, f.width) for image, f in zip(used_images, used_facts, strict=True)},
+        splits={image.name: image.split for image in used_images if image.split},
+        levels=levels,
+        location=location,
+        notes=tuple(notes),
+    )
+    return diagnosis, usable
 
 
 def _find_placeholders(facts: Sequence[ImageFacts], usable: np.ndarray) -> list[int]:
@@ -77,28 +105,32 @@ def _find_placeholders(facts: Sequence[ImageFacts], usable: np.ndarray) -> list[
 def _find_copies(
     images: Sequence[ListedImage], facts: Sequence[ImageFacts], usable: np.ndarray
 ) -> list[tuple[Finding, list[int]]]:
-    """Find equal files, each with the indices to drop: copies in training of validation or test images."""
+    """Find equal files, each with the indices to drop: copies in training of validation or test images.
+
+    Each file is in one finding: copies in another split are leaks, and those that are left are either a conflict or
+    duplicates.
+    """
     groups = defaultdict(list)
     for i in np.flatnonzero(usable).tolist():
         groups[facts[i].digest].append(i)
     findings: list[tuple[Finding, list[int]]] = []
-    precedence = {"test": 0, "validation": 1, "train": 2, "": 3}  # where a copy stays
     for copies in groups.values():
         if len(copies) < 2:
             continue
-        copies.sort(key=lambda i: precedence[images[i].split])
-        names = tuple(images[i].name for i in copies)
-        if len({images[i].label for i in copies}) > 1:
-            labels = ", ".join(images[i].label for i in copies)
-            reason = f"the same file labeled {labels}; all are kept, in the same split"
+        copies.sort(key=lambda i: SPLIT_PRECEDENCE[images[i].split])
+        first = images[copies[0]]
+        for i in copies:
+            if images[i].split != first.split:
+                as_other = f", as {first.label}" if images[i].label != first.label else ""
+                reason = f"the same file is in {first.split}{as_other}: {first.name!r}"
+                findings.append((Finding("leak", (images[i].name, first.name), reason, True), [i]))
+        at_home = [images[i] for i in copies if images[i].split == first.split]
+        names, labels = tuple(image.name for image in at_home), dict.fromkeys(image.label for image in at_home)
+        if len(labels) > 1:
+            reason = f"the same file is labeled {' and '.join(labels)}"
             findings.append((Finding("conflict", names, reason), []))
-        home = images[copies[0]].split
-        elsewhere = [i for i in copies if images[i].split != home]
-        for i in elsewhere:
-            reason = f"the same file is in {home}: {names[0]!r}"
-            findings.append((Finding("leak", (images[i].name, names[0]), reason, True), [i]))
-        if len(copies) - len(elsewhere) > 1:
-            reason = f"{len(copies)} times the same file; all are kept, in the same split"
+        elif len(at_home) > 1:
+            reason = f"{len(at_home)} times the same file"
             findings.append((Finding("duplicate", names, reason), []))
     return findings
 
@@ -108,8 +140,9 @@ def _find_near_duplicates(images: Sequence[ListedImage], facts: Sequence[ImageFa
 
     Such hashes agree in at least one of their four quarters, so only images with an equal quarter are compared.
     """
+    first_of = {f.digest: i for i, f in reversed(list(enumerate(facts)))}  # copies are another finding
     hashes = np.array([f.phash or 0 for f in facts], "uint64")
-    hashed = np.flatnonzero([f.phash is not None for f in facts])
+    hashed = np.flatnonzero([f.phash is not None and first_of[f.digest] == i for i, f in enumerate(facts)])
     pairs = set[tuple[int, int]]()
     for quarter in range(4):
         bands = (hashes >> np.uint64(16 * quarter)) & np.uint64(0xFFFF)
@@ -119,41 +152,57 @@ def _find_near_duplicates(images: Sequence[ListedImage], facts: Sequence[ImageFa
                 others = same_band[n + 1 :]
                 near = others[np.bitwise_count(hashes[others] ^ hashes[i]) <= MAX_HASH_DISTANCE]
                 for j in near.tolist():
-                    if facts[i].digest != facts[j].digest and len(pairs) < MAX_NEAR_PAIRS:
+                    if len(pairs) < MAX_NEAR_PAIRS:
                         pairs.add((min(i, j), max(i, j)))
                 if len(pairs) >= MAX_NEAR_PAIRS:  # the frames of a film, for example
                     break
     findings = []
-    for i, j in sorted(pairs):
-        names, splits = (images[i].name, images[j].name), (images[i].split, images[j].split)
-        if splits[0] != splits[1]:
-            findings.append(Finding("near leak", names, f"in {splits[0]} and {splits[1]}"))
+    for pair in sorted(pairs):
+        # The one in training comes first, as it is the one to exclude
+        one, other = sorted((images[i] for i in pair), key=lambda image: -SPLIT_PRECEDENCE[image.split])
+        names = (one.name, other.name)
+        labels = [f" as {image.label}" if one.label != other.label else "" for image in (one, other)]
+        if one.split != other.split:
+            reason = f"in {one.split or 'no split'}{labels[0]} and {other.split or 'no split'}{labels[1]}"
+            findings.append(Finding("near leak", names, reason))
+        elif one.label != other.label:
+            findings.append(Finding("near conflict", names, f"labeled {one.label} and {other.label}"))
         else:
-            findings.append(Finding("near duplicate", names, f"as {images[i].label} and {images[j].label}"))
+            findings.append(Finding("near duplicate", names, f"both labeled {one.label}"))
     return findings
 
 
 def _inspect_levels(images: Sequence[ListedImage], facts: Sequence[ImageFacts], limits: Levels | None) -> list[Finding]:
     """Find images of 16 bits that use only some of them, and levels that `limits` cuts off."""
-    deep = [(image.name, f.levels) for image, f in zip(images, facts, strict=True) if f.levels is not None]
+    deep = [
+        (image.name, f.levels)
+        for image, f in zip(images, facts, strict=True)
+        if f.levels is not None and not f.constant  # that is a finding of its own
+    ]
     if not deep:
         return []
     if limits is not None:
         names = tuple(name for name, (low, high) in deep if low < limits[0] or high > limits[1])
-        reason = f"levels beyond {limits[0]:,g} to {limits[1]:,g} become black or white in {len(names):,} images"
+        where = format_count(len(names), "image")
+        reason = f"levels beyond {limits[0]:,g} to {limits[1]:,g} become black or white in {where}"
         return [Finding("levels", names, reason)] if names else []
 
-    # A single picture may be dark; that half of all images leave the upper bits empty is no chance
-    dark = [(name, high) for name, (_, high) in deep if guess_bit_depth(int(high)) is not None]
-    if 2 * len(dark) < len(deep):
+    # A single picture may be dark; that many images leave the upper bits empty is no chance
+    dark = [(name, int(high)) for name, (_, high) in deep if guess_bit_depth(int(high)) is not None]
+    if not dark or (2 * len(dark) < len(deep) and len(dark) < max(MIN_DARK, MIN_DARK_SHARE * len(deep))):
         return []
-    highest = max(int(high) for _, high in dark)
+    highest = max(high for _, high in dark)
     bits = guess_bit_depth(highest)
     assert bits is not None
-    reason = (
-        f"levels to {highest:,} of {FULL_RANGE:,} in {len(dark):,} images: {bits} bits? "
-        f"levels={2**bits - 1} makes that the range from black to white"
-    )
+    reason = f"levels to {highest:,} of {FULL_RANGE:,} in {format_count(len(dark), 'image')}: {bits} bits? "
+    if len(dark) < len(deep):
+        others = f"{len(deep) - len(dark):,} other{'s have' if len(deep) - len(dark) > 1 else ' has'}"
+        reason += (
+            f"But {others} levels to {max(int(high) for _, (_, high) in deep):,}, so that no one value of levels fits "
+            "all; convert the images to one range first"
+        )
+    else:
+        reason += f"levels={2**bits - 1} (--levels {2**bits - 1}) makes that the range from black to white"
     return [Finding("levels", tuple(name for name, _ in dark), reason)]
 
 
@@ -164,8 +213,8 @@ def _inspect_faint_images(images: Sequence[ListedImage], facts: Sequence[ImageFa
         return []
     highest = max(f.faint for f in facts)
     reason = (
-        f"levels to {highest} of 255 in {len(faint):,} images: masks, or images that were divided by 255? They are "
-        f"nearly black; multiply their pixels by {255 // highest} if they are pictures"
+        f"levels to {highest} of 255 in {format_count(len(faint), 'image')}: masks, or images that were divided by "
+        f"255? They are nearly black; multiply their pixels by {255 // highest} if they are pictures"
     )
     return [Finding("levels", tuple(faint), reason)]
 
@@ -177,6 +226,8 @@ def _inspect_image(image: ListedImage, facts: ImageFacts) -> list[Finding]:
         findings.append(Finding("constant", (image.name,), "one color throughout"))
     if facts.repairs:
         findings.append(Finding("damage", (image.name,), facts.repairs))
+    if facts.unused:
+        findings.append(Finding("pages", (image.name,), facts.unused))
     if min(facts.height, facts.width) < MIN_SIDE:
         findings.append(Finding("tiny", (image.name,), f"{facts.width}x{facts.height} pixels"))
     suffix = Path(image.name).suffix.casefold()
@@ -189,16 +240,16 @@ def _inspect_classes(images: Sequence[ListedImage], counts: Counter[str]) -> lis
     """Return what is unusual about the number of images per class and split."""
     largest = max(counts.values(), default=0)
     findings = [
-        Finding("imbalance", (), f"{label}: {count:,} images, the largest class has {largest:,}")
+        Finding("imbalance", (), f"{label}: {format_count(count, 'image')}, the largest class has {largest:,}")
         for label, count in counts.items()
         if IMBALANCE_RATIO * count < largest
     ]
     splits = sorted({image.split for image in images})
     if splits == [""]:
         findings += [
-            Finding("few", (), f"{label}: {count} images, but three splits need at least 3")
+            Finding("few", (), f"{label}: {format_count(count, 'image')}, but three splits need at least {SPLIT_COUNT}")
             for label, count in counts.items()
-            if count < 3
+            if count < SPLIT_COUNT
         ]
     labels_of = {split: {image.label for image in images if image.split == split} for split in splits}
     for label in counts:

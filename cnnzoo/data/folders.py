@@ -12,6 +12,7 @@ from cnnzoo.data.layout import Layout, find_layout
 from cnnzoo.data.layout_messages import list_names
 from cnnzoo.data.listing import (
     LeftOut,
+    LeftOutFile,
     ListedImage,
     Listing,
     folder_identity,
@@ -38,7 +39,7 @@ def list_folder(root: Path, options: FolderOptions) -> Listing:
 
     # Files and folders outside the classes
     left_out = [stray for folder in _unique(layout.passed) for stray in _list_stray_files(folder, layout, root)]
-    left_out += [(_relative_name(folder.path, root), reason) for folder, reason in layout.left_out]
+    left_out += [_leave_out(folder.path, root, reason) for folder, reason in layout.left_out]
 
     # The images of each class
     images: list[ListedImage] = []
@@ -50,7 +51,7 @@ def list_folder(root: Path, options: FolderOptions) -> Listing:
         count = len(images)
         for path, problem in _walk_in_order(class_folder.folder, set(above)):
             if problem or not class_folder.folder.holds_images:
-                left_out.append((_relative_name(path, root), problem or "not in the folder of a class"))
+                left_out.append(_leave_out(path, root, problem or "not in the folder of a class"))
             else:
                 images.append(ListedImage(path, _relative_name(path, root), label, class_folder.split))
         images_of[label] = images_of.get(label, 0) + len(images) - count
@@ -77,16 +78,20 @@ def _list_stray_files(folder: Folder, layout: Layout, root: Path) -> LeftOut:
     try:
         files = [folder.path / entry.name for entry in scan_entries(folder.path) if not is_dir(entry)]
     except OSError as error:
-        return [(_relative_name(folder.path, root), f"a folder that cannot be opened: {error.strerror}")]
+        return [_leave_out(folder.path, root, f"a folder that cannot be opened: {error.strerror}")]
     reason = "not in the folder of a class"
     if folder is layout.passed[0] and any(each.split for each in layout.classes):
         reason = "outside train, validation and test"
-    return [(_relative_name(path, root), reason) for path in sorted(files)]
+    return [_leave_out(path, root, reason) for path in sorted(files)]
 
 
 def _unique(folders: list[Folder]) -> list[Folder]:
     """Return the folders in order, each once."""
     return list({folder.path: folder for folder in folders}.values())
+
+
+def _leave_out(path: Path, root: Path, reason: str) -> LeftOutFile:
+    return LeftOutFile(_relative_name(path, root), reason, path)
 
 
 def _relative_name(path: Path, base: Path) -> str:

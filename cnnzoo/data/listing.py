@@ -26,7 +26,16 @@ class ListedImage:
 
 REPEATED_FOLDER = "a link to a folder that was listed already"
 
-LeftOut = list[tuple[str, str]]  # names and reasons of files that are not images of a class
+
+class LeftOutFile(NamedTuple):
+    """A file that is not an image of a class."""
+
+    name: str  # for people, relative to the source
+    reason: str
+    path: Path | None = None
+
+
+LeftOut = list[LeftOutFile]
 
 
 class Listing(NamedTuple):

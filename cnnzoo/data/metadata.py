@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cnnzoo.core.errors import InputError
 from cnnzoo.core.text import printable_name
-from cnnzoo.data.listing import Listing, iter_files
+from cnnzoo.data.listing import LeftOutFile, Listing, iter_files
 from cnnzoo.data.split_names import SPLIT_NAMES
 from cnnzoo.data.table_files import read_table_file
 from cnnzoo.data.table_paths import IMAGE_SUFFIXES
@@ -45,7 +45,7 @@ def list_metadata(root: Path, files: list[Path], options: TableOptions) -> Listi
     used = {os.path.normpath(path) for path in (*files, *(image.source for image in images))}
     names = " or ".join(dict.fromkeys(file.name for file in files))
     left_out = [
-        (printable_name(path.relative_to(root).as_posix()), f"not in {names}")
+        LeftOutFile(printable_name(path.relative_to(root).as_posix()), f"not in {names}", path)
         for path in iter_files(root)
         if os.path.normpath(path) not in used
     ]

@@ -24,10 +24,12 @@ from cnnzoo.data.repair import repair_content
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
 
-SCAN_VERSION = 4  # of ImageFacts and of the checks; a new version discards all earlier scans
+SCAN_VERSION = 5  # of ImageFacts and of the checks; a new version discards all earlier scans
 MAX_PALETTE_COLORS = 64  # a photo has more
 MAX_FAINT_LEVEL = 8  # of 255: numbers of classes or a mask, hardly a picture
 FILES_PER_COMMIT = 512
+MAX_PAGES = 1000  # of a TIFF file that are counted
+SUBFILE_TAG, PREVIEW_OR_MASK = 254, 1 | 4  # of TIFF, and bits of its value
 FORMAT_SUFFIXES = {
     "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
     "MPO": (".jpg", ".jpeg", ".mpo"),
@@ -60,6 +62,7 @@ class ImageFacts:
     levels: tuple[float, float] | None = None  # lowest and highest, of images of more than 8 bits
     faint: int = 0  # highest level of an 8-bit image, if that is at most MAX_FAINT_LEVEL
     repairs: str = ""  # faults of the file that were mended, in words
+    unused: str = ""  # pages and frames beside the first one, in words
     problem: str = ""  # why the file cannot be used; empty if it can
 
 
@@ -110,6 +113,8 @@ def examine_image(source: Any, decode: bool = True) -> ImageFacts:
             facts |= dict(zip(("height", "width"), upright_size(image), strict=True))
             if decode:
                 facts |= _inspect_pixels(image, limits)
+        if decode and facts["format"] in ("TIFF", "GIF", "WEBP", "PNG"):
+            facts["unused"] = _describe_other_pages(content)
     except InputError as error:
         facts["problem"] = str(error)
     return ImageFacts(**facts)
@@ -157,6 +162,24 @@ def _inspect_pixels(image: "PillowImage", limits: Levels | None = None) -> dict[
     }
 
 
+def _describe_other_pages(content: bytes) -> str:
+    """Return what an image file holds beside the page or frame that is used, or ""; previews and masks do not count."""
+    pages = 1
+    with open_image(content) as image:
+        if not getattr(image, "is_animated", False):
+            return ""
+        if image.format != "TIFF":
+            return "an animation, of which the first frame is used"
+        try:
+            for page in range(1, MAX_PAGES):
+                image.seek(page)
+                pages += not image.tag_v2.get(SUBFILE_TAG, 0) & PREVIEW_OR_MASK  # type: ignore[attr-defined]
+        except Exception:  # the end, or a page that is damaged; Pillow raises many types
+            pass
+    more = " or more" if pages == MAX_PAGES else ""
+    return f"{pages:,}{more} pages, of which the first is used" if pages > 1 else ""
+
+
 def _highest_faint_level(image: "PillowImage", extrema: Sequence[tuple[int, int]]) -> int:
     """Return the highest level of an 8-bit image that is nearly black, as masks of 0 and 1 are, else 0."""
     highest = max(high for _, high in extrema)
@@ -188,7 +211,7 @@ class _ScanCache:
             facts = ImageFacts(**parse_json(row[0], "the facts of a file")) if row else None
         except (sqlite3.Error, TypeError, ValueError):
             return None
-        types = (str, str, str, int, int, int | None, bool, int, list | None, int, str, str)
+        types = (str, str, str, int, int, int | None, bool, int, list | None, int, str, str, str)
         if not facts or facts.format not in FORMAT_SUFFIXES:
             return None
         if not all(isinstance(value, kind) for value, kind in zip(asdict(facts).values(), types, strict=True)):
@@ -198,7 +221,7 @@ class _ScanCache:
                 return None
             facts = replace(facts, levels=(facts.levels[0], facts.levels[1]))
         return (
-            facts if decoded else replace(facts, phash=None, constant=False, colors=0, levels=None, faint=0)
+            facts if decoded else replace(facts, phash=None, constant=False, colors=0, levels=None, faint=0, unused="")
         )  # what the header tells
 
     def put(self, rows: Iterable[tuple[FileKey, ImageFacts, bool]]) -> None:

@@ -38,16 +38,17 @@ class ONNXRuntime(Runtime):
     resizes_inside = True
     model_file = "model.onnx"
     files = ("model.onnx",)
-    packages = "onnxruntime numpy pillow"
     usage = """```python
 import json
 import numpy as np
 import onnxruntime
-{read_pixels}
-session = onnxruntime.InferenceSession("{name}/model.onnx", providers=["CPUExecutionProvider"])
-scores = session.run(None, {{"images": pixels}})[0][0]
+from PIL import Image, ImageOps
+
+image = np.asarray(ImageOps.exif_transpose(Image.open("photo.jpg")).convert("{mode}"), "uint8")
+session = onnxruntime.InferenceSession("{name}/model.onnx")
+(scores,) = session.run(None, {{"images": image.reshape(1, *image.shape[:2], {channels})}})
 classes = json.loads(session.get_modelmeta().custom_metadata_map["classes"])
-print(classes[scores.argmax()], scores.max())
+print(classes[scores[0].argmax()], scores[0].max())
 ```"""
 
     def convert(

@@ -1,28 +1,30 @@
 """The doctor finds each kind of problem, and none in a healthy folder."""
 
 import json
+import re
 import shutil
 
 import numpy as np
+import pytest
 from helpers.image_files import broken_files, make_scene, valid_files, write_class_folders, write_files
 from PIL import Image
 
-from cnnzoo.data.diagnosis import FINDING_KINDS
-from cnnzoo.data.doctor import diagnose_images
-from cnnzoo.data.load import list_source
-from cnnzoo.data.scan import scan_with_progress
+import cnnzoo
+from cnnzoo.data.diagnose import diagnose_source
+from cnnzoo.data.findings import FINDING_KINDS
+from cnnzoo.data.fix_list import Fix, FixList, read_fix_list
 
 
-def diagnose(root):
-    name, (images, left_out, _) = list_source(root)
-    return diagnose_images(name, images, scan_with_progress([image.source for image in images]), left_out)[0]
+def diagnose(root, **options):
+    return diagnose_source(root, **options)
 
 
 def test_a_healthy_folder_has_no_findings(tmp_path):
     diagnosis = diagnose(write_class_folders(tmp_path / "p", {"a": 12, "b": 12}))
     assert not diagnosis.findings
     assert "No problems found" in diagnosis.to_html()
-    assert str(diagnosis).splitlines() == ["p: 24 files, 24 images in 2 classes", "0 set aside"]
+    assert str(diagnosis).splitlines() == ["p: 24 images in 2 classes; 24 files, none set aside", "No problems found."]
+    assert not diagnosis.fix_list().fixes
 
 
 def write_sick_folder(root):
@@ -40,32 +42,43 @@ def write_sick_folder(root):
     shutil.copy(test / "a" / "a_3.png", train / "a" / "leaked.png")
     with Image.open(train / "b" / "b_4.png") as image:
         image.convert("RGB").save(train / "b" / "nearly.jpg", quality=90)
+    with Image.open(train / "b" / "b_6.png") as image:
+        image.convert("RGB").save(train / "a" / "nearly b.jpg", quality=90)
     with Image.open(test / "b" / "b_5.png") as image:
         image.convert("RGB").save(train / "b" / "nearly leaked.jpg", quality=90)
     Image.fromarray((make_scene(seed=909)[..., 0] > 99).astype("uint8") * 255).convert("P").save(
         train / "b" / "icon.gif"
     )
     Image.fromarray(make_scene(seed=911)[..., 0].astype("uint16") * 16).save(train / "b" / "dim.png")
+    pages = [Image.fromarray(make_scene(seed=seed)) for seed in (920, 921)]
+    pages[0].save(train / "b" / "pages.tif", save_all=True, append_images=pages[1:])
     write_files(train / "b", {"endless.jpg": valid_files(seed=912)["a.jpg"][0][:-2]})
     (root / "train" / "readme.txt").write_text("a stray")
     return root
 
 
-def test_each_kind_is_found(tmp_path):
-    diagnosis = diagnose(write_sick_folder(tmp_path / "p"))
+@pytest.fixture(scope="module")
+def sick(tmp_path_factory):
+    """The diagnosis of a folder with one finding of each kind."""
+    return diagnose(write_sick_folder(tmp_path_factory.mktemp("sick") / "p"))
+
+
+def test_each_kind_is_found(sick, tmp_path):
+    diagnosis = sick
     expected = {
         ("unreadable", ("train/a/torn.jpg",)),
         ("constant", ("train/a/wall.png",)),
         ("tiny", ("train/a/small.png",)),
         ("suffix", ("train/a/lies.bmp",)),
         ("duplicate", ("train/a/a_1.png", "train/a/again.png")),
-        ("duplicate", ("train/a/a_2.png", "train/b/torn between.png")),
         ("conflict", ("train/a/a_2.png", "train/b/torn between.png")),
         ("leak", ("train/a/leaked.png", "test/a/a_3.png")),
         ("near duplicate", ("train/b/b_4.png", "train/b/nearly.jpg")),
+        ("near conflict", ("train/a/nearly b.jpg", "train/b/b_6.png")),
         ("near leak", ("test/b/b_5.png", "train/b/nearly leaked.jpg")),
         ("drawing", ("train/b/icon.gif",)),
         ("levels", ("train/b/dim.png",)),
+        ("pages", ("train/b/pages.tif",)),
         ("damage", ("train/b/endless.jpg",)),
         ("note", ("train/readme.txt",)),
         ("imbalance", ()),
@@ -77,7 +90,7 @@ def test_each_kind_is_found(tmp_path):
     few = diagnose(write_class_folders(tmp_path / "few", {"a": 9, "b": 2}, seed=7000))
     assert [(f.kind, f.reason) for f in few.findings] == [("few", "b: 2 images, but three splits need at least 3")]
     assert {f.kind for f in diagnosis.set_aside} == {"unreadable", "leak", "drawing", "note"}
-    assert "rare: 2 images, the largest class has 65" in str(diagnosis) + diagnosis.to_json()
+    assert "rare: 2 images, the largest class has" in str(diagnosis) + diagnosis.to_json()
     assert "rare is not in test" in diagnosis.to_html()
 
 
@@ -87,7 +100,7 @@ def test_the_command_writes_a_page_and_json(tmp_path, cli):
     assert result.code == 0, result.err
     assert "4 set aside" in result.out
     content = json.loads((tmp_path / "out" / "doctor.json").read_text())
-    assert content["files"] == 135
+    assert content["files"] == 137
     assert {finding["kind"] for finding in content["findings"]} == set(FINDING_KINDS) - {"few", "stray"}
     page = (tmp_path / "out" / "doctor.html").read_text()
     assert page.count("data:image/jpeg;base64") >= 12
@@ -102,10 +115,10 @@ def test_the_number_of_near_duplicates_is_limited(tmp_path, monkeypatch):
         (tmp_path / "p" / label).mkdir(parents=True)
         for i in range(30):
             picture[i, i] = 0
-            picture[0, 0] = i
+            picture[0, 0] = i, label == "b", 0
             Image.fromarray(picture).save(tmp_path / "p" / label / f"{i}.png")
     monkeypatch.setattr("cnnzoo.data.doctor.MAX_NEAR_PAIRS", 50)
-    assert sum(f.kind == "near duplicate" for f in diagnose(tmp_path / "p").findings) == 50
+    assert sum(f.kind in ("near duplicate", "near conflict") for f in diagnose(tmp_path / "p").findings) == 50
 
 
 def test_names_are_escaped_on_the_page(tmp_path):
@@ -123,3 +136,133 @@ def test_drawings_among_drawings_are_kept(tmp_path):
             picture = (make_scene(seed=i + 10 * (label == "b"))[..., 0] > 99).astype("uint8") * 255
             Image.fromarray(picture).convert("P").save(tmp_path / "p" / label / f"{i}.gif")
     assert not diagnose(tmp_path / "p").set_aside
+
+
+# Copies
+
+
+def copy_photos(root, copies):
+    """Write two classes of three photos each, and copies {new name: old name}."""
+    write_class_folders(root, {"a": 3, "b": 3}, seed=3000)
+    for new, old in copies.items():
+        (root / new).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(root / old, root / new)
+    return root
+
+
+def found(root, kinds=("conflict", "duplicate", "leak", "near duplicate", "near conflict", "near leak")):
+    return [(f.kind, *f.images) for f in diagnose(root).findings if f.kind in kinds]
+
+
+def test_a_group_of_copies_is_one_finding(tmp_path):
+    root = copy_photos(tmp_path / "p", {"a/x.png": "a/a_0.png", "b/y.png": "a/a_0.png", "b/z.png": "b/b_1.png"})
+    assert found(root) == [("conflict", "a/a_0.png", "a/x.png", "b/y.png"), ("duplicate", "b/b_1.png", "b/z.png")]
+
+
+def test_a_near_copy_of_copies_is_one_finding(tmp_path):
+    root = copy_photos(tmp_path / "p", {"a/x.png": "a/a_0.png"})
+    with Image.open(root / "a" / "a_0.png") as image:
+        image.convert("RGB").save(root / "a" / "y.jpg", quality=90)
+    assert found(root) == [("duplicate", "a/a_0.png", "a/x.png"), ("near duplicate", "a/a_0.png", "a/y.jpg")]
+
+
+def test_a_leak_with_another_label_is_a_leak_only(tmp_path):
+    write_class_folders(tmp_path / "p" / "train", {"a": 3, "b": 3}, seed=3000)
+    write_class_folders(tmp_path / "p" / "test", {"a": 3, "b": 3}, seed=4000)
+    shutil.copy(tmp_path / "p/test/a/a_0.png", tmp_path / "p/train/b/x.png")
+    assert found(tmp_path / "p") == [("leak", "train/b/x.png", "test/a/a_0.png")]
+    (leak,) = diagnose(tmp_path / "p").findings
+    assert leak.reason == "the same file is in test, as a: 'test/a/a_0.png'"
+
+
+# The fix list
+
+
+def test_the_fix_list_excludes_what_is_certain_and_asks_for_the_rest(sick):
+    fixes = {fix.path: fix for fix in sick.fix_list().fixes}
+    excluded = {path for path, fix in fixes.items() if fix.action == "exclude"}
+    assert excluded == {"train/a/torn.jpg", "train/b/icon.gif", "train/a/leaked.png", "train/a/again.png"}
+    assert not any(fix.action == "relabel" for fix in fixes.values())
+    conflict = fixes["train/b/torn between.png"]
+    assert (conflict.action, conflict.label, conflict.finding) == ("keep", "a", "conflict")
+    assert "train/a/a_2.png (a)" in conflict.reason
+    assert fixes["train/b/nearly leaked.jpg"].action == "keep"
+    assert "test/b/b_5.png" not in fixes  # of two splits, the one in training is listed
+    assert {fix.finding for fix in fixes.values()} == {name for name, kind in FINDING_KINDS.items() if kind.fix}
+
+
+def test_a_fix_list_that_was_applied_leaves_fewer_findings(sick, tmp_path):
+    root = write_sick_folder(tmp_path / "p")
+    before = diagnose(root)
+    before.fix_list().save(tmp_path / "fixes.csv")
+    after = diagnose(root, fix_list=read_fix_list(tmp_path / "fixes.csv"))
+    assert {f.kind for f in before.findings} - {f.kind for f in after.findings} == {
+        "unreadable",
+        "leak",
+        "duplicate",
+        "drawing",
+    }
+    assert {f.kind for f in after.set_aside} == {"note"}
+
+
+def test_a_drawing_is_kept_on_request(tmp_path):
+    root = write_sick_folder(tmp_path / "p")
+    kept = FixList((Fix("train/b/icon.gif", "keep"),))
+    assert not any(f.kind == "drawing" for f in diagnose(root, fix_list=kept).findings)
+    with pytest.warns(UserWarning, match="2 set aside"), pytest.warns(UserWarning, match="levels"):
+        data = cnnzoo.load_data(root, split="all", fix_list=kept)
+    assert "train/b/icon.gif" in data.test.names
+
+
+def test_the_command_writes_a_fix_list(tmp_path, cli):
+    root = copy_photos(tmp_path / "p", {"a/x.png": "a/a_0.png"})
+    done = cli("doctor", root, "--out", tmp_path / "out", "--fix-list", tmp_path / "fixes.csv")
+    assert done.code == 0, done.err
+    assert "1 image to exclude, 0 to decide on" in done.out
+    again = cli("doctor", root, "--out", tmp_path / "out", "--fix-list", tmp_path / "fixes.csv")
+    assert (again.code, "--overwrite" in again.err) == (2, True)
+    assert cli("doctor", root, "--out", tmp_path / "out", "--fix-list", tmp_path / "fixes.csv", "--overwrite").code == 0
+    done = cli("doctor", root, "--out", tmp_path / "out", "--apply-fix-list", tmp_path / "fixes.csv")
+    assert "No problems found" in done.out
+    assert "Fix list fixes.csv: 1 image excluded, 0 relabeled." in done.out
+
+
+# Levels
+
+
+def write_deep_images(root, highest):
+    """Write 16-bit images whose levels end at those given."""
+    for label in "ab":
+        (root / label).mkdir(parents=True)
+        for i, high in enumerate(highest):
+            scene = make_scene(seed=ord(label) * 100 + i)[..., 0].astype("float64")
+            scene = (scene - scene.min()) / (scene.max() - scene.min()) * high
+            Image.fromarray(scene.astype("uint16")).save(root / label / f"{i}.png")
+    return root
+
+
+@pytest.mark.parametrize(
+    ("highest", "reason"),
+    [
+        ([4000] * 4, r"levels to 4,000 of 65,535 in 8 images: 12 bits\? levels=4095 .*"),
+        ([4000] * 3 + [65_000] * 2, r".* in 6 images: 12 bits\? But 4 others have levels to 65,000, so that no one.*"),
+        ([4000] + [65_000] * 3, None),  # two dark pictures of eight
+        ([65_000] * 4, None),
+    ],
+)
+def test_levels_are_proposed_if_they_fit_all_images(tmp_path, highest, reason):
+    reasons = [f.reason for f in diagnose(write_deep_images(tmp_path / "p", highest)).findings if f.kind == "levels"]
+    assert len(reasons) == bool(reason)
+    assert not reason or re.fullmatch(reason, reasons[0])
+
+
+def test_only_pages_of_their_own_are_counted(tmp_path):
+    """A preview in a TIFF file is no page; an animation is named."""
+    root = copy_photos(tmp_path / "p", {})
+    scene = Image.fromarray(make_scene(seed=1))
+    preview = Image.fromarray(make_scene(30, 40, seed=1))
+    preview.encoderinfo = {"tiffinfo": {254: 1}}
+    scene.save(root / "a" / "preview.tif", save_all=True, append_images=[preview])
+    scene.save(root / "a" / "film.gif", save_all=True, append_images=[Image.fromarray(make_scene(seed=2))])
+    reasons = {f.images[0]: f.reason for f in diagnose(root).findings if f.kind == "pages"}
+    assert reasons == {"a/film.gif": "an animation, of which the first frame is used"}

@@ -9,7 +9,7 @@ from helpers.paths import ROOT
 
 import cnnzoo
 from cnnzoo.data.augmentation import POLICIES
-from cnnzoo.data.diagnosis import FINDING_KINDS
+from cnnzoo.data.findings import FINDING_KINDS
 from cnnzoo.evaluation.report import HEADLINE_METRICS
 from cnnzoo.training.recipe import SETTABLE_FIELDS
 

@@ -1,0 +1,274 @@
+"""The page of the doctor: a verdict, ready commands, the findings with their pictures, and an overview of the data."""
+
+import itertools
+import os
+import random
+import shlex
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from cnnzoo.core.charts import bar_chart
+from cnnzoo.core.pages import file_address, render_page
+from cnnzoo.core.text import format_count
+from cnnzoo.core.threads import thread_pool
+from cnnzoo.data.bit_depth import Levels
+from cnnzoo.data.findings import FINDING_KINDS, Finding
+from cnnzoo.data.listing import ListedImage
+from cnnzoo.data.split_names import SPLIT_NAMES
+from cnnzoo.data.thumbnails import Thumbnail, make_thumbnail
+
+SHOWN_PER_KIND = 12  # findings of each kind on the page
+PICTURES_PER_FINDING = 4
+MAX_SAMPLE_CLASSES = 60  # of which sample images are shown
+SAMPLES_PER_CLASS = (2, 6)  # least and most
+SAMPLE_PICTURES = 120  # of all classes
+SAMPLE_SEED = 0
+MAX_BARS = 40  # classes in a chart
+SIDE_LIMITS = (32, 64, 128, 224, 512, 1024, 2048)  # pixels
+RATIO_NAMES = {
+    1 / 3: "higher than 3:1",
+    2 / 3: "high, to 3:2",
+    0.95: "slightly high",
+    1.05: "square",
+    1.5: "slightly wide",
+    3: "wide, to 3:1",
+    float("inf"): "wider than 3:1",
+}
+
+
+class Picture(NamedTuple):
+    """A picture on the page with what is said about it."""
+
+    name: str
+    label: str
+    split: str
+    address: str | None
+    thumbnail: Thumbnail
+
+
+class ShownKind(NamedTuple):
+    """The findings of one kind, as the page shows them: what they mean, how many there are, and the first of them."""
+
+    name: str
+    meaning: str
+    why: str
+    remedy: str
+    state: str  # set aside, to decide, or ""
+    number: int
+    findings: list[tuple[Finding, list[Picture]]]
+    is_gallery: bool  # whether each finding has one picture, so that they are shown beside each other
+
+
+@dataclass(frozen=True)
+class DoctorPage:
+    """What the page shows; see `Diagnosis`, which makes it.
+
+    Attributes:
+        source: name of the source.
+        verdict: whether the data can be used, in one sentence.
+        files: how many files there are, and how many were left out.
+        counts: number of images that are used, by class.
+        findings: everything that was observed.
+        listed: all images by name, and the files that are no images of a class.
+        sizes: (height, width) of each image that is used, by name.
+        splits: the split of each image that is used, by name; empty if the source has none.
+        levels: the levels that the user names, if any.
+        location: the source as the user wrote it, for commands; empty if it is not a path.
+        notes: how the source was read, in sentences.
+        folder: where the page will lie, for its links; None for absolute links.
+    """
+
+    source: str
+    verdict: str
+    files: str
+    counts: Mapping[str, int]
+    findings: Sequence[Finding]
+    listed: Mapping[str, ListedImage] = field(repr=False)
+    sizes: Mapping[str, tuple[int, int]] = field(repr=False)
+    splits: Mapping[str, str] = field(repr=False)
+    levels: Levels | None
+    location: str
+    notes: Sequence[str]
+    folder: str | os.PathLike[str] | None
+
+    def render(self) -> str:
+        """Return the page as HTML."""
+        verdict, _, kinds = self.verdict.removesuffix(".").partition(": ")
+        used = format_count(sum(self.counts.values()), "image")
+        classes = format_count(len(self.counts), "class", "classes")
+        return render_page(
+            "cnnzoo.data",
+            "doctor.html",
+            source=self.source,
+            headline=verdict,
+            lines=[*([kinds] if kinds else []), f"{used} in {classes} can be used; {self.files}"],
+            notes=self.notes,
+            facts=self._facts(),
+            commands=self._commands(),
+            kinds=self._shown_kinds(),
+            splits=self._split_names,
+            classes=self._class_rows(),
+            charts=self._charts(),
+            samples=self._samples(),
+            more_classes=max(len(self.counts) - MAX_SAMPLE_CLASSES, 0),
+        )
+
+    # Figures
+
+    @cached_property
+    def _split_names(self) -> list[str]:
+        present = set(self.splits.values())
+        return [split for split in dict.fromkeys(SPLIT_NAMES.values()) if split in present]
+
+    def _facts(self) -> list[tuple[str, str, str]]:
+        """Return the figures in the boxes: (name, value, remark)."""
+        counts = list(self.counts.values())
+        facts = [("images", f"{sum(counts):,}", ""), ("classes", f"{len(counts):,}", "")]
+        if counts:
+            smallest, largest = min(self.counts, key=self.counts.__getitem__), max(counts)
+            facts.append(("smallest class", f"{min(counts):,}", f"{smallest}; the largest has {largest:,}"))
+        if self.sizes:
+            sides = np.array(list(self.sizes.values()))
+            height, width = np.median(sides, axis=0)
+            low, high = sides.min(), sides.max()
+            facts.append(
+                ("median size", f"{width:.0f}x{height:.0f}", f"width x height; sides from {low:,} to {high:,}")
+            )
+        in_splits = Counter(self.splits.values())
+        facts += [(f"{split} images", f"{in_splits[split]:,}", "") for split in self._split_names]
+        return facts
+
+    def _class_rows(self) -> list[tuple[str, int, str, list[int]]]:
+        """Return the rows of the table of classes: name, number and share of images, and number in each split."""
+        total = sum(self.counts.values())
+        in_split = Counter((self.listed[name].label, split) for name, split in self.splits.items())
+        return [
+            (label, count, f"{100 * count / total:.1f} %", [in_split[label, split] for split in self._split_names])
+            for label, count in self.counts.items()
+        ]
+
+    def _charts(self) -> list[tuple[Any, str]]:
+        """Return charts of the classes, the sizes and the aspect ratios, each with its caption."""
+        if not self.sizes:
+            return []
+        charts = []
+        if len(self.counts) <= MAX_BARS:
+            charts.append((bar_chart(self.counts, "Classes", "images"), "Images that are used, by class."))
+        sides = np.array(list(self.sizes.values()))
+        charts.append(
+            (
+                bar_chart(_count_sides(sides.min(axis=1)), "Shorter side in pixels", "images"),
+                "Sizes of the files. Smaller images than the input of a model are enlarged.",
+            )
+        )
+        charts.append(
+            (
+                bar_chart(_count_ratios(sides[:, 1] / sides[:, 0]), "Aspect ratio", "images"),
+                "Shapes of the files. By default, a model takes the middle: what is beyond is cropped.",
+            )
+        )
+        return charts
+
+    # Commands
+
+    def _commands(self) -> list[tuple[str, str]]:
+        """Return what to do next: (purpose, command)."""
+        if not self.location:
+            return []
+        data = shlex.quote(self.location)
+        levels = f" --levels {','.join(f'{level:g}' for level in self.levels)}" if self.levels else ""
+        has_fixes = any(FINDING_KINDS[finding.kind].fix and finding.images for finding in self.findings)
+        if not has_fixes:
+            return [("Train on the images", f"cnnzoo fine-tune resnet50:imagenet {data}{levels}")]
+        return [
+            (
+                "Write a list of these images, and change its actions in a spreadsheet: keep, exclude or relabel",
+                f"cnnzoo doctor {data}{levels} --fix-list fixes.csv",
+            ),
+            (
+                "Train with the list applied; no file is changed",
+                f"cnnzoo fine-tune resnet50:imagenet {data}{levels} --fix-list fixes.csv",
+            ),
+        ]
+
+    # Pictures
+
+    def _shown_kinds(self) -> list[ShownKind]:
+        """Return the findings by kind, the first of each kind with their pictures."""
+        by_kind = {kind: [finding for finding in self.findings if finding.kind == kind] for kind in FINDING_KINDS}
+        shown = [finding for same in by_kind.values() for finding in same[:SHOWN_PER_KIND]]
+        names = dict.fromkeys(name for finding in shown for name in self._pictured(finding))
+        pictures = self._make_pictures(list(names))
+        kinds = []
+        for name, same in by_kind.items():
+            if not same:
+                continue
+            kind = FINDING_KINDS[name]
+            rows = [(f, [pictures[image] for image in self._pictured(f)]) for f in same[:SHOWN_PER_KIND]]
+            state = "left out" if same[0].set_aside else "to decide" if kind.needs_decision else ""
+            is_gallery = name != "note" and all(len(finding.images) == 1 for finding, _ in rows)
+            kinds.append(ShownKind(name, kind.meaning, kind.why, kind.remedy, state, len(same), rows, is_gallery))
+        return kinds
+
+    def _pictured(self, finding: Finding) -> list[str]:
+        return [] if finding.kind == "note" else list(finding.images[:PICTURES_PER_FINDING])
+
+    def _samples(self) -> list[tuple[str, int, list[Picture]]]:
+        """Return some images of each class, drawn at random, but the same each time: (class, images, pictures)."""
+        classes = list(self.counts)[:MAX_SAMPLE_CLASSES]
+        names_of: dict[str, list[str]] = {label: [] for label in classes}
+        for name in sorted(self.sizes):
+            if (label := self.listed[name].label) in names_of:
+                names_of[label].append(name)
+        least, most = SAMPLES_PER_CLASS
+        count = min(max(SAMPLE_PICTURES // max(len(classes), 1), least), most)
+        drawn = {
+            label: random.Random(f"{SAMPLE_SEED} {label}").sample(names, min(count, len(names)))
+            for label, names in names_of.items()
+        }
+        pictures = self._make_pictures([name for names in drawn.values() for name in names])
+        return [(label, self.counts[label], [pictures[name] for name in names]) for label, names in drawn.items()]
+
+    def _make_pictures(self, names: Sequence[str]) -> dict[str, Picture]:
+        """Return the pictures of images by name; they are decoded in parallel."""
+        sources = [self.listed[name].source if name in self.listed else None for name in names]
+        thumbnails = thread_pool().map(self._make_thumbnail, sources)
+        return {
+            name: Picture(name, self._label(name), self.splits.get(name, ""), self._address(source), thumbnail)
+            for name, source, thumbnail in zip(names, sources, thumbnails, strict=True)
+        }
+
+    def _make_thumbnail(self, source: Any) -> Thumbnail:
+        if source is None:
+            return Thumbnail("", "no picture")
+        return make_thumbnail(source, self.levels)
+
+    def _label(self, name: str) -> str:
+        return self.listed[name].label if name in self.listed else ""
+
+    def _address(self, source: Any) -> str | None:
+        is_path = isinstance(source, str | os.PathLike)
+        return file_address(source, self.folder) if is_path else None
+
+
+def _count_sides(sides: np.ndarray) -> dict[str, int]:
+    """Return the number of images by the length of a side in pixels, without empty ranges at both ends."""
+    names = [f"under {SIDE_LIMITS[0]}"]
+    names += [f"{low:,} to {high - 1:,}" for low, high in itertools.pairwise(SIDE_LIMITS)]
+    names.append(f"{SIDE_LIMITS[-1]:,} or more")
+    counts = np.bincount(np.searchsorted(SIDE_LIMITS, sides, side="right"), minlength=len(names))
+    filled = np.flatnonzero(counts)
+    return {names[i]: int(counts[i]) for i in range(filled[0], filled[-1] + 1)}
+
+
+def _count_ratios(ratios: np.ndarray) -> dict[str, int]:
+    """Return the number of images by width divided by height, without empty ranges at both ends."""
+    names = list(RATIO_NAMES.values())
+    counts = np.bincount(np.searchsorted(list(RATIO_NAMES), ratios), minlength=len(names))
+    filled = np.flatnonzero(counts)
+    return {names[i]: int(counts[i]) for i in range(filled[0], filled[-1] + 1)}

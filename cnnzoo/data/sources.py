@@ -1,0 +1,84 @@
+"""Sources of image files by name: which kind a source is, and what it lists."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from cnnzoo.core.errors import InputError, unknown_name
+from cnnzoo.core.paths import check_path, resolve_path
+from cnnzoo.core.text import printable_name
+from cnnzoo.data.arrays import NAMED_ARRAYS
+from cnnzoo.data.checks import is_file_or_folder
+from cnnzoo.data.folder_options import FolderOptions
+from cnnzoo.data.folders import list_folder
+from cnnzoo.data.labels import examine_labels
+from cnnzoo.data.listing import Listing
+from cnnzoo.data.metadata import find_metadata, list_metadata
+from cnnzoo.data.table_files import TABLE_SUFFIXES, check_file_kind, has_table_suffix, read_table_file
+from cnnzoo.data.tables import NO_OPTIONS, TableOptions, list_tables
+from cnnzoo.data.tfds import is_tfds_folder, read_tfds
+
+
+def list_source(
+    source: str | os.PathLike[str],
+    options: TableOptions = NO_OPTIONS,
+    classes: Sequence[str] | None = None,
+    folder_options: FolderOptions | None = None,
+    *,
+    check_labels: bool = False,
+) -> tuple[str, Listing]:
+    """Return the name of a source of image files, and what it holds; see `load_data`.
+
+    With `check_labels`, labels of tables that cannot be classes are an error.
+    """
+    path = check_path(source, "the data source")
+
+    # Sources that have no columns, or no files
+    folder_options = folder_options or FolderOptions()
+    metadata = list[Path]()
+    if path.is_dir() and not folder_options.are_given:
+        metadata = find_metadata(path, bool(options.named()))
+    if not has_table_suffix(path) and not metadata:
+        check_no_columns(options, str(source))
+    if holds_arrays(source):
+        raise InputError(f"Image files are needed, in a folder or a table; {str(source)!r} holds arrays")
+
+    # TensorFlow Datasets, folders and tables
+    if folder_options.are_given and (not path.is_dir() or is_tfds_folder(path)):
+        raise InputError(f"class_folders and split_folders apply only to folders of images. Received: {str(source)!r}")
+    if str(source).startswith("tfds:"):
+        return str(source), read_tfds(str(source).removeprefix("tfds:"))
+    if not is_file_or_folder(path):
+        raise unknown_name(
+            "data source, and no such file or folder",
+            str(source),
+            [*NAMED_ARRAYS, "tfds:NAME", "a path to a folder, a table or an .npz file"],
+        )
+    if metadata:
+        listing = list_metadata(path, metadata, options)
+        return printable_name(resolve_path(path).name), examine_labels(listing, classes) if check_labels else listing
+    if path.is_dir():
+        name = printable_name(resolve_path(path).name)  # not the whole path, which means nothing on other machines
+        return name, read_tfds(str(path)) if is_tfds_folder(path) else list_folder(path, folder_options)
+    if not has_table_suffix(path):
+        check_file_kind(path)
+        raise InputError(
+            f"Data must be a folder of images, a table ({', '.join(TABLE_SUFFIXES)}), an .npz file, arrays, or one of "
+            f"{', '.join(NAMED_ARRAYS)}, tfds:NAME. Received: {str(path)!r}"
+        )
+    listing = list_tables({"": read_table_file(path)}, options)
+    return path.name, examine_labels(listing, classes) if check_labels else listing
+
+
+def check_no_columns(options: TableOptions, source: object) -> None:
+    """Raise InputError if options for tables are set for another source."""
+    if options.named():
+        raise InputError(
+            f"{', '.join(options.named())} apply only to tables ({', '.join(TABLE_SUFFIXES)}, data frames, paths with "
+            f"labels). Received: {source!r}"
+        )
+
+
+def holds_arrays(source: str | os.PathLike[str]) -> bool:
+    """Return whether a source given by name holds arrays, not image files."""
+    return str(source) in NAMED_ARRAYS or Path(source).suffix.casefold() == ".npz"

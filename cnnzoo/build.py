@@ -19,6 +19,7 @@ from cnnzoo.checkpoints.variant_check import check_variant
 from cnnzoo.core.arguments import OF_WEIGHTS, check_arguments
 from cnnzoo.core.errors import InputError, check_class_names, check_image_size, check_integer, unknown_name
 from cnnzoo.core.lazy import Lazy
+from cnnzoo.core.progress import show_progress
 from cnnzoo.core.types import Preprocessing, Shape
 from cnnzoo.models import Variant
 from cnnzoo.preprocessing import normalize, resolve_statistics
@@ -108,24 +109,26 @@ def get(
     shape = _resolve_input_shape(name, row, image_size, input_shape)
 
     # Read the weights. Their values take precedence over the defaults of the row.
-    source = resolve_weights(name, weights, license)
-    source = check_variant(source, name, row, lambda: {other: info(other).row for other in list_models()})
+    with show_progress(f"Reading the weights of {name}"):
+        source = resolve_weights(name, weights, license)
+        source = check_variant(source, name, row, lambda: {other: info(other).row for other in list_models()})
     class_names = _resolve_class_names(classes, source.classes or default_class_names(row.classes))
     if isinstance(preprocessing, str) and preprocessing == "auto":
         preprocessing = row.preprocessing if source.preprocessing is None else source.preprocessing
     resolve_statistics(preprocessing)
 
     # Build the graph. Strict loading needs the heads even if the model is returned without them.
-    network = Network(name, row, shape, preprocessing, aux)
-    if include_top or source.sets:
-        network.add_heads(len(class_names))
-    matched = match_tensors(source, network.complete, network.head_layers["logits"]) if source.sets else None
-    if matched:
-        head_size = len(class_names)
-        class_names, matched = choose_class_names(source, matched, classes, class_names)
-        if len(class_names) != head_size:
+    with show_progress(f"Building {name}"):
+        network = Network(name, row, shape, preprocessing, aux)
+        if include_top or source.sets:
             network.add_heads(len(class_names))
-    built = network.model(include_top, classifier_activation, pooling)
+        matched = match_tensors(source, network.complete, network.head_layers["logits"]) if source.sets else None
+        if matched:
+            head_size = len(class_names)
+            class_names, matched = choose_class_names(source, matched, classes, class_names)
+            if len(class_names) != head_size:
+                network.add_heads(len(class_names))
+        built = network.model(include_top, classifier_activation, pooling)
 
     # Load the weights, and describe the model in its card.
     card = Card(
@@ -145,7 +148,9 @@ def get(
             new_head = len(class_names) != (matched.classes or row.classes)
             new_head |= bool(matched.custom_head) and classes is not None
         replaced = set(network.head_layers.values()) if new_head else set()
-        receipt = load_matched(built, network.complete, matched, source.name, replaced, aux if row.aux_taps else None)
+        has_aux = aux if row.aux_taps else None
+        with show_progress(f"Loading the weights of {name}"):
+            receipt = load_matched(built, network.complete, matched, source.name, replaced, has_aux)
         card = replace(card, receipt=receipt)
         log.info("%s, weights %s: %s", name, weights, receipt)
     return attach_card(built, card)

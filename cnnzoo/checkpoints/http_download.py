@@ -9,17 +9,16 @@ import shutil
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin
 
 from cnnzoo.checkpoints.cache_files import is_plain_file, open_plain_file, read_plain_text, remove_file
 from cnnzoo.core.errors import InputError
+from cnnzoo.core.progress import Progress, show_progress
 
 if TYPE_CHECKING:
     from requests import Response, Session
-    from rich.progress import Progress
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +33,6 @@ MAX_SECONDS = 24 * 3600  # for a whole download
 MAX_DOWNLOAD_BYTES = 4 * 2**30  # if the size is not known
 CHUNK_BYTES = 2**16  # a download that is interrupted loses less than this
 MAX_ORIGIN_BYTES = 2**16  # of the file that records where a part comes from
-PROGRESS_BYTES = 2**20  # smaller downloads show no progress bar
 
 
 def download_part(url: str, part: Path, size: int | None) -> Path:
@@ -52,7 +50,7 @@ def download_part(url: str, part: Path, size: int | None) -> Path:
     log.info("Downloading %s", url)
     attempts_without_progress, largest, problem = 0, _part_size(part), "the connection was cut"
     watch = SpeedWatch(url)
-    with _make_session() as session, _progress_bar(part.stem) as progress:
+    with _make_session() as session, show_progress(f"Downloading {part.stem}", unit="bytes") as progress:
         while attempts_without_progress <= MAX_RETRIES:
             try:
                 if _request_rest(part, session, url, size, progress, watch):
@@ -172,10 +170,7 @@ def _request_rest(
             raise InputError(f"{url} needs {total - received:,} bytes of disk space; {part.parent} has {free:,}")
 
         # Write what arrives, and count it, because the server may declare a wrong size.
-        task = progress.task_ids[0]
-        progress.reset(task, total=total, completed=received)
-        if (total or MAX_DOWNLOAD_BYTES) > PROGRESS_BYTES:
-            progress.start()
+        progress.restart(total, received)
         with open_plain_file(part, append=received > 0) as out:
             if not received:
                 with open_plain_file(_origin_path(part), append=False) as origin:
@@ -186,7 +181,7 @@ def _request_rest(
                     out.truncate(0)
                     raise InputError(f"{url} has more bytes than expected: {total or MAX_DOWNLOAD_BYTES:,}")
                 out.write(chunk)
-                progress.advance(task, len(chunk))
+                progress.advance(len(chunk))
     return not total or received == total
 
 
@@ -222,23 +217,6 @@ def _check_redirect(response: Response, **_: Any) -> None:
         if not target.lower().startswith(allowed):
             response.close()
             raise InputError(f"{response.url} redirects to {location!r}, which is not followed")
-
-
-@contextmanager
-def _progress_bar(title: str) -> Iterator[Progress]:
-    """Give a progress bar that appears on a terminal once it is started."""
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
-
-    console = Console(stderr=True)
-    columns = TextColumn(title), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()
-    progress = Progress(*columns, console=console, disable=not console.is_terminal)
-    progress.add_task("")
-    try:
-        yield progress
-    finally:
-        if progress.live.is_started:  # otherwise older releases of rich print a blank line
-            progress.stop()
 
 
 def discard_part(part: Path) -> None:

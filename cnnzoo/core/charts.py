@@ -14,7 +14,7 @@ from markupsafe import Markup
 from cnnzoo.core.text import escape_controls
 
 WIDTH, HEIGHT = 360, 260  # of a plot, in pixels
-LEFT, RIGHT, TOP, BOTTOM = 46, 22, 44, 40  # margins around the plotted area
+LEFT, RIGHT, TOP, BOTTOM = 52, 22, 44, 40  # margins around the plotted area
 LETTER = 6.6  # pixels, the mean width of a letter
 MAX_LABEL = 22  # letters of a name beside a chart
 
@@ -28,6 +28,11 @@ def shorten_label(name: str, length: int = MAX_LABEL) -> str:
 def label_width(text: str) -> float:
     """Return about how wide a text is, in pixels; letters of East Asian scripts are twice as wide as others."""
     return LETTER * sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
+
+
+def format_percent(value: float) -> str:
+    """Return a share as a short percentage, for the ticks of an axis."""
+    return f"{100 * value:.4g} %"
 
 
 def nice_ticks(low: float, high: float, count: int = 5) -> list[float]:

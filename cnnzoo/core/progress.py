@@ -85,6 +85,12 @@ class Progress:
             self.done, self.ended = done, self._board.clock()
             self._board.refresh_if_due(self.ended)
 
+    def restart(self, total: float | None, done: float) -> None:
+        """Set the total, now that it is known, and what is done; the estimate begins anew."""
+        self.total, self.done, self._advances = total, done, 0
+        self.ended = self._board.clock()
+        self._origin = (done, self.ended)
+
     def track(self, items: Iterable[Item]) -> Iterator[Item]:
         """Yield the items, and advance by one after each."""
         for item in items:
@@ -102,20 +108,22 @@ class Progress:
 
     def seconds_left(self) -> float | None:
         """Return an estimate of the seconds left, or None if nothing is known yet."""
-        done, since = self._origin
-        if self.total is None or self.done <= done:
+        rate = self._units_per_second()
+        if self.total is None or not rate:
             return None
-        now = self._board.clock()
-        seconds_per_unit = (self.ended - since) / (self.done - done)
-        return max(seconds_per_unit * (self.total - self.done) - (now - self.ended), 0.0)
+        return max((self.total - self.done) / rate - (self._board.clock() - self.ended), 0.0)
+
+    def _units_per_second(self) -> float:
+        done, since = self._origin
+        return (self.done - done) / (self.ended - since) if self.ended > since else 0.0
 
     def status(self) -> str:
         """Return how far the work is: "120/540 images, 40 s left", or "12 s so far" if that is not known."""
         elapsed = self._board.clock() - self.started
         parts = [] if self.total is None and not self.done else [self._count()]
         seconds_left = self.seconds_left()
-        if self.unit == "bytes" and elapsed > 0:
-            parts.append(f"{self.done / elapsed / MEGABYTE:.1f} MB/s")
+        if self.unit == "bytes":
+            parts.append(f"{self._units_per_second() / MEGABYTE:.1f} MB/s")
         if seconds_left is None:
             parts.append(f"{format_duration(elapsed)} so far")
         else:

@@ -97,7 +97,8 @@ class LogDisplay:
             self.say(summary)
 
     def say(self, line: str) -> None:
-        print(line, file=self.stream, flush=True)
+        self.stream.write(f"{line}\n")  # at once, as threads write too
+        self.stream.flush()
 
     def close(self) -> None:
         pass

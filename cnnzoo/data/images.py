@@ -9,9 +9,12 @@ import numpy as np
 
 from cnnzoo.core.arguments import check_arguments
 from cnnzoo.core.errors import InputError, check_integer, unknown_name
+from cnnzoo.core.gallery import MAX_TILES, Gallery
 from cnnzoo.core.tables import format_table
 from cnnzoo.core.text import escape_controls, format_count
+from cnnzoo.data import samples
 from cnnzoo.data.apply_fixes import AppliedFixes
+from cnnzoo.data.augmentation import parse_policy
 from cnnzoo.data.bit_depth import Levels
 from cnnzoo.data.diagnosis import Diagnosis
 from cnnzoo.data.photos import Photos
@@ -19,6 +22,8 @@ from cnnzoo.data.splits import Split
 from cnnzoo.data.transform import Transform
 
 if TYPE_CHECKING:
+    import os
+
     import tensorflow as tf
 
     from cnnzoo.data.batches import Batches
@@ -201,10 +206,7 @@ class ImageData:
         """
         from cnnzoo.data.batches import Batches  # imports Keras, which takes seconds
 
-        if not isinstance(split, str) or split not in self.splits:
-            raise unknown_name("split", split, self.splits)
-        if not len(self.splits[split]):
-            raise InputError(f"The {split} split of {self.source} is empty")
+        self._check_split(split)
         if self.transform is None and self.has_photos:
             raise InputError("Photos need a common size for batches: load_data(..., image_size=(height, width))")
         seed = None if seed is None else check_integer("seed", seed, 0)
@@ -243,6 +245,58 @@ class ImageData:
 
         return to_tf_dataset(self.batches(split, batch_size, seed, augment))
 
+    @check_arguments()
+    def show(
+        self,
+        split: str | None = None,
+        count: int = 16,
+        *,
+        augment: str = "none",
+        seed: int = 0,
+        path: "str | os.PathLike[str] | None" = None,
+    ) -> Gallery:
+        """Show random images with their labels: in a notebook, or in a file.
+
+        Args:
+            split: "train", "validation" or "test". By default train, or the first that has images.
+            count: number of images; of more than 100, the first are shown.
+            augment: a policy such as "basic" or "rand+mixup": the images as a training with it sees them.
+            seed: which images are drawn, and how they are augmented.
+            path: a .png file to write the images to.
+
+        Returns:
+            The images as a `Gallery`, which a notebook shows as the result of a cell, and which has `save(path)`.
+
+        Raises:
+            InputError: if an argument is wrong, if the split is empty, or if the file cannot be written.
+
+        Example:
+            >>> data = cnnzoo.load_data("digits")
+            >>> data.show(count=8, augment="shift", path="augmented.png")
+            <8 images of digits, train, augmented with shift: in a notebook they are shown, and ... writes them>
+        """
+        split = next((name for name in self.splits if len(self.splits[name])), "train") if split is None else split
+        self._check_split(split)
+        count = min(check_integer("count", count, 1), MAX_TILES, len(self.splits[split]))
+        check_integer("seed", seed, 0)
+        parse_policy(augment)
+        title = f"{count} images of {self.source}, {split}"
+        if augment == "none":
+            gallery = Gallery(title, tuple(samples.sample_tiles(self, split, count, seed)))
+        else:
+            tiles = samples.augmented_tiles(self, split, count, seed, augment)
+            gallery = Gallery(f"{title}, augmented with {augment}", tuple(tiles))
+        if path is not None:
+            gallery.save(path)
+        return gallery
+
+    def _check_split(self, split: str) -> None:
+        """Raise InputError unless there is a split of this name that has images."""
+        if not isinstance(split, str) or split not in self.splits:
+            raise unknown_name("split", split, self.splits)
+        if not len(self.splits[split]):
+            raise InputError(f"The {split} split of {self.source} is empty")
+
     def describe_transform(self) -> str:
         """Return a sentence about how images are resized.
 
@@ -270,21 +324,36 @@ class ImageData:
         sizes = ", ".join(f"{len(split):,} {name}" for name, split in self.splits.items())
         return f"<ImageData {self.source}: {len(self.classes)} classes, {sizes}>"
 
+    def _repr_html_(self) -> str:
+        """Return a summary for a notebook: the numbers of images, and some of them."""
+        from cnnzoo.core.notebook import NotebookTable, render_notebook
+
+        rows = [["all", *(f"{len(split):,}" for split in self.splits.values())], *self._count_classes()]
+        table = NotebookTable("Images of each class", ["class", *self.splits], rows)
+        return render_notebook(self._describe(), tables=[table], tiles=samples.sample_classes(self), notes=self.notes)
+
+    def _count_classes(self) -> list[list[str]]:
+        """Return rows of a class name and the numbers of its images in each split."""
+        counts = [np.bincount(split.labels, minlength=len(self.classes)) for split in self.splits.values()]
+        return [[label, *(f"{count[i]:,}" for count in counts)] for i, label in enumerate(self.classes)]
+
+    def _describe(self) -> str:
+        """Return source, size of the images and number of classes in one line."""
+        shape = self.train.images.shape[1:]
+        count = sum(map(len, self.splits.values()))
+        images = format_count(count, "image file")
+        if None not in shape:
+            images = f"{format_count(count, 'image')} of {'x'.join(map(str, shape))}"
+        return f"{self.source}: {images} in {format_count(len(self.classes), 'class', 'classes')}"
+
     def __str__(self) -> str:
-        # Images of each class in each split
-        counts = {name: np.bincount(s.labels, minlength=len(self.classes)) for name, s in self.splits.items()}
-        rows = [[label, *(str(count[i]) for count in counts.values())] for i, label in enumerate(self.classes)]
+        rows = self._count_classes()
         rows = rows if len(rows) <= MAX_ROWS else [*rows[:MAX_ROWS], [f"and {len(rows) - MAX_ROWS:,} more", "", "", ""]]
         total = ["all", *(f"{len(split):,}" for split in self.splits.values())]
 
         # Lines above and below the table
-        shape = self.train.images.shape[1:]
-        total_count = sum(map(len, self.splits.values()))
-        images = format_count(total_count, "image file")
-        if None not in shape:
-            images = f"{format_count(total_count, 'image')} of {'x'.join(map(str, shape))}"
-        head = f"{escape_controls(self.source)}: {images} in {format_count(len(self.classes), 'class', 'classes')}"
+        head = escape_controls(self._describe())
         photos = [split.images for split in self.splits.values() if isinstance(split.images, Photos)]
         cached = [part.cache.bytes for part in photos if part.cache]
         size = [f"Resized images take {sum(cached) / 2**20:,.1f} MiB ({self.sizing.cache})."] if cached else []
-        return "\n".join([head, format_table(["class", *counts], [*rows, total]), *self.notes, *size])
+        return "\n".join([head, format_table(["class", *self.splits], [*rows, total]), *self.notes, *size])

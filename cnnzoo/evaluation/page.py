@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from cnnzoo.core.charts import Plot
+from cnnzoo.core.charts import Plot, format_percent
 from cnnzoo.core.matrix_chart import MAX_NAMED, MAX_WITH_SHARES, matrix_chart
 from cnnzoo.core.numbers import format_score, format_share, format_share_interval
 from cnnzoo.core.pages import file_address, picture_uri, render_page
@@ -74,7 +74,7 @@ def suggest_commands(report: Report) -> list[tuple[str, str]]:
     """Return rows (purpose, command) of what can be done with the model of a run; none without a run's folder."""
     if report.run_dir is None:
         return []
-    run = shlex.quote(os.path.abspath(report.run_dir))  # noqa: PTH100  (a link in the path stays)
+    run = shlex.quote(str(report.run_dir.absolute()))
     return [
         ("Classify a folder of new images", f"cnnzoo predict {run} new_images/ --out answers.csv"),
         ("Export the model, with a card that says how to call it", f"cnnzoo export {run} exported --format onnx"),
@@ -201,8 +201,3 @@ def _draw_curves(report: Report) -> list[Markup]:
             plot.add_vertical(report.best_epoch, f"kept: epoch {report.best_epoch}")
         charts.append(plot.to_svg())
     return charts
-
-
-def format_percent(value: float) -> str:
-    """Return a share as a round percentage, for the ticks of an axis."""
-    return f"{100 * value:.4g} %"

@@ -10,6 +10,7 @@ import numpy as np
 
 from cnnzoo.cards import Card, default_class_names
 from cnnzoo.core.errors import InputError
+from cnnzoo.core.progress import Progress, show_progress
 from cnnzoo.data.images import ImageData
 from cnnzoo.data.splits import Split
 from cnnzoo.data.transform import Transform
@@ -118,30 +119,37 @@ def compare_outputs(
     Raises:
         InputError: if they differ by more than the precision allows, or the accuracy drops by more than `max_drop`.
     """
-    expected, actual = (
-        np.concatenate([classifier.scores(batch) for batch in _iter_batches(inputs.photos)])
-        for classifier in (model, export)
-    )
+    photos, validation = inputs.photos, inputs.validation
+    with show_progress("Comparing the export with the model", 2 * len(photos), "images") as progress:
+        expected, actual = (_predict(classifier, photos, progress) for classifier in (model, export))
     difference = float(np.abs(expected - actual).max())
     if not difference <= TOLERANCES.get(precision, 1.0):
         raise InputError(
             f"The export's probabilities differ from the model's by up to {difference:.2g}; the export was not kept"
         )
-    if inputs.validation is None:
+    if validation is None:
         return Comparison(difference)
-    before, accuracy = (_measure_accuracy(classifier, inputs.validation) for classifier in (model, export))
+    with show_progress("Measuring the accuracy of model and export", 2 * len(validation), "images") as progress:
+        before, accuracy = (
+            float((_predict(classifier, validation.images, progress).argmax(axis=1) == validation.labels).mean())
+            for classifier in (model, export)
+        )
     if before - accuracy > max_drop:
         raise InputError(
-            f"In {precision} the accuracy on {len(inputs.validation):,} validation images drops from "
+            f"In {precision} the accuracy on {len(validation):,} validation images drops from "
             f"{100 * before:.2f} to {100 * accuracy:.2f} %, by more than max_drop={max_drop} (--max-drop); "
             "the export was not kept"
         )
     return Comparison(difference, accuracy, before)
 
 
-def _measure_accuracy(classifier: Classifier, split: Split) -> float:
-    predictions = [classifier.scores(images).argmax(axis=1) for images in _iter_batches(split.images)]
-    return float((np.concatenate(predictions) == split.labels).mean())
+def _predict(classifier: Classifier, images: Any, progress: Progress) -> np.ndarray:
+    """Return the probabilities (N, classes) of images of the network's size."""
+    scores = []
+    for batch in _iter_batches(images):
+        scores.append(classifier.scores(batch))
+        progress.advance(len(batch))
+    return np.concatenate(scores)
 
 
 def _iter_batches(images: Any) -> Iterator[np.ndarray]:

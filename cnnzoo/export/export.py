@@ -12,6 +12,7 @@ from cnnzoo.core.arguments import check_arguments
 from cnnzoo.core.errors import InputError, unknown_name
 from cnnzoo.core.files import atomic_write
 from cnnzoo.core.paths import check_path
+from cnnzoo.core.progress import show_progress
 from cnnzoo.data.images import ImageData
 from cnnzoo.data.training_images import find_training_images, write_training_images
 from cnnzoo.export.check import compare_outputs, sample_inputs
@@ -62,6 +63,7 @@ def export(
     interpolation: str = "auto",
     pad: int | None = None,
     levels: float | Sequence[float] | None = None,
+    verbose: bool = True,
 ) -> Export:
     """Export `model` to the folder `path`, which then runs without Keras and cnnzoo.
 
@@ -87,6 +89,7 @@ def export(
         pad: black pixels around the resized image. By default what the card says.
         levels: the levels of images of more than 8 bits that become black and white, as in `load_data`. By default what
             the card says.
+        verbose: show progress, if it takes more than two seconds.
 
     Returns:
         The path of the export, how far its outputs are from the model's, and how it resizes images.
@@ -122,15 +125,17 @@ def export(
         "pad": pad,
         "levels": levels,
     }
-    if is_model:
-        original = Classifier.of(model, "keras", **options)
-    else:
-        original = load(model, "keras", allow_failed=allow_failed, **options)
-    inputs = sample_inputs(original, data)
+    with show_progress("Preparing the export", verbose=verbose):
+        if is_model:
+            original = Classifier.of(model, "keras", **options)
+        else:
+            original = load(model, "keras", allow_failed=allow_failed, **options)
+        inputs = sample_inputs(original, data)
 
     # Write the export, compare it, and describe it; it appears at `path` only if all of this succeeds.
-    with atomic_write(path) as new_path:
-        runtime.save(original.model, new_path, precision, inputs.calibration)
+    with atomic_write(path) as new_path, show_progress("Checking the export", verbose=verbose):
+        with show_progress(f"Converting to {format}"):
+            runtime.save(original.model, new_path, precision, inputs.calibration)
         # The export says how it resizes images, also where the card leaves that to the default.
         card = replace(original.card, transform=original.card.evaluation_transform)
         info = ExportInfo(card, format, precision, original.shape)

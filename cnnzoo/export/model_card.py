@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from cnnzoo.core.json_files import read_json
+from cnnzoo.data.resize import inner_size
 from cnnzoo.data.transform import Transform
 from cnnzoo.export.check import Comparison
 from cnnzoo.export.quoting import markdown_text, python_text, shell_word
+from cnnzoo.export.snippets import write_reading_code
 from cnnzoo.inference.exported import ExportInfo
 from cnnzoo.runtimes.choose import FORMATS
 
@@ -21,8 +23,15 @@ if TYPE_CHECKING:
 
 METRIC_NAMES = {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "macro_f1": "macro F1"}
 MAX_CLASSES = 20  # listed by name
-RESIZES_INSIDE = "The export does that itself, for images of any size."
-RESIZES_OUTSIDE = "The export takes images of that size, so whoever calls it does that, as `cnnzoo.load` does."
+SNIPPET_TOLERANCE = 1e-4  # of a probability, between the code in the card and `cnnzoo predict`
+READS_FILES = (
+    "The export does that itself, for the bytes of JPEG, PNG, GIF, BMP and WebP files and for pixels of any size."
+)
+RESIZES_INSIDE = (
+    "The graph takes pixels of any size and does that itself, except for {size} pixels, which it takes as they are. "
+    "Its rounding differs from Pillow's and can change a probability by up to 0.01, so the code below uses Pillow."
+)
+RESIZES_OUTSIDE = "The graph takes {size} pixels; the code below resizes an image as `cnnzoo predict` does."
 RECIPE_NOTES = ("source", "cost", "result")  # fields about the recipe in general, on other data
 
 
@@ -49,6 +58,9 @@ def render_model_card(
     templates.filters["text"] = markdown_text
     transform = Transform((height, width), channels, **info.card.evaluation_transform, pad=info.card.pad)
     resizes_inside = FORMATS[info.format].resizes_inside and info.precision != "int8"
+    inner_height, inner_width = inner_size((height, width), info.card.pad if resizes_inside else 0)
+    resizing = RESIZES_INSIDE if resizes_inside else RESIZES_OUTSIDE
+    resizing = READS_FILES if info.format == "saved_model" else resizing.format(size=f"{inner_height}x{inner_width}")
     return templates.get_template("model_card.md").render(
         card=info.card,
         info=info,
@@ -58,19 +70,18 @@ def render_model_card(
         name=python_text(name),
         shell_name=shell_word(name),
         transform=transform.describe(),
-        resizing=RESIZES_INSIDE if resizes_inside else RESIZES_OUTSIDE,
+        resizing=resizing,
         classes=class_list,
         report=report,
         metrics=_metric_rows(report) if report else (),
+        packages=FORMATS[info.format].packages,
+        snippet_tolerance=f"{SNIPPET_TOLERANCE:g}",
         training=_training_rows(info.card.training),
         usage=usage.format(
             name=python_text(name),
             shell_name=shell_word(name),
             url_name=quote(name, safe="", errors="surrogateescape"),
-            mode="L" if channels == 1 else "RGB",
-            height=height,
-            width=width,
-            channels=channels,
+            read_pixels=write_reading_code(transform, pad=not resizes_inside),
         ),
     )
 

@@ -17,6 +17,7 @@ from cnnzoo import cards
 from cnnzoo.core.arguments import check_arguments
 from cnnzoo.core.errors import InputError, Interrupted, check_integer
 from cnnzoo.core.forks import check_not_forked
+from cnnzoo.core.progress import show_progress
 from cnnzoo.core.warn import warn_caller
 from cnnzoo.data.transform import Transform, transform
 from cnnzoo.inference import inputs
@@ -211,7 +212,8 @@ class Classifier:
             check_not_forked(self._opened_by)
         with self._lock:  # most runtimes serve one caller at a time
             if self._opened is None:
-                self._opened, self._opened_by = self._open_runtime(), os.getpid()
+                with show_progress(f"Preparing {self.card.name} for {self.runtime}"):
+                    self._opened, self._opened_by = self._open_runtime(), os.getpid()
                 self.runtime, self.precision = self._opened.name, self._opened.precision
             scores = self._opened.run(images)
         if scores.shape != (len(images), len(self.classes)):
@@ -236,7 +238,9 @@ class Classifier:
     # ---- Predictions
 
     @check_arguments()
-    def predict(self, images: Any, top: int = 5, batch_size: int | str = "auto") -> list[Prediction]:
+    def predict(
+        self, images: Any, top: int = 5, batch_size: int | str = "auto", verbose: bool = True
+    ) -> list[Prediction]:
         """Return the likeliest classes of each image.
 
         Args:
@@ -245,6 +249,7 @@ class Classifier:
                 255: (N, H, W, C), (N, H, W), or one image (H, W, 3) or (H, W).
             top: number of classes to return for each image.
             batch_size: number of images to classify at a time; "auto" takes as many as keep the processor busy.
+            verbose: show progress, if it takes more than two seconds.
 
         Returns:
             One prediction per image. If several images are given, those that cannot be read have an `error`, and a
@@ -254,7 +259,9 @@ class Classifier:
             InputError: for an array that is no batch of images, or if a single image cannot be read.
         """
         images = unify_images(images)
-        predictions = list(self.stream(images, top, batch_size))
+        count = inputs.find_count(images)
+        with show_progress("Classifying the images", count, "images", verbose and count != 1) as progress:
+            predictions = list(progress.track(self.stream(images, top, batch_size)))
         unreadable = [prediction for prediction in predictions if prediction.error]
         if unreadable and inputs.is_single_image(images):
             raise InputError(unreadable[0].error)
@@ -306,7 +313,7 @@ class Classifier:
             top: number of classes to write for each image.
             batch_size: number of images to classify at a time.
             overwrite: replace a file that is complete, or was begun with another model or other images.
-            verbose: show a progress bar.
+            verbose: show progress, if it takes more than two seconds.
 
         Returns:
             The path, the number of images, and how many of them could not be read.
@@ -329,9 +336,8 @@ class Classifier:
         try:
             batches = iter_image_batches(writer.skip_answered(list_images), size, self.transform)
             predictions = self._predict_batches(batches, top)
-            if verbose:
-                predictions = inputs.track_progress(predictions, count - writer.rows)
-            return writer.write(predictions, top)
+            with show_progress("Classifying the images", count, "images", verbose, done=writer.rows) as progress:
+                return writer.write(progress.track(predictions), top)
         except KeyboardInterrupt:
             raise Interrupted(
                 f"Interrupted; {writer.recorded_rows:,} predictions are kept in {writer.path}. "

@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import itertools
 import os
-import sys
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -16,6 +14,7 @@ import numpy as np
 
 from cnnzoo.core.errors import InputError, shorten_repr
 from cnnzoo.core.paths import check_working_dir, expand_home, path_exists
+from cnnzoo.core.progress import show_progress
 from cnnzoo.core.text import printable_name
 from cnnzoo.core.threads import thread_pool
 from cnnzoo.data.listing import iter_files
@@ -33,7 +32,6 @@ from cnnzoo.inference.sources import (
 NamedImage = tuple[str, ImageSource]
 MAX_DESCRIPTION = 300  # characters
 BASE64_STARTS = ("/9j/", "iVBORw0K", "R0lGOD", "UklGR")  # of JPEG, PNG, GIF and WebP
-TELL_INTERVAL, FILES_PER_LOOK = 10.0, 1000  # seconds, and files between two looks at the clock
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -115,13 +113,17 @@ def _find_fault(path: str) -> str:
 
 def count_images(images: Any, verbose: bool) -> int:
     """Return the number of images; if that takes long, tell how many there are so far."""
-    count, told_at = 0, time.monotonic()
-    for _ in iter_images(images):
-        count += 1
-        if verbose and count % FILES_PER_LOOK == 0 and time.monotonic() - told_at > TELL_INTERVAL:
-            told_at = time.monotonic()
-            print(f"Counting images: {count:,} so far", file=sys.stderr, flush=True)
-    return count
+    with show_progress("Counting the images", unit="images", verbose=verbose) as progress:
+        return sum(1 for _ in progress.track(iter_images(images)))
+
+
+def find_count(images: Any) -> int | None:
+    """Return the number of images in an array, a folder or a list of paths; None for anything else."""
+    if isinstance(images, np.ndarray):
+        return len(images)
+    items = images if isinstance(images, list | tuple) else [images]
+    is_path = [isinstance(item, str | os.PathLike) and not is_pattern(os.fsdecode(item)) for item in items]
+    return count_images(images, verbose=False) if all(is_path) else None
 
 
 def is_single_image(images: Any) -> bool:
@@ -178,11 +180,3 @@ def _digest_item(item: Any) -> str:
             pixels = source if isinstance(source, bytes) else np.ascontiguousarray(source)
             digest.update(pixels if isinstance(pixels, bytes) else pixels.tobytes())
     return digest.hexdigest()
-
-
-def track_progress(items: Iterable[Item], count: int) -> Iterator[Item]:
-    """Yield the items while showing a progress bar with the remaining time."""
-    from rich.console import Console
-    from rich.progress import track
-
-    return iter(track(items, "predict", count, console=Console(stderr=True), transient=True))

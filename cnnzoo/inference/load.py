@@ -15,6 +15,7 @@ from cnnzoo.core.arguments import check_arguments
 from cnnzoo.core.errors import InputError
 from cnnzoo.core.forks import check_not_forked
 from cnnzoo.core.paths import check_path, resolve_path
+from cnnzoo.core.progress import show_progress
 from cnnzoo.core.warn import warn_caller
 from cnnzoo.data.training_images import TRAINING_IMAGES_FILE, remember_training_images
 from cnnzoo.inference.classifier import Classifier
@@ -110,7 +111,7 @@ def _load_export(
             f"The export {str(path)!r} adds its border of {info.card.pad} pixels itself. "
             f"Received: pad={changes['pad']}. Export the model again: cnnzoo.export(..., pad=...)"
         )
-    choice = choose_runtime(runtime, precision, FORMATS[info.format].readers, info.precision)
+    choice = choose_runtime(runtime, precision, FORMATS[info.format].list_readers(info.precision), info.precision)
     written = (path / EXPORT_FILE).stat()
     if (digests := path / TRAINING_IMAGES_FILE).exists():
         remember_training_images(info.card, digests)
@@ -144,7 +145,8 @@ def load_keras_file(file: Path) -> keras.Model:
 
     try:
         check_keras_archive(file)
-        model = keras.saving.load_model(file, compile=False)
+        with show_progress(f"Loading {file.name}"):
+            model = keras.saving.load_model(file, compile=False)
     except Exception as error:  # Keras may raise anything for a broken archive, configuration or layer
         raise InputError(f"Cannot load {str(file)!r}: {error!s:.2000}") from None
     if hasattr(model, "inputs"):  # otherwise `load` says that it has no graph

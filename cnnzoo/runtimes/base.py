@@ -29,7 +29,9 @@ class Runtime(ABC):
         resizes_inside: whether the exported graph takes images of any size and pads them, except in int8.
         model_file: the file in an export folder that a runtime opens; empty for the folder itself.
         files: names of all files and folders that `save` writes.
-        usage: Markdown that shows how to use an export without cnnzoo; a `str.format` template.
+        packages: what `pip install` needs to run the code in `usage`.
+        usage: Markdown that shows how to use an export without cnnzoo; a `str.format` template with the fields `name`,
+            `shell_name` and `url_name` of the folder, and `read_pixels`, the code that reads an image to `pixels`.
     """
 
     name: ClassVar[str]
@@ -40,7 +42,17 @@ class Runtime(ABC):
     resizes_inside: ClassVar[bool] = False
     model_file: ClassVar[str] = ""
     files: ClassVar[tuple[str, ...]]
+    packages: ClassVar[str]
     usage: ClassVar[str]
+
+    def list_readers(self, precision: str) -> tuple[str, ...]:
+        """Return the names of the runtimes that open an export in `precision`, the preferred one first.
+
+        Each runtime rounds int8 in its own way, so the format's own is preferred, which is the one that was checked.
+        """
+        if precision != "int8":
+            return self.readers
+        return self.name, *(name for name in self.readers if name != self.name)
 
     @abstractmethod
     def convert(

@@ -28,6 +28,7 @@ class Keras(Runtime):
     format = "saved_model"
     readers = ("keras",)
     files = ("assets", "fingerprint.pb", "saved_model.pb", "variables")
+    packages = "tensorflow"
     usage = saved_model.USAGE
 
     def convert(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cnnzoo.core.progress import show_progress
 from cnnzoo.core.startup import without_start_messages
 from cnnzoo.core.threads import available_cores
 from cnnzoo.runtimes.base import RunFunction, Runtime, to_uint8
@@ -31,21 +32,20 @@ class LiteRT(Runtime):
     readers = ("litert",)
     model_file = "model.tflite"
     files = ("model.tflite",)
+    packages = "ai-edge-litert numpy pillow"
     usage = """```python
 import json
+from pathlib import Path
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
-from PIL import Image, ImageOps
-
-image = ImageOps.exif_transpose(Image.open("photo.jpg")).convert("{mode}")
-image = image.resize(({width}, {height}))  # see cnnzoo.json for the crop and padding of the training
+{read_pixels}
 model = Interpreter("{name}/model.tflite")
 model.allocate_tensors()
-pixels = np.asarray(image, "uint8").reshape(1, {height}, {width}, {channels})
 model.set_tensor(model.get_input_details()[0]["index"], pixels)
 model.invoke()
 scores = model.get_tensor(model.get_output_details()[0]["index"])[0]
-print(json.load(open("{name}/cnnzoo.json"))["card"]["classes"][scores.argmax()], scores.max())
+classes = json.loads(Path("{name}/cnnzoo.json").read_text("utf-8"))["card"]["classes"]
+print(classes[scores.argmax()], scores.max())
 ```"""
 
     def convert(
@@ -71,7 +71,7 @@ print(json.load(open("{name}/cnnzoo.json"))["card"]["classes"][scores.argmax()],
             if precision == "int8":
                 assert images is not None
                 converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-                converter.representative_dataset = lambda: ([image[None]] for image in images)
+                converter.representative_dataset = lambda: _calibrate(images)
             content: bytes = converter.convert()
         return content
 
@@ -104,6 +104,13 @@ print(json.load(open("{name}/cnnzoo.json"))["card"]["classes"][scores.argmax()],
         content = self.convert(model, precision=precision, images=images)
         path.mkdir()
         (path / self.model_file).write_bytes(content)
+
+
+def _calibrate(images: np.ndarray) -> Iterator[list[np.ndarray]]:
+    """Yield the inputs of the network for each image, and show how far the calibration is."""
+    with show_progress("Calibrating int8", len(images), "images") as progress:
+        for image in progress.track(images):
+            yield [image[None]]
 
 
 @contextlib.contextmanager

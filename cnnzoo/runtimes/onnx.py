@@ -38,17 +38,16 @@ class ONNXRuntime(Runtime):
     resizes_inside = True
     model_file = "model.onnx"
     files = ("model.onnx",)
+    packages = "onnxruntime numpy pillow"
     usage = """```python
 import json
 import numpy as np
 import onnxruntime
-from PIL import Image, ImageOps
-
-image = np.asarray(ImageOps.exif_transpose(Image.open("photo.jpg")).convert("{mode}"), "uint8")
-session = onnxruntime.InferenceSession("{name}/model.onnx")
-(scores,) = session.run(None, {{"images": image.reshape(1, *image.shape[:2], {channels})}})
+{read_pixels}
+session = onnxruntime.InferenceSession("{name}/model.onnx", providers=["CPUExecutionProvider"])
+scores = session.run(None, {{"images": pixels}})[0][0]
 classes = json.loads(session.get_modelmeta().custom_metadata_map["classes"])
-print(classes[scores[0].argmax()], scores[0].max())
+print(classes[scores.argmax()], scores.max())
 ```"""
 
     def convert(

@@ -35,16 +35,18 @@ class OpenVINO(Runtime):
     resizes_inside = True
     model_file = "model.xml"
     files = ("model.bin", "model.xml")
+    packages = "openvino numpy pillow"
     usage = """```python
 import json
+from pathlib import Path
 import numpy as np
 import openvino
-from PIL import Image, ImageOps
-
-image = np.asarray(ImageOps.exif_transpose(Image.open("photo.jpg")).convert("{mode}"), "uint8")
-model = openvino.compile_model("{name}/model.xml")
-scores = model(image.reshape(1, *image.shape[:2], {channels}))[0][0]
-print(json.load(open("{name}/cnnzoo.json"))["card"]["classes"][scores.argmax()], scores.max())
+{read_pixels}
+# Without the hint, some processors compute in bfloat16, which changes the probabilities.
+model = openvino.compile_model("{name}/model.xml", "CPU", {{"INFERENCE_PRECISION_HINT": "f32"}})
+scores = model(pixels)[0][0]
+classes = json.loads(Path("{name}/cnnzoo.json").read_text("utf-8"))["card"]["classes"]
+print(classes[scores.argmax()], scores.max())
 ```"""
 
     def convert(

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from cnnzoo.core.extras import install_command
+from cnnzoo.core.progress import show_progress
 
 _ENVIRONMENT_LOCK = threading.RLock()
 
@@ -21,7 +22,8 @@ def quantize_to_int8(network: Any, inputs: list[Any]) -> Any:
         except ImportError:
             raise ImportError(f"Quantizing to int8 requires nncf: {install_command('export')}") from None
         nncf.set_log_level(logging.ERROR)
-        return nncf.quantize(network, nncf.Dataset(inputs), subset_size=len(inputs))
+        with show_progress("Quantizing to int8"):
+            return nncf.quantize(network, nncf.Dataset(inputs), subset_size=len(inputs))
 
 
 @contextlib.contextmanager

@@ -26,8 +26,8 @@ USAGE = """```python
 import tensorflow as tf
 
 model = tf.saved_model.load("{name}")
-answer = model.signatures["serving_default"](image_bytes=tf.constant([open("photo.jpg", "rb").read()]))
-print(answer["class_names"].numpy()[0], answer["probabilities"].numpy()[0])
+answer = model.signatures["serving_default"](image_bytes=tf.io.read_file("photo.jpg")[None])
+print(answer["class_names"].numpy()[0, 0].decode(), answer["probabilities"].numpy()[0, 0])
 ```
 
 With TensorFlow Serving, if the folder is version 1 of a model of this name:

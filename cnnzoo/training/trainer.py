@@ -230,9 +230,8 @@ class Trainer:
         if options.tensorboard and run.folder:
             callbacks.append(keras.callbacks.TensorBoard(run.folder / "tensorboard", write_graph=False))
         if options.verbose:
-            progress = ProgressCallback(self.recipe.epochs, steps, run.state.epoch * steps + run.state.step)
-            stack.callback(progress.close)
-            callbacks.append(progress)
+            steps_done = run.state.epoch * steps + run.state.step
+            callbacks.append(stack.enter_context(ProgressCallback(self.recipe.epochs, steps, steps_done)))
         self.callbacks = combine_callbacks(self.network, callbacks, epochs=self.recipe.epochs, steps=steps)
 
     def _fit_rest_of_epoch(self) -> None:

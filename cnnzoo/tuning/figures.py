@@ -1,46 +1,51 @@
-"""The figures in the report of a search, as PNG bytes."""
+"""The charts on the page of a search."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib import colormaps
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from markupsafe import Markup
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.inspection import permutation_importance
 
-from cnnzoo.evaluation.figures import BLUE, ORANGE, encode_png, escape_mathtext, make_label
+from cnnzoo.core.charts import Plot, bar_chart, draw_text, draw_title, label_width, shorten_label, wrap_svg
 from cnnzoo.tuning.trial import LOWER_IS_BETTER
-from cnnzoo.tuning.trial_result import TrialResult, succeeded
+from cnnzoo.tuning.trial_result import TrialResult, rank_trials, succeeded
 
 LOG_SCALE_RATIO = 20  # between the largest and the smallest value, above which an axis is logarithmic
 MAX_CATEGORIES = 5  # distinct numbers up to which they are evenly spaced
 MIN_TRIALS_FOR_IMPORTANCE = 8
+AXIS_DISTANCE, AXIS_ROOM, PARALLEL_HEIGHT = 130, 80, 280  # pixels, of the chart of trials by field
 
 
-def plot_history(trials: Sequence[TrialResult], objective: str) -> bytes:
-    """Plot the score of each trial, and the best score so far."""
+def draw_history(trials: Sequence[TrialResult], objective: str, title: str, format_y: Callable[[float], str]) -> Markup:
+    """Draw the score of each trial, and the best score so far.
+
+    Args:
+        trials: all trials, by number.
+        objective: the metric by which they are scored.
+        title: the name of the metric, as a word.
+        format_y: how a score is written.
+    """
     trials = succeeded(trials)
     best_so_far = np.minimum.accumulate if objective in LOWER_IS_BETTER else np.maximum.accumulate
-    figure = Figure(figsize=(8, 3.2), layout="constrained")
-    axes = figure.subplots()
-    for status, label, color, marker in (
-        ("completed", "completed", BLUE, "o"),
-        ("hopeless", "ended early", "gray", "x"),
-    ):
-        numbers = [trial.number for trial in trials if trial.status == status]
-        scores = [trial.score for trial in trials if trial.status == status]
-        if numbers:
-            axes.scatter(numbers, scores, color=color, marker=marker, label=label, zorder=3)
     numbers, scores = [trial.number for trial in trials], [trial.score for trial in trials]
-    axes.step(numbers, best_so_far(scores), where="post", color=ORANGE, label="best so far")
-    axes.set(xlabel="trial", ylabel=escape_mathtext(f"{objective} on validation"))
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.grid(alpha=0.3)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False)
-    return encode_png(figure)
+    margin = (max(scores) - min(scores)) * 0.05 or 0.01
+    y_range = (min(scores) - margin, max(scores) + margin)
+    x_range = (min(numbers), max(*numbers, min(numbers) + 1))
+    plot = Plot("Scores of the trials", "trial", f"{title} on validation", x_range, y_range, whole_x=True)
+    plot.format_y = format_y
+    # Steps: the best score so far stays until a trial is better.
+    best = best_so_far(scores)
+    steps = [(number, best[max(i - 1, 0)]) for i, number in enumerate(numbers)], zip(numbers, best, strict=True)
+    xs, ys = zip(*(point for pair in zip(*steps, strict=True) for point in pair), strict=True)
+    plot.add_line(xs, ys, "orange", "best so far")
+    for status, name, color in (("completed", "completed", "blue"), ("hopeless", "ended early", "gray")):
+        selected = [trial for trial in trials if trial.status == status]
+        if selected:
+            numbers, scores = [trial.number for trial in selected], [trial.score for trial in selected]
+            plot.add_points(numbers, scores, color, name, cross=status == "hopeless")
+    return plot.to_svg()
 
 
 def scale_to_unit(values: Sequence[Any]) -> tuple[np.ndarray, list[tuple[float, str]]]:
@@ -63,29 +68,44 @@ def scale_to_unit(values: Sequence[Any]) -> tuple[np.ndarray, list[tuple[float, 
     return (transform(np.asarray(values, float)) - low) / (high - low), ticks
 
 
-def plot_parallel_coordinates(trials: Sequence[TrialResult], fields: Sequence[str], objective: str) -> bytes:
-    """Plot each trial as a line across one axis per field, colored by its score; better ones on top."""
+def draw_parallel_coordinates(
+    trials: Sequence[TrialResult], fields: Sequence[str], objective: str, title: str
+) -> Markup:
+    """Draw each trial as a line across one axis per field and one for the score; the best ones in color and on top.
+
+    Args:
+        trials: trials that have a score.
+        fields: the fields that were varied.
+        objective: the metric by which they are scored.
+        title: the name of the metric, as a word.
+    """
+    trials = rank_trials(trials, objective)[::-1]  # the best last, on top of the others
     columns = [[trial.chosen.get(name) for trial in trials] for name in fields]
     columns.append([trial.score for trial in trials])
-    titles = [*fields, objective]
     scaled = [scale_to_unit(column) for column in columns]
-    scores = np.array([trial.score for trial in trials])
-    ranks = scores.argsort().argsort() / max(len(scores) - 1, 1)
+    good = len(trials) - 1 - (len(trials) - 1) // 4
 
-    figure = Figure(figsize=(max(6, 1.7 * len(titles)), 4), layout="constrained")
-    axes = figure.subplots()
-    for i in scores.argsort():
-        heights = [positions[i] for positions, _ in scaled]
-        axes.plot(range(len(titles)), heights, color=colormaps["viridis"](ranks[i]), alpha=0.8, linewidth=1.5)
-    for x, (_, ticks) in enumerate(scaled):
-        axes.axvline(x, color="black", linewidth=0.8)
-        for y, text in ticks:
-            axes.annotate(make_label(text), (x, y), (3, 0), textcoords="offset points", fontsize=7, va="center")
-    axes.set_xticks(range(len(titles)), [escape_mathtext(title.replace("_", "\n")) for title in titles], fontsize=8)
-    axes.set_yticks([])
-    axes.set_xlim(-0.1, len(titles) - 0.5)
-    axes.spines[:].set_visible(False)
-    return encode_png(figure)
+    def place(column: int, height: float) -> tuple[float, float]:
+        return 24 + AXIS_DISTANCE * column, PARALLEL_HEIGHT - 20 - height * (PARALLEL_HEIGHT - 80)
+
+    width = 24 + AXIS_DISTANCE * len(fields) + AXIS_ROOM
+    parts = [draw_title("Trials by field")]
+    for i in range(len(trials)):
+        is_best = i == len(trials) - 1
+        color = "orange" if is_best else "blue" if i >= good else "gray"
+        style = f'stroke="var(--{color})" stroke-width="{3 if is_best else 1.5}"'
+        points = " ".join("{:.1f},{:.1f}".format(*place(x, heights[i])) for x, (heights, _) in enumerate(scaled))
+        parts.append(Markup(f'<polyline points="{points}" fill="none" {style}/>'))
+    for column, ((_, ticks), name) in enumerate(zip(scaled, [*fields, title], strict=True)):
+        (x, bottom), (_, top) = place(column, 0), place(column, 1)
+        parts.append(Markup(f'<path d="M{x} {top}V{bottom}" stroke="currentColor"/>'))
+        parts.append(draw_text(x - 20, top - 14, shorten_label(name.replace("_", " ")), style='font-weight="600"'))
+        for height, text in ticks:
+            label, (_, y) = shorten_label(text, 14), place(column, height)
+            box = '<rect x="{:.1f}" y="{:.1f}" width="{:.1f}" height="15" fill="var(--ground)" fill-opacity="0.8"/>'
+            parts.append(Markup(box.format(x + 4, y - 8, label_width(label) + 4)))
+            parts.append(draw_text(x + 6, y + 4, label))
+    return wrap_svg("".join(parts), width, PARALLEL_HEIGHT, "Values of the fields and score of each trial", "matrix")
 
 
 def estimate_importance(trials: Sequence[TrialResult], fields: Sequence[str]) -> dict[str, float]:
@@ -102,12 +122,8 @@ def estimate_importance(trials: Sequence[TrialResult], fields: Sequence[str]) ->
     return dict(zip(fields, np.maximum(importances, 0).tolist(), strict=True))
 
 
-def plot_importance(importances: Mapping[str, float]) -> bytes:
-    """Plot the importance of each field as bars, the largest on top."""
-    figure = Figure(figsize=(6, 0.35 * len(importances) + 1), layout="constrained")
-    axes = figure.subplots()
-    names = sorted(importances, key=lambda name: importances[name])
-    axes.barh([escape_mathtext(name) for name in names], [importances[name] for name in names], color=BLUE, alpha=0.8)
-    axes.set(xlabel="decrease of R² when the field is shuffled")
-    axes.spines[["top", "right"]].set_visible(False)
-    return encode_png(figure)
+def draw_importance(importances: Mapping[str, float]) -> Markup:
+    """Draw the importance of each field as a bar, the largest on top."""
+    names = sorted(importances, key=lambda name: -importances[name])
+    values = {name: importances[name] for name in names}
+    return bar_chart(values, "Importance of the fields", "decrease of R² when the field is shuffled", "{:.2f}".format)

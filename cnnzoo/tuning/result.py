@@ -12,12 +12,13 @@ import numpy as np
 from scipy import stats
 
 from cnnzoo.core.files import atomic_write
+from cnnzoo.core.numbers import format_score, format_share, share_decimals
 from cnnzoo.core.tables import format_table
 from cnnzoo.core.text import escape_cell
-from cnnzoo.evaluation.report import Report
+from cnnzoo.evaluation.report import DECIMAL_METRICS, Report
 from cnnzoo.models import Variant
 from cnnzoo.training.recipe import SETTABLE_FIELDS, Recipe
-from cnnzoo.tuning.trial_result import TrialResult, rank_trials, succeeded
+from cnnzoo.tuning.trial_result import TrialResult, rank_trials
 
 STATUSES = ("completed", "hopeless", "failed")
 
@@ -94,22 +95,37 @@ class TuneResult:
         return [trial.to_row(self.fields) for trial in ordered[:count]]
 
     def verdict(self) -> str:
-        """Return a sentence that compares the best recipe with the default."""
-        images = f"{len(self.report.labels):,} test images"
+        """Return what was found in words: the accuracies of the best recipe and the default, and what that proves."""
+        count = len(self.report.labels)
+        images = f"{count:,} test images"
         if not self.default:
-            accuracy = f"{100 * self.report.accuracy:.2f} % on {images}"
+            accuracy = f"{format_share(self.report.accuracy, count)} on {images}"
             return f"{accuracy}; the default failed when it was trained again: {self.comparison['default failed']}."
         if self.best.number == 0:
-            return f"No trial beat the default: {100 * self.default.accuracy:.2f} % on {images}."
+            return f"No trial beat the default: {format_share(self.default.accuracy, count)} on {images}."
         compared = self.comparison
-        best, default = (f"{100 * float(np.mean(compared[name])):.2f} %" for name in ("best", "default"))
+        best, default = (format_share(float(np.mean(compared[name])), count) for name in ("best", "default"))
         trainings = f"mean of {compared['seeds']} trainings each" if compared["seeds"] > 1 else "one training each"
-        difference = f"{100 * compared['difference']:+.2f} points"
-        interval = f"{100 * compared['low']:+.2f} to {100 * compared['high']:+.2f}"
         return (
             f"On {images} that no trial used, the best recipe reached {best} and the default {default}: "
-            f"{difference} (95 % interval {interval}; {trainings})."
+            f"{self.format_points('difference')} points (95 % interval {self.format_points('low')} to "
+            f"{self.format_points('high')}; {trainings}). {self.conclusion()}"
         )
+
+    def format_score(self, score: float) -> str:
+        """Return a value of the objective as text."""
+        return format_score(score) if self.objective in DECIMAL_METRICS else format_share(score)
+
+    def format_points(self, key: str) -> str:
+        """Return a value of `comparison` in percentage points, with its sign and the digits of the accuracies."""
+        return f"{100 * self.comparison[key]:+.{share_decimals(len(self.report.labels))}f}"
+
+    def conclusion(self) -> str:
+        """Return whether the comparison proves that the best recipe differs from the default."""
+        if self.comparison["low"] <= 0 <= self.comparison["high"]:
+            return "Not proven: the interval of the difference contains 0."
+        verb = "better" if self.comparison["low"] > 0 else "worse"
+        return f"The interval does not contain 0, so the best recipe is {verb} than the default."
 
     def toml(self) -> str:
         """Return the best recipe as a TOML file, for `cnnzoo train --recipe best.toml`."""
@@ -128,7 +144,10 @@ class TuneResult:
         return "\n".join(lines) + "\n"
 
     def __str__(self) -> str:
-        rows = [[str(value) for value in row.values()] for row in self.table(10)]
+        scores = {trial.number: self.format_score(trial.score) for trial in self.trials if trial.status != "failed"}
+        rows = [
+            [str(value) for value in (row | {"score": scores.get(row["trial"], "")}).values()] for row in self.table(10)
+        ]
         counts = {status: sum(trial.status == status for trial in self.trials) for status in STATUSES}
         by_status = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
         head = f"{len(self.trials)} trials: {by_status}; score is {self.objective} on validation"
@@ -151,25 +170,7 @@ class TuneResult:
         return out.getvalue()
 
     def to_html(self) -> str:
-        """Return a self-contained HTML page of the search, with its figures."""
-        import base64
+        """Return a self-contained HTML page of the search, for its folder."""
+        from cnnzoo.tuning.page import render_search
 
-        from jinja2 import Environment, PackageLoader
-
-        from cnnzoo.tuning import figures
-
-        def to_uri(png: bytes) -> str:
-            return "data:image/png;base64," + base64.b64encode(png).decode()
-
-        trials = succeeded(self.trials)
-        importances = figures.estimate_importance(trials, self.fields)
-        parallel = figures.plot_parallel_coordinates(trials, self.fields, self.objective) if len(trials) > 1 else None
-        page = Environment(loader=PackageLoader("cnnzoo.tuning", "."), autoescape=True).get_template("report.html")
-        return page.render(
-            result=self,
-            rows=self.table(),
-            failures=[trial for trial in self.trials if trial.status == "failed"],
-            history=to_uri(figures.plot_history(self.trials, self.objective)),
-            parallel=to_uri(parallel) if parallel else None,
-            importance=to_uri(figures.plot_importance(importances)) if importances else None,
-        )
+        return render_search(self)

@@ -40,9 +40,10 @@ def test_an_export_answers_as_its_model(format, precision, export_once, trained,
     exported = export_once(format, precision)
     tolerance = TOLERANCES.get(precision, 0.15)
     assert exported.difference <= tolerance
-    assert exported.before == pytest.approx(trained.report.history["val_accuracy"][trained.report.best_epoch - 1])
+    classifier, original = cnnzoo.load(exported.path), cnnzoo.load(trained.folder, "keras", crop=export_once.crop)
+    predicted = original.probabilities(data.validation.images).argmax(axis=1)
+    assert exported.before == pytest.approx((predicted == data.validation.labels).mean())
     assert exported.accuracy >= exported.before - 0.1
-    classifier, original = cnnzoo.load(exported.path), cnnzoo.load(trained.folder, "keras")
     assert classifier.card == original.card
     assert classifier.precision == precision
     for images in (data.test.images, np.random.default_rng(0).integers(0, 256, (3, 50, 20, 1), "uint8")):
@@ -68,7 +69,7 @@ def test_the_snippets_of_the_model_card_run(format, export_once, trained, data, 
     folder = tmp_path / export_once(format).path.name
     shutil.copytree(export_once(format).path, folder)
     Image.fromarray(data.test.images[0, ..., 0]).save(tmp_path / "photo.jpg", "PNG")
-    expected = cnnzoo.load(trained.folder, "keras").predict(tmp_path / "photo.jpg")[0]
+    expected = cnnzoo.load(trained.folder, "keras", crop=export_once.crop).predict(tmp_path / "photo.jpg")[0]
     snippets = re.findall(r"^```python\n(.*?)^```", (folder / "model_card.md").read_text(), re.M | re.S)
     with_cnnzoo, without_cnnzoo = snippets
 
@@ -80,16 +81,14 @@ def test_the_snippets_of_the_model_card_run(format, export_once, trained, data, 
     answer = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert answer.returncode == 0, answer.stderr
     assert re.search(r"\b\d\b", answer.stdout)[0] == expected.label
-    if format != "litert":  # its snippet resizes with Pillow's default filter
-        probability = float(re.search(r"\d\.\d+(e-\d+)?", answer.stdout)[0])
-        # OpenVINO may compute in bfloat16 where the snippet does not forbid it.
-        assert probability == pytest.approx(expected.probabilities[0], abs=1e-2 if format == "openvino" else 1e-5)
+    probability = float(re.search(r"\d\.\d+(e-\d+)?", answer.stdout)[0])
+    assert probability == pytest.approx(expected.probabilities[0], abs=1e-5)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("format", ["onnx", "openvino", "saved_model"])
 def test_graphs_resize_pixels_of_any_size(format, export_once, trained):
-    original = cnnzoo.load(trained.folder, "keras")
+    original = cnnzoo.load(trained.folder, "keras", crop=export_once.crop)
     photos = sample_photos(replace(original.transform, size=(90, 70), pad=0))
     path = export_once(format).path
     if format == "onnx":
@@ -146,7 +145,7 @@ def test_a_saved_model_answers_requests_of_tensorflow_serving(export_once, train
     contents = [encode_png(image) for image in data.test.images[:3]]
     instances = [{"b64": base64.b64encode(content).decode()} for content in [*contents, b"no image"]]
     *answers, broken = json.loads(serve(json.dumps({"instances": instances})))["predictions"]
-    expected = cnnzoo.load(trained.folder, "keras").predict(contents)
+    expected = cnnzoo.load(trained.folder, "keras", crop=export_once.crop).predict(contents)
     for answer, prediction in zip(answers, expected, strict=True):
         assert answer["errors"] == ""
         assert tuple(answer["class_names"]) == prediction.classes

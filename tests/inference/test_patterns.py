@@ -68,10 +68,9 @@ def test_a_search_that_takes_long_is_told(monkeypatch):
 
 
 def test_counting_that_takes_long_is_told(monkeypatch, capsys):
-    monkeypatch.setattr("cnnzoo.inference.inputs.TELL_INTERVAL", -1)
-    monkeypatch.setattr("cnnzoo.inference.inputs.FILES_PER_LOOK", 2)
+    monkeypatch.setattr("cnnzoo.core.progress.DELAY", 0.0)
     assert count_images("a/**", verbose=True) == 3
-    assert capsys.readouterr().err == "Counting images: 2 so far\n"
+    assert "Counting the images: 3 images in 0 s\n" in capsys.readouterr().err
     count_images("a/**", verbose=False)
     assert not capsys.readouterr().err
 

@@ -1,29 +1,32 @@
-"""Progress of a training: a progress bar, lines in a log, event files."""
+"""Progress of a training: lines about its steps and epochs, event files."""
 
-import io
+import re
 
 import keras
 import pytest
 from helpers.training import fit, new_lenet
-from rich.console import Console
 
 import cnnzoo
+from cnnzoo.core import progress as shared_progress
 from cnnzoo.training import options, progress
 
 
-def run_progress(monkeypatch, epochs=12, steps=3, steps_done=0, **console_options):
-    """Drive ProgressCallback through a training of made-up losses; return what it printed."""
-    out = io.StringIO()
-    monkeypatch.setattr(progress, "Console", lambda **_: Console(file=out, width=200, **console_options))
-    callback = progress.ProgressCallback(epochs, steps, steps_done)
-    callback.on_train_begin()
-    first_epoch, first_step = divmod(steps_done, steps)
-    for epoch in range(first_epoch, epochs):
-        for step in range(first_step if epoch == first_epoch else 0, steps):
-            callback.on_train_batch_end(step, {"loss": 1.0})
-        callback.on_epoch_end(epoch, {"loss": 1.0, "val_accuracy": 0.5})
-    callback.close()
-    return out.getvalue()
+@pytest.fixture
+def run_progress(capsys):
+    """A function that drives ProgressCallback through a training of made-up losses and returns what it printed."""
+
+    def run(epochs=12, steps=3, steps_done=0):
+        with progress.ProgressCallback(epochs, steps, steps_done) as callback:
+            callback.on_train_begin()
+            first_epoch, first_step = divmod(steps_done, steps)
+            for epoch in range(first_epoch, epochs):
+                callback.on_epoch_begin(epoch)
+                for step in range(first_step if epoch == first_epoch else 0, steps):
+                    callback.on_train_batch_end(step, {"loss": 1.0})
+                callback.on_epoch_end(epoch, {"loss": 1.0, "val_accuracy": 0.5})
+        return capsys.readouterr().err
+
+    return run
 
 
 def prefixes(text):
@@ -31,36 +34,35 @@ def prefixes(text):
     return [line.split(":")[0] for line in text.splitlines()]
 
 
-def test_a_log_gets_about_ten_lines(monkeypatch):
-    text = run_progress(monkeypatch, force_terminal=False)
+def test_a_log_gets_about_ten_lines(run_progress):
+    text = run_progress()
     assert prefixes(text) == [f"epoch {i}/12" for i in (2, 4, 6, 8, 10, 12)]
-    assert text.splitlines()[0] == "epoch 2/12: loss 1.0000, validation accuracy 0.5000"
+    assert text.splitlines()[0] == "epoch 2/12: loss 1.0000, validation accuracy 0.5000, 0.0 s"
 
 
-def test_a_resumed_run_says_where_it_continues(monkeypatch):
-    lines = run_progress(monkeypatch, steps_done=31, force_terminal=False).splitlines()
+def test_a_resumed_run_says_where_it_continues(run_progress):
+    lines = run_progress(steps_done=31).splitlines()
     assert lines[0] == "Resuming after 10 epochs and 1 steps"
     assert prefixes("\n".join(lines[1:])) == ["epoch 12/12"]
 
 
-def test_a_terminal_shows_a_progress_bar(monkeypatch, data):
-    out = io.StringIO()
-    monkeypatch.setattr(progress, "Console", lambda **_: Console(file=out, width=200, force_terminal=True))
-    fit(new_lenet(), data, verbose=True)
-    assert "12/12" in out.getvalue(), "steps"
-    assert "left" in out.getvalue()
+def test_a_notebook_gets_a_line_per_epoch(run_progress, monkeypatch):
+    monkeypatch.setattr(progress, "is_notebook", lambda: True)
+    assert len(run_progress().splitlines()) == 12
 
 
-def test_a_notebook_gets_a_line_per_epoch(monkeypatch):
-    monkeypatch.setattr(Console, "print", lambda self, line, **_: self.file.write(f"{line}\n"))
-    assert len(run_progress(monkeypatch, force_jupyter=True).splitlines()) == 12
-
-
-def test_a_log_of_long_epochs_gets_lines_within_them(monkeypatch):
+def test_a_log_of_slow_epochs_gets_a_line_for_each(run_progress, monkeypatch):
     monkeypatch.setattr(progress, "LOG_INTERVAL", 0.0)
-    text = run_progress(monkeypatch, force_terminal=False)
-    assert text.startswith("epoch 1/12, step 1/3: loss ")
-    assert prefixes(text)[:3] == ["epoch 1/12, step 1/3", "epoch 1/12, step 2/3", "epoch 1/12"]
+    assert len(run_progress().splitlines()) == 12
+
+
+def test_a_log_of_long_epochs_gets_lines_within_them(data, monkeypatch, capsys):
+    for name in ("DELAY", "MIN_INTERVAL", "MAX_INTERVAL", "REFRESH_INTERVAL"):
+        monkeypatch.setattr(shared_progress, name, 0.0)
+    fit(new_lenet(), data, verbose=True)
+    lines = capsys.readouterr().err.splitlines()
+    assert any(re.fullmatch(r"Training, epoch 1/4, loss \d\.\d+: 2/12 steps, \d s left", line) for line in lines)
+    assert any(re.fullmatch(r"Training: 12/12 steps in \d+ s", line) for line in lines)
 
 
 @pytest.mark.slow

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from helpers.pages import Page
 from helpers.quick_trials import use_quick_trials
 
 import cnnzoo
@@ -142,8 +143,10 @@ def test_the_files_of_a_search_can_be_used(data, tmp_path):
     assert rows[0]["trial"] == str(result.best.number)
     best = resolve_recipe(str(folder / "best.toml"))
     assert best == replace(result.recipe, source="", cost="", result="")
-    page = (folder / "report.html").read_text()
-    assert page.count("data:image/png;base64,") == 3, "history, parallel coordinates, importance"
+    page = Page((folder / "report.html").read_text(encoding="utf-8"))
+    page.check()
+    assert len(page.all("svg")) == 3, "history, parallel coordinates, importance"
+    assert all((folder / link["href"]).is_file() for link in page.all("a"))
     assert json.loads((folder / "run.json").read_text())["status"] == "done"
 
 

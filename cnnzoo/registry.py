@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import difflib
+import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cache
@@ -11,7 +13,7 @@ from typing import TypeVar, overload
 
 from cnnzoo.checkpoints import manifest
 from cnnzoo.core.arguments import check_arguments
-from cnnzoo.core.errors import InputError, unknown_name
+from cnnzoo.core.errors import InputError, suggest_names, unknown_name
 from cnnzoo.core.tables import align_columns
 from cnnzoo.core.warn import warn_caller
 from cnnzoo.models import FAMILIES, Variant
@@ -213,8 +215,47 @@ def info(name: str) -> ModelInfo:
     """
     rows = _all_variants()
     if not isinstance(name, str) or name not in rows:
-        raise unknown_name("model", name, rows)
+        raise _unknown_model(name, rows)
     family, row = rows[name]
     return ModelInfo(
         name, family, row, tuple(weights for weights in manifest.load_published_weights() if weights.model == name)
+    )
+
+
+def _unknown_model(received: object, names: Iterable[str]) -> InputError:
+    """Return an InputError for a name that no model has; it names the nearest models, and all of the same family.
+
+    Case, spaces, hyphens and underscores are ignored: "ResNet 18" and "resnet-18" are close to "resnet18".
+    """
+
+    def normalize(name: str) -> str:
+        return re.sub(r"[^a-z0-9]", "", name[:200].casefold())
+
+    if not isinstance(received, str):
+        return unknown_name("model", received, names, "cnnzoo list")
+    base, colon, tag = received.partition(":")
+    if colon and base in names:
+        return InputError(
+            f"{received!r} is a model with weights, and a model alone is needed: {base}. To build it with these "
+            f"weights: get({base!r}, weights={tag!r})"
+        )
+    by_normalized_name = {normalize(name): name for name in names}
+    wanted = normalize(base)
+    if wanted in by_normalized_name:
+        return InputError(f"Unknown model. Did you mean {by_normalized_name[wanted]}? Received: {received!r:.200}")
+    matches = difflib.get_close_matches(wanted, by_normalized_name, n=3)
+    nearest = [by_normalized_name[match] for match in matches] or suggest_names(received, names)
+    stem = re.match("[a-z]*", wanted)[0]  # type: ignore[index]  # matches any text
+    members = [name for key, name in by_normalized_name.items() if len(stem) > 2 and key.startswith(stem)]
+    hint = f" Did you mean {' or '.join(nearest)}?" if nearest else ""
+    if members:
+        shown = ", ".join(members[:12]) + (", ..." if len(members) > 12 else "")
+        return InputError(
+            f"Unknown model.{hint} Models called {stem}...: {shown}; `cnnzoo list '{stem}*'` shows them. Received: "
+            f"{received!r:.200}"
+        )
+    families = ", ".join(FAMILIES)
+    return InputError(
+        f"Unknown model.{hint} Allowed: the models of the families {families}; `cnnzoo list` shows all. Received: "
+        f"{received!r:.200}"
     )

@@ -155,7 +155,8 @@ def find_weights(model: str, tag: str) -> PublishedWeights:
         return rows[tag]
     candidates = [row for row in rows.values() if row.include_top and row.tag.startswith(f"{tag}.")]
     if not candidates:
-        raise unknown_name(f"weights of {model}", tag, {*rows, *(name.partition(".")[0] for name in rows)})
+        names = {*rows, *(name.partition(".")[0] for name in rows)}
+        raise unknown_name(f"weights of {model}", tag, names, f"cnnzoo info {model}")
     return max(candidates, key=_default_rank)
 
 
@@ -179,9 +180,19 @@ def load_wordnet_ids() -> tuple[str, ...]:
     return _load_column("imagenet", "wnid")
 
 
+def list_class_lists() -> list[str]:
+    """Return the names of the lists of classes, for `load_class_names`."""
+    return sorted(_find_tables())
+
+
+def _find_tables() -> dict[str, Traversable]:
+    """Return the tables of classes beside the manifest, by name."""
+    return {path.name.removesuffix(".csv"): path for path in weights_folder().iterdir() if path.name.endswith(".csv")}
+
+
 def _load_column(name: str, column: str) -> tuple[str, ...]:
     """Return a column of the table weights/`name`.csv."""
-    tables = {path.name.removesuffix(".csv"): path for path in weights_folder().iterdir() if path.name.endswith(".csv")}
+    tables = _find_tables()
     if name not in tables:
         raise unknown_name("list of classes", name, tables)
     lines = tables[name].read_text(encoding="utf-8").splitlines()

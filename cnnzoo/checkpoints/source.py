@@ -16,6 +16,7 @@ from cnnzoo.checkpoints.readers import SUFFIXES, Checkpoint
 from cnnzoo.checkpoints.weight_files import read_neighbor_config
 from cnnzoo.checkpoints.weight_sets import WeightSet, choose_weight_set, find_weight_sets
 from cnnzoo.core.errors import InputError
+from cnnzoo.core.paths import check_path, nearest_path, path_exists
 
 if TYPE_CHECKING:
     import numpy as np
@@ -173,6 +174,21 @@ def resolve_weights(title: str, weights: str | Path | None, license: str | None 
     row = manifest.find_weights(title, weights)
     _check_license(f"{weights!r} of {title}", row.license, license)
     return WeightsSource.from_row(row)
+
+
+def check_weights_exist(title: str, weights: str) -> None:
+    """Check that a tag is known, or that there is a file, for the model called `title`; nothing is read or downloaded.
+
+    Raises:
+        InputError: if there are no such weights.
+    """
+    path, _ = split_fragment(weights)
+    if not _looks_like_path(weights, title) and not _looks_like_path(str(path), title):
+        manifest.find_weights(title, weights)
+    elif not path_exists(check_path(path, "the weights")):
+        near = nearest_path(path)
+        hint = f". Did you mean {near}?" if near else ""
+        raise InputError(f"Cannot read the weights {str(path)!r}: there is no such file{hint}")
 
 
 def split_fragment(weights: str | Path) -> tuple[Path, str]:

@@ -7,7 +7,7 @@ import difflib
 import operator
 from collections.abc import Iterable
 
-MAX_SHOWN_NAMES = 20  # of the allowed names in a message
+MAX_SHOWN_NAMES = 30  # of the allowed names in a message
 
 # What other libraries call the same thing, and our name for it.
 SYNONYMS = {
@@ -128,15 +128,21 @@ def check_class_names(names: Iterable[object]) -> tuple[str, ...]:
     return class_names
 
 
-def unknown_name(kind: str, received: object, allowed: Iterable[str]) -> InputError:
-    """Return an InputError for a name that is not among `allowed`; it suggests the nearest ones."""
+def unknown_name(kind: str, received: object, allowed: Iterable[str], list_command: str = "") -> InputError:
+    """Return an InputError for a name that is not among `allowed`; it suggests the nearest ones.
+
+    Of a long list, the message shows only the nearest names, and `list_command`, which prints all of them.
+    """
     names = sorted(allowed)
-    nearest = suggest_names(received if isinstance(received, str) else shorten_repr(received), names)
+    text = received if isinstance(received, str) else shorten_repr(received)
+    nearest = suggest_names(text, names)
     hint = f"Did you mean {' or '.join(nearest)}? " if nearest else ""
-    shown = names if len(names) <= MAX_SHOWN_NAMES else [*names[:MAX_SHOWN_NAMES], "..."]
-    return InputError(
-        f"Unknown {kind}. {hint}Allowed: {', '.join(shown) or 'none yet'}. Received: {shorten_repr(received)}"
-    )
+    shown = ", ".join(names) or "none yet"
+    if len(names) > MAX_SHOWN_NAMES:
+        examples = difflib.get_close_matches(text, names, n=6, cutoff=0.3) or names[:6]
+        all_of_them = f"; `{list_command}` shows all" if list_command else ""
+        shown = f"{len(names)} names, such as {', '.join(examples)}{all_of_them}"
+    return InputError(f"Unknown {kind}. {hint}Allowed: {shown}. Received: {shorten_repr(received)}")
 
 
 def suggest_names(received: str, allowed: Iterable[str], count: int = 3) -> list[str]:

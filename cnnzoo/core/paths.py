@@ -1,6 +1,8 @@
 """Check and resolve the paths that users give: whatever is wrong with one is an InputError that names the remedy."""
 
+import difflib
 import errno
+import itertools
 import os
 from pathlib import Path
 
@@ -8,6 +10,7 @@ from cnnzoo.core.errors import InputError
 
 AnyPath = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 MAX_SHOWN = 200  # characters of a path in a message
+MAX_SEARCHED = 10_000  # names in a folder, among which the nearest is looked for
 
 
 def check_path(path: object, name: str = "the path") -> Path:
@@ -66,6 +69,28 @@ def path_exists(path: AnyPath) -> bool:
         return os.path.lexists(path)
     except ValueError:  # NUL, surrogates
         return False
+
+
+def nearest_path(path: AnyPath) -> str:
+    """Return the path with the nearest name in the same folder, or "" if none is near, for a path that does not exist.
+
+    A folder on the way that does not exist either is replaced by the nearest one.
+    """
+    folder, name = os.path.split(os.fsdecode(path).rstrip("/"))
+    if folder and not path_exists(folder):
+        folder = nearest_path(folder)
+        if not folder:
+            return ""
+        if path_exists(os.path.join(folder, name)):  # noqa: PTH118  # keeps "./" and "..", as the user typed them
+            return os.path.join(folder, name)  # noqa: PTH118
+    try:
+        with os.scandir(folder or ".") as entries:
+            names = [entry.name for entry in itertools.islice(entries, MAX_SEARCHED) if not entry.name.startswith(".")]
+    except (OSError, ValueError):
+        return ""
+    by_folded_name = {entry.casefold(): entry for entry in names}
+    nearest = difflib.get_close_matches(name.casefold(), by_folded_name, n=1, cutoff=0.7)
+    return os.path.join(folder, by_folded_name[nearest[0]]) if nearest else ""  # noqa: PTH118
 
 
 def check_working_dir(path: AnyPath) -> None:

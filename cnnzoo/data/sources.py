@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cnnzoo.core.errors import InputError, unknown_name
-from cnnzoo.core.paths import check_path, resolve_path
+from cnnzoo.core.paths import check_path, nearest_path, resolve_path
 from cnnzoo.core.text import printable_name
 from cnnzoo.data.arrays import NAMED_ARRAYS
 from cnnzoo.data.checks import is_file_or_folder
@@ -48,12 +48,7 @@ def list_source(
         raise InputError(f"class_folders and split_folders apply only to folders of images. Received: {str(source)!r}")
     if str(source).startswith("tfds:"):
         return str(source), read_tfds(str(source).removeprefix("tfds:"))
-    if not is_file_or_folder(path):
-        raise unknown_name(
-            "data source, and no such file or folder",
-            str(source),
-            [*NAMED_ARRAYS, "tfds:NAME", "a path to a folder, a table or an .npz file"],
-        )
+    check_source_exists(source)
     if metadata:
         listing = list_metadata(path, metadata, options)
         return printable_name(resolve_path(path).name), examine_labels(listing, classes) if check_labels else listing
@@ -68,6 +63,24 @@ def list_source(
         )
     listing = list_tables({"": read_table_file(path)}, options)
     return path.name, examine_labels(listing, classes) if check_labels else listing
+
+
+def check_source_exists(source: str | os.PathLike[str]) -> None:
+    """Check that a path or a name is a source of data, without reading it.
+
+    Raises:
+        InputError: if there is nothing of this name; the message suggests the nearest one.
+    """
+    path = check_path(source, "the data source")
+    if str(source) in NAMED_ARRAYS or str(source).startswith("tfds:") or is_file_or_folder(path):
+        return
+    if near := nearest_path(path):
+        raise InputError(f"There is no file or folder {str(source)!r}. Did you mean {near}?")
+    raise unknown_name(
+        "data source, and no such file or folder",
+        str(source),
+        [*NAMED_ARRAYS, "tfds:NAME", "a path to a folder, a table or an .npz file"],
+    )
 
 
 def check_no_columns(options: TableOptions, source: object) -> None:

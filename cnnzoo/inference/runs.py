@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +30,11 @@ def find_run_model(folder: Path, allow_failed: bool) -> Path:
     file, record = folder / MODEL_FILE, read_run_record(folder)
     status = record.get("status", "")
     if not file.exists():
-        if finals := sorted(folder.glob(f"final/*/*/run/{MODEL_FILE}")):
+        if winner := find_winner(folder, record):
+            return find_run_model(winner, allow_failed)
+        if (folder / "trials").is_dir():
             raise InputError(
-                f"{folder} holds a search, not a run. The models of its final trainings are "
-                f"{', '.join(str(final.parent) for final in finals[:4])}; report.html names the best trial"
+                f"The search in {folder} is not finished, so it has no best model yet; repeat its command to continue"
             )
         state = "has failed and left no model" if status == "failed" else "is not finished"
         raise InputError(f"The run in {folder} {state}; continue its training with --resume")
@@ -45,6 +47,27 @@ def find_run_model(folder: Path, allow_failed: bool) -> Path:
     if status in ("running", "interrupted"):
         warn_caller(f"The run in {folder} has not ended: its report is missing; --resume completes it")
     return file
+
+
+def find_winner(folder: Path, record: dict[str, Any] | None = None) -> Path | None:
+    """Return the run of the best recipe of a finished search, or None if `folder` holds none.
+
+    Args:
+        folder: the folder of a search.
+        record: the content of its run.json, if it was read already.
+    """
+    record = read_run_record(folder) if record is None else record
+    relative = record.get("winner")
+    if not isinstance(relative, str):
+        # Searches of versions before 0.9 name the best trial in best.toml alone.
+        try:
+            start = (folder / "best.toml").open(encoding="utf-8").readline(200)
+        except (OSError, ValueError):
+            return None
+        trial = re.match(r"# trial (\d+) of", start)
+        relative = f"final/{trial[1]}/1/run" if trial else ""
+    winner = folder / relative
+    return winner if relative and (winner / RECORD_FILE).exists() else None
 
 
 def read_run_record(folder: Path) -> dict[str, Any]:

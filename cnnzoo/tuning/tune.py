@@ -140,7 +140,7 @@ def tune(
             search.run_trials()
             result = finish_search(search, seeds)
             result.save(search.folder)
-            run.close("done", trials=len(result.trials))
+            run.close("done", trials=len(result.trials), winner=result.run.relative_to(search.folder).as_posix())
     return result
 
 

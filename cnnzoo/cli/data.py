@@ -7,10 +7,22 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
-
+from cnnzoo.cli import commands
+from cnnzoo.cli.checks import check_out_folder, check_png, check_source
+from cnnzoo.cli.commands import COMMON
+from cnnzoo.cli.complete import complete_files
 from cnnzoo.cli.declare import CheckedPath, take_options
-from cnnzoo.cli.options import CLASS_FOLDERS, IMAGE_SIZE, LEVELS, SPLIT_FOLDERS, DataOptions, TableColumns
+from cnnzoo.cli.options import (
+    AUGMENT,
+    CLASS_FOLDERS,
+    IMAGE_SIZE,
+    JSON,
+    LEVELS,
+    SOURCE,
+    SPLIT_FOLDERS,
+    DataOptions,
+    TableColumns,
+)
 from cnnzoo.cli.output import echo
 from cnnzoo.cli.startup import import_keras_quietly
 from cnnzoo.core.errors import InputError
@@ -26,24 +38,30 @@ if TYPE_CHECKING:
 PICTURE_COUNT = 16
 
 
-@click.command()
-@click.argument("data")
+@commands.command()
+@commands.argument("data", shell_complete=complete_files, help="A folder or a table of image files.")
 @take_options(table_options=TableColumns)
-@click.option("--class-folders", **CLASS_FOLDERS)
-@click.option("--split-folder", "split_folders", **SPLIT_FOLDERS)
-@click.option("--levels", **LEVELS)
-@click.option("--out", type=CheckedPath(), help="Folder for doctor.html and doctor.json.")
-@click.option(
+@commands.option("--class-folders", **CLASS_FOLDERS)
+@commands.option("--split-folder", "split_folders", **SPLIT_FOLDERS)
+@commands.option("--levels", **LEVELS)
+@commands.option("--out", type=CheckedPath(), group=COMMON, help="Folder for doctor.html and doctor.json.")
+@commands.option(
     "--fix-list",
     type=CheckedPath(),
+    group=COMMON,
     metavar="FILE",
     help="CSV file to write: images to exclude, and images to decide on. train, evaluate, ... read it back.",
 )
-@click.option(
-    "--apply-fix-list", type=CheckedPath(), metavar="FILE", help="Apply an edited fix list first, to see what is left."
+@commands.option(
+    "--apply-fix-list",
+    type=CheckedPath(),
+    group=COMMON,
+    metavar="FILE",
+    help="Apply an edited fix list first, to see what is left.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace the file of --fix-list.")
-@click.option("--strict", is_flag=True, help="Exit with 1 if any image is unusable.")
+@commands.option("--overwrite", is_flag=True, group=COMMON, help="Replace the file of --fix-list.")
+@commands.option("--strict", is_flag=True, group=COMMON, help="Exit with 1 if any image is unusable.")
+@commands.option("--json", "as_json", **JSON, group=COMMON)
 def doctor(
     data: str,
     class_folders: str,
@@ -54,14 +72,19 @@ def doctor(
     apply_fix_list: Path | None,
     overwrite: bool,
     strict: bool,
+    as_json: bool,
     table_options: TableColumns,
 ) -> None:
     """Check every image of DATA and report problems.
 
-    DATA is a folder or a table of image files, which are not changed. The command finds unreadable files, wrong file
+    The files are not changed. The command finds unreadable files, wrong file
     name suffixes, copies and near-copies (also between splits), rare classes and more. doctor.html shows the images; it
     is written to runs/doctor-DATA by default.
+
+    --json prints what doctor.json holds: source, files, classes, findings.
     """
+    check_source(data)
+    check_out_folder(out)
     from cnnzoo.data.diagnose import diagnose_source
     from cnnzoo.data.fix_list import read_fix_list
     from cnnzoo.data.folder_options import FolderOptions
@@ -82,45 +105,47 @@ def doctor(
     folder = out or Path("runs") / f"doctor-{Path(diagnosis.source.replace(':', '-')).name}"
     with show_progress("Writing doctor.html"):
         diagnosis.save(folder)
-    echo(diagnosis)
-    echo(f"Written to {folder}: doctor.html, doctor.json")
+    echo(diagnosis.to_json().rstrip() if as_json else diagnosis)
+    echo(f"Written to {folder}: doctor.html, doctor.json", err=as_json)
     if fix_list:
         fixes = diagnosis.fix_list()
         fixes.save(fix_list)
         excluded = format_count(fixes.count("exclude"), "image")
         echo(
             f"Written to {fix_list}: {excluded} to exclude, {fixes.count('keep'):,} to decide on. Change keep to "
-            f"exclude or relabel where that is right, then train with --fix-list {fix_list}"
+            f"exclude or relabel where that is right, then train with --fix-list {fix_list}",
+            err=as_json,
         )
     if strict and diagnosis.lost_images:
         sys.exit(1)
 
 
-@click.command()
-@click.argument("data")
-@click.option("--augment", default="basic", show_default=True, help="Augmentation policies, joined by +.")
-@click.option(
+@commands.command()
+@commands.argument("data", **SOURCE)
+@commands.option("--augment", **AUGMENT, group=COMMON, default="basic", show_default=True)
+@commands.option(
     "--image-size",
     **IMAGE_SIZE,
+    group=COMMON,
     default="224",
     show_default=True,
-    help="Size of the images: one number or HEIGHTxWIDTH.",
+    help="Size of the images in pixels: 224, or height and width as in 224x160.",
 )
-@click.option("--out", type=CheckedPath(), default=Path("show.png"), show_default=True, help="The PNG file to write.")
+@commands.option(
+    "--out", type=CheckedPath(), default=Path("show.png"), show_default=True, help="The PNG file to write."
+)
 @take_options(data_options=DataOptions)
 def show(data: str, augment: str, image_size: tuple[int, int], out: Path, data_options: DataOptions) -> None:
     """Draw sixteen augmented training images of DATA into a PNG file."""
+    check_png(out)
+    check_source(data)
     import numpy as np
 
     from cnnzoo.core.files import atomic_write
-    from cnnzoo.data import augmentation
     from cnnzoo.evaluation import figures
 
-    augmentation.parse_policy(augment)  # Fail on an unknown policy before anything slow.
-    if out.suffix.lower() != ".png":
-        raise InputError(f"The picture must be a .png file. Received: {str(out)!r}")
-    import_keras_quietly()
     loaded = data_options.load(data, image_size)
+    import_keras_quietly()
     images, labels = loaded.batches("train", PICTURE_COUNT, data_options.seed, augment)[0]
     captions = [describe_label(label, loaded.classes) for label in labels]
     with atomic_write(out) as new:

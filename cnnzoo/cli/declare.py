@@ -7,8 +7,8 @@ of such classes to a command, which then receives one object for each class:
     class DataOptions:
         label_column: str | None = field(metadata=option(help="Column that holds the labels."))
 
-    @click.command()
-    @click.argument("data")
+    @command()
+    @argument("data", help="Folder of images.")
     @take_options(data_options=DataOptions)
     def show(data: str, data_options: DataOptions) -> None: ...
 """
@@ -21,9 +21,10 @@ from typing import Any
 
 import click
 
+from cnnzoo.cli.commands import Option, join_numbers
 from cnnzoo.core.paths import check_path
 
-Command = Callable[..., None]
+Callback = Callable[..., None]
 
 
 class CheckedPath(click.Path):
@@ -45,15 +46,15 @@ def option(*flags: str, **settings: Any) -> dict[str, Any]:
 
     Args:
         flags: flags in the place of the name.
-        settings: arguments of `click.option`.
+        settings: arguments of `commands.Option`, such as its group.
     """
     return {"flags": flags, "settings": settings}
 
 
-def take_options(**classes: type) -> Callable[[Command], Command]:
+def take_options(**classes: type) -> Callable[[Callback], Callback]:
     """Add the options of dataclasses to a command, which gets an object of each class under the keyword given here."""
 
-    def decorate(command: Command) -> Command:
+    def decorate(command: Callback) -> Callback:
         @functools.wraps(command)
         def run_command(**values: Any) -> None:
             objects = {
@@ -63,10 +64,10 @@ def take_options(**classes: type) -> Callable[[Command], Command]:
             command(**values, **objects)
 
         # Decorators apply from the bottom up, so the last option is added first.
-        decorated: Command = run_command
+        decorated: Callback = run_command
         for options_class in reversed(classes.values()):
             for flags, settings in reversed(_declarations(options_class).values()):
-                decorated = click.option(*flags, **settings)(decorated)
+                decorated = click.option(*flags, cls=Option, **settings)(decorated)
         return decorated
 
     return decorate
@@ -74,10 +75,10 @@ def take_options(**classes: type) -> Callable[[Command], Command]:
 
 def remove_options(arguments: list[str], options_class: type) -> list[str]:
     """Return the words of a command line without the options of `options_class` and their values."""
-    options = [click.Option(flags, **settings) for flags, settings in _declarations(options_class).values()]
+    options = [Option(flags, **settings) for flags, settings in _declarations(options_class).values()]
     option_of_flag = {flag: each for each in options for flag in (*each.opts, *each.secondary_opts)}
     remaining = []
-    words = iter(arguments)
+    words = iter(join_numbers(arguments, options))
     for word in words:
         flag, has_value, _ = word.partition("=")
         if flag not in option_of_flag:

@@ -11,18 +11,19 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
-
 import cnnzoo
+from cnnzoo.cli import commands
 from cnnzoo.cli.declare import CheckedPath
 from cnnzoo.cli.options import SEED
 from cnnzoo.cli.startup import import_keras_quietly
+from cnnzoo.core.errors import InputError
 
 if TYPE_CHECKING:
     import numpy as np
 
 STEP_COUNT = 6
 DEFAULT_RUN_DIR = Path("runs/demo")
+EXPORT_NAME = "saved_model"
 # The code of a client that has TensorFlow and the export, but not this package.
 CLIENT_SCRIPT = """
 import sys
@@ -35,22 +36,33 @@ for names, p in zip(answer["class_names"].numpy(), answer["probabilities"].numpy
 """
 
 
-@click.command()
-@click.option(
+@commands.command()
+@commands.option(
     "--run-dir",
     type=CheckedPath(),
     default=DEFAULT_RUN_DIR,
     show_default=True,
     help="Folder for the results; only the default one is overwritten.",
 )
-@click.option("--seed", **SEED)
+@commands.option("--seed", **SEED)
 def demo(run_dir: Path, seed: int) -> None:
     """Train, evaluate and export LeNet-5 on real handwritten digits.
 
     The demo also loads the export in a process without this package. It takes about a minute.
     """
+    check_demo(run_dir)
     import_keras_quietly()
     run_demo(run_dir, seed)
+
+
+def check_demo(run_dir: Path) -> None:
+    """Check that the demo can write into a folder, before anything slow."""
+    from cnnzoo.training.run import check_run_dir
+
+    overwrite = run_dir == DEFAULT_RUN_DIR
+    check_run_dir(run_dir, None, overwrite)
+    if (run_dir / EXPORT_NAME).exists() and not overwrite:
+        raise InputError(f"{run_dir / EXPORT_NAME} already exists; choose another --run-dir")
 
 
 def run_demo(run_dir: Path = DEFAULT_RUN_DIR, seed: int = 0) -> None:
@@ -60,7 +72,7 @@ def run_demo(run_dir: Path = DEFAULT_RUN_DIR, seed: int = 0) -> None:
     from cnnzoo.training.prepare import make_reproducible
 
     start = time.perf_counter()
-    export_dir = run_dir / "saved_model"
+    export_dir = run_dir / EXPORT_NAME
     overwrite = run_dir == DEFAULT_RUN_DIR
 
     print_step(1, f"Load the data: scikit-learn's handwritten digits, scans from 43 people, split with seed {seed}")

@@ -5,30 +5,54 @@ from pathlib import Path
 import click
 
 import cnnzoo
+from cnnzoo.cli import commands
+from cnnzoo.cli.checks import check_source, check_trained_model
+from cnnzoo.cli.commands import COMMON, Choice
+from cnnzoo.cli.complete import complete_files
 from cnnzoo.cli.declare import CheckedPath, take_options
 from cnnzoo.cli.inference import get_by_tag
-from cnnzoo.cli.options import ALLOW_FAILED, INTERPOLATION, DataOptions
+from cnnzoo.cli.options import ALLOW_FAILED, FORMAT_NAMES, INTERPOLATION, TRAINED_MODEL, DataOptions
 from cnnzoo.cli.output import echo
 from cnnzoo.cli.startup import import_keras_quietly
 
 
-@click.command()
-@click.argument("model")
-@click.argument("out", type=CheckedPath())
-@click.option("--format", default="saved_model", show_default=True, help="saved_model, litert, onnx or openvino.")
-@click.option("--precision", default="float32", show_default=True, help="float32, float16 or int8.")
-@click.option("--data", help="Images to calibrate int8 with and to compare on: a folder, a table, ... as for train.")
+@commands.command()
+@commands.argument("model", **TRAINED_MODEL)
+@commands.argument("out", type=CheckedPath(), help="Folder for the export.")
+@commands.option(
+    "--format",
+    type=Choice(FORMAT_NAMES, "format"),
+    group=COMMON,
+    default="saved_model",
+    show_default=True,
+    help="Format of the export.",
+)
+@commands.option(
+    "--precision",
+    type=Choice(("float32", "float16", "int8"), "precision"),
+    group=COMMON,
+    default="float32",
+    show_default=True,
+    help="Precision: float16 halves the file (litert, openvino); int8 is smaller and faster, and needs --data.",
+)
+@commands.option(
+    "--data",
+    group=COMMON,
+    shell_complete=complete_files,
+    help="Images to calibrate int8 with and to compare on: a folder, a table, ... as for train.",
+)
 @take_options(data_options=DataOptions)
-@click.option("--interpolation", **INTERPOLATION)
-@click.option(
+@commands.option("--interpolation", **INTERPOLATION)
+@commands.option(
     "--max-drop",
     type=click.FloatRange(0, 1),
+    group=COMMON,
     default=0.01,
     show_default=True,
     help="Largest loss of accuracy that int8 may cause, as a share.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace an earlier export in OUT.")
-@click.option("--allow-failed", **ALLOW_FAILED)
+@commands.option("--overwrite", is_flag=True, group=COMMON, help="Replace an earlier export in OUT.")
+@commands.option("--allow-failed", **ALLOW_FAILED)
 def export(
     model: str,
     out: Path,
@@ -43,15 +67,19 @@ def export(
 ) -> None:
     """Export MODEL to the folder OUT.
 
-    MODEL is a run directory, a .keras file, or NAME:TAG as in lenet5:mnist. The export is compared with the
-    model before the command ends; if the probabilities differ, nothing is written.
+    The export is compared with the model before the command ends; if the probabilities differ, nothing is written.
 
     --crop, --pad, --interpolation and --levels apply to the export and to the images of --data. Without --data,
     --classes names the classes of MODEL.
     """
+    # Check the request before anything slow.
+    check_trained_model(model, str(out), allow_failed, takes_exports=False)
     from cnnzoo.export.export import check_request
 
-    check_request(format, precision, out, overwrite, data is not None)  # Fail before anything slow.
+    check_request(format, precision, out, overwrite, data is not None)
+    if data:
+        check_source(data)
+
     images = data_options.load(data) if data else None
     import_keras_quietly()
     exported = cnnzoo.export(
@@ -63,7 +91,7 @@ def export(
         max_drop=max_drop,
         overwrite=overwrite,
         allow_failed=allow_failed,
-        classes=data_options.class_names if data is None else None,
+        classes=data_options.classes if data is None else None,
         crop=data_options.crop,
         interpolation=interpolation,
         pad=data_options.pad,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import warnings
@@ -12,34 +13,62 @@ import click
 from click.core import ParameterSource
 
 import cnnzoo
+from cnnzoo.cli import commands
+from cnnzoo.cli.checks import (
+    check_images,
+    check_out_folder,
+    check_source,
+    check_trained_model,
+    describe_missing,
+)
+from cnnzoo.cli.commands import COMMON, MACHINE, Choice
+from cnnzoo.cli.complete import complete_files
 from cnnzoo.cli.declare import CheckedPath, take_options
-from cnnzoo.cli.options import ALLOW_FAILED, INTERPOLATION, DataOptions, TransformOptions
+from cnnzoo.cli.options import (
+    ALLOW_FAILED,
+    INTERPOLATION,
+    JSON,
+    PRECISIONS,
+    RUNTIME_NAMES,
+    SOURCE,
+    SPLITS,
+    TRAINED_MODEL_OR_EXPORT,
+    DataOptions,
+    TransformOptions,
+)
 from cnnzoo.cli.output import echo
 from cnnzoo.cli.startup import import_keras_quietly
-from cnnzoo.core.errors import InputError, unknown_name
+from cnnzoo.core.errors import InputError
 from cnnzoo.core.paths import path_exists
 from cnnzoo.core.text import escape_controls
+from cnnzoo.inference.runs import MODEL_FILE, RECORD_FILE, find_winner
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import keras
 
     from cnnzoo.cards import Card
     from cnnzoo.data.images import ImageData
     from cnnzoo.inference.classifier import Classifier
+    from cnnzoo.inference.prediction import Prediction
 
 
-@click.command()
-@click.argument("model")
-@click.argument("data")
-@click.option(
+@commands.command()
+@commands.argument("model", **TRAINED_MODEL_OR_EXPORT)
+@commands.argument("data", **SOURCE)
+@commands.option(
     "--split",
-    help="What to evaluate on: test, validation or train, or all of DATA.",
+    type=Choice(SPLITS, "split"),
+    group=COMMON,
+    help="What to evaluate on.",
     show_default="all of DATA, or its test part; of a run's own data, the test split of the run",
 )
 @take_options(data_options=DataOptions)
-@click.option("--interpolation", **INTERPOLATION)
-@click.option("--out", type=CheckedPath(), help="Folder to write the report to.")
-@click.option("--allow-failed", **ALLOW_FAILED)
+@commands.option("--interpolation", **INTERPOLATION)
+@commands.option("--out", type=CheckedPath(), group=COMMON, help="Folder to write the report to.")
+@commands.option("--json", "as_json", **JSON, group=COMMON)
+@commands.option("--allow-failed", **ALLOW_FAILED)
 def evaluate(
     model: str,
     data: str,
@@ -47,15 +76,20 @@ def evaluate(
     data_options: DataOptions,
     interpolation: str,
     out: Path | None,
+    as_json: bool,
     allow_failed: bool,
 ) -> None:
     """Evaluate MODEL on DATA.
 
-    MODEL is a run directory, a .keras file, an export, or NAME:TAG as in lenet5:mnist. An export is measured as it
-    runs, in its precision. All of DATA is evaluated, or its test part if it has one. Classes that are missing in DATA,
-    images of other classes, and images that the model was trained on are reported. With --splits or --seed, DATA is
-    divided as in a training, and --split names the part to evaluate.
+    An export is measured as it runs, in its precision. All of DATA is evaluated, or its test part if it has one.
+    Classes that are missing in DATA, images of other classes, and images that the model was trained on are reported.
+    With --splits or --seed, DATA is divided as in a training, and --split names the part to evaluate.
+
+    --json prints what report.json holds: model, data, split, classes, metrics, notes, ...
     """
+    check_trained_model(model, data, allow_failed)
+    check_out_folder(out)
+    check_source(data)
     changes: dict[str, Any] = {"crop": data_options.crop, "interpolation": interpolation, "pad": data_options.pad}
     classifier = open_classifier(model, allow_failed=allow_failed, **changes)
     images, split = load_evaluation_data(classifier.card, data, split, data_options)
@@ -64,10 +98,8 @@ def evaluate(
         warnings.filterwarnings("ignore", "(?s).* training images of ")  # the report says so
         report = cnnzoo.evaluate(network, images, split=split)
     if out:
-        if (out / "run.json").exists():
-            raise InputError(f"{out} holds a run, whose report is not replaced; choose another folder")
         report.save(out)
-    echo(report)
+    echo(report.to_json().rstrip() if as_json else report)
 
 
 def load_evaluation_data(
@@ -81,8 +113,6 @@ def load_evaluation_data(
         split: the option --split; None chooses all of the data, or the test split of a run's own data.
         data_options: the options for loading.
     """
-    if split not in (None, "test", "validation", "train", "all"):
-        raise unknown_name("split", split, ("test", "validation", "train", "all"))
     context = click.get_current_context()
     is_divided = any(context.get_parameter_source(name) == ParameterSource.COMMANDLINE for name in ("splits", "seed"))
     if is_divided and split != "all":
@@ -92,7 +122,8 @@ def load_evaluation_data(
     if own_data:
         echo(
             f"{source} holds the data that {card.name} was trained on, so the {split or 'test'} split of its training "
-            "is evaluated; --split all evaluates everything"
+            "is evaluated; --split all evaluates everything",
+            err=context.params.get("as_json", False),
         )
         return own_data, split or "test"
     return (data_options.load(source), split) if split in ("validation", "train") else (data, "test")
@@ -139,27 +170,50 @@ def _load_own_data(card: Card, source: str, data: ImageData, data_options: DataO
     return own_data if own_data.fingerprints == card.training["data"]["fingerprints"] else None
 
 
-@click.command()
-@click.argument("model")
-@click.argument("images", nargs=-1, required=True)
-@click.option("--top", type=click.IntRange(1), default=3, show_default=True, help="Number of classes to show.")
-@click.option("--out", type=CheckedPath(), help="File for the predictions: .csv, .jsonl or .parquet.")
-@click.option(
+@commands.command()
+@commands.argument("model", **TRAINED_MODEL_OR_EXPORT)
+@commands.argument(
+    "images",
+    nargs=-1,
+    required=True,
+    shell_complete=complete_files,
+    help="Files, folders or patterns, as in 'photos/**/*.jpg'.",
+)
+@commands.option(
+    "--top",
+    type=click.IntRange(1),
+    group=COMMON,
+    default=3,
+    show_default=True,
+    help="Number of classes to show.",
+)
+@commands.option("--out", type=CheckedPath(), group=COMMON, help="File for the predictions: .csv, .jsonl or .parquet.")
+@commands.option("--json", "as_json", **JSON, group=COMMON)
+@commands.option(
     "--runtime",
+    type=Choice(RUNTIME_NAMES, "runtime"),
+    group=MACHINE,
     default="auto",
     show_default=True,
-    help="openvino, onnxruntime, litert or keras; auto picks the fastest that is installed.",
+    help="What computes the predictions; auto picks the fastest that is installed.",
 )
-@click.option("--precision", help="float32 or bfloat16; exports in float16 or int8 keep their own.")
+@commands.option(
+    "--precision",
+    type=Choice(PRECISIONS, "precision"),
+    group=MACHINE,
+    help="Precision of the computation; exports in float16 or int8 keep their own.",
+    show_default="that of the export, or float32",
+)
 @take_options(transform_options=TransformOptions)
-@click.option("--batch-size", type=click.IntRange(1), help="Images per batch.")
-@click.option("--overwrite", is_flag=True, help="Replace earlier predictions in the file.")
-@click.option("--allow-failed", **ALLOW_FAILED)
+@commands.option("--batch-size", type=click.IntRange(1), group=MACHINE, help="Images per batch.", show_default="auto")
+@commands.option("--overwrite", is_flag=True, group=COMMON, help="Replace earlier predictions in the file.")
+@commands.option("--allow-failed", **ALLOW_FAILED)
 def predict(
     model: str,
     images: tuple[str, ...],
     top: int,
     out: Path | None,
+    as_json: bool,
     runtime: str,
     precision: str | None,
     transform_options: TransformOptions,
@@ -169,30 +223,72 @@ def predict(
 ) -> None:
     """Classify IMAGES with MODEL.
 
-    MODEL is a run directory, a .keras file, an export, or NAME:TAG as in lenet5:mnist. IMAGES are files, folders or
-    patterns.
-
     The command prints the most probable classes of each image. Files that cannot be decoded are reported, all others
     are classified, and the command exits with 2. With --out, the command prints only the number of images;
     after an interruption, repeat it to continue.
+
+    --json prints one object per line: path, error, and classes, a list of {"class", "probability"}, likeliest first.
     """
+    missing = check_prediction(model, images, out, overwrite, runtime, precision, allow_failed)
+    if missing and not out and not as_json:
+        for image in missing:  # at once, and not again
+            echo(f"Error: {describe_missing(image)}", err=True)
+
     changes = transform_options.arguments()
     classifier = open_classifier(model, runtime, precision, allow_failed=allow_failed, **changes)
     size: int | str = batch_size or "auto"
     error_count = 0
     if out:
         result = classifier.predict_to(out, list(images), top, size, overwrite=overwrite)
-        echo(f"{result.images:,} images, {result.errors:,} of them unreadable; written to {result.path}")
+        unreadable = f", {result.errors:,} of them unreadable" if result.errors else ""
+        summary = {"images": result.images, "errors": result.errors, "path": str(result.path)}
+        echo(json.dumps(summary) if as_json else f"{result.images:,} images{unreadable}; written to {result.path}")
         error_count = result.errors
     else:
         for prediction in classifier.stream(list(images), top, size):
-            if prediction.error:
-                echo(prediction, err=True)
-                error_count += 1
+            error_count += bool(prediction.error)
+            if as_json:
+                echo(json.dumps(prediction_to_json(prediction), ensure_ascii=False))
+            elif prediction.error:
+                if prediction.source not in missing:
+                    echo(prediction, err=True)
             else:
                 echo(f"{escape_controls(prediction.source)}: {prediction}")
     if error_count:
         sys.exit(2)
+
+
+def prediction_to_json(prediction: Prediction) -> dict[str, Any]:
+    """Return a prediction as `predict --json` prints it."""
+    pairs = zip(prediction.classes, prediction.probabilities, strict=True)
+    return {
+        "path": prediction.source,
+        "error": prediction.error or None,
+        "classes": [{"class": name, "probability": float(probability)} for name, probability in pairs],
+    }
+
+
+def check_prediction(
+    model: str,
+    images: Sequence[str],
+    out: Path | None,
+    overwrite: bool,
+    runtime: str,
+    precision: str | None,
+    allow_failed: bool,
+) -> list[str]:
+    """Check the options of `predict` without Keras, and return which of the images do not exist."""
+    check_trained_model(model, images[-1], allow_failed)
+    if out:
+        from cnnzoo.inference.answers import check_predictions_file
+
+        check_predictions_file(out, overwrite)
+    is_export = path_exists(os.path.join(model, "cnnzoo.json"))  # noqa: PTH118  # takes any text
+    if (runtime, precision) != ("auto", None) and not is_export:
+        from cnnzoo.runtimes.choose import RUNTIMES, choose_runtime
+
+        choose_runtime(runtime, precision, tuple(RUNTIMES))
+    return check_images(images)
 
 
 def open_classifier(
@@ -204,6 +300,8 @@ def open_classifier(
     """
     if not path_exists(os.path.join(model, "cnnzoo.json")):  # noqa: PTH118  # An export may not need Keras.
         import_keras_quietly()
+    if winner := find_winner_of_search(model):
+        echo(f"{model} is a search; the best model of it is used: {winner}", err=True)
     if network := get_by_tag(model):
         from cnnzoo.inference.classifier import Classifier
 
@@ -211,8 +309,16 @@ def open_classifier(
     return cnnzoo.load(model, runtime, precision, allow_failed=allow_failed, **changes)
 
 
+def find_winner_of_search(model: str) -> Path | None:
+    """Return the run of the best recipe, if `model` is the folder of a finished search."""
+    folder = Path(model)
+    if not path_exists(folder / RECORD_FILE) or path_exists(folder / MODEL_FILE):
+        return None
+    return find_winner(folder)
+
+
 def get_by_tag(model: str) -> keras.Model | None:
-    """Return the model of NAME:TAG, or None if `model` is a path."""
+    """Return the model of NAME:TAG or NAME:FILE, or None if `model` is a path."""
     name, colon, tag = model.partition(":")
     return cnnzoo.get(name, weights=tag) if colon and not path_exists(model) else None
 

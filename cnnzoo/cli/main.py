@@ -5,14 +5,16 @@ Keras, TensorFlow and other modules that are slow to import are imported inside 
 """
 
 import contextlib
+import difflib
 import errno
-import os
 import sys
 import warnings
 
 import click
 
 import cnnzoo
+from cnnzoo.cli.commands import Command, Group, argument
+from cnnzoo.cli.complete import COMMANDS as COMPLETION_COMMANDS
 from cnnzoo.cli.data import COMMANDS as DATA_COMMANDS
 from cnnzoo.cli.demo import COMMANDS as DEMO_COMMANDS
 from cnnzoo.cli.export import COMMANDS as EXPORT_COMMANDS
@@ -29,8 +31,8 @@ MEMORY_REMEDY = "Use smaller images (--image-size) or smaller batches (--batch-s
 WRONG_INPUT, FAILED, INTERRUPTED = 2, 1, 130  # exit codes
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(cnnzoo.__version__, prog_name="cnnzoo")
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(cnnzoo.__version__, "-V", "--version", prog_name="cnnzoo")
 def cli() -> None:
     """Classic convolutional networks for Keras 3, from a folder of images to an exported classifier.
 
@@ -42,13 +44,29 @@ def cli() -> None:
     Train and evaluate:  cnnzoo train lenet5 digits --recipe digits --run-dir runs/a
     Fine-tune:           cnnzoo fine-tune resnet50:imagenet photos/ --run-dir runs/b
     Search for recipes:  cnnzoo tune resnet18 photos/ --trials 20 --run-dir runs/c
-    Classify images:     cnnzoo predict runs/a photo.png;  cnnzoo predict lenet5:mnist digit.png
+    Classify images:     cnnzoo predict runs/a photo.png;  cnnzoo predict resnet50:imagenet photo.jpg
     Classify a folder:   cnnzoo predict runs/a photos/ --out predictions.csv
     Deploy:              cnnzoo export runs/a exported --format onnx
     """
 
 
+@cli.command("help", cls=Command)
+@argument("name", required=False, metavar="[COMMAND]", help="A command.")
+@click.pass_context
+def help_command(context: click.Context, name: str | None) -> None:
+    """Show the help of a command, as `cnnzoo COMMAND --help` does."""
+    root = context.find_root()
+    if name is None:
+        echo(root.get_help())
+        return
+    _, command, _ = cli.resolve_command(root, [name])
+    assert command
+    with click.Context(command, info_name=name, parent=root) as own_context:
+        echo(command.get_help(own_context))
+
+
 for command in (
+    *COMPLETION_COMMANDS,
     *DATA_COMMANDS,
     *DEMO_COMMANDS,
     *EXPORT_COMMANDS,
@@ -69,7 +87,6 @@ def main(arguments: list[str] | None = None) -> None:
     Args:
         arguments: words of the command, without "cnnzoo" in front; those of the process by default.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     prepare_streams()
     words = sys.argv[1:] if arguments is None else arguments
     try:
@@ -92,8 +109,7 @@ def main(arguments: list[str] | None = None) -> None:
         code = WRONG_INPUT if error.errno == errno.ENAMETOOLONG else FAILED
         _exit_with_error(_describe_lack_of_memory(error) or error, code)
     except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
+        _exit_with_error(_describe_usage_error(error), error.exit_code)
     except (click.Abort, KeyboardInterrupt) as interrupt:  # click turns any KeyboardInterrupt into Abort.
         cause = interrupt.__cause__
         echo(str(cause) if isinstance(cause, Interrupted) else "Stopped", err=True)
@@ -102,6 +118,37 @@ def main(arguments: list[str] | None = None) -> None:
         if not (message := _describe_lack_of_memory(error)):
             raise
         _exit_with_error(message, FAILED)
+
+
+def _describe_usage_error(error: click.ClickException) -> str:
+    """Return what is wrong with the words of a command, and how to find out what is right."""
+    message = error.format_message().removesuffix(".")
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    if context is None:
+        return message
+    if isinstance(error, click.MissingParameter):
+        return f"{message}. {context.command.get_usage(context)}"
+    if isinstance(error, click.NoSuchOption):
+        return f"{_describe_unknown_option(error, context)}; `{context.command_path} --help` shows all options"
+    return f"{message}; see `{context.command_path} --help`"
+
+
+def _describe_unknown_option(error: click.NoSuchOption, context: click.Context) -> str:
+    """Return which option is unknown, and which one was probably meant: also a field of a recipe."""
+    flags = [flag for param in context.command.params for flag in (*param.opts, *param.secondary_opts)]
+    name = error.option_name.replace("_", "-")
+    nearest = [name] if name in flags else difflib.get_close_matches(name, [f for f in flags if f.startswith("--")])
+    field = name.lstrip("-").replace("-", "_")
+    if "--set" in flags and name not in flags and field in _recipe_fields():
+        return f"No such option: {error.option_name}. It is a field of the recipe: --set {field}=..."
+    hint = f". Did you mean {' or '.join(nearest)}?" if nearest else ""
+    return f"No such option: {error.option_name}{hint}"
+
+
+def _recipe_fields() -> list[str]:
+    from cnnzoo.training.recipe import SETTABLE_FIELDS
+
+    return SETTABLE_FIELDS
 
 
 def _describe_lack_of_memory(error: Exception) -> str:

@@ -1,33 +1,54 @@
 """The commands about models and their weights: list, info, diff, fetch and convert."""
 
+import json
 import os
 import sys
 from pathlib import Path
-
-import click
+from typing import Any
 
 import cnnzoo
 from cnnzoo.checkpoints import manifest
+from cnnzoo.cli import commands
+from cnnzoo.cli.checks import check_weights, is_model_name
+from cnnzoo.cli.commands import Choice
+from cnnzoo.cli.complete import complete_files, complete_trained_models
 from cnnzoo.cli.declare import CheckedPath
+from cnnzoo.cli.options import CLASSES, JSON, MODEL
 from cnnzoo.cli.output import echo
 from cnnzoo.cli.startup import import_keras_quietly
 from cnnzoo.core.errors import InputError
+from cnnzoo.core.paths import path_exists
 from cnnzoo.core.tables import align_columns
+from cnnzoo.models import FAMILIES
+from cnnzoo.preprocessing import STATISTICS
+from cnnzoo.registry import ModelInfo
 
 
-@click.command("list")
-@click.argument("pattern", default="*")
-@click.option("--family", help="Only models of this family.")
-@click.option("--weights", is_flag=True, default=None, help="Only models with published weights.")
-def list_command(pattern: str, family: str | None, weights: bool | None) -> None:
+@commands.command("list")
+@commands.argument("pattern", default="*", help="A name, in which * stands for any characters.")
+@commands.option("--family", type=Choice(FAMILIES, "family"), help="Only models of this family.")
+@commands.option("--weights", is_flag=True, default=None, help="Only models with published weights.")
+@commands.option("--json", "as_json", **JSON)
+def list_command(pattern: str, family: str | None, weights: bool | None, as_json: bool) -> None:
     """List the models whose names match PATTERN, such as 'resnet*'.
 
     The table shows input size, parameters, multiply-adds, the published accuracy of the default weights, and the
     number of published weights.
+
+    --json prints a list of objects with the keys name, family, input_shape, parameters, multiply_adds, weights (tags).
     """
     infos = [cnnzoo.info(name) for name in cnnzoo.list_models(pattern, family=family, weights=weights)]
     if not infos:
         raise InputError(f"No model matches {pattern!r}; `cnnzoo list` shows all models")
+    if as_json:
+        keys = ("name", "family", "input_shape", "parameters", "multiply_adds")
+        rows_as_json = [
+            {key: value for key, value in info_to_json(info).items() if key in keys}
+            | {"weights": [row.tag for row in info.weights]}
+            for info in infos
+        ]
+        echo(json.dumps(rows_as_json, indent=1))
+        return
     rows = [("name", "family", "input", "parameters", "multiply-adds", "top-1", "", "weights")]
     for info in infos:
         size = "x".join(map(str, info.row.input_shape))
@@ -59,16 +80,53 @@ def default_data_set(weights: tuple[manifest.PublishedWeights, ...]) -> str:
     return weights[0].tag.partition(".")[0]
 
 
-@click.command()
-@click.argument("model")
-def info(model: str) -> None:
-    """Show input, parameters, paper and published weights of MODEL."""
-    echo(cnnzoo.info(model))
+@commands.command()
+@commands.argument("model", **MODEL)
+@commands.option("--json", "as_json", **JSON)
+def info(model: str, as_json: bool) -> None:
+    """Show input, parameters, paper and published weights of MODEL.
+
+    --json prints one object: name, family, input_shape, smallest, classes, parameters, multiply_adds, preprocessing,
+    paper, and weights, a list of objects with tag, default, top1, top5, input_size, license, commercial, bytes, hash,
+    url and source.
+    """
+    if ":" in model and path_exists(model) is False:
+        name, _, tag = model.partition(":")
+        cnnzoo.info(name)
+        check_weights(name, tag)
+        raise InputError(f"cnnzoo info takes the name alone, and shows all weights of the model: cnnzoo info {name}")
+    details = cnnzoo.info(model)
+    echo(json.dumps(info_to_json(details), indent=1, ensure_ascii=False) if as_json else details)
 
 
-@click.command()
-@click.argument("first", metavar="MODEL")
-@click.argument("second", metavar="OTHER")
+def info_to_json(info: ModelInfo) -> dict[str, Any]:
+    """Return the facts about a model as `info --json` prints them."""
+    row = info.row
+
+    def is_default(weights: manifest.PublishedWeights) -> bool:
+        data_set = weights.tag.partition(".")[0]
+        return weights.include_top and manifest.find_weights(info.name, data_set) is weights
+
+    keys = ("tag", "data", "top1", "top5", "input_size", "license", "commercial", "bytes", "hash", "url", "source")
+    return {
+        "name": info.name,
+        "family": info.family,
+        "input_shape": list(row.input_shape),
+        "smallest": row.min_size,
+        "classes": row.classes,
+        "parameters": row.params,
+        "multiply_adds": row.macs,
+        "preprocessing": row.preprocessing,
+        "paper": row.paper,
+        "weights": [
+            {key: getattr(weights, key) for key in keys} | {"default": is_default(weights)} for weights in info.weights
+        ],
+    }
+
+
+@commands.command()
+@commands.argument("first", metavar="MODEL", **MODEL)
+@commands.argument("second", metavar="OTHER", **MODEL | {"help": "Name of the model to compare with."})
 def diff(first: str, second: str) -> None:
     """Compare two models: sizes, definitions and layers.
 
@@ -82,9 +140,16 @@ def diff(first: str, second: str) -> None:
     echo(describe_difference(first, second))
 
 
-@click.command()
-@click.argument("models", nargs=-1, required=True, metavar="NAME[:TAG]...")
-@click.option("--all", "fetch_all", is_flag=True, help="Every checkpoint of each model, not only the default.")
+@commands.command()
+@commands.argument(
+    "models",
+    nargs=-1,
+    required=True,
+    metavar="NAME[:TAG]...",
+    shell_complete=complete_trained_models,
+    help="Names of models, for their default weights, or with tags, as in resnet50:imagenet.",
+)
+@commands.option("--all", "fetch_all", is_flag=True, help="Every checkpoint of each model, not only the default.")
 def fetch(models: tuple[str, ...], fetch_all: bool) -> None:
     """Download published weights into the cache.
 
@@ -125,37 +190,40 @@ def select_weights(model: str, select_all: bool) -> list[manifest.PublishedWeigh
     return [manifest.find_weights(name, tag if colon else default_data_set(weights))]
 
 
-@click.command()
-@click.argument("source", metavar="IN")
-@click.argument("name")
-@click.argument("out", type=CheckedPath(), metavar="OUT.safetensors")
-@click.option(
+@commands.command()
+@commands.argument("source", metavar="IN", shell_complete=complete_files, help="A .pth, .h5, .npz, ... file, or a tag.")
+@commands.argument("name", **MODEL)
+@commands.argument("out", type=CheckedPath(), metavar="OUT.safetensors", help="The file to write.")
+@commands.option(
     "--preprocessing",
+    type=Choice(("auto", *STATISTICS), "preprocessing"),
     default="auto",
     show_default=True,
-    help="Pixel statistics: torch, tf, caffe, bvlc, unit or none; auto follows the checkpoint.",
+    help="Pixel statistics; auto follows the checkpoint.",
 )
-@click.option("--classes", help="Class names, separated by commas, or the name of a list: imagenet, cifar10, ...")
-def convert(source: str, name: str, out: Path, preprocessing: str, classes: str | None) -> None:
+@commands.option("--classes", **CLASSES)
+def convert(source: str, name: str, out: Path, preprocessing: str, classes: list[str] | None) -> None:
     """Convert the checkpoint IN of the model NAME.
 
-    IN is a .pth, .h5, .npz, ... file, or a tag. Its layout is recognized from its tensor names, and every tensor must
+    Its layout is recognized from its tensor names, and every tensor must
     fit the model. OUT uses the layer names of this package, and contains a model card with the class names and the
     preprocessing.
     """
+    if path_exists(name) and is_model_name(source):
+        raise InputError(f"The checkpoint comes first: cnnzoo convert {name} {source} {out}")
     cnnzoo.info(name)
     if out.suffix != ".safetensors":
         raise InputError(f"The file of saved weights must end in .safetensors. Received: {str(out)!r}")
+    check_weights(name, source)
     import_keras_quietly()
     weights = Path(source) if os.path.isfile(source) else source  # noqa: PTH113  # takes any text
-    class_names = classes.split(",") if classes and "," in classes else classes
-    model = cnnzoo.get(name, weights=weights, classes=class_names, preprocessing=preprocessing)
+    model = cnnzoo.get(name, weights=weights, classes=classes, preprocessing=preprocessing)
     receipt = cnnzoo.card(model).receipt
     if receipt and receipt.initialized:
         class_count = cnnzoo.get(name, weights=weights, preprocessing=preprocessing).output_shape[-1]
         raise InputError(
             f"--classes must name the {class_count} outputs of {source}, or the new {receipt.initialized[0]} would "
-            f"have random values. Received: {classes}"
+            f"have random values. Received: {','.join(classes) if classes else None!s:.200}"
         )
     cnnzoo.save_weights(model, out)
     echo(f"Written to {out}: {receipt}")

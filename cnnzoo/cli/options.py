@@ -3,13 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 import cnnzoo
+from cnnzoo.checkpoints import manifest
+from cnnzoo.cli.commands import COMMON, DATA, MACHINE, RUN, TABLE, TRANSFORM, Choice
+from cnnzoo.cli.complete import (
+    complete_classes,
+    complete_files,
+    complete_models,
+    complete_recipes,
+    complete_trained_models,
+    complete_weights,
+)
 from cnnzoo.cli.declare import CheckedPath, option
+from cnnzoo.core.errors import InputError, unknown_name
+from cnnzoo.core.extras import install_command
+from cnnzoo.data.augmentation import POLICIES, parse_policy
+from cnnzoo.data.folder_options import CLASS_FOLDERS as CLASS_FOLDER_CHOICES
+from cnnzoo.data.split_names import SPLIT_NAMES
 
 if TYPE_CHECKING:
     from cnnzoo.data.images import ImageData
@@ -29,14 +45,73 @@ def parse_image_size(context: click.Context, parameter: click.Parameter, value: 
     return sides[0], sides[-1]
 
 
+def parse_splits(context: click.Context, parameter: click.Parameter, value: str) -> tuple[float, float, float]:
+    """Return the three shares of "0.8,0.1,0.1"."""
+    try:
+        shares = tuple(map(float, value.split(",")))
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is not three shares, as in 0.8,0.1,0.1 or 0.8 0.1 0.1.") from None
+    if value != DEFAULT_SPLITS:
+        from cnnzoo.data.splits import check_shares
+
+        check_shares(shares)
+    return shares[0], shares[1], shares[2]
+
+
+def parse_classes(context: click.Context, parameter: click.Parameter, value: str | None) -> list[str] | None:
+    """Return class names from "cat,dog", from a text file with one name per line, or from the name of a list.
+
+    Raises:
+        InputError: if a single word is neither the name of a list nor a file.
+    """
+    if not value:
+        return None
+    if "," in value:
+        return [name for name in value.split(",") if name]  # "cat," is one class
+    if (lists := manifest.list_class_lists()) and value in lists:
+        return list(manifest.load_class_names(value))
+    if value.endswith(".txt"):
+        try:
+            names = Path(value).read_text(encoding="utf-8").splitlines()
+        except (OSError, ValueError) as error:
+            raise InputError(f"Cannot read the class names in {value!r}: {error}") from None
+        return [name.strip() for name in names if name.strip()]
+    raise InputError(
+        f"--classes must be names separated by commas, as in cat,dog; a .txt file with one name per line; or one of "
+        f"the lists {', '.join(lists)}. Received: {value!r:.200}"
+    )
+
+
+def parse_learning_rate(context: click.Context, parameter: click.Parameter, value: str | None) -> float | str | None:
+    """Return a learning rate, or "auto"."""
+    if value in (None, "auto"):
+        return value
+    try:
+        return float(value)
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is neither a number, as in 0.01, nor auto.") from None
+
+
+def parse_augmentation(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """Return the policies, checked."""
+    if value is not None:
+        parse_policy(value)
+    return value
+
+
 def parse_crop(context: click.Context, parameter: click.Parameter, value: str) -> float | str | None:
     """Return a share of the side, "auto", or None for "none"."""
     if value in ("auto", "none"):
         return None if value == "none" else value
     try:
-        return float(value)
+        share = float(value)
     except ValueError:
         raise click.BadParameter(f"{value!r} is not 'auto', 'none' or a share of the side, as in 0.875.") from None
+    if not 0 < share <= 1:
+        raise InputError(
+            f"crop must be 'auto', 'none', or a share of the side, above 0 and at most 1. Received: {value}"
+        )
+    return share
 
 
 def parse_levels(
@@ -58,20 +133,70 @@ def parse_split_folders(
     """Return the splits by folder of words such as "fold1=train", or None without any."""
     if bad := [word for word in value if not all(word.rpartition("="))]:
         raise click.BadParameter(f"{bad[0]!r} must have the form FOLDER=SPLIT, as in fold1=train.")
-    return {name: split for name, _, split in (word.rpartition("=") for word in value)} or None
+    splits = {name: split for name, _, split in (word.rpartition("=") for word in value)}
+    for split in splits.values():
+        if split.casefold() not in SPLIT_NAMES:
+            raise unknown_name("split in --split-folder", split, SPLIT_NAMES)
+    return splits or None
 
 
+OF_RECIPE = "that of the recipe"
+DEFAULT_SPLITS = "0.8,0.1,0.1"
+# Choices whose modules are slow to import; a test compares them.
+INTERPOLATIONS = ("auto", "nearest", "bilinear", "bicubic", "lanczos3")
+CACHE_MODES = ("auto", "memory", "disk", "none")
+RUNTIME_NAMES = ("auto", "openvino", "onnxruntime", "litert", "keras")
+PRECISIONS = ("float32", "float16", "bfloat16", "int8")
+SPLITS = ("test", "validation", "train", "all")
+FORMAT_NAMES = ("saved_model", "litert", "onnx", "openvino")
+
+CLASSES: dict[str, Any] = {
+    "callback": parse_classes,
+    "metavar": "NAMES",
+    "shell_complete": complete_classes,
+    "help": "Class names in the order of the label indices: cat,dog; a .txt file with one per line; or a list that "
+    "comes with the package: imagenet, cifar10, ...",
+}
+AUGMENT: dict[str, Any] = {
+    "callback": parse_augmentation,
+    "metavar": "POLICY",
+    "help": f"Augmentation of the training images: {', '.join(POLICIES)}; joined by +, as in rand+mixup.",
+}
+MODEL: dict[str, Any] = {
+    "shell_complete": complete_models,
+    "help": "Name of a model, such as resnet18; `cnnzoo list` shows all.",
+}
+TRAINED_MODEL: dict[str, Any] = {
+    "shell_complete": complete_trained_models,
+    "help": "A run directory, a .keras file, NAME:TAG for published weights, as in resnet50:imagenet, or NAME:FILE for "
+    "a checkpoint of your own, as in resnet50:net.pth.",
+}
+TRAINED_MODEL_OR_EXPORT: dict[str, Any] = TRAINED_MODEL | {
+    "help": f"{TRAINED_MODEL['help'].removesuffix('.')}; or the folder of an export."
+}
+SOURCE: dict[str, Any] = {
+    "shell_complete": complete_files,
+    "help": "A folder of images with one sub-folder per class, a CSV, JSON lines or Parquet table of image paths and "
+    'labels, an .npz file, tfds:NAME, or "digits".',
+}
+JSON: dict[str, Any] = {
+    "is_flag": True,
+    "help": "Print JSON, for scripts; messages go to stderr.",
+}
 ALLOW_FAILED: dict[str, Any] = {
     "is_flag": True,
     "help": "Use the weights that a run has saved when it failed, which may be those of its start.",
 }
-IMAGE_SIZE: dict[str, Any] = {"callback": parse_image_size, "metavar": "SIZE"}
+IMAGE_SIZE: dict[str, Any] = {"callback": parse_image_size, "metavar": "SIZE", "words": 2}
 LEVELS: dict[str, Any] = {
     "callback": parse_levels,
     "metavar": "HIGH|LOW,HIGH",
+    "group": TRANSFORM,
     "help": "Levels of images with more than 8 bits that become black and white, as in 4095 for 12 bits.",
 }
 CLASS_FOLDERS: dict[str, Any] = {
+    "type": Choice(CLASS_FOLDER_CHOICES, "value of --class-folders"),
+    "group": DATA,
     "default": "auto",
     "show_default": True,
     "help": "Which folders are the classes: outer, those in DATA; inner, those inside them; auto decides by names.",
@@ -80,6 +205,7 @@ SPLIT_FOLDERS: dict[str, Any] = {
     "multiple": True,
     "callback": parse_split_folders,
     "metavar": "FOLDER=SPLIT",
+    "group": DATA,
     "help": "The split of a folder in DATA: train, validation or test; may be repeated.",
 }
 SEED: dict[str, Any] = {
@@ -89,9 +215,11 @@ SEED: dict[str, Any] = {
     "help": "Seed of all random numbers.",
 }
 INTERPOLATION: dict[str, Any] = {
+    "type": Choice(INTERPOLATIONS, "interpolation"),
+    "group": TRANSFORM,
     "default": "auto",
     "show_default": True,
-    "help": "How images are resized: bilinear, bicubic, lanczos3, nearest or auto, which follows the weights.",
+    "help": "How images are resized; auto follows the weights.",
 }
 
 
@@ -100,19 +228,29 @@ class TableColumns:
     """Options for reading tables of images; the fields are those of `cnnzoo.data.tables.TableOptions`."""
 
     path_column: str | None = field(
-        metadata=option(help="Column of a table that holds the paths.", show_default="path, file_name, image, id, ...")
+        metadata=option(
+            group=TABLE, help="Column of a table that holds the paths.", show_default="path, file_name, image, id, ..."
+        )
     )
     label_column: str | None = field(
-        metadata=option(help="Column of a table that holds the labels.", show_default="label, class, category, ...")
+        metadata=option(
+            group=TABLE, help="Column of a table that holds the labels.", show_default="label, class, category, ..."
+        )
     )
     split_column: str | None = field(
-        metadata=option(help="Column of a table that holds the splits.", show_default="split, subset, phase, ...")
+        metadata=option(
+            group=TABLE, help="Column of a table that holds the splits.", show_default="split, subset, phase, ..."
+        )
     )
     group_column: str | None = field(
-        metadata=option(help="Column of a table that groups images; a group is never divided between splits.")
+        metadata=option(
+            group=TABLE, help="Column of a table that groups images; a group is never divided between splits."
+        )
     )
     image_dir: str | None = field(
-        metadata=option(help="Folder of a table's images.", show_default="that of the table, or a folder in it")
+        metadata=option(
+            group=TABLE, help="Folder of a table's images.", show_default="that of the table, or a folder in it"
+        )
     )
 
 
@@ -120,22 +258,24 @@ class TableColumns:
 class DataOptions(TableColumns):
     """Options for loading images; the fields are arguments of `cnnzoo.load_data`."""
 
-    classes: str | None = field(
-        metadata=option(help="Names of the classes, separated by commas, in the order of the label indices.")
-    )
+    classes: list[str] | None = field(metadata=option(**CLASSES, group=DATA))
     class_folders: str = field(metadata=option(**CLASS_FOLDERS))
     split_folders: dict[str, str] | None = field(metadata=option("--split-folder", **SPLIT_FOLDERS))
     fix_list: Path | None = field(
         metadata=option(
             type=CheckedPath(),
+            group=DATA,
             metavar="FILE",
             help="A table of images to exclude or relabel, as `cnnzoo doctor --fix-list` writes it.",
         )
     )
-    strict: bool = field(metadata=option(is_flag=True, help="Fail if any image is unusable, instead of skipping it."))
+    strict: bool = field(
+        metadata=option(is_flag=True, group=DATA, help="Fail if any image is unusable, instead of skipping it.")
+    )
     doctor: bool = field(
         metadata=option(
             "--doctor/--no-doctor",
+            group=DATA,
             default=True,
             show_default=True,
             help="Decode and check every image file first / read only the file headers.",
@@ -143,12 +283,17 @@ class DataOptions(TableColumns):
     )
     cache: str = field(
         metadata=option(
-            default="auto", show_default=True, help="Where resized image files are kept: memory, disk, none or auto."
+            type=Choice(CACHE_MODES, "cache"),
+            group=DATA,
+            default="auto",
+            show_default=True,
+            help="Where resized image files are kept; auto is memory, up to 2 GiB.",
         )
     )
     crop: float | str | None = field(
         metadata=option(
             callback=parse_crop,
+            group=TRANSFORM,
             metavar="SHARE",
             default="auto",
             show_default=True,
@@ -156,42 +301,49 @@ class DataOptions(TableColumns):
         )
     )
     pad: int | None = field(
-        metadata=option(type=click.IntRange(0), help="Width of the black border around resized images.")
+        metadata=option(
+            type=click.IntRange(0, 65_535), group=TRANSFORM, help="Width of the black border around resized images."
+        )
     )
     levels: float | tuple[float, ...] | None = field(
         metadata=option(**LEVELS, show_default="those of the model, or 0,65535")
     )
     splits: tuple[float, float, float] = field(
         metadata=option(
-            nargs=3,
-            type=float,
-            metavar="TRAIN VALIDATION TEST",
-            default=(0.8, 0.1, 0.1),
-            show_default="0.8 0.1 0.1",
+            callback=parse_splits,
+            words=3,
+            group=DATA,
+            metavar="TRAIN,VALIDATION,TEST",
+            default=DEFAULT_SPLITS,
+            show_default=True,
             help="Shares of the training, validation and test splits.",
         )
     )
-    seed: int = field(metadata=option(**SEED))
-
-    @property
-    def class_names(self) -> list[str] | None:
-        """The names of the classes as a list."""
-        return self.classes.split(",") if self.classes else None
+    seed: int = field(metadata=option(**SEED, group=DATA))
 
     def load(self, source: str, image_size: tuple[int, int] | None = None, **changes: Any) -> ImageData:
         """Load the images of `source`; `changes` replace arguments of `cnnzoo.load_data`."""
-        arguments = asdict(self) | {"classes": self.class_names}
-        return cnnzoo.load_data(source, image_size=image_size, **arguments | changes)
+        return cnnzoo.load_data(source, image_size=image_size, **asdict(self) | changes)
 
 
 @dataclass(frozen=True)
 class TransformOptions:
     """Options for how a model's images are resized, and for its class names, in place of those of its card."""
 
-    classes: str | None = field(metadata=option(help="Names of the model's classes, separated by commas, in order."))
+    classes: list[str] | None = field(
+        metadata=option(
+            **CLASSES
+            | {
+                "help": "Class names in the order of the model's outputs: cat,dog; a .txt file with one per line; or "
+                "a list that comes with the package: imagenet, cifar10, ..."
+            },
+            group=COMMON,
+        )
+    )
     crop: float | str | None = field(
         metadata=option(
             callback=parse_crop,
+            group=TRANSFORM,
             metavar="SHARE",
             default="auto",
             show_default=True,
@@ -199,14 +351,16 @@ class TransformOptions:
         )
     )
     pad: int | None = field(
-        metadata=option(type=click.IntRange(0), help="Width of the black border around resized images.")
+        metadata=option(
+            type=click.IntRange(0, 65_535), group=TRANSFORM, help="Width of the black border around resized images."
+        )
     )
     interpolation: str = field(metadata=option(**INTERPOLATION))
     levels: float | tuple[float, ...] | None = field(metadata=option(**LEVELS))
 
     def arguments(self) -> dict[str, Any]:
         """Return the fields as keyword arguments of `cnnzoo.load`."""
-        return asdict(self) | {"classes": self.classes.split(",") if self.classes else None}
+        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -215,21 +369,59 @@ class RecipeOptions:
 
     recipe: str | None = field(
         metadata=option(
-            help="Name from `cnnzoo recipes`, or a TOML file.", show_default="sgd; finetune when fine-tuning"
+            group=COMMON,
+            metavar="NAME|FILE.toml",
+            shell_complete=complete_recipes,
+            help="Name of a recipe (`cnnzoo recipes` lists them), or a TOML file such as best.toml of a search.",
+            show_default="sgd; finetune when fine-tuning",
         )
     )
+    epochs: int | None = field(
+        metadata=option(type=click.IntRange(1), group=COMMON, help="Number of epochs.", show_default=OF_RECIPE)
+    )
+    batch_size: int | None = field(
+        metadata=option(type=click.IntRange(1), group=COMMON, help="Images per step.", show_default=OF_RECIPE)
+    )
+    learning_rate: float | str | None = field(
+        metadata=option(
+            *("--learning-rate", "--lr"),
+            callback=parse_learning_rate,
+            metavar="RATE",
+            group=COMMON,
+            help="Highest learning rate; auto finds one by a range test.",
+            show_default=OF_RECIPE,
+        )
+    )
+    augment: str | None = field(metadata=option(**AUGMENT, group=COMMON, show_default=OF_RECIPE))
     settings: tuple[str, ...] = field(
         metadata=option(
-            "--set", multiple=True, metavar="FIELD=VALUE", help="Change a field of the recipe; may be repeated."
+            "--set",
+            multiple=True,
+            group=COMMON,
+            metavar="FIELD=VALUE",
+            help="Change any other field of the recipe, as in --set patience=5; may be repeated. `cnnzoo recipes "
+            "NAME` lists the fields.",
         )
     )
 
     def resolve(self, default: str) -> Recipe:
-        """Return the recipe, by default the one named `default`, with the requested changes."""
+        """Return the recipe, by default the one named `default`, with the requested changes.
+
+        Raises:
+            InputError: if the recipe is unknown, or --set and another option give a field different values.
+        """
         from cnnzoo.training.recipe import parse_settings
         from cnnzoo.training.recipes import resolve_recipe
 
-        return resolve_recipe(default if self.recipe is None else self.recipe, parse_settings(self.settings))
+        fields = parse_settings(self.settings)
+        for name in ("epochs", "batch_size", "learning_rate", "augment"):
+            value = getattr(self, name)
+            if value is not None and fields.setdefault(name, value) != value:
+                raise InputError(
+                    f"--{name.replace('_', '-')} {value} and --set {name}={fields[name]} contradict each other; give "
+                    "one of them"
+                )
+        return resolve_recipe(default if self.recipe is None else self.recipe, fields)
 
 
 @dataclass(frozen=True)
@@ -238,12 +430,19 @@ class ModelOptions:
 
     weights: str | None = field(
         metadata=option(
-            help="Start from published weights (a tag), or from a checkpoint: FILE, or FILE#SET for one of its sets."
+            group=COMMON,
+            metavar="TAG|FILE",
+            shell_complete=complete_weights,
+            help="Start from published weights (a tag of `cnnzoo info MODEL`, such as imagenet), or from a checkpoint "
+            "of your own: a .pth, .h5, .safetensors, ... file, or FILE#SET for one of several sets in it.",
         )
     )
     image_size: tuple[int, int] | None = field(
         metadata=option(
-            **IMAGE_SIZE, help="Input size: one number or HEIGHTxWIDTH.", show_default="the size of the model"
+            **IMAGE_SIZE,
+            group=COMMON,
+            help="Input size in pixels: 224, or height and width as in 224x160.",
+            show_default="the size of the model",
         )
     )
 
@@ -253,17 +452,33 @@ class RunDirOptions:
     """Options for the folder of the results and for earlier results in it."""
 
     run_dir: Path | None = field(
-        metadata=option(type=CheckedPath(), help="Folder for the results.", show_default="a folder in runs/")
+        metadata=option(
+            type=CheckedPath(), group=COMMON, help="Folder for the results.", show_default="a folder in runs/"
+        )
     )
     resume: bool | None = field(
         metadata=option(
             "--resume/--no-resume",
             default=None,
-            help="Evaluate a finished run again / refuse to continue an interrupted one.",
+            group=RUN,
+            help="Continue an interrupted run, or evaluate a finished one again / start only in a folder without a "
+            "run.",
             show_default="continue an interrupted run, refuse a finished one",
         )
     )
-    overwrite: bool = field(metadata=option(is_flag=True, help="Replace an earlier run in that folder."))
+    overwrite: bool = field(metadata=option(is_flag=True, group=RUN, help="Replace an earlier run in that folder."))
+
+    def check(self, run_dir: Path) -> None:
+        """Check that results can be written into the folder of a run.
+
+        Raises:
+            InputError: if it holds a finished run that is neither resumed nor replaced, or other files.
+        """
+        from cnnzoo.training.run import check_run_dir
+
+        if self.resume and self.overwrite:
+            raise InputError("Pass either --resume, which continues the run, or --overwrite, which replaces it")
+        check_run_dir(run_dir, self.resume, self.overwrite)
 
 
 @dataclass(frozen=True)
@@ -271,13 +486,16 @@ class RunOptions(RunDirOptions):
     """Options for running a training; the fields are arguments of `cnnzoo.fit_and_evaluate` and `cnnzoo.fine_tune`."""
 
     interpolation: str = field(metadata=option(**INTERPOLATION))
-    devices: str | None = field(metadata=option(help="auto for all local GPUs, or device names separated by commas."))
+    devices: str | None = field(
+        metadata=option(group=MACHINE, help="auto for all local GPUs, or device names separated by commas.")
+    )
     tensorboard: bool = field(
-        metadata=option(is_flag=True, help="Write TensorBoard event files into the run directory.")
+        metadata=option(is_flag=True, group=RUN, help="Write TensorBoard event files into the run directory.")
     )
     deterministic: bool = field(
         metadata=option(
             "--deterministic/--fast",
+            group=MACHINE,
             default=True,
             show_default=True,
             help="Use operations that give identical results each time / the fastest ones.",
@@ -286,12 +504,15 @@ class RunOptions(RunDirOptions):
     checkpoint_every: float = field(
         metadata=option(
             type=click.FloatRange(0),
+            group=RUN,
             default=60.0,
             show_default=True,
             help="Seconds between checkpoints within an epoch.",
         )
     )
 
-    def arguments(self, default_run_dir: Path) -> dict[str, Any]:
-        """Return the fields as keyword arguments, with a run directory."""
-        return asdict(self) | {"run_dir": self.run_dir or default_run_dir}
+    def check(self, run_dir: Path) -> None:
+        """Check what can be checked without Keras; see `RunDirOptions.check`."""
+        super().check(run_dir)
+        if self.tensorboard and not find_spec("tensorboard"):
+            raise InputError(f"Writing event files needs tensorboard: {install_command('tensorboard')}")

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from cnnzoo.cli import commands
 from cnnzoo.cli.declare import CheckedPath, remove_options
 from cnnzoo.cli.options import RunDirOptions
 from cnnzoo.cli.output import echo
@@ -17,9 +18,9 @@ from cnnzoo.core.paths import resolve_path
 MAX_DIFFERENCES_SHOWN = 20
 
 
-@click.command()
-@click.argument("run", type=CheckedPath(exists=True))
-@click.option(
+@commands.command()
+@commands.argument("run", type=CheckedPath(exists=True))
+@commands.option(
     "--run-dir",
     type=CheckedPath(),
     help="Folder for the new run.",

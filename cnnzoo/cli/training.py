@@ -11,12 +11,22 @@ from typing import TYPE_CHECKING
 import click
 
 import cnnzoo
+from cnnzoo.cli import commands
+from cnnzoo.cli.checks import (
+    check_model_options,
+    check_new_model,
+    check_png,
+    check_source,
+    check_trained_model,
+    is_model_name,
+)
+from cnnzoo.cli.complete import complete_recipes
 from cnnzoo.cli.declare import CheckedPath, take_options
-from cnnzoo.cli.options import DataOptions, ModelOptions, RecipeOptions, RunOptions
+from cnnzoo.cli.options import MODEL, SOURCE, TRAINED_MODEL, DataOptions, ModelOptions, RecipeOptions, RunOptions
 from cnnzoo.cli.output import echo
 from cnnzoo.cli.startup import import_keras_quietly
 from cnnzoo.core.errors import InputError
-from cnnzoo.core.paths import path_exists, resolve_path
+from cnnzoo.core.paths import path_exists
 
 if TYPE_CHECKING:
     import keras
@@ -25,9 +35,9 @@ if TYPE_CHECKING:
     from cnnzoo.evaluation.report import Report
 
 
-@click.command()
-@click.argument("model")
-@click.argument("data")
+@commands.command()
+@commands.argument("model", **MODEL)
+@commands.argument("data", **SOURCE)
 @take_options(
     recipe_options=RecipeOptions, model_options=ModelOptions, data_options=DataOptions, run_options=RunOptions
 )
@@ -41,27 +51,31 @@ def train(
 ) -> None:
     """Train MODEL on DATA and evaluate it on the test split.
 
-    DATA is a folder of images with one sub-folder per class, a CSV or Parquet table of image paths and labels, an .npz
-    file, tfds:NAME, or "digits".
+    The weights are fresh, unless --weights names some to start from; fine-tune is the command for small data sets.
 
     The run directory, runs/MODEL-DATA by default, receives report.html, report.json, predictions.csv, model.keras and
     run.json. After Ctrl-C or a crash, repeat the command to continue.
     """
-    cnnzoo.info(model)  # Fail on an unknown name before anything slow.
+    # Check the request before anything slow.
+    check_new_model(model, data, **asdict(model_options))
     recipe = recipe_options.resolve("sgd")
+    run_dir = run_options.run_dir or default_run_dir(model, data)
+    run_options.check(run_dir)
+    check_source(data)
+
     images = _load_images(data, data_options, run_options)
     network = cnnzoo.get(model, classes=images.classes, **asdict(model_options))
-    run_dir = default_run_dir(model, data)
+    _tell_conversion(network, images)
     with _recorded_command_line():
         report = cnnzoo.fit_and_evaluate(
-            network, images, recipe=recipe, seed=data_options.seed, **run_options.arguments(run_dir)
+            network, images, recipe=recipe, seed=data_options.seed, **asdict(run_options) | {"run_dir": run_dir}
         )
     _print_result(report, images)
 
 
-@click.command("fine-tune")
-@click.argument("model")
-@click.argument("data")
+@commands.command("fine-tune")
+@commands.argument("model", **TRAINED_MODEL)
+@commands.argument("data", **SOURCE)
 @take_options(
     recipe_options=RecipeOptions, model_options=ModelOptions, data_options=DataOptions, run_options=RunOptions
 )
@@ -75,10 +89,9 @@ def fine_tune(
 ) -> None:
     """Adapt the pretrained MODEL to DATA.
 
-    A new head is trained first, then the stages below it, with lower learning rates. MODEL is NAME:TAG as in
-    resnet50:imagenet, NAME with --weights, a run directory, or a .keras file. If its classes differ from those of DATA,
-    it gets a new head. The result is never worse on validation than the head alone (the linear probe); the report
-    shows the figures of both.
+    A new head is trained first, then the stages below it, with lower learning rates. MODEL may also be the name of a
+    model, with --weights. If its classes differ from those of DATA, it gets a new head. The result is never worse on
+    validation than the head alone (the linear probe); the report shows the figures of both.
     """
     name, _, tag = model.partition(":")
     is_file = path_exists(model) or not model
@@ -87,15 +100,20 @@ def fine_tune(
     # Check the request before anything slow.
     if is_file and (model_options.weights or model_options.image_size):
         raise InputError("--weights and --image-size are for models given by name; a run or a file has both already")
-    if not is_file:
-        cnnzoo.info(name)
+    if not is_model_name(model):
+        check_trained_model(model, data, takes_exports=False)
     if not is_file and not weights:
         tags = [row.tag for row in cnnzoo.info(name).weights if row.include_top]
         example = f"{name}:{tags[0].partition('.')[0]}, or --weights with a tag" if tags else "--weights with a tag"
         raise InputError(
             f"Fine-tuning needs pretrained weights: {example} or a file. To train without, use cnnzoo train"
         )
+    if not is_file:
+        check_model_options(name, weights, model_options.image_size)
     recipe = recipe_options.resolve("finetune")
+    run_dir = run_options.run_dir or default_run_dir(model if is_file else name, data)
+    run_options.check(run_dir)
+    check_source(data)
 
     images = _load_images(data, data_options, run_options)
     network = (
@@ -103,10 +121,10 @@ def fine_tune(
         if is_file
         else cnnzoo.get(name, weights=weights, image_size=model_options.image_size)
     )
-    run_dir = default_run_dir(model if is_file else name, data)
+    _tell_conversion(network, images)
     with _recorded_command_line():
         report = cnnzoo.fine_tune(
-            network, images, recipe=recipe, seed=data_options.seed, **run_options.arguments(run_dir)
+            network, images, recipe=recipe, seed=data_options.seed, **asdict(run_options) | {"run_dir": run_dir}
         )
     _print_result(report, images)
 
@@ -126,6 +144,16 @@ def open_trainable_model(path: str) -> keras.Model:
 def default_run_dir(model: str, data: str) -> Path:
     """Return the folder for a run of `model`, a name or a path, on the source `data`."""
     return Path("runs") / f"{Path(model).stem}-{Path(data.replace(':', '-')).stem}"
+
+
+def _tell_conversion(network: keras.Model, images: ImageData) -> None:
+    """Print a note if the images lose their color, because the network takes gray ones."""
+    height, width, channels = network.input_shape[1:]
+    if channels == 1 and images.train.images.shape[3] > 1:
+        echo(
+            f"Note: {network.name} takes gray images of {height}x{width} pixels, so the color images are converted. A "
+            "network for color images, such as resnet18, usually classifies them better"
+        )
 
 
 def _load_images(data: str, data_options: DataOptions, run_options: RunOptions) -> ImageData:
@@ -158,14 +186,14 @@ def _print_result(report: Report, images: ImageData) -> None:
     echo(f"Written to {report.run_dir}: report.html, report.json, predictions.csv, model.keras, run.json{doctor_files}")
 
 
-@click.command("lr-find")
-@click.argument("model")
-@click.argument("data")
+@commands.command("lr-find")
+@commands.argument("model", **MODEL)
+@commands.argument("data", **SOURCE)
 @take_options(recipe_options=RecipeOptions, model_options=ModelOptions, data_options=DataOptions)
-@click.option(
+@commands.option(
     "--steps", type=click.IntRange(10), default=100, show_default=True, help="Training steps, each at a higher rate."
 )
-@click.option(
+@commands.option(
     "--out",
     type=CheckedPath(),
     default=Path("lr_find.png"),
@@ -186,10 +214,11 @@ def lr_find(
     A range test trains for a few steps with rising learning rates; the loss is plotted over the rate into a PNG file.
     To run the test at the start of a training, use --set learning_rate=auto.
     """
-    cnnzoo.info(model)
+    check_new_model(model, data, **asdict(model_options))
     recipe = recipe_options.resolve("sgd")
-    if out.suffix.lower() != ".png" or out.is_dir() or not resolve_path(out).parent.is_dir():
-        raise InputError(f"--out must be a .png file in an existing folder. Received: {str(out)!r}")
+    check_png(out)
+    check_source(data)
+
     images = data_options.load(data)
     import_keras_quietly()
     from cnnzoo.training.prepare import make_reproducible
@@ -201,8 +230,8 @@ def lr_find(
     echo(f"{range_test}\nWritten to {out}")
 
 
-@click.command("recipes")
-@click.argument("name", required=False)
+@commands.command("recipes")
+@commands.argument("name", required=False, shell_complete=complete_recipes, help="A recipe, or a .toml file.")
 def recipes_command(name: str | None) -> None:
     """List the training recipes: source, cost and result.
 

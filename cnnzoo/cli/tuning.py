@@ -8,12 +8,25 @@ from pathlib import Path
 import click
 
 import cnnzoo
+from cnnzoo.cli import commands
+from cnnzoo.cli.checks import check_model_options, check_new_model, check_source, is_model_name
+from cnnzoo.cli.commands import COMMON, MACHINE, SEARCH, Choice
+from cnnzoo.cli.complete import complete_trained_models
 from cnnzoo.cli.declare import CheckedPath, option, take_options
-from cnnzoo.cli.options import DataOptions, ModelOptions, RecipeOptions, RunDirOptions
+from cnnzoo.cli.options import MODEL, SOURCE, DataOptions, ModelOptions, RecipeOptions, RunDirOptions
 from cnnzoo.cli.output import echo
 from cnnzoo.cli.startup import import_keras_quietly
-from cnnzoo.core.errors import unknown_name
 
+METRIC_NAMES = (  # those of `evaluation.report`, which is slow to import; a test compares them
+    "accuracy",
+    "balanced_accuracy",
+    "macro_f1",
+    "top5_accuracy",
+    "roc_auc",
+    "average_precision",
+    "log_loss",
+    "calibration_error",
+)
 ORACLES = ("random", "bayesian", "hyperband", "grid")
 
 
@@ -24,26 +37,37 @@ class SearchOptions:
     space: Path | None = field(
         metadata=option(
             type=CheckedPath(exists=True, dir_okay=False),
+            group=COMMON,
+            metavar="FILE.toml",
             help="TOML file with the search space.",
             show_default="the space of the model's family",
         )
     )
     trials: int = field(
-        metadata=option(type=click.IntRange(1), default=20, show_default=True, help="Number of trials.")
+        metadata=option(type=click.IntRange(1), group=COMMON, default=20, show_default=True, help="Number of trials.")
     )
     oracle: str = field(
         metadata=option(
-            type=click.Choice(ORACLES), default="random", show_default=True, help="Strategy that chooses the trials."
+            type=Choice(ORACLES, "oracle"),
+            group=SEARCH,
+            default="random",
+            show_default=True,
+            help="Strategy that chooses the trials.",
         )
     )
     objective: str = field(
         metadata=option(
-            default="accuracy", show_default=True, help="Metric on the validation split that the search optimizes."
+            type=Choice(METRIC_NAMES, "metric"),
+            group=SEARCH,
+            default="accuracy",
+            show_default=True,
+            help="Metric on the validation split that the search optimizes.",
         )
     )
     seeds: int = field(
         metadata=option(
             type=click.IntRange(1),
+            group=SEARCH,
             default=1,
             show_default=True,
             help="Number of seeds with which the best and the default recipe are trained again, to compare them.",
@@ -51,12 +75,17 @@ class SearchOptions:
     )
     workers: int = field(
         metadata=option(
-            type=click.IntRange(1), default=1, show_default=True, help="Number of trials that run at the same time."
+            type=click.IntRange(1),
+            group=MACHINE,
+            default=1,
+            show_default=True,
+            help="Number of trials that run at the same time.",
         )
     )
     memory_gb: float | None = field(
         metadata=option(
             type=click.FloatRange(0, min_open=True),
+            group=MACHINE,
             help="Memory limit of a trial in gigabytes.",
             show_default="80 % of the machine, divided by the workers",
         )
@@ -64,6 +93,7 @@ class SearchOptions:
     timeout: float = field(
         metadata=option(
             type=click.FloatRange(0, min_open=True),
+            group=MACHINE,
             default=600.0,
             show_default=True,
             help="Seconds without progress after which a trial is stopped as hung.",
@@ -72,6 +102,7 @@ class SearchOptions:
     prune: bool = field(
         metadata=option(
             "--prune/--no-prune",
+            group=SEARCH,
             default=True,
             show_default=True,
             help="Stop trials early that are clearly worse than the others / run all to their end.",
@@ -79,9 +110,16 @@ class SearchOptions:
     )
 
 
-@click.command()
-@click.argument("model")
-@click.argument("data")
+@commands.command()
+@commands.argument(
+    "model",
+    **MODEL
+    | {
+        "shell_complete": complete_trained_models,
+        "help": "Name of a model, or NAME:TAG to fine-tune published weights.",
+    },
+)
+@commands.argument("data", **SOURCE)
 @take_options(
     recipe_options=RecipeOptions,
     model_options=ModelOptions,
@@ -100,23 +138,24 @@ def tune(
 ) -> None:
     """Search for a better recipe for MODEL on DATA.
 
-    The best recipe is compared with the default recipe on the test split. MODEL is a name, or NAME:TAG to fine-tune
-    published weights. After Ctrl-C, repeat the command to continue.
+    The best recipe is compared with the default recipe on the test split. After Ctrl-C, repeat the command to
+    continue.
 
     The run directory, runs/tune-MODEL-DATA by default, receives trials.csv, best.toml (for train --recipe best.toml),
     report.html, and the best model in final/.
     """
-    from cnnzoo.evaluation.report import HEADLINE_METRICS
+    # Check the request before anything slow.
     from cnnzoo.tuning.space import make_space
 
-    # Check the request before anything slow.
     name, _, tag = model.partition(":")
-    cnnzoo.info(name)
+    if not is_model_name(name):
+        check_new_model(model, data, None, None)
     weights = model_options.weights or tag or None
     recipe = recipe_options.resolve("finetune" if weights else "sgd")
     make_space(name, recipe, search_options.space, bool(weights))
-    if search_options.objective not in HEADLINE_METRICS:
-        raise unknown_name("metric", search_options.objective, HEADLINE_METRICS)
+    check_model_options(name, weights, model_options.image_size)
+    run_options.check(run_options.run_dir or default_search_dir(name, data))
+    check_source(data)
 
     images = data_options.load(data)
     echo(images)
@@ -134,6 +173,11 @@ def tune(
     if result:
         echo(result)
         echo(f"Written to {result.run_dir}: report.html, trials.csv, best.toml; the best model: {result.run}")
+
+
+def default_search_dir(name: str, data: str) -> Path:
+    """Return the folder for a search, as `cnnzoo.tune` chooses it for the source `data`."""
+    return Path("runs") / f"tune-{name}-{Path(data.replace(':', '-')).stem}"
 
 
 COMMANDS = (tune,)

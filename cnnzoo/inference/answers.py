@@ -66,13 +66,8 @@ class PredictionWriter:
             InputError: for an unknown suffix, an existing file, or a file that was begun with another plan.
             BusyError: if another process is writing the file.
         """
-        self.path = check_path(path, "the file of the predictions")
-        if self.path.suffix not in SUFFIXES:
-            raise unknown_name("kind of file", self.path.suffix or str(path), SUFFIXES)
-        if self.path.suffix == ".parquet":
-            import_pyarrow()
+        self.path, self.record_path = check_predictions_file(path, overwrite)
         self.plan, self.overwrite = plan, overwrite
-        self.record_path = self.path.with_name(f".{self.path.name}.progress.json")
         self._reset_counts()
         self.recorded_rows = 0
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -99,8 +94,7 @@ class PredictionWriter:
             self.record_path.unlink(missing_ok=True)
 
         if not self.record_path.exists():
-            if self.path.exists():
-                raise InputError(f"{self.path} already exists; overwrite=True (--overwrite) replaces it")
+            check_predictions_file(self.path, self.overwrite)
             self._write_record()
             return
 
@@ -215,6 +209,27 @@ class PredictionWriter:
         record["last"] = self.last_path
         write_json(self.record_path, record, add_sum=True)
         self.recorded_rows = self.rows
+
+
+def check_predictions_file(path: str | os.PathLike[str], overwrite: bool) -> tuple[Path, Path]:
+    """Check a file for predictions before anything slow.
+
+    Returns:
+        The path of the file, and that of the record beside it, which exists until the file is complete.
+
+    Raises:
+        InputError: for an unknown suffix, and for a file that is complete, unless `overwrite` replaces it.
+        ImportError: if a Parquet file is wanted, and pyarrow is not installed.
+    """
+    path = check_path(path, "the file of the predictions")
+    if path.suffix not in SUFFIXES:
+        raise unknown_name("kind of file", path.suffix or str(path), SUFFIXES)
+    if path.suffix == ".parquet":
+        import_pyarrow()
+    record_path = path.with_name(f".{path.name}.progress.json")
+    if path.exists() and not record_path.exists() and not overwrite:
+        raise InputError(f"{path} already exists; overwrite=True (--overwrite) replaces it")
+    return path, record_path
 
 
 def _chunk_rows(rows: Iterable[Row], size: int) -> Iterator[list[Row]]:

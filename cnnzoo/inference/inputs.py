@@ -67,7 +67,7 @@ def iter_images(images: Any) -> Iterator[NamedImage]:
 def _iter_paths(path: str) -> Iterator[NamedImage]:
     """Yield the files that a path, a folder or a pattern stands for."""
     files: Iterable[Path]
-    if reason := _find_fault(path):
+    if reason := find_path_fault(path):
         yield (
             printable_name(path),
             Unreadable(f"Cannot read {shorten_repr(path, MAX_DESCRIPTION)} as an image: {reason}"),
@@ -90,7 +90,7 @@ def _iter_paths(path: str) -> Iterator[NamedImage]:
         raise InputError(f"There are no files at {path!r}")
 
 
-def _find_fault(path: str) -> str:
+def find_path_fault(path: str) -> str:
     """Return why `path` cannot be the path of an image, or "" if nothing is wrong with it."""
     if not path:
         return "it is empty; '.' is the current folder"

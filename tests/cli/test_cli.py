@@ -39,7 +39,7 @@ def test_version(cli):
         (("train", "lenet5", "digits", "--weights", "imagenet"), "Unknown weights of lenet5"),
         (("train", "lenet5", "digits", "--set", "schedule=cosin"), "Did you mean cosine"),
         (("train", "lenet5", "digits", "--devices", "GPU:7"), "Unknown device"),
-        (("train", "lenet5", "digits", "--resume", "--overwrite"), "Pass either resume"),
+        (("train", "lenet5", "digits", "--resume", "--overwrite"), "Pass either --resume"),
         (("fine-tune", "lenet5", "digits"), "Fine-tuning needs pretrained weights: lenet5:digits, or --weights"),
         (("fine-tune", "lenet5:mnits", "digits"), "Did you mean mnist"),
         (("tune", "lenet5", "no/data", "--objective", "acuracy"), "Unknown metric. Did you mean accuracy"),

@@ -46,7 +46,7 @@ def test_predictions_for_a_folder_go_into_a_file(cli, tmp_path, mnist):
     out = tmp_path / "predictions.csv"
     command = ("predict", "lenet5:mnist", tmp_path / "scans", "--out", out, "--runtime", "keras", "--batch-size", 2)
     answer = cli(*command, "--top", 1)
-    assert (answer.code, answer.out) == (0, f"5 images, 0 of them unreadable; written to {out}\n")
+    assert (answer.code, answer.out) == (0, f"5 images; written to {out}\n")
     lines = out.read_text().splitlines()
     assert lines[0] == "path,error,class_1,probability_1"
     assert [line.split(",")[2] for line in lines[1:]] == [str(label) for label in mnist["y_test"][:5]]

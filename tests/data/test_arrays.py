@@ -72,7 +72,7 @@ def test_labels_may_be_names():
 
 def test_data_prints_as_a_table():
     text = str(cnnzoo.load_data("digits"))
-    assert "digits: 8x8x1, 10 classes" in text
+    assert "digits: 1,797 images of 8x8x1 in 10 classes" in text
     assert text.splitlines()[-1].split() == ["all", "1,437", "180", "180"]
 
 

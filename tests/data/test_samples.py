@@ -28,7 +28,7 @@ def photo_data(photos):
 
 def test_a_notebook_shows_counts_and_images_of_every_class(photo_data):
     page = check_summary(photo_data._repr_html_())
-    assert "photos: photos, 2 classes" in page.text
+    assert "photos: 20 image files in 2 classes" in page.text
     assert "all 16 2 2" in page.text
     assert [image["alt"] for image in page.all("img")] == ["ants"] * 5 + ["bees"] * 5
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from cnnzoo.cli import commands
 from cnnzoo.cli.checks import check_out_folder, check_png, check_source
@@ -29,11 +28,6 @@ from cnnzoo.core.errors import InputError
 from cnnzoo.core.paths import path_exists
 from cnnzoo.core.progress import show_progress
 from cnnzoo.core.text import format_count
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    import numpy as np
 
 PICTURE_COUNT = 16
 
@@ -139,26 +133,10 @@ def show(data: str, augment: str, image_size: tuple[int, int], out: Path, data_o
     """Draw sixteen augmented training images of DATA into a PNG file."""
     check_png(out)
     check_source(data)
-    import numpy as np
-
-    from cnnzoo.core.files import atomic_write
-    from cnnzoo.evaluation import figures
-
     loaded = data_options.load(data, image_size)
     import_keras_quietly()
-    images, labels = loaded.batches("train", PICTURE_COUNT, data_options.seed, augment)[0]
-    captions = [describe_label(label, loaded.classes) for label in labels]
-    with atomic_write(out) as new:
-        new.write_bytes(figures.plot_image_grid(np.asarray(images), captions))
+    loaded.show("train", PICTURE_COUNT, augment=augment, seed=data_options.seed, path=out)
     echo(f"Sixteen images, augmented with {augment} and seed {data_options.seed}: {out}")
-
-
-def describe_label(label: np.ndarray, classes: Sequence[str]) -> str:
-    """Return the class name of a label (classes,), or the two largest shares of a label that mixes classes."""
-    shares = [(share, classes[i]) for i, share in enumerate(label) if share > 0.005]
-    if len(shares) == 1:
-        return shares[0][1]
-    return ", ".join(f"{100 * share:.0f} % {name}" for share, name in sorted(shares, reverse=True)[:2])
 
 
 COMMANDS = (doctor, show)

@@ -14,9 +14,12 @@ from cnnzoo.core.text import escape_controls
 from cnnzoo.core.tiles import Tile
 
 MAX_TILES = 100  # images in one gallery
-MAX_COLUMNS = 8  # of a saved picture
 MAX_CAPTION_LINES = 4
-MAX_LABEL = 26  # letters of a line under a picture
+# Of a saved picture: the widest that is readable on a phone, where it is 360 pixels wide
+MAX_COLUMNS, MAX_COLUMNS_WITH_BARS = 4, 3
+COLUMN, COLUMN_WITH_BARS, LINE = 1.5, 2.0, 0.2  # inches
+FONT_SIZE = 11
+MAX_LABEL = 18  # letters of a line above an image
 
 
 @dataclass(frozen=True, repr=False)
@@ -67,35 +70,38 @@ class Gallery:
 def draw_gallery(gallery: Gallery) -> bytes:
     """Return the gallery as a PNG file: each image with its caption above it, and its bars below."""
     import io
+    import textwrap
     import warnings
 
     import numpy as np
     from matplotlib.figure import Figure
 
-    columns = min(MAX_COLUMNS, max(len(gallery.tiles), 1))
-    rows = max(-(-len(gallery.tiles) // columns), 1)
     bars = max((len(tile.shares) for tile in gallery.tiles), default=0)
-    width = 2.4 if bars else 1.5  # inches
-    heights = (2.1 if not bars else 2.4, 0.26 * bars) if bars else (2.1,)
-    figure = Figure(figsize=(width * columns, sum(heights) * rows + 0.4), layout="constrained")
-    figure.suptitle(_make_label(gallery.title, 26 * columns), fontsize=10)
+    columns = min(MAX_COLUMNS_WITH_BARS if bars else MAX_COLUMNS, max(len(gallery.tiles), 1))
+    rows = max(-(-len(gallery.tiles) // columns), 1)
+    width = COLUMN_WITH_BARS if bars else COLUMN
+    lines = max((min(len(tile.lines), MAX_CAPTION_LINES) for tile in gallery.tiles), default=0)
+    heights = (width + LINE * lines, 1.3 * LINE * bars) if bars else (width + LINE * lines,)
+    title = textwrap.wrap(_make_label(gallery.title, 200), MAX_LABEL * columns)
+    figure = Figure(figsize=(width * columns, sum(heights) * rows + 0.3 * len(title)), layout="constrained")
+    figure.suptitle("\n".join(title), fontsize=FONT_SIZE + 1)
     grid = figure.subplots(rows * len(heights), columns, squeeze=False, height_ratios=heights * rows)
     for axes in grid.ravel():
         axes.axis("off")
     for i, tile in enumerate(gallery.tiles):
         row, column = divmod(i, columns)
         axes = grid[row * len(heights), column]
-        axes.set_title("\n".join(map(_make_label, tile.lines[:MAX_CAPTION_LINES])), fontsize=7)
+        axes.set_title("\n".join(map(_make_label, tile.lines[:MAX_CAPTION_LINES])), fontsize=FONT_SIZE)
         if tile.pixels is not None:
             pixels = tile.pixels if tile.pixels.shape[-1] == 3 else tile.pixels[..., 0]
             axes.imshow(np.clip(pixels, 0, 255).astype("uint8"), cmap="gray", vmin=0, vmax=255)
         else:
-            axes.text(0.5, 0.5, _make_label(tile.problem or "no picture"), ha="center", fontsize=7)
+            axes.text(0.5, 0.5, _make_label(tile.problem or "no picture"), ha="center", fontsize=FONT_SIZE)
         if tile.shares:
             below, places = grid[row * len(heights) + 1, column], range(len(tile.shares))
             below.barh(places, [share for _, share in tile.shares], color="#93c5fd")
             for place, (name, share) in zip(places, tile.shares, strict=True):
-                below.text(0.02, place, f"{_make_label(name)} {format_share(share)}", va="center", fontsize=7)
+                below.text(0.02, place, f"{_make_label(name)} {format_share(share)}", va="center", fontsize=FONT_SIZE)
             below.set(xlim=(0, 1), ylim=(bars - 0.4, -0.6))
 
     buffer = io.BytesIO()

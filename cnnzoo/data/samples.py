@@ -74,14 +74,14 @@ def augmented_tiles(data: ImageData, split: str, count: int, seed: int, augment:
     images, labels = data.batches(split, count, seed, augment)[0][:2]
     pixels = np.asarray(images)
     return [
-        Tile(image, (describe_label(label, data.classes),))
+        Tile(image, describe_label(label, data.classes))
         for image, label in zip(pixels, np.asarray(labels), strict=True)
     ]
 
 
-def describe_label(label: np.ndarray, classes: Sequence[str]) -> str:
+def describe_label(label: np.ndarray, classes: Sequence[str]) -> tuple[str, ...]:
     """Return the class name of a label (classes,), or the two largest shares of a label that mixes classes."""
     shares = [(share, classes[i]) for i, share in enumerate(label) if share > 0.005]
     if len(shares) == 1:
-        return shares[0][1]
-    return ", ".join(f"{100 * share:.0f} % {name}" for share, name in sorted(shares, reverse=True)[:2])
+        return (shares[0][1],)
+    return tuple(f"{100 * share:.0f} % {name}" for share, name in sorted(shares, reverse=True)[:2])

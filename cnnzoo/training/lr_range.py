@@ -17,10 +17,10 @@ from cnnzoo.core.paths import check_path
 from cnnzoo.core.progress import Progress, show_progress
 from cnnzoo.data.batches import Batches
 from cnnzoo.data.images import ImageData
-from cnnzoo.evaluation import figures
 from cnnzoo.training.optimizer import unwrap_optimizer
 from cnnzoo.training.precision import mixed_precision, resolve_precision
 from cnnzoo.training.prepare import compile_for_training, frozen_layers, recompile_for_saving
+from cnnzoo.training.range_figure import plot_range_test
 from cnnzoo.training.recipe import Recipe
 
 SMOOTHING = 0.9  # decay of the moving average of the loss
@@ -66,7 +66,7 @@ class RateTest:
         if path.suffix.lower() != ".png":
             raise InputError(f"The picture must be a .png file. Received: {str(path)!r}")
         with atomic_write(path) as new_path:
-            new_path.write_bytes(figures.plot_learning_rates(self.rates, self.losses, self.suggestion))
+            new_path.write_bytes(plot_range_test(self.rates, self.losses, self.suggestion))
 
 
 def run_range_test(

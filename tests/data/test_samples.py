@@ -108,5 +108,5 @@ def test_data_for_evaluation_alone_shows_its_test_images(photos):
 
 
 def test_labels_of_mixed_images_name_both_classes():
-    assert describe_label(np.array([0.0, 1.0]), ["a", "b"]) == "b"
-    assert describe_label(np.array([0.25, 0.75]), ["a", "b"]) == "75 % b, 25 % a"
+    assert describe_label(np.array([0.0, 1.0]), ["a", "b"]) == ("b",)
+    assert describe_label(np.array([0.25, 0.75]), ["a", "b"]) == ("75 % b", "25 % a")

@@ -16,8 +16,9 @@ from helpers.training import RECIPE, CrashAt, CrashError, fit, new_lenet
 
 import cnnzoo
 from cnnzoo import InputError
+from cnnzoo.core.gallery import Gallery, draw_gallery
 from cnnzoo.core.matrix_chart import matrix_chart
-from cnnzoo.evaluation import figures
+from cnnzoo.core.tiles import Tile
 from cnnzoo.inference.exported import ExportInfo, write_export_info
 from cnnzoo.inference.scores import check_scores, find_bad_scores
 from cnnzoo.training.run import Run
@@ -557,7 +558,7 @@ def test_any_name_can_be_drawn(name):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         chart = ElementTree.fromstring(matrix_chart(np.eye(2, dtype=int), [name, "b"]))
-        png = figures.plot_image_grid(np.zeros((2, 8, 8, 1)), [f"{name}\n{name}", name])
+        png = draw_gallery(Gallery(name, (Tile(np.zeros((8, 8, 1)), (f"{name}\n{name}", name)),)))
     assert max(float(chart.get("width")), float(chart.get("height"))) < 1000
     assert max(int.from_bytes(png[16:20]), int.from_bytes(png[20:24])) < 2000, "pixels across and down"
 

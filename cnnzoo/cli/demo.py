@@ -92,7 +92,7 @@ def run_demo(run_dir: Path = DEFAULT_RUN_DIR, seed: int = 0) -> None:
 
     print_step(5, "Export as a SavedModel, and compare the export with the model")
     export = cnnzoo.export(model, export_dir, overwrite=overwrite)
-    print(f"{export_dir}: probabilities differ by at most {export.difference:.1g} from those of the model")
+    print(export)
 
     print_step(6, "Load the export in a new process with TensorFlow alone, and classify six test images")
     true_names = [data.classes[label] for label in data.test.labels[:6]]

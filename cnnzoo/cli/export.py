@@ -1,5 +1,6 @@
 """The command that exports a model."""
 
+import shlex
 from pathlib import Path
 
 import click
@@ -97,11 +98,8 @@ def export(
         pad=data_options.pad,
         levels=data_options.levels,
     )
-    echo(f"Images are {exported.transform}")
-    echo(f"Written to {out}; its probabilities are within {exported.difference:.1g} of the model's")
-    if exported.accuracy is not None and exported.before is not None:
-        accuracy_before, accuracy = 100 * exported.before, 100 * exported.accuracy
-        echo(f"Accuracy on validation: {accuracy_before:.2f} % before, {accuracy:.2f} % now")
+    echo(exported)
+    echo(f"Measure it on a test split: cnnzoo evaluate {shlex.quote(str(out))} {shlex.quote(data) if data else 'DATA'}")
 
 
 COMMANDS = (export,)

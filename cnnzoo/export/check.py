@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import statistics
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -21,6 +24,8 @@ TOLERANCES = {"float32": 1e-3, "float16": 2e-2}
 MAX_CALIBRATION_IMAGES = 300  # training images that calibrate int8
 MAX_COMPARED_IMAGES = 100  # validation images whose probabilities are compared
 BATCH_SIZE = 32
+SMALLEST_SHOWN_DIFFERENCE = 1e-5  # smaller ones come from the order of sums, and are nothing to think about
+TIMED_CALLS = 5  # whose median is the time of one image
 
 
 class SampleInputs(NamedTuple):
@@ -42,13 +47,53 @@ class Comparison(NamedTuple):
 
     Attributes:
         difference: largest difference between two probabilities.
+        images: number of images whose probabilities were compared.
+        same_class: number of these images that get the same likeliest class.
+        milliseconds: time that the export takes for one image on this machine.
         accuracy: validation accuracy of the export.
         before: validation accuracy of the model.
+        validation_images: number of validation images.
     """
 
     difference: float
+    images: int = 0
+    same_class: int = 0
+    milliseconds: float = 0.0
     accuracy: float | None = None
     before: float | None = None
+    validation_images: int = 0
+
+    def describe_agreement(self) -> str:
+        """Return in a sentence how well the export and its model agree."""
+        same = "all" if self.same_class == self.images else f"{self.same_class:,}"
+        return (
+            f"Of {self.images:,} images that the export and the model were compared on, {same} get the same class from "
+            f"both, and no probability differs by more than {format_difference(self.difference)}"
+        )
+
+    def describe_accuracy(self) -> str:
+        """Return in a sentence how accurate both are on the validation images; "" if that was not measured."""
+        if self.accuracy is None or self.before is None:
+            return ""
+        return (
+            f"Of {self.validation_images:,} validation images the export classifies {100 * self.accuracy:.2f} % "
+            f"correctly, and the model {100 * self.before:.2f} %"
+        )
+
+
+def format_difference(difference: float) -> str:
+    """Return a difference of probabilities as a decimal number, rounded up.
+
+    Example:
+        >>> from cnnzoo.export.check import format_difference
+        >>> format_difference(0.03141), format_difference(2e-7)
+        ('0.032', '0.00001')
+    """
+    if difference <= SMALLEST_SHOWN_DIFFERENCE:
+        return f"{SMALLEST_SHOWN_DIFFERENCE:.5f}"
+    digits = 1 - math.floor(math.log10(difference))  # two that are not zero
+    rounded = math.ceil(difference * 10**digits) / 10**digits
+    return f"{rounded:.{digits}f}"
 
 
 def sample_inputs(classifier: Classifier, data: ImageData | None) -> SampleInputs:
@@ -127,8 +172,10 @@ def compare_outputs(
         raise InputError(
             f"The export's probabilities differ from the model's by up to {difference:.2g}; the export was not kept"
         )
+    same_class = int((expected.argmax(axis=1) == actual.argmax(axis=1)).sum())
+    comparison = Comparison(difference, len(photos), same_class, measure_milliseconds(export, photos[:1]))
     if validation is None:
-        return Comparison(difference)
+        return comparison
     with show_progress("Measuring the accuracy of model and export", 2 * len(validation), "images") as progress:
         before, accuracy = (
             float((_predict(classifier, validation.images, progress).argmax(axis=1) == validation.labels).mean())
@@ -140,7 +187,18 @@ def compare_outputs(
             f"{100 * before:.2f} to {100 * accuracy:.2f} %, by more than max_drop={max_drop} (--max-drop); "
             "the export was not kept"
         )
-    return Comparison(difference, accuracy, before)
+    return comparison._replace(accuracy=accuracy, before=before, validation_images=len(validation))
+
+
+def measure_milliseconds(classifier: Classifier, image: np.ndarray) -> float:
+    """Return how long a classifier takes for one image (1, H, W, C), without reading and resizing it."""
+    classifier.scores(image)  # the first call may compile
+    times = []
+    for _ in range(TIMED_CALLS):
+        start = time.perf_counter()
+        classifier.scores(image)
+        times.append(1000 * (time.perf_counter() - start))
+    return statistics.median(times)
 
 
 def _predict(classifier: Classifier, images: Any, progress: Progress) -> np.ndarray:

@@ -15,20 +15,20 @@ from cnnzoo.core.paths import check_path
 from cnnzoo.core.progress import show_progress
 from cnnzoo.data.images import ImageData
 from cnnzoo.data.training_images import find_training_images, write_training_images
-from cnnzoo.export.check import compare_outputs, sample_inputs
+from cnnzoo.export.check import Comparison, compare_outputs, sample_inputs
 from cnnzoo.export.model_card import render_model_card
 from cnnzoo.inference.classifier import Classifier
-from cnnzoo.inference.exported import MODEL_CARD_FILE, ExportInfo, is_export, read_export, write_export_info
+from cnnzoo.inference.exported import MODEL_CARD_FILE, OWN_FILES, ExportInfo, is_export, read_export, write_export_info
 from cnnzoo.inference.load import load
 from cnnzoo.runtimes.base import Runtime
-from cnnzoo.runtimes.choose import FORMATS
+from cnnzoo.runtimes.choose import FORMATS, is_installed
 
 if TYPE_CHECKING:
     import keras
 
 
 class Export(NamedTuple):
-    """A finished export.
+    """A finished export; `print` shows what it is and how well it agrees with its model.
 
     Attributes:
         path: the folder.
@@ -37,6 +37,9 @@ class Export(NamedTuple):
         accuracy: accuracy of the export on the validation images; None if `data` was not given.
         before: accuracy of the model on the same images.
         transform: how the export brings images to the size of the network, in words.
+        precision: precision of the export.
+        size: bytes of the files that the network consists of.
+        comparison: the comparison with the model: numbers of images, equal classes, the time of one image.
     """
 
     path: Path
@@ -45,6 +48,17 @@ class Export(NamedTuple):
     accuracy: float | None = None
     before: float | None = None
     transform: str = ""
+    precision: str = "float32"
+    size: int = 0
+    comparison: Comparison | None = None
+
+    def __str__(self) -> str:
+        size = f"{self.size / 1e6:.1f} MB" if self.size >= 1e5 else f"{self.size / 1e3:.1f} kB"
+        lines = [f"Wrote {self.path} ({self.format}, {self.precision}, {size})", f"Images are {self.transform}"]
+        if self.comparison is not None:
+            lines += [self.comparison.describe_agreement(), self.comparison.describe_accuracy()]
+            lines.append(f"One image takes about {self.comparison.milliseconds:.2g} ms here, without reading the file")
+        return "\n".join(filter(None, lines))
 
 
 @check_arguments()
@@ -92,7 +106,8 @@ def export(
         verbose: show progress, if it takes more than two seconds.
 
     Returns:
-        The path of the export, how far its outputs are from the model's, and how it resizes images.
+        The path of the export, how far its outputs are from the model's, and how it resizes images; `print` shows it
+        in sentences. `cnnzoo.evaluate(path, data)` measures the export on a test split.
 
     Raises:
         InputError: for an unknown format, a path that exists, a model that is no classifier, or an export that does
@@ -143,10 +158,22 @@ def export(
         # So that evaluating the export on images that the model was trained on is noticed.
         if (digests := find_training_images(original.card)) is not None:
             write_training_images(new_path, digests)
-        comparison = compare_outputs(original, load(new_path), inputs, precision, max_drop)
+        # An ONNX export is compared in ONNX Runtime, although OpenVINO would run it too.
+        own_runtime = runtime.name if is_installed(runtime.name) else "auto"
+        comparison = compare_outputs(original, load(new_path, own_runtime), inputs, precision, max_drop)
         text = render_model_card(path.name, info, comparison, model, runtime.usage)
         (new_path / MODEL_CARD_FILE).write_text(text, encoding="utf-8")
-    return Export(path, format, *comparison, transform=original.transform.describe())
+    return Export(
+        path,
+        format,
+        comparison.difference,
+        comparison.accuracy,
+        comparison.before,
+        transform=original.transform.describe(),
+        precision=precision,
+        size=sum(file.stat().st_size for file in path.rglob("*") if file.is_file() and file.name not in OWN_FILES),
+        comparison=comparison,
+    )
 
 
 def check_request(format: str, precision: str, path: Path, overwrite: bool, has_data: bool) -> Runtime:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from cnnzoo.core.json_files import read_json
+from cnnzoo.cards import Card
+from cnnzoo.core.errors import InputError
+from cnnzoo.core.json_files import check_fields, read_json
 from cnnzoo.data.resize import inner_size
 from cnnzoo.data.transform import Transform
+from cnnzoo.evaluation.summary import CARD_KEY
 from cnnzoo.export.check import Comparison
 from cnnzoo.export.quoting import markdown_text, python_text, shell_word
 from cnnzoo.export.snippets import write_reading_code
@@ -21,7 +25,21 @@ from cnnzoo.runtimes.choose import FORMATS
 if TYPE_CHECKING:
     import keras
 
-METRIC_NAMES = {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "macro_f1": "macro F1"}
+METRIC_NAMES = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "macro_f1": "macro F1",
+    "calibration_error": "calibration error",
+}
+FIGURE_FIELDS = {"data": str, "split": str, "images": int, "accuracy": float}
+OPTIONAL_FIGURE_FIELDS = {
+    "date": str,
+    "balanced_accuracy": float,
+    "macro_f1": float,
+    "log_loss": float,
+    "calibration_error": float,
+    "intervals_95": dict[str, tuple[float, float]],
+}
 MAX_CLASSES = 20  # listed by name
 SNIPPET_TOLERANCE = 1e-4  # of a probability, between the code in the card and `cnnzoo predict`
 READS_FILES = (
@@ -53,7 +71,7 @@ def render_model_card(
     class_list = ", ".join(markdown_text(name) for name in classes[:MAX_CLASSES])
     if len(classes) > MAX_CLASSES:
         class_list += f" and {len(classes) - MAX_CLASSES} more"
-    report = _read_report(model)
+    figures = _find_figures(model, info.card)
     templates = Environment(loader=PackageLoader("cnnzoo.export", "."), keep_trailing_newline=True)
     templates.filters["text"] = markdown_text
     transform = Transform((height, width), channels, **info.card.evaluation_transform, pad=info.card.pad)
@@ -72,8 +90,10 @@ def render_model_card(
         transform=transform.describe(),
         resizing=resizing,
         classes=class_list,
-        report=report,
-        metrics=_metric_rows(report) if report else (),
+        figures=figures,
+        metrics=_metric_rows(figures),
+        agreement=comparison.describe_agreement(),
+        accuracies=comparison.describe_accuracy(),
         packages=FORMATS[info.format].packages,
         snippet_tolerance=f"{SNIPPET_TOLERANCE:g}",
         training=_training_rows(info.card.training),
@@ -86,27 +106,38 @@ def render_model_card(
     )
 
 
-def _read_report(model: keras.Model | str | os.PathLike[str]) -> dict[str, Any] | None:
-    """Return the metrics in the report of a run, given by its folder or its model.keras; None for other paths."""
+def _find_figures(model: keras.Model | str | os.PathLike[str], card: Card) -> dict[str, Any]:
+    """Return the figures of the model on its test split: those of its card, or of its run; empty if there are none."""
+    figures = card.training.get(CARD_KEY)
+    if isinstance(figures, dict):
+        try:
+            return check_fields(figures, "The figures in the card", FIGURE_FIELDS, OPTIONAL_FIGURE_FIELDS)
+        except InputError as error:
+            warnings.warn(f"{error}; the model card does not show them", stacklevel=4)
+    return _read_report(model)  # runs of versions before 0.9
+
+
+def _read_report(model: keras.Model | str | os.PathLike[str]) -> dict[str, Any]:
+    """Return the figures in the report of a run, given by its folder or its model.keras; empty for other paths."""
     if hasattr(model, "layers"):
-        return None
+        return {}
     path = Path(model)
     file = (path if path.is_dir() else path.parent) / "report.json"
     # Another .keras file in the folder of a run is another model.
     if not file.is_file() or (path.is_file() and path.name != "model.keras"):
-        return None
-    report = read_json(file, {"metrics": dict[str, Any], "split": str})
-    return {**report["metrics"], "split": report["split"]}
+        return {}
+    report = read_json(file, {"metrics": dict[str, Any], "split": str, "data": str})
+    return {**report["metrics"], "split": report["split"], "data": report["data"]}
 
 
-def _metric_rows(report: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+def _metric_rows(figures: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     """Return name, value and 95 % interval of each metric."""
     rows = []
     for key, name in METRIC_NAMES.items():
-        low, high = report.get("intervals_95", {}).get(key, (None, None))
+        low, high = figures.get("intervals_95", {}).get(key, (None, None))
         interval = "" if low is None else f"{100 * low:.2f} to {100 * high:.2f} %"
-        if key in report:
-            rows.append((name, f"{100 * report[key]:.2f} %", interval))
+        if key in figures:
+            rows.append((name, f"{100 * figures[key]:.2f} %", interval))
     return rows
 
 

@@ -30,6 +30,8 @@ from cnnzoo.evaluation.compatibility import (
 )
 from cnnzoo.evaluation.evaluate import EVALUATION_BATCH_SIZE, fit_validation_temperature, make_report, predict_split
 from cnnzoo.evaluation.report import Report
+from cnnzoo.evaluation.summary import CARD_KEY as FIGURES_KEY
+from cnnzoo.evaluation.summary import summarize_report
 from cnnzoo.surgery.outputs import as_functional
 from cnnzoo.training import state
 from cnnzoo.training.callbacks import CheckpointCallback, InterruptCallback, combine_callbacks
@@ -101,6 +103,7 @@ class Trainer:
                 self._before_first_epoch()
             self.fit()
             report = self.report()
+            self._add_figures_to_card(report)
             self._save(report)
             self.run.close("done", seconds=round(time.perf_counter() - started, 1), accuracy=report.accuracy)
         return report
@@ -281,6 +284,12 @@ class Trainer:
             record=self._training_record(),
             defaults=self._default_settings(),
         )
+
+    def _add_figures_to_card(self, report: Report) -> None:
+        """Record the figures of the test split in the model's card, which exports and copies of the model show."""
+        card = cards.card(self.model)
+        figures = {FIGURES_KEY: summarize_report(report)}
+        cards.attach_card(self.model, replace(card, training=card.training | figures))
 
     def _training_record(self) -> dict[str, Any]:
         """Return how the model was trained, as flat facts for the report's page, without `_default_settings`."""

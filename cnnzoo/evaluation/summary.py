@@ -1,0 +1,36 @@
+"""The figures of a report that go into the card of a model, so that its exports and copies state them too."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any
+
+from cnnzoo.evaluation.report import Report
+
+CARD_KEY = "evaluation"  # in `Card.training`
+METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "calibration_error")
+
+
+def summarize_report(report: Report) -> dict[str, Any]:
+    """Return the figures of a report as JSON values: data, split, number of images, date, metrics and intervals.
+
+    Log loss and calibration error are those of the probabilities that the model returns, after its temperature.
+
+    Example:
+        >>> from cnnzoo.evaluation.summary import summarize_report
+        >>> data = cnnzoo.load_data("digits")
+        >>> report = cnnzoo.evaluate(cnnzoo.get("lenet5", weights="digits"), data)
+        >>> summary = summarize_report(report)
+        >>> summary["split"], summary["images"], summary["accuracy"] == report.accuracy
+        ('test', 180, True)
+    """
+    metrics = {**report.metrics, **report.metrics.get("calibrated", {})}
+    intervals = {**report.metrics["intervals_95"], **report.metrics.get("calibrated", {}).get("intervals_95", {})}
+    return {
+        "data": report.data,
+        "split": report.split,
+        "images": len(report.labels),
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        **{name: metrics[name] for name in METRICS if name in metrics},
+        "intervals_95": {name: intervals[name] for name in METRICS if name in intervals},
+    }

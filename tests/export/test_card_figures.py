@@ -1,0 +1,65 @@
+"""The model card states how accurate the model is, wherever the model comes from, and what the export changes."""
+
+import re
+from dataclasses import replace
+
+import pytest
+
+import cnnzoo
+from cnnzoo import cards
+from cnnzoo.evaluation.summary import summarize_report
+from cnnzoo.export.check import Comparison
+from cnnzoo.export.model_card import render_model_card
+from cnnzoo.inference.exported import ExportInfo
+from cnnzoo.runtimes.choose import FORMATS
+
+
+def render(model, card):
+    info = ExportInfo(card, "litert", "float32", (32, 32, 1))
+    return render_model_card("out", info, Comparison(0.031, 28, 27, 3.1, 0.9, 0.95, 20), model, FORMATS["litert"].usage)
+
+
+def test_the_figures_travel_with_the_model(trained, tmp_path):
+    """In memory after the training, from the run, and from a file that was saved elsewhere."""
+    copy = cnnzoo.save(trained.model, tmp_path / "copy.keras")
+    accuracy = trained.report.metrics["accuracy"]
+    low, high = trained.report.metrics["intervals_95"]["accuracy"]
+    expected = f"| accuracy | {100 * accuracy:.2f} % | {100 * low:.2f} to {100 * high:.2f} % |"
+    for source in (trained.model, trained.folder, copy):
+        model = source if source is trained.model else cnnzoo.load(source).model
+        text = render(source, cards.card(model))
+        assert expected in text
+        assert re.search(
+            r"measured on 12 test images of arrays, which were not used for training, on \d{4}-\d\d-\d\d:", text
+        )
+        assert "| calibration error |" in text
+        assert not re.search("None|No metrics are known", text)
+
+
+def test_runs_of_earlier_versions_have_their_figures_in_the_report(trained):
+    card = cards.card(trained.model)
+    earlier = replace(card, training={key: value for key, value in card.training.items() if key != "evaluation"})
+    assert f"| accuracy | {100 * trained.report.accuracy:.2f} %" in render(trained.folder, earlier)
+    assert "No metrics are known for this model" in render(trained.model, earlier)
+
+
+def test_damaged_figures_are_not_shown(trained):
+    card = cards.card(trained.model)
+    damaged = replace(card, training=card.training | {"evaluation": {"accuracy": "<b>all</b>", "images": 12}})
+    with pytest.warns(UserWarning, match="figures in the card.*does not show them"):
+        assert "No metrics are known" in render(trained.model, damaged)
+
+
+def test_the_card_says_how_export_and_model_agree(trained):
+    text = render(trained.model, cards.card(trained.model))
+    assert "Of 28 images that the export and the model were compared on, 27 get the same class" in text
+    assert "no probability differs by more than 0.031." in text
+    assert "Of 20 validation images the export classifies 90.00 % correctly, and the model 95.00 %." in text
+    assert "cnnzoo evaluate out photos/" in text
+
+
+def test_the_summary_has_the_figures_that_ship(trained):
+    summary = summarize_report(trained.report)
+    assert summary["images"] == len(trained.report.labels)
+    assert summary["accuracy"] == trained.report.accuracy
+    assert cards.card(trained.model).training["evaluation"] == summary

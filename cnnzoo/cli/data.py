@@ -84,6 +84,8 @@ def doctor(
     from cnnzoo.data.folder_options import FolderOptions
     from cnnzoo.data.tables import TableOptions
 
+    if fix_list and fix_list.suffix.casefold() != ".csv":
+        raise InputError(f"--fix-list must be a .csv file, which spreadsheets open. Received: {str(fix_list)!r}")
     if fix_list and path_exists(fix_list) and not overwrite:
         raise InputError(
             f"{fix_list} exists, and what was changed in it would be lost. Choose another file, or --overwrite. To "

@@ -154,6 +154,7 @@ def _load_own_data(card: Card, source: str, data: ImageData, data_options: DataO
 
     `data` is the same source, loaded for evaluation.
     """
+    from cnnzoo.data.fix_list import FIX_LIST_FILE
     from cnnzoo.data.training_images import find_training_images
 
     training_images, options = find_training_images(card), card.training.get("split_options")
@@ -167,7 +168,15 @@ def _load_own_data(card: Card, source: str, data: ImageData, data_options: DataO
             own_data = data_options.load(source, **changes)
         except InputError:
             return None
-    return own_data if own_data.fingerprints == card.training["data"]["fingerprints"] else None
+    if own_data.fingerprints == card.training["data"]["fingerprints"]:
+        return own_data
+    if card.training["data"].get("fix_list") and not data_options.fix_list:
+        echo(
+            f"{card.name} was trained with a fix list, so its splits of {source} cannot be told without it: add "
+            f"--fix-list with the file, of which the folder of the run holds a copy, {FIX_LIST_FILE}",
+            err=True,
+        )
+    return None
 
 
 @commands.command()

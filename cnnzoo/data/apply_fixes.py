@@ -18,25 +18,23 @@ MAX_SHOWN = 5  # rows or classes in a message
 
 @dataclass(frozen=True)
 class AppliedFixes:
-    """What a fix list changed in a data set; the record of a run states it.
+    """What a fix list changed in a data set.
 
     Attributes:
-        name: name of the file.
-        digest: SHA-256 of the exclusions and new labels of the list, however they are ordered.
+        fix_list: the list.
         excluded: number of images that were left out.
         relabeled: number of images that got another class.
         kept: names of images that the list says to keep, which are no placeholders then.
     """
 
-    name: str
-    digest: str
+    fix_list: FixList = field(repr=False)
     excluded: int
     relabeled: int
     kept: frozenset[str] = field(default=frozenset(), repr=False)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what the fixes do, as plain values; the file may have another name the next time."""
-        return {"sha256": self.digest, "excluded": self.excluded, "relabeled": self.relabeled}
+        """Return what the fixes do, as plain values for the plan of a run; the file may have another name later."""
+        return {"sha256": self.fix_list.digest, "excluded": self.excluded, "relabeled": self.relabeled}
 
 
 def apply_fix_list(
@@ -88,7 +86,7 @@ def apply_fix_list(
     # Say what was changed
     kept = [image for image in new_images if image is not None]
     relabeled = sum(new is not None and new.label != old.label for new, old in zip(new_images, images, strict=True))
-    applied = AppliedFixes(fix_list.name, fix_list.digest, len(images) - len(kept), relabeled, frozenset(keep))
+    applied = AppliedFixes(fix_list, len(images) - len(kept), relabeled, frozenset(keep))
     excluded = format_count(applied.excluded, "image")
     notes = [f"Fix list {fix_list.name}: {excluded} excluded, {relabeled:,} relabeled."]
     lost = {image.label for image in images} - {image.label for image in kept}

@@ -26,6 +26,7 @@ ACTIONS = {
     "relabel": "the image gets the class in the column label",
 }
 COLUMNS = ("path", "action", "label", "finding", "reason")  # the last two are for people, and are not read
+FIX_LIST_FILE = "fix_list.csv"  # in the folder of a run: the list that its data was loaded with
 MAX_ROWS_SHOWN = 20
 
 

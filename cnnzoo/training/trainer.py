@@ -13,6 +13,7 @@ import numpy as np
 from cnnzoo import cards
 from cnnzoo.core.errors import InputError, TrainingError
 from cnnzoo.data.batches import Batches
+from cnnzoo.data.fix_list import FIX_LIST_FILE
 from cnnzoo.data.images import ImageData
 from cnnzoo.data.training_images import (
     CARD_KEY,
@@ -319,6 +320,8 @@ class Trainer:
         report.save(self.run.folder)
         if self.data.diagnosis:
             self.data.diagnosis.save(self.run.folder)
+        if self.data.fix_list:
+            self.data.fix_list.fix_list.save(self.run.folder / FIX_LIST_FILE)
 
     def _save_after_failure(self, error: TrainingError) -> None:
         """Save the last good weights, if there is a run_dir, and add the file's path to the message of `error`."""

@@ -1,0 +1,62 @@
+"""Fix lists on the command line: a training with one, resumed, and evaluated."""
+
+import json
+import shutil
+
+import pytest
+from helpers.commands import run_command
+from helpers.image_files import write_class_folders
+
+import cnnzoo
+from cnnzoo.data.fix_list import Fix, FixList
+
+QUICK = ("--splits", "0.6", "0.2", "0.2", "--set", "epochs=1", "--set", "batch_size=8", "--set", "learning_rate=0.01")
+FIXES = FixList((Fix("a/a_0.png", "exclude"), Fix("b/b_1.png", "relabel", "a")))
+
+
+@pytest.fixture(scope="module")
+def fixed(tmp_path_factory):
+    """Photos, a fix list, and a run that was trained with it by a command."""
+    folder = tmp_path_factory.mktemp("fixed")
+    write_class_folders(folder / "p", {"a": 15, "b": 15}, size=(32, 32))
+    FIXES.save(folder / "fixes.csv")
+    options = ("--fix-list", folder / "fixes.csv", "--run-dir", folder / "run")
+    done = run_command("train", "lenet5", folder / "p", *QUICK, *options)
+    assert done.code == 0, done.err
+    return folder
+
+
+def test_the_run_records_what_was_changed(fixed):
+    record = json.loads((fixed / "run" / "run.json").read_text())
+    assert record["plan"]["data"]["fix_list"] == {"sha256": FIXES.digest, "excluded": 1, "relabeled": 1}
+    assert "Fix list fixes.csv: 1 image excluded, 1 relabeled." in (fixed / "run" / "report.json").read_text()
+    assert (fixed / "run" / "fix_list.csv").read_bytes() == (fixed / "fixes.csv").read_bytes()
+
+
+def test_a_run_is_resumed_with_the_same_fixes_only(fixed, cli, tmp_path):
+    shutil.copytree(fixed / "run", tmp_path / "run")
+    words = ("train", "lenet5", fixed / "p", *QUICK, "--run-dir", tmp_path / "run", "--resume")
+    assert cli(*words, "--fix-list", fixed / "run" / "fix_list.csv").code == 0
+    other = FixList((*FIXES.fixes, Fix("b/b_2.png", "exclude")))
+    other.save(tmp_path / "other.csv")
+    refused = cli(*words, "--fix-list", tmp_path / "other.csv")
+    assert (refused.code, "data.fix_list.excluded: 1 before, 2 now" in refused.err) == (2, True)
+    assert cli(*words).code == 2
+
+
+def test_the_own_data_of_a_run_is_evaluated_with_its_fixes(fixed, cli):
+    done = cli("evaluate", fixed / "run", fixed / "p", "--fix-list", fixed / "run" / "fix_list.csv")
+    assert "the test split of its training is evaluated" in done.out
+    assert cnnzoo.load(fixed / "run").classes == ("a", "b")
+    without = cli("evaluate", fixed / "run", fixed / "p")
+    assert "was trained with a fix list" in without.err
+    assert "fix_list.csv" in without.err
+
+
+def test_a_fix_list_that_is_wrong_fails_before_the_training(fixed, cli, tmp_path):
+    (tmp_path / "bad.csv").write_text("path,action\nnone.png,exclude\n")
+    for name, message in (("none.csv", "does not exist"), ("bad.csv", "no image of the data")):
+        done = cli("train", "lenet5", fixed / "p", "--fix-list", tmp_path / name, "--run-dir", tmp_path / "run")
+        assert (done.code, len(done.err.strip().splitlines())) == (2, 1)
+        assert message in done.err
+    assert not (tmp_path / "run").exists()

@@ -17,6 +17,7 @@ from cnnzoo.cli.declare import CheckedPath
 from cnnzoo.cli.options import SEED
 from cnnzoo.cli.startup import import_keras_quietly
 from cnnzoo.core.errors import InputError
+from cnnzoo.core.progress import show_progress
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,7 +49,7 @@ for names, p in zip(answer["class_names"].numpy(), answer["probabilities"].numpy
 def demo(run_dir: Path, seed: int) -> None:
     """Train, evaluate and export LeNet-5 on real handwritten digits.
 
-    The demo also loads the export in a process without this package. It takes about a minute.
+    The demo also loads the export in a process without this package. It takes about a minute on two cores.
     """
     check_demo(run_dir)
     import_keras_quietly()
@@ -129,7 +130,8 @@ def predict_in_clean_process(export_dir: Path, images: np.ndarray, true_names: l
         file = Path(folder) / "images.npy"
         np.save(file, images)
         command = [sys.executable, "-c", CLIENT_SCRIPT, str(file), str(export_dir.resolve())]
-        process = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
+        with show_progress("Starting a process that has TensorFlow alone"):
+            process = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
     if process.returncode:
         raise RuntimeError(f"The export failed in a new process:\n{process.stderr}")
     predictions = process.stdout.splitlines()

@@ -55,6 +55,7 @@ class Progress:
         self.activity, self.total, self.unit, self.verbose = escape_controls(activity), total, unit, verbose
         self.done, self._board = done, board
         self.started = self.ended = board.clock()
+        self.visible_from = self.started + DELAY
         self._origin = (done, self.started)  # what was done when the estimate of the rate begins, and when
         self._advances = 0
         self._was_silent = False
@@ -167,7 +168,7 @@ class Board:
         """Begin to show work, after a delay."""
         with self._lock:
             self._work.append(progress)
-            self._next_refresh = min(self._next_refresh, progress.started + DELAY)
+            self._next_refresh = min(self._next_refresh, progress.visible_from)
             if self.threaded and self._thread is None:
                 self._stop = threading.Event()
                 self._thread = threading.Thread(target=self._keep_refreshing, args=(self._stop,), daemon=True)
@@ -183,6 +184,8 @@ class Board:
             if self._shown.pop(progress, None) is not None and self._display:
                 with BROKEN_STREAM:
                     self._display.end(progress, progress.summary() if completed else None)
+            if self._work and self._work[-1] not in self._shown:  # what encloses it is news again after a while
+                self._work[-1].visible_from = self.clock() + 2 * DELAY
             if not self._work:
                 thread, self._thread, self._next_refresh = self._thread, None, math.inf
                 self._stop.set()
@@ -199,7 +202,7 @@ class Board:
         """Update the display."""
         with self._lock:
             now = self.clock()
-            visible = [progress for progress in self._work if now - progress.started >= DELAY]
+            visible = [progress for progress in self._work if now >= progress.visible_from]
             if not visible:
                 return
             self._next_refresh = now + REFRESH_INTERVAL

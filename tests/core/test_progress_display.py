@@ -120,6 +120,15 @@ def test_a_log_tells_of_the_innermost_work(log):
     assert [line.split(":")[0] for line in log.lines()] == ["Exporting", *["Converting"] * 3, "Exporting"]
 
 
+def test_work_that_consists_of_other_work_is_not_told_of_between(log):
+    with log.begin("Exporting"):
+        for activity in ("Converting", "Comparing"):
+            with log.begin(activity):
+                log.wait(3)
+            log.wait(1)
+    assert [line.split(":")[0] for line in log.lines()] == [*["Converting"] * 2, *["Comparing"] * 2]
+
+
 def test_a_failure_says_no_summary(log):
     with pytest.raises(KeyboardInterrupt), log.begin("Converting"):
         log.wait(2)

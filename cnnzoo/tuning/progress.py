@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -10,6 +11,8 @@ from rich.live import Live
 from rich.table import Table
 
 from cnnzoo.core.errors import InputError
+from cnnzoo.core.progress import Progress, show_progress
+from cnnzoo.core.text import format_duration
 from cnnzoo.training import state
 from cnnzoo.tuning.keras_tuner_compat import Trial
 from cnnzoo.tuning.space import Space
@@ -29,13 +32,18 @@ class ProgressTable:
         self.console = Console(stderr=True, quiet=not verbose)
         self.running: dict[str, tuple[Trial, float]] = {}  # Keras Tuner's trial and its start, by ID
         self.live = Live(get_renderable=self.draw, console=self.console, refresh_per_second=1, transient=True)
+        has_table = self.console.is_terminal
+        self.work = show_progress("Searching", trials, "trials", verbose and not has_table)
 
     def __enter__(self) -> "ProgressTable":
         if self.console.is_terminal:
             self.live.start()
+        self.work.__enter__()
+        self.work.restart(self.trials, len(read_trials(self.folder)))
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *error: Any) -> None:
+        self.work.__exit__(*error)
         self.live.stop()
 
     def begin_trial(self, trial: Trial) -> None:
@@ -46,6 +54,7 @@ class ProgressTable:
         """Remove a trial of Keras Tuner from the running ones and print its result."""
         self.running.pop(trial.trial_id, None)
         ended = read_trials(self.folder)
+        self.work.set_done(len(ended))
         result = next((result for result in ended if result.number == int(trial.trial_id)), None)
         if result is None:
             return
@@ -62,14 +71,17 @@ class ProgressTable:
         """Print a line above the table."""
         self.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
+    def show(self, activity: str) -> Progress:
+        """Return a context manager that shows work which belongs to the search, but is no trial."""
+        return show_progress(activity, verbose=not self.console.quiet)
+
     def time_left(self, ended: Sequence[TrialResult]) -> str:
         """Return an estimate of the time that the remaining trials take."""
         durations = [trial.seconds for trial in ended if trial.seconds]
         if not durations:
             return "no estimate yet"
         remaining = max(self.trials - len(ended), 0)
-        seconds = remaining * float(np.mean(durations)) / self.workers
-        return f"{seconds / 60:.0f} min left" if seconds >= 90 else f"{seconds:.0f} s left"
+        return f"{format_duration(remaining * float(np.mean(durations)) / self.workers)} left"
 
     def draw(self) -> Table:
         """Return the table: the latest ended trials, then the running ones."""

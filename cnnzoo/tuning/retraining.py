@@ -48,7 +48,8 @@ def retrain(search: Search, number: int, chosen: dict[str, Any], seeds: int) -> 
     folder = search.folder / "final" / str(number)
     first_seed = search.options.seed + 1
     jobs = [TrialJob(folder / str(i + 1), chosen, first_seed + i, final=True) for i in range(seeds)]
-    outcomes = search.run_jobs(jobs)
+    with search.progress.show(f"Training {name} again with {seeds} seeds"):
+        outcomes = search.run_jobs(jobs)
     failures = [reason for status, reason in outcomes if status == "failed"]
     if failures:
         return [], failures[0]

@@ -87,7 +87,8 @@ class Search:
 
     def check_compatibility(self) -> None:
         """Raise InputError if model, weights and data do not fit together."""
-        status, reason = self.server.run(TrialJob(self.folder, {}, self.options.seed, check_only=True))
+        with self.progress.show("Checking that model and data fit together"):
+            status, reason = self.server.run(TrialJob(self.folder, {}, self.options.seed, check_only=True))
         if status == "failed":
             raise InputError(reason)
 

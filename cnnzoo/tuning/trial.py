@@ -15,6 +15,7 @@ from cnnzoo.build import get
 from cnnzoo.core.errors import BusyError, InputError, TrainingError
 from cnnzoo.core.json_files import Finite, check_fields, read_json, write_json
 from cnnzoo.core.memory import describe_memory_error
+from cnnzoo.core.progress import show_progress
 from cnnzoo.data.images import ImageData
 from cnnzoo.evaluation.compatibility import bind_to_model, check_not_empty
 from cnnzoo.evaluation.report import Report
@@ -96,7 +97,8 @@ def run_job(config: SearchConfig, job: TrialJob) -> tuple[str, Any]:
     """
     try:
         if job.check_only:
-            _prepare_job(config, job)
+            with show_progress("Checking", verbose=False):  # the search itself shows it
+                _prepare_job(config, job)
             return "done", None
         job.folder.mkdir(parents=True, exist_ok=True)
         _redirect_output(job.folder / LOG_FILE)

@@ -13,10 +13,14 @@ from typing import TYPE_CHECKING, Any
 from cnnzoo import card_storage
 from cnnzoo.core.arguments import check_arguments
 from cnnzoo.core.card_fields import check_card_fields, check_crop, check_interpolation
+from cnnzoo.core.card_summary import summarize_card
 from cnnzoo.core.errors import InputError, check_class_names, check_integer, check_levels
 from cnnzoo.core.files import atomic_write, read_bounded
 from cnnzoo.core.json_files import JSON_ERRORS, MAX_JSON_BYTES, parse_json
 from cnnzoo.core.lazy import Lazy
+from cnnzoo.core.notebook import render_notebook
+from cnnzoo.core.tables import align_columns
+from cnnzoo.core.text import escape_controls
 from cnnzoo.core.types import Preprocessing
 from cnnzoo.core.warn import warn_caller
 
@@ -31,7 +35,7 @@ DEFAULT_CROP = 0.875
 KERAS_TRANSFORM = {"crop": None, "interpolation": "bilinear"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Receipt:
     """The result of loading weights, tensor by tensor."""
 
@@ -40,6 +44,9 @@ class Receipt:
     dropped: tuple[str, ...] = ()  # tensors of the checkpoint that the network does not need
     adapted: tuple[str, ...] = ()  # the first kernel, if the model's images have other channels
     notes: tuple[str, ...] = ()  # decisions that were taken, and what the checkpoint could not tell
+
+    def __repr__(self) -> str:
+        return f"<Receipt: {self}>"
 
     def __str__(self) -> str:
         counters = [name for name in self.dropped if name.endswith("num_batches_tracked")]
@@ -67,11 +74,12 @@ class Receipt:
         return cls(**{"initialized" if key == "initialised" else key: value for key, value in names.items()})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Card:
     """The description of a model: classes, preprocessing, origin of the weights. Stored as JSON.
 
-    `cnnzoo.card(model)` returns it. Every way of saving or exporting a model writes it too.
+    `cnnzoo.card(model)` returns it. Every way of saving or exporting a model writes it too. Printing it shows the main
+    lines; `to_json` returns all of them.
 
     Attributes:
         name: the name of the network.
@@ -112,6 +120,18 @@ class Card:
             # JSON and TOML give lists, NumPy its own numbers. Equal cards must compare equal and be valid JSON.
             mean, std = (tuple(map(float, values)) for values in self.preprocessing)
             object.__setattr__(self, "preprocessing", (mean, std))
+
+    def __repr__(self) -> str:
+        weights = (self.weights or {}).get("tag") or (self.weights or {}).get("file") or "none"
+        return escape_controls(f"<Card of {self.name}: {len(self.classes):,} classes, weights: {weights}>")
+
+    def __str__(self) -> str:
+        rows = [(f"  {name}", escape_controls(text)) for name, text in summarize_card(self).items() if text]
+        return "\n".join([escape_controls(self.name), align_columns(rows)])
+
+    def _repr_html_(self) -> str:
+        """Return the main lines of the card for a notebook."""
+        return render_notebook(f"Card of {self.name}", facts=summarize_card(self))
 
     @property
     def evaluation_transform(self) -> dict[str, Any]:

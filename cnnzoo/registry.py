@@ -14,6 +14,7 @@ from typing import TypeVar, overload
 from cnnzoo.checkpoints import manifest
 from cnnzoo.core.arguments import check_arguments
 from cnnzoo.core.errors import InputError, suggest_names, unknown_name
+from cnnzoo.core.notebook import NotebookTable, render_notebook
 from cnnzoo.core.tables import align_columns
 from cnnzoo.core.warn import warn_caller
 from cnnzoo.models import FAMILIES, Variant
@@ -22,10 +23,12 @@ from cnnzoo.preprocessing import describe_statistics
 PLUGIN_GROUP = "cnnzoo.models"  # the group of entry points through which packages add rows
 VariantMaker = TypeVar("VariantMaker", bound=Callable[[], Variant])
 
+WEIGHT_TITLES = ("", "weights", "top-1", "top-5", "tested at", "license", "bytes", "hash", "checked here")
+
 _registered: dict[str, Variant] = {}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ModelInfo:
     """Facts about a model that are known before it is built; `str` formats it for the terminal.
 
@@ -41,22 +44,39 @@ class ModelInfo:
     row: Variant
     weights: tuple[manifest.PublishedWeights, ...]
 
+    def __repr__(self) -> str:
+        tags = ", ".join(weights.tag for weights in self.weights[:4]) or "none"
+        more = ", ..." if len(self.weights) > 4 else ""
+        return f"<ModelInfo {self.name} ({self.family}): {self.row.params:,} parameters, weights: {tags}{more}>"
+
     def __str__(self) -> str:
-        row, size = self.row, "x".join(map(str, self.row.input_shape))
-        lines = [
-            f"{self.name} ({self.family})",
-            f"  input          {size}, values 0 to 255; preprocessing inside: {describe_statistics(row.preprocessing)}",
-            f"  smallest       {row.min_size}x{row.min_size}",
-            f"  classes        {row.classes}",
-            f"  parameters     {row.params:,} trainable",
-            f"  multiply-adds  {row.macs:,}",
-            f"  paper          {row.paper or 'not stated'}",
-        ]
+        lines = [f"{self.name} ({self.family})", *(f"  {name:<15}{text}" for name, text in self._facts().items())]
         if not self.weights:
             return "\n".join([*lines, "  weights        none published yet"])
-        titles = ("", "weights", "top-1", "top-5", "tested at", "license", "bytes", "hash", "checked here")
-        table = align_columns([titles, *map(self._describe_weights, self.weights)], right=(2, 3, 4, 6))
+        table = align_columns([WEIGHT_TITLES, *map(self._describe_weights, self.weights)], right=(2, 3, 4, 6))
         return "\n".join([*lines, "", table, "* the default of its data set"])
+
+    def _repr_html_(self) -> str:
+        """Return the facts and the weights for a notebook."""
+        shown = slice(0, WEIGHT_TITLES.index("bytes"))
+        rows = [self._describe_weights(weights)[shown] for weights in self.weights]
+        table = [(tag, *cells, "default" if mark else "") for mark, tag, *cells in rows]
+        weights = NotebookTable("Published weights", (*WEIGHT_TITLES[shown][1:], ""), table)
+        note = [] if self.weights else ["No weights are published yet."]
+        return render_notebook(f"{self.name} ({self.family})", facts=self._facts(), tables=[weights], notes=note)
+
+    def _facts(self) -> dict[str, str]:
+        """Return the names and values of the facts."""
+        row = self.row
+        return {
+            "input": f"{'x'.join(map(str, row.input_shape))}, values 0 to 255; preprocessing inside: "
+            f"{describe_statistics(row.preprocessing)}",
+            "smallest": f"{row.min_size}x{row.min_size}",
+            "classes": str(row.classes),
+            "parameters": f"{row.params:,} trainable",
+            "multiply-adds": f"{row.macs:,}",
+            "paper": row.paper or "not stated",
+        }
 
     def _describe_weights(self, weights: manifest.PublishedWeights) -> tuple[str, ...]:
         """Return the cells of one line of the table of weights."""

@@ -101,7 +101,8 @@ def draw_gallery(gallery: Gallery) -> bytes:
             below, places = grid[row * len(heights) + 1, column], range(len(tile.shares))
             below.barh(places, [share for _, share in tile.shares], color="#93c5fd")
             for place, (name, share) in zip(places, tile.shares, strict=True):
-                below.text(0.02, place, f"{_make_label(name)} {format_share(share)}", va="center", fontsize=FONT_SIZE)
+                below.text(0.02, place, _make_label(name), va="center", fontsize=FONT_SIZE)
+                below.text(0.99, place, format_share(share), ha="right", va="center", fontsize=FONT_SIZE)
             below.set(xlim=(0, 1), ylim=(bars - 0.4, -0.6))
 
     buffer = io.BytesIO()

@@ -136,6 +136,6 @@ def _cut_table(table: NotebookTable, length: int) -> dict[str, Any]:
 
 
 def shorten(value: Any, length: int) -> str:
-    """Return a value as text of at most `length` letters."""
-    text = str(value)
+    """Return a value as text of at most `length` letters, in which a number and its percent sign stay together."""
+    text = str(value).replace(" %", "\u00a0%")
     return text if len(text) <= length else f"{text[:length]}…"

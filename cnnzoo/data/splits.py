@@ -18,7 +18,7 @@ Shares = tuple[float, float, float]  # of train, validation and test
 EVALUATION_SHARES: Shares = (0.0, 0.0, 1.0)  # data for evaluation alone
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Split:
     """One of the three parts of an `ImageData`: `data.train`, `data.validation` or `data.test`.
 
@@ -46,6 +46,9 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def __repr__(self) -> str:
+        return f"<Split of {len(self):,} images, {self.images.shape}>"
 
     def fingerprint(self, classes: tuple[str, ...]) -> str:
         """Return a SHA-256 of the images and labels, in order, and of the class names."""

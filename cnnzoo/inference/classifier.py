@@ -15,16 +15,20 @@ import numpy as np
 
 from cnnzoo import cards
 from cnnzoo.core.arguments import check_arguments
+from cnnzoo.core.card_summary import summarize_card
 from cnnzoo.core.errors import InputError, Interrupted, check_integer
 from cnnzoo.core.forks import check_not_forked
+from cnnzoo.core.gallery import MAX_TILES, Gallery
+from cnnzoo.core.notebook import render_notebook
 from cnnzoo.core.progress import show_progress
+from cnnzoo.core.text import format_count
 from cnnzoo.core.warn import warn_caller
 from cnnzoo.data.transform import Transform, transform
 from cnnzoo.inference import inputs
 from cnnzoo.inference.answers import PredictionWriter, WriteResult
 from cnnzoo.inference.batches import Batch, iter_array_batches, iter_image_batches
 from cnnzoo.inference.pickling import load_again, model_to_bytes, restore_classifier
-from cnnzoo.inference.prediction import Prediction
+from cnnzoo.inference.prediction import MAX_PICTURES, Prediction, Predictions
 from cnnzoo.inference.scores import check_scores, find_bad_scores
 from cnnzoo.inference.sources import unify_images
 from cnnzoo.runtimes.choose import OpenRuntime, choose_runtime_for_model, open_model
@@ -174,6 +178,16 @@ class Classifier:
         size = "x".join(map(str, self.shape))
         return f"<Classifier {self.card.name}: {size} to {len(self.classes)} classes, {self.runtime} {self.precision}>"
 
+    def _repr_html_(self) -> str:
+        """Return what the classifier takes and answers, for a notebook."""
+        facts = {
+            "input": f"{'x'.join(map(str, self.shape))}, values 0 to 255",
+            "images": self.transform.describe(),
+            "runtime": f"{self.runtime}, {self.precision}",
+        }
+        card_facts = {name: text for name, text in summarize_card(self.card).items() if name != "photos"}
+        return render_notebook(f"Classifier {self.card.name}", facts=facts | card_facts)
+
     @property
     def classes(self) -> tuple[str, ...]:
         """The class names, in the order of the probabilities."""
@@ -261,7 +275,8 @@ class Classifier:
         images = unify_images(images)
         count = inputs.find_count(images)
         with show_progress("Classifying the images", count, "images", verbose and count != 1) as progress:
-            predictions = list(progress.track(self.stream(images, top, batch_size)))
+            stream = self._stream(images, top, batch_size, pictures=MAX_PICTURES)
+            predictions = Predictions(progress.track(stream))
         unreadable = [prediction for prediction in predictions if prediction.error]
         if unreadable and inputs.is_single_image(images):
             raise InputError(unreadable[0].error)
@@ -270,6 +285,44 @@ class Classifier:
                 f"{len(unreadable)} of {len(predictions)} images cannot be read. The first: {unreadable[0].error}",
             )
         return predictions
+
+    @check_arguments()
+    def show(
+        self, images: Any, top: int = 5, *, path: str | os.PathLike[str] | None = None, verbose: bool = True
+    ) -> Gallery:
+        """Show images with their likeliest classes: in a notebook, or in a file.
+
+        Args:
+            images: as `predict` takes them; of more than 100, the first are shown.
+            top: number of classes to show for each image.
+            path: a .png file to write the pictures to.
+            verbose: show progress, if it takes more than two seconds.
+
+        Returns:
+            The images as a `Gallery`, which a notebook shows as the result of a cell, and which has `save(path)`. They
+            are cropped and resized as the network gets them.
+
+        Raises:
+            InputError: as `predict`, or if the file cannot be written.
+
+        Example:
+            >>> classifier = cnnzoo.Classifier.of(cnnzoo.get("lenet5", weights="digits"))
+            >>> classifier.show(cnnzoo.load_data("digits").test.images[:4], path="answers.png")
+            <4 images classified by lenet5: in a notebook they are shown, and save("images.png") writes them>
+        """
+        images = unify_images(images)
+        if inputs.is_single_image(images):
+            predictions = self.predict(images, top, verbose=verbose)
+        else:
+            stream = self._stream(images, top, "auto", pictures=MAX_TILES)
+            count = min(inputs.find_count(images) or MAX_TILES, MAX_TILES)
+            with show_progress("Classifying the images", count, "images", verbose) as progress:
+                predictions = list(progress.track(itertools.islice(stream, MAX_TILES)))
+        title = f"{format_count(len(predictions), 'image')} classified by {self.card.name}"
+        gallery = Gallery(title, tuple(prediction.tile() for prediction in predictions))
+        if path is not None:
+            gallery.save(path)
+        return gallery
 
     @check_arguments()
     def stream(self, images: Any, top: int = 5, batch_size: int | str = "auto") -> Iterator[Prediction]:
@@ -286,11 +339,16 @@ class Classifier:
         Raises:
             InputError: for an array that is no batch of images, or anything that `predict` does not take.
         """
+        return self._stream(images, top, batch_size)
+
+    def _stream(self, images: Any, top: int, batch_size: int | str, pictures: int = 0) -> Iterator[Prediction]:
+        """Yield the predictions; the first `pictures` of them keep their images."""
         top, size = self._check_sizes(top, batch_size)
         images = unify_images(images)
         if isinstance(images, np.ndarray):
-            return self._predict_batches(iter_array_batches(images, size, self.transform), top)
-        return self._predict_batches(iter_image_batches(inputs.iter_images(images), size, self.transform), top)
+            return self._predict_batches(iter_array_batches(images, size, self.transform), top, pictures)
+        batches = iter_image_batches(inputs.iter_images(images), size, self.transform)
+        return self._predict_batches(batches, top, pictures)
 
     @check_arguments()
     def predict_to(
@@ -355,8 +413,14 @@ class Classifier:
             return top, max(1, min(MAX_BATCH_SIZE, MAX_BATCH_VALUES // int(np.prod(self.shape))))
         return top, check_integer("batch_size", batch_size, 1)
 
-    def _predict_batches(self, batches: Iterator[Batch], top: int) -> Iterator[Prediction]:
-        return itertools.chain.from_iterable(self._predict_batch(batch, top) for batch in batches)
+    def _predict_batches(self, batches: Iterator[Batch], top: int, pictures: int = 0) -> Iterator[Prediction]:
+        for batch in batches:
+            predictions = self._predict_batch(batch, top)
+            for i, prediction in enumerate(predictions[:pictures]):
+                if i not in batch.errors:
+                    prediction.keep_pixels(batch.pixels[i])
+            pictures = max(pictures - len(predictions), 0)
+            yield from predictions
 
     def _predict_batch(self, batch: Batch, top: int) -> list[Prediction]:
         """Return the predictions of a batch; nothing is computed if none of its images could be read."""

@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, SupportsIndex, overload
 
 from cnnzoo.core.errors import InputError
-from cnnzoo.core.text import escape_controls
+from cnnzoo.core.notebook import render_notebook
+from cnnzoo.core.text import escape_controls, format_count
+from cnnzoo.core.tiles import Tile
+
+if TYPE_CHECKING:
+    import numpy as np
+
+MAX_PRINTED = 20  # predictions of a list
+MAX_PICTURES = 12  # that a notebook shows of a list
 
 
 @dataclass(frozen=True, repr=False)
@@ -32,6 +41,17 @@ class Prediction:
     ids: tuple[str, ...] = ()
     source: str = ""
     error: str = ""
+    _pixels: ClassVar[np.ndarray | None] = None  # of an instance: the image as the network gets it, if it is kept
+
+    def keep_pixels(self, pixels: np.ndarray) -> None:
+        """Keep a copy of the image (H, W, C), for pictures."""
+        object.__setattr__(self, "_pixels", pixels.copy())
+
+    def tile(self) -> Tile:
+        """Return the image, if it is kept, with its name and its classes."""
+        bars = tuple(zip(self.classes, self.probabilities, strict=True))
+        name = f"image {self.source}" if self.source.isdecimal() else self.source
+        return Tile(self._pixels, (name,) if name else (), bars, self.error)
 
     def decoded(self) -> list[tuple[str, str, float]]:
         """Return (id, name, probability) of each class, like `decode_predictions` of `keras.applications`."""
@@ -48,6 +68,10 @@ class Prediction:
             raise InputError(self.error)
         return self.classes[0]
 
+    def _repr_html_(self) -> str:
+        """Return the classes as bars, beside the image if it is kept, for a notebook."""
+        return render_notebook("Error" if self.error else self.label, tiles=[self.tile()])
+
     def __repr__(self) -> str:
         return f"<{self}>"
 
@@ -56,3 +80,29 @@ class Prediction:
             return f"Error: {escape_controls(self.error)}"
         pairs = zip(self.classes, self.probabilities, strict=True)
         return ", ".join(f"{escape_controls(name)} {100 * p:.1f} %" for name, p in pairs)
+
+
+class Predictions(list[Prediction]):
+    """A list of predictions, which a notebook shows with pictures."""
+
+    @overload
+    def __getitem__(self, index: SupportsIndex) -> Prediction: ...
+    @overload
+    def __getitem__(self, index: slice) -> Predictions: ...
+    def __getitem__(self, index: SupportsIndex | slice) -> Prediction | Predictions:
+        item = super().__getitem__(index)
+        return Predictions(item) if isinstance(item, list) else item
+
+    def __repr__(self) -> str:
+        if len(self) <= MAX_PRINTED:
+            return super().__repr__()
+        shown = ", ".join(map(repr, self[:MAX_PRINTED]))
+        return f"[{shown}, ... {len(self) - MAX_PRINTED:,} more]"
+
+    def _repr_html_(self) -> str:
+        """Return the first images with their classes as bars, for a notebook."""
+        errors = sum(bool(prediction.error) for prediction in self)
+        title = f"{format_count(len(self), 'image')}{f', of which {errors:,} cannot be read' if errors else ''}"
+        left_out = len(self) - MAX_PICTURES
+        notes = [f"{left_out:,} more predictions are not shown."] if left_out > 0 else []
+        return render_notebook(title, tiles=[prediction.tile() for prediction in self[:MAX_PICTURES]], notes=notes)

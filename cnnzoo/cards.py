@@ -123,10 +123,10 @@ class Card:
 
     def __repr__(self) -> str:
         weights = (self.weights or {}).get("tag") or (self.weights or {}).get("file") or "none"
-        return escape_controls(f"<Card of {self.name}: {len(self.classes):,} classes, weights: {weights}>")
+        return escape_controls(f"<Card of {self.name}: {len(self.classes):,} classes, weights: {str(weights)[:200]}>")
 
     def __str__(self) -> str:
-        rows = [(f"  {name}", escape_controls(text)) for name, text in summarize_card(self).items() if text]
+        rows = [(f"  {name}", escape_controls(text[:200])) for name, text in summarize_card(self).items() if text]
         return "\n".join([escape_controls(self.name), align_columns(rows)])
 
     def _repr_html_(self) -> str:

@@ -25,9 +25,7 @@ def summarize_card(card: Any) -> dict[str, str]:
         "pixels": _describe_pixels(card.preprocessing),
         "photos": f"{photos} ({transform['interpolation']}){border}",
         "weights": str(weights.get("tag") or weights.get("file") or ""),
-        "accuracy": f"{weights['top1']:.2f} % on {weights.get('data') or 'its test set'}"
-        if weights.get("top1")
-        else "",
+        "accuracy": f"{top1:.2f} % on {weights.get('data') or 'its test set'}" if top1 else "",
         "license": str(weights.get("license") or ""),
         "source": str(weights.get("source") or ""),
         "loading": str(card.receipt or ""),

@@ -27,11 +27,13 @@ class NotebookTable(NamedTuple):
         caption: what it shows.
         headers: names of the columns; none for a table of names and values.
         rows: the cells, as text.
+        folded: whether a click unfolds it.
     """
 
     caption: str
     headers: Sequence[str]
     rows: Sequence[Sequence[Any]]
+    folded: bool = False
 
 
 def render_notebook(
@@ -132,6 +134,7 @@ def _cut_table(table: NotebookTable, length: int) -> dict[str, Any]:
         "headers": [shorten(header, length) for header in table.headers],
         "rows": rows,
         "more": len(table.rows) - len(rows),
+        "folded": table.folded,
     }
 
 

@@ -10,7 +10,11 @@ from typing import Any, TextIO
 
 import numpy as np
 
+from cnnzoo.core.arguments import check_arguments
+from cnnzoo.core.errors import check_integer
 from cnnzoo.core.files import atomic_write
+from cnnzoo.core.gallery import MAX_TILES, Gallery
+from cnnzoo.core.numbers import format_share
 from cnnzoo.core.paths import check_path
 from cnnzoo.core.tables import format_table
 from cnnzoo.core.text import escape_cell, escape_controls
@@ -30,7 +34,7 @@ HEADLINE_METRICS = {
 DECIMAL_METRICS = ("log_loss", "roc_auc", "average_precision")  # All others are shown in percent.
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Report:
     """The predictions of a model on a split, and everything that is computed from them.
 
@@ -169,6 +173,47 @@ class Report:
             "share": float(self.training_images.mean()),
             "accuracy_on_others": float(is_right[others].mean()) if others.any() else None,
         }
+
+    @check_arguments()
+    def show_mistakes(self, count: int = 24, *, path: str | os.PathLike[str] | None = None) -> Gallery:
+        """Show misclassified images, the most confident mistake first: in a notebook, or in a file.
+
+        Args:
+            count: number of images; of more than 100, the first are shown.
+            path: a .png file to write the images to.
+
+        Returns:
+            The images with their labels and the probabilities of the predicted and of the true class, as a `Gallery`,
+            which a notebook shows as the result of a cell, and which has `save(path)`.
+
+        Raises:
+            InputError: if the file cannot be written.
+
+        Example:
+            >>> data = cnnzoo.load_data("digits")
+            >>> report = cnnzoo.evaluate(cnnzoo.get("lenet5", weights="mnist"), data)
+            >>> report.show_mistakes(count=8, path="mistakes.png")
+            <8 of ... mistakes of lenet5 on digits, test: in a notebook they are shown, and ... writes them>
+        """
+        from cnnzoo.evaluation.notebook import mistake_tiles
+
+        shown = self.worst[: min(check_integer("count", count, 1), MAX_TILES)]
+        number = f"{len(shown)} of {len(self.worst):,} mistakes" if len(self.worst) else "No mistakes"
+        gallery = Gallery(f"{number} of {self.model} on {self.data}, {self.split}", tuple(mistake_tiles(self, shown)))
+        if path is not None:
+            gallery.save(path)
+        return gallery
+
+    def _repr_html_(self) -> str:
+        """Return the headline and the confusion matrix for a notebook."""
+        from cnnzoo.evaluation.notebook import summarize_report
+
+        return summarize_report(self)
+
+    def __repr__(self) -> str:
+        images = f"{len(self.labels):,} {self.split} images"
+        share = format_share(self.accuracy, len(self.labels))
+        return escape_controls(f"<Report of {self.model} on {self.data}: {share} of {images}>")
 
     def __str__(self) -> str:
         model, data, *hardest = map(escape_controls, (self.model, self.data, *self.hardest_classes()))

@@ -11,8 +11,10 @@ from typing import Any
 import keras
 import numpy as np
 
+from cnnzoo.core.charts import Plot
 from cnnzoo.core.errors import InputError, TrainingError
 from cnnzoo.core.files import atomic_write
+from cnnzoo.core.notebook import render_notebook
 from cnnzoo.core.paths import check_path
 from cnnzoo.core.progress import Progress, show_progress
 from cnnzoo.data.batches import Batches
@@ -28,7 +30,7 @@ DIVERGENCE_FACTOR = 3.0  # the test ends where the smoothed loss exceeds its low
 SUGGESTION_MARGIN = 10.0  # the suggestion is the rate of the lowest loss, divided by this
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RateTest:
     """The result of a learning rate range test, from `lr_find`.
 
@@ -45,6 +47,29 @@ class RateTest:
     rates: tuple[float, ...]
     losses: tuple[float, ...]
     suggestion: float
+
+    def __repr__(self) -> str:
+        return f"<RateTest: suggested learning rate {self.suggestion:.2g}, from {len(self.rates)} steps>"
+
+    def _repr_html_(self) -> str:
+        """Return the curve and the suggestion for a notebook."""
+        suggestion, title = f"{self.suggestion:.2g}", "Loss while the learning rate rises"
+        high = min(max(self.losses), 2 * max(self.losses[0], min(self.losses)))
+        plot = Plot(
+            title,
+            "learning rate",
+            "loss, smoothed",
+            x_range=(self.rates[0], self.rates[-1]),
+            y_range=(min(0.0, *self.losses), high),
+            log_x=True,
+        )
+        plot.add_line(self.rates, [min(loss, high) for loss in self.losses], "blue")
+        plot.add_vertical(self.suggestion, f"suggested: {suggestion}", "orange")
+        return render_notebook(
+            f"Suggested learning rate: {suggestion}",
+            charts=[(plot.to_svg(), "")],
+            notes=[str(self), f"To use it: recipe=cnnzoo.recipe(..., learning_rate={suggestion})"],
+        )
 
     def __str__(self) -> str:
         best_rate = self.rates[int(np.argmin(self.losses))]

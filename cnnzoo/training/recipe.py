@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, get_type_hints
 
 from cnnzoo.core.arguments import check_fields
 from cnnzoo.core.errors import InputError, shorten_repr, unknown_name
+from cnnzoo.core.notebook import NotebookTable, render_notebook
 from cnnzoo.data import augmentation
 
 
@@ -66,7 +67,7 @@ DESCRIPTIVE_FIELDS = ("source", "cost", "result")  # they describe a recipe and 
 
 
 @check_fields('cnnzoo.recipe("sgd", epochs=10) changes fields of a recipe that comes with the package')
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Recipe:
     """The settings of a training. The default is SGD with Nesterov momentum, a linear warm-up, then a cosine to zero.
 
@@ -168,6 +169,26 @@ class Recipe:
             )
         if self.schedule == "step" and not self.drops:
             raise InputError("The schedule 'step' needs drops, fractions of the run like (0.5, 0.75). Received: none")
+
+    def __repr__(self) -> str:
+        values = ", ".join(f"{name}={value!r}" for name, value in self.changed_fields().items())
+        return f"Recipe({values})"
+
+    def _repr_html_(self) -> str:
+        """Return the fields for a notebook, those that differ from the defaults first."""
+        changed = self.changed_fields()
+        others = [(name, repr(getattr(self, name))) for name in SETTABLE_FIELDS if name not in changed]
+        facts = {name: repr(value) for name, value in changed.items()} | {"source": self.source}
+        table = NotebookTable(f"{len(others)} fields at their defaults", ("field", "value"), others, folded=True)
+        return render_notebook("Recipe", facts=facts, tables=[table])
+
+    def changed_fields(self) -> dict[str, Any]:
+        """Return the fields that change a training and differ from their defaults, or have none."""
+        return {
+            field.name: getattr(self, field.name)
+            for field in fields(self)
+            if field.name not in DESCRIPTIVE_FIELDS and getattr(self, field.name) != field.default
+        }
 
     def _check_types(self) -> None:
         """Raise `InputError` if a field has the wrong type; turn `drops` into a tuple."""

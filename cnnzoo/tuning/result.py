@@ -12,6 +12,7 @@ import numpy as np
 from scipy import stats
 
 from cnnzoo.core.files import atomic_write
+from cnnzoo.core.notebook import NotebookTable, render_notebook
 from cnnzoo.core.numbers import format_score, format_share, share_decimals
 from cnnzoo.core.tables import format_table
 from cnnzoo.core.text import escape_cell
@@ -49,7 +50,7 @@ def compare_with_default(default: Sequence[Report], best: Sequence[Report]) -> d
     return accuracies | {"difference": mean, "low": float(low), "high": float(high), "seeds": len(pairs)}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TuneResult:
     """The result of a search, as `tune` returns it.
 
@@ -143,15 +144,43 @@ class TuneResult:
                 lines.append(f"{name} = {json.dumps(value)}")  # plain values look the same in JSON and TOML
         return "\n".join(lines) + "\n"
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
+        model = self.model if isinstance(self.model, str) else self.plan.get("model", "a row")
+        best = f"trial {self.best.number} with {self.objective} {self.format_score(self.best.score)}"
+        return f"<TuneResult of {model}: {len(self.trials)} trials, the best is {best}>"
+
+    def _repr_html_(self) -> str:
+        """Return the verdict, the best recipe and the best trials for a notebook."""
+        default = self.plan.get("recipe", {}) | self.trials[0].chosen
+        varied = [(name, self.best.chosen.get(name, ""), default.get(name, "")) for name in self.fields]
+        page = f"The whole page is {self.run_dir / 'report.html'}; cnnzoo.load({str(self.run)!r}) uses the best model."
+        return render_notebook(
+            self._describe_trials(),
+            lines=[self.verdict()],
+            tables=[
+                NotebookTable("The best recipe, beside the default", ("field", "best", "default"), varied),
+                NotebookTable("The best trials", list(self.table(1)[0]), self._format_rows(10)),
+            ],
+            notes=[page],
+        )
+
+    def _format_rows(self, count: int) -> list[list[str]]:
+        """Return the first rows of the table as text."""
         scores = {trial.number: self.format_score(trial.score) for trial in self.trials if trial.status != "failed"}
-        rows = [
-            [str(value) for value in (row | {"score": scores.get(row["trial"], "")}).values()] for row in self.table(10)
+        return [
+            [str(value) for value in (row | {"score": scores.get(row["trial"], "")}).values()]
+            for row in self.table(count)
         ]
+
+    def _describe_trials(self) -> str:
+        """Return how many trials ended how, in one line."""
         counts = {status: sum(trial.status == status for trial in self.trials) for status in STATUSES}
         by_status = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
-        head = f"{len(self.trials)} trials: {by_status}; score is {self.objective} on validation"
-        return "\n".join([head, format_table(list(self.table(1)[0]), rows), self.verdict()])
+        return f"{len(self.trials)} trials: {by_status}; score is {self.objective} on validation"
+
+    def __str__(self) -> str:
+        table = format_table(list(self.table(1)[0]), self._format_rows(10))
+        return "\n".join([self._describe_trials(), table, self.verdict()])
 
     def save(self, folder: Path) -> None:
         """Write trials.csv, best.toml and report.html into `folder`."""

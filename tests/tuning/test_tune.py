@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from helpers.notebooks import check_summary
 from helpers.pages import Page
 from helpers.quick_trials import use_quick_trials
 
@@ -137,6 +138,8 @@ def test_the_files_of_a_search_can_be_used(data, tmp_path):
     assert compared["difference"] == pytest.approx(differences.mean())
     assert compared["low"] <= differences.mean() <= compared["high"]
     assert "points (95 % interval" in str(result)
+    assert "The best trials" in check_summary(result._repr_html_()).text
+    assert repr(result).startswith("<TuneResult of lenet5: 9 trials, the best is trial ")
     folder = result.run_dir
     rows = list(csv.DictReader((folder / "trials.csv").read_text().splitlines()))
     assert len(rows) == 9

@@ -129,7 +129,7 @@ def _describe_usage_error(error: click.ClickException) -> str:
     if isinstance(error, click.MissingParameter):
         return f"{message}. {context.command.get_usage(context)}"
     if isinstance(error, click.NoSuchOption):
-        return f"{_describe_unknown_option(error, context)}; `{context.command_path} --help` shows all options"
+        return f"{_describe_unknown_option(error, context)} `{context.command_path} --help` shows all options"
     return f"{message}; see `{context.command_path} --help`"
 
 
@@ -140,8 +140,8 @@ def _describe_unknown_option(error: click.NoSuchOption, context: click.Context) 
     nearest = [name] if name in flags else difflib.get_close_matches(name, [f for f in flags if f.startswith("--")])
     field = name.lstrip("-").replace("-", "_")
     if "--set" in flags and name not in flags and field in _recipe_fields():
-        return f"No such option: {error.option_name}. It is a field of the recipe: --set {field}=..."
-    hint = f". Did you mean {' or '.join(nearest)}?" if nearest else ""
+        return f"No such option: {error.option_name}. It is a field of the recipe: --set {field}=VALUE."
+    hint = f". Did you mean {' or '.join(nearest)}?" if nearest else "."
     return f"No such option: {error.option_name}{hint}"
 
 

@@ -48,14 +48,14 @@ def parse_image_size(context: click.Context, parameter: click.Parameter, value: 
 def parse_splits(context: click.Context, parameter: click.Parameter, value: str) -> tuple[float, float, float]:
     """Return the three shares of "0.8,0.1,0.1"."""
     try:
-        shares = tuple(map(float, value.split(",")))
+        train, validation, test = map(float, value.split(","))
     except ValueError:
         raise click.BadParameter(f"{value!r} is not three shares, as in 0.8,0.1,0.1 or 0.8 0.1 0.1.") from None
     if value != DEFAULT_SPLITS:
         from cnnzoo.data.splits import check_shares
 
-        check_shares(shares)
-    return shares[0], shares[1], shares[2]
+        check_shares((train, validation, test))
+    return train, validation, test
 
 
 def parse_classes(context: click.Context, parameter: click.Parameter, value: str | None) -> list[str] | None:

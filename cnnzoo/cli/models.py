@@ -26,7 +26,7 @@ from cnnzoo.registry import ModelInfo
 
 @commands.command("list")
 @commands.argument("pattern", default="*", help="A name, in which * stands for any characters.")
-@commands.option("--family", type=Choice(FAMILIES, "family"), help="Only models of this family.")
+@commands.option("--family", metavar="FAMILY", help=f"Only models of this family: {', '.join(FAMILIES)}.")
 @commands.option("--weights", is_flag=True, default=None, help="Only models with published weights.")
 @commands.option("--json", "as_json", **JSON)
 def list_command(pattern: str, family: str | None, weights: bool | None, as_json: bool) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from cnnzoo.core.errors import InputError, check_class_names
+from cnnzoo.core.text import format_count
 from cnnzoo.core.warn import warn_caller
 from cnnzoo.data.apply_fixes import apply_fix_list
 from cnnzoo.data.bit_depth import Levels
@@ -75,8 +76,8 @@ def build_from_files(name: str, listing: Listing, options: FileOptions) -> Image
         name, images, facts, listing.left_out, levels, kept=kept, location=options.location
     )
     _report_lost_images(diagnosis, options.strict)
-    level_notes = tuple(f"{finding.reason}." for finding in diagnosis.findings if finding.kind == "levels")
-    for note in level_notes:
+    misleading, unused = _describe_misleading_images(diagnosis), _describe_pages(diagnosis)
+    for note in misleading:
         warn_caller(f"{name}: {note}")
     used = [(image, fact) for image, fact, good in zip(images, facts, usable, strict=True) if good]
 
@@ -103,7 +104,7 @@ def build_from_files(name: str, listing: Listing, options: FileOptions) -> Image
     names = np.array([photo.name for photo in photos])
     everything = Split(Photos(photos, levels=levels), indices_of_classes, names, weights)
     train, validation, test = map(everything.take, indices)
-    notes = (f"{diagnosis.describe_files()}.", *level_notes, *listing.notes, *notes)
+    notes = (f"{diagnosis.describe_files()}.", *misleading, *unused, *listing.notes, *notes)
     if classes is None:
         notes += tuple(describe_like_labels(class_names))
     parts = {"train": train, "validation": validation, "test": test}
@@ -125,6 +126,27 @@ def _report_lost_images(diagnosis: Diagnosis, strict: bool) -> None:
     if strict or not has_images:
         raise InputError(message)
     warn_caller(message)
+
+
+def _describe_misleading_images(diagnosis: Diagnosis) -> list[str]:
+    """Return sentences about images that are used, but are hardly what the user wants to train on."""
+    notes = [f"{finding.reason}." for finding in diagnosis.findings if finding.kind == "levels"]
+    if masks := [finding for finding in diagnosis.findings if finding.kind == "mask"]:
+        called = "are called like masks of others" if len(masks) > 1 else "is called like a mask of another"
+        notes.append(
+            f"{format_count(len(masks), 'image')} {called}, such as {masks[0].images[0]!r}, and used as pictures; a "
+            "fix list leaves them out: cnnzoo doctor DATA --fix-list fixes.csv."
+        )
+    return notes
+
+
+def _describe_pages(diagnosis: Diagnosis) -> list[str]:
+    """Return a sentence about files with several pages or frames."""
+    pages = [finding for finding in diagnosis.findings if finding.kind == "pages"]
+    if not pages:
+        return []
+    hold = "files hold" if len(pages) > 1 else "file holds"
+    return [f"{len(pages):,} {hold} several pages or frames, and only the first is used: {pages[0].images[0]!r}, ..."]
 
 
 def _resolve_classes(

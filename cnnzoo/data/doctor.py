@@ -1,5 +1,6 @@
 """The doctor: finds what is wrong with a set of images, and decides which ones are set aside."""
 
+import os
 from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ from cnnzoo.data.bit_depth import FULL_RANGE, Levels, guess_bit_depth
 from cnnzoo.data.diagnosis import Diagnosis
 from cnnzoo.data.findings import IMBALANCE_RATIO, MIN_SIDE, SPLIT_COUNT, Finding
 from cnnzoo.data.listing import LeftOutFile, ListedImage, natural_sort_key
-from cnnzoo.data.litter import is_note
+from cnnzoo.data.litter import is_note, name_of_masked_image
 from cnnzoo.data.scan import FORMAT_SUFFIXES, ImageFacts
 
 MAX_HASH_DISTANCE = 3  # bits of 64 in which the perceptual hashes of near duplicates differ
@@ -72,6 +73,7 @@ def diagnose_images(
         findings += _find_near_duplicates(used_images, used_facts)
     findings += _inspect_levels(used_images, used_facts, levels)
     findings += _inspect_faint_images(used_images, used_facts)
+    findings += _find_masks(used_images)
     for image, f in zip(used_images, used_facts, strict=True):
         findings += _inspect_image(image, f)
     counts = Counter(image.label for image in used_images)
@@ -217,6 +219,20 @@ def _inspect_faint_images(images: Sequence[ListedImage], facts: Sequence[ImageFa
         f"255? They are nearly black; multiply their pixels by {255 // highest} if they are pictures"
     )
     return [Finding("levels", tuple(faint), reason)]
+
+
+def _find_masks(images: Sequence[ListedImage]) -> list[Finding]:
+    """Find images that are called like the mask of another one: x_mask.png beside x.png."""
+    stems = [os.path.splitext(image.name)[0] for image in images]  # noqa: PTH122  # any text is a name
+    by_stem = dict(zip(map(str.casefold, stems), images, strict=True))
+    findings = []
+    for image, stem in zip(images, stems, strict=True):
+        folder, slash, name = stem.rpartition("/")
+        masked = name_of_masked_image(name)
+        if masked and (original := by_stem.get(f"{folder}{slash}{masked}".casefold())):
+            reason = f"called like a mask of {original.name.rpartition('/')[2]}"
+            findings.append(Finding("mask", (image.name, original.name), reason))
+    return findings
 
 
 def _inspect_image(image: ListedImage, facts: ImageFacts) -> list[Finding]:

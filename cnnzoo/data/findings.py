@@ -105,6 +105,14 @@ FINDING_KINDS = {
         fix="keep",
         about="copies",
     ),
+    "mask": FindingKind(
+        "called like a mask of the image beside it",
+        "A model would be trained on the masks as on pictures, and could tell the classes by their shapes.",
+        "Exclude the masks in a fix list, which does so unless you change it, or move them to another folder.",
+        plural="masks",
+        needs_decision=True,
+        fix="exclude",
+    ),
     "levels": FindingKind(
         "a part of the levels that the file can hold, so that the images are nearly black",
         "A model sees them as nearly black. The pictures below are brightened.",

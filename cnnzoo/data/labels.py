@@ -1,5 +1,6 @@
 """Read labels as text, in the same way for arrays, tables, data frames and streams."""
 
+import math
 import re
 from collections.abc import Collection, Sequence
 from decimal import Decimal
@@ -218,7 +219,7 @@ def examine_labels(listing: Listing, classes: Sequence[str] | None) -> Listing:
         return listing
     labels = sorted({image.label for image in listing.images}, key=natural_sort_key)
     check_single_labels(labels)
-    return listing._replace(notes=(*listing.notes, *describe_number_labels(labels)))
+    return listing._replace(notes=(*listing.notes, *describe_number_labels(labels), *describe_combined_labels(labels)))
 
 
 def describe_like_labels(labels: Sequence[str]) -> list[str]:
@@ -234,6 +235,25 @@ def describe_like_labels(labels: Sequence[str]) -> list[str]:
         listed = ", ".join(map(repr, missing))
         notes.append(f"The label {listed} is a class; if it marks images without a label, leave these out.")
     return notes
+
+
+def describe_combined_labels(labels: Sequence[str]) -> list[str]:
+    """Return a note if labels are all combinations of a few parts, such as "red big", "red small", "blue big", ...
+
+    They may be classes, or two properties of an image in one text.
+    """
+    for separator in TAG_SEPARATORS:
+        parts = [_split_tags(label, separator) for label in labels]
+        if len({len(row) for row in parts}) != 1 or len(parts[0]) < 2:
+            continue
+        values = [sorted(set(column), key=natural_sort_key) for column in zip(*parts, strict=True)]
+        if min(map(len, values)) > 1 and math.prod(map(len, values)) == len(labels):
+            listed = " and ".join(f"{column[0]}, {column[1]}{', ...' if len(column) > 2 else ''}" for column in values)
+            return [
+                f"The {len(labels)} labels are all combinations of {listed}. Each is a class of its own, such as "
+                f"{labels[0]!r}; if an image has two labels here, keep one of them."
+            ]
+    return []
 
 
 def check_single_labels(labels: Collection[str]) -> None:

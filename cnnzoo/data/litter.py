@@ -118,6 +118,9 @@ NOTE_FOLDERS = {
     "xmls",
 }
 
+# What the name of a mask adds to the name of its image: x_mask.png, x-gt.png, x_seg_1.png beside x.png
+MASK_ENDING = re.compile(r"[ ._-](mask|segmentation|seg|gt|groundtruth|ground_truth|annotation|trimap)([ ._-]?\d+)?")
+
 
 def is_litter(name: str, is_folder: bool) -> bool:
     """Return whether a file or folder is left by an operating system or a tool.
@@ -141,3 +144,16 @@ def is_note(name: str) -> bool:
     """
     path = PurePath(name.casefold())
     return path.suffix in NOTE_SUFFIXES or path.name.partition(".")[0] in NOTE_NAMES
+
+
+def name_of_masked_image(stem: str) -> str:
+    """Return the stem of the image that a file called like a mask belongs to, or "".
+
+    Example:
+        >>> from cnnzoo.data.litter import name_of_masked_image
+        >>> name_of_masked_image("benign (1)_mask"), name_of_masked_image("7_mask_2"), name_of_masked_image("face mask")
+        ('benign (1)', '7', 'face')
+    """
+    endings = list(MASK_ENDING.finditer(stem.casefold()))
+    is_last = bool(endings) and endings[-1].end() == len(stem)
+    return stem[: endings[-1].start()] if is_last else ""

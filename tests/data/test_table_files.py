@@ -9,6 +9,7 @@ from helpers.image_files import write_class_folders
 import cnnzoo
 from cnnzoo.cli.main import main
 from cnnzoo.data import table_paths
+from cnnzoo.data.labels import describe_combined_labels
 
 
 @pytest.fixture
@@ -200,3 +201,19 @@ def test_searching_for_files_takes_one_look_at_each_folder(root, monkeypatch):
     finder.find_all([rf"C:\x\y\z\{i}" for i in range(50)], ["line"] * 50)
     assert len(finder.missing) == 50
     assert len(looks) == len(set(looks)) <= 10
+
+
+@pytest.mark.parametrize(
+    ("labels", "note"),
+    [
+        (["blue big", "blue small", "red big", "red small"], "The 4 labels are all combinations of blue, red and big,"),
+        (["a|x", "a|y", "b|x", "b|y", "c|x", "c|y"], "all combinations of a, b, ... and x, y"),
+        (["new jersey", "new york"], ""),
+        (["blue big", "red big", "red small"], ""),
+        (["cat", "dog"], ""),
+    ],
+)
+def test_labels_that_combine_two_properties_are_named(labels, note):
+    notes = describe_combined_labels(labels)
+    assert note in "".join(notes)
+    assert len(notes) == bool(note)

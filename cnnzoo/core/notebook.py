@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,6 +18,7 @@ STYLE_BYTES = 10_000  # of the style, and of texts of usual length
 MAX_ROWS = 20  # of a table
 TEXT_LENGTHS = (300, 80, 20)  # letters of a line; the largest that keeps within the bytes
 CELL_SHARE = 1 / 4  # of these, for a cell of a table
+NUMBER = re.compile(r"([-+]?[\d.,]+(\u00a0%)?)?")  # aligned right; other cells are text
 SMALL_SIDE = 64  # pixels; smaller images are enlarged without blur
 
 
@@ -133,6 +135,7 @@ def _cut_table(table: NotebookTable, length: int) -> dict[str, Any]:
         "caption": shorten(table.caption, length),
         "headers": [shorten(header, length) for header in table.headers],
         "rows": rows,
+        "words": [i for i, column in enumerate(zip(*rows, strict=True)) if not all(map(NUMBER.fullmatch, column))],
         "more": len(table.rows) - len(rows),
         "folded": table.folded,
     }

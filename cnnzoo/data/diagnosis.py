@@ -6,17 +6,24 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
+from cnnzoo.core.errors import InputError
 from cnnzoo.core.files import atomic_write
+from cnnzoo.core.notebook import NotebookTable, render_notebook
 from cnnzoo.core.paths import check_path
 from cnnzoo.core.tables import align_columns
-from cnnzoo.core.text import format_count
+from cnnzoo.core.text import escape_controls, format_count
+from cnnzoo.core.tiles import Tile
 from cnnzoo.data.bit_depth import Levels
 from cnnzoo.data.findings import FINDING_KINDS, Finding, count_kinds
 from cnnzoo.data.fix_list import Fix, FixList, merge_fixes
 from cnnzoo.data.listing import ListedImage
+from cnnzoo.data.small_images import read_small
+
+FINDING_TITLES = ("finding", "count", "decision", "the first")
+SUMMARY_TILES = 10  # pictures in a notebook
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Diagnosis:
     """The findings of the doctor in a source. Printing it shows a table of the findings.
 
@@ -59,19 +66,51 @@ class Diagnosis:
         """The findings that a person should look at before training."""
         return [finding for finding in self.findings if FINDING_KINDS[finding.kind].needs_decision]
 
-    def __str__(self) -> str:
-        used = sum(self.counts.values())
-        classes = format_count(len(self.counts), "class", "classes")
-        lines = [f"{self.source}: {format_count(used, 'image')} in {classes}; {self.describe_files()}"]
+    def __repr__(self) -> str:
+        findings = format_count(len(self.findings), "finding")
+        return escape_controls(f"<Diagnosis of {self._describe_images()}; {findings}>")
+
+    def _repr_html_(self) -> str:
+        """Return the verdict, the findings and some of their pictures for a notebook."""
+        shown = sorted(self.findings, key=lambda finding: finding not in self.to_decide)
+        pictures = [(finding, finding.images[0]) for finding in shown if finding.images[:1]]
+        folder = "data.diagnosis.save(FOLDER) writes a page with all pictures."
+        return render_notebook(
+            f"{self._describe_images()}; {self.describe_files()}",
+            lines=[self.verdict()],
+            tables=[NotebookTable("Findings", FINDING_TITLES, self._count_findings())],
+            tiles=[self._picture_tile(finding, name) for finding, name in pictures[:SUMMARY_TILES]],
+            notes=[*self.notes, *([folder] if pictures else [])],
+        )
+
+    def _picture_tile(self, finding: Finding, name: str) -> Tile:
+        """Return a picture of an image with what was found about it."""
+        caption = (finding.kind, ": ".join(filter(None, (self.label_of(name), name))))
+        try:
+            source = self.listed[name].source
+            return Tile(read_small(source.read() if hasattr(source, "read") else source, levels=self.levels), caption)
+        except (InputError, OSError, KeyError) as error:
+            return Tile(None, caption, problem=finding.reason if isinstance(error, KeyError) else str(error))
+
+    def _describe_images(self) -> str:
+        """Return source, number of images and number of classes in one line."""
+        used, classes = sum(self.counts.values()), format_count(len(self.counts), "class", "classes")
+        return f"{self.source}: {format_count(used, 'image')} in {classes}"
+
+    def _count_findings(self) -> list[list[str]]:
+        """Return the rows of the table of findings: their kind, their number, the decision, and the first."""
         counts = Counter(finding.kind for finding in self.findings)
-        if counts:
-            first = {kind: next(f for f in self.findings if f.kind == kind) for kind in counts}
-            rows = [
-                [kind, str(counts[kind]), "set aside" if first[kind].set_aside else "kept", _format(first[kind])]
-                for kind in FINDING_KINDS
-                if kind in counts
-            ]
-            lines.append(align_columns([["finding", "count", "decision", "the first"], *rows], right=(1,)))
+        first = {kind: next(f for f in self.findings if f.kind == kind) for kind in counts}
+        return [
+            [kind, str(counts[kind]), "set aside" if first[kind].set_aside else "kept", _format(first[kind])]
+            for kind in FINDING_KINDS
+            if kind in counts
+        ]
+
+    def __str__(self) -> str:
+        lines = [f"{self._describe_images()}; {self.describe_files()}"]
+        if rows := self._count_findings():
+            lines.append(align_columns([FINDING_TITLES, *rows], right=(1,)))
         return "\n".join([*lines, *self.notes, self.verdict()])
 
     def verdict(self) -> str:

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from cnnzoo.core.errors import InputError
 from cnnzoo.core.tiles import Tile
-from cnnzoo.data.decode import open_image, to_upright
 from cnnzoo.data.photos import Photos
+from cnnzoo.data.small_images import read_small
 from cnnzoo.data.splits import Split
-
-if TYPE_CHECKING:
-    from cnnzoo.data.photos import Photo
 
 ImageData = Any  # `data.images` imports this file, so this file cannot import its class
 
-SAMPLE_SIDE = 480  # pixels; larger photos are shrunk, as samples are small
 AUGMENTED_SIZE = 224  # pixels, of photos that have no common size yet
 SUMMARY_TILES = 10  # images in a summary
 
@@ -56,13 +52,7 @@ def load_sample(images: np.ndarray | Photos, i: int) -> np.ndarray:
     """Return image `i` (H, W, C); photos that have no common size yet come upright and small."""
     if not isinstance(images, Photos) or images.transform is not None:
         return np.asarray(images[i])
-    photo: Photo = images.photos[i]
-    with open_image(photo.path_or_bytes(), images.levels) as image:
-        image.draft("RGB", (SAMPLE_SIDE, SAMPLE_SIDE))
-        upright = to_upright(image, images.channels, images.levels)
-        upright.thumbnail((SAMPLE_SIDE, SAMPLE_SIDE))
-    pixels = np.asarray(upright)
-    return pixels if pixels.ndim == 3 else pixels[..., None]
+    return read_small(images.photos[i].path_or_bytes(), images.channels, images.levels)
 
 
 def augmented_tiles(data: ImageData, split: str, count: int, seed: int, augment: str) -> list[Tile]:

@@ -5,9 +5,12 @@ import pickle
 import numpy as np
 import pytest
 from helpers.notebooks import HOSTILE, check_summary
+from PIL import Image
 
 import cnnzoo
 from cnnzoo.data.diagnosis import Diagnosis
+from cnnzoo.data.findings import Finding
+from cnnzoo.data.listing import ListedImage
 from cnnzoo.inference.prediction import Predictions
 
 
@@ -107,8 +110,16 @@ def test_a_classifier_describes_itself(classifier):
     assert "keras, float32" in page.text
 
 
-def test_a_diagnosis_is_short():
-    diagnosis = Diagnosis(HOSTILE, 2, {HOSTILE: 1}, ())
+def test_a_diagnosis_shows_its_findings_and_their_pictures(tmp_path):
+    Image.fromarray(np.zeros((900, 600, 3), "uint8")).save(tmp_path / "a.jpg")
+    (tmp_path / "b.jpg").write_text("no image")
+    listed = {name: ListedImage(tmp_path / name, name, HOSTILE) for name in ("a.jpg", "b.jpg")}
+    kinds = {"a.jpg": "constant", "b.jpg": "unreadable", "c.jpg": "stray"}
+    findings = tuple(Finding(kind, (name,), HOSTILE, kind == "unreadable") for name, kind in kinds.items())
+    diagnosis = Diagnosis(HOSTILE, 2, {HOSTILE: 1}, findings * 100, listed)
+    page = check_summary(diagnosis._repr_html_())
+    assert "unreadable 100 set aside" in page.text
+    assert page.all("img")
     assert len(repr(diagnosis)) < 300
 
 

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import binomtest
 from sklearn import metrics as sk
 
 from cnnzoo.evaluation import calibration
+from cnnzoo.evaluation.calibration import wilson_interval
 
 BOOTSTRAP_RESAMPLES = 2000
 
@@ -19,15 +19,20 @@ def compute_metrics(
     classes: Sequence[str],
     seed: int = 0,
     temperature: float | None = None,
+    uncalibrated: ArrayLike | None = None,
 ) -> dict[str, Any]:
     """Return all metrics as plain numbers, ready for JSON.
 
+    All of them are those of `probabilities`, except "uncalibrated" and "calibrated", which hold log loss and
+    calibration error without and with the temperature.
+
     Args:
         y_true: class indices (N,).
-        probabilities: predictions (N, classes); each row adds up to one.
+        probabilities: predictions (N, classes), as the model gives them in use; each row adds up to one.
         classes: names, in the order of the columns.
         seed: seed of the bootstrap intervals.
         temperature: if given, a temperature that was fitted on other images; calibrated metrics are added.
+        uncalibrated: the predictions (N, classes) before the temperature, if `probabilities` are those with it.
 
     Example:
         >>> from cnnzoo.evaluation.metrics import compute_metrics
@@ -43,7 +48,7 @@ def compute_metrics(
     matrix = sk.confusion_matrix(y_true, y_pred, labels=labels)
     intervals = {"accuracy": wilson_interval(int(matrix.trace()), len(y_true))}
     ranking = ranking_scores(y_true, probabilities, labels)
-    bins = calibration.reliability_bins(y_true, probabilities)
+    measured = calibration.measure_calibration(y_true, probabilities, seed)
     scores = _precision_recall_f1(y_true, y_pred, labels, None)
     per_class = [dict(zip(scores, column, strict=True)) for column in zip(*scores.values(), strict=True)]
     macro = _precision_recall_f1(y_true, y_pred, labels_with_images, "macro")
@@ -56,8 +61,9 @@ def compute_metrics(
         "macro_f1": macro["f1"],
         "roc_auc": _mean_ignoring_none(ranking["roc_auc"]),
         "average_precision": _mean_ignoring_none(ranking["average_precision"]),
-        "log_loss": float(sk.log_loss(y_true, probabilities, labels=labels)),
-        "calibration_error": calibration.expected_calibration_error(bins),
+        "log_loss": measured["log_loss"],
+        "calibration_error": measured["calibration_error"],
+        "chance_calibration_error": measured["chance_calibration_error"],
         "macro": macro,
         "weighted": _precision_recall_f1(y_true, y_pred, labels, "weighted"),
         "per_class": {
@@ -66,23 +72,24 @@ def compute_metrics(
         },
         "confusion_matrix": matrix.tolist(),
         "confused": most_confused_pairs(matrix, classes),
-        "reliability": bins,
-        "intervals_95": intervals | bootstrap_intervals(matrix, seed),
+        "reliability": measured["reliability"],
+        "intervals_95": intervals | bootstrap_intervals(matrix, seed) | measured["intervals_95"],
     }
 
     # Metrics that not every report has.
     if temperature is not None:
-        metrics["calibrated"] = calibration.calibrated_metrics(y_true, probabilities, temperature, labels)
+        calibrated = measured
+        if uncalibrated is None:
+            with_temperature = calibration.apply_temperature(probabilities, temperature)
+            calibrated = calibration.measure_calibration(y_true, with_temperature, seed)
+        metrics["calibrated"] = {"temperature": temperature, **calibrated}
+    if uncalibrated is not None:
+        metrics["uncalibrated"] = calibration.measure_calibration(y_true, uncalibrated, seed)
     if len(classes) > 5:
         correct = int(sk.top_k_accuracy_score(y_true, probabilities, k=5, labels=labels, normalize=False))
         metrics["top5_accuracy"] = correct / len(y_true)
         metrics["intervals_95"]["top5_accuracy"] = wilson_interval(correct, len(y_true))
     return metrics
-
-
-def wilson_interval(correct: int, images: int) -> list[float]:
-    """Return the 95 % interval of the share of correct predictions, by Wilson's score."""
-    return [float(bound) for bound in binomtest(correct, images).proportion_ci(0.95, "wilson")]
 
 
 def ranking_scores(y_true: np.ndarray, probabilities: np.ndarray, labels: np.ndarray) -> dict[str, list[float | None]]:

@@ -93,6 +93,9 @@ class Card:
         temperature: the number by which the logits are divided to get calibrated probabilities.
         transform: crop and interpolation of the evaluation, or `None` if the weights specify none. `levels`, if the
             images have more than 8 bits: the levels that become black and white.
+        min_probability: the least probability of an answer, chosen on validation images; less probable ones are
+            unsure. None if none was chosen.
+        calibration: how `temperature` and `min_probability` were chosen, or why they were not.
 
     Example:
         >>> card = cnnzoo.card(cnnzoo.get("lenet5", classes=["cat", "dog"]))
@@ -112,6 +115,8 @@ class Card:
     ids: tuple[str, ...] = ()
     temperature: float | None = None
     transform: dict[str, Any] | None = None
+    min_probability: float | None = None
+    calibration: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if len(self.ids) != len(self.classes):  # they belong to other classes
@@ -142,6 +147,9 @@ class Card:
         """Return the card as indented JSON."""
         values = dataclasses.asdict(self)
         values["receipt"] = self.receipt and self.receipt.to_dict()
+        for key in ("min_probability", "calibration"):
+            if values[key] in (None, {}):
+                del values[key]  # unknown to versions before 0.9
         return json.dumps(values, indent=1, ensure_ascii=False) + "\n"
 
     @classmethod
@@ -245,7 +253,12 @@ def default_class_names(count: int) -> tuple[str, ...]:
 
 def replace_classes(card: Card, classes: Sequence[str]) -> Card:
     """Return the card of a model whose head was replaced by one for other classes."""
-    return replace(card, classes=tuple(classes), ids=(), temperature=None)
+    return replace(without_calibration(card), classes=tuple(classes), ids=())
+
+
+def without_calibration(card: Card) -> Card:
+    """Return the card of a model whose weights change: what was chosen for its probabilities is not known any more."""
+    return replace(card, temperature=None, min_probability=None, calibration={})
 
 
 def change_card(

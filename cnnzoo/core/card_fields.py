@@ -23,6 +23,9 @@ def check_card_fields(values: Mapping[str, Any]) -> None:
     temperature = values.get("temperature")
     if temperature is not None and not (_is_number(temperature) and 0 < temperature < MAX_TEMPERATURE):
         raise InputError(f"temperature must be a positive number or null. Received: {temperature!r:.100}")
+    check_min_probability(values.get("min_probability"))
+    if not isinstance(values.get("calibration", {}), dict):
+        raise InputError(f"calibration must be an object. Received: {values['calibration']!r:.100}")
     _check_transform(values.get("transform"))
     _check_weights(values.get("weights"))
     _check_training(values.get("training", {}))
@@ -42,6 +45,12 @@ def check_crop(crop: object, *, allow_auto: bool = False) -> None:
     if not _is_number(crop) or not 0 < crop <= 1:  # type: ignore[operator]
         allowed = "'auto', None" if allow_auto else "None"
         raise InputError(f"crop must be {allowed}, or a share of the side, above 0 and at most 1. Received: {crop!r}")
+
+
+def check_min_probability(value: object) -> None:
+    """Raise InputError unless `value` is None or a number from 0 to 1."""
+    if value is not None and not (_is_number(value) and 0 <= value <= 1):  # type: ignore[operator]
+        raise InputError(f"min_probability must be a number from 0 to 1, or None. Received: {value!r:.100}")
 
 
 def check_interpolation(interpolation: object) -> None:

@@ -17,7 +17,7 @@ from cnnzoo.core.warn import warn_caller
 from cnnzoo.data.batches import Batches
 from cnnzoo.data.images import ImageData
 from cnnzoo.data.training_images import CARD_KEY, TRAINING_IMAGES_FILE, find_training_images
-from cnnzoo.evaluation.calibration import apply_temperature, fit_temperature
+from cnnzoo.evaluation.calibration import apply_temperature
 from cnnzoo.evaluation.class_matching import use_classes_of_model
 from cnnzoo.evaluation.classifiers import describe_classifier, name_classifier, predict_with_classifier
 from cnnzoo.evaluation.compatibility import (
@@ -28,7 +28,9 @@ from cnnzoo.evaluation.compatibility import (
     check_output_matches,
     match_class_names,
 )
+from cnnzoo.evaluation.min_probability import check_target_accuracy, choose_min_probability
 from cnnzoo.evaluation.report import Report
+from cnnzoo.evaluation.temperature import choose_temperature
 from cnnzoo.inference.classifier import Classifier
 from cnnzoo.inference.load import load
 from cnnzoo.surgery.outputs import as_functional, predict_probabilities
@@ -49,12 +51,14 @@ def evaluate(
     crop: float | str | None = "auto",
     interpolation: str = "auto",
     pad: int | None = None,
+    target_accuracy: float | None = None,
     verbose: bool = True,
 ) -> Report:
     """Evaluate a model, a run or an export on one split of `data` in a single prediction pass.
 
-    Calibrated metrics use the temperature that training stored in the model's card. If the card has none, the
-    temperature is fitted on the validation split, which takes a second prediction pass.
+    The report has the probabilities that `cnnzoo predict` gives: with the temperature that training stored in the
+    model's card. If the card has none, one is fitted on the validation split, which takes a second prediction pass, and
+    the report says what it would change.
 
     Data for evaluation alone, `load_data(..., split="test")`, gets the classes of the model: classes may be missing in
     it, and images of other classes are left out. The report says so, and how many of the images the model was trained
@@ -75,6 +79,9 @@ def evaluate(
             model's card says; a model without a card gets the whole image, as Keras' own loaders resize it.
         interpolation: "nearest", "bilinear", "bicubic" or "lanczos3"; "auto" is what the card says.
         pad: black pixels around the resized image. By default what `load_data` was given, or what the card says.
+        target_accuracy: the accuracy, such as 0.95, that the answers of the model shall have: the least probability of
+            an answer is chosen for it on the validation split, and the report says how many images of `split` get an
+            answer and how many of these are right. The card of the model keeps it, and a temperature if it has none.
         verbose: show progress, if it takes more than two seconds.
 
     Returns:
@@ -93,13 +100,21 @@ def evaluate(
         180
         >>> report.accuracy > 0.9
         True
+        >>> report = cnnzoo.evaluate(model, data, target_accuracy=0.98)
+        >>> cnnzoo.card(model).min_probability == report.min_probability
+        True
+        >>> report.metrics["answers"]["accuracy"] > report.accuracy
+        True
     """
     data = check_image_data(data)
     if split not in data.splits:
         raise unknown_name("split", split, data.splits)
+    if target_accuracy is not None:
+        check_target_accuracy(target_accuracy)
+        check_not_empty(data, "validation")
     transform: dict[str, Any] = {"crop": crop, "interpolation": interpolation, "pad": pad}
-    model = _open_model(model, **transform)
-    card = model.card if isinstance(model, Classifier) else cards.card(model)
+    received, model = model, _open_model(model, **transform)
+    card = card_of(model)
     remarks: list[str] = []
     if data.is_for_evaluation:
         data, class_remarks = use_classes_of_model(card, data)
@@ -119,19 +134,20 @@ def evaluate(
             "run is not beside the model."
         )
 
-    temperature = card.temperature
+    probabilities = predict_split(model, data, split, batch_size, verbose)
     if isinstance(model, Classifier):
-        # What it returns is divided by the temperature already; a report has the probabilities before that.
-        probabilities = predict_with_classifier(model, data, split, batch_size, verbose)
-        probabilities = apply_temperature(probabilities, 1 / temperature) if temperature else probabilities
         remarks.append(f"Measured as it runs: {describe_classifier(model)}.")
         data = replace(data, notes=(*data.notes, remarks[-1]))
-    else:
-        probabilities = predict_split(model, data, split, batch_size, verbose)
-        if temperature is None and split == "test" and len(data.validation):
-            temperature = fit_validation_temperature(model, data, batch_size, verbose)
-    report = make_report(model, data, split, class_names, probabilities, temperature)
-    report = replace(report, training_images=training_images, remarks=tuple(remarks))
+    suggestion: dict[str, Any] = {}
+    if target_accuracy is not None:
+        card = calibrate_on_validation(model, data, target_accuracy, batch_size, verbose)
+        _keep_card(received, card)
+        _keep_card(model, card)
+    elif not isinstance(model, Classifier) and card.temperature is None and split == "test" and len(data.validation):
+        card = calibrate_on_validation(model, data, None, batch_size, verbose)
+        suggestion = {"temperature": card.temperature, "calibration": card.calibration}
+    report = make_report(model, data, split, class_names, probabilities)
+    report = replace(report, training_images=training_images, remarks=tuple(remarks), **suggestion)
     if split != "train" and report.training_images_summary:
         warn_caller(report.training_images_summary)
     return report
@@ -145,16 +161,42 @@ def _open_model(model: keras.Model | Classifier | str | os.PathLike[str], **tran
     return model if isinstance(model, Classifier) else as_functional(model)
 
 
+def card_of(model: keras.Model | Classifier) -> cards.Card:
+    """Return the card of a Keras model or a classifier."""
+    return model.card if isinstance(model, Classifier) else cards.card(model)
+
+
+def _keep_card(model: keras.Model | Classifier | str | os.PathLike[str], card: cards.Card) -> None:
+    """Give a card to a model or a classifier; files stay as they are."""
+    if isinstance(model, Classifier):
+        model.card = card
+        model = model.model or ""
+    if not isinstance(model, str | os.PathLike):
+        cards.attach_card(model, card)
+
+
 def make_report(
     model: keras.Model | Classifier,
     data: ImageData,
     split: str,
     class_names: Sequence[str],
     probabilities: np.ndarray,
-    temperature: float | None,
 ) -> Report:
-    """Return the report of `probabilities` (N, classes), which `model` predicted for a split of `data`."""
-    images = data.splits[split]
+    """Return the report of a split of `data`.
+
+    It has the probabilities that `cnnzoo predict` gives: with the temperature in the model's card.
+
+    Args:
+        model: the model.
+        data: the data set.
+        split: name of the split.
+        class_names: the names to show for the classes.
+        probabilities: (N, classes), which `predict_split` returned, without a temperature.
+    """
+    images, card = data.splits[split], card_of(model)
+    uncalibrated = None
+    if card.temperature not in (None, 1.0):
+        probabilities, uncalibrated = apply_temperature(probabilities, card.temperature), probabilities
     return Report(
         model=name_classifier(model) if isinstance(model, Classifier) else model.name,
         data=data.source,
@@ -164,13 +206,16 @@ def make_report(
         labels=images.labels,
         probabilities=probabilities,
         images=images.images,
-        temperature=temperature,
+        temperature=card.temperature,
         notes=(data.describe_transform(), *data.notes),
+        uncalibrated_probabilities=uncalibrated,
+        min_probability=card.min_probability,
+        calibration=card.calibration,
     )
 
 
 def predict_split(
-    model: keras.Model,
+    model: keras.Model | Classifier,
     data: ImageData,
     split: str,
     batch_size: int = EVALUATION_BATCH_SIZE,
@@ -178,9 +223,15 @@ def predict_split(
 ) -> np.ndarray:
     """Return the probabilities (N, classes) that `model` predicts for a split of `data`, bound to the model's size.
 
+    They are those before the temperature in the model's card; a classifier divides by it, which is undone.
+
     Raises:
-        InputError: if the model predicts NaN or infinite values.
+        InputError: if the model predicts NaN or infinite values, or the classifier anything but probabilities.
     """
+    if isinstance(model, Classifier):
+        probabilities = predict_with_classifier(model, data, split, batch_size, verbose)
+        temperature = model.card.temperature
+        return probabilities if temperature in (None, 1.0) else apply_temperature(probabilities, 1 / temperature)
     images = data.splits[split]
     batches = Batches(images, len(data.classes), batch_size)
     with show_progress(f"Evaluating on the {split} split", len(images), "images", verbose) as progress:
@@ -192,11 +243,53 @@ def predict_split(
     return probabilities
 
 
-def fit_validation_temperature(
-    model: keras.Model, data: ImageData, batch_size: int = EVALUATION_BATCH_SIZE, verbose: bool = True
-) -> float:
-    """Return the temperature that minimizes the log loss on the validation split; see `evaluation.calibration`."""
-    return fit_temperature(data.validation.labels, predict_split(model, data, "validation", batch_size, verbose))
+def calibrate(
+    card: cards.Card,
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    target_accuracy: float | None = None,
+    *,
+    add_temperature: bool = True,
+) -> cards.Card:
+    """Return the card of a model with a temperature and, for a target accuracy, a least probability of answers.
+
+    `evaluation.temperature` and `evaluation.min_probability` say how they are chosen; the card records it.
+
+    Args:
+        card: the card of the model. The temperature that it may have is kept.
+        labels: class indices (N,) of the validation images.
+        probabilities: predictions (N, classes) for them, without a temperature.
+        target_accuracy: the accuracy that the answers of the model shall have; None if all images get an answer.
+        add_temperature: whether a card without a temperature gets one. An export cannot use it.
+    """
+    if card.temperature is None and add_temperature:
+        choice = choose_temperature(labels, probabilities)
+        card = replace(card, temperature=choice.temperature, calibration={"temperature": choice.to_dict()})
+    if target_accuracy is None:
+        return card
+    if card.temperature not in (None, 1.0):
+        probabilities = apply_temperature(probabilities, card.temperature)
+    answers = choose_min_probability(labels, probabilities, target_accuracy)
+    calibration = card.calibration | {"min_probability": answers.to_dict()}
+    return replace(card, min_probability=answers.min_probability, calibration=calibration)
+
+
+def calibrate_on_validation(
+    model: keras.Model | Classifier,
+    data: ImageData,
+    target_accuracy: float | None = None,
+    batch_size: int = EVALUATION_BATCH_SIZE,
+    verbose: bool = True,
+) -> cards.Card:
+    """Return the card of `model` as `calibrate` changes it on the validation split."""
+    probabilities = predict_split(model, data, "validation", batch_size, verbose)
+    return calibrate(
+        card_of(model),
+        data.validation.labels,
+        probabilities,
+        target_accuracy,
+        add_temperature=not isinstance(model, Classifier) or model.model is not None,
+    )
 
 
 def _find_training_images(card: cards.Card, data: ImageData, split: str) -> np.ndarray | None:

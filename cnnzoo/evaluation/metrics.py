@@ -9,6 +9,7 @@ from sklearn import metrics as sk
 
 from cnnzoo.evaluation import calibration
 from cnnzoo.evaluation.calibration import wilson_interval
+from cnnzoo.evaluation.min_probability import measure_answers
 
 BOOTSTRAP_RESAMPLES = 2000
 
@@ -20,6 +21,7 @@ def compute_metrics(
     seed: int = 0,
     temperature: float | None = None,
     uncalibrated: ArrayLike | None = None,
+    min_probability: float | None = None,
 ) -> dict[str, Any]:
     """Return all metrics as plain numbers, ready for JSON.
 
@@ -33,6 +35,7 @@ def compute_metrics(
         seed: seed of the bootstrap intervals.
         temperature: if given, a temperature that was fitted on other images; calibrated metrics are added.
         uncalibrated: the predictions (N, classes) before the temperature, if `probabilities` are those with it.
+        min_probability: if given, the least probability of an answer; "answers" is added, see `measure_answers`.
 
     Example:
         >>> from cnnzoo.evaluation.metrics import compute_metrics
@@ -85,6 +88,8 @@ def compute_metrics(
         metrics["calibrated"] = {"temperature": temperature, **calibrated}
     if uncalibrated is not None:
         metrics["uncalibrated"] = calibration.measure_calibration(y_true, uncalibrated, seed)
+    if min_probability is not None:
+        metrics["answers"] = measure_answers(y_true, probabilities, min_probability)
     if len(classes) > 5:
         correct = int(sk.top_k_accuracy_score(y_true, probabilities, k=5, labels=labels, normalize=False))
         metrics["top5_accuracy"] = correct / len(y_true)
@@ -150,17 +155,26 @@ def find_suspect_labels(y_true: np.ndarray, probabilities: np.ndarray) -> np.nda
         y_true: class indices (N,).
         probabilities: predictions (N, classes).
     """
-    rows, class_count = np.arange(len(y_true)), probabilities.shape[1]
-    thresholds = np.array(
-        [probabilities[y_true == i, i].mean() if (y_true == i).any() else np.inf for i in range(class_count)]
-    )
-    is_confident = probabilities >= thresholds
-    guess = np.where(is_confident, probabilities, 0).argmax(axis=1)
-    is_suspect = is_confident.any(axis=1) & (guess != y_true)
+    rows, thresholds = np.arange(len(y_true)), _mean_own_probabilities(y_true, probabilities)
+    guess = confident_classes(y_true, probabilities)
+    is_suspect = (probabilities >= thresholds).any(axis=1) & (guess != y_true)
     is_suspect &= probabilities[rows, y_true] < thresholds[y_true]
     margin = probabilities[rows, guess] - probabilities[rows, y_true]
     indices = np.flatnonzero(is_suspect & (margin > 0))
     return indices[np.argsort(-margin[indices], kind="stable")]
+
+
+def confident_classes(y_true: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """Return for each image (N,) the most probable class among those that reach their own mean probability."""
+    is_confident = probabilities >= _mean_own_probabilities(y_true, probabilities)
+    return np.asarray(np.where(is_confident, probabilities, 0).argmax(axis=1))
+
+
+def _mean_own_probabilities(y_true: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """Return the mean probability of each class (classes,) over its own images; infinite for a class without images."""
+    return np.array(
+        [probabilities[y_true == i, i].mean() if (y_true == i).any() else np.inf for i in range(probabilities.shape[1])]
+    )
 
 
 def _precision_recall_f1(

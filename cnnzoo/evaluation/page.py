@@ -12,8 +12,7 @@ from cnnzoo.core.matrix_chart import MAX_NAMED, MAX_WITH_SHARES, matrix_chart
 from cnnzoo.core.numbers import format_score, format_share, format_share_interval
 from cnnzoo.core.pages import file_address, picture_uri, render_page
 from cnnzoo.data.photos import Photos
-from cnnzoo.evaluation.calibration import apply_temperature, expected_calibration_error, reliability_bins
-from cnnzoo.evaluation.metrics import wilson_interval
+from cnnzoo.evaluation.report_tables import LABELS_FILE
 
 Report = Any  # `evaluation.report` imports this file, so this file cannot import its class
 
@@ -42,7 +41,7 @@ def render_report(report: Report, folder: str | os.PathLike[str] | None = None) 
         headline_lines=describe_accuracy(report),
         facts=report.headlines()[1:],
         commands=suggest_commands(report),
-        files=[("All predictions", "predictions.csv", "predictions.csv")] if folder is not None else [],
+        files=_list_files(report) if folder is not None else [],
         matrix=matrix_chart(report.metrics["confusion_matrix"], report.classes),
         matrix_caption=_describe_matrix(len(report.classes)),
         pairs=_format_pairs(report),
@@ -54,6 +53,14 @@ def render_report(report: Report, folder: str | os.PathLike[str] | None = None) 
         reliability=_draw_reliability(report),
         curves=_draw_curves(report),
     )
+
+
+def _list_files(report: Report) -> list[tuple[str, str, str]]:
+    """Return rows (text, address, name) of the tables beside the page."""
+    files = [("All predictions", "predictions.csv", "predictions.csv")]
+    if len(report.suspects):
+        files.append(("The labels that may be wrong, as a fix list for load_data", LABELS_FILE, LABELS_FILE))
+    return files
 
 
 def describe_accuracy(report: Report) -> list[str]:
@@ -142,42 +149,45 @@ def _format_class_rows(report: Report) -> list[dict[str, Any]]:
 
 
 def describe_calibration(report: Report) -> str:
-    """Return what the calibration error is, and what the temperature changes."""
+    """Return what the calibration error is, and what the temperature changes, or why there is none."""
     images, metrics = len(report.labels), report.metrics
     text = (
         "If the points are on the diagonal, predictions made with 80 % confidence are right 80 % of the time. "
-        f"The expected calibration error is {format_share(metrics['calibration_error'], images)}."
+        f"The expected calibration error is {format_share(metrics['calibration_error'], images)} (95 % interval: "
+        f"{format_share_interval(metrics['intervals_95']['calibration_error'], images)}). By chance alone, a perfectly "
+        f"calibrated model has {format_share(metrics['chance_calibration_error'], images)} on as many images."
     )
-    if calibrated := metrics.get("calibrated"):
-        text += (
-            f" After temperature scaling (logits divided by {calibrated['temperature']:.3g}, fitted on the validation "
-            f"split), it is {format_share(calibrated['calibration_error'], images)}."
-        )
-    return text
+    return " ".join(filter(None, [text, report.calibration_summary]))
 
 
 def _draw_reliability(report: Report) -> list[tuple[Markup, str]]:
-    """Return charts (chart, caption) of accuracy over confidence: before and after the temperature, if there is one."""
-    stages = [("", report.probabilities)]
-    if report.temperature is not None:
-        calibrated = apply_temperature(report.probabilities, report.temperature)
-        stages = [(" before calibration", report.probabilities), (" after calibration", calibrated)]
-    return [_draw_reliability_of(report, f"Reliability{stage}", values) for stage, values in stages]
+    """Return charts (chart, caption) of accuracy over confidence: without and with the temperature, if there is one."""
+    metrics = report.metrics
+    calibrated = metrics.get("calibrated", {"temperature": 1})
+    if calibrated["temperature"] == 1:
+        stages = [("", metrics)]
+    elif "uncalibrated" in metrics:
+        stages = [(" before calibration", metrics["uncalibrated"]), (" after calibration", metrics)]
+    else:
+        stages = [("", metrics), (f" with a temperature of {calibrated['temperature']:.3g}", calibrated)]
+    return [_draw_reliability_of(f"Reliability{stage}", values, metrics["images"]) for stage, values in stages]
 
 
-def _draw_reliability_of(report: Report, title: str, probabilities: np.ndarray) -> tuple[Markup, str]:
-    bins = reliability_bins(report.labels, probabilities)
-    rows = [row for row in zip(bins["confidence"], bins["accuracy"], bins["images"], strict=True) if row[2]]
-    confidence, accuracy, counts = zip(*rows, strict=True)
+def _draw_reliability_of(title: str, measured: dict[str, Any], images: int) -> tuple[Markup, str]:
+    """Return a chart of the bins that `measure_calibration` returns, and its caption."""
+    bins = measured["reliability"]
+    columns = ("confidence", "accuracy", "images", "low", "high")
+    rows = [row for row in zip(*(bins[column] for column in columns), strict=True) if row[2]]
+    confidence, accuracy, counts, low, high = zip(*rows, strict=True)
     plot = Plot(title, "confidence", "accuracy", (0, 1), (0, 1), format_x=format_percent, format_y=format_percent)
     plot.add_line([0, 1], [0, 1], "gray", "perfectly calibrated", dashed=True)
-    intervals = [wilson_interval(round(share * n), int(n)) for share, n in zip(accuracy, counts, strict=True)]
+    intervals = list(zip(low, high, strict=True))
     plot.add_points(confidence, accuracy, "blue", "accuracy, 95 % interval", intervals=intervals)
-    error = format_share(expected_calibration_error(bins), len(report.labels))
     most = max(rows, key=lambda row: row[2])
     caption = (
-        f"Expected calibration error {error}. {format_share(most[2] / sum(counts), len(report.labels))} of the images "
-        f"are in the bin around {format_percent(most[0])}."
+        f"Expected calibration error {format_share(measured['calibration_error'], images)} (95 %: "
+        f"{format_share_interval(measured['intervals_95']['calibration_error'], images)}). "
+        f"{format_share(most[2] / sum(counts), images)} of the images are in the bin around {format_percent(most[0])}."
     )
     return plot.to_svg(), caption
 

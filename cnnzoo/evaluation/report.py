@@ -1,12 +1,11 @@
 """The report of an evaluation: metrics as JSON, a page with pictures, and a table for the terminal."""
 
-import csv
 import json
 import os
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
 
@@ -14,12 +13,14 @@ from cnnzoo.core.arguments import check_arguments
 from cnnzoo.core.errors import check_integer
 from cnnzoo.core.files import atomic_write
 from cnnzoo.core.gallery import MAX_TILES, Gallery
-from cnnzoo.core.numbers import format_share
+from cnnzoo.core.numbers import format_score, format_share, format_share_interval
 from cnnzoo.core.paths import check_path
 from cnnzoo.core.tables import format_table
-from cnnzoo.core.text import escape_cell, escape_controls
+from cnnzoo.core.text import escape_controls, format_count
 from cnnzoo.data.photos import Photos
 from cnnzoo.evaluation import metrics
+from cnnzoo.evaluation.report_tables import LABELS_FILE, write_labels_to_check, write_predictions
+from cnnzoo.evaluation.summaries import summarize_answers, summarize_calibration
 
 HEADLINE_METRICS = {
     "accuracy": "accuracy",
@@ -45,11 +46,13 @@ class Report:
         classes: class names, in the order of the class indices.
         names: names of the images (N,).
         labels: true class indices (N,).
-        probabilities: predicted probabilities (N, classes).
+        probabilities: predicted probabilities (N, classes), as `cnnzoo predict` gives them: with the temperature in
+            the model's card.
         images: the images (N, H, W, C), for the pictures of mistakes.
         history: loss and accuracy of each epoch; empty without training.
         best_epoch: the epoch whose weights were kept, counted from 1.
-        temperature: temperature that was fitted on the validation split; see `evaluation.calibration`.
+        temperature: the temperature of the model, or one that was fitted on the validation split for comparison, if
+            the model has none; see `evaluation.temperature`.
         probe: accuracies of the linear probe, if the model was fine-tuned.
         run_dir: folder of the run.
         notes: sizes and decisions that readers should know.
@@ -57,6 +60,10 @@ class Report:
         training_images: whether the model was trained on each image (N,); None if that is not known.
         record: the settings of the training that differ from the defaults, and versions, as shown on the page.
         defaults: the settings of the training that have their default values.
+        uncalibrated_probabilities: predicted probabilities (N, classes) before the temperature; None if there is no
+            temperature in `probabilities`.
+        min_probability: the least probability of an answer; None if every image gets one.
+        calibration: how `temperature` and `min_probability` were chosen, or why they were not.
 
     Example:
         >>> data = cnnzoo.load_data("digits")
@@ -66,7 +73,7 @@ class Report:
         ('test', (180, 10))
         >>> 0 <= report.accuracy <= 1
         True
-        >>> report.save("report")  # writes report.json, report.html and predictions.csv
+        >>> report.save("report")  # writes report.json, report.html, predictions.csv and labels_to_check.csv
     """
 
     model: str
@@ -87,11 +94,21 @@ class Report:
     training_images: np.ndarray | None = field(default=None, repr=False)
     record: dict[str, Any] = field(default_factory=dict, repr=False)
     defaults: dict[str, Any] = field(default_factory=dict, repr=False)
+    uncalibrated_probabilities: np.ndarray | None = field(default=None, repr=False)
+    min_probability: float | None = None
+    calibration: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @cached_property
     def metrics(self) -> dict[str, Any]:
         """All metrics by name; see `evaluation.metrics.compute_metrics`."""
-        return metrics.compute_metrics(self.labels, self.probabilities, self.classes, temperature=self.temperature)
+        return metrics.compute_metrics(
+            self.labels,
+            self.probabilities,
+            self.classes,
+            temperature=self.temperature,
+            uncalibrated=self.uncalibrated_probabilities,
+            min_probability=self.min_probability,
+        )
 
     @property
     def accuracy(self) -> float:
@@ -118,22 +135,24 @@ class Report:
     def headlines(self) -> list[tuple[str, str, str]]:
         """Return rows (metric, value, 95 % interval) as text."""
 
-        def format_value(key: str, value: float) -> str:
-            return f"{value:.4f}" if key in DECIMAL_METRICS else f"{100 * value:.2f} %"
-
-        rows = []
+        rows, images = [], len(self.labels)
         for key, title in HEADLINE_METRICS.items():
-            if self.metrics.get(key) is not None:
-                bounds = self.metrics["intervals_95"].get(key, ())
-                interval = " to ".join(format_value(key, bound) for bound in bounds)
-                rows.append((title, format_value(key, self.metrics[key]), interval))
+            value, bounds = self.metrics.get(key), self.metrics["intervals_95"].get(key, ())
+            if value is None:
+                continue
+            if key in DECIMAL_METRICS:
+                interval = " to ".join(format_score(bound, images) for bound in bounds)
+                rows.append((title, format_score(value, images), interval))
+            else:
+                interval = format_share_interval(bounds, images) if bounds else ""
+                rows.append((title, format_share(value, images), interval))
         return rows
 
     def hardest_classes(self, count: int = 3) -> list[str]:
         """Return the classes with the lowest F1 among those that have images, with their F1."""
         scores = {name: row for name, row in self.metrics["per_class"].items() if row["images"]}
         order = sorted(scores, key=lambda name: scores[name]["f1"])[:count]
-        return [f"{name} (F1 {scores[name]['f1']:.3f})" for name in order]
+        return [f"{name} (F1 {format_score(scores[name]['f1'], scores[name]['images'])})" for name in order]
 
     @property
     def probe_summary(self) -> str:
@@ -152,14 +171,26 @@ class Report:
         )
 
     @property
+    def calibration_summary(self) -> str:
+        """A sentence about the temperature: what it changes, or why there is none; "" if nothing is known about it."""
+        return summarize_calibration(self.metrics, self.calibration.get("temperature", {}))
+
+    @property
+    def answers_summary(self) -> str:
+        """Sentences about the answers that reach `min_probability`; "" if it was not asked for."""
+        return summarize_answers(self.metrics, self.calibration.get("min_probability", {}))
+
+    @property
     def training_images_summary(self) -> str:
         """A sentence about the images that the model was trained on; "" if there are none, or if it is not known."""
         if self.training_images is None or not self.training_images.any():
             return ""
         count, share, on_others = self._measure_training_images().values()
-        others = "" if on_others is None else f" On the others, the accuracy is {100 * on_others:.2f} %."
+        images, others = len(self.labels), ""
+        if on_others is not None:
+            others = f" On the others, the accuracy is {format_share(on_others, images - count)}."
         return (
-            f"{count:,} of the {len(self.labels):,} images ({100 * share:.1f} %) are training images of {self.model}, "
+            f"{count:,} of the {images:,} images ({format_share(share, images)}) are training images of {self.model}, "
             f"so the figures are too good.{others}"
         )
 
@@ -221,9 +252,10 @@ class Report:
         table = format_table(["metric", "value", "95 % interval"], self.headlines())
         mistakes = "no mistakes"
         if len(self.worst):
-            mistakes = f"{len(self.worst)} mistakes; lowest F1: {', '.join(hardest)}"
+            mistakes = f"{format_count(len(self.worst), 'mistake')}; lowest F1: {', '.join(hardest)}"
         remarks = map(escape_controls, (self.training_images_summary, *self.remarks))
-        return "\n".join(filter(None, [title, table, mistakes, self.probe_summary, *remarks]))
+        summaries = (self.calibration_summary, self.answers_summary, self.probe_summary)
+        return "\n".join(filter(None, [title, table, mistakes, *summaries, *remarks]))
 
     def to_json(self) -> str:
         """Return all measurements as JSON, without times and paths, so that equal runs give equal text."""
@@ -236,6 +268,7 @@ class Report:
             "probe": self.probe,
             "metrics": self.metrics,
             **({} if self.training_images is None else {"training_images": self._measure_training_images()}),
+            **({"calibration": self.calibration} if self.calibration else {}),
             "history": self.history,
             "notes": self.notes,
         }
@@ -252,21 +285,25 @@ class Report:
         return render_report(self, folder)
 
     def save(self, folder: str | os.PathLike[str]) -> None:
-        """Write report.json, report.html and predictions.csv into `folder`."""
+        """Write report.json, report.html, predictions.csv and labels_to_check.csv into `folder`.
+
+        labels_to_check.csv is a fix list for `load_data(..., fix_list=FILE)`: its actions are "keep", which changes
+        nothing; "relabel" gives the image the class in the column label, and "exclude" leaves it out.
+        """
         folder = check_path(folder, "the folder of the report")
         with atomic_write(folder / "predictions.csv") as new, new.open("w", newline="", encoding="utf-8") as file:
-            self._write_predictions(file)
+            write_predictions(
+                file,
+                self.classes,
+                self.names,
+                self.labels,
+                self.probabilities,
+                self.uncalibrated_probabilities,
+                self.min_probability,
+            )
+        with atomic_write(folder / LABELS_FILE) as new, new.open("w", newline="", encoding="utf-8") as file:
+            write_labels_to_check(file, self.classes, self.names, self.labels, self.probabilities)
         with atomic_write(folder / "report.html") as new:
             new.write_text(self.to_html(folder), encoding="utf-8")
         with atomic_write(folder / "report.json") as new:
             new.write_text(self.to_json(), encoding="utf-8")
-
-    def _write_predictions(self, file: TextIO) -> None:
-        """Write true class, predicted class and probabilities of every image as CSV."""
-        writer = csv.writer(file)
-        writer.writerow(["image", "true", "predicted", *(f"p({name})" for name in self.classes)])
-        rows = zip(self.names, self.labels, self.predicted, self.probabilities, strict=True)
-        for name, label, prediction, probabilities in rows:
-            values = [repr(float(p)) for p in probabilities]
-            texts = (name, self.classes[label], self.classes[prediction])
-            writer.writerow([*map(escape_cell, texts), *values])

@@ -10,15 +10,13 @@ from cnnzoo.core.errors import InputError
 from cnnzoo.core.lazy import Lazy
 from cnnzoo.data.transform import transform
 from cnnzoo.runtimes.resize_graph import resize_in_graph
-from cnnzoo.surgery.outputs import has_softmax_output
+from cnnzoo.surgery.outputs import SMALLEST_PROBABILITY, has_softmax_output
 
 if TYPE_CHECKING:
     import keras
     import tensorflow as tf
 else:
     keras, tf = Lazy("keras"), Lazy("tensorflow")
-
-SMALLEST_PROBABILITY = 1e-37  # its logarithm is finite in float32
 
 
 def make_probability_function(model: keras.Model) -> Callable[[Any], Any]:

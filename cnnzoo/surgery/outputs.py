@@ -27,6 +27,7 @@ OPERATIONS = {  # the names of activations that Keras has as layers and operatio
     "HardSigmoid": "hard_sigmoid",
     "Identity": "linear",
 }
+SMALLEST_PROBABILITY = 1e-37  # its logarithm is finite in float32
 INDEPENDENT_ACTIVATIONS = ("sigmoid", "hard_sigmoid")  # each class for itself, so the scores do not sum to one
 
 
@@ -144,9 +145,12 @@ def predict_probabilities(
     callbacks = [count_images(progress)] if progress else None
     outputs = model.predict(images, batch_size=batch_size, verbose=0, callbacks=callbacks)
     scores = np.asarray(outputs["logits"] if isinstance(outputs, dict) else outputs, "float64")
-    # Probabilities in float32 add up to one only within 1e-7, so they are divided by their sum in float64.
-    is_softmax = has_softmax_output(model)
-    return np.asarray(scores / scores.sum(axis=1, keepdims=True) if is_softmax else softmax(scores, axis=1))
+    if not has_softmax_output(model):
+        return np.asarray(softmax(scores, axis=1))
+    # Probabilities in float32 add up to one only within 1e-7, so they are divided by their sum in float64. Zeros become
+    # what they are in the runtimes, so that a temperature gives the same probabilities.
+    scores = np.maximum(scores, SMALLEST_PROBABILITY)
+    return np.asarray(scores / scores.sum(axis=1, keepdims=True))
 
 
 def count_images(progress: Progress) -> keras.callbacks.Callback:

@@ -47,6 +47,7 @@ def fit_and_evaluate(
     crop: float | str | None = "auto",
     interpolation: str = "auto",
     pad: int | None = None,
+    target_accuracy: float | None = None,
 ) -> Report:
     """Train `model` on the training split, keep its best epoch, and evaluate it once on the test split.
 
@@ -80,6 +81,9 @@ def fit_and_evaluate(
             model's card says; a model without a card gets the whole image, as Keras' own loaders resize it.
         interpolation: "nearest", "bilinear", "bicubic" or "lanczos3"; "auto" is what the card says.
         pad: black pixels around the resized image. By default what `load_data` was given, or what the card says.
+        target_accuracy: the accuracy, such as 0.95, that the answers of the model shall have. The least probability of
+            an answer is chosen for it on the validation split and kept in the card, for
+            `Classifier.predict(..., min_probability="auto")`; less probable answers are unsure.
 
     Returns:
         The `Report` on the test split, with the training history and the best epoch.
@@ -114,6 +118,7 @@ def fit_and_evaluate(
         crop=crop,
         interpolation=interpolation,
         pad=pad,
+        target_accuracy=target_accuracy,
     )
     return Trainer(model, data, resolve_recipe(recipe), options).fit_and_evaluate()
 
@@ -138,6 +143,7 @@ def fine_tune(
     crop: float | str | None = "auto",
     interpolation: str = "auto",
     pad: int | None = None,
+    target_accuracy: float | None = None,
 ) -> Report:
     """Adapt a pretrained `model` to new data, and evaluate it once on the test split.
 
@@ -156,7 +162,7 @@ def fine_tune(
         run_dir, seed, resume, overwrite, sample_weight: as in `fit_and_evaluate`.
         callbacks, tensorboard, devices, deterministic: as in `fit_and_evaluate`.
         checkpoint_every, verbose: as in `fit_and_evaluate`.
-        crop, interpolation, pad: as in `fit_and_evaluate`.
+        crop, interpolation, pad, target_accuracy: as in `fit_and_evaluate`.
 
     Returns:
         The `Report` on the test split. Its `probe` holds what the linear probe alone reached.
@@ -188,6 +194,7 @@ def fine_tune(
         crop=crop,
         interpolation=interpolation,
         pad=pad,
+        target_accuracy=target_accuracy,
     )
     return FineTuner(model, data, resolve_recipe(recipe), options).fit_and_evaluate()
 

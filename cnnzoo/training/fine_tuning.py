@@ -86,4 +86,4 @@ class FineTuner(Trainer):
     def _report_on(self, split: str) -> Report:
         """Return the report of the model as it is on a split, without a temperature."""
         probabilities = predict_split(self.model, self.data, split, verbose=self.options.verbose)
-        return make_report(self.model, self.data, split, self.data.classes, probabilities, temperature=None)
+        return make_report(self.model, self.data, split, self.data.classes, probabilities)

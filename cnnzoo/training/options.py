@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 
 from cnnzoo.core.errors import InputError, check_integer, shorten_repr
 from cnnzoo.core.extras import install_command
+from cnnzoo.evaluation.min_probability import check_target_accuracy
 from cnnzoo.training.distribution import resolve_devices
 
 # Callbacks of Keras that set the learning rate, and what the recipe has in their place.
@@ -43,6 +44,7 @@ class TrainerOptions:
     crop: float | str | None = "auto"
     interpolation: str = "auto"
     pad: int | None = None
+    target_accuracy: float | None = None
 
     def __post_init__(self) -> None:
         """Raise `InputError` if an option is invalid, or useless without another one."""
@@ -63,6 +65,8 @@ class TrainerOptions:
         if self.tensorboard and not find_spec("tensorboard"):  # Keras' callback imports it
             raise InputError(f"Writing event files needs tensorboard: {install_command('tensorboard')}")
         resolve_devices(self.devices)
+        if self.target_accuracy is not None:
+            check_target_accuracy(self.target_accuracy)
 
     @property
     def transform(self) -> dict[str, Any]:

@@ -29,7 +29,12 @@ from cnnzoo.evaluation.compatibility import (
     check_output_matches,
     match_class_names,
 )
-from cnnzoo.evaluation.evaluate import EVALUATION_BATCH_SIZE, fit_validation_temperature, make_report, predict_split
+from cnnzoo.evaluation.evaluate import (
+    EVALUATION_BATCH_SIZE,
+    calibrate_on_validation,
+    make_report,
+    predict_split,
+)
 from cnnzoo.evaluation.report import Report
 from cnnzoo.evaluation.summary import CARD_KEY as FIGURES_KEY
 from cnnzoo.evaluation.summary import summarize_report
@@ -114,11 +119,10 @@ class Trainer:
         transform = self.data.transform
         assert transform, "the data is bound to the model's size"
         card = replace(
-            cards.card(self.model),
+            cards.without_calibration(cards.card(self.model)),
             classes=self.data.classes,
             pad=transform.pad,
             transform=transform.to_dict(),
-            temperature=None,
             training={key: self.plan[key] for key in ("recipe", "seed", "data")}
             | {"split_options": self._split_options(), CARD_KEY: hash_digests(self.training_images)},
         )
@@ -270,13 +274,13 @@ class Trainer:
     # Results
 
     def report(self) -> Report:
-        """Evaluate the model on the test split, with a temperature that is fitted on the validation split."""
-        run_state = self.run.state
-        temperature = fit_validation_temperature(self.model, self.data, verbose=self.options.verbose)
-        cards.attach_card(self.model, replace(cards.card(self.model), temperature=temperature))
+        """Evaluate the model on the test split, calibrated on the validation split."""
+        run_state, target = self.run.state, self.options.target_accuracy
+        card = calibrate_on_validation(self.model, self.data, target, verbose=self.options.verbose)
+        cards.attach_card(self.model, card)
         probabilities = predict_split(self.model, self.data, "test", verbose=self.options.verbose)
         return replace(
-            make_report(self.model, self.data, "test", self.data.classes, probabilities, temperature),
+            make_report(self.model, self.data, "test", self.data.classes, probabilities),
             history=run_state.history,
             best_epoch=run_state.best_epoch,
             probe=run_state.probe,

@@ -25,6 +25,7 @@ from cnnzoo.evaluation.calibration import (
 TEMPERATURE_RANGE = (0.05, 20.0)
 # Standard deviation of the logarithm of the temperature before any image was seen: most lie between 1/3 and 3.
 PRIOR_DEVIATION = 0.5
+MIN_IMAGES = 20
 # Largest standard error of the logarithm of a temperature that is applied: it is known within a quarter.
 MAX_STANDARD_ERROR = 0.25
 
@@ -73,7 +74,7 @@ def choose_temperature(y_true: ArrayLike, probabilities: ArrayLike) -> Temperatu
 
     It is applied if all of these hold:
 
-    * The standard error of its logarithm is at most 0.25.
+    * There are at least 20 images and a mistake, and the standard error of its logarithm is at most 0.25.
     * The log loss gets better by more than one standard error. Each image is measured with a temperature that was
       fitted without it (leave-one-out, by one Newton step from the common fit).
     * The calibration error does not get worse. It may, although the log loss gets better: with wrong labels among
@@ -88,8 +89,8 @@ def choose_temperature(y_true: ArrayLike, probabilities: ArrayLike) -> Temperatu
 
     Example:
         >>> from cnnzoo.evaluation.temperature import choose_temperature
-        >>> print(choose_temperature([0, 1, 1], [[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]]).reason[:54])
-        3 validation images (1 mistake) determine it only with
+        >>> print(choose_temperature([0, 1, 1], [[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]]).reason)
+        3 validation images (1 mistake) are too few; at least 20 are needed
     """
     labels, logits = np.asarray(y_true), log_probabilities(probabilities)
     images, mistakes = len(labels), int((logits.argmax(axis=1) != labels).sum())
@@ -110,7 +111,9 @@ def choose_temperature(y_true: ArrayLike, probabilities: ArrayLike) -> Temperatu
 
     reason = ""
     counts = f"{images:,} validation images ({mistakes:,} mistake{'s' * (mistakes > 1)})"
-    if standard_error > MAX_STANDARD_ERROR:
+    if images < MIN_IMAGES:
+        reason = f"{counts} are too few; at least {MIN_IMAGES} are needed"
+    elif standard_error > MAX_STANDARD_ERROR:
         low, high = fitted * np.exp(np.array([-2, 2]) * standard_error)
         reason = f"{counts} determine it only within {low:.2g} to {high:.2g}"
     elif not gain > gain_error:

@@ -13,6 +13,7 @@ import cnnzoo
 from cnnzoo.cli.main import cli as commands
 from cnnzoo.core.text import escape_controls
 from cnnzoo.evaluation import page
+from cnnzoo.evaluation.calibration import apply_temperature
 from cnnzoo.evaluation.report import Report
 
 HOSTILE = "</td><script>alert('x')</script>\x1b[2J\u202e"
@@ -27,7 +28,20 @@ def report():
     names = np.array([f"{HOSTILE}/{i}.png" for i in range(40)])
     history = {key: [0.9, 0.6] for key in ("loss", "accuracy", "val_loss", "val_accuracy")}
     classes = ("ant & $x$", HOSTILE, "ümläut")
-    return Report(HOSTILE, HOSTILE, "test", classes, names, labels, p, images, history, 2, temperature=0.5)
+    return Report(
+        HOSTILE,
+        HOSTILE,
+        "test",
+        classes,
+        names,
+        labels,
+        apply_temperature(p, 2),
+        images,
+        history,
+        2,
+        temperature=2.0,
+        uncalibrated_probabilities=p,
+    )
 
 
 def commands_of(report):
@@ -115,8 +129,10 @@ def test_calibration_is_shown_before_and_after_the_temperature(report):
     parsed = Page(report.to_html())
     assert "Reliability before calibration" in parsed.text
     assert "Reliability after calibration" in parsed.text
-    error = report.metrics["calibrated"]["calibration_error"]
-    assert parsed.text.count(f"{100 * error:.0f} %") >= 2, "in the summary and below the chart"
+    for key in ("calibrated", "uncalibrated"):
+        error = report.metrics[key]["calibration_error"]
+        assert parsed.text.count(f"{100 * error:.0f} %") >= 2, "in the summary and below the chart"
+    assert "By chance alone, a perfectly calibrated model has" in parsed.text
 
 
 @pytest.mark.parametrize("classes", [2, 20, 60])

@@ -170,8 +170,7 @@ def _keep_card(model: keras.Model | Classifier | str | os.PathLike[str], card: c
     """Give a card to a model or a classifier; files stay as they are."""
     if isinstance(model, Classifier):
         model.card = card
-        model = model.model or ""
-    if not isinstance(model, str | os.PathLike):
+    elif not isinstance(model, str | os.PathLike):
         cards.attach_card(model, card)
 
 
@@ -260,7 +259,7 @@ def calibrate(
         labels: class indices (N,) of the validation images.
         probabilities: predictions (N, classes) for them, without a temperature.
         target_accuracy: the accuracy that the answers of the model shall have; None if all images get an answer.
-        add_temperature: whether a card without a temperature gets one. An export cannot use it.
+        add_temperature: whether a card without a temperature gets one. A classifier would not use it.
     """
     if card.temperature is None and add_temperature:
         choice = choose_temperature(labels, probabilities)
@@ -288,7 +287,7 @@ def calibrate_on_validation(
         data.validation.labels,
         probabilities,
         target_accuracy,
-        add_temperature=not isinstance(model, Classifier) or model.model is not None,
+        add_temperature=not isinstance(model, Classifier),
     )
 
 

@@ -96,7 +96,10 @@ def test_a_temperature_that_the_model_has_not_is_shown_beside():
     measured = report.metrics["calibrated"]
     assert measured["temperature"] == report.temperature
     assert measured["log_loss"] < report.metrics["log_loss"]
-    assert f"The model has no temperature. One of {report.temperature:.3g}, fitted on {len(blobs.validation)} validation" in str(report)
+    assert (
+        f"The model has no temperature. One of {report.temperature:.3g}, fitted on {len(blobs.validation)} validation"
+        in str(report)
+    )
 
 
 def test_a_target_accuracy_calibrates_the_model():

@@ -18,14 +18,13 @@ def summarize_report(report: Report) -> dict[str, Any]:
 
     Example:
         >>> from cnnzoo.evaluation.summary import summarize_report
-        >>> data = cnnzoo.load_data("digits")
+        >>> data = cnnzoo.load_data("digits", splits=(0.7, 0.1, 0.2))
         >>> report = cnnzoo.evaluate(cnnzoo.get("lenet5", weights="digits"), data)
         >>> summary = summarize_report(report)
         >>> summary["split"], summary["images"], summary["accuracy"] == report.accuracy
-        ('test', 180, True)
+        ('test', 360, True)
     """
-    metrics = {**report.metrics, **report.metrics.get("calibrated", {})}
-    intervals = {**report.metrics["intervals_95"], **report.metrics.get("calibrated", {}).get("intervals_95", {})}
+    metrics, intervals = report.metrics, report.metrics["intervals_95"]
     return {
         "data": report.data,
         "split": report.split,

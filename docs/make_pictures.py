@@ -1,13 +1,14 @@
 """Draw the pictures of the docs with cnnzoo itself: `make pictures`.
 
 Small trainings on real data: scikit-learn's handwritten digits, and its two photographs (china.jpg
-and flower.jpg, both CC BY). It takes some minutes on two cores and needs no network.
+and flower.jpg, both CC BY). Pages are shown as in a browser, so Chromium or
+Chrome is needed. It takes some minutes on two cores and needs no network.
 docs/images/inference.png is made by benchmarks/inference.py.
 """
 
-import base64
-import io
 import re
+import shutil
+import subprocess
 import tempfile
 from pathlib import Path
 
@@ -15,12 +16,14 @@ import cnnzoo
 import keras
 import numpy as np
 from cnnzoo.cli.main import main as run_command
-from PIL import Image
+from PIL import Image, ImageChops
 from sklearn.datasets import load_sample_images
 
 IMAGES = Path(__file__).parent / "images"
 MAX_WIDTH = 1200  # pixels: enough for the widest column of the site on a sharp screen
 MAX_BYTES = 150_000
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+PAGE_WIDTH, SCALE = 720, 1.6  # pixels of a page, so that its text is readable on a phone too
 
 
 def write_picture(picture: Image.Image, name: str, max_width: int = MAX_WIDTH) -> None:
@@ -37,29 +40,50 @@ def write_picture(picture: Image.Image, name: str, max_width: int = MAX_WIDTH) -
     assert path.stat().st_size < MAX_BYTES
 
 
-def stack_parts(picture: Image.Image, share: float, count: int) -> Image.Image:
-    """Return the first parts of a picture below each other, each a share of its width.
+def find_browser() -> str:
+    """Return the path of a browser that can take screenshots."""
+    for name in BROWSERS:
+        if path := shutil.which(name):
+            return path
+    raise SystemExit(f"The pictures of pages are screenshots: install one of {', '.join(BROWSERS)}")
 
-    Pictures that are side by side in a report are too small for a phone.
+
+def shoot_sections(
+    page: Path, *sections: str, header: bool = False, height: int = 1400
+) -> Image.Image:
+    """Return a screenshot of some sections of a page, as wide as a tablet, in the light theme.
+
+    Args:
+        page: the HTML file.
+        sections: the ids of their headings; the others are left out.
+        header: whether the header of the page is kept.
+        height: pixels of the page, from which the empty rest is cut off.
     """
-    width = round(picture.width * share)
-    stacked = Image.new("RGB", (width, picture.height * count), "white")
-    for i in range(count):
-        part = picture.crop((i * width, 0, (i + 1) * width, picture.height))
-        stacked.paste(part, (0, i * picture.height))
-    return stacked
-
-
-def read_png(png: bytes) -> Image.Image:
-    """Return the picture in a PNG file, without an alpha channel."""
-    return Image.open(io.BytesIO(png)).convert("RGB")
-
-
-def read_pictures(page: Path) -> dict[str, Image.Image]:
-    """Return the pictures inside a report, by their alternative text."""
-    pattern = r'<img[^>]*src="data:image/png;base64,([^"]+)"[^>]*alt="([^"]+)"'
-    pictures = re.findall(pattern, page.read_text(encoding="utf-8"))
-    return {title: read_png(base64.b64decode(data)) for data, title in pictures}
+    html = page.read_text(encoding="utf-8")
+    for name in re.findall(r'<section aria-labelledby="(\w+)">', html):
+        if name not in sections:
+            html = re.sub(rf'<section aria-labelledby="{name}">.*?</section>', "", html, flags=re.S)
+    if not header:
+        html = re.sub("<header>.*?</header>", "", html, flags=re.S)
+    html = re.sub("<footer>.*?</footer>", "", html, flags=re.S)
+    part, picture = page.with_name("part.html"), page.with_name("part.png")
+    part.write_text(html, encoding="utf-8")
+    options = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--hide-scrollbars"]
+    options += ["--blink-settings=preferredColorScheme=1", f"--force-device-scale-factor={SCALE}"]
+    command = [
+        find_browser(),
+        *options,
+        f"--window-size={PAGE_WIDTH},{height}",
+        f"--screenshot={picture}",
+    ]
+    subprocess.run([*command, part.as_uri()], check=True, capture_output=True, timeout=120)
+    shot = Image.open(picture).convert("RGB")
+    _, top, right, bottom = ImageChops.difference(
+        shot, Image.new("RGB", shot.size, "white")
+    ).getbbox()
+    return shot.crop(
+        (0, max(top - 24, 0), min(right + 24, shot.width), min(bottom + 24, shot.height))
+    )
 
 
 def draw_report(folder: Path) -> None:
@@ -70,21 +94,18 @@ def draw_report(folder: Path) -> None:
     recipe = cnnzoo.recipe("sgd", epochs=20)
     report = cnnzoo.fit_and_evaluate(model, data, recipe=recipe, run_dir=folder / "run")
     print(report)
-    pictures = read_pictures(folder / "run" / "report.html")
-    curves, confusion, reliability, mistakes = (
-        next(picture for title, picture in pictures.items() if title.startswith(start))
-        for start in ("Loss", "Confusion", "Reliability", "Mistakes")
-    )
-    write_picture(stack_parts(curves, share=1 / 2, count=2), "curves.png")
-    write_picture(confusion, "confusion.png", max_width=640)
-    write_picture(reliability, "calibration.png", max_width=520)
-    write_picture(stack_parts(mistakes, share=1 / 2, count=1), "mistakes.png")
+    page = folder / "run" / "report.html"
+    write_picture(shoot_sections(page, "confusion", header=True, height=1130), "report.png")
+    write_picture(shoot_sections(page, "mistakes", height=810), "mistakes.png")
+    write_picture(shoot_sections(page, "confusion", height=730), "confusion.png")
+    write_picture(shoot_sections(page, "calibration"), "calibration.png")
+    write_picture(shoot_sections(page, "training"), "curves.png")
 
 
 def draw_range_test(folder: Path) -> None:
     """Draw the learning rate range test of LeNet-5 on the digits."""
     run_command(["lr-find", "lenet5", "digits", "--out", str(folder / "lr_find.png")])
-    write_picture(read_png((folder / "lr_find.png").read_bytes()), "lr_find.png")
+    write_picture(Image.open(folder / "lr_find.png").convert("RGB"), "lr_find.png")
 
 
 def draw_augmentation(folder: Path) -> None:
@@ -100,8 +121,7 @@ def draw_augmentation(folder: Path) -> None:
     sheet = folder / "show.png"
     options = ["--augment", "rand+mixup", "--no-doctor", "--out", str(sheet)]
     run_command(["show", str(folder / "photos"), *options])
-    picture = stack_parts(read_png(sheet.read_bytes()), share=1 / 2, count=2)
-    write_picture(picture, "augmentation.jpg", max_width=760)
+    write_picture(Image.open(sheet).convert("RGB"), "augmentation.jpg", max_width=760)
 
 
 def draw_search(folder: Path) -> None:
@@ -114,9 +134,8 @@ def draw_search(folder: Path) -> None:
     recipe = cnnzoo.Recipe(epochs=4, batch_size=32, learning_rate=0.01)
     data = cnnzoo.load_data("digits")
     cnnzoo.tune("lenet5", data, space=space, recipe=recipe, trials=12, run_dir=folder / "search")
-    pictures = read_pictures(folder / "search" / "report.html")
-    scores = next(picture for title, picture in pictures.items() if title.startswith("Scores"))
-    write_picture(scores, "tuning.png")
+    page = folder / "search" / "report.html"
+    write_picture(shoot_sections(page, "trials", header=True, height=1300), "tuning.png")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
 """The page of a report: everything that its template shows, as text and charts."""
 
+import math
 import os
 import shlex
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,7 @@ Report = Any  # `evaluation.report` imports this file, so this file cannot impor
 MAX_PICTURES = 24  # images in the gallery of mistakes, or of suspect labels
 LOW_F1 = 0.05  # below the average, from where on a class is highlighted
 LOW_CAPTION = f"Highlighted: classes whose F1 is more than {100 * LOW_F1:.0f} points below the average of the classes"
+MAX_UNFOLDED_CLASSES, LOWEST_CLASSES = 40, 15  # more classes are folded, but those with the lowest F1
 PIXELATED = 64  # pixels; smaller images are enlarged without smoothing
 
 
@@ -48,6 +51,7 @@ def render_report(report: Report, folder: str | os.PathLike[str] | None = None) 
         mistakes=[describe_image(report, i, folder) for i in report.worst[:MAX_PICTURES]],
         suspects=[describe_image(report, i, folder) for i in report.suspects[:MAX_PICTURES]],
         class_rows=class_rows,
+        lowest_rows=_find_lowest(class_rows) if len(report.classes) > MAX_UNFOLDED_CLASSES else [],
         class_caption=LOW_CAPTION if is_any_low else "Each class against all others",
         calibration_summary=describe_calibration(report),
         reliability=_draw_reliability(report),
@@ -136,6 +140,7 @@ def _format_class_rows(report: Report) -> list[dict[str, Any]]:
         {
             "name": name,
             "average": False,
+            "f1": scores["f1"] if scores["images"] else math.inf,
             "cells": format_row(scores, scores["images"]),
             "low": scores["images"] and scores["f1"] < metrics["macro_f1"] - LOW_F1,
         }
@@ -146,6 +151,11 @@ def _format_class_rows(report: Report) -> list[dict[str, Any]]:
         {"name": title, "average": True, "low": False, "cells": format_row(metrics[key], metrics["images"])}
         for key, title in averages.items()
     ]
+
+
+def _find_lowest(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the rows of the classes with the lowest F1; classes without images are not among them."""
+    return sorted((row for row in rows if not row["average"]), key=lambda row: row["f1"])[:LOWEST_CLASSES]
 
 
 def describe_calibration(report: Report) -> str:

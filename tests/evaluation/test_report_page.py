@@ -1,5 +1,6 @@
 """The page of a report: its figures are those of the report, its commands are valid, and hostile names are escaped."""
 
+import re
 import shlex
 import urllib.parse
 from pathlib import Path
@@ -145,3 +146,17 @@ def test_a_matrix_of_any_size_is_drawn(classes):
     html = report.to_html()
     Page(html).check()
     assert len(html) < 600_000
+
+
+def test_many_classes_are_folded_but_those_with_the_lowest_f1():
+    labels = np.repeat(np.arange(60), 5)
+    p = np.eye(60)[labels]
+    p[::5] = np.eye(60)[(labels[::5] + (labels[::5] > 50)) % 60]  # one image of each of the last classes is wrong
+    names = tuple(f"class {i}" for i in range(60))
+    html = Report("net", "set", "test", names, np.arange(300), labels, p, np.zeros((300, 4, 4, 1))).to_html()
+    Page(html).check()
+    lowest, _, folded = html[html.index('<h2 id="classes">') :].partition("<details>")
+    shown = re.findall(r'<th scope="row">class (\d+)</th>', lowest)
+    assert len(shown) == page.LOWEST_CLASSES
+    assert {"51", "55", "59"} <= set(shown)
+    assert len(re.findall(r'<th scope="row">class \d+</th>', folded)) == 60

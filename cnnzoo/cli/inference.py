@@ -168,9 +168,15 @@ def _load_own_data(card: Card, source: str, data: ImageData, data_options: DataO
             own_data = data_options.load(source, **changes)
         except InputError:
             return None
+    # The fingerprints in the card are of images at the size of the network, so those of other arrays never equal them.
+    counts = {name: len(split) for name, split in own_data.splits.items()}
+    has_same_images = set(own_data.train.image_digests()) <= set(training_images)
+    is_fixed = bool(data_options.fix_list) or not card.training["data"].get("fix_list")
     if own_data.fingerprints == card.training["data"]["fingerprints"]:
         return own_data
-    if card.training["data"].get("fix_list") and not data_options.fix_list:
+    if is_fixed and has_same_images and counts == card.training["data"]["images"]:
+        return own_data
+    if not is_fixed:
         echo(
             f"{card.name} was trained with a fix list, so its splits of {source} cannot be told without it: add "
             f"--fix-list with the file, of which the folder of the run holds a copy, {FIX_LIST_FILE}",

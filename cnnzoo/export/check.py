@@ -49,6 +49,7 @@ class Comparison(NamedTuple):
         difference: largest difference between two probabilities.
         images: number of images whose probabilities were compared.
         same_class: number of these images that get the same likeliest class.
+        mean_difference: mean difference between the probabilities of the model's likeliest class.
         milliseconds: time that the export takes for one image on this machine.
         accuracy: validation accuracy of the export.
         before: validation accuracy of the model.
@@ -58,6 +59,7 @@ class Comparison(NamedTuple):
     difference: float
     images: int = 0
     same_class: int = 0
+    mean_difference: float = 0.0
     milliseconds: float = 0.0
     accuracy: float | None = None
     before: float | None = None
@@ -68,7 +70,8 @@ class Comparison(NamedTuple):
         same = "all" if self.same_class == self.images else f"{self.same_class:,}"
         return (
             f"Of {self.images:,} images that the export and the model were compared on, {same} get the same class from "
-            f"both, and no probability differs by more than {format_difference(self.difference)}"
+            f"both. The probability of the likeliest class differs by {format_difference(self.mean_difference)} on "
+            f"average, and no probability by more than {format_difference(self.difference)}"
         )
 
     def describe_accuracy(self) -> str:
@@ -173,7 +176,10 @@ def compare_outputs(
             f"The export's probabilities differ from the model's by up to {difference:.2g}; the export was not kept"
         )
     same_class = int((expected.argmax(axis=1) == actual.argmax(axis=1)).sum())
-    comparison = Comparison(difference, len(photos), same_class, measure_milliseconds(export, photos[:1]))
+    likeliest = np.arange(len(photos)), expected.argmax(axis=1)
+    mean_difference = float(np.abs(expected - actual)[likeliest].mean())
+    milliseconds = measure_milliseconds(export, photos[:1])
+    comparison = Comparison(difference, len(photos), same_class, mean_difference, milliseconds)
     if validation is None:
         return comparison
     with show_progress("Measuring the accuracy of model and export", 2 * len(validation), "images") as progress:

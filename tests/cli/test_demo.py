@@ -24,7 +24,8 @@ def test_the_demo_replaces_an_earlier_one(run, exported, tmp_path):
     process = subprocess.run([sys.executable, "-c", SHORT_DEMO], cwd=tmp_path, capture_output=True, text=True)
     assert process.returncode == 0, process.stderr
     lines = process.stdout.splitlines()
-    assert len(lines) + len(process.stderr.splitlines()) < 80, "under two screens"
+    errors = [line for line in process.stderr.splitlines() if not re.search(r"( so far| left|in \d+ s)$", line)]
+    assert len(lines) + len(errors) < 80, "under two screens, besides the progress of a slow machine"
     assert not [line for line in process.stderr.splitlines() if "tensorflow" in line.lower() or "absl" in line]
     answers = [line.split() for line in lines if " is read as " in line]
     assert len(answers) == 6

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -112,6 +113,9 @@ def doctor(
             f"exclude or relabel where that is right, then train with --fix-list {fix_list}",
             err=as_json,
         )
+    elif diagnosis.fix_list().fixes:
+        data = shlex.quote(data)
+        echo(f"To exclude or relabel images, write a list: cnnzoo doctor {data} --fix-list fixes.csv", err=as_json)
     if strict and diagnosis.lost_images:
         sys.exit(1)
 

@@ -86,3 +86,13 @@ def format_count(count: int, noun: str, plural: str = "") -> str:
         ('1 image', '2,000 images', '0 classes')
     """
     return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
+
+
+def choose_form(count: int, singular: str, plural: str) -> str:
+    """Return the form of a word that agrees with a number, such as "has" or "have".
+
+    Example:
+        >>> f"{format_count(1, 'image')} {choose_form(1, 'has', 'have')} no label"
+        '1 image has no label'
+    """
+    return singular if count == 1 else plural

@@ -11,6 +11,7 @@ import numpy as np
 from cnnzoo.core.archives import ALWAYS_ALLOWED_BYTES, MAX_EXPANSION
 from cnnzoo.core.errors import InputError, check_class_names, unknown_name
 from cnnzoo.core.paths import check_path
+from cnnzoo.core.text import choose_form, format_count
 from cnnzoo.data.checks import check_images, check_weights, is_file_or_folder
 from cnnzoo.data.evaluation_data import choose_parts
 from cnnzoo.data.images import ImageData
@@ -68,7 +69,8 @@ def build_from_arrays(
     }
     notes = [*notes, *class_notes]
     if weighted := sum(len(split) for split in split_of.values() if split.weights is not None):
-        notes.append(f"{weighted:,} images have a sample weight; training uses those of its images in the loss.")
+        have = f"{format_count(weighted, 'image')} {choose_form(weighted, 'has', 'have')}"
+        notes.append(f"{have} a sample weight; training uses those of its images in the loss.")
     if len({split.images.shape[1:] for split in split_of.values()}) > 1:
         shapes = " and ".join(str(split.images.shape[1:]) for split in split_of.values())
         raise InputError(f"The parts of the data differ in the shape of images, such as training and test: {shapes}")
@@ -86,7 +88,11 @@ def build_from_arrays(
         if leaks.any():
             split_of[part], digests[part] = split_of[part].take(np.flatnonzero(~leaks)), digests[part][~leaks]
             what, where = PART_ADJECTIVES[part], " or ".join(other for other in later if other in digests)
-            notes.append(f"{leaks.sum():,} {what} images also occur in the {where} part and were removed from {what}.")
+            count = int(leaks.sum())
+            occur = choose_form(count, "also occurs", "also occur")
+            were = choose_form(count, "was", "were")
+            copies = format_count(count, f"{what} image")
+            notes.append(f"{copies} {occur} in the {where} part and {were} removed from {what}.")
 
     # Split
     given = [part for part, split in split_of.items() for _ in range(len(split))]

@@ -7,6 +7,7 @@ import numpy as np
 
 from cnnzoo.core.errors import InputError
 from cnnzoo.core.paths import check_path
+from cnnzoo.core.text import choose_form, format_count
 from cnnzoo.core.warn import warn_caller
 
 RESCALED_LIMIT = 32  # images whose largest value is at most this probably do not have the range 0 to 255
@@ -77,7 +78,8 @@ def check_pixel_limits(x: np.ndarray) -> tuple[float, float]:
     """Return the lowest and highest value of images; raise InputError if they are not finite or beyond 0 to 255."""
     if not np.isfinite(x).all():
         bad_images = int((~np.isfinite(x).reshape(len(x), -1).all(1)).sum())
-        raise InputError(f"{bad_images} of {len(x)} images contain NaN or infinite pixels")
+        contain = choose_form(bad_images, "contains", "contain")
+        raise InputError(f"{bad_images} of {format_count(len(x), 'image')} {contain} NaN or infinite pixels")
     low, high = float(x.min()), float(x.max())
     if low < -RESCALED_LIMIT or high > 255:
         raise InputError(

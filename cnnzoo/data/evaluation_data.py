@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from cnnzoo.core.errors import InputError, unknown_name
+from cnnzoo.core.text import format_count
 from cnnzoo.data.listing import Listing
 from cnnzoo.data.splits import EVALUATION_SHARES, Shares
 
@@ -46,8 +47,9 @@ def choose_parts(counts: Mapping[str, int], split: str) -> tuple[list[str], list
         note = "All images are for evaluation" + (f": {sizes}." if sizes else ".")
         return parts, [note]
     unused = ", ".join(f"{counts[part]:,} {part or 'without a split'}" for part in parts[1:])
+    images = format_count(counts[parts[0]], "image")
     note = (
-        f"The {parts[0]} part is for evaluation, {counts[parts[0]]:,} images. Not used: {unused}; split='all' "
+        f"The {parts[0]} part is for evaluation, {images}. Not used: {unused}; split='all' "
         "(--split all) takes everything."
     )
     return parts[:1], [note]

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from cnnzoo.core.errors import InputError
-from cnnzoo.core.text import printable_name
+from cnnzoo.core.text import choose_form, format_count, printable_name
 from cnnzoo.data.folder_options import FolderOptions
 from cnnzoo.data.folder_tree import Folder
 from cnnzoo.data.layout import Layout, find_layout
@@ -56,7 +56,8 @@ def list_folder(root: Path, options: FolderOptions) -> Listing:
                 images.append(ListedImage(path, _relative_name(path, root), label, class_folder.split))
         images_of[label] = images_of.get(label, 0) + len(images) - count
     if not images:
-        hint = f"; {len(left_out)} files are outside such folders" if left_out else ""
+        are = choose_form(len(left_out), "is", "are")
+        hint = f"; {format_count(len(left_out), 'file')} {are} outside such folders" if left_out else ""
         raise InputError(f"{str(root)!r} has no images in sub-folders named after their classes{hint}")
 
     # Classes without images

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from cnnzoo.core.errors import InputError
+from cnnzoo.core.text import choose_form
 from cnnzoo.core.warn import warn_caller
 from cnnzoo.data.checks import check_image_shape, check_pixel_limits, warn_of_rescaled
 
@@ -49,8 +50,9 @@ class PixelRange:
                 f"A data set must yield images of 0 to 255. Received: floats from {self.low:.3g} up to 1; {remedy}"
             )
         if self.dtype.kind == "f" and self.small and self.high > 32:
+            have = choose_form(self.small, "has", "have")
             warn_caller(
-                f"{self.small:,} of {self.images:,} images have no value above 1, and others go up to {self.high:g}; "
+                f"{self.small:,} of {self.images:,} images {have} no value above 1, and others go up to {self.high:g}; "
                 "if some of them were divided by 255, multiply those by 255",
             )
         elif self.images and (self.low < 0 or self.high <= 32):

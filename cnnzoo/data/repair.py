@@ -11,6 +11,7 @@ import numpy as np
 
 from cnnzoo.core.errors import InputError
 from cnnzoo.core.file_signatures import find_file_kind
+from cnnzoo.core.text import choose_form, format_count
 
 MAX_LEADING_BYTES = 64  # before the image; mail programs, scripts and serial lines leave such
 IMAGE_STARTS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a")
@@ -179,7 +180,8 @@ def repair_content(content: bytes) -> tuple[bytes, str]:
     faults = []
     start = find_image_start(content)
     if start:
-        faults.append(f"{start} bytes before the image, which are skipped")
+        are = choose_form(start, "is", "are")
+        faults.append(f"{format_count(start, 'byte')} before the image, which {are} skipped")
         content = content[start:]
     if content.startswith(b"\xff\xd8"):
         layout = read_jpeg_layout(content)

@@ -10,6 +10,7 @@ from fractions import Fraction
 import numpy as np
 
 from cnnzoo.core.errors import InputError
+from cnnzoo.core.text import format_count
 from cnnzoo.data.photos import Photos
 from cnnzoo.data.transform import Transform
 
@@ -184,9 +185,8 @@ def assign_splits(
     # A training and one other part, which is the test split: validation is taken from training
     rest, part = stratified_split(labels[train], shares[1], seed, classes, "validation", units.take(train))
     test_part = "test" if len(test) else "validation"
-    note = (
-        f"The {test_part} part is used as the test split, and {len(part):,} images of the training part for validation."
-    )
+    images = format_count(len(part), "image")
+    note = f"The {test_part} part is used as the test split, and {images} of the training part for validation."
     return (train[rest], train[part], test if len(test) else validation), (note,)
 
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from cnnzoo.core.errors import InputError
 from cnnzoo.core.progress import show_progress
+from cnnzoo.core.text import choose_form, format_count
 from cnnzoo.data.labels import read_labels
 from cnnzoo.data.listing import ListedImage, Listing
 from cnnzoo.data.pixel_range import PixelRange
@@ -31,7 +32,8 @@ def read_streams(parts: Mapping[str, Any]) -> Listing:
         raise InputError("The data set has no images: it yields nothing")
     weighted = sum(image.weight is not None for image in images)
     if weighted:
-        notes.append(f"{weighted:,} images have a sample weight; training uses those of its images in the loss.")
+        have = f"{format_count(weighted, 'image')} {choose_form(weighted, 'has', 'have')}"
+        notes.append(f"{have} a sample weight; training uses those of its images in the loss.")
     return Listing(images, [], tuple(notes))
 
 

@@ -13,7 +13,7 @@ from urllib.parse import unquote
 
 from cnnzoo.core.errors import InputError
 from cnnzoo.core.paths import resolve_path, shorten
-from cnnzoo.core.text import printable_name
+from cnnzoo.core.text import format_count, printable_name
 
 # fmt: off
 IMAGE_SUFFIXES = frozenset({
@@ -86,7 +86,8 @@ class ImageFinder:
     def describe(self) -> list[str]:
         """Return a note for each reading of paths that was needed."""
         return [
-            f"{count:,} paths: {reading}, as in {self.examples[reading]}." for reading, count in self.readings.items()
+            f"{format_count(count, 'path')}: {reading}, as in {self.examples[reading]}."
+            for reading, count in self.readings.items()
         ]
 
     def explain_missing(self, rows: int) -> str:
@@ -104,8 +105,9 @@ class ImageFinder:
             kind = "; addresses are not downloaded"
         elif "\\" in first:
             kind = ", which was read as a Windows path too"
+        count = format_count(rows, "row")
         return (
-            f"no image of its {rows:,} rows is found: there is no such file as {shorten(first)}{kind}, in "
+            f"no image of its {count} is found: there is no such file as {shorten(first)}{kind}, in "
             f"{str(self.base)!r} ({beside}). image_dir (--image-dir) names the folder of the images, path_column "
             "(--path-column) the column of their paths"
         )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cnnzoo.core.errors import InputError
 from cnnzoo.core.paths import check_path
-from cnnzoo.core.text import printable_name
+from cnnzoo.core.text import choose_form, format_count, printable_name
 from cnnzoo.data.labels import UnusableCellError, cell_to_text, read_labels
 from cnnzoo.data.listing import ListedImage, Listing
 from cnnzoo.data.table_columns import (
@@ -113,7 +113,9 @@ def list_table(table: Table, options: TableOptions = NO_OPTIONS, given_split: st
         raise InputError(f"{table.name}: {finder.explain_missing(len(table.rows))}")
     if repeated:
         listed = join_names(repeated)
-        notes.append(f"{len(repeated):,} rows of {table.name} repeat earlier ones and count once: {listed}.")
+        one = len(repeated) == 1
+        repeat = "repeats an earlier one and counts once" if one else "repeat earlier ones and count once"
+        notes.append(f"{format_count(len(repeated), 'row')} of {table.name} {repeat}: {listed}.")
     return Listing(images, [], (*notes, *finder.describe()))
 
 
@@ -134,7 +136,9 @@ def _describe_unlisted_files(name: str, images: Sequence[ListedImage]) -> list[s
     if not unlisted:
         return []
     names = join_names([printable_name(file) for file in unlisted])
-    return [f"{len(unlisted):,} image files beside those of {name} are not in it and are not used: {names}."]
+    are = choose_form(len(unlisted), "is", "are")
+    files = format_count(len(unlisted), "image file")
+    return [f"{files} beside those of {name} {are} not in it and {are} not used: {names}."]
 
 
 def _name_image(name: str, source: Path, folder: Path) -> str:

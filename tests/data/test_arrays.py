@@ -237,7 +237,7 @@ def test_copies_of_test_images_leave_training_and_validation():
     parts[0][0][3], parts[1][0][5] = parts[1][0][0], parts[2][0][0]
     data = cnnzoo.load_data(tuple(parts))
     assert [len(split) for split in data.splits.values()] == [29, 29, 30]
-    assert "1 training images also occur in the validation or test part" in " ".join(data.notes)
+    assert "1 training image also occurs in the validation or test part" in " ".join(data.notes)
 
 
 def test_an_npz_file_may_not_unpack_to_far_more_than_its_size(tmp_path):

@@ -235,7 +235,7 @@ def bad_folders(root):
         "unknown class in test": "No training image has the class c",
         "class missing in test": "test split has no image of: b",
         "two validations": "two folders for the validation split",
-        "flat": "1 files are outside such folders",
+        "flat": "1 file is outside such folders",
         "rubbish": "set aside: .* unreadable",
     }
 

@@ -467,7 +467,7 @@ READ = [
         "files that are not listed",
         "field R24",
         beside({"z.png": b"x"}, csv()),
-        Outcome(note="1 image files beside those of t.csv are not in it and are not used: z.png"),
+        Outcome(note="1 image file beside those of t.csv is not in it and is not used: z.png"),
     ),
 ]
 

@@ -37,7 +37,8 @@ def complete_files(context: click.Context, parameter: click.Parameter, incomplet
 
 def complete_weights(context: click.Context, parameter: click.Parameter, incomplete: str) -> Items:
     """Return the tags of the model that begin with a word, or let the shell complete a path."""
-    tags = manifest.list_tags(str(context.params.get("model") or "").partition(":")[0])
+    model = context.params.get("model") or next(iter(context.args), "")  # not parsed yet after an option without value
+    tags = manifest.list_tags(model.partition(":")[0])
     return [*_items(tags, incomplete), CompletionItem(incomplete, type="file")]
 
 

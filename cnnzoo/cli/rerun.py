@@ -19,7 +19,7 @@ MAX_DIFFERENCES_SHOWN = 20
 
 
 @commands.command()
-@commands.argument("run", type=CheckedPath(exists=True))
+@commands.argument("run", type=CheckedPath(exists=True), help="The folder of a run, or its run.json.")
 @commands.option(
     "--run-dir",
     type=CheckedPath(),
@@ -29,7 +29,7 @@ MAX_DIFFERENCES_SHOWN = 20
 def rerun(run: Path, run_dir: Path | None) -> None:
     """Repeat RUN and compare all figures.
 
-    RUN is the folder of a run, or its run.json. The command also compares the versions of the packages, and exits with
+    The command also compares the versions of the packages, and exits with
     1 if a figure differs.
     """
     from cnnzoo.training.run import flatten_dict, installed_versions

@@ -61,7 +61,8 @@ def find_winner(folder: Path, record: dict[str, Any] | None = None) -> Path | No
     if not isinstance(relative, str):
         # Searches of versions before 0.9 name the best trial in best.toml alone.
         try:
-            start = (folder / "best.toml").open(encoding="utf-8").readline(200)
+            with (folder / "best.toml").open(encoding="utf-8") as file:
+                start = file.readline(200)
         except (OSError, ValueError):
             return None
         trial = re.match(r"# trial (\d+) of", start)

@@ -8,7 +8,7 @@ PYTEST := -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
 # The newest Python that is supported: on the path, or one of pyenv's.
 NEWEST ?= $(shell python3.13 -c 'import sys; print(sys.executable)' 2>/dev/null || ls -d $(HOME)/.pyenv/versions/3.13*/bin/python3.13 2>/dev/null | tail -n 1)
 
-.PHONY: demo check test lint types examples docs fuzz tables pictures wheel floors newest test-floors test-newest test-backends clean
+.PHONY: demo check test lint types examples docs fuzz tables pictures notebook wheel floors newest test-floors test-newest test-backends clean
 
 demo: $(VENV)/installed  ## Train, evaluate and export LeNet-5 on handwritten digits
 	$(BIN)/cnnzoo demo
@@ -41,6 +41,9 @@ tables: $(VENV)/installed-dev  ## Update the tables of the README and of the doc
 
 pictures: $(VENV)/installed-dev  ## Draw docs/images again, with small trainings: some minutes
 	$(BIN)/python docs/make_pictures.py
+
+notebook: $(VENV)/installed-dev  ## Run examples/first_hour.ipynb, and store what its cells show
+	$(BIN)/python docs/run_notebook.py
 
 wheel: $(VENV)/installed-dev  ## The wheel alone, in an environment of its own, runs the demo
 	rm -rf build dist .venv-wheel

@@ -13,6 +13,7 @@ from cnnzoo.core.progress_displays import is_notebook
 from cnnzoo.core.text import format_duration
 
 LOG_INTERVAL = 60.0  # seconds after which an epoch gets a line, though it is none of the `log_lines`
+NOTEBOOK_LINES = 20  # about epochs, of which most fine-tunings have fewer
 MIN_SHOWN_SECONDS = 90.0  # left, in a line about an epoch
 
 Logs = dict[str, Any] | None  # as Keras hands them to callbacks
@@ -21,8 +22,8 @@ Logs = dict[str, Any] | None  # as Keras hands them to callbacks
 class ProgressCallback(keras.callbacks.Callback):
     """Shows the progress of the whole run and an estimate of the time left.
 
-    There are about ten lines about epochs, or one per minute, and one per epoch in a notebook. It is a context manager,
-    which takes the bar away.
+    There are about ten lines about epochs, twenty in a notebook, or one per minute. It is a context manager, which
+    takes the bar away.
     """
 
     def __init__(self, epochs: int, steps_per_epoch: int, steps_done: int, log_lines: int = 10) -> None:
@@ -30,7 +31,7 @@ class ProgressCallback(keras.callbacks.Callback):
         super().__init__()
         self.epochs, self.steps_per_epoch, self.steps_before = epochs, steps_per_epoch, steps_done
         self.progress = show_progress("Training", epochs * steps_per_epoch, "steps", done=steps_done)
-        self.epochs_per_line = 1 if is_notebook() else math.ceil(epochs / log_lines)
+        self.epochs_per_line = math.ceil(epochs / (NOTEBOOK_LINES if is_notebook() else log_lines))
 
     def __enter__(self) -> ProgressCallback:
         self.progress.__enter__()

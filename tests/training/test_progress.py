@@ -46,9 +46,10 @@ def test_a_resumed_run_says_where_it_continues(run_progress):
     assert prefixes("\n".join(lines[1:])) == ["epoch 12/12"]
 
 
-def test_a_notebook_gets_a_line_per_epoch(run_progress, monkeypatch):
+def test_a_notebook_gets_a_line_per_epoch_but_not_hundreds(run_progress, monkeypatch):
     monkeypatch.setattr(progress, "is_notebook", lambda: True)
     assert len(run_progress().splitlines()) == 12
+    assert len(run_progress(epochs=160).splitlines()) == 20
 
 
 def test_a_log_of_slow_epochs_gets_a_line_for_each(run_progress, monkeypatch):

@@ -49,7 +49,7 @@ def find_browser() -> str:
 
 
 def shoot_sections(
-    page: Path, *sections: str, header: bool = False, height: int = 1400
+    page: Path, *sections: str, header: bool = False, without: str = "", height: int = 1400
 ) -> Image.Image:
     """Return a screenshot of some sections of a page, as wide as a tablet, in the light theme.
 
@@ -57,6 +57,7 @@ def shoot_sections(
         page: the HTML file.
         sections: the ids of their headings; the others are left out.
         header: whether the header of the page is kept.
+        without: what to leave out, as a regular expression.
         height: pixels of the page, from which the empty rest is cut off.
     """
     html = page.read_text(encoding="utf-8")
@@ -65,7 +66,7 @@ def shoot_sections(
             html = re.sub(rf'<section aria-labelledby="{name}">.*?</section>', "", html, flags=re.S)
     if not header:
         html = re.sub("<header>.*?</header>", "", html, flags=re.S)
-    html = re.sub("<footer>.*?</footer>", "", html, flags=re.S)
+    html = re.sub(f"<footer>.*?</footer>|{without}", "", html, flags=re.S)
     part, picture = page.with_name("part.html"), page.with_name("part.png")
     part.write_text(html, encoding="utf-8")
     options = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--hide-scrollbars"]
@@ -95,9 +96,10 @@ def draw_report(folder: Path) -> None:
     report = cnnzoo.fit_and_evaluate(model, data, recipe=recipe, run_dir=folder / "run")
     print(report)
     page = folder / "run" / "report.html"
-    write_picture(shoot_sections(page, "confusion", header=True, height=1130), "report.png")
+    pairs = r'<div class="scroll"[^>]*>.<table>.<caption>The most confused.*?</table>.</div>'
+    write_picture(shoot_sections(page, "confusion", header=True, without=pairs), "report.png")
     write_picture(shoot_sections(page, "mistakes", height=810), "mistakes.png")
-    write_picture(shoot_sections(page, "confusion", height=730), "confusion.png")
+    write_picture(shoot_sections(page, "confusion", without=pairs), "confusion.png")
     write_picture(shoot_sections(page, "calibration"), "calibration.png")
     write_picture(shoot_sections(page, "training"), "curves.png")
 

@@ -14,6 +14,7 @@ from cnnzoo.core.matrix_chart import MAX_NAMED, MAX_WITH_SHARES, matrix_chart
 from cnnzoo.core.numbers import format_score, format_share, format_share_interval
 from cnnzoo.core.pages import file_address, picture_uri, render_page
 from cnnzoo.data.photos import Photos
+from cnnzoo.evaluation.metrics import confident_classes
 from cnnzoo.evaluation.report_tables import LABELS_FILE
 
 Report = Any  # `evaluation.report` imports this file, so this file cannot import its class
@@ -33,6 +34,7 @@ def render_report(report: Report, folder: str | os.PathLike[str] | None = None) 
         folder: where the page will be, so that links to files inside it are relative.
     """
     images, class_rows = len(report.labels), _format_class_rows(report)
+    better_labels = confident_classes(report.labels, report.probabilities)
     is_any_low = any(row["low"] for row in class_rows)
     return render_page(
         "cnnzoo.evaluation",
@@ -42,14 +44,16 @@ def render_report(report: Report, folder: str | os.PathLike[str] | None = None) 
         wrong=len(report.worst),
         accuracy=format_share(report.accuracy, images),
         headline_lines=describe_accuracy(report),
-        facts=report.headlines()[1:],
+        facts=[
+            (name, value, f"95 %: {interval}" if interval else "") for name, value, interval in report.headlines()[1:]
+        ],
         commands=suggest_commands(report),
         files=_list_files(report) if folder is not None else [],
         matrix=matrix_chart(report.metrics["confusion_matrix"], report.classes),
         matrix_caption=_describe_matrix(len(report.classes)),
         pairs=_format_pairs(report),
         mistakes=[describe_image(report, i, folder) for i in report.worst[:MAX_PICTURES]],
-        suspects=[describe_image(report, i, folder) for i in report.suspects[:MAX_PICTURES]],
+        suspects=[describe_image(report, i, folder, better_labels[i]) for i in report.suspects[:MAX_PICTURES]],
         class_rows=class_rows,
         lowest_rows=_find_lowest(class_rows) if len(report.classes) > MAX_UNFOLDED_CLASSES else [],
         class_caption=LOW_CAPTION if is_any_low else "Each class against all others",
@@ -86,16 +90,31 @@ def suggest_commands(report: Report) -> list[tuple[str, str]]:
     if report.run_dir is None:
         return []
     run = shlex.quote(str(report.run_dir.absolute()))
-    return [
+    commands = [
         ("Classify a folder of new images", f"cnnzoo predict {run} new_images/ --out answers.csv"),
         ("Export the model, with a card that says how to call it", f"cnnzoo export {run} exported --format onnx"),
         ("Evaluate it on other labeled images", f"cnnzoo evaluate {run} other_images/ --out other_report"),
     ]
+    if len(report.suspects):
+        fixes = shlex.quote(str(report.run_dir.absolute() / LABELS_FILE))
+        purpose = f"Evaluate it again on the images of the training, once the actions in {LABELS_FILE} are edited"
+        commands.append((purpose, f"cnnzoo evaluate {run} images/ --fix-list {fixes} --out corrected_report"))
+    return commands
 
 
-def describe_image(report: Report, i: int, folder: str | os.PathLike[str] | None) -> dict[str, Any]:
-    """Return picture and caption of an image: its name, its label and the predicted class, with both probabilities."""
-    true, predicted = report.classes[report.labels[i]], report.classes[report.predicted[i]]
+def describe_image(
+    report: Report, i: int, folder: str | os.PathLike[str] | None, other: int | None = None
+) -> dict[str, Any]:
+    """Return picture and caption of an image: its name, its label and another class, with the probabilities of both.
+
+    Args:
+        report: the report.
+        i: index of the image.
+        folder: where the page will be.
+        other: index of the other class; None for the predicted one.
+    """
+    other = report.predicted[i] if other is None else other
+    true, predicted = report.classes[report.labels[i]], report.classes[other]
     p = report.probabilities[i]
     pixels = np.asarray(report.images[i : i + 1])[0]
     source = report.images.photos[i].source if isinstance(report.images, Photos) else None
@@ -108,7 +127,7 @@ def describe_image(report: Report, i: int, folder: str | os.PathLike[str] | None
         "true": true,
         "true_probability": format_share(float(p[report.labels[i]])),
         "predicted": predicted,
-        "predicted_probability": format_share(float(p.max())),
+        "predicted_probability": format_share(float(p[other])),
     }
 
 

@@ -3,6 +3,7 @@
 import re
 import shlex
 import urllib.parse
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -103,12 +104,14 @@ def test_mistakes_link_to_their_files(tmp_path):
     assert "predictions.csv" in [link["href"] for link in parsed.all("a")]
 
 
-def test_commands_name_the_run_and_are_valid(trained):
+def test_commands_name_the_run_and_are_valid(trained, report, tmp_path):
     suggested = commands_of(trained.report)
-    assert {command[1] for command in suggested} == {"predict", "export", "evaluate"}
-    for name, subcommand, *arguments in suggested:
+    assert [command[1] for command in suggested[:3]] == ["predict", "export", "evaluate"]
+    doubtful = replace(report, run_dir=tmp_path / "a run")
+    assert commands_of(doubtful)[-1][-3:-2] == [str(tmp_path / "a run" / "labels_to_check.csv")]
+    for name, subcommand, *arguments in (*suggested, *commands_of(doubtful)):
         assert name == "cnnzoo"
-        assert arguments[0] == str(trained.folder)
+        assert arguments[0] in (str(trained.folder), str(tmp_path / "a run"))
         commands.commands[subcommand].make_context(subcommand, arguments)  # exits if an option is unknown
     text = Page((trained.folder / "report.html").read_text(encoding="utf-8")).text
     assert all(shlex.join(command) in text for command in suggested)

@@ -11,7 +11,7 @@ from cnnzoo.core.numbers import format_share
 
 # With more classes than these, a matrix has no row percentages, no counts, or no names of classes.
 MAX_WITH_SHARES, MAX_WITH_COUNTS, MAX_NAMED = 12, 25, 50
-CELL_SIDES = {MAX_WITH_SHARES: 46, MAX_WITH_COUNTS: 30, MAX_NAMED: 15}  # pixels, up to so many classes
+CELL_SIDES = {4: 72, MAX_WITH_SHARES: 46, MAX_WITH_COUNTS: 30, MAX_NAMED: 15}  # pixels, up to so many classes
 LARGE_SIDE = 600  # pixels; the side of a matrix without names
 MATRIX_OPACITY = 0.45  # of the color of a full cell, so that text on it keeps its contrast
 COLOR_LEVELS = 8  # of the cells of a large matrix

@@ -167,6 +167,15 @@ def test_readme_is_one_screen():
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 100
 
 
+def test_readme_shows_two_pictures_of_a_report():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    pictures = re.findall(r'<img src="([^"]+)" width="49%" alt="([^"]+)">', text)
+    assert [path for path, alt in pictures if (ROOT / path).is_file() and alt] == [
+        "docs/images/report.png",
+        "docs/images/mistakes.png",
+    ]
+
+
 def test_pictures_are_small():
     for picture in (ROOT / "docs" / "images").iterdir():
         assert picture.stat().st_size < 150_000, picture

@@ -53,14 +53,17 @@ class Progress:
 
     def __init__(self, activity: str, total: float | None, unit: str, verbose: bool, done: float, board: "Board"):
         self.activity, self.total, self.unit, self.verbose = escape_controls(activity), total, unit, verbose
-        self.done, self._board = done, board
-        self.started = self.ended = board.clock()
+        self.done, self._board, self._was_silent = done, board, False
+        self._start()
+
+    def _start(self) -> None:
+        self.started = self.ended = self._board.clock()
         self.visible_from = self.started + DELAY
-        self._origin = (done, self.started)  # what was done when the estimate of the rate begins, and when
+        self._origin = (self.done, self.started)  # what was done when the estimate of the rate begins, and when
         self._advances = 0
-        self._was_silent = False
 
     def __enter__(self) -> "Progress":
+        self._start()
         self._was_silent = _silent.get()
         self.verbose = self.verbose and not self._was_silent
         _silent.set(not self.verbose)
@@ -223,7 +226,7 @@ class Board:
 
     def _is_line_due(self, progress: Progress, now: float) -> bool:
         elapsed, last = now - progress.started, self._shown.get(progress)
-        return last is None or now - last >= min(max(elapsed / 3, MIN_INTERVAL), MAX_INTERVAL)
+        return last is None or now - last >= min(max(elapsed / 6, MIN_INTERVAL), MAX_INTERVAL)
 
     def _keep_refreshing(self, stop: threading.Event) -> None:
         while not stop.wait(REFRESH_INTERVAL):

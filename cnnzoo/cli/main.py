@@ -4,9 +4,11 @@ Keras, TensorFlow and other modules that are slow to import are imported inside 
 `info` respond immediately.
 """
 
+import atexit
 import contextlib
 import difflib
 import errno
+import gc
 import sys
 import warnings
 
@@ -29,6 +31,10 @@ from cnnzoo.core.memory import describe_memory_error
 
 MEMORY_REMEDY = "Use smaller images (--image-size) or smaller batches (--batch-size, --set batch_size=...)"
 WRONG_INPUT, FAILED, INTERRUPTED = 2, 1, 130  # exit codes
+
+# At its end Python looks several times for garbage among all objects, of which TensorFlow has a million: seconds in
+# which the command seems to hang.
+atexit.register(gc.freeze)
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -3,7 +3,7 @@
 One display serves the whole process. Shorter work shows nothing. Longer work shows, on stderr:
 
 - in a terminal, a bar that disappears when the work ends;
-- in a log, lines: the first after two seconds, the next five seconds later, then at growing intervals, up to 30 s;
+- in a log, lines: the first after two seconds, then every four, and later at growing intervals, up to 30 s;
 - in a notebook, one line that is updated.
 
 A thread keeps the display going, so a single call that takes long is covered too; such work needs no `total`:
@@ -38,7 +38,7 @@ from cnnzoo.core.progress_displays import Display, choose_display
 from cnnzoo.core.text import escape_controls, format_duration
 
 DELAY = 2.0  # seconds before work is shown
-MIN_INTERVAL, MAX_INTERVAL = 5.0, 30.0  # seconds between two lines of a log
+MIN_INTERVAL, MAX_INTERVAL = 4.0, 30.0  # seconds between two lines of a log
 REFRESH_INTERVAL = 0.1  # seconds between two updates of a terminal
 MEGABYTE = 1e6
 BROKEN_STREAM = contextlib.suppress(OSError, ValueError)  # a closed terminal or pipe is no reason to end the work

@@ -32,15 +32,17 @@ from cnnzoo.cli.options import (
     RUNTIME_NAMES,
     SOURCE,
     SPLITS,
+    TARGET_ACCURACY,
     TRAINED_MODEL_OR_EXPORT,
     DataOptions,
     TransformOptions,
+    parse_min_probability,
 )
 from cnnzoo.cli.output import echo
 from cnnzoo.cli.startup import import_keras_quietly
 from cnnzoo.core.errors import InputError
 from cnnzoo.core.paths import path_exists
-from cnnzoo.core.text import escape_controls
+from cnnzoo.core.text import escape_controls, format_count
 from cnnzoo.inference.runs import MODEL_FILE, RECORD_FILE, find_winner
 
 if TYPE_CHECKING:
@@ -66,6 +68,7 @@ if TYPE_CHECKING:
 )
 @take_options(data_options=DataOptions)
 @commands.option("--interpolation", **INTERPOLATION)
+@commands.option("--target-accuracy", **TARGET_ACCURACY, group=COMMON)
 @commands.option("--out", type=CheckedPath(), group=COMMON, help="Folder to write the report to.")
 @commands.option("--json", "as_json", **JSON, group=COMMON)
 @commands.option("--allow-failed", **ALLOW_FAILED)
@@ -75,6 +78,7 @@ def evaluate(
     split: str | None,
     data_options: DataOptions,
     interpolation: str,
+    target_accuracy: float | None,
     out: Path | None,
     as_json: bool,
     allow_failed: bool,
@@ -96,7 +100,7 @@ def evaluate(
     network = classifier if classifier.model is None else classifier.model  # an export is measured as it runs
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "(?s).* training images of ")  # the report says so
-        report = cnnzoo.evaluate(network, images, split=split)
+        report = cnnzoo.evaluate(network, images, split=split, target_accuracy=target_accuracy)
     if out:
         report.save(out)
     echo(report.to_json().rstrip() if as_json else report)
@@ -203,6 +207,13 @@ def _load_own_data(card: Card, source: str, data: ImageData, data_options: DataO
     help="Number of classes to show.",
 )
 @commands.option("--out", type=CheckedPath(), group=COMMON, help="File for the predictions: .csv, .jsonl or .parquet.")
+@commands.option(
+    "--min-probability",
+    callback=parse_min_probability,
+    group=COMMON,
+    metavar="NUMBER|auto",
+    help="Mark answers as unsure whose probability is lower; auto is what was chosen with --target-accuracy.",
+)
 @commands.option("--json", "as_json", **JSON, group=COMMON)
 @commands.option(
     "--runtime",
@@ -228,6 +239,7 @@ def predict(
     images: tuple[str, ...],
     top: int,
     out: Path | None,
+    min_probability: float | str | None,
     as_json: bool,
     runtime: str,
     precision: str | None,
@@ -242,7 +254,8 @@ def predict(
     are classified, and the command exits with 2. With --out, the command prints only the number of images;
     after an interruption, repeat it to continue.
 
-    --json prints one object per line: path, error, and classes, a list of {"class", "probability"}, likeliest first.
+    --json prints one object per line: path, error, and classes, a list of {"class", "probability"}, likeliest first;
+    with --min-probability also unsure.
     """
     missing = check_prediction(model, images, out, overwrite, runtime, precision, allow_failed)
     if missing and not out and not as_json:
@@ -252,33 +265,43 @@ def predict(
     changes = transform_options.arguments()
     classifier = open_classifier(model, runtime, precision, allow_failed=allow_failed, **changes)
     size: int | str = batch_size or "auto"
-    error_count = 0
+    error_count, marks_unsure = 0, min_probability is not None
     if out:
-        result = classifier.predict_to(out, list(images), top, size, overwrite=overwrite)
+        result = classifier.predict_to(
+            out, list(images), top, size, overwrite=overwrite, min_probability=min_probability
+        )
         unreadable = f", {result.errors:,} of them unreadable" if result.errors else ""
+        unsure = f", {result.unsure:,} unsure" if marks_unsure else ""
         summary = {"images": result.images, "errors": result.errors, "path": str(result.path)}
-        echo(json.dumps(summary) if as_json else f"{result.images:,} images{unreadable}; written to {result.path}")
+        summary |= {"unsure": result.unsure} if marks_unsure else {}
+        text = f"{format_count(result.images, 'image')}{unreadable}{unsure}; written to {result.path}"
+        echo(json.dumps(summary) if as_json else text)
         error_count = result.errors
     else:
-        for prediction in classifier.stream(list(images), top, size):
+        image_count = unsure_count = 0
+        for prediction in classifier.stream(list(images), top, size, min_probability=min_probability):
+            image_count, unsure_count = image_count + 1, unsure_count + prediction.unsure
             error_count += bool(prediction.error)
             if as_json:
-                echo(json.dumps(prediction_to_json(prediction), ensure_ascii=False))
+                echo(json.dumps(prediction_to_json(prediction, marks_unsure), ensure_ascii=False))
             elif prediction.error:
                 if prediction.source not in missing:
                     echo(prediction, err=True)
             else:
                 echo(f"{escape_controls(prediction.source)}: {prediction}")
+        if marks_unsure and not as_json and image_count > 1:
+            echo(f"{unsure_count:,} of {image_count:,} images are unsure")
     if error_count:
         sys.exit(2)
 
 
-def prediction_to_json(prediction: Prediction) -> dict[str, Any]:
+def prediction_to_json(prediction: Prediction, marks_unsure: bool = False) -> dict[str, Any]:
     """Return a prediction as `predict --json` prints it."""
     pairs = zip(prediction.classes, prediction.probabilities, strict=True)
     return {
         "path": prediction.source,
         "error": prediction.error or None,
+        **({"unsure": prediction.unsure} if marks_unsure else {}),
         "classes": [{"class": name, "probability": float(probability)} for name, probability in pairs],
     }
 

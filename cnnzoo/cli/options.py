@@ -21,6 +21,7 @@ from cnnzoo.cli.complete import (
     complete_weights,
 )
 from cnnzoo.cli.declare import CheckedPath, option
+from cnnzoo.core.card_fields import check_min_probability, check_target_accuracy
 from cnnzoo.core.errors import InputError, unknown_name
 from cnnzoo.core.extras import install_command
 from cnnzoo.data.augmentation import POLICIES, parse_policy
@@ -90,6 +91,25 @@ def parse_learning_rate(context: click.Context, parameter: click.Parameter, valu
         return float(value)
     except ValueError:
         raise click.BadParameter(f"{value!r} is neither a number, as in 0.01, nor auto.") from None
+
+
+def parse_min_probability(context: click.Context, parameter: click.Parameter, value: str | None) -> float | str | None:
+    """Return a probability, or "auto"."""
+    if value in (None, "auto"):
+        return value
+    try:
+        probability = float(value)
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is neither a number, as in 0.8, nor auto.") from None
+    check_min_probability(probability)
+    return probability
+
+
+def parse_target_accuracy(context: click.Context, parameter: click.Parameter, value: float | None) -> float | None:
+    """Return a share above 0 and below 1."""
+    if value is not None:
+        check_target_accuracy(value)
+    return value
 
 
 def parse_augmentation(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
@@ -447,6 +467,15 @@ class ModelOptions:
     )
 
 
+TARGET_ACCURACY: dict[str, Any] = {
+    "type": float,
+    "callback": parse_target_accuracy,
+    "metavar": "SHARE",
+    "help": "Choose on validation below which probability the model is unsure, so that this share of its answers is "
+    "right, such as 0.95; the card keeps it for predict --min-probability auto.",
+}
+
+
 @dataclass(frozen=True)
 class RunDirOptions:
     """Options for the folder of the results and for earlier results in it."""
@@ -501,6 +530,7 @@ class RunOptions(RunDirOptions):
             help="Use operations that give identical results each time / the fastest ones.",
         )
     )
+    target_accuracy: float | None = field(metadata=option(**TARGET_ACCURACY, group=RUN))
     checkpoint_every: float = field(
         metadata=option(
             type=click.FloatRange(0),

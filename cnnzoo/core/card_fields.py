@@ -50,7 +50,16 @@ def check_crop(crop: object, *, allow_auto: bool = False) -> None:
 def check_min_probability(value: object) -> None:
     """Raise InputError unless `value` is None or a number from 0 to 1."""
     if value is not None and not (_is_number(value) and 0 <= value <= 1):  # type: ignore[operator]
-        raise InputError(f"min_probability must be a number from 0 to 1, or None. Received: {value!r:.100}")
+        raise InputError(f"min_probability must be a number from 0 to 1, such as 0.8. Received: {value!r:.100}")
+
+
+def check_target_accuracy(value: object) -> None:
+    """Raise InputError unless `value` is a share above 0 and below 1."""
+    if not _is_number(value) or not 0 < value < 1:  # type: ignore[operator]
+        raise InputError(
+            "target_accuracy must be a share above 0 and below 1, such as 0.95 for 95 % right answers. "
+            f"Received: {value!r:.100}"
+        )
 
 
 def check_interpolation(interpolation: object) -> None:

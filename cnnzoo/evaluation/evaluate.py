@@ -11,6 +11,7 @@ import numpy as np
 
 from cnnzoo import cards
 from cnnzoo.core.arguments import OF_DATA, check_arguments
+from cnnzoo.core.card_fields import check_target_accuracy
 from cnnzoo.core.errors import InputError, unknown_name
 from cnnzoo.core.progress import show_progress
 from cnnzoo.core.warn import warn_caller
@@ -28,7 +29,7 @@ from cnnzoo.evaluation.compatibility import (
     check_output_matches,
     match_class_names,
 )
-from cnnzoo.evaluation.min_probability import check_target_accuracy, choose_min_probability
+from cnnzoo.evaluation.min_probability import choose_min_probability
 from cnnzoo.evaluation.report import Report
 from cnnzoo.evaluation.temperature import choose_temperature
 from cnnzoo.inference.classifier import Classifier

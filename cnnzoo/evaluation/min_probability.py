@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import beta
 
-from cnnzoo.core.errors import InputError
+from cnnzoo.core.card_fields import check_target_accuracy
 from cnnzoo.core.numbers import format_share
 from cnnzoo.core.text import format_count
 from cnnzoo.evaluation.calibration import wilson_interval
@@ -119,16 +119,6 @@ def choose_min_probability(y_true: ArrayLike, probabilities: ArrayLike, target_a
         int(correct[i]),
         float(bounds[i]),
     )
-
-
-def check_target_accuracy(target_accuracy: object) -> None:
-    """Raise InputError unless `target_accuracy` is a share above 0 and below 1."""
-    is_number = isinstance(target_accuracy, int | float) and not isinstance(target_accuracy, bool)
-    if not is_number or not 0 < target_accuracy < 1:  # type: ignore[operator]
-        raise InputError(
-            "target_accuracy must be a share above 0 and below 1, such as 0.95 for 95 % right answers. "
-            f"Received: {target_accuracy!r:.100}"
-        )
 
 
 def accuracy_bounds(correct: ArrayLike, answered: ArrayLike) -> np.ndarray:

@@ -26,6 +26,7 @@ from cnnzoo.inference.rows import SUFFIXES, TEXT_FORMATS, Row, import_pyarrow, p
 
 RESTART_HINT = "overwrite=True (--overwrite) starts again"
 RECORD_FIELDS = {"plan": dict[str, Any], "rows": int, "errors": int, "size": int, "last": str}
+OPTIONAL_RECORD_FIELDS = {"unsure": int}
 RECORD_INTERVAL = 2.0  # seconds between two updates of the record
 TEXT_CHUNK_ROWS = 64  # rows that are written to a text file at a time
 PARQUET_PART_ROWS = 16_384  # maximum rows of one part of a Parquet data set
@@ -38,11 +39,13 @@ class WriteResult(NamedTuple):
         path: the file, or the folder of a Parquet data set.
         images: number of rows, one for each image.
         errors: number of images that could not be read.
+        unsure: number of answers below the least probability that was asked for.
     """
 
     path: Path
     images: int
     errors: int
+    unsure: int = 0
 
 
 class PredictionWriter:
@@ -83,7 +86,7 @@ class PredictionWriter:
             raise
 
     def _reset_counts(self) -> None:
-        self.rows, self.errors = 0, 0
+        self.rows, self.errors, self.unsure = 0, 0, 0
         self.size = 0  # bytes of a text file, or parts of a Parquet data set, that are complete
         self.last_path = ""  # of the last image with a row
 
@@ -98,9 +101,10 @@ class PredictionWriter:
             self._write_record()
             return
 
-        record = read_json(self.record_path, RECORD_FIELDS, remedy=RESTART_HINT)
+        record = read_json(self.record_path, RECORD_FIELDS, OPTIONAL_RECORD_FIELDS, remedy=RESTART_HINT)
         values = [record[key] for key in RECORD_FIELDS]
         earlier_plan, self.rows, self.errors, self.size, self.last_path = values
+        self.unsure = record.get("unsure", 0)
         changes = [
             f"{key}: {earlier_plan.get(key)!r} then, {value!r} now"
             for key, value in self.plan.items()
@@ -158,15 +162,15 @@ class PredictionWriter:
         path, own_path = resolve_path(source), resolve_path(self.path)
         return path == own_path or own_path in path.parents
 
-    def write(self, predictions: Iterable[Prediction], top: int) -> WriteResult:
+    def write(self, predictions: Iterable[Prediction], top: int, marks_unsure: bool = False) -> WriteResult:
         """Append predictions; the caller leaves out those that are written already."""
-        rows = (prediction_to_row(prediction, top) for prediction in predictions)
+        rows = (prediction_to_row(prediction, top, marks_unsure) for prediction in predictions)
         if self.path.suffix == ".parquet":
             self._write_parquet(rows)
         else:
             self._write_text(rows, TEXT_FORMATS[self.path.suffix])
         self.record_path.unlink()
-        return WriteResult(self.path, self.rows, self.errors)
+        return WriteResult(self.path, self.rows, self.errors, self.unsure)
 
     def _write_text(self, rows: Iterable[Row], format_rows: Callable[[Sequence[Row], bool], str]) -> None:
         with self.path.open("ab") as file:
@@ -185,6 +189,7 @@ class PredictionWriter:
         self.path.mkdir(exist_ok=True)
         for chunk in _chunk_rows_by_time(rows):
             types = {key: arrow.float32() if key.startswith("probability") else arrow.string() for key in chunk[0]}
+            types |= {"unsure": arrow.bool_()} if "unsure" in types else {}
             table = arrow.Table.from_pylist(chunk, schema=arrow.schema(types.items()))
             with atomic_write(self.path / f"part-{self.rows:012}.parquet") as new_path:
                 parquet.write_table(table, new_path)
@@ -203,10 +208,11 @@ class PredictionWriter:
         self.rows += len(rows)
         self.last_path = rows[-1]["path"]
         self.errors += sum(bool(row["error"]) for row in rows)
+        self.unsure += sum(bool(row.get("unsure")) for row in rows)
 
     def _write_record(self) -> None:
         record = {"plan": self.plan, "rows": self.rows, "errors": self.errors, "size": self.size}
-        record["last"] = self.last_path
+        record |= {"unsure": self.unsure, "last": self.last_path}
         write_json(self.record_path, record, add_sum=True)
         self.recorded_rows = self.rows
 

@@ -29,7 +29,7 @@ from cnnzoo.inference.answers import PredictionWriter, WriteResult
 from cnnzoo.inference.batches import Batch, iter_array_batches, iter_image_batches
 from cnnzoo.inference.pickling import load_again, model_to_bytes, restore_classifier
 from cnnzoo.inference.prediction import MAX_PICTURES, Prediction, Predictions
-from cnnzoo.inference.scores import check_scores, find_bad_scores
+from cnnzoo.inference.scores import check_scores, find_bad_scores, resolve_min_probability
 from cnnzoo.inference.sources import unify_images
 from cnnzoo.runtimes.choose import OpenRuntime, choose_runtime_for_model, open_model
 from cnnzoo.surgery.outputs import as_functional, without_aux_heads
@@ -253,7 +253,13 @@ class Classifier:
 
     @check_arguments()
     def predict(
-        self, images: Any, top: int = 5, batch_size: int | str = "auto", verbose: bool = True
+        self,
+        images: Any,
+        top: int = 5,
+        batch_size: int | str = "auto",
+        verbose: bool = True,
+        *,
+        min_probability: float | str | None = None,
     ) -> list[Prediction]:
         """Return the likeliest classes of each image.
 
@@ -264,18 +270,22 @@ class Classifier:
             top: number of classes to return for each image.
             batch_size: number of images to classify at a time; "auto" takes as many as keep the processor busy.
             verbose: show progress, if it takes more than two seconds.
+            min_probability: mark answers as unsure whose likeliest class is less probable. "auto" takes the one in the
+                card, which was chosen on validation images for a `target_accuracy`.
 
         Returns:
             One prediction per image. If several images are given, those that cannot be read have an `error`, and a
             warning gives their number.
 
         Raises:
-            InputError: for an array that is no batch of images, or if a single image cannot be read.
+            InputError: for an array that is no batch of images, or if a single image cannot be read; and for "auto" if
+                the card has no `min_probability`.
         """
+        threshold = resolve_min_probability(min_probability, self.card)
         images = unify_images(images)
         count = inputs.find_count(images)
         with show_progress("Classifying the images", count, "images", verbose and count != 1) as progress:
-            stream = self._stream(images, top, batch_size, pictures=MAX_PICTURES)
+            stream = self._stream(images, top, batch_size, threshold, pictures=MAX_PICTURES)
             predictions = Predictions(progress.track(stream))
         unreadable = [prediction for prediction in predictions if prediction.error]
         if unreadable and inputs.is_single_image(images):
@@ -314,7 +324,7 @@ class Classifier:
         if inputs.is_single_image(images):
             predictions = self.predict(images, top, verbose=verbose)
         else:
-            stream = self._stream(images, top, "auto", pictures=MAX_TILES)
+            stream = self._stream(images, top, "auto", None, pictures=MAX_TILES)
             count = min(inputs.find_count(images) or MAX_TILES, MAX_TILES)
             with show_progress("Classifying the images", count, "images", verbose) as progress:
                 predictions = list(progress.track(itertools.islice(stream, MAX_TILES)))
@@ -325,13 +335,21 @@ class Classifier:
         return gallery
 
     @check_arguments()
-    def stream(self, images: Any, top: int = 5, batch_size: int | str = "auto") -> Iterator[Prediction]:
+    def stream(
+        self,
+        images: Any,
+        top: int = 5,
+        batch_size: int | str = "auto",
+        *,
+        min_probability: float | str | None = None,
+    ) -> Iterator[Prediction]:
         """Yield the predictions one after the other; takes any number of images and holds few in memory.
 
         Args:
             images: as `predict` takes them.
             top: number of classes to return for each image.
             batch_size: number of images to classify at a time.
+            min_probability: as in `predict`.
 
         Yields:
             One prediction per image; those that cannot be read have an `error`.
@@ -339,16 +357,19 @@ class Classifier:
         Raises:
             InputError: for an array that is no batch of images, or anything that `predict` does not take.
         """
-        return self._stream(images, top, batch_size)
+        return self._stream(images, top, batch_size, resolve_min_probability(min_probability, self.card))
 
-    def _stream(self, images: Any, top: int, batch_size: int | str, pictures: int = 0) -> Iterator[Prediction]:
+    def _stream(
+        self, images: Any, top: int, batch_size: int | str, threshold: float | None, pictures: int = 0
+    ) -> Iterator[Prediction]:
         """Yield the predictions; the first `pictures` of them keep their images."""
         top, size = self._check_sizes(top, batch_size)
         images = unify_images(images)
         if isinstance(images, np.ndarray):
-            return self._predict_batches(iter_array_batches(images, size, self.transform), top, pictures)
-        batches = iter_image_batches(inputs.iter_images(images), size, self.transform)
-        return self._predict_batches(batches, top, pictures)
+            batches = iter_array_batches(images, size, self.transform)
+        else:
+            batches = iter_image_batches(inputs.iter_images(images), size, self.transform)
+        return self._predict_batches(batches, top, threshold, pictures)
 
     @check_arguments()
     def predict_to(
@@ -359,6 +380,7 @@ class Classifier:
         batch_size: int | str = "auto",
         *,
         overwrite: bool = False,
+        min_probability: float | str | None = None,
         verbose: bool = True,
     ) -> WriteResult:
         """Write the predictions to a file while they are computed, one row per image.
@@ -371,15 +393,17 @@ class Classifier:
             top: number of classes to write for each image.
             batch_size: number of images to classify at a time.
             overwrite: replace a file that is complete, or was begun with another model or other images.
+            min_probability: as in `predict`. The rows then have a column "unsure".
             verbose: show progress, if it takes more than two seconds.
 
         Returns:
-            The path, the number of images, and how many of them could not be read.
+            The path, the number of images, how many of them could not be read, and how many answers are unsure.
 
         Raises:
             InputError: if the file exists, or was begun with another model or other images.
             Interrupted: on Ctrl-C; what is written is kept.
         """
+        threshold = resolve_min_probability(min_probability, self.card)
         # The images are iterated more than once: to check them, to count them, and after an interruption.
         images = inputs.keep_images(unify_images(images))
         top, size = self._check_sizes(top, batch_size)
@@ -388,14 +412,14 @@ class Classifier:
             raise InputError("No images were given")
 
         plan = {"model": self.card.to_json(), "precision": self.precision, "top": top}
-        plan |= {"images": inputs.describe_images(images), "weights": self.identity()}
+        plan |= {"images": inputs.describe_images(images), "weights": self.identity(), "min_probability": threshold}
         writer = PredictionWriter(path, plan, overwrite)
         list_images = partial(inputs.iter_images, images)
         try:
             batches = iter_image_batches(writer.skip_answered(list_images), size, self.transform)
-            predictions = self._predict_batches(batches, top)
+            predictions = self._predict_batches(batches, top, threshold)
             with show_progress("Classifying the images", count, "images", verbose, done=writer.rows) as progress:
-                return writer.write(progress.track(predictions), top)
+                return writer.write(progress.track(predictions), top, marks_unsure=threshold is not None)
         except KeyboardInterrupt:
             raise Interrupted(
                 f"Interrupted; {writer.recorded_rows:,} predictions are kept in {writer.path}. "
@@ -413,17 +437,22 @@ class Classifier:
             return top, max(1, min(MAX_BATCH_SIZE, MAX_BATCH_VALUES // int(np.prod(self.shape))))
         return top, check_integer("batch_size", batch_size, 1)
 
-    def _predict_batches(self, batches: Iterator[Batch], top: int, pictures: int = 0) -> Iterator[Prediction]:
+    def _predict_batches(
+        self, batches: Iterator[Batch], top: int, threshold: float | None, pictures: int = 0
+    ) -> Iterator[Prediction]:
         for batch in batches:
-            predictions = self._predict_batch(batch, top)
+            predictions = self._predict_batch(batch, top, threshold)
             for i, prediction in enumerate(predictions[:pictures]):
                 if i not in batch.errors:
                     prediction.keep_pixels(batch.pixels[i])
             pictures = max(pictures - len(predictions), 0)
             yield from predictions
 
-    def _predict_batch(self, batch: Batch, top: int) -> list[Prediction]:
-        """Return the predictions of a batch; nothing is computed if none of its images could be read."""
+    def _predict_batch(self, batch: Batch, top: int, threshold: float | None) -> list[Prediction]:
+        """Return the predictions of a batch; nothing is computed if none of its images could be read.
+
+        Those are unsure whose likeliest class is less probable than `threshold`.
+        """
         if len(batch.errors) == len(batch.names):
             return [Prediction((), (), source=name, error=batch.errors[i]) for i, name in enumerate(batch.names)]
         scores, ids = self._run(batch.pixels), self.card.ids
@@ -440,6 +469,7 @@ class Classifier:
                     probabilities=tuple(scores[i, best[i]].tolist()),
                     ids=tuple(ids[j] for j in best[i]) if ids else (),
                     source=name,
+                    unsure=threshold is not None and bool(scores[i, best[i, 0]] < threshold),
                 )
             )
         return predictions

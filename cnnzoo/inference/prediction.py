@@ -27,6 +27,7 @@ class Prediction:
         ids: ids of the classes, if the model has them: WordNet ids for ImageNet.
         source: the path of the image, or its number in an array or list.
         error: why the image could not be read; empty if it could.
+        unsure: whether the likeliest class is less probable than the `min_probability` that was asked for.
 
     Example:
         >>> prediction = cnnzoo.Prediction(("cat", "dog"), (0.9, 0.1), source="photo.jpg")
@@ -41,6 +42,7 @@ class Prediction:
     ids: tuple[str, ...] = ()
     source: str = ""
     error: str = ""
+    unsure: bool = False
     _pixels: ClassVar[np.ndarray | None] = None  # of an instance: the image as the network gets it, if it is kept
 
     def keep_pixels(self, pixels: np.ndarray) -> None:
@@ -51,7 +53,8 @@ class Prediction:
         """Return the image, if it is kept, with its name and its classes."""
         bars = tuple(zip(self.classes, self.probabilities, strict=True))
         name = f"image {self.source}" if self.source.isdecimal() else self.source
-        return Tile(self._pixels, (name,) if name else (), bars, self.error)
+        lines = (*filter(None, [name]), *(["unsure"] if self.unsure else []))
+        return Tile(self._pixels, lines, bars, self.error)
 
     def decoded(self) -> list[tuple[str, str, float]]:
         """Return (id, name, probability) of each class, like `decode_predictions` of `keras.applications`."""
@@ -59,7 +62,7 @@ class Prediction:
 
     @property
     def label(self) -> str:
-        """The likeliest class.
+        """The likeliest class, also of an answer that is unsure.
 
         Raises:
             InputError: if the image could not be read.
@@ -79,7 +82,8 @@ class Prediction:
         if self.error:
             return f"Error: {escape_controls(self.error)}"
         pairs = zip(self.classes, self.probabilities, strict=True)
-        return ", ".join(f"{escape_controls(name)} {100 * p:.1f} %" for name, p in pairs)
+        classes = ", ".join(f"{escape_controls(name)} {100 * p:.1f} %" for name, p in pairs)
+        return f"unsure: {classes}" if self.unsure else classes
 
 
 class Predictions(list[Prediction]):

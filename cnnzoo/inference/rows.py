@@ -15,14 +15,23 @@ from cnnzoo.inference.prediction import Prediction
 Row = dict[str, Any]
 
 
-def prediction_to_row(prediction: Prediction, top: int) -> Row:
-    """Return a prediction as a table row: path, error, class_1, probability_1, ..."""
+def prediction_to_row(prediction: Prediction, top: int, marks_unsure: bool = False) -> Row:
+    """Return a prediction as a table row: path, error, perhaps unsure, class_1, probability_1, ..."""
     row: Row = {"path": prediction.source, "error": prediction.error}
+    if marks_unsure:
+        row["unsure"] = None if prediction.error else prediction.unsure
     for i in range(top):
         has_class = i < len(prediction.classes)
         row[f"class_{i + 1}"] = prediction.classes[i] if has_class else None
         row[f"probability_{i + 1}"] = prediction.probabilities[i] if has_class else None
     return row
+
+
+def _format_cell(value: Any) -> Any:
+    """Return a value for a cell of a CSV file: true and false as in JSON."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return escape_cell(value) if isinstance(value, str) else value
 
 
 def _format_csv(rows: Sequence[Row], with_header: bool) -> str:
@@ -31,7 +40,7 @@ def _format_csv(rows: Sequence[Row], with_header: bool) -> str:
     if with_header:
         writer.writeheader()
     for row in rows:
-        writer.writerow({key: escape_cell(value) if isinstance(value, str) else value for key, value in row.items()})
+        writer.writerow({key: _format_cell(value) for key, value in row.items()})
     return text.getvalue()
 
 

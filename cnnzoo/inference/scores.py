@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from cnnzoo.cards import Card
+from cnnzoo.core.card_fields import check_min_probability
 from cnnzoo.core.errors import InputError
 
 TOLERANCE = 0.01  # of a probability and of their sum, for the rounding of bfloat16 and float16
@@ -39,3 +41,32 @@ def _describe_row(row: np.ndarray, total: float) -> str:
     else:
         problem = f"the {len(row)} scores add up to {total:.4g} instead of 1"
     return f"The model has no answer for this image: {problem}. The model may be damaged, or the image out of its range"
+
+
+def resolve_min_probability(value: float | str | None, card: Card) -> float | None:
+    """Return the least probability of an answer: a number that was given, or for "auto" that of the card.
+
+    Raises:
+        InputError: if `value` is neither, or the card has none.
+    """
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        check_min_probability(value)
+        return float(value)
+    if value != "auto":
+        raise InputError(f'min_probability must be a number from 0 to 1, "auto" or None. Received: {value!r:.100}')
+    if card.min_probability is not None:
+        return card.min_probability
+    choice = card.calibration.get("min_probability", {})
+    if reason := isinstance(choice, dict) and choice.get("reason"):
+        raise InputError(
+            f"{card.name} has no min_probability, as none was found for an accuracy of "
+            f"{100 * choice.get('target_accuracy', 0):g} %: {reason!s:.500}. Give a number (--min-probability 0.8), or "
+            "ask for a lower accuracy: target_accuracy=... (--target-accuracy)"
+        )
+    raise InputError(
+        f"{card.name} has no min_probability. Give a number (--min-probability 0.8), or let it be chosen on validation "
+        "images for the accuracy that you need: target_accuracy=0.95 of fit_and_evaluate, fine_tune and evaluate "
+        "(cnnzoo train --target-accuracy 0.95, and fine-tune; with --resume also for a finished run)"
+    )

@@ -12,9 +12,9 @@ from typing import Any
 import keras
 from numpy.typing import ArrayLike
 
+from cnnzoo.core.card_fields import check_target_accuracy
 from cnnzoo.core.errors import InputError, check_integer, shorten_repr
 from cnnzoo.core.extras import install_command
-from cnnzoo.evaluation.min_probability import check_target_accuracy
 from cnnzoo.training.distribution import resolve_devices
 
 # Callbacks of Keras that set the learning rate, and what the recipe has in their place.

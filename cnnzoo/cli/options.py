@@ -281,12 +281,13 @@ class DataOptions(TableColumns):
     classes: list[str] | None = field(metadata=option(**CLASSES, group=DATA))
     class_folders: str = field(metadata=option(**CLASS_FOLDERS))
     split_folders: dict[str, str] | None = field(metadata=option("--split-folder", **SPLIT_FOLDERS))
-    fix_list: Path | None = field(
+    fix_list: tuple[Path, ...] = field(
         metadata=option(
             type=CheckedPath(),
+            multiple=True,
             group=DATA,
             metavar="FILE",
-            help="A table of images to exclude or relabel, as `cnnzoo doctor --fix-list` writes it.",
+            help="Images to exclude or relabel: a table from `cnnzoo doctor --fix-list` or a report; may be repeated.",
         )
     )
     strict: bool = field(

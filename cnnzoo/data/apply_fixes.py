@@ -73,15 +73,15 @@ def apply_fix_list(
             continue
         at, first = changed_by.setdefault(i, (row, fix))
         if first.effect != fix.effect:
-            raise InputError(f"{fix_list.name} has two actions for {images[i].name!r}, in {at} and {row}")
+            raise InputError(f"Two actions for {images[i].name!r}, in {at} and {row}. Keep one of the rows")
         if fix.action == "exclude":
             new_images[i] = None
         elif fix.label in label_of:
             new_images[i] = replace(images[i], label=label_of[fix.label])
         else:
-            raise unknown_name(f"class in {fix_list.name}, {row}, for {fix.path!r}", fix.label, label_of)
+            raise unknown_name(f"class in {row}, for {fix.path!r}", fix.label, label_of)
     if unknown:
-        raise InputError(_explain_unknown(fix_list.name, unknown, index))
+        raise InputError(_explain_unknown(unknown, index))
 
     # Say what was changed
     kept = [image for image in new_images if image is not None]
@@ -146,7 +146,7 @@ def _normalize(name: str) -> str:
     return unicodedata.normalize("NFC", name.replace("\\", "/")).removeprefix("./")
 
 
-def _explain_unknown(list_name: str, unknown: Sequence[tuple[str, Fix]], index: _ImageIndex) -> str:
+def _explain_unknown(unknown: Sequence[tuple[str, Fix]], index: _ImageIndex) -> str:
     """Return which rows name no image, the nearest images, and what paths are relative to."""
     row, fix = unknown[0]
     nearest = index.nearest(fix.path)
@@ -156,6 +156,6 @@ def _explain_unknown(list_name: str, unknown: Sequence[tuple[str, Fix]], index: 
     also = f" So do {', '.join(others)}{more}." if others else ""
     example = f", as in {index.images[0].name!r}" if index.images else ""
     return (
-        f"{list_name}, {row} names {fix.path!r}, which is no image of the data.{hint}{also} Paths are relative to the "
+        f"{row} names {fix.path!r}, which is no image of the data.{hint}{also} Paths are relative to the "
         f"source of the data{example}. Remove the rows of images that are no longer there"
     )

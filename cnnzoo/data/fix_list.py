@@ -7,7 +7,7 @@ changed, moved or deleted.
 import csv
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ ACTIONS = {
     "exclude": "the image is left out",
     "relabel": "the image gets the class in the column label",
 }
-COLUMNS = ("path", "action", "label", "finding", "reason")  # the last two are for people, and are not read
+COLUMNS = ("path", "action", "label", "finding", "reason")  # the last two are for people
 FIX_LIST_FILE = "fix_list.csv"  # in the folder of a run: the list that its data was loaded with
 MAX_ROWS_SHOWN = 20
 
@@ -61,7 +61,7 @@ class FixList:
     Attributes:
         fixes: the rows.
         name: name of the file that they come from, for messages.
-        rows: what messages call each row, such as "line 2".
+        rows: what messages call each row, such as "fixes.csv, line 2".
 
     Example:
         >>> from cnnzoo.data.fix_list import Fix, FixList, read_fix_list
@@ -79,7 +79,7 @@ class FixList:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "fixes", tuple(self.fixes))
-        object.__setattr__(self, "rows", self.rows or tuple(f"row {i}" for i in range(len(self.fixes))))
+        object.__setattr__(self, "rows", self.rows or tuple(f"{self.name}, row {i}" for i in range(len(self.fixes))))
         self._check()
 
     def __len__(self) -> int:
@@ -120,17 +120,17 @@ class FixList:
         first_of: dict[str, tuple[str, Fix]] = {}
         for row, fix in zip(self.rows, self.fixes, strict=True):
             if fix.action not in ACTIONS:
-                raise unknown_name(f"action in {self.name}, {row}", fix.action, ACTIONS)
+                raise unknown_name(f"action in {row}", fix.action, ACTIONS)
             if fix.action == "relabel" and not fix.label:
                 raise InputError(
-                    f"{self.name}, {row}: {fix.path!r} is to be relabeled, but the column label is empty. Write the "
-                    "class in it, or keep or exclude as the action"
+                    f"{row}: {fix.path!r} is to be relabeled, but the column label is empty. Write the class in it, or "
+                    "keep or exclude as the action"
                 )
             at, first = first_of.setdefault(fix.path, (row, fix))
             if first.effect != fix.effect:
                 raise InputError(
-                    f"{self.name} has two actions for {fix.path!r}: {_describe(first)} in {at}, and {_describe(fix)} "
-                    f"in {row}. Keep one of the rows"
+                    f"Two actions for {fix.path!r}: {_describe(first)} in {at}, and {_describe(fix)} in {row}. Keep "
+                    "one of the rows"
                 )
 
 
@@ -163,13 +163,15 @@ def read_fix_list(source: Any) -> FixList:
     """Return the fix list of a file or a data frame with the columns path, action and, to relabel, label.
 
     The file is a CSV, with commas, semicolons or tabs, or any other table that `load_data` reads. Other columns are
-    ignored.
+    ignored. Several files in a list make one fix list.
 
     Raises:
         InputError: if there is no such file, a column is missing, or a row cannot be carried out. The message names it.
     """
     if isinstance(source, FixList):
         return source
+    if isinstance(source, list | tuple) and source:
+        return combine_fix_lists([read_fix_list(each) for each in source])
     if (table := table_of_frame(source)) is None:
         table = _read_table(check_path(source, "fix_list"))
     columns = {name.strip().casefold(): name for name in table.columns}
@@ -179,19 +181,33 @@ def read_fix_list(source: Any) -> FixList:
                 f"{table.name} is no fix list: it has no column {name!r}. Needed are path, action and, to relabel, "
                 f"label, as cnnzoo doctor DATA --fix-list FILE writes them. Received: {', '.join(table.columns[:10])}"
             )
-    texts = [_read_column(table, columns[name]) for name in ("path", "action")]
-    labels = _read_column(table, columns["label"]) if "label" in columns else [""] * len(table.rows)
+    texts = [_read_column(table, columns.get(name)) for name in COLUMNS]
 
     # Spreadsheets leave empty rows behind
     fixes, rows = [], []
-    for row, path, action, label in zip(table.rows, *texts, labels, strict=True):
+    for row, path, action, label, finding, reason in zip(table.rows, *texts, strict=True):
         if not any((path, action, label)):
             continue
         if not path:
             raise InputError(f"{table.name}, {row} has no path")
-        fixes.append(Fix(path, action.casefold(), label))
-        rows.append(row)
+        fixes.append(Fix(path, action.casefold(), label, finding, reason))
+        rows.append(f"{table.name}, {row}")
     return FixList(tuple(fixes), table.name, tuple(rows))
+
+
+def combine_fix_lists(lists: Sequence[FixList]) -> FixList:
+    """Return the fixes of several lists as one; a row that says keep yields to the action of another list."""
+    if len(lists) == 1:
+        return lists[0]
+    decided = {fix.path for each in lists for fix in each.fixes if fix.action != "keep"}
+    pairs = [
+        (row, fix)
+        for each in lists
+        for row, fix in zip(each.rows, each.fixes, strict=True)
+        if fix.action != "keep" or fix.path not in decided
+    ]
+    name = " and ".join(dict.fromkeys(each.name for each in lists))
+    return FixList(tuple(fix for _, fix in pairs), name, tuple(row for row, _ in pairs))
 
 
 def _read_table(path: Path) -> Table:
@@ -206,7 +222,10 @@ def _read_table(path: Path) -> Table:
     return read_table_file(path)
 
 
-def _read_column(table: Table, column: str) -> list[str]:
+def _read_column(table: Table, column: str | None) -> list[str]:
+    """Return the texts of a column, all empty if there is none."""
+    if column is None:
+        return [""] * len(table.rows)
     try:
         return [unescape_cell(cell_to_text(value).strip()) for value in table.read(column)]
     except UnusableCellError as error:

@@ -112,8 +112,8 @@ def load_data(
         split_folders: the split of each folder in the source that is one, such as {"fold1": "train", "fold2": "test"}.
             By default, the names of the folders tell.
         fix_list: a table of images to exclude or to relabel, with the columns path, action (keep, exclude or relabel)
-            and label: a CSV file, as `cnnzoo doctor DATA --fix-list FILE` writes it, a data frame, or what
-            `data.diagnosis.fix_list()` returns. No file is changed. Only for image files.
+            and label: a CSV file, as `cnnzoo doctor DATA --fix-list FILE` and reports write it, a data frame, what
+            `data.diagnosis.fix_list()` returns, or a list of these. No file is changed. Only for image files.
         verbose: show progress, if it takes more than two seconds.
 
     Returns:
@@ -141,7 +141,8 @@ def load_data(
     if cache not in CACHE_MODES:
         raise unknown_name("cache", cache, CACHE_MODES)
     limits = check_levels(levels)
-    fixes = None if fix_list is None else read_fix_list(fix_list)
+    has_fixes = fix_list is not None and not (isinstance(fix_list, list | tuple) and not fix_list)
+    fixes = read_fix_list(fix_list) if has_fixes else None
 
     # Load the source
     sizing = Sizing(crop=crop, pad=pad, cache=cache, levels=limits)

@@ -66,10 +66,7 @@ def test_files_of_spreadsheets_are_read(tmp_path, encoding, separator):
 def test_names_that_spreadsheets_take_for_formulas_survive(tmp_path):
     fixes = FixList((Fix("=1.png", "exclude"), Fix("a.png", "relabel", "@b", "conflict", "-x")))
     fixes.save(tmp_path / "fixes.csv")
-    assert [(f.path, f.action, f.label) for f in read_fix_list(tmp_path / "fixes.csv").fixes] == [
-        ("=1.png", "exclude", ""),
-        ("a.png", "relabel", "@b"),
-    ]
+    assert read_fix_list(tmp_path / "fixes.csv").fixes == fixes.fixes
     assert "'=1.png" in (tmp_path / "fixes.csv").read_text()
 
 
@@ -84,12 +81,18 @@ def test_data_frames_are_fix_lists(photos):
     [
         (["a/a_99.png,exclude,"], r"fixes.csv, line 2 names 'a/a_99.png', which is no image.*Did you mean 'a/a_"),
         (["x/a_0.png,exclude,"], r"Did you mean 'a/a_0.png'"),
-        (["a/q.png,exclude,", "a/r.png,exclude,"], r"So do line 3 \('a/r.png'\).*relative to the source"),
+        (["a/q.png,exclude,", "a/r.png,exclude,"], r"So do fixes.csv, line 3 \('a/r.png'\).*relative to the source"),
         (["a/a_0.png,delete,"], r"Unknown action in fixes.csv, line 2.*keep, relabel"),
         (["a/a_0.png,relabel,"], r"the column label is empty"),
         (["a/a_0.png,relabel,c"], r"Unknown class in fixes.csv, line 2, for 'a/a_0.png'.*Allowed: a, b"),
-        (["a/a_0.png,exclude,", "a/a_0.png,keep,"], r"two actions for 'a/a_0.png': exclude in line 2, and keep in"),
-        (["a/a_0.png,exclude,", "./a/a_0.png,relabel,b"], r"two actions for 'a/a_0.png', in line 2 and line 3"),
+        (
+            ["a/a_0.png,exclude,", "a/a_0.png,keep,"],
+            r"Two actions for 'a/a_0.png': exclude in fixes.csv, line 2, and keep in",
+        ),
+        (
+            ["a/a_0.png,exclude,", "./a/a_0.png,relabel,b"],
+            r"Two actions for 'a/a_0.png', in fixes.csv, line 2 and fixes.csv, line 3",
+        ),
         ([",exclude,"], r"line 2 has no path"),
     ],
 )
@@ -164,3 +167,17 @@ def test_the_digest_states_what_is_changed():
     fixes = FIXES.fixes
     assert FixList(fixes).digest == FixList((*fixes[1::-1], Fix("x.png", "keep"))).digest
     assert FixList(fixes).digest != FixList(fixes[1:]).digest
+
+
+def test_several_lists_are_one(photos, tmp_path):
+    """Such as the doctor's and the report's; what one list keeps, another one may exclude."""
+    first = write_fixes(tmp_path / "fixes.csv", "a/a_0.png,exclude,", "a/a_1.png,keep,b", "a/a_2.png,keep,b")
+    second = write_fixes(tmp_path / "labels_to_check.csv", "a/a_1.png,relabel,b", "a/a_0.png,keep,b")
+    data = cnnzoo.load_data(photos, fix_list=[first, second])
+    assert (data.fix_list.excluded, data.fix_list.relabeled) == (1, 1)
+    assert "Fix list fixes.csv and labels_to_check.csv: 1 image excluded, 1 relabeled." in data.notes
+    third = write_fixes(tmp_path / "third.csv", "a/a_1.png,exclude,")
+    with pytest.raises(
+        cnnzoo.InputError, match="relabel as b in labels_to_check.csv, line 2, and exclude in third.csv"
+    ):
+        cnnzoo.load_data(photos, fix_list=[first, second, third])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -154,7 +155,8 @@ def tune(
     recipe = recipe_options.resolve("finetune" if weights else "sgd")
     make_space(name, recipe, search_options.space, bool(weights))
     check_model_options(name, weights, model_options.image_size)
-    run_options.check(run_options.run_dir or default_search_dir(name, data))
+    if "KERASTUNER_TUNER_ID" not in os.environ:  # the processes of one search share its folder
+        run_options.check(run_options.run_dir or default_search_dir(name, data))
     check_source(data)
 
     images = data_options.load(data)

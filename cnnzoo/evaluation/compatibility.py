@@ -133,7 +133,8 @@ def match_class_names(model_classes: Sequence[str], data_classes: Sequence[str])
     if not same_class_names(model_classes, data_classes):
         raise InputError(
             f"The model's classes are {', '.join(model_classes[:20])}; the data's are {', '.join(data_classes[:20])}. "
-            "Pass load_data(..., classes=...) with the names in the model's order, or use cnnzoo.fine_tune, which "
+            "Pass load_data(..., classes=...) (--classes) with the names in the model's order, or use cnnzoo.fine_tune "
+            "(cnnzoo fine-tune), which "
             "gives the model a new head"
         )
     has_default_names = tuple(model_classes) == cards.default_class_names(len(data_classes))

@@ -6,8 +6,18 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from cnnzoo.cli import options, tuning
 from cnnzoo.cli.declare import option, remove_options, take_options
-from cnnzoo.cli.options import IMAGE_SIZE, DataOptions, RunDirOptions, parse_crop
+from cnnzoo.cli.options import (
+    IMAGE_SIZE,
+    DataOptions,
+    RecipeOptions,
+    RunDirOptions,
+    parse_classes,
+    parse_crop,
+    parse_splits,
+)
+from cnnzoo.core.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -83,3 +93,53 @@ def test_all_values_of_a_removed_option_are_removed():
     shares = ["0.8", "0.1", "0.1"]
     words = ["train", "--splits", *shares, "lenet5", "--splits=0.8", *shares[1:], "digits", "--run-dir", "a"]
     assert remove_options(words, DataOptions) == ["train", "lenet5", "digits", "--run-dir", "a"]
+
+
+def test_splits_are_three_shares():
+    assert parse_splits(None, None, "0.6,0.2,0.2") == (0.6, 0.2, 0.2)
+    with pytest.raises(click.BadParameter, match=r"as in 0\.8,0\.1,0\.1"):
+        parse_splits(None, None, "0.8,0.2")
+    with pytest.raises(InputError, match="add up to 1"):
+        parse_splits(None, None, "0.8,0.2,0.2")
+
+
+def test_classes_are_names_a_file_or_a_list(tmp_path):
+    assert parse_classes(None, None, None) is None
+    assert parse_classes(None, None, "cat,dog") == ["cat", "dog"]
+    assert parse_classes(None, None, "cat,") == ["cat"]
+    imagenet = parse_classes(None, None, "imagenet")
+    assert (len(imagenet), imagenet[0]) == (1000, "tench")
+    (tmp_path / "names.txt").write_text("cat\ndog\n\n")
+    assert parse_classes(None, None, str(tmp_path / "names.txt")) == ["cat", "dog"]
+    with pytest.raises(InputError, match="Cannot read the class names"):
+        parse_classes(None, None, str(tmp_path / "none.txt"))
+    with pytest.raises(InputError, match="names separated by commas.*cifar10, cifar100, imagenet"):
+        parse_classes(None, None, "imagnet")
+
+
+def recipe_options(**changes):
+    fields = {"recipe": None, "epochs": None, "batch_size": None, "learning_rate": None, "augment": None}
+    return RecipeOptions(**fields | {"settings": ()} | changes)
+
+
+def test_common_fields_of_a_recipe_are_options():
+    given = recipe_options(epochs=3, learning_rate="auto", augment="shift", settings=("ema=0.9", "epochs=3"))
+    recipe = given.resolve("sgd")
+    assert (recipe.epochs, recipe.learning_rate, recipe.augment, recipe.ema) == (3, "auto", "shift", 0.9)
+    assert recipe.batch_size == 32, "of the recipe"
+    assert recipe_options(batch_size=8).resolve("finetune").batch_size == 8
+    with pytest.raises(InputError, match="--learning-rate 0.1 and --set learning_rate=0.2 contradict each other"):
+        recipe_options(learning_rate=0.1, settings=("learning_rate=0.2",)).resolve("sgd")
+
+
+def test_choices_are_those_of_the_package():
+    from cnnzoo.data import cache, resize
+    from cnnzoo.evaluation import report
+    from cnnzoo.runtimes import choose
+
+    assert set(options.INTERPOLATIONS) == {"auto", *resize.INTERPOLATIONS}
+    assert set(options.CACHE_MODES) == set(cache.CACHE_MODES)
+    assert ("auto", *choose.RUNTIMES) == options.RUNTIME_NAMES
+    assert set(options.FORMAT_NAMES) == set(choose.FORMATS)
+    assert set(options.PRECISIONS) == set(choose.PRECISIONS)
+    assert set(tuning.METRIC_NAMES) == set(report.HEADLINE_METRICS)

@@ -23,7 +23,7 @@ IMAGES = Path(__file__).parent / "images"
 MAX_WIDTH = 1200  # pixels: enough for the widest column of the site on a sharp screen
 MAX_BYTES = 150_000
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
-PAGE_WIDTH, SCALE = 720, 1.6  # pixels of a page, so that its text is readable on a phone too
+PAGE_WIDTH, SCALE = 760, 1.5  # pixels of a page, so that its text is readable on a phone too
 
 
 def write_picture(picture: Image.Image, name: str, max_width: int = MAX_WIDTH) -> None:
@@ -137,7 +137,8 @@ def draw_search(folder: Path) -> None:
     data = cnnzoo.load_data("digits")
     cnnzoo.tune("lenet5", data, space=space, recipe=recipe, trials=12, run_dir=folder / "search")
     page = folder / "search" / "report.html"
-    write_picture(shoot_sections(page, "trials", header=True, height=1300), "tuning.png")
+    wide_parts = r'<figure><div class="scroll".*?</figure>|<div class="scroll".*?</table>.</div>'
+    write_picture(shoot_sections(page, "trials", header=True, without=wide_parts), "tuning.png")
 
 
 if __name__ == "__main__":

@@ -24,7 +24,8 @@ from cnnzoo.data.labels import (
     read_labels,
 )
 from cnnzoo.data.listing import natural_sort_key
-from cnnzoo.data.splits import InseparableImages, Shares, Split, assign_splits, concatenate_splits, take_all_for_test
+from cnnzoo.data.splits import Shares, Split, concatenate_splits
+from cnnzoo.data.stratify import InseparableImages, assign_splits, take_all_for_test
 
 # Names of images and labels in .npz files, by split; the last of each are MedMNIST's
 ARRAY_KEYS = {

@@ -20,7 +20,8 @@ from cnnzoo.data.labels import describe_like_labels, match_labels
 from cnnzoo.data.listing import ListedImage, Listing, natural_sort_key
 from cnnzoo.data.photos import Photo, Photos
 from cnnzoo.data.scan import scan_with_progress
-from cnnzoo.data.splits import InseparableImages, Shares, Split, assign_splits, take_all_for_test
+from cnnzoo.data.splits import Shares, Split
+from cnnzoo.data.stratify import InseparableImages, assign_splits, take_all_for_test
 
 
 @dataclass(frozen=True)

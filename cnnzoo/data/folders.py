@@ -6,9 +6,10 @@ from pathlib import Path
 
 from cnnzoo.core.errors import InputError
 from cnnzoo.core.text import choose_form, format_count, printable_name
+from cnnzoo.data.class_folders import Layout
 from cnnzoo.data.folder_options import FolderOptions
 from cnnzoo.data.folder_tree import Folder
-from cnnzoo.data.layout import Layout, find_layout
+from cnnzoo.data.layout import find_layout
 from cnnzoo.data.layout_messages import list_names
 from cnnzoo.data.listing import (
     LeftOut,

@@ -1,16 +1,12 @@
-"""Splits of a data set: stratified, seeded, with copies and groups of images kept together."""
+"""The splits of a data set, and the shares that a user asks for."""
 
 import hashlib
-import math
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from fractions import Fraction
 
 import numpy as np
 
 from cnnzoo.core.errors import InputError
-from cnnzoo.core.text import format_count
 from cnnzoo.data.photos import Photos
 from cnnzoo.data.transform import Transform
 
@@ -110,36 +106,6 @@ def digest_arrays(images: np.ndarray) -> np.ndarray:
     return np.frombuffer(b"".join(digests), "<u8").astype("uint64")
 
 
-class InseparableImages:
-    """The images that have to stay on the same side of a split: copies of each other, and images of one group.
-
-    Args:
-        keys: one for each image, equal for copies.
-        groups: one for each image, equal for images that belong together for another reason; None without groups.
-    """
-
-    def __init__(self, keys: Sequence[str] | np.ndarray, groups: Sequence[str] | None = None) -> None:
-        self.has_groups = groups is not None
-        self.numbers = _ids_by_first_appearance(keys)  # (N,), equal for images that stay together
-        if groups is not None:
-            from scipy.sparse import coo_array
-            from scipy.sparse.csgraph import connected_components
-
-            # Copies and groups overlap: a unit is a connected component of the graph of keys and groups
-            group_numbers = _ids_by_first_appearance(groups)
-            first_group = self.numbers.max() + 1
-            nodes = first_group + group_numbers.max() + 1
-            edges = (np.ones(len(group_numbers)), (self.numbers, first_group + group_numbers))
-            _, components = connected_components(coo_array(edges, (nodes, nodes)), directed=False)
-            self.numbers = _ids_by_first_appearance(components[self.numbers])
-
-    def take(self, indices: Indices) -> "InseparableImages":
-        """Return the units of the images at `indices`."""
-        taken = object.__new__(InseparableImages)
-        taken.has_groups, taken.numbers = self.has_groups, _ids_by_first_appearance(self.numbers[indices])
-        return taken
-
-
 def check_shares(shares: Sequence[float]) -> Shares:
     """Return three positive shares (train, validation, test) that add up to 1, or (0, 0, 1).
 
@@ -156,157 +122,3 @@ def check_shares(shares: Sequence[float]) -> Shares:
         )
     train, validation, test = map(float, numbers)
     return train, validation, test
-
-
-def assign_splits(
-    given: list[str], labels: np.ndarray, shares: Shares, seed: int, classes: Sequence[str], units: InseparableImages
-) -> tuple[tuple[Indices, Indices, Indices], tuple[str, ...]]:
-    """Return the indices of train, validation and test, and notes on splits that the source does not define.
-
-    `given` is the split that the source gives each image; empty if it gives none.
-    """
-    # The source has no splits
-    if not any(given):
-        return split_three_ways(labels, shares, seed, classes, units), ()
-
-    parts = {split: np.flatnonzero(np.array(given) == split) for split in ("train", "validation", "test")}
-    train, validation, test = parts.values()
-    for name, part in parts.items():
-        if len(part):
-            check_every_class(labels[part], classes, name)
-
-    # All three, or a training part only
-    if len(validation) and len(test):
-        return (train, validation, test), ()
-    if not len(test) and not len(validation):
-        first, second, third = split_three_ways(labels[train], shares, seed, classes, units.take(train))
-        return (train[first], train[second], train[third]), ()
-
-    # A training and one other part, which is the test split: validation is taken from training
-    rest, part = stratified_split(labels[train], shares[1], seed, classes, "validation", units.take(train))
-    test_part = "test" if len(test) else "validation"
-    images = format_count(len(part), "image")
-    note = f"The {test_part} part is used as the test split, and {images} of the training part for validation."
-    return (train[rest], train[part], test if len(test) else validation), (note,)
-
-
-def take_all_for_test(images: int) -> tuple[Indices, Indices, Indices]:
-    """Return the indices of train, validation and test if all images are for evaluation."""
-    nothing = np.arange(0)
-    return nothing, nothing, np.arange(images)
-
-
-def split_three_ways(
-    labels: np.ndarray, shares: Shares, seed: int, classes: Sequence[str], units: InseparableImages
-) -> tuple[Indices, Indices, Indices]:
-    """Return the indices of train, validation and test; see `stratified_split`."""
-    rest, test = stratified_split(labels, shares[2], seed, classes, "test", units)
-    share = shares[1] / (shares[0] + shares[1])
-    train, validation = stratified_split(labels[rest], share, seed, classes, "validation", units.take(rest))
-    return rest[train], rest[validation], test
-
-
-def stratified_split(
-    labels: np.ndarray, share: float, seed: int, classes: Sequence[str], name: str, units: InseparableImages
-) -> tuple[Indices, Indices]:
-    """Take a `share` of each class for the split `name`, and never separate the images of a unit.
-
-    Args:
-        labels: (N,), class indices.
-        share: above 0 and below 1.
-        seed: seed of the draw.
-        classes: the class names.
-        name: name of the split that is taken, for messages.
-        units: the images that stay together.
-
-    Returns:
-        The indices of the rest and of the split.
-
-    Raises:
-        InputError: if one of the two would lack a class, or groups make a split of another size than asked for.
-    """
-    # Copies count once
-    unit_labels = _majority_labels(units.numbers, labels, len(classes))
-    counts = np.bincount(labels if units.has_groups else unit_labels, minlength=len(classes))
-    size = math.ceil(share * (len(labels) if units.has_groups else len(unit_labels)))
-
-    # Refuse what cannot be split
-    images = np.bincount(labels, minlength=len(classes))
-    rare = [
-        f"{label} ({count}{', as its images are copies of images of other classes' if count < own else ''})"
-        for label, count, own in zip(classes, counts, images, strict=True)
-        if count < 2
-    ]
-    if rare or size < len(classes):
-        more = f" and {len(rare) - 20:,} more" if len(rare) > 20 else ""
-        why = f"too few images of {', '.join(rare[:20])}{more}" if rare else f"{size} images for {len(classes)} classes"
-        raise InputError(f"The {name} split would lack a class: {why}. Give more images or other shares")
-
-    # Draw
-    try:
-        draw = _draw_whole_groups if units.has_groups else _draw_units
-        rest, part = draw(labels, share, seed, units, unit_labels)
-    except ValueError as error:  # one side has fewer images than classes
-        raise InputError(f"The {name} split cannot be taken: {error}") from None
-
-    # Check the result
-    check_every_class(labels[part], classes, name)
-    check_every_class(labels[rest], classes, "training")
-    if units.has_groups and not share / 2 <= len(part) / len(labels) <= share * 2:
-        raise InputError(
-            f"The {name} split would have {len(part)} of {len(labels)} images, but {share:.1%} were asked for: there "
-            "are too few groups, or they are too large. Choose other shares, or another seed"
-        )
-    return rest, part
-
-
-def _draw_units(
-    labels: np.ndarray, share: float, seed: int, units: InseparableImages, unit_labels: np.ndarray
-) -> tuple[Indices, Indices]:
-    """Draw a stratified share of the units; return the indices of the images of the rest and of the share."""
-    from sklearn.model_selection import train_test_split
-
-    size = math.ceil(share * len(unit_labels))
-    sides = train_test_split(np.arange(len(unit_labels)), test_size=size, stratify=unit_labels, random_state=seed)
-    rest, part = (np.flatnonzero(np.isin(units.numbers, side)) for side in sides)
-    return rest, part
-
-
-def _draw_whole_groups(
-    labels: np.ndarray, share: float, seed: int, units: InseparableImages, unit_labels: np.ndarray
-) -> tuple[Indices, Indices]:
-    """Draw whole groups so that the split has about a share of the images of each class.
-
-    Groups differ in size and in labels: the folds are balanced over images, not over groups, and the split consists of
-    as many folds as come closest to the share.
-    """
-    from sklearn.model_selection import StratifiedGroupKFold
-
-    ratio = max(Fraction(share), Fraction(1, 20)).limit_denominator(min(20, len(unit_labels)))
-    folds = StratifiedGroupKFold(max(ratio.denominator, 2), shuffle=True, random_state=seed)
-    with warnings.catch_warnings():  # about rare classes, which `check_every_class` checks afterwards
-        warnings.simplefilter("ignore", UserWarning)
-        drawn = list(folds.split(labels, labels, units.numbers))[: max(ratio.numerator, 1)]
-    part = np.sort(np.concatenate([fold for _, fold in drawn]))
-    return np.setdiff1d(np.arange(len(labels)), part), part
-
-
-def check_every_class(labels: np.ndarray, classes: Sequence[str], name: str) -> None:
-    """Raise InputError if a class has no image in the split `name`."""
-    counts = np.bincount(labels, minlength=len(classes))
-    if not counts.all():
-        empty = ", ".join(label for label, count in zip(classes, counts, strict=True) if not count)
-        raise InputError(f"The {name} split has no image of: {empty}. Give more images, other classes or other shares")
-
-
-def _ids_by_first_appearance(keys: Sequence[str] | np.ndarray) -> np.ndarray:
-    """Number the keys, equal numbers for equal keys, in the order in which they first appear."""
-    _, first, inverse = np.unique(np.asarray(keys), return_index=True, return_inverse=True)
-    return np.argsort(np.argsort(first))[inverse]
-
-
-def _majority_labels(units: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
-    """Return the most frequent label of each unit, the lowest if several are."""
-    pairs, counts = np.unique(units * classes + labels, return_counts=True)
-    pairs = pairs[np.lexsort((pairs, -counts, pairs // classes))]
-    return pairs[np.unique(pairs // classes, return_index=True)[1]] % classes

@@ -26,7 +26,7 @@ def test_the_demo_replaces_an_earlier_one(run, exported, tmp_path):
     lines = process.stdout.splitlines()
     errors = [line for line in process.stderr.splitlines() if not re.search(r"( so far| left|in \d+ s)$", line)]
     assert len(lines) + len(errors) < 80, "under two screens, besides the progress of a slow machine"
-    assert not [line for line in process.stderr.splitlines() if "tensorflow" in line.lower() or "absl" in line]
+    assert not [line for line in errors if "tensorflow" in line.lower() or "absl" in line]
     answers = [line.split() for line in lines if " is read as " in line]
     assert len(answers) == 6
     assert sum(words[1] == words[5] for words in answers) >= 5

@@ -16,7 +16,7 @@ from cnnzoo.checkpoints.readers import SUFFIXES, Checkpoint
 from cnnzoo.checkpoints.weight_files import read_neighbor_config
 from cnnzoo.checkpoints.weight_sets import WeightSet, choose_weight_set, find_weight_sets
 from cnnzoo.core.errors import InputError
-from cnnzoo.core.paths import check_path, nearest_path, path_exists
+from cnnzoo.core.paths import check_path, expand_home, nearest_path, path_exists
 
 if TYPE_CHECKING:
     import numpy as np
@@ -192,8 +192,13 @@ def check_weights_exist(title: str, weights: str) -> None:
 
 
 def split_fragment(weights: str | Path) -> tuple[Path, str]:
-    """Return the path and the name after the last "#", unless there is a file with that character in its name."""
+    """Return the path and the name after the last "#", unless there is a file with that character in its name.
+
+    "~" and "~user" at the beginning stand for a home directory, as in every other path; see `check_path`.
+    """
     text = os.fspath(weights)
+    if text.startswith("~") and not path_exists(text.partition("/")[0]):
+        text = str(expand_home(text))
     path, mark, name = text.rpartition("#")
     try:
         whole = not mark or os.path.lexists(text)

@@ -38,6 +38,15 @@ def make_probability_function(model: keras.Model) -> Callable[[Any], Any]:
     return network
 
 
+def check_tensorflow_backend() -> None:
+    """Raise InputError, with the remedy, if Keras does not run on TensorFlow, whose converters every format needs."""
+    if (backend := keras.backend.backend()) != "tensorflow":
+        raise InputError(
+            f"Converting a model requires Keras' TensorFlow backend. Received: KERAS_BACKEND={backend}. Save the "
+            "model, and export its file in a process with KERAS_BACKEND=tensorflow, where TensorFlow is installed"
+        )
+
+
 def build_graph(
     model: keras.Model, any_size: bool = False, weights: bool = False
 ) -> tf.types.experimental.GenericFunction:
@@ -51,10 +60,7 @@ def build_graph(
     Raises:
         InputError: if Keras does not run on TensorFlow.
     """
-    if keras.backend.backend() != "tensorflow":
-        raise InputError(
-            f"Converting a model requires Keras' TensorFlow backend. Received: KERAS_BACKEND={keras.backend.backend()}"
-        )
+    check_tensorflow_backend()
     network, image_transform = make_probability_function(model), transform(model)
     height, width, channels = model.input_shape[1:]
     image_size = (None, None) if any_size else (height, width)

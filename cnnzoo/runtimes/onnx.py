@@ -17,7 +17,7 @@ from cnnzoo import cards
 from cnnzoo.core.extras import install_command
 from cnnzoo.core.threads import available_cores
 from cnnzoo.runtimes.base import RunFunction, Runtime, to_uint8
-from cnnzoo.runtimes.network import build_graph
+from cnnzoo.runtimes.network import build_graph, check_tensorflow_backend
 from cnnzoo.runtimes.quantization import quantize_to_int8
 from cnnzoo.surgery.fold import fold
 
@@ -59,11 +59,12 @@ print(classes[scores.argmax()], scores.max())
         images: np.ndarray | None = None,
     ) -> Any:
         """Return the `onnx.ModelProto` of a Keras model; its metadata `classes` holds the class names as JSON."""
+        check_tensorflow_backend()
         try:
             import onnx
             import tf2onnx
-        except ImportError:
-            raise ImportError(f"Writing ONNX models requires onnx and tf2onnx: {install_command('export')}") from None
+        except ImportError as error:
+            raise ImportError(explain_missing_module(error)) from None
 
         # Convert with the weights as inputs and insert them afterwards. As constants of the graph, the weights of a
         # VGG would take minutes and all memory.
@@ -96,6 +97,14 @@ print(classes[scores.argmax()], scores.max())
         network = self.convert(model, any_size=precision != "int8", precision=precision, images=images)
         path.mkdir()
         (path / self.model_file).write_bytes(network.SerializeToString())
+
+
+def explain_missing_module(error: ImportError) -> str:
+    """Return what to install. tf2onnx imports TensorFlow, which is missing where Keras runs on another backend."""
+    name = (error.name or "").partition(".")[0]
+    if name not in ("", "onnx", "tf2onnx"):
+        return f"Writing ONNX models requires {name}, which tf2onnx imports: {error}"
+    return f"Writing ONNX models requires onnx and tf2onnx: {install_command('export')}"
 
 
 def _rename_output(network: Any, name: str) -> None:

@@ -139,3 +139,11 @@ def test_weights_that_could_not_be_loaded_are_not_saved(value, name, tmp_path):
     with pytest.raises(cnnzoo.InputError, match=f"are not saved.*{name}"):
         cnnzoo.save_weights(broken, tmp_path / "w.safetensors")
     assert not any(tmp_path.iterdir())
+
+
+def test_the_home_directory_is_expanded(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    cnnzoo.save_weights(cnnzoo.get("lenet5"), tmp_path / "w.safetensors")
+    assert len(cnnzoo.card(cnnzoo.get("lenet5", weights="~/w.safetensors")).receipt.loaded) == 10
+    with pytest.raises(cnnzoo.InputError, match="No such file"):
+        cnnzoo.get("lenet5", weights="~/other.safetensors")

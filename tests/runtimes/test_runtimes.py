@@ -12,7 +12,9 @@ import pytest
 
 import cnnzoo
 from cnnzoo.runtimes.base import to_uint8
+from cnnzoo.runtimes.choose import RUNTIMES
 from cnnzoo.runtimes.network import build_graph, make_probability_function
+from cnnzoo.runtimes.onnx import explain_missing_module
 from cnnzoo.runtimes.quantization import telemetry_off
 
 
@@ -49,6 +51,17 @@ def test_other_backends_cannot_convert(trained, monkeypatch):
     monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
     with pytest.raises(cnnzoo.InputError, match="requires Keras' TensorFlow backend. Received: KERAS_BACKEND=jax"):
         build_graph(trained.model)
+    monkeypatch.setitem(sys.modules, "tf2onnx", None)  # as where TensorFlow is missing, which tf2onnx imports
+    with pytest.raises(cnnzoo.InputError, match="Received: KERAS_BACKEND=jax. Save the model"):
+        RUNTIMES["onnxruntime"].convert(trained.model)
+
+
+def test_what_is_missing_for_onnx_is_named(trained, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tf2onnx", None)
+    with pytest.raises(ImportError, match=r"requires onnx and tf2onnx: pip install .*export"):
+        RUNTIMES["onnxruntime"].convert(trained.model)
+    missing = ModuleNotFoundError("No module named 'tensorflow'", name="tensorflow.python")
+    assert explain_missing_module(missing).startswith("Writing ONNX models requires tensorflow, which tf2onnx imports")
 
 
 # OpenVINO reports from a process of its own, so the attempts are counted in a file.

@@ -196,7 +196,7 @@ def _load_own_data(card: Card, source: str, data: ImageData, data_options: DataO
     nargs=-1,
     required=True,
     shell_complete=complete_files,
-    help="Files, folders or patterns, as in 'photos/**/*.jpg'.",
+    help="Files, folders or patterns, as in 'photos/cat*.jpg'.",
 )
 @commands.option(
     "--top",

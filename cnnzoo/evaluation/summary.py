@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from cnnzoo.evaluation.report import Report
+if TYPE_CHECKING:
+    from cnnzoo.evaluation.report import Report
 
 CARD_KEY = "evaluation"  # in `Card.training`
 METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "calibration_error")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.special import softmax
 
 from cnnzoo import card_storage, cards
 from cnnzoo.core.errors import InputError
@@ -146,6 +145,8 @@ def predict_probabilities(
     outputs = model.predict(images, batch_size=batch_size, verbose=0, callbacks=callbacks)
     scores = np.asarray(outputs["logits"] if isinstance(outputs, dict) else outputs, "float64")
     if not has_softmax_output(model):
+        from scipy.special import softmax  # slow to import, and commands that only check their words need no scores
+
         return np.asarray(softmax(scores, axis=1))
     # Probabilities in float32 add up to one only within 1e-7, so they are divided by their sum in float64. Zeros become
     # what they are in the runtimes, so that a temperature gives the same probabilities.

@@ -143,7 +143,7 @@ def _file_of(image: ListedImage) -> str:
 
 def _normalize(name: str) -> str:
     """Return a name with forward slashes, without a leading ./, and in one form of Unicode."""
-    return unicodedata.normalize("NFC", name.replace("\\", "/")).removeprefix("./")
+    return unicodedata.normalize("NFC", name.replace("\\", "/")).removeprefix("./").strip()
 
 
 def _explain_unknown(unknown: Sequence[tuple[str, Fix]], index: _ImageIndex) -> str:

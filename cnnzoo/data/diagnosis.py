@@ -64,7 +64,7 @@ class Diagnosis:
     @property
     def to_decide(self) -> list[Finding]:
         """The findings that a person should look at before training."""
-        return [finding for finding in self.findings if FINDING_KINDS[finding.kind].needs_decision]
+        return [finding for finding in self.findings if finding.needs_decision]
 
     def __repr__(self) -> str:
         findings = format_count(len(self.findings), "finding")
@@ -158,7 +158,7 @@ class Diagnosis:
                     "labels": [self.label_of(name) for name in finding.images],
                     "reason": finding.reason,
                     "set_aside": finding.set_aside,
-                    "needs_decision": FINDING_KINDS[finding.kind].needs_decision,
+                    "needs_decision": finding.needs_decision,
                     "remedy": FINDING_KINDS[finding.kind].remedy,
                 }
                 for finding in self.findings

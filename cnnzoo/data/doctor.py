@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from cnnzoo.core.progress import show_progress
-from cnnzoo.core.text import format_count
+from cnnzoo.core.text import choose_form, format_count
 from cnnzoo.data.bit_depth import FULL_RANGE, Levels, guess_bit_depth
 from cnnzoo.data.diagnosis import Diagnosis
 from cnnzoo.data.findings import IMBALANCE_RATIO, MIN_SIDE, SPLIT_COUNT, Finding
@@ -74,6 +74,7 @@ def diagnose_images(
     findings += _inspect_levels(used_images, used_facts, levels)
     findings += _inspect_faint_images(used_images, used_facts)
     findings += _find_masks(used_images)
+    findings += _find_tiny_images(used_images, used_facts)
     for image, f in zip(used_images, used_facts, strict=True):
         findings += _inspect_image(image, f)
     counts = Counter(image.label for image in used_images)
@@ -235,6 +236,16 @@ def _find_masks(images: Sequence[ListedImage]) -> list[Finding]:
     return findings
 
 
+def _find_tiny_images(images: Sequence[ListedImage], facts: Sequence[ImageFacts]) -> list[Finding]:
+    """Find images with a short side; if most have one, that is a property of the data set, and one finding says so."""
+    tiny = [(image, f) for image, f in zip(images, facts, strict=True) if min(f.height, f.width) < MIN_SIDE]
+    if 2 * len(tiny) > len(images):
+        have = choose_form(len(tiny), "has", "have")
+        reason = f"{len(tiny):,} of {format_count(len(images), 'image')} {have} a side under {MIN_SIDE} pixels"
+        return [Finding("tiny", (), f"{reason}: a network for small images, such as lenet5 or resnet56, suits them")]
+    return [Finding("tiny", (image.name,), f"{f.width}x{f.height} pixels") for image, f in tiny]
+
+
 def _inspect_image(image: ListedImage, facts: ImageFacts) -> list[Finding]:
     """Return what is unusual about one image."""
     findings = []
@@ -244,8 +255,6 @@ def _inspect_image(image: ListedImage, facts: ImageFacts) -> list[Finding]:
         findings.append(Finding("damage", (image.name,), facts.repairs))
     if facts.unused:
         findings.append(Finding("pages", (image.name,), facts.unused))
-    if min(facts.height, facts.width) < MIN_SIDE:
-        findings.append(Finding("tiny", (image.name,), f"{facts.width}x{facts.height} pixels"))
     suffix = Path(image.name).suffix.casefold()
     if suffix and suffix not in FORMAT_SUFFIXES[facts.format]:
         findings.append(Finding("suffix", (image.name,), f"{facts.format} in a file called {suffix}"))

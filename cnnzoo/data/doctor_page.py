@@ -14,6 +14,7 @@ import numpy as np
 
 from cnnzoo.core.charts import bar_chart
 from cnnzoo.core.pages import file_address, render_page
+from cnnzoo.core.progress import show_progress
 from cnnzoo.core.text import format_count
 from cnnzoo.core.threads import thread_pool
 from cnnzoo.data.bit_depth import Levels
@@ -210,7 +211,7 @@ class DoctorPage:
                 continue
             kind = FINDING_KINDS[name]
             rows = [(f, [pictures[image] for image in self._pictured(f)]) for f in same[:SHOWN_PER_KIND]]
-            state = "left out" if same[0].set_aside else "to decide" if kind.needs_decision else ""
+            state = "left out" if same[0].set_aside else "to decide" if same[0].needs_decision else ""
             is_gallery = name != "note" and all(len(finding.images) == 1 for finding, _ in rows)
             kinds.append(ShownKind(name, kind.meaning, kind.why, kind.remedy, state, len(same), rows, is_gallery))
         return kinds
@@ -237,7 +238,8 @@ class DoctorPage:
     def _make_pictures(self, names: Sequence[str]) -> dict[str, Picture]:
         """Return the pictures of images by name; they are decoded in parallel."""
         sources = [self.listed[name].source if name in self.listed else None for name in names]
-        thumbnails = thread_pool().map(self._make_thumbnail, sources)
+        with show_progress("Drawing the doctor's page", total=len(names), unit="pictures") as progress:
+            thumbnails = list(progress.track(thread_pool().map(self._make_thumbnail, sources)))
         return {
             name: Picture(name, self._label(name), self.splits.get(name, ""), self._address(source), thumbnail)
             for name, source, thumbnail in zip(names, sources, thumbnails, strict=True)

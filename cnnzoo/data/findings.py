@@ -197,6 +197,12 @@ class Finding:
     reason: str
     set_aside: bool = False
 
+    @property
+    def needs_decision(self) -> bool:
+        """Whether a person should look at it before training; what all images have in common is meant so."""
+        kind = FINDING_KINDS[self.kind]
+        return kind.needs_decision and (bool(self.images) or not kind.fix)
+
 
 def count_kinds(findings: Sequence[Finding]) -> str:
     """Return the number of findings of each kind: "2 unreadable, 1 leak"."""

@@ -286,3 +286,13 @@ def test_masks_beside_their_images_are_named(tmp_path):
         UserWarning, match="2 images are called like masks of others, such as 'a/1_mask.png', and used as"
     ):
         cnnzoo.load_data(root, split="all")
+
+
+def test_a_set_of_small_images_is_as_it_should_be(tmp_path):
+    """Such as digits: one finding says so, and none of the images is to be decided on."""
+    root = write_class_folders(tmp_path / "p", {"a": 4, "b": 4}, size=(28, 28), seed=8100)
+    diagnosis = diagnose(root)
+    (tiny,) = (finding for finding in diagnosis.findings if finding.kind == "tiny")
+    assert tiny.reason.startswith("8 of 8 images have a side under 32 pixels: a network for small images")
+    assert tiny not in diagnosis.to_decide
+    assert not any("tiny" in fix.finding for fix in diagnosis.fix_list().fixes)

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 IMAGES_PER_JOB = 4  # decoded by a thread at a time
 
+PREDICTION_BYTES = 16 * 2**20  # of the images of a batch that is predicted, in float32
+MAX_PREDICTION_BATCH = 256
+
 Pending = tuple[np.ndarray, list[Future[None]]]  # the images of a batch, and the jobs that are filling them in
 
 
@@ -162,6 +165,21 @@ class Batches(keras.utils.PyDataset):
                     out[slot] = transform.random_resized_crop(images[i], area, rng)
 
         return out, [thread_pool().submit(fill, start) for start in range(0, len(indices), IMAGES_PER_JOB)]
+
+
+def evaluation_batch_size(shape: Sequence[int]) -> int:
+    """Return how many images of a shape (..., height, width, channels) are predicted or evaluated at a time.
+
+    The feature maps of a batch take up to a hundred times the memory of its images, so a byte budget decides: 256
+    images of up to 74 pixels, 27 of 224, and 15 of 299.
+
+    Example:
+        >>> from cnnzoo.data.batches import evaluation_batch_size
+        >>> evaluation_batch_size((1000, 32, 32, 3)), evaluation_batch_size((224, 224, 3))
+        (256, 27)
+    """
+    height, width, channels = shape[-3:]
+    return max(min(PREDICTION_BYTES // (4 * height * width * max(channels, 3)), MAX_PREDICTION_BATCH), 1)
 
 
 def to_tf_dataset(batches: Batches) -> "tf.data.Dataset":

@@ -12,7 +12,7 @@ MAX_BATCH_SIZE = 32  # runtimes other than Keras are not faster with more
 
 
 def predict_with_classifier(
-    classifier: Classifier, data: ImageData, split: str, batch_size: int = MAX_BATCH_SIZE, verbose: bool = True
+    classifier: Classifier, data: ImageData, split: str, batch_size: int | str = "auto", verbose: bool = True
 ) -> np.ndarray:
     """Return the probabilities (N, classes), float64, of a split of `data` that is bound to the classifier's size.
 
@@ -21,7 +21,8 @@ def predict_with_classifier(
     Raises:
         InputError: if the classifier returns anything but probabilities.
     """
-    images, size = data.splits[split].images, min(batch_size, MAX_BATCH_SIZE)
+    images = data.splits[split].images
+    size = MAX_BATCH_SIZE if isinstance(batch_size, str) else min(batch_size, MAX_BATCH_SIZE)
     batches = []
     with show_progress(f"Evaluating on the {split} split", len(images), "images", verbose) as progress:
         for start in range(0, len(images), size):

@@ -12,10 +12,10 @@ import numpy as np
 from cnnzoo import cards
 from cnnzoo.core.arguments import OF_DATA, check_arguments
 from cnnzoo.core.card_fields import check_target_accuracy
-from cnnzoo.core.errors import InputError, unknown_name
+from cnnzoo.core.errors import InputError, check_integer, unknown_name
 from cnnzoo.core.progress import show_progress
 from cnnzoo.core.warn import warn_caller
-from cnnzoo.data.batches import Batches
+from cnnzoo.data.batches import Batches, evaluation_batch_size
 from cnnzoo.data.images import ImageData
 from cnnzoo.data.training_images import CARD_KEY, TRAINING_IMAGES_FILE, find_training_images
 from cnnzoo.evaluation.calibration import apply_temperature
@@ -39,8 +39,6 @@ from cnnzoo.surgery.outputs import as_functional, predict_probabilities
 if TYPE_CHECKING:
     import keras
 
-EVALUATION_BATCH_SIZE = 256
-
 
 @check_arguments(OF_DATA)
 def evaluate(
@@ -48,7 +46,7 @@ def evaluate(
     data: ImageData,
     *,
     split: str = "test",
-    batch_size: int = EVALUATION_BATCH_SIZE,
+    batch_size: int | str = "auto",
     crop: float | str | None = "auto",
     interpolation: str = "auto",
     pad: int | None = None,
@@ -74,7 +72,7 @@ def evaluate(
             or of an export; or a `Classifier`, which is measured on its own runtime.
         data: the data set, from `load_data`. Its images are resized to the model's input size.
         split: the split to evaluate: "train", "validation" or "test".
-        batch_size: number of images per prediction batch.
+        batch_size: number of images per prediction batch; "auto" takes as many as fit into a byte budget, up to 256.
         crop: share of the resized image's sides that the center crop keeps, above 0 and at most 1, or None to resize
             the whole image without keeping its aspect ratio. "auto" is what `load_data` was given, or else what the
             model's card says; a model without a card gets the whole image, as Keras' own loaders resize it.
@@ -113,6 +111,8 @@ def evaluate(
     if target_accuracy is not None:
         check_target_accuracy(target_accuracy)
         check_not_empty(data, "validation")
+    if batch_size != "auto":
+        check_integer("batch_size", batch_size, 1)
     transform: dict[str, Any] = {"crop": crop, "interpolation": interpolation, "pad": pad}
     received, model = model, _open_model(model, **transform)
     card = card_of(model)
@@ -218,7 +218,7 @@ def predict_split(
     model: keras.Model | Classifier,
     data: ImageData,
     split: str,
-    batch_size: int = EVALUATION_BATCH_SIZE,
+    batch_size: int | str = "auto",
     verbose: bool = True,
 ) -> np.ndarray:
     """Return the probabilities (N, classes) that `model` predicts for a split of `data`, bound to the model's size.
@@ -233,7 +233,8 @@ def predict_split(
         temperature = model.card.temperature
         return probabilities if temperature in (None, 1.0) else apply_temperature(probabilities, 1 / temperature)
     images = data.splits[split]
-    batches = Batches(images, len(data.classes), batch_size)
+    size = evaluation_batch_size(images.images.shape) if isinstance(batch_size, str) else batch_size
+    batches = Batches(images, len(data.classes), size)
     with show_progress(f"Evaluating on the {split} split", len(images), "images", verbose) as progress:
         probabilities = predict_probabilities(model, batches, progress=progress)
     if bad := int((~np.isfinite(probabilities).all(axis=1)).sum()):
@@ -278,7 +279,7 @@ def calibrate_on_validation(
     model: keras.Model | Classifier,
     data: ImageData,
     target_accuracy: float | None = None,
-    batch_size: int = EVALUATION_BATCH_SIZE,
+    batch_size: int | str = "auto",
     verbose: bool = True,
 ) -> cards.Card:
     """Return the card of `model` as `calibrate` changes it on the validation split."""

@@ -64,6 +64,7 @@ class Report:
             temperature in `probabilities`.
         min_probability: the least probability of an answer; None if every image gets one.
         calibration: how `temperature` and `min_probability` were chosen, or why they were not.
+        ending: why the training ended before its last epoch, if it did.
 
     Example:
         >>> data = cnnzoo.load_data("digits")
@@ -97,6 +98,7 @@ class Report:
     uncalibrated_probabilities: np.ndarray | None = field(default=None, repr=False)
     min_probability: float | None = None
     calibration: dict[str, Any] = field(default_factory=dict, repr=False)
+    ending: str = ""
 
     @cached_property
     def metrics(self) -> dict[str, Any]:
@@ -162,13 +164,30 @@ class Report:
         if self.probe["validation_accuracy"] == 1:
             kept = "the probe: it makes no mistake on validation, so no epoch was trained"
         elif self.best_epoch:
-            kept = f"epoch {self.best_epoch}"
+            kept = f"epoch {self.best_epoch}{self._compare_with_probe()}"
+        elif "tuned_epoch" in self.probe:
+            kept = (
+                f"the probe, as fine-tuning gained nothing certain here. Epoch {self.probe['tuned_epoch']:.0f} "
+                f"has{self._compare_with_probe(' ')}. Tuned weights replace the probe if their accuracy is at least as "
+                "high and their log loss lower"
+            )
         else:
-            kept = "the probe: no epoch was better on validation by more than a standard error"
+            kept = "the probe: no epoch was trained"
         return (
             f"The linear probe before fine-tuning: {100 * self.probe['accuracy']:.2f} %, and "
             f"{100 * self.probe['validation_accuracy']:.2f} % on validation. Kept {kept}."
         )
+
+    def _compare_with_probe(self, separator: str = ": ") -> str:
+        """Return the figures by which the tuned weights were compared with the probe; "" in reports without them."""
+        if not self.probe or "tuned_epoch" not in self.probe:
+            return ""
+        tuned, probe = (
+            f"{100 * self.probe[f'{prefix}validation_accuracy']:.2f} % on validation and a calibrated log loss of "
+            f"{self.probe[f'{prefix}validation_log_loss']:.3f}"
+            for prefix in ("tuned_", "")
+        )
+        return f"{separator}{tuned}, the probe {probe}"
 
     @property
     def calibration_summary(self) -> str:
@@ -254,8 +273,8 @@ class Report:
         if len(self.worst):
             mistakes = f"{format_count(len(self.worst), 'mistake')}; lowest F1: {', '.join(hardest)}"
         remarks = map(escape_controls, (self.training_images_summary, *self.remarks))
-        summaries = (self.calibration_summary, self.answers_summary, self.probe_summary)
-        return "\n".join(filter(None, [title, table, mistakes, *summaries, *remarks]))
+        summaries = (self.calibration_summary, self.answers_summary, *remarks, self.ending, self.probe_summary)
+        return "\n".join(filter(None, [title, table, mistakes, *summaries]))
 
     def to_json(self) -> str:
         """Return all measurements as JSON, without times and paths, so that equal runs give equal text."""

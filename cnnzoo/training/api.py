@@ -48,6 +48,7 @@ def fit_and_evaluate(
     interpolation: str = "auto",
     pad: int | None = None,
     target_accuracy: float | None = None,
+    minutes: float | None = None,
 ) -> Report:
     """Train `model` on the training split, keep its best epoch, and evaluate it once on the test split.
 
@@ -84,6 +85,9 @@ def fit_and_evaluate(
         target_accuracy: the accuracy, such as 0.95, that the answers of the model shall have. The least probability of
             an answer is chosen for it on the validation split and kept in the card, for
             `Classifier.predict(..., min_probability="auto")`; less probable answers are unsure.
+        minutes: a time budget for the whole call. A few steps are measured; if not all epochs fit, the schedule is
+            shortened, so that the learning rate still falls to its end. A note in the report says how many epochs the
+            budget allows. A resumed run keeps the schedule of its start.
 
     Returns:
         The `Report` on the test split, with the training history and the best epoch.
@@ -119,6 +123,7 @@ def fit_and_evaluate(
         interpolation=interpolation,
         pad=pad,
         target_accuracy=target_accuracy,
+        minutes=minutes,
     )
     return Trainer(model, data, resolve_recipe(recipe), options).fit_and_evaluate()
 
@@ -144,14 +149,16 @@ def fine_tune(
     interpolation: str = "auto",
     pad: int | None = None,
     target_accuracy: float | None = None,
+    minutes: float | None = None,
 ) -> Report:
     """Adapt a pretrained `model` to new data, and evaluate it once on the test split.
 
     The head comes first: a linear probe, which is a logistic regression on the model's features whose penalty is
-    chosen by cross-validation. Then the stages below the head are trained as well, the last one first, each with a
-    fraction of the next one's learning rate (Kumar et al. 2022, arXiv:2202.10054). The best epoch is kept only if its
-    validation accuracy exceeds the probe's by more than one standard error; otherwise the probe is kept. The report
-    contains both figures. If the probe already classifies every validation image correctly, no epoch is trained.
+    chosen by cross-validation. Then the stages below the head are trained as well (Kumar et al. 2022,
+    arXiv:2202.10054). At the end, one comparison on the validation images decides: the weights after the last epoch,
+    or after the best one if the recipe has a `patience`, replace the probe if their accuracy is at least as high and
+    their log loss, after temperature scaling, lower. Otherwise the probe is kept. The report contains the figures of
+    both. If the probe already classifies every validation image correctly, no epoch is trained.
 
     Args:
         model: a Keras classifier with pretrained weights. If its classes differ from the data's, its head is replaced
@@ -163,6 +170,7 @@ def fine_tune(
         callbacks, tensorboard, devices, deterministic: as in `fit_and_evaluate`.
         checkpoint_every, verbose: as in `fit_and_evaluate`.
         crop, interpolation, pad, target_accuracy: as in `fit_and_evaluate`.
+        minutes: as in `fit_and_evaluate`. If not even one epoch fits into the time budget, the probe is kept.
 
     Returns:
         The `Report` on the test split. Its `probe` holds what the linear probe alone reached.
@@ -195,6 +203,7 @@ def fine_tune(
         interpolation=interpolation,
         pad=pad,
         target_accuracy=target_accuracy,
+        minutes=minutes,
     )
     return FineTuner(model, data, resolve_recipe(recipe), options).fit_and_evaluate()
 

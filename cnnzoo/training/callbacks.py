@@ -54,7 +54,8 @@ class CheckpointCallback(keras.callbacks.Callback):
     moving average of the weights, the average is validated and remembered.
 
     Attributes:
-        best: the best epoch's weights, in the order of `model.weights`.
+        best: the weights of the best epoch, or of the last one, in the order of `model.weights`.
+        start: the weights before the first epoch, which fine-tuning compares with `best`; else None.
         step: number of steps of the current epoch that are done.
         steps_per_epoch: number of steps in a whole epoch.
     """
@@ -68,6 +69,8 @@ class CheckpointCallback(keras.callbacks.Callback):
         *,
         patience: int | None,
         interval: float,
+        start: list[np.ndarray] | None = None,
+        keeps_last: bool = False,
     ) -> None:
         """Prepare for a run that begins, or continues from a restored state.
 
@@ -78,9 +81,12 @@ class CheckpointCallback(keras.callbacks.Callback):
             metric_values: the values of the metrics in the middle of an epoch that is continued; else empty.
             patience: number of epochs without improvement after which training stops; None never stops.
             interval: seconds between saved states within an epoch; 0 saves after every step.
+            start: the weights before the first epoch, if they are to be kept. A training that fails ends with them.
+            keeps_last: whether every epoch replaces the one before as the best.
         """
         super().__init__()
         self.run, self.batches, self.best, self.metric_values = run, batches, best, metric_values
+        self.start, self.keeps_last = start, keeps_last
         self.patience, self.interval, self.steps_per_epoch = patience, interval, len(batches)
         self.step = run.state.step
         self.saved_step, self.saved_at, self.save_seconds = -1, time.monotonic(), 0.0
@@ -88,7 +94,7 @@ class CheckpointCallback(keras.callbacks.Callback):
     def on_train_begin(self, logs: Logs = None) -> None:
         if self.best is None:
             self.best = averaged_weights(self.model)
-            self.save_state(self.best)
+            self.save_state(self.best, self.start)
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         self.batches.set_epoch(epoch)
@@ -126,7 +132,7 @@ class CheckpointCallback(keras.callbacks.Callback):
         """Keep the weights if the epoch that has ended is the best so far; return whether it is."""
         state = self.run.state
         score = (float(logs["val_accuracy"]), -float(logs["val_loss"]))
-        if not score > state.best:
+        if not (score > state.best or self.keeps_last):
             return False
         state.best, state.best_epoch, self.best = score, state.epoch, averaged_weights(self.model)
         return True
@@ -143,7 +149,7 @@ class CheckpointCallback(keras.callbacks.Callback):
     def on_test_end(self, logs: Logs = None) -> None:
         swap_averaged_weights(self.model)
 
-    def save_state(self, best: list[np.ndarray] | None = None) -> None:
+    def save_state(self, best: list[np.ndarray] | None = None, start: list[np.ndarray] | None = None) -> None:
         """Save the state of the run, unless that of this step is saved already; pass `best` if it has changed.
 
         Raises:
@@ -157,9 +163,9 @@ class CheckpointCallback(keras.callbacks.Callback):
             self.model.jax_state_sync()
         self.run.state.step = self.step
         try:
-            self.run.checkpoint(self.model, total_steps, best)
+            self.run.checkpoint(self.model, total_steps, best, start)
         except TrainingError:
-            self.model.set_weights(self.best)
+            self._restore_good_weights()
             raise
         self.saved_step, self.saved_at = total_steps, time.monotonic()
         self.save_seconds = self.saved_at - started
@@ -168,13 +174,18 @@ class CheckpointCallback(keras.callbacks.Callback):
         """Raise `TrainingError` if a loss is NaN or infinite. The model then has the best weights."""
         if math.isfinite(loss):
             return
-        self.model.set_weights(self.best)
+        self._restore_good_weights()
         epoch, best_epoch = self.batches.epoch, self.run.state.best_epoch
         kept = f"the weights of epoch {best_epoch}" if best_epoch else "the initial weights"
+        kept = kept if self.start is None else "the linear probe and the weights below it"
         raise TrainingError(
             f"The {loss_name} became {loss} at step {epoch * self.steps_per_epoch + self.step} (epoch {epoch + 1}); "
             f"{kept} are kept. A lower learning_rate usually helps"
         )
+
+    def _restore_good_weights(self) -> None:
+        """Give the model the weights that a failed training ends with."""
+        self.model.set_weights(self.best if self.start is None else self.start)
 
 
 def averaged_weights(model: keras.Model) -> list[np.ndarray]:

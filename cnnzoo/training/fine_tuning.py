@@ -1,22 +1,27 @@
-"""Fine-tuning: fit the best head on unchanged features first, then train the layers below it, the last ones first."""
+"""Fine-tuning: fit the best head on unchanged features first, then train the layers below it, and keep the better."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import keras
+from sklearn.metrics import log_loss as compute_log_loss
 
 from cnnzoo import cards
 from cnnzoo.core.errors import InputError, TrainingError
 from cnnzoo.data.images import ImageData
+from cnnzoo.evaluation.calibration import apply_temperature
 from cnnzoo.evaluation.compatibility import bind_to_model, check_output_matches, same_class_names
 from cnnzoo.evaluation.evaluate import make_report, predict_split
 from cnnzoo.evaluation.report import Report
+from cnnzoo.evaluation.temperature import fit_temperature
 from cnnzoo.surgery.head import adopt_head, replace_head
+from cnnzoo.training.callbacks import averaged_weights
 from cnnzoo.training.probe import fit_linear_probe
 from cnnzoo.training.run import check_run_dir
+from cnnzoo.training.state import restore_start
 from cnnzoo.training.trainer import Trainer
 
 
@@ -66,24 +71,61 @@ class FineTuner(Trainer):
             cards.attach_card(self.received_model, cards.card(self.model))
 
     def _before_first_epoch(self) -> None:
-        """Fit the linear probe; only an epoch that beats it by one standard error on validation replaces it."""
+        """Fit the linear probe, and measure it."""
         run_state = self.run.state
         balanced = self.recipe.balance != "none"
         options = self.options
         c = fit_linear_probe(self.model, self.data, options.seed, balanced, self.sample_weight, options.verbose)
-        validation, test = self._report_on("validation"), self._report_on("test")
+        accuracy, log_loss = self._measure_on_validation()
+        test = predict_split(self.model, self.data, "test", verbose=options.verbose)
+        test_report = make_report(self.model, self.data, "test", self.data.classes, test)
         run_state.probe = {
             "C": c,
-            "validation_accuracy": validation.accuracy,
-            "accuracy": test.accuracy,
-            "log_loss": test.metrics["log_loss"],
+            "validation_accuracy": accuracy,
+            "validation_log_loss": log_loss,
+            "accuracy": test_report.accuracy,
+            "log_loss": test_report.metrics["log_loss"],
         }
-        accuracy = validation.accuracy
-        standard_error = math.sqrt(accuracy * (1 - accuracy) / len(self.data.validation))
-        run_state.best = (accuracy + standard_error, 0.0)
         run_state.stopped = accuracy == 1  # no epoch can be better
 
-    def _report_on(self, split: str) -> Report:
-        """Return the report of the model as it is on a split, without a temperature."""
-        probabilities = predict_split(self.model, self.data, split, verbose=self.options.verbose)
-        return make_report(self.model, self.data, split, self.data.classes, probabilities)
+    def _measure_on_validation(self) -> tuple[float, float]:
+        """Return the model's accuracy on the validation split, and its log loss at the best temperature."""
+        labels = self.data.validation.labels
+        probabilities = predict_split(self.model, self.data, "validation", verbose=self.options.verbose)
+        calibrated = apply_temperature(probabilities, fit_temperature(labels, probabilities))
+        accuracy = float((probabilities.argmax(axis=1) == labels).mean())
+        return accuracy, float(compute_log_loss(labels, calibrated, labels=range(len(self.data.classes))))
+
+    def _apply_budget(self, epochs: int, budget: str, epoch_time: str) -> str:
+        """Train no epoch if the time budget allows none: the probe is kept."""
+        if epochs:
+            return super()._apply_budget(epochs, budget, epoch_time)
+        self.run.state.stopped = True
+        return f"The time budget of {budget} allows no epoch after the linear probe, at {epoch_time} each."
+
+    def _weights_to_keep(self) -> dict[str, Any]:
+        """Keep the probe, and the last epoch, unless the recipe stops early: then the best one.
+
+        The last epoch is compared once with the probe, after the learning rate has fallen to its end. The best of many
+        epochs would exceed the probe by chance.
+        """
+        latest = self.run.latest
+        start = restore_start(latest, self.network) if latest else averaged_weights(self.network)
+        return {"start": start, "keeps_last": self.recipe.patience is None}
+
+    def _choose_weights(self) -> None:
+        """Put the probe back unless the tuned weights are better than it on the validation images."""
+        run_state, start = self.run.state, self.checkpoint.start
+        if not run_state.best_epoch:
+            return
+        assert run_state.probe and start
+        accuracy, log_loss = self._measure_on_validation()
+        run_state.probe |= {
+            "tuned_epoch": run_state.best_epoch,
+            "tuned_validation_accuracy": accuracy,
+            "tuned_validation_log_loss": log_loss,
+        }
+        probe_accuracy, probe_log_loss = (run_state.probe[f"validation_{name}"] for name in ("accuracy", "log_loss"))
+        if accuracy < probe_accuracy or log_loss >= probe_log_loss:
+            self.model.set_weights(start)
+            run_state.best_epoch = 0

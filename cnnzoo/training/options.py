@@ -17,6 +17,7 @@ from cnnzoo.core.errors import InputError, check_integer, shorten_repr
 from cnnzoo.core.extras import install_command
 from cnnzoo.training.distribution import resolve_devices
 
+MAX_MINUTES = 1_000_000
 # Callbacks of Keras that set the learning rate, and what the recipe has in their place.
 RATE_CALLBACKS = {
     "ReduceLROnPlateau": 'Leave it out, and choose cnnzoo.recipe(..., schedule="cosine") or "linear", '
@@ -45,6 +46,7 @@ class TrainerOptions:
     interpolation: str = "auto"
     pad: int | None = None
     target_accuracy: float | None = None
+    minutes: float | None = None
 
     def __post_init__(self) -> None:
         """Raise `InputError` if an option is invalid, or useless without another one."""
@@ -59,6 +61,11 @@ class TrainerOptions:
         if not isinstance(self.checkpoint_every, int | float) or not self.checkpoint_every >= 0:
             raise InputError(
                 f"checkpoint_every must be a number of seconds. Received: {shorten_repr(self.checkpoint_every)}"
+            )
+        if self.minutes is not None and not (_is_number(self.minutes) and 0 < self.minutes <= MAX_MINUTES):
+            raise InputError(
+                f"minutes must be a time budget above 0 and of at most {MAX_MINUTES:,} minutes, or None for none. "
+                f"Received: {shorten_repr(self.minutes)}"
             )
         if self.tensorboard and self.run_dir is None:
             raise InputError("tensorboard=True writes into the run_dir. Received: run_dir=None")
@@ -86,6 +93,11 @@ def check_callbacks(callbacks: Iterable[keras.callbacks.Callback]) -> None:
                     f"{name}{'' if name == kind else f' (a {kind})'} sets the learning rate, but the recipe does that, "
                     f"with its schedule. {remedy}"
                 )
+
+
+def _is_number(value: Any) -> bool:
+    """Return whether `value` is a number, and no bool."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _is_callback(value: Any) -> bool:

@@ -6,17 +6,18 @@ import warnings
 
 import keras
 import numpy as np
+from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV, StratifiedKFold
+from sklearn.metrics import log_loss
+from sklearn.model_selection import StratifiedKFold
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from cnnzoo.core.errors import InputError
 from cnnzoo.core.progress import show_progress
-from cnnzoo.data.batches import Batches
+from cnnzoo.data.batches import Batches, evaluation_batch_size
 from cnnzoo.data.images import ImageData
-from cnnzoo.evaluation.evaluate import EVALUATION_BATCH_SIZE
 from cnnzoo.surgery.features import find_head_layer
 from cnnzoo.surgery.outputs import count_images
 
@@ -44,7 +45,7 @@ def fit_linear_probe(
     layer = find_head_layer(model)
     if not isinstance(layer, keras.layers.Dense):
         raise InputError(f"A linear probe needs a model that ends in a Dense layer. {model.name} ends in {layer.name}")
-    batches = Batches(data.train, len(data.classes), EVALUATION_BATCH_SIZE)
+    batches = Batches(data.train, len(data.classes), evaluation_batch_size(data.train.images.shape))
     with show_progress("Computing features", len(data.train), "images", verbose) as progress:
         backbone = keras.Model(model.input, layer.input)
         features = backbone.predict(batches, verbose=0, callbacks=[count_images(progress)]).astype("float64")
@@ -107,15 +108,47 @@ def _choose_c(pipeline: Pipeline, features: np.ndarray, labels: np.ndarray, weig
     folds = min(CV_FOLDS, int(np.bincount(labels).min()), rarest)
     if folds < 2:
         return 1.0
-    search = GridSearchCV(
-        pipeline,
-        {"logisticregression__C": C_VALUES},
-        scoring="neg_log_loss",
-        cv=StratifiedKFold(folds, shuffle=True, random_state=seed),
-        refit=False,
-    )
-    search.fit(features[sample], labels[sample], **_sample_weight_params(weights[sample]))
-    return float(search.best_params_["logisticregression__C"])
+    x, y, weights = features[sample], labels[sample], weights[sample]
+    splits = StratifiedKFold(folds, shuffle=True, random_state=seed).split(x, y)
+    paths = [_PenaltyPath(pipeline, x, y, weights, *split) for split in splits]
+    losses: list[float] = []
+    for c in C_VALUES:
+        losses.append(float(np.mean([path.measure_loss(c) for path in paths])))
+        # The weakest penalties take longest, and the loss has one minimum.
+        if len(losses) > 2 and losses[-1] > losses[-2] > losses[-3]:
+            break
+    return C_VALUES[int(np.argmin(losses))]
+
+
+class _PenaltyPath:
+    """A fold of the cross-validation, whose regression is fitted with one penalty after the other.
+
+    Each fit starts from the one before. Features are rotated into the space of the training images if these are fewer:
+    the fit is the same, because the penalty does not change under rotations and no weight leaves this space.
+    """
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        features: np.ndarray,
+        labels: np.ndarray,
+        weights: np.ndarray,
+        train: np.ndarray,
+        test: np.ndarray,
+    ) -> None:
+        scaler = clone(pipeline[0]).fit(features[train])
+        self.train, self.test = scaler.transform(features[train]), scaler.transform(features[test])
+        if len(train) < features.shape[1]:
+            basis = np.linalg.svd(self.train, full_matrices=False)[2].T
+            self.train, self.test = self.train @ basis, self.test @ basis
+        self.labels, self.test_labels, self.weights = labels[train], labels[test], weights[train]
+        self.regression = clone(pipeline[-1]).set_params(warm_start=True)
+
+    def measure_loss(self, c: float) -> float:
+        """Return the log loss on the test part after a fit with the penalty 1 / c."""
+        self.regression.set_params(C=c).fit(self.train, self.labels, sample_weight=self.weights)
+        probabilities = self.regression.predict_proba(self.test)
+        return float(log_loss(self.test_labels, probabilities, labels=self.regression.classes_))
 
 
 def _sample_weight_params(weights: np.ndarray) -> dict[str, np.ndarray]:

@@ -45,7 +45,8 @@ class ProgressCallback(keras.callbacks.Callback):
         if self.steps_before:
             epochs, steps = divmod(self.steps_before, self.steps_per_epoch)
             self.progress.say(f"Resuming after {epochs} epochs and {steps} steps")
-        self.line_time = time.monotonic()
+        self.started = self.line_time = time.monotonic()
+        self.epochs_done = 0
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         self.epoch_start = time.monotonic()
@@ -58,12 +59,26 @@ class ProgressCallback(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         logs, done, now = without_output_prefix(logs), epoch + 1, time.monotonic()
+        self.epochs_done += 1
         if done % self.epochs_per_line == 0 or done == self.epochs or now - self.line_time >= LOG_INTERVAL:
             self.line_time = now
             figures = f"loss {logs['loss']:.4f}, validation accuracy {logs['val_accuracy']:.4f}"
             seconds_left = self.progress.seconds_left() or 0
             left = f", {format_duration(seconds_left)} left" if seconds_left >= MIN_SHOWN_SECONDS else ""
             self.progress.say(f"epoch {done}/{self.epochs}: {figures}, {now - self.epoch_start:.1f} s{left}")
+
+    def on_train_end(self, logs: Logs = None) -> None:
+        if self.epochs_done:
+            seconds = time.monotonic() - self.started
+            each = f"{seconds / self.epochs_done:.1f} s per epoch"
+            epochs = "1 epoch" if self.epochs_done == 1 else f"{self.epochs_done} epochs"
+            self.progress.say(f"Trained {epochs} in {format_duration(seconds)}, {each} with validation")
+
+
+def tell(line: str, verbose: bool = True) -> None:
+    """Show a line about a training that stays, on stderr."""
+    with show_progress("Training", verbose=verbose) as progress:
+        progress.say(line)
 
 
 def without_output_prefix(logs: Logs) -> dict[str, Any]:

@@ -187,28 +187,45 @@ class Run:
     def kept_weights(self) -> dict[str, Any]:
         """Return which weights the run keeps if it fails now: their epoch, 0 for the start, and their name."""
         best = self.state.best_epoch
-        if self.state.probe and not best:
+        if self.state.probe:
             return {"epoch": None, "weights": "the linear probe"}
-        return {"epoch": best, "weights": f"epoch {best} of {self.plan['recipe']['epochs']}" if best else "the start"}
+        return {"epoch": best, "weights": f"epoch {best} of {self.epochs}" if best else "the start"}
 
     def _describe_failure(self, error: BaseException | None) -> dict[str, Any]:
         """Return what run.json says about a failure: its reason, and which weights are kept."""
         return {"failure": {"reason": failure_reason(error), **self.kept_weights()}}
 
+    @property
+    def epochs(self) -> int:
+        """The number of epochs of the run: that of the recipe, or what its time budget allows."""
+        return self.state.epochs or int(self.plan["recipe"]["epochs"])
+
     def progress(self) -> str:
         """Return how much of the run is done, as a phrase."""
         steps = f" and {self.state.step} steps" if self.state.step else ""
-        return f"{self.state.epoch} of {self.plan['recipe']['epochs']} epochs{steps} are done"
+        return f"{self.state.epoch} of {self.epochs} epochs{steps} are done"
 
     @property
     def latest(self) -> Path | None:
         """The folder of the last saved state, if there is one."""
         return state.find_latest_state(self.folder / "state") if self.folder else None
 
-    def checkpoint(self, model: keras.Model, steps: int, best: list[np.ndarray] | None) -> None:
+    def checkpoint(
+        self,
+        model: keras.Model,
+        steps: int,
+        best: list[np.ndarray] | None,
+        start: list[np.ndarray] | None = None,
+    ) -> None:
         """Save the state after `steps` steps, if there is a folder; see `state.write_state`."""
         if self.folder:
-            state.write_state(self.folder / "state", self.state, steps, model, best)
+            state.write_state(self.folder / "state", self.state, steps, model, best, start)
+
+    def add_note(self, note: str) -> None:
+        """Add a note for the reader of the report."""
+        self.record["notes"].append(note)
+        if self.folder:
+            self._write_record()
 
     def close(self, status: str, **facts: Any) -> None:
         """Record how the run ended: "done", "interrupted" or "failed", with `facts`."""

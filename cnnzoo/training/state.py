@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import keras
 
 # NumPy's format: HDF5 crashes the process when the disk is full.
-LAST_FILE, BEST_FILE, STATE_FILE = "last.npz", "best.npz", "state.json"
+LAST_FILE, BEST_FILE, START_FILE, STATE_FILE = "last.npz", "best.npz", "start.npz", "state.json"
 RESTART_HINT = "overwrite=True (--overwrite) starts again"
 STATE_FIELDS = {
     "epoch": int,
@@ -31,6 +31,7 @@ STATE_FIELDS = {
     "learning_rate": Finite | None,
     "probe": dict[str, float] | None,
 }
+OPTIONAL_STATE_FIELDS = {"epochs": int | None}  # which states of earlier versions lack
 HISTORY_KEYS = {"loss", "accuracy", "val_loss", "val_accuracy"}  # which the report reads
 PROBE_KEYS = {"validation_accuracy", "accuracy"}
 DIGESTS_FIELD = "files"  # holds the digests of the arrays; states of earlier versions have none
@@ -43,11 +44,12 @@ class TrainingState:
     epoch: int = 0  # complete epochs
     step: int = 0  # complete steps of the epoch after these
     history: dict[str, list[float]] = field(default_factory=dict)
-    best_epoch: int = 0  # counted from 1; 0 before the first epoch, or while no epoch beats the probe
+    best_epoch: int = 0  # counted from 1; 0 before the first epoch
     best: tuple[float, float] = (-1.0, 0.0)  # validation accuracy and negative validation loss of the best epoch
     stopped: bool = False  # whether early stopping has ended the training
     learning_rate: float | None = None  # found by the range test, if the recipe has "auto"
-    probe: dict[str, Any] | None = None  # accuracies of the linear probe; see `fine_tuning`
+    probe: dict[str, Any] | None = None  # figures of the linear probe; see `fine_tuning`
+    epochs: int | None = None  # how many a time budget allows, if there is one
 
 
 def find_latest_state(folder: Path) -> Path | None:
@@ -78,7 +80,8 @@ def read_state(state: Path, check_arrays: bool = True) -> TrainingState:
         InputError: if one of its files is damaged.
     """
     file = state / STATE_FILE
-    values = read_json(file, STATE_FIELDS, {DIGESTS_FIELD: dict[str, dict[str, Any]]}, remedy=RESTART_HINT)
+    optional_fields = OPTIONAL_STATE_FIELDS | {DIGESTS_FIELD: dict[str, dict[str, Any]]}
+    values = read_json(file, STATE_FIELDS, optional_fields, remedy=RESTART_HINT)
     digests = values.pop(DIGESTS_FIELD, {})
     try:
         check_digests(state, digests if check_arrays else {})
@@ -91,11 +94,13 @@ def read_state(state: Path, check_arrays: bool = True) -> TrainingState:
 
 def _find_contradiction(values: dict[str, Any]) -> str:
     """Return what is impossible in the values of a state, or "" if nothing is."""
-    if unknown := values.keys() - STATE_FIELDS.keys():
+    if unknown := values.keys() - STATE_FIELDS.keys() - OPTIONAL_STATE_FIELDS.keys():
         return f"unknown fields {sorted(unknown)}"
     if values["epoch"] < 0 or values["step"] < 0 or not 0 <= values["best_epoch"] <= values["epoch"]:
         numbers = {name: values[name] for name in ("epoch", "step", "best_epoch")}
         return f"numbers out of range: {numbers}"
+    if values.get("epochs") is not None and values["epochs"] < max(values["epoch"], 1):
+        return f"{values['epochs']} epochs allowed, and {values['epoch']} done"
     if values["learning_rate"] is not None and values["learning_rate"] <= 0:
         return f"the learning rate {values['learning_rate']}"
     if ({len(series) for series in values["history"].values()} or {0}) != {values["epoch"]}:
@@ -117,7 +122,12 @@ def check_progress(state: Path, training_state: TrainingState, epochs: int, step
 
 
 def write_state(
-    folder: Path, training_state: TrainingState, steps: int, model: keras.Model, best: list[np.ndarray] | None
+    folder: Path,
+    training_state: TrainingState,
+    steps: int,
+    model: keras.Model,
+    best: list[np.ndarray] | None,
+    start: list[np.ndarray] | None = None,
 ) -> None:
     """Save the state after `steps` steps, with digests of its files, then delete the older ones.
 
@@ -127,6 +137,7 @@ def write_state(
         steps: number of steps of the whole run that are done.
         model: the compiled model.
         best: the best weights, or None if they have not changed since the previous state.
+        start: the weights before the first epoch, if they are kept and the previous state does not have them.
 
     Raises:
         TrainingError: if the state cannot be written; the previous one is then intact.
@@ -136,10 +147,11 @@ def write_state(
         with atomic_write(folder / f"step-{steps:09}") as new_folder:
             new_folder.mkdir()
             np.savez(new_folder / LAST_FILE, **_named_arrays(model))  # type: ignore[arg-type]  # none is allow_pickle
-            if best is not None:
-                np.savez(new_folder / BEST_FILE, *best)
-            elif previous:
-                _link_or_copy(previous / BEST_FILE, new_folder / BEST_FILE)
+            for name, weights in ((BEST_FILE, best), (START_FILE, start)):
+                if weights is not None:
+                    np.savez(new_folder / name, *weights)
+                elif previous and (previous / name).exists():
+                    _link_or_copy(previous / name, new_folder / name)
             digests = digest_folder(new_folder)
             content = dump_json(vars(training_state) | {DIGESTS_FIELD: digests}, add_sum=True)
             (new_folder / STATE_FILE).write_text(content, encoding="utf-8")
@@ -163,10 +175,7 @@ def restore_state(state: Path, model: keras.Model) -> tuple[list[np.ndarray], li
         InputError: if the files are broken, or belong to another model.
     """
     try:
-        with np.load(state / BEST_FILE, allow_pickle=False) as file:
-            best = [file[name] for name in file.files]
-        if [np.shape(array) for array in best] != [tuple(weight.shape) for weight in model.weights]:
-            raise ValueError(f"{BEST_FILE} does not hold the weights of this model")
+        best = _load_weights(state / BEST_FILE, model)
         with np.load(state / LAST_FILE, allow_pickle=False) as file:
             values = {name: file[name] for name in file.files}
         metric_values = [values.pop(name) for name in list(values) if name.startswith("m")]
@@ -175,6 +184,27 @@ def restore_state(state: Path, model: keras.Model) -> tuple[list[np.ndarray], li
     except Exception as error:  # NumPy raises many kinds of errors for a damaged file
         raise InputError(f"The state {state} cannot be read: {error}; {RESTART_HINT}") from None
     return best, metric_values
+
+
+def restore_start(state: Path, model: keras.Model) -> list[np.ndarray]:
+    """Return the weights before the first epoch, as a saved state holds them.
+
+    Raises:
+        InputError: if the file is broken, or belongs to another model.
+    """
+    try:
+        return _load_weights(state / START_FILE, model)
+    except Exception as error:
+        raise InputError(f"The state {state} cannot be read: {error}; {RESTART_HINT}") from None
+
+
+def _load_weights(path: Path, model: keras.Model) -> list[np.ndarray]:
+    """Return the weights of `model` from a file; raise an error if they are those of another model."""
+    with np.load(path, allow_pickle=False) as file:
+        weights = [file[name] for name in file.files]
+    if [np.shape(array) for array in weights] != [tuple(weight.shape) for weight in model.weights]:
+        raise ValueError(f"{path.name} does not hold the weights of this model")
+    return weights
 
 
 def _state_variables(model: keras.Model) -> list[Any]:

@@ -12,7 +12,9 @@ import numpy as np
 
 from cnnzoo import cards
 from cnnzoo.core.errors import InputError, TrainingError
-from cnnzoo.data.batches import Batches
+from cnnzoo.core.progress import show_progress
+from cnnzoo.core.text import format_duration
+from cnnzoo.data.batches import Batches, evaluation_batch_size
 from cnnzoo.data.fix_list import FIX_LIST_FILE
 from cnnzoo.data.images import ImageData
 from cnnzoo.data.training_images import (
@@ -29,17 +31,13 @@ from cnnzoo.evaluation.compatibility import (
     check_output_matches,
     match_class_names,
 )
-from cnnzoo.evaluation.evaluate import (
-    EVALUATION_BATCH_SIZE,
-    calibrate_on_validation,
-    make_report,
-    predict_split,
-)
+from cnnzoo.evaluation.evaluate import calibrate_on_validation, make_report, predict_split
 from cnnzoo.evaluation.report import Report
 from cnnzoo.evaluation.summary import CARD_KEY as FIGURES_KEY
 from cnnzoo.evaluation.summary import summarize_report
 from cnnzoo.surgery.outputs import as_functional
 from cnnzoo.training import state
+from cnnzoo.training.budget import count_epochs, measure_speed, shorten_recipe
 from cnnzoo.training.callbacks import CheckpointCallback, InterruptCallback, combine_callbacks
 from cnnzoo.training.distribution import replicate
 from cnnzoo.training.lr_range import run_range_test
@@ -53,7 +51,7 @@ from cnnzoo.training.prepare import (
     recompile_for_saving,
     strip_for_saving,
 )
-from cnnzoo.training.progress import ProgressCallback
+from cnnzoo.training.progress import ProgressCallback, tell
 from cnnzoo.training.recipe import Recipe
 from cnnzoo.training.run import Run, failure_reason, flatten_dict, installed_versions
 
@@ -78,6 +76,7 @@ class Trainer:
 
     def __init__(self, model: keras.Model, data: ImageData, recipe: Recipe, options: TrainerOptions) -> None:
         """Check that model, data, recipe and options fit together; raise `InputError` if they do not."""
+        self.started = time.perf_counter()
         check_not_empty(check_image_data(data), "train", "validation", "test")
         self.options = options
         self.sample_weight = resolve_sample_weight(options.sample_weight, data)
@@ -99,7 +98,7 @@ class Trainer:
 
     def fit_and_evaluate(self) -> Report:
         """Train from the run's last state on, evaluate the best epoch, and write the run's files."""
-        options, started = self.options, time.perf_counter()
+        options = self.options
         self.plan = make_plan(self.task, self.model, self.data, self.recipe, options.seed, self.sample_weight)
         notes = (self.data.describe_transform(), *self.data.notes)
         with Run(options.run_dir, self.plan, notes, resume=options.resume, overwrite=options.overwrite) as self.run:
@@ -111,7 +110,9 @@ class Trainer:
             report = self.report()
             self._add_figures_to_card(report)
             self._save(report)
-            self.run.close("done", seconds=round(time.perf_counter() - started, 1), accuracy=report.accuracy)
+            seconds = time.perf_counter() - self.started
+            self.run.close("done", seconds=round(seconds, 1), accuracy=report.accuracy)
+        tell(f"The run took {format_duration(seconds)} in all", options.verbose)
         return report
 
     def _update_card(self) -> None:
@@ -150,6 +151,7 @@ class Trainer:
         """
         try:
             self._find_learning_rate()
+            self._limit_epochs()
             with ExitStack() as stack:
                 self._prepare_network(stack)
                 self._prepare_callbacks(stack)
@@ -158,6 +160,7 @@ class Trainer:
                 self._fit_whole_epochs()
                 self.callbacks.end()
                 self.network.set_weights(self.checkpoint.best)
+            self._choose_weights()
             recompile_for_saving(self.model)
         except TrainingError as error:
             self._save_after_failure(error)
@@ -182,6 +185,31 @@ class Trainer:
                 rate_test.save(run.folder / "lr_find.png")
         self.recipe = replace(self.recipe, learning_rate=run.state.learning_rate)
 
+    def _limit_epochs(self) -> None:
+        """Shorten the schedule to the epochs that the time budget allows; a resumed run keeps its schedule."""
+        run, minutes, asked = self.run, self.options.minutes, self.recipe.epochs
+        if minutes is not None and not run.latest and not run.state.stopped:
+            with ExitStack() as stack:
+                stack.enter_context(show_progress("Measuring the time of an epoch", verbose=self.options.verbose))
+                self._prepare_network(stack)
+                speed = measure_speed(self.network, self.batches, self.validation_batches)
+            seconds_left = 60 * minutes - (time.perf_counter() - self.started)
+            images = len(self.data.validation) + len(self.data.test)
+            epochs = min(count_epochs(seconds_left, speed, images), asked)
+            run.state.epochs = max(epochs, 1)
+            run.add_note(self._apply_budget(epochs, f"{minutes:g} minutes", f"{speed.epoch:.1f} s"))
+        if run.state.epochs is not None:
+            self.recipe = shorten_recipe(self.recipe, run.state.epochs)
+
+    def _apply_budget(self, epochs: int, budget: str, epoch_time: str) -> str:
+        """Act on the number of epochs that a time budget allows, 0 if it allows none; return a note about it."""
+        asked = self.recipe.epochs
+        if epochs == asked:
+            return f"All {asked} epochs fit into the time budget of {budget}, at {epoch_time} each."
+        if epochs:
+            return f"The time budget of {budget} allows {epochs} of {asked} epochs, at {epoch_time} each."
+        return f"The time budget of {budget} allows no whole epoch, at {epoch_time} each; one was trained."
+
     def _prepare_network(self, stack: ExitStack) -> None:
         """Make and compile the network to train: `model` itself, or a copy of it on several devices.
 
@@ -194,7 +222,7 @@ class Trainer:
         self.validation_batches = Batches(
             self.data.validation,
             len(self.data.classes),
-            max(self.recipe.batch_size, EVALUATION_BATCH_SIZE),
+            max(self.recipe.batch_size, evaluation_batch_size(self.data.validation.images.shape)),
             heads=self._heads(),
         )
         compile_for_training(self.network, self.recipe, len(self.batches))
@@ -232,6 +260,7 @@ class Trainer:
             metric_values if run.state.step else [],
             patience=self.recipe.patience,
             interval=options.checkpoint_every,
+            **self._weights_to_keep(),
         )
         interrupt = stack.enter_context(InterruptCallback(self.checkpoint))
         callbacks = [self.checkpoint, interrupt, *options.callbacks]
@@ -241,6 +270,13 @@ class Trainer:
             steps_done = run.state.epoch * steps + run.state.step
             callbacks.append(stack.enter_context(ProgressCallback(self.recipe.epochs, steps, steps_done)))
         self.callbacks = combine_callbacks(self.network, callbacks, epochs=self.recipe.epochs, steps=steps)
+
+    def _weights_to_keep(self) -> dict[str, Any]:
+        """Return which weights the checkpoint keeps beside those of the best epoch, as its arguments."""
+        return {}
+
+    def _choose_weights(self) -> None:
+        """Do something with the model, which has the best epoch's weights now."""
 
     def _fit_rest_of_epoch(self) -> None:
         """Complete the epoch within which the run was interrupted, if any."""
@@ -288,7 +324,18 @@ class Trainer:
             notes=tuple(self.run.record["notes"]),
             record=self._training_record(),
             defaults=self._default_settings(),
+            ending=self._describe_early_end(),
         )
+
+    def _describe_early_end(self) -> str:
+        """Return why training ended before its last epoch; "" if it did not, or if no epoch was trained."""
+        done, patience = self.run.state.epoch, self.recipe.patience
+        if not done or done >= self.recipe.epochs:
+            return ""
+        reason = "a callback stopped it"
+        if self.run.state.stopped:
+            reason = f"none of the last {patience} epochs was the best on validation so far (patience={patience})"
+        return f"Training ended after {done} of {self.recipe.epochs} epochs: {reason}."
 
     def _add_figures_to_card(self, report: Report) -> None:
         """Record the figures of the test split in the model's card, which exports and copies of the model show."""

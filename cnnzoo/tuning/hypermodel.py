@@ -11,10 +11,9 @@ import keras_tuner
 from cnnzoo.build import get
 from cnnzoo.core.arguments import check_arguments
 from cnnzoo.core.errors import InputError
-from cnnzoo.data.batches import Batches
+from cnnzoo.data.batches import Batches, evaluation_batch_size
 from cnnzoo.data.images import ImageData
 from cnnzoo.evaluation.compatibility import bind_to_model, check_output_matches
-from cnnzoo.evaluation.evaluate import EVALUATION_BATCH_SIZE
 from cnnzoo.models import Variant
 from cnnzoo.training import recipes
 from cnnzoo.training.options import check_callbacks
@@ -71,7 +70,7 @@ class ZooHyperModel(keras_tuner.HyperModel):
             compile_for_training(model, recipe, len(batches))
             return model.fit(
                 batches,
-                validation_data=Batches(data.validation, classes, EVALUATION_BATCH_SIZE),
+                validation_data=Batches(data.validation, classes, evaluation_batch_size(data.validation.images.shape)),
                 shuffle=False,
                 **{"verbose": 0, **options, "epochs": recipe.epochs, "callbacks": callbacks},
             )

@@ -3,6 +3,7 @@
 import shutil
 from dataclasses import replace
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import keras
 import numpy as np
@@ -11,10 +12,16 @@ from helpers.images import make_blobs
 from helpers.training import RECIPE, CrashAt, CrashError, assert_same_weights, fit, read_report
 from scipy.special import log_softmax
 from sklearn.datasets import load_digits
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, StratifiedKFold
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 import cnnzoo
 from cnnzoo.surgery.features import find_head_layer, group_layers_by_stage
 from cnnzoo.training import probe
+from cnnzoo.training.fine_tuning import FineTuner
+from cnnzoo.training.state import TrainingState
 
 GENTLE = cnnzoo.recipe("finetune", epochs=3, batch_size=12, learning_rate=0.01, precision="float32")
 
@@ -83,6 +90,21 @@ def test_images_of_weight_0_do_not_count_in_the_probe():
         assert (accuracy > 0.6) == learns_right_labels
 
 
+def test_the_penalty_is_that_of_a_grid_search():
+    """Also where the features are rotated, because there are more of them than images."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(60) % 3
+    for width in (4, 80):
+        features = rng.normal(size=(60, width)) + labels[:, None] * rng.normal(size=width) / 2
+        pipeline = make_pipeline(StandardScaler(), LogisticRegression(max_iter=500))
+        folds = StratifiedKFold(5, shuffle=True, random_state=0)
+        grid = {"logisticregression__C": probe.C_VALUES}
+        search = GridSearchCV(pipeline, grid, scoring="neg_log_loss", cv=folds).fit(features, labels)
+        assert (
+            probe.fit_logistic_regression(features, labels, seed=0)[0] == search.best_params_["logisticregression__C"]
+        )
+
+
 def test_a_class_of_one_image_has_a_probe_too():
     features, labels = np.random.default_rng(0).normal(size=(9, 4)), np.array([0, 0, 0, 0, 1, 1, 1, 1, 2])
     c, kernel, _ = probe.fit_logistic_regression(features, labels, seed=0)
@@ -102,8 +124,13 @@ def test_a_model_of_other_classes_is_fine_tuned(tuned, hard):
     assert report.probe["C"] in probe.C_VALUES
     assert "linear probe before fine-tuning" in str(report)
     assert "linear probe before fine-tuning" in (tuned.folder / "report.html").read_text()
-    best = max([report.probe["validation_accuracy"], *report.history["val_accuracy"]])
-    assert cnnzoo.evaluate(tuned.model, hard, split="validation").accuracy == pytest.approx(best)
+    probe_figures, tuned_figures = (
+        [report.probe[f"{prefix}validation_{name}"] for name in ("accuracy", "log_loss")] for prefix in ("", "tuned_")
+    )
+    is_better = tuned_figures[0] >= probe_figures[0] and tuned_figures[1] < probe_figures[1]
+    assert report.best_epoch == (3 if is_better else 0)
+    kept = tuned_figures if is_better else probe_figures
+    assert cnnzoo.evaluate(tuned.model, hard, split="validation").accuracy == pytest.approx(kept[0])
 
 
 def test_the_saved_model_is_the_fine_tuned_one(tuned, hard):
@@ -146,7 +173,39 @@ def test_epochs_worse_than_the_probe_are_not_kept(hard, ema):
     assert report.best_epoch == 0
     assert report.accuracy == report.probe["accuracy"]
     assert_same_weights(before, weights_below_head())
-    assert "no epoch was better on validation by more than a standard error" in str(report)
+    last_line = str(report).splitlines()[-1]
+    assert "Kept the probe, as fine-tuning gained nothing certain here. Epoch 3 has" in last_line
+    assert "if their accuracy is at least as high and their log loss lower" in last_line
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "log_loss", "is_kept"), [(0.8, 0.4, True), (0.9, 0.6, False), (0.8, 0.5, False), (0.79, 0.1, False)]
+)
+def test_tuned_weights_replace_the_probe_if_accuracy_and_log_loss_are_better(accuracy, log_loss, is_kept):
+    state = TrainingState(best_epoch=4, probe={"validation_accuracy": 0.8, "validation_log_loss": 0.5})
+    model = Mock()
+    tuner = Mock(
+        model=model,
+        run=Mock(state=state),
+        checkpoint=Mock(start=["probe"]),
+        _measure_on_validation=lambda: (accuracy, log_loss),
+    )
+    FineTuner._choose_weights(tuner)
+    assert state.best_epoch == (4 if is_kept else 0)
+    assert model.set_weights.called != is_kept
+    assert state.probe["tuned_epoch"] == 4
+
+
+@pytest.mark.slow
+def test_patience_ends_it_and_the_best_epoch_is_compared(hard, tmp_path):
+    recipe = replace(GENTLE, epochs=9, patience=2, learning_rate=1e-9, schedule="constant", warmup_epochs=0.0)
+    report = fine_tune(pretrained(), hard, recipe=recipe, run_dir=tmp_path / "run")
+    assert len(report.history["loss"]) == 3, "the probe does not count, so the first epoch is the best one"
+    assert report.probe["tuned_epoch"] == 1
+    assert report.ending == (
+        "Training ended after 3 of 9 epochs: none of the last 2 epochs was the best on validation so far (patience=2)."
+    )
+    assert report.ending in str(report)
 
 
 @pytest.mark.slow
@@ -212,6 +271,8 @@ def test_the_stages_of_a_network_are_its_strides():
     [
         ({"recipe": "fintune"}, "Did you mean finetune"),
         ({"sample_weight": [1.0]}, "one number of at least 0 for each of the 36 training images"),
+        ({"minutes": 0}, "minutes must be a time budget above 0"),
+        ({"minutes": "10"}, "minutes must be a time budget above 0"),
         ({"checkpoint_every": -1}, "checkpoint_every must be a number of seconds"),
         ({"tensorboard": True}, "tensorboard=True writes into the run_dir"),
         ({"run_dir": 5}, "run_dir must be the path of a folder"),

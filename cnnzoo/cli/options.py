@@ -531,6 +531,14 @@ class RunOptions(RunDirOptions):
             help="Use operations that give identical results each time / the fastest ones.",
         )
     )
+    minutes: float | None = field(
+        metadata=option(
+            type=click.FloatRange(0, min_open=True),
+            group=COMMON,
+            help="Time budget: the schedule is shortened to the epochs that fit.",
+            show_default="none",
+        )
+    )
     target_accuracy: float | None = field(metadata=option(**TARGET_ACCURACY, group=RUN))
     checkpoint_every: float = field(
         metadata=option(

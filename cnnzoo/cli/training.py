@@ -89,9 +89,9 @@ def fine_tune(
 ) -> None:
     """Adapt the pretrained MODEL to DATA.
 
-    A new head is trained first, then the stages below it, with lower learning rates. MODEL may also be the name of a
-    model, with --weights. If its classes differ from those of DATA, it gets a new head. The result is never worse on
-    validation than the head alone (the linear probe); the report shows the figures of both.
+    A new head is fitted first, then the stages below it are trained as well. MODEL may also be the name of a model,
+    with --weights. If its classes differ from those of DATA, it gets a new head. The tuned weights are kept if they are
+    better on validation than the head alone (the linear probe); the report shows the figures of both.
     """
     name, _, tag = model.partition(":")
     is_file = path_exists(model) or not model
@@ -180,10 +180,10 @@ def _recorded_command_line() -> Iterator[None]:
 
 
 def _print_result(report: Report, images: ImageData) -> None:
-    """Print the report, and the files of the run directory."""
-    echo(report)
+    """Print the files of the run directory, then the report, whose last line says why training ended early."""
     doctor_files = ", doctor.html, doctor.json" if images.diagnosis else ""
     echo(f"Written to {report.run_dir}: report.html, report.json, predictions.csv, model.keras, run.json{doctor_files}")
+    echo(report)
 
 
 @commands.command("lr-find")

@@ -25,7 +25,7 @@ DEFAULT_SPACES: dict[str, dict[str, Any]] = {
 }
 # For pretrained weights. Fine-tuning solves the head first, so these rates are for the layers below it.
 FINE_TUNING_SPACE: dict[str, Any] = {
-    "learning_rate": _log_range(1e-5, 0.02),
+    "learning_rate": _log_range(3e-5, 3e-3),
     "stage_decay": {"low": 0.2, "high": 1.0},
     "unfreeze_epochs": [0.0, 1.0, 2.0],
     "bn": ["frozen", "train"],

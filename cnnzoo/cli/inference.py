@@ -36,10 +36,10 @@ from cnnzoo.cli.options import (
     TRAINED_MODEL_OR_EXPORT,
     DataOptions,
     TransformOptions,
-    parse_min_probability,
 )
 from cnnzoo.cli.output import echo
 from cnnzoo.cli.startup import import_keras_quietly
+from cnnzoo.cli.values import parse_min_probability
 from cnnzoo.core.errors import InputError
 from cnnzoo.core.paths import path_exists
 from cnnzoo.core.text import escape_controls, format_count

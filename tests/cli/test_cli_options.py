@@ -8,15 +8,8 @@ from click.testing import CliRunner
 
 from cnnzoo.cli import options, tuning
 from cnnzoo.cli.declare import option, remove_options, take_options
-from cnnzoo.cli.options import (
-    IMAGE_SIZE,
-    DataOptions,
-    RecipeOptions,
-    RunDirOptions,
-    parse_classes,
-    parse_crop,
-    parse_splits,
-)
+from cnnzoo.cli.options import IMAGE_SIZE, DataOptions, RecipeOptions, RunDirOptions
+from cnnzoo.cli.values import parse_classes, parse_crop, parse_splits
 from cnnzoo.core.errors import InputError
 
 

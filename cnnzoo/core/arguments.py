@@ -64,6 +64,7 @@ def check_arguments(
 
         @functools.wraps(function)
         def checked(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
+            __tracebackhide__ = True  # notebooks and pytest leave this function out of tracebacks
             _check_call(name, signature, args, kwargs, remedies or {})
             return function(*args, **kwargs)
 
@@ -85,6 +86,7 @@ def check_fields(hint: str = "") -> Callable[[Kind], Kind]:
 
         @functools.wraps(construct)
         def checked(self: Any, *args: Any, **kwargs: Any) -> None:
+            __tracebackhide__ = True
             _check_call(name, signature, (self, *args), kwargs, {}, hint)
             construct(self, *args, **kwargs)
 
@@ -103,6 +105,7 @@ def _check_call(
     hint: str = "",
 ) -> None:
     """Raise ArgumentError unless a call fits the signature."""
+    __tracebackhide__ = True
     try:
         signature.bind(*args, **kwargs)
     except TypeError as error:

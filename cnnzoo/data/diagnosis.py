@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
+from cnnzoo.core.attributes import SuggestsAttributes
 from cnnzoo.core.errors import InputError
 from cnnzoo.core.files import atomic_write
 from cnnzoo.core.notebook import NotebookTable, render_notebook
@@ -24,7 +25,7 @@ SUMMARY_TILES = 10  # pictures in a notebook
 
 
 @dataclass(frozen=True, repr=False)
-class Diagnosis:
+class Diagnosis(SuggestsAttributes):
     """The findings of the doctor in a source. Printing it shows a table of the findings.
 
     Attributes:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cnnzoo.core.arguments import check_arguments
+from cnnzoo.core.attributes import SuggestsAttributes
 from cnnzoo.core.errors import InputError, check_integer, unknown_name
 from cnnzoo.core.gallery import MAX_TILES, Gallery
 from cnnzoo.core.tables import format_table
@@ -68,7 +69,7 @@ class Sizing:
 
 
 @dataclass(frozen=True, repr=False)
-class ImageData:
+class ImageData(SuggestsAttributes):
     """A data set in three splits, as `load_data` returns it. Printing it shows a table of the classes.
 
     Attributes:

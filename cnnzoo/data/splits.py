@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from cnnzoo.core.attributes import SuggestsAttributes
 from cnnzoo.core.errors import InputError
 from cnnzoo.data.photos import Photos
 from cnnzoo.data.transform import Transform
@@ -16,7 +17,7 @@ EVALUATION_SHARES: Shares = (0.0, 0.0, 1.0)  # data for evaluation alone
 
 
 @dataclass(frozen=True, repr=False)
-class Split:
+class Split(SuggestsAttributes):
     """One of the three parts of an `ImageData`: `data.train`, `data.validation` or `data.test`.
 
     Attributes:

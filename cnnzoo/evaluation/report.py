@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from cnnzoo.core.arguments import check_arguments
+from cnnzoo.core.attributes import SuggestsAttributes
 from cnnzoo.core.errors import check_integer
 from cnnzoo.core.files import atomic_write
 from cnnzoo.core.gallery import MAX_TILES, Gallery
@@ -36,7 +37,7 @@ DECIMAL_METRICS = ("log_loss", "roc_auc", "average_precision")  # All others are
 
 
 @dataclass(frozen=True, repr=False)
-class Report:
+class Report(SuggestsAttributes):
     """The predictions of a model on a split, and everything that is computed from them.
 
     Attributes:
@@ -262,7 +263,7 @@ class Report:
 
     def __repr__(self) -> str:
         images = f"{len(self.labels):,} {self.split} images"
-        share = format_share(self.accuracy, len(self.labels))
+        share = format_share(float((self.predicted == self.labels).mean()), len(self.labels))  # without all metrics
         return escape_controls(f"<Report of {self.model} on {self.data}: {share} of {images}>")
 
     def __str__(self) -> str:

@@ -15,6 +15,7 @@ import numpy as np
 
 from cnnzoo import cards
 from cnnzoo.core.arguments import check_arguments
+from cnnzoo.core.attributes import SuggestsAttributes
 from cnnzoo.core.card_summary import summarize_card
 from cnnzoo.core.errors import InputError, Interrupted, check_integer
 from cnnzoo.core.forks import check_not_forked
@@ -44,7 +45,7 @@ MAX_BATCH_VALUES = 32 * 224 * 224 * 3  # pixel values of an automatic batch; lar
 MAX_BATCH_SIZE = 256  # images of an automatic batch
 
 
-class Classifier:
+class Classifier(SuggestsAttributes):
     """Classify images with a Keras model or an export.
 
     `cnnzoo.load` and `Classifier.of` make classifiers. A model is converted for its runtime when the classifier is

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, SupportsIndex, overload
 
+from cnnzoo.core.attributes import SuggestsAttributes
 from cnnzoo.core.errors import InputError
 from cnnzoo.core.notebook import render_notebook
 from cnnzoo.core.text import escape_controls, format_count
@@ -18,7 +19,7 @@ MAX_PICTURES = 12  # that a notebook shows of a list
 
 
 @dataclass(frozen=True, repr=False)
-class Prediction:
+class Prediction(SuggestsAttributes):
     """The likeliest classes of one image, best first, or the reason why there are none.
 
     Attributes:

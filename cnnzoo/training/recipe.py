@@ -10,6 +10,7 @@ from functools import cache
 from typing import Any, NamedTuple, get_type_hints
 
 from cnnzoo.core.arguments import check_fields
+from cnnzoo.core.attributes import SuggestsAttributes
 from cnnzoo.core.errors import InputError, shorten_repr, unknown_name
 from cnnzoo.core.notebook import NotebookTable, render_notebook
 from cnnzoo.data import augmentation
@@ -68,7 +69,7 @@ DESCRIPTIVE_FIELDS = ("source", "cost", "result")  # they describe a recipe and 
 
 @check_fields('cnnzoo.recipe("sgd", epochs=10) changes fields of a recipe that comes with the package')
 @dataclass(frozen=True, kw_only=True, repr=False)
-class Recipe:
+class Recipe(SuggestsAttributes):
     """The settings of a training. The default is SGD with Nesterov momentum, a linear warm-up, then a cosine to zero.
 
     `cnnzoo.recipe` returns the recipes that come with the package, with fields changed.

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from cnnzoo.core.attributes import SuggestsAttributes
 from cnnzoo.core.files import atomic_write
 from cnnzoo.core.notebook import NotebookTable, render_notebook
 from cnnzoo.core.numbers import format_score, format_share, share_decimals
@@ -51,7 +52,7 @@ def compare_with_default(default: Sequence[Report], best: Sequence[Report]) -> d
 
 
 @dataclass(frozen=True, repr=False)
-class TuneResult:
+class TuneResult(SuggestsAttributes):
     """The result of a search, as `tune` returns it.
 
     Attributes:

@@ -1,5 +1,6 @@
 """Calls with wrong arguments: one line with the nearest name and what to write instead."""
 
+import copy
 import inspect
 import pickle
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 
 import cnnzoo
+from cnnzoo.core.attributes import SuggestsAttributes
 from cnnzoo.core.warn import warn_caller
 
 SLIPS = {
@@ -134,3 +136,37 @@ def test_a_warning_names_the_line_that_called_the_package():
     with pytest.warns(UserWarning, match="direct") as caught:
         warn_caller("direct")
     assert caught[0].filename == __file__
+
+
+def test_a_missing_attribute_suggests_the_nearest(data, trained):
+    classifier = cnnzoo.Classifier.of(trained.model, runtime="keras")
+    slips = [
+        (data, "class_names", ".classes?"),
+        (data, "val", ".validation?"),
+        (data, "x_train", ".train.images?"),
+        (data, "show_batch", ".show?"),
+        (data.train, "lables", ".labels?"),
+        (trained.report, "acc", ".accuracy?"),
+        (trained.report, "top_losses", ".show_mistakes?"),
+        (trained.recipe, "lr", ".learning_rate?"),
+        (classifier, "predict_proba", ".probabilities?"),
+        (cnnzoo.Prediction(("cat",), (1.0,)), "confidence", ".probabilities?"),
+    ]
+    for thing, name, suggestion in slips:
+        with pytest.raises(AttributeError, match=f"{type(thing).__name__} has no attribute '{name}'") as error:
+            getattr(thing, name)
+        assert str(error.value).endswith(f"Did you mean {suggestion}")
+    with pytest.raises(AttributeError, match="ImageData has no attribute 'qqqqqqq'$"):
+        data.qqqqqqq  # noqa: B018
+    assert not hasattr(data, "_repr_mimebundle_")
+    assert copy.deepcopy(trained.recipe) == pickle.loads(pickle.dumps(trained.recipe)) == trained.recipe
+
+
+def test_an_error_inside_a_property_keeps_its_message():
+    class Broken(SuggestsAttributes):
+        @property
+        def size(self):
+            return [].shape
+
+    with pytest.raises(AttributeError, match="'list' object has no attribute 'shape'"):
+        _ = Broken().size

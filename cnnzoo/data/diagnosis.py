@@ -126,7 +126,8 @@ class Diagnosis(SuggestsAttributes):
             '1 finding needs a decision: 1 tiny.'
         """
         if not self.to_decide:
-            return "Nothing needs a decision." if self.lost_images else "No problems found."
+            has_problems = any(finding.kind != "note" for finding in self.findings)
+            return "Nothing needs a decision." if has_problems else "No problems found."
         needs = "needs" if len(self.to_decide) == 1 else "need"
         return f"{format_count(len(self.to_decide), 'finding')} {needs} a decision: {count_kinds(self.to_decide)}."
 

@@ -60,3 +60,10 @@ def test_a_fix_list_that_is_wrong_fails_before_the_training(fixed, cli, tmp_path
         assert (done.code, len(done.err.strip().splitlines())) == (2, 1)
         assert message in done.err
     assert not (tmp_path / "run").exists()
+
+
+def test_a_rerun_applies_the_same_fixes(fixed, cli, tmp_path):
+    done = cli("rerun", fixed / "run", "--run-dir", tmp_path / "again")
+    assert done.code == 0, done.err
+    assert "are the same" in done.out
+    assert (tmp_path / "again" / "fix_list.csv").read_bytes() == (fixed / "fixes.csv").read_bytes()

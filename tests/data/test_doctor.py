@@ -162,6 +162,16 @@ def test_a_group_of_copies_is_one_finding(tmp_path):
     assert found(root) == [("conflict", "a/a_0.png", "a/x.png", "b/y.png"), ("duplicate", "b/b_1.png", "b/z.png")]
 
 
+def test_the_verdict_counts_what_a_person_has_to_look_at(tmp_path):
+    root = write_class_folders(tmp_path / "p", {"a": 4, "b": 4}, seed=3100)
+    (root / "README.md").write_text("notes")
+    assert diagnose(root).verdict() == "No problems found."
+    shutil.copy(root / "a" / "a_0.png", root / "a" / "x.png")
+    assert diagnose(root).verdict() == "Nothing needs a decision."
+    shutil.copy(root / "a" / "a_1.png", root / "b" / "y.png")
+    assert diagnose(root).verdict() == "1 finding needs a decision: 1 conflict."
+
+
 def test_a_near_copy_of_copies_is_one_finding(tmp_path):
     root = copy_photos(tmp_path / "p", {"a/x.png": "a/a_0.png"})
     with Image.open(root / "a" / "a_0.png") as image:

@@ -5,11 +5,12 @@ import random
 import numpy as np
 import pytest
 from helpers.image_files import broken_files, encode, make_scene, oriented_files, valid_files, write_files
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 import cnnzoo
 from cnnzoo import Transform
 from cnnzoo.data.decode import MAX_PIXELS, decode_image
+from cnnzoo.data.repair import may_be_turned
 from cnnzoo.data.scan import examine_image
 
 VALID_FILES = valid_files() | oriented_files()
@@ -88,3 +89,18 @@ def test_photos_have_pillows_pixels(test_data, folder):
                 np.testing.assert_array_equal(decode_image(path), np.asarray(image.convert("RGB")))
             count += 1
     assert count >= 100
+
+
+@pytest.mark.parametrize("is_compressed", [False, True])
+@pytest.mark.parametrize("keyword", ["Raw profile type exif", "XML:com.adobe.xmp"])
+def test_orientation_in_text_of_png_files_is_applied(keyword, is_compressed):
+    """ImageMagick writes EXIF data as text; the memory of turning the image is counted then."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    raw = exif.tobytes()
+    text = f"\nexif\n{len(raw):8}\n{raw.hex()}\n" if "exif" in keyword else '<x tiff:Orientation="6"/>'
+    info = PngImagePlugin.PngInfo()
+    info.add_text(keyword, text, zip=is_compressed)
+    content = encode(Image.fromarray(make_scene(20, 30)), "PNG", pnginfo=info)
+    assert decode_image(content).shape == (30, 20, 3)
+    assert may_be_turned(content)

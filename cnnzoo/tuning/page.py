@@ -120,6 +120,7 @@ def _list_files(result: TuneResult) -> list[tuple[str, str, str]]:
     return [
         (text, file_address(path, result.run_dir), path.relative_to(result.run_dir).as_posix())
         for text, path in paths.items()
+        if path.parent == result.run_dir or path.exists()  # the tables are written together with the page
     ]
 
 

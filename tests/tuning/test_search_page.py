@@ -36,8 +36,8 @@ def result(trained, tmp_path_factory):
         *(report, report, compare_with_default([report], [report]), folder, run),
         {"model": "lenet5", "oracle": "random", "seed": 0, "data": {"source": HOSTILE}, "recipe": {"augment": "none"}},
     )
-    result.save(folder)
     (run / "report.html").write_text(report.to_html())
+    result.save(folder)
     return result
 
 

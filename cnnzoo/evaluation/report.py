@@ -18,9 +18,10 @@ from cnnzoo.core.numbers import format_score, format_share, format_share_interva
 from cnnzoo.core.paths import check_path
 from cnnzoo.core.tables import format_table
 from cnnzoo.core.text import escape_controls, format_count
+from cnnzoo.core.warn import warn_caller
 from cnnzoo.data.photos import Photos
 from cnnzoo.evaluation import metrics
-from cnnzoo.evaluation.report_tables import LABELS_FILE, write_labels_to_check, write_predictions
+from cnnzoo.evaluation.report_tables import LABELS_FILE, is_edited, write_labels_to_check, write_predictions
 from cnnzoo.evaluation.summaries import summarize_answers, summarize_calibration
 
 HEADLINE_METRICS = {
@@ -308,7 +309,8 @@ class Report(SuggestsAttributes):
         """Write report.json, report.html, predictions.csv and labels_to_check.csv into `folder`.
 
         labels_to_check.csv is a fix list for `load_data(..., fix_list=FILE)`: its actions are "keep", which changes
-        nothing; "relabel" gives the image the class in the column label, and "exclude" leaves it out.
+        nothing; "relabel" gives the image the class in the column label, and "exclude" leaves it out. If somebody has
+        edited its actions, it is left as it is, with a warning.
         """
         folder = check_path(folder, "the folder of the report")
         with atomic_write(folder / "predictions.csv") as new, new.open("w", newline="", encoding="utf-8") as file:
@@ -321,8 +323,11 @@ class Report(SuggestsAttributes):
                 self.uncalibrated_probabilities,
                 self.min_probability,
             )
-        with atomic_write(folder / LABELS_FILE) as new, new.open("w", newline="", encoding="utf-8") as file:
-            write_labels_to_check(file, self.classes, self.names, self.labels, self.probabilities)
+        if is_edited(folder / LABELS_FILE):
+            warn_caller(f"{folder / LABELS_FILE} was edited and is left as it is; delete it to get a new one")
+        else:
+            with atomic_write(folder / LABELS_FILE) as new, new.open("w", newline="", encoding="utf-8") as file:
+                write_labels_to_check(file, self.classes, self.names, self.labels, self.probabilities)
         with atomic_write(folder / "report.html") as new:
             new.write_text(self.to_html(folder), encoding="utf-8")
         with atomic_write(folder / "report.json") as new:

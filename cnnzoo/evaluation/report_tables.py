@@ -2,13 +2,16 @@
 
 import csv
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TextIO
 
 import numpy as np
 
+from cnnzoo.core.errors import InputError
 from cnnzoo.core.numbers import format_share
 from cnnzoo.core.text import escape_cell
 from cnnzoo.data.fix_list import COLUMNS as FIX_COLUMNS
+from cnnzoo.data.fix_list import read_fix_list
 from cnnzoo.evaluation.metrics import confident_classes, find_suspect_labels
 
 LABELS_FILE = "labels_to_check.csv"
@@ -67,3 +70,14 @@ def write_labels_to_check(
         reason = f"{format_share(share)} {guess}, {format_share(label_share)} {label}"
         texts = (str(names[i]), "keep", guess, "suspect label", reason, label, classes[predicted[i]])
         writer.writerow([*map(escape_cell, texts), f"{share:.6f}", f"{label_share:.6f}"])
+
+
+def is_edited(file: Path) -> bool:
+    """Return whether a table of labels to check was edited: it has another action than "keep", or cannot be read."""
+    if not file.exists():
+        return False
+    try:
+        fixes = read_fix_list(file)
+    except InputError:
+        return True
+    return fixes.count("keep") < len(fixes)

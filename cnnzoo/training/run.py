@@ -21,6 +21,7 @@ from cnnzoo.core.json_files import read_json, write_json
 from cnnzoo.core.paths import check_path
 from cnnzoo.data.fix_list import FIX_LIST_FILE
 from cnnzoo.data.training_images import TRAINING_IMAGES_FILE
+from cnnzoo.evaluation.report_tables import LABELS_FILE
 from cnnzoo.training import state
 from cnnzoo.training.state import RESTART_HINT, TrainingState
 
@@ -33,6 +34,7 @@ RUN_FILES = (
     "report.json",
     "report.html",
     "predictions.csv",
+    LABELS_FILE,
     "model.keras",
     "model.card.json",
     TRAINING_IMAGES_FILE,

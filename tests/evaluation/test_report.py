@@ -129,6 +129,12 @@ def test_labels_to_check_are_a_fix_list(calibrated, tmp_path):
     fixes = read_fix_list(file)
     assert fixes.count("keep") == len(fixes) == len(rows), "nothing changes until the actions are edited"
     assert {fix.label for fix in fixes.fixes} <= set("abc")
+    edited = file.read_text().replace(",keep,", ",exclude,", 1)
+    file.write_text(edited)
+    with pytest.warns(UserWarning, match=r"labels_to_check\.csv was edited and is left as it is"):
+        calibrated.save(tmp_path)
+    assert file.read_text() == edited
+    file.unlink()
     replace(calibrated, labels=calibrated.predicted).save(tmp_path)
     assert len(read_fix_list(file)) == 0, "a table without rows"
 

@@ -1,7 +1,8 @@
 """Measure, on simulated models, when a temperature helps, and how often a least probability misses its accuracy.
 
-The logits of a simulated model are random, and its labels are drawn from their softmax. Then the logits are multiplied:
-by 1 (well calibrated), by 1.5 or 3 (overconfident), or by 0.5 (underconfident). "Wrong labels" are 10 % drawn at random.
+The logits of a simulated model are random, and its labels are drawn from their softmax. Then the logits are
+multiplied: by 1 (well calibrated), by 1.5 or 3 (overconfident), or by 0.5 (underconfident). "Wrong labels" are 10 %
+that are drawn at random.
 
     python benchmarks/calibration.py [--repetitions 200] [--out benchmarks/results/calibration.md]
 """
@@ -128,6 +129,7 @@ def format_markdown(title, header, rows):
 
 
 def main():
+    """Write all tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repetitions", type=int, default=200)
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/calibration.md"))

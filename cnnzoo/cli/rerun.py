@@ -54,7 +54,7 @@ def rerun(run: Path, run_dir: Path | None) -> None:
     for package, version in installed_versions().items():
         if record["versions"].get(package) != version:
             echo(f"{package}: {record['versions'].get(package)} before, {version} now")
-    before = flatten_dict(report_before)
+    before = flatten_dict(convert_old_report(report_before))
     after = flatten_dict(read_json(new_folder / "report.json", {}))
     differing = [name for name, value in before.items() if after.get(name) != value]
     for name in differing[:MAX_DIFFERENCES_SHOWN]:
@@ -79,6 +79,29 @@ def _read_run(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     if problem:
         raise InputError(f"{folder} does not hold a finished run of train or fine-tune: {problem}")
     return record, report
+
+
+def convert_old_report(report: dict[str, Any]) -> dict[str, Any]:
+    """Return a report as versions from 0.9 on write it: those before gave the figures without the temperature.
+
+    Figures that cannot be computed from an old report are left out.
+    """
+    metrics = report.get("metrics")
+    calibrated = metrics.get("calibrated") if isinstance(metrics, dict) else None
+    if not isinstance(metrics, dict) or not isinstance(calibrated, dict) or "reliability" in calibrated:
+        return report
+    if calibrated.get("temperature") == 1:
+        return report
+    moved = ("log_loss", "calibration_error", "reliability")
+    unknown = ("roc_auc", "average_precision", "reliability")
+    classes = metrics.get("per_class", {})
+    new = {name: value for name, value in metrics.items() if name not in unknown}
+    new |= {name: calibrated[name] for name in moved if name in calibrated}
+    new["uncalibrated"] = {name: metrics[name] for name in moved if name in metrics}
+    new["per_class"] = {
+        name: {key: value for key, value in row.items() if key not in unknown} for name, row in classes.items()
+    }
+    return report | {"metrics": new}
 
 
 def _record_problem(record: Any, report: Any) -> str:

@@ -181,8 +181,11 @@ def _recorded_command_line() -> Iterator[None]:
 
 def _print_result(report: Report, images: ImageData) -> None:
     """Print the files of the run directory, then the report, whose last line says why training ended early."""
-    doctor_files = ", doctor.html, doctor.json" if images.diagnosis else ""
-    echo(f"Written to {report.run_dir}: report.html, report.json, predictions.csv, model.keras, run.json{doctor_files}")
+    files = ["report.html", "report.json", "predictions.csv"]
+    files += ["labels_to_check.csv"] if len(report.suspects) else []
+    files += ["model.keras", "run.json"]
+    files += ["doctor.html", "doctor.json"] if images.diagnosis else []
+    echo(f"Written to {report.run_dir}: {', '.join(files)}")
     echo(report)
 
 

@@ -5,6 +5,8 @@ import shutil
 
 import pytest
 
+from cnnzoo.cli.rerun import convert_old_report
+
 
 @pytest.fixture
 def run_copy(run, tmp_path):
@@ -52,3 +54,32 @@ def test_damaged_files_of_a_run_are_an_error(cli, run_copy, file, content, messa
     answer = cli("rerun", run_copy)
     assert answer.code == 2
     assert message in answer.err
+
+
+def test_reports_of_old_versions_are_compared_by_what_they_mean():
+    """Until 0.8, the figures without the temperature stood first."""
+    bins = {"confidence": [0.9], "accuracy": [0.8], "images": [10.0]}
+    scores = {"f1": 0.8, "roc_auc": 0.9, "average_precision": 0.9, "images": 10}
+    old = {
+        "accuracy": 0.8,
+        "log_loss": 0.7,
+        "calibration_error": 0.1,
+        "roc_auc": 0.9,
+        "per_class": {"cat": scores},
+        "reliability": bins,
+        "calibrated": {"temperature": 1.5, "log_loss": 0.5, "calibration_error": 0.05},
+    }
+    new = convert_old_report({"model": "a", "metrics": old})["metrics"]
+    assert (new["log_loss"], new["calibration_error"]) == (0.5, 0.05)
+    assert new["uncalibrated"] == {"log_loss": 0.7, "calibration_error": 0.1, "reliability": bins}
+    assert new["per_class"] == {"cat": {"f1": 0.8, "images": 10}}
+    assert "roc_auc" not in new
+    assert new["accuracy"] == 0.8
+    for same in (
+        {"metrics": old | {"calibrated": old["calibrated"] | {"temperature": 1.0}}},
+        {"metrics": new | {"calibrated": {"temperature": 1.5, "reliability": bins}}},
+        {"metrics": {"accuracy": 1}},
+        {"metrics": None},
+        {},
+    ):
+        assert convert_old_report(same) == same

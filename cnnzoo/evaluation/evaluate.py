@@ -34,7 +34,7 @@ from cnnzoo.evaluation.report import Report
 from cnnzoo.evaluation.temperature import choose_temperature
 from cnnzoo.inference.classifier import Classifier
 from cnnzoo.inference.load import load
-from cnnzoo.surgery.outputs import as_functional, predict_probabilities
+from cnnzoo.surgery.outputs import as_functional, predict_probabilities, warn_if_no_logits
 
 if TYPE_CHECKING:
     import keras
@@ -115,6 +115,8 @@ def evaluate(
         check_integer("batch_size", batch_size, 1)
     transform: dict[str, Any] = {"crop": crop, "interpolation": interpolation, "pad": pad}
     received, model = model, _open_model(model, **transform)
+    if not isinstance(model, Classifier):
+        warn_if_no_logits(model)
     card = card_of(model)
     remarks: list[str] = []
     if data.is_for_evaluation:

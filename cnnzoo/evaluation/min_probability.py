@@ -64,7 +64,7 @@ def choose_min_probability(y_true: ArrayLike, probabilities: ArrayLike, target_a
 
     The lower 95 % bound of the accuracy of all answers that reach the threshold (Clopper and Pearson, one-sided) must
     be at least `target_accuracy`. As the lowest of many thresholds is taken, the accuracy of other images misses the
-    target a little more often than in 5 % of the cases: in up to 6.5 % in simulations (`benchmarks/calibration.py`).
+    target a little more often than in 5 % of the cases: in up to 7 % in simulations (`benchmarks/calibration.py`).
 
     Args:
         y_true: class indices (N,) of validation images.

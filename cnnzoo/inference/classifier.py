@@ -33,7 +33,7 @@ from cnnzoo.inference.prediction import MAX_PICTURES, Prediction, Predictions
 from cnnzoo.inference.scores import check_scores, find_bad_scores, resolve_min_probability
 from cnnzoo.inference.sources import unify_images
 from cnnzoo.runtimes.choose import OpenRuntime, choose_runtime_for_model, open_model
-from cnnzoo.surgery.outputs import as_functional, without_aux_heads
+from cnnzoo.surgery.outputs import as_functional, warn_if_no_logits, without_aux_heads
 from cnnzoo.surgery.weights import check_weights
 
 if TYPE_CHECKING:
@@ -141,6 +141,7 @@ class Classifier(SuggestsAttributes):
         """
         model = without_aux_heads(as_functional(model))
         _check_fixed_size(model)
+        warn_if_no_logits(model)
         check_weights(model, model.name, "load an earlier checkpoint, or train it again")
         card = cards.card(model)
         changed = cards.change_card(card, classes, crop, interpolation, pad, levels)

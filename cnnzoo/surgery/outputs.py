@@ -10,6 +10,7 @@ from cnnzoo import card_storage, cards
 from cnnzoo.core.errors import InputError
 from cnnzoo.core.lazy import Lazy
 from cnnzoo.core.progress import Progress
+from cnnzoo.core.warn import warn_caller
 from cnnzoo.surgery import walk
 
 if TYPE_CHECKING:
@@ -25,6 +26,26 @@ OPERATIONS = {  # the names of activations that Keras has as layers and operatio
     "Sigmoid": "sigmoid",
     "HardSigmoid": "hard_sigmoid",
     "Identity": "linear",
+    "ReLU": "relu",
+    "Relu": "relu",
+    "Relu6": "relu6",
+    "LeakyReLU": "leaky_relu",
+    "LeakyRelu": "leaky_relu",
+    "ELU": "elu",
+    "Elu": "elu",
+    "PReLU": "prelu",
+    "Tanh": "tanh",
+    "Exp": "exponential",
+    "UnitNormalization": "unit_normalization",
+}
+# Ends whose values are neither logits nor probabilities, and what keeps them from being logits
+NO_LOGITS = {
+    **dict.fromkeys(("relu", "softplus", "exponential"), "cannot be negative"),
+    **dict.fromkeys(("relu6", "tanh", "hard_tanh", "softsign", "unit_normalization"), "cannot be large"),
+    **dict.fromkeys(
+        ("leaky_relu", "elu", "prelu", "selu", "celu", "gelu", "silu", "swish", "hard_silu", "mish"),
+        "are compressed where they are negative",
+    ),
 }
 SMALLEST_PROBABILITY = 1e-37  # its logarithm is finite in float32
 INDEPENDENT_ACTIVATIONS = ("sigmoid", "hard_sigmoid")  # each class for itself, so the scores do not sum to one
@@ -91,6 +112,17 @@ def check_output(model: keras.Model) -> None:
         )
 
 
+def warn_if_no_logits(model: keras.Model) -> None:
+    """Warn of a model that ends in an activation whose values are neither logits nor probabilities, such as a ReLU."""
+    activation = output_activation(model)
+    if activation in NO_LOGITS:
+        warn_caller(
+            f"{model.name} ends in {activation}, whose values {NO_LOGITS[activation]}. They are used as logits: the "
+            "order of the classes counts, but the probabilities mean little. Remove that activation from the last "
+            "layer, and train the model again"
+        )
+
+
 def has_one_classifying_output(model: keras.Model) -> bool:
     """Return whether the model has one output, or the logits among auxiliary heads."""
     is_sequential = isinstance(model, keras.Sequential)
@@ -147,11 +179,22 @@ def predict_probabilities(
     if not has_softmax_output(model):
         from scipy.special import softmax  # slow to import, and commands that only check their words need no scores
 
+        _warn_if_probabilities(model, scores)
         return np.asarray(softmax(scores, axis=1))
     # Probabilities in float32 add up to one only within 1e-7, so they are divided by their sum in float64. Zeros become
     # what they are in the runtimes, so that a temperature gives the same probabilities.
     scores = np.maximum(scores, SMALLEST_PROBABILITY)
     return np.asarray(scores / scores.sum(axis=1, keepdims=True))
+
+
+def _warn_if_probabilities(model: keras.Model, scores: np.ndarray) -> None:
+    """Warn if what is taken for logits adds up to one in every row, as after a softmax that is not recognized."""
+    if scores.min(initial=0) >= 0 and len(scores) and np.allclose(scores.sum(axis=1), 1, atol=1e-3):
+        warn_caller(
+            f"The outputs of {model.name} add up to one for every image, so they seem to be probabilities. Its last "
+            "layer is not recognized as a softmax, so they are taken for logits, and probabilities become too even. "
+            'End the model in keras.layers.Softmax() or activation="softmax"'
+        )
 
 
 def count_images(progress: Progress) -> keras.callbacks.Callback:

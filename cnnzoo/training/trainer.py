@@ -35,7 +35,7 @@ from cnnzoo.evaluation.evaluate import calibrate_on_validation, make_report, pre
 from cnnzoo.evaluation.report import Report
 from cnnzoo.evaluation.summary import CARD_KEY as FIGURES_KEY
 from cnnzoo.evaluation.summary import summarize_report
-from cnnzoo.surgery.outputs import as_functional
+from cnnzoo.surgery.outputs import as_functional, warn_if_no_logits
 from cnnzoo.training import state
 from cnnzoo.training.budget import count_epochs, measure_speed, shorten_recipe
 from cnnzoo.training.callbacks import CheckpointCallback, InterruptCallback, combine_callbacks
@@ -99,6 +99,7 @@ class Trainer:
     def fit_and_evaluate(self) -> Report:
         """Train from the run's last state on, evaluate the best epoch, and write the run's files."""
         options = self.options
+        warn_if_no_logits(self.model)
         self.plan = make_plan(self.task, self.model, self.data, self.recipe, options.seed, self.sample_weight)
         notes = (self.data.describe_transform(), *self.data.notes)
         with Run(options.run_dir, self.plan, notes, resume=options.resume, overwrite=options.overwrite) as self.run:

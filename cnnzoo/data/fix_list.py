@@ -27,6 +27,7 @@ ACTIONS = {
 }
 COLUMNS = ("path", "action", "label", "finding", "reason")  # the last two are for people
 FIX_LIST_FILE = "fix_list.csv"  # in the folder of a run: the list that its data was loaded with
+LABELS_FILE = "labels_to_check.csv"  # that a report writes: images whose labels may be wrong
 MAX_ROWS_SHOWN = 20
 
 

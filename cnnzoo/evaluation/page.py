@@ -13,9 +13,9 @@ from cnnzoo.core.charts import Plot, format_percent
 from cnnzoo.core.matrix_chart import MAX_NAMED, MAX_WITH_SHARES, matrix_chart
 from cnnzoo.core.numbers import format_score, format_share, format_share_interval
 from cnnzoo.core.pages import file_address, picture_uri, render_page
+from cnnzoo.data.fix_list import LABELS_FILE
 from cnnzoo.data.photos import Photos
 from cnnzoo.evaluation.metrics import confident_classes
-from cnnzoo.evaluation.report_tables import LABELS_FILE
 
 Report = Any  # `evaluation.report` imports this file, so this file cannot import its class
 

@@ -19,9 +19,10 @@ from cnnzoo.core.paths import check_path
 from cnnzoo.core.tables import format_table
 from cnnzoo.core.text import escape_controls, format_count
 from cnnzoo.core.warn import warn_caller
+from cnnzoo.data.fix_list import LABELS_FILE
 from cnnzoo.data.photos import Photos
 from cnnzoo.evaluation import metrics
-from cnnzoo.evaluation.report_tables import LABELS_FILE, is_edited, write_labels_to_check, write_predictions
+from cnnzoo.evaluation.report_tables import is_edited, write_labels_to_check, write_predictions
 from cnnzoo.evaluation.summaries import summarize_answers, summarize_calibration
 
 HEADLINE_METRICS = {

@@ -14,8 +14,6 @@ from cnnzoo.data.fix_list import COLUMNS as FIX_COLUMNS
 from cnnzoo.data.fix_list import read_fix_list
 from cnnzoo.evaluation.metrics import confident_classes, find_suspect_labels
 
-LABELS_FILE = "labels_to_check.csv"
-
 
 def write_predictions(
     file: TextIO,

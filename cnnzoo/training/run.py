@@ -19,9 +19,8 @@ from filelock import FileLock, Timeout
 from cnnzoo.core.errors import BusyError, InputError, Interrupted
 from cnnzoo.core.json_files import read_json, write_json
 from cnnzoo.core.paths import check_path
-from cnnzoo.data.fix_list import FIX_LIST_FILE
+from cnnzoo.data.fix_list import FIX_LIST_FILE, LABELS_FILE
 from cnnzoo.data.training_images import TRAINING_IMAGES_FILE
-from cnnzoo.evaluation.report_tables import LABELS_FILE
 from cnnzoo.training import state
 from cnnzoo.training.state import RESTART_HINT, TrainingState
 

@@ -2,7 +2,7 @@
 
 The cells run from top to bottom in this process, in an empty folder, without Jupyter. Stored are
 what they print, and what Jupyter would show of the last expression of each; progress goes to
-stderr and is not stored. tests/docs/test_notebook.py checks that the stored outputs are current.
+stderr and is not stored. tests/docs/test_example_notebook.py checks that the outputs are current.
 """
 
 import ast

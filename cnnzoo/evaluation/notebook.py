@@ -27,6 +27,7 @@ def summarize_report(report: Report) -> str:
         rows = [(pair["true"], pair["taken_for"], f"{pair['images']:,}") for pair in report.metrics["confused"]]
         tables = [NotebookTable("The most confused pairs of classes", ("true class", "taken for", "images"), rows)]
     page = f"The whole report is {report.run_dir / 'report.html'}. " if report.run_dir else ""
+    summaries = (report.answers_summary, report.probe_summary)
     hint = f"{page}report.show_mistakes() shows the mistakes." if len(report.worst) else page
     return render_notebook(
         f"{report.model} on {report.data}: {images:,} {report.split} images, {count:,} classes",
@@ -34,7 +35,7 @@ def summarize_report(report: Report) -> str:
         lines=describe_accuracy(report),
         charts=charts,
         tables=tables,
-        notes=[*filter(None, (report.training_images_summary, report.probe_summary, *report.remarks, hint))],
+        notes=[note for note in (report.training_images_summary, *summaries, *report.remarks, hint) if note],
     )
 
 

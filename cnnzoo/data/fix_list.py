@@ -14,7 +14,7 @@ from typing import Any
 
 from cnnzoo.core.errors import InputError, unknown_name
 from cnnzoo.core.files import atomic_write
-from cnnzoo.core.paths import check_path
+from cnnzoo.core.paths import check_path, nearest_path
 from cnnzoo.core.tables import align_columns
 from cnnzoo.core.text import escape_cell, format_count, unescape_cell
 from cnnzoo.data.labels import UnusableCellError, cell_to_text
@@ -213,10 +213,10 @@ def combine_fix_lists(lists: Sequence[FixList]) -> FixList:
 
 def _read_table(path: Path) -> Table:
     if not path.is_file():
+        nearest = "" if path.is_dir() else nearest_path(path)
+        hint = f" Did you mean {nearest!r}?" if nearest else ""
         kind = "is a folder" if path.is_dir() else "does not exist"
-        raise InputError(
-            f"fix_list must be a table of fixes, as cnnzoo doctor DATA --fix-list FILE writes it. {str(path)!r} {kind}"
-        )
+        raise InputError(f"The fix list {str(path)!r} {kind}.{hint} cnnzoo doctor DATA --fix-list FILE writes one")
     if not has_table_suffix(path):
         check_file_kind(path)
         raise InputError(f"fix_list must be a .csv file or another table. Received: {str(path)!r}")

@@ -42,9 +42,11 @@ from pathlib import Path
 import numpy as np
 import openvino
 {read_pixels}
+model = openvino.Core().read_model("{name}/model.xml")
+model.reshape(pixels.shape)
 # Without the hint, some processors compute in bfloat16, which changes the probabilities.
-model = openvino.compile_model("{name}/model.xml", "CPU", {{"INFERENCE_PRECISION_HINT": "f32"}})
-scores = model(pixels)[0][0]
+compiled = openvino.compile_model(model, "CPU", {{"INFERENCE_PRECISION_HINT": "f32"}})
+scores = compiled(pixels)[0][0]
 classes = json.loads(Path("{name}/cnnzoo.json").read_text("utf-8"))["card"]["classes"]
 print(classes[scores.argmax()], scores.max())
 ```"""

@@ -45,7 +45,14 @@ def resize_in_graph(images: tf.Tensor, transform: Transform, keep_matching: bool
     elif tuple(x.shape[1:3]) != (height, width):
         rows, columns = tf.unstack(tf.shape(x)[1:3])
         is_matching = tf.logical_and(tf.equal(rows, height), tf.equal(columns, width))
-        x = tf.cond(is_matching, lambda: x, lambda: _resize_and_crop(x, transform))
+        # Both branches convert the images. With one that returned them as they are, OpenVINO would give wrong results
+        # for RGB whenever the shape of its input has changed.
+        resized = tf.cond(
+            is_matching,
+            lambda: tf.cast(x, tf.float64),
+            lambda: tf.cast(_resize_and_crop(x, transform), tf.float64),
+        )
+        x = tf.cast(resized, tf.uint8)
     x = tf.ensure_shape(x, (None, height, width, transform.channels))
     return tf.pad(x, ((0, 0), (transform.pad,) * 2, (transform.pad,) * 2, (0, 0))) if transform.pad else x
 

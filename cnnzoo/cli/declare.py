@@ -22,7 +22,8 @@ from typing import Any
 import click
 
 from cnnzoo.cli.commands import Option, join_numbers
-from cnnzoo.core.paths import check_path
+from cnnzoo.core.errors import InputError
+from cnnzoo.core.paths import check_path, nearest_path
 
 Callback = Callable[..., None]
 
@@ -38,7 +39,12 @@ class CheckedPath(click.Path):
         name = "the path"
         if param is not None:
             name = param.opts[0] if param.opts[0].startswith("-") else param.human_readable_name
-        return super().convert(check_path(value, name), param, ctx)
+        path = check_path(value, name)
+        if self.exists and not path.exists():
+            near = nearest_path(path)
+            hint = f". Did you mean {near}?" if near else ""
+            raise InputError(f"{name} must exist; there is nothing at {str(path)!r}{hint}")
+        return super().convert(path, param, ctx)
 
 
 def option(*flags: str, **settings: Any) -> dict[str, Any]:

@@ -115,6 +115,9 @@ def main(arguments: list[str] | None = None) -> None:
         code = WRONG_INPUT if error.errno == errno.ENAMETOOLONG else FAILED
         _exit_with_error(_describe_lack_of_memory(error) or error, code)
     except click.ClickException as error:
+        if type(error).__name__ == "NoArgsIsHelpError":  # `cnnzoo` alone; click has the class since 8.2
+            error.show()
+            sys.exit(error.exit_code)
         _exit_with_error(_describe_usage_error(error), error.exit_code)
     except (click.Abort, KeyboardInterrupt) as interrupt:  # click turns any KeyboardInterrupt into Abort.
         cause = interrupt.__cause__
@@ -132,7 +135,9 @@ def _describe_usage_error(error: click.ClickException) -> str:
     context = error.ctx if isinstance(error, click.UsageError) else None
     if context is None:
         return message
-    if isinstance(error, click.MissingParameter):
+    if "unexpected extra argument" in message and any("--set" in param.opts for param in context.command.params):
+        message += ". A field of the recipe is one word, as in --set patience=5"
+    if isinstance(error, click.MissingParameter) or "unexpected extra argument" in message:
         return f"{message}. {context.command.get_usage(context)}"
     if isinstance(error, click.NoSuchOption):
         return f"{_describe_unknown_option(error, context)} `{context.command_path} --help` shows all options"

@@ -1,5 +1,6 @@
 """The commands about models and their weights: list, info, diff, fetch and convert."""
 
+import itertools
 import json
 import os
 import sys
@@ -39,7 +40,9 @@ def list_command(pattern: str, family: str | None, weights: bool | None, as_json
     """
     infos = [cnnzoo.info(name) for name in cnnzoo.list_models(pattern, family=family, weights=weights)]
     if not infos:
-        raise InputError(f"No model matches {pattern!r}; `cnnzoo list` shows all models")
+        longer = f"*{pattern}*"
+        hint = f"Did you mean '{longer}'? " if cnnzoo.list_models(longer, family=family, weights=weights) else ""
+        raise InputError(f"No model matches {pattern!r}. {hint}`cnnzoo list` shows all models")
     if as_json:
         keys = ("name", "family", "input_shape", "parameters", "multiply_adds")
         rows_as_json = [
@@ -159,6 +162,10 @@ def fetch(models: tuple[str, ...], fetch_all: bool) -> None:
     """
     from cnnzoo.checkpoints.download import fetch as fetch_file
 
+    for name, tag in itertools.pairwise(models):
+        if is_model_name(name) and not is_model_name(tag) and has_tag(name, tag):
+            raise InputError(f"A tag belongs to its model, after a colon: cnnzoo fetch {name}:{tag}")
+
     failed = False
     for weights in [row for model in models for row in select_weights(model, fetch_all)]:
         title = f"{weights.model}:{weights.tag}"
@@ -173,6 +180,11 @@ def fetch(models: tuple[str, ...], fetch_all: bool) -> None:
             failed = True
     if failed:
         sys.exit(2)
+
+
+def has_tag(name: str, tag: str) -> bool:
+    """Return whether a model has weights under a tag, or for the data set of this name."""
+    return any(known == tag or known.startswith(f"{tag}.") for known in manifest.list_tags(name))
 
 
 def select_weights(model: str, select_all: bool) -> list[manifest.PublishedWeights]:

@@ -12,7 +12,7 @@ from typing import Any
 from cnnzoo.core.arguments import check_arguments
 from cnnzoo.core.errors import InputError, unknown_name
 from cnnzoo.core.files import MAX_TOML_BYTES, read_bounded
-from cnnzoo.core.paths import check_path
+from cnnzoo.core.paths import check_path, nearest_path
 from cnnzoo.training.recipe import DESCRIPTIVE_FIELDS, SETTABLE_FIELDS, Recipe
 
 IMAGENET_COST = "ImageNet: months on two CPU cores, at about 25 images per second for resnet18; use accelerators"
@@ -250,6 +250,12 @@ def _read_toml(path: Path) -> Recipe:
     """Return the recipe in a file; epochs, batch_size and learning_rate are required."""
     try:
         values = tomllib.loads(read_bounded(path, MAX_TOML_BYTES).decode())
+    except FileNotFoundError:
+        near = nearest_path(path)
+        hint = f"Did you mean {near}? " if near else ""
+        raise InputError(
+            f"There is no recipe {str(path)!r}. {hint}`cnnzoo recipes` lists those of the package"
+        ) from None
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"Cannot read the recipe {str(path)!r}: {error}") from None
     _check_fields(name for name in values if name not in DESCRIPTIVE_FIELDS)

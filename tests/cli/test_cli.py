@@ -46,7 +46,7 @@ def test_version(cli):
         (("fine-tune", "lenet:mnist", "digits"), "Unknown model. Did you mean lenet5"),
         (("lr-find", "lenet5", "digits", "--out", "a.jpg"), "a .png file"),
         (("recipes", "quik"), "Did you mean quick"),
-        (("rerun", "nowhere"), "does not exist"),
+        (("rerun", "nowhere"), "there is nothing at 'nowhere'"),
         (("train", "lenet5", "digits", "--splits", "1", "1", "1"), "add up to 1"),
         (("train", "lenet5", "nowhere.npz"), "Unknown data source"),
         (("train", "lenet5", "x" * 300), "too long"),

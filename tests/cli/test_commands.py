@@ -72,6 +72,11 @@ def test_summaries_are_not_cut_in_a_narrow_terminal():
     assert "Train MODEL on DATA and evaluate it on the test split." in summaries
 
 
+def test_the_command_alone_shows_help(cli):
+    answer = cli()
+    assert "Commands:\n" in answer.out + answer.err
+
+
 def test_help_of_a_command_by_name(cli):
     assert cli("help", "train").out == cli("train", "--help").out
     assert "Commands:" in cli("help").out

@@ -28,6 +28,12 @@ MISTAKES = [
     ("train lenet5 photos --class-folders iner", "Did you mean inner"),
     ("train lenet5 photos --crop 224", "at most 1"),
     ("train resnet18 photos --classes cats", "names separated by commas"),
+    ("train lenet5 digits --set epochs 3", "--set patience=5"),
+    ("train lenet5 digits --recipe best.toml", "`cnnzoo recipes` lists"),
+    ("tune lenet5 digits --space space.toml", "there is nothing at 'space.toml'"),
+    ("list resnet", "Did you mean '*resnet*'"),
+    ("fetch resnet18 imagenet", "cnnzoo fetch resnet18:imagenet"),
+    ("rerun dona", "Did you mean done"),
     # Models
     ("train resnet-19 photos", "resnet18"),
     ("info ResNet50", "Did you mean resnet50"),

@@ -39,7 +39,7 @@ def test_a_recipe_is_made_of_a_name_a_file_or_another_recipe(tmp_path):
     file.write_text("epochs = 2")
     with pytest.raises(cnnzoo.InputError, match="lacks batch_size, learning_rate"):
         cnnzoo.recipe(file)
-    with pytest.raises(cnnzoo.InputError, match=r"Cannot read the recipe .*none\.toml"):
+    with pytest.raises(cnnzoo.InputError, match=r"There is no recipe '.*none\.toml'"):
         cnnzoo.recipe(tmp_path / "none.toml")
 
 

@@ -214,7 +214,7 @@ def test_the_thread_covers_a_call_that_returns_late(monkeypatch, capsys):
         line = ""
         while not line:
             line = capsys.readouterr().err
-    assert line == "Converting: 0 s so far\n"
+    assert line.startswith("Converting: ")
     assert progress_module._board._thread is None
 
 

@@ -123,11 +123,12 @@ def evaluate(
         data, class_remarks = use_classes_of_model(card, data)
         remarks = [*data.notes, *class_remarks]
         data = replace(data, notes=tuple(remarks))
-    if isinstance(model, Classifier):
-        data = bind_to_classifier(model, data, **transform)
-    else:
-        check_output_matches(model, data.classes)
-        data = bind_to_model(model, data, **transform)
+    with show_progress("Preparing the images", verbose=verbose):
+        if isinstance(model, Classifier):
+            data = bind_to_classifier(model, data, **transform)
+        else:
+            check_output_matches(model, data.classes)
+            data = bind_to_model(model, data, **transform)
     class_names = match_class_names(card.classes, data.classes)
     check_not_empty(data, split)
     training_images = _find_training_images(card, data, split)

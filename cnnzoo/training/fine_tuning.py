@@ -11,6 +11,7 @@ from sklearn.metrics import log_loss as compute_log_loss
 
 from cnnzoo import cards
 from cnnzoo.core.errors import InputError, TrainingError
+from cnnzoo.core.progress import show_progress
 from cnnzoo.data.images import ImageData
 from cnnzoo.evaluation.calibration import apply_temperature
 from cnnzoo.evaluation.compatibility import bind_to_model, check_output_matches, same_class_names
@@ -33,7 +34,8 @@ class FineTuner(Trainer):
 
     def _match_model(self, data: ImageData) -> ImageData:
         """Return `data` at the model's size; a model of other classes gets a new head."""
-        data = bind_to_model(self.model, data, **self.options.transform)
+        with show_progress("Preparing the images", verbose=self.options.verbose):
+            data = bind_to_model(self.model, data, **self.options.transform)
         if not same_class_names(cards.card(self.model).classes, data.classes):
             data = self._replace_head(data)
         check_output_matches(self.model, data.classes)

@@ -92,7 +92,8 @@ class Trainer:
         """Return `data` at the model's size, after checking that both have the same classes."""
         check_output_matches(self.model, data.classes)
         match_class_names(cards.card(self.model).classes, data.classes)
-        return bind_to_model(self.model, data, **self.options.transform)
+        with show_progress("Preparing the images", verbose=self.options.verbose):
+            return bind_to_model(self.model, data, **self.options.transform)
 
     # The whole run: train, evaluate, save
 
@@ -367,13 +368,14 @@ class Trainer:
         """Write the model, the report and the data's diagnosis into the run's folder, if there is one."""
         if self.run.folder is None:
             return
-        cards.write_model_file(strip_for_saving(self.model), self.run.folder / "model.keras")
-        write_training_images(self.run.folder, self.training_images)
-        report.save(self.run.folder)
-        if self.data.diagnosis:
-            self.data.diagnosis.save(self.run.folder)
-        if self.data.fix_list:
-            self.data.fix_list.fix_list.save(self.run.folder / FIX_LIST_FILE)
+        with show_progress("Writing the report", verbose=self.options.verbose):
+            cards.write_model_file(strip_for_saving(self.model), self.run.folder / "model.keras")
+            write_training_images(self.run.folder, self.training_images)
+            report.save(self.run.folder)
+            if self.data.diagnosis:
+                self.data.diagnosis.save(self.run.folder)
+            if self.data.fix_list:
+                self.data.fix_list.fix_list.save(self.run.folder / FIX_LIST_FILE)
 
     def _save_after_failure(self, error: TrainingError) -> None:
         """Save the last good weights, if there is a run_dir, and add the file's path to the message of `error`."""

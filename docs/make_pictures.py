@@ -23,7 +23,7 @@ IMAGES = Path(__file__).parent / "images"
 MAX_WIDTH = 1200  # pixels: enough for the widest column of the site on a sharp screen
 MAX_BYTES = 150_000
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
-PAGE_WIDTH, SCALE = 760, 1.5  # pixels of a page, so that its text is readable on a phone too
+NARROW, WIDE, SCALE = 540, 760, 1.5  # pixels of a page, so that its text is readable on a phone too
 
 
 def write_picture(picture: Image.Image, name: str, max_width: int = MAX_WIDTH) -> None:
@@ -49,16 +49,22 @@ def find_browser() -> str:
 
 
 def shoot_sections(
-    page: Path, *sections: str, header: bool = False, without: str = "", height: int = 1400
+    page: Path,
+    *sections: str,
+    header: bool = False,
+    without: str = "",
+    width: int = NARROW,
+    height: int = 1600,
 ) -> Image.Image:
-    """Return a screenshot of some sections of a page, as wide as a tablet, in the light theme.
+    """Return a screenshot of some sections of a page, in the light theme.
 
     Args:
         page: the HTML file.
         sections: the ids of their headings; the others are left out.
         header: whether the header of the page is kept.
         without: what to leave out, as a regular expression.
-        height: pixels of the page, from which the empty rest is cut off.
+        width: pixels of the page.
+        height: the same, from which the empty rest is cut off.
     """
     html = page.read_text(encoding="utf-8")
     for name in re.findall(r'<section aria-labelledby="(\w+)">', html):
@@ -74,7 +80,7 @@ def shoot_sections(
     command = [
         find_browser(),
         *options,
-        f"--window-size={PAGE_WIDTH},{height}",
+        f"--window-size={width},{height}",
         f"--screenshot={picture}",
     ]
     subprocess.run([*command, part.as_uri()], check=True, capture_output=True, timeout=120)
@@ -97,11 +103,13 @@ def draw_report(folder: Path) -> None:
     print(report)
     page = folder / "run" / "report.html"
     pairs = r'<div class="scroll"[^>]*>.<table>.<caption>The most confused.*?</table>.</div>'
-    write_picture(shoot_sections(page, "confusion", header=True, without=pairs), "report.png")
-    write_picture(shoot_sections(page, "mistakes", height=810), "mistakes.png")
+    write_picture(
+        shoot_sections(page, "confusion", header=True, without=pairs, width=WIDE), "report.png"
+    )
+    write_picture(shoot_sections(page, "mistakes", width=WIDE, height=810), "mistakes.png")
     write_picture(shoot_sections(page, "confusion", without=pairs), "confusion.png")
-    write_picture(shoot_sections(page, "calibration"), "calibration.png")
-    write_picture(shoot_sections(page, "training"), "curves.png")
+    write_picture(shoot_sections(page, "calibration", width=480), "calibration.png")
+    write_picture(shoot_sections(page, "training", width=480), "curves.png")
 
 
 def draw_range_test(folder: Path) -> None:

@@ -110,7 +110,11 @@ def evaluate(
         raise unknown_name("split", split, data.splits)
     if target_accuracy is not None:
         check_target_accuracy(target_accuracy)
-        check_not_empty(data, "validation")
+        if not len(data.validation):
+            raise InputError(
+                f"target_accuracy needs validation images, on which min_probability is chosen, and {data.source} is "
+                "loaded without any. Load it with the splits of the training, such as splits=(0.8, 0.1, 0.1) (--splits)"
+            )
     if batch_size != "auto":
         check_integer("batch_size", batch_size, 1)
     transform: dict[str, Any] = {"crop": crop, "interpolation": interpolation, "pad": pad}

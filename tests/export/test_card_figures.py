@@ -65,3 +65,16 @@ def test_the_summary_has_the_figures_that_ship(trained):
     assert summary["images"] == len(trained.report.labels)
     assert summary["accuracy"] == trained.report.accuracy
     assert cards.card(trained.model).training["evaluation"] == summary
+
+
+def test_the_card_says_why_no_temperature_is_applied_and_what_is_unsure(trained):
+    card = cards.card(trained.model)
+    reason = {"temperature": {"reason": "20 are *too* few"}, "min_probability": {"target_accuracy": 0.95}}
+    text = render(trained.model, replace(card, temperature=1.0, min_probability=0.8123, calibration=reason))
+    assert "No temperature is applied: 20 are" in text
+    assert "The logits are divided" not in text
+    assert "below 0.8123 are unsure: this threshold was chosen on the validation images for an accuracy of 95 %" in text
+    hostile = render(
+        trained.model, replace(card, temperature=2.0, calibration={"temperature": 5, "min_probability": 5})
+    )
+    assert "The logits are divided by a temperature of 2.000" in hostile

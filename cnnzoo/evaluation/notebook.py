@@ -27,7 +27,7 @@ def summarize_report(report: Report) -> str:
         rows = [(pair["true"], pair["taken_for"], f"{pair['images']:,}") for pair in report.metrics["confused"]]
         tables = [NotebookTable("The most confused pairs of classes", ("true class", "taken for", "images"), rows)]
     page = f"The whole report is {report.run_dir / 'report.html'}. " if report.run_dir else ""
-    summaries = (report.answers_summary, report.probe_summary)
+    summaries = (report.answers_summary, report.ending, report.probe_summary)
     hint = f"{page}report.show_mistakes() shows the mistakes." if len(report.worst) else page
     return render_notebook(
         f"{report.model} on {report.data}: {images:,} {report.split} images, {count:,} classes",

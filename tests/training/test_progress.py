@@ -64,6 +64,8 @@ def test_a_log_of_long_epochs_gets_lines_within_them(data, monkeypatch, capsys):
     lines = capsys.readouterr().err.splitlines()
     assert any(re.fullmatch(r"Training, epoch 1/4, loss \d\.\d+: 2/12 steps, \d s left", line) for line in lines)
     assert any(re.fullmatch(r"Training: 12/12 steps in \d+ s", line) for line in lines)
+    assert any(re.fullmatch(r"Trained 4 epochs in \d+ s, \d+\.\d s per epoch with validation", line) for line in lines)
+    assert any(re.fullmatch(r"The run took \d+ s in all", line) for line in lines)
 
 
 @pytest.mark.slow
@@ -93,4 +95,5 @@ def test_callbacks_of_the_caller_run(data):
     stop = keras.callbacks.EarlyStopping("val_loss", min_delta=100, patience=1)
     report = fit(new_lenet(), data, callbacks=[collect, stop, CheckParams()])
     assert len(metric_names) == len(report.history["loss"]) == 2
+    assert str(report).endswith("\nTraining ended after 2 of 4 epochs: a callback stopped it.")
     assert metric_names[0] == ["accuracy", "loss", "val_accuracy", "val_loss"]

@@ -16,7 +16,7 @@ else:
     name, weights = "lenet5", "mnist"
     data = cnnzoo.load_data("digits", splits=(0.1, 0.1, 0.8))
     # Digits must not be flipped, and a network this small can be trained at a higher rate than a ResNet.
-    recipe = cnnzoo.recipe("finetune", augment="shift", learning_rate=0.01, epochs=5)
+    recipe = cnnzoo.recipe("finetune", augment="shift", learning_rate=0.001, epochs=5)
 
 model = cnnzoo.get(name, weights=weights)  # with its own classes; fine_tune gives it a head for those of the data
 report = cnnzoo.fine_tune(model, data, recipe=recipe, verbose=sys.stderr.isatty())

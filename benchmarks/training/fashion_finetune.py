@@ -1,7 +1,6 @@
 """Fine-tune on data whose features differ: a ResNet-56 of CIFAR-10 on 2,000 gray images of clothes, tested on 10,000.
 
-python benchmarks/training/fashion_finetune.py --set learning_rate=0.01 --set bn=train --set batch_size=32 \\
-    --set epochs=8
+python benchmarks/training/fashion_finetune.py --seeds 5
 """
 
 import click

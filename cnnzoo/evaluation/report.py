@@ -170,9 +170,10 @@ class Report(SuggestsAttributes):
             kept = f"epoch {self.best_epoch}{self._compare_with_probe()}"
         elif "tuned_epoch" in self.probe:
             kept = (
-                f"the probe, as fine-tuning gained nothing certain here. Epoch {self.probe['tuned_epoch']:.0f} "
-                f"has{self._compare_with_probe(' ')}. Tuned weights replace the probe if their accuracy is at least as "
-                "high and their log loss lower"
+                "the probe, as fine-tuning gained less than its standard error here. Epoch "
+                f"{self.probe['tuned_epoch']:.0f} has{self._compare_with_probe(' ')}. Tuned weights replace the probe "
+                "if their accuracy is at least as high and their log loss lower by more than a standard error "
+                f"({self.probe['standard_error']:.3f})"
             )
         else:
             kept = "the probe: no epoch was trained"

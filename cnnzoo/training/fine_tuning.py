@@ -7,13 +7,13 @@ from dataclasses import replace
 from typing import Any
 
 import keras
-from sklearn.metrics import log_loss as compute_log_loss
+import numpy as np
 
 from cnnzoo import cards
 from cnnzoo.core.errors import InputError, TrainingError
 from cnnzoo.core.progress import show_progress
 from cnnzoo.data.images import ImageData
-from cnnzoo.evaluation.calibration import apply_temperature
+from cnnzoo.evaluation.calibration import apply_temperature, log_losses
 from cnnzoo.evaluation.compatibility import bind_to_model, check_output_matches, same_class_names
 from cnnzoo.evaluation.evaluate import make_report, predict_split
 from cnnzoo.evaluation.report import Report
@@ -31,6 +31,7 @@ class FineTuner(Trainer):
 
     task = "fine_tune"
     _restore_head: Callable[[], None] | None = None  # puts the old head back
+    _probe_losses: np.ndarray | None = None  # the log loss of the probe on each validation image
 
     def _match_model(self, data: ImageData) -> ImageData:
         """Return `data` at the model's size; a model of other classes gets a new head."""
@@ -78,25 +79,28 @@ class FineTuner(Trainer):
         balanced = self.recipe.balance != "none"
         options = self.options
         c = fit_linear_probe(self.model, self.data, options.seed, balanced, self.sample_weight, options.verbose)
-        accuracy, log_loss = self._measure_on_validation()
+        accuracy, self._probe_losses = self._measure_on_validation()
         test = predict_split(self.model, self.data, "test", verbose=options.verbose)
         test_report = make_report(self.model, self.data, "test", self.data.classes, test)
         run_state.probe = {
             "C": c,
             "validation_accuracy": accuracy,
-            "validation_log_loss": log_loss,
+            "validation_log_loss": float(self._probe_losses.mean()),
             "accuracy": test_report.accuracy,
             "log_loss": test_report.metrics["log_loss"],
         }
         run_state.stopped = accuracy == 1  # no epoch can be better
 
-    def _measure_on_validation(self) -> tuple[float, float]:
-        """Return the model's accuracy on the validation split, and its log loss at the best temperature."""
+    def _measure_on_validation(self) -> tuple[float, np.ndarray]:
+        """Return the model's accuracy on the validation split, and the log loss (N,) of each image.
+
+        The losses are those at the best temperature, so that label smoothing does not count as a mistake.
+        """
         labels = self.data.validation.labels
         probabilities = predict_split(self.model, self.data, "validation", verbose=self.options.verbose)
         calibrated = apply_temperature(probabilities, fit_temperature(labels, probabilities))
         accuracy = float((probabilities.argmax(axis=1) == labels).mean())
-        return accuracy, float(compute_log_loss(labels, calibrated, labels=range(len(self.data.classes))))
+        return accuracy, log_losses(labels, calibrated)
 
     def _apply_budget(self, epochs: int, budget: str, epoch_time: str) -> str:
         """Train no epoch if the time budget allows none: the probe is kept."""
@@ -116,18 +120,29 @@ class FineTuner(Trainer):
         return {"start": start, "keeps_last": self.recipe.patience is None}
 
     def _choose_weights(self) -> None:
-        """Put the probe back unless the tuned weights are better than it on the validation images."""
+        """Put the probe back unless the tuned weights are better than it on the validation images.
+
+        Their accuracy must be at least as high, and their log loss lower by more than a standard error of the
+        difference, which is taken image by image.
+        """
         run_state, start = self.run.state, self.checkpoint.start
         if not run_state.best_epoch:
             return
         assert run_state.probe and start
-        accuracy, log_loss = self._measure_on_validation()
+        accuracy, losses = self._measure_on_validation()
+        if self._probe_losses is None:  # an earlier process fitted the probe
+            tuned = self.model.get_weights()
+            self.model.set_weights(start)
+            self._probe_losses = self._measure_on_validation()[1]
+            self.model.set_weights(tuned)
+        gains = self._probe_losses - losses
+        standard_error = float(gains.std() / np.sqrt(len(gains)))
         run_state.probe |= {
             "tuned_epoch": run_state.best_epoch,
             "tuned_validation_accuracy": accuracy,
-            "tuned_validation_log_loss": log_loss,
+            "tuned_validation_log_loss": float(losses.mean()),
+            "standard_error": standard_error,
         }
-        probe_accuracy, probe_log_loss = (run_state.probe[f"validation_{name}"] for name in ("accuracy", "log_loss"))
-        if accuracy < probe_accuracy or log_loss >= probe_log_loss:
+        if accuracy < run_state.probe["validation_accuracy"] or gains.mean() <= standard_error:
             self.model.set_weights(start)
             run_state.best_epoch = 0

@@ -127,7 +127,8 @@ def test_a_model_of_other_classes_is_fine_tuned(tuned, hard):
     probe_figures, tuned_figures = (
         [report.probe[f"{prefix}validation_{name}"] for name in ("accuracy", "log_loss")] for prefix in ("", "tuned_")
     )
-    is_better = tuned_figures[0] >= probe_figures[0] and tuned_figures[1] < probe_figures[1]
+    gain = probe_figures[1] - tuned_figures[1]
+    is_better = tuned_figures[0] >= probe_figures[0] and gain > report.probe["standard_error"] > 0
     assert report.best_epoch == (3 if is_better else 0)
     kept = tuned_figures if is_better else probe_figures
     assert cnnzoo.evaluate(tuned.model, hard, split="validation").accuracy == pytest.approx(kept[0])
@@ -174,21 +175,28 @@ def test_epochs_worse_than_the_probe_are_not_kept(hard, ema):
     assert report.accuracy == report.probe["accuracy"]
     assert_same_weights(before, weights_below_head())
     last_line = str(report).splitlines()[-1]
-    assert "Kept the probe, as fine-tuning gained nothing certain here. Epoch 3 has" in last_line
-    assert "if their accuracy is at least as high and their log loss lower" in last_line
+    assert "Kept the probe, as fine-tuning gained less than its standard error here. Epoch 3 has" in last_line
+    assert "if their accuracy is at least as high and their log loss lower by more than a standard error" in last_line
 
 
 @pytest.mark.parametrize(
-    ("accuracy", "log_loss", "is_kept"), [(0.8, 0.4, True), (0.9, 0.6, False), (0.8, 0.5, False), (0.79, 0.1, False)]
+    ("accuracy", "losses", "is_kept"),
+    [
+        (0.8, [0.4, 0.4, 0.3], True),
+        (0.9, [0.5, 0.6, 0.6], False),
+        (0.79, [0.1, 0.1, 0.1], False),
+        (0.8, [0.7, 0.6, 0.1], False),  # on average lower, but not by a standard error
+    ],
 )
-def test_tuned_weights_replace_the_probe_if_accuracy_and_log_loss_are_better(accuracy, log_loss, is_kept):
+def test_tuned_weights_replace_the_probe_if_accuracy_and_log_loss_are_better(accuracy, losses, is_kept):
     state = TrainingState(best_epoch=4, probe={"validation_accuracy": 0.8, "validation_log_loss": 0.5})
     model = Mock()
     tuner = Mock(
         model=model,
         run=Mock(state=state),
         checkpoint=Mock(start=["probe"]),
-        _measure_on_validation=lambda: (accuracy, log_loss),
+        _measure_on_validation=lambda: (accuracy, np.array(losses)),
+        _probe_losses=np.array([0.5, 0.5, 0.5]),
     )
     FineTuner._choose_weights(tuner)
     assert state.best_epoch == (4 if is_kept else 0)

@@ -158,7 +158,8 @@ def fine_tune(
     arXiv:2202.10054). At the end, one comparison on the validation images decides: the weights after the last epoch,
     or after the best one if the recipe has a `patience`, replace the probe if their accuracy is at least as high and
     their log loss, after temperature scaling, lower by more than a standard error of the difference. Otherwise the
-    probe is kept. The report contains the figures of both. If the probe already classifies every validation image correctly, no epoch is trained.
+    probe is kept. The report contains the figures of both. If the probe already classifies every validation image
+    correctly, no epoch is trained.
 
     Args:
         model: a Keras classifier with pretrained weights. If its classes differ from the data's, its head is replaced

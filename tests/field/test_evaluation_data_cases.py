@@ -282,7 +282,7 @@ def test_the_command_finds_the_test_split_of_a_run(run, cli, tmp_path):
     assert "12 test images" in own.out
     assert "training images" not in own.out.partition("\n")[2]
     everything = cli("evaluate", run / "run", run / "photos", "--split", "all")
-    assert "36 of the 60 images (60.0 %) are training images" in everything.out
+    assert "36 of the 60 images (60 %) are training images" in everything.out
     divided = cli("evaluate", run / "run", run / "photos", "--splits", "0.6", "0.2", "0.2", "--seed", "3")
     assert "12 test images" in divided.out
     assert (

@@ -42,5 +42,5 @@ with tempfile.TemporaryDirectory() as folder:
     # The same call continues, and gives the same bits as a training without interruption.
     report = cnnzoo.fit_and_evaluate(make_model(), data, recipe=recipe, run_dir=run_dir)
     print(report)
-    print("calibration error:", report.metrics["calibration_error"], "->", report.metrics["calibrated"])
+    print("calibration:", report.calibration["temperature"])
     print(sorted(path.name for path in run_dir.iterdir()))

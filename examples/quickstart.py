@@ -6,11 +6,8 @@ from pathlib import Path
 folder = Path(tempfile.mkdtemp())
 
 # [README]
-import keras
-
 import cnnzoo
 
-keras.utils.set_random_seed(0)
 data = cnnzoo.load_data("digits", splits=(0.7, 0.1, 0.2))
 model = cnnzoo.get("lenet5", classes=data.classes)
 report = cnnzoo.fit_and_evaluate(model, data, recipe="digits", run_dir=folder / "run", overwrite=True)

@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-INSTALL = $(BIN)/python tools/install.py --config-settings editable_mode=compat
+INSTALL = $(BIN)/python .ci/install.py --config-settings editable_mode=compat
 # Two workers, of up to 6 GB each; tests/conftest.py says which tests stay together and in which order they run.
 PYTEST := -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
 # The newest Python that is supported: on the path, or one of pyenv's.
@@ -49,7 +49,7 @@ wheel: $(VENV)/installed-dev  ## The wheel alone, in an environment of its own, 
 	rm -rf build dist .venv-wheel
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
 	$(BIN)/python -m venv .venv-wheel
-	.venv-wheel/bin/python tools/install.py dist/cnnzoo-*.whl
+	.venv-wheel/bin/python .ci/install.py dist/cnnzoo-*.whl
 	cd dist && ../.venv-wheel/bin/cnnzoo demo && ../.venv-wheel/bin/python -c "import cnnzoo; cnnzoo.get('lenet5', weights='mnist')"
 	rm -rf build dist .venv-wheel
 
@@ -68,7 +68,7 @@ test-newest: newest  ## The fast tests on the newest Python
 
 test-backends:  ## Golden logits, and what every row promises, on JAX and torch: over an hour, for nights
 	$(MAKE) VENV=.venv-backends .venv-backends/installed-dev
-	.venv-backends/bin/python tools/install.py jax torch
+	.venv-backends/bin/python .ci/install.py jax torch
 	for backend in jax torch; do KERAS_BACKEND=$$backend .venv-backends/bin/python $(PYTEST) -o tmp_path_retention_policy=none \
 		tests/test_golden.py tests/test_build.py tests/surgery/test_features.py tests/checkpoints/test_translate.py || exit 1; done
 

@@ -1,4 +1,4 @@
-"""tools/install.py, which says how far pip is."""
+""".ci/install.py, which says how far pip is."""
 
 import io
 import runpy
@@ -7,7 +7,7 @@ import sys
 import pytest
 from helpers.paths import ROOT
 
-TOOL = runpy.run_path(str(ROOT / "tools" / "install.py"))
+TOOL = runpy.run_path(str(ROOT / ".ci" / "install.py"))
 PIP_OUTPUT = """Obtaining file:///work/cnnzoo
 Collecting tensorflow>=2.20 (from cnnzoo==0.9.0)
   Downloading tensorflow-2.21.0-cp311-cp311-manylinux_2_27_x86_64.whl (572.4 MB)

@@ -1,4 +1,4 @@
-"""Install packages with pip, and say how far it is: python tools/install.py PIP_ARGUMENTS.
+"""Install packages with pip, and say how far it is: python .ci/install.py PIP_ARGUMENTS.
 
 pip prints hundreds of lines, and nothing for the minute in which it unpacks. This script prints one line that is
 updated in a terminal, and a line every five seconds in a log. If pip fails, all of its output is shown. Only the

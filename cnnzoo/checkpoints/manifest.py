@@ -14,7 +14,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
-from cnnzoo.core.errors import unknown_name
+from cnnzoo.core.errors import InputError, unknown_name
 
 COMMERCIAL_LICENSES = ("Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "MIT")  # those that allow commercial use
 
@@ -154,10 +154,28 @@ def find_weights(model: str, tag: str) -> PublishedWeights:
     if tag in rows:
         return rows[tag]
     candidates = [row for row in rows.values() if row.include_top and row.tag.startswith(f"{tag}.")]
+    if not rows:
+        raise InputError(_explain_unpublished(model, tag))
     if not candidates:
         names = {*rows, *(name.partition(".")[0] for name in rows)}
         raise unknown_name(f"weights of {model}", tag, names, f"cnnzoo info {model}")
     return max(candidates, key=_default_rank)
+
+
+def _explain_unpublished(model: str, tag: str) -> str:
+    """Return that no weights of `model` are published, which similar model has some, and that a file can be used."""
+    published = load_published_weights()
+    stem = model.partition("_")[0]
+    similar = [row for row in published if row.include_top and row.model.partition("_")[0] == stem]
+    same_data = [row for row in similar if row.tag.partition(".")[0] == tag.partition(".")[0]]
+    hint = ""
+    if similar:
+        row = min(same_data or similar, key=lambda row: len(row.model))
+        hint = f"{row.model}:{row.tag.partition('.')[0]} is published, of a similar network. "
+    return (
+        f"No weights of {model} are published. {hint}To load a checkpoint of your own, give its file: {model}:FILE, or "
+        f"weights=FILE (--weights FILE). Received: {tag!r:.200}"
+    )
 
 
 def _default_rank(row: PublishedWeights) -> tuple[Any, ...]:

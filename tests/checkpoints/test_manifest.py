@@ -180,7 +180,7 @@ def test_default_prefers_license_then_accuracy_then_order(monkeypatch):
         ("resnet50", "imagenet.tv_v3", "Did you mean imagenet.tv_v2 or"),
         ("resnet50", "imagnet", "Did you mean imagenet or"),
         ("preresnet1001", "svhn", "Allowed: cifar10, cifar10.tf2cv, cifar100, cifar100.tf2cv. Received: 'svhn'"),
-        ("vgg11_lrn", "imagenet", "Unknown weights of vgg11_lrn. Allowed: none yet"),
+        ("vgg11_lrn", "imagenet", "No weights of vgg11_lrn are published. vgg11:imagenet is published"),
         ("resnet50", "", "Received: ''"),
     ],
 )

@@ -705,7 +705,7 @@ def test_a_tag_is_told_from_a_path(tmp_path, monkeypatch):
         cnnzoo.get("lenet5", weights="./mnist")
     with pytest.raises(cnnzoo.InputError, match="No such file"):
         load("nowhere/best")
-    with pytest.raises(cnnzoo.InputError, match="Unknown weights of small_resnet18"):
+    with pytest.raises(cnnzoo.InputError, match="No weights of small_resnet18 are published"):
         load("nothing")
 
 

@@ -29,6 +29,7 @@ class WeightsSource:
     """The tensors of a checkpoint and what is known about them; empty if fresh weights are wanted."""
 
     name: str = ""  # for messages
+    path: str = ""  # of a user's own file, as given
     sets: tuple[WeightSet, ...] = ()  # the sets of weights to choose from, the most likely first
     all_sets: tuple[WeightSet, ...] = ()  # those too that the user did not ask for
     classes: tuple[str, ...] = ()  # () if the file does not name them
@@ -77,6 +78,7 @@ class WeightsSource:
             sets = choose_weight_set(sets, wanted, path.name)
         source = cls(
             name=path.name,
+            path=str(path),
             sets=tuple(sets),
             all_sets=all_sets,
             provenance={"file": path.name} | ({"set": sets[0].name} if len(all_sets) > 1 else {}),

@@ -49,14 +49,9 @@ def check_variant(source: WeightsSource, title: str, row: Any, rows: Callable[[]
     problem = compare_keras_config(source.keras_config, row)
     if problem:
         fitting = (
-            f". Use cnnzoo.get({fits!r}, weights=...)"
-            if (fits := _find_by_config(source.keras_config, row, rows()))
-            else ""
+            f". {_hint_at_model(fits, source)}" if (fits := _find_by_config(source.keras_config, row, rows())) else ""
         )
-        raise InputError(
-            f"{source.name} does not fit {title}: {problem}{fitting}. If it is of {title} all the same, say so: "
-            f"weights={f'{source.name}#{title}'!r}"
-        )
+        raise InputError(f"{source.name} does not fit {title}: {problem}{fitting}. {_hint_at_statement(title, source)}")
     is_concerned = all(getattr(row, key, None) == value for key, value in layout.concerns.items())
     if layout.untold and is_concerned and not source.keras_config:
         note = f"the layout of {layout.publisher} does not tell {layout.untold}: assumed are those of {title}"
@@ -79,8 +74,7 @@ def _check_own_file(source: WeightsSource, title: str, row: Any, rows: Callable[
         return replace(source, notes=(*source.notes, note))
     raise InputError(
         f"{source.name} does not fit {title}: it holds weights of {source.network}, which computes something else even "
-        f"where names and shapes agree. Use cnnzoo.get({source.network!r}, weights=...). If its card is wrong, say so: "
-        f"weights={f'{source.name}#{title}'!r}"
+        f"where names and shapes agree. {_hint_at_model(source.network, source)}. {_hint_at_statement(title, source)}"
     )
 
 
@@ -111,11 +105,22 @@ def _explain_other_variant(
             if type(other) is type(row) and not differing_fields(layout, other) and _share_a_name(name, title)
         ]
     reason = ", ".join(f"{key} {value!r}, not {getattr(row, key)!r}" for key, value in differing.items())
-    use = f" Use cnnzoo.get({fitting[0]!r}, weights=...)." if fitting else ""
+    use = f" {_hint_at_model(fitting[0], source)}." if fitting else ""
     return InputError(
-        f"{source.name} does not fit {title}: it has the layout of {layout.publisher}, whose networks of these names "
-        f"have {reason}.{use} If it is of {title} all the same, say so: weights={f'{source.name}#{title}'!r}"
+        f"{source.name} does not fit {title}: the names of its tensors are those of {layout.publisher}, whose networks "
+        f"differ from {title}: {reason}.{use} {_hint_at_statement(title, source)}"
     )
+
+
+def _hint_at_model(name: str, source: WeightsSource) -> str:
+    """Return how to load the weights into the model that they fit, in Python and on the command line."""
+    return f"Use cnnzoo.get({name!r}, weights={source.path!r}) ({name}:{source.path})"
+
+
+def _hint_at_statement(title: str, source: WeightsSource) -> str:
+    """Return how to say that a file is of a network all the same, in Python and on the command line."""
+    stated = f"{source.path}#{title}"
+    return f"If it is of {title} all the same, say so: weights={stated!r} ({title}:{stated})"
 
 
 def _share_a_name(name: str, title: str) -> bool:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from cnnzoo.checkpoints.readers import Checkpoint, read_checkpoint
 from cnnzoo.core.errors import InputError
 from cnnzoo.core.json_files import parse_json, read_json_value
+from cnnzoo.core.paths import nearest_path
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,7 +37,9 @@ def read_file_bytes(path: Path) -> bytes:
     except InputError:
         raise
     except OSError as error:
-        raise InputError(f"Cannot read the weights {str(path)!r}: {error.strerror}") from None
+        near = nearest_path(path) if isinstance(error, FileNotFoundError) else ""
+        hint = f". Did you mean {near}?" if near else ""
+        raise InputError(f"Cannot read the weights {str(path)!r}: {error.strerror}{hint}") from None
     except ValueError as error:  # a null byte or a lone surrogate in the path
         raise InputError(f"Cannot read the weights {str(path)!r:.200}: {error}") from None
 

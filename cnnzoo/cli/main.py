@@ -15,12 +15,14 @@ import warnings
 import click
 
 import cnnzoo
+from cnnzoo.cli.checks import describe_missing_model
 from cnnzoo.cli.commands import Command, Group, argument
 from cnnzoo.cli.complete import COMMANDS as COMPLETION_COMMANDS
 from cnnzoo.cli.data import COMMANDS as DATA_COMMANDS
 from cnnzoo.cli.demo import COMMANDS as DEMO_COMMANDS
 from cnnzoo.cli.export import COMMANDS as EXPORT_COMMANDS
 from cnnzoo.cli.inference import COMMANDS as INFERENCE_COMMANDS
+from cnnzoo.cli.messages import prefer_options
 from cnnzoo.cli.models import COMMANDS as MODEL_COMMANDS
 from cnnzoo.cli.output import READER_GONE, ReaderGoneError, discard_output, echo, prepare_streams
 from cnnzoo.cli.rerun import COMMANDS as RERUN_COMMANDS
@@ -97,7 +99,7 @@ def main(arguments: list[str] | None = None) -> None:
     words = sys.argv[1:] if arguments is None else arguments
     try:
         with warnings.catch_warnings():
-            warnings.showwarning = lambda message, *_: echo(f"Warning: {message}", err=True)
+            warnings.showwarning = lambda message, *_: echo(f"Warning: {prefer_options(str(message))}", err=True)
             cli.main(arguments, prog_name="cnnzoo", standalone_mode=False, obj=words)
         discard_output()
     except InputError as error:
@@ -137,6 +139,8 @@ def _describe_usage_error(error: click.ClickException) -> str:
         return message
     if "unexpected extra argument" in message and any("--set" in param.opts for param in context.command.params):
         message += ". A field of the recipe is one word, as in --set patience=5"
+    if isinstance(error, click.MissingParameter) and (hint := describe_missing_model(context)):
+        message = hint
     if isinstance(error, click.MissingParameter) or "unexpected extra argument" in message:
         return f"{message}. {context.command.get_usage(context)}"
     if isinstance(error, click.NoSuchOption):
@@ -171,6 +175,6 @@ def _describe_lack_of_memory(error: Exception) -> str:
 def _exit_with_error(error: Exception | str, code: int) -> None:
     """Print the error on one line and exit."""
     with contextlib.suppress(OSError, ReaderGoneError):
-        echo(f"Error: {' '.join(str(error).split())}", err=True)
+        echo(f"Error: {prefer_options(' '.join(str(error).split()))}", err=True)
     discard_output()
     sys.exit(code)

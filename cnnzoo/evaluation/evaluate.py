@@ -113,7 +113,8 @@ def evaluate(
         if not len(data.validation):
             raise InputError(
                 f"target_accuracy needs validation images, on which min_probability is chosen, and {data.source} is "
-                "loaded without any. Load it with the splits of the training, such as splits=(0.8, 0.1, 0.1) (--splits)"
+                "loaded without any. Load it with the splits of the training, such as splits=(0.8, 0.1, 0.1) (--splits "
+                "0.8,0.1,0.1)"
             )
     if batch_size != "auto":
         check_integer("batch_size", batch_size, 1)

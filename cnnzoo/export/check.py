@@ -190,7 +190,7 @@ def compare_outputs(
     if before - accuracy > max_drop:
         raise InputError(
             f"In {precision} the accuracy on {len(validation):,} validation images drops from "
-            f"{100 * before:.2f} to {100 * accuracy:.2f} %, by more than max_drop={max_drop} (--max-drop); "
+            f"{100 * before:.2f} to {100 * accuracy:.2f} %, by more than max_drop={max_drop} (--max-drop {max_drop}); "
             "the export was not kept"
         )
     return comparison._replace(accuracy=accuracy, before=before, validation_images=len(validation))

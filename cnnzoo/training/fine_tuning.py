@@ -21,6 +21,7 @@ from cnnzoo.evaluation.temperature import fit_temperature
 from cnnzoo.surgery.head import adopt_head, replace_head
 from cnnzoo.training.callbacks import averaged_weights
 from cnnzoo.training.probe import fit_linear_probe
+from cnnzoo.training.progress import tell
 from cnnzoo.training.run import check_run_dir
 from cnnzoo.training.state import restore_start
 from cnnzoo.training.trainer import Trainer
@@ -37,10 +38,24 @@ class FineTuner(Trainer):
         """Return `data` at the model's size; a model of other classes gets a new head."""
         with show_progress("Preparing the images", verbose=self.options.verbose):
             data = bind_to_model(self.model, data, **self.options.transform)
+        if note := self._describe_fresh_weights():
+            data = replace(data, notes=(*data.notes, note))
         if not same_class_names(cards.card(self.model).classes, data.classes):
             data = self._replace_head(data)
         check_output_matches(self.model, data.classes)
         return data
+
+    def _describe_fresh_weights(self) -> str:
+        """Return a note, which is printed too, if the model was built without pretrained weights; "" otherwise."""
+        card = cards.card(self.model)
+        if not cards.has_card(self.model) or card.weights or card.training:
+            return ""
+        note = (
+            f"The card of {card.name} names no pretrained weights, so fine-tuning starts from random ones. For "
+            f'pretrained weights: cnnzoo.get("{card.name}", weights=...). To train without: cnnzoo.fit_and_evaluate.'
+        )
+        tell(f"Note: {note}", self.options.verbose)
+        return note
 
     def _replace_head(self, data: ImageData) -> ImageData:
         """Give the model a new head for the classes of `data`; return the data with a note that says so."""

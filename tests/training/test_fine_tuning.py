@@ -301,3 +301,11 @@ def test_data_that_is_not_ours_or_lacks_a_split_raises_an_error(data, train):
     empty = replace(data, validation=data.validation.take(np.array([], int)))
     with pytest.raises(cnnzoo.InputError, match=r"The validation split of arrays is empty\. Received: 36 train, 0"):
         train(cnnzoo.get("lenet5", classes=3), empty, recipe=RECIPE)
+
+
+def test_random_weights_are_named_before_the_training(data, monkeypatch):
+    monkeypatch.setattr(FineTuner, "fit_and_evaluate", lambda self: self.data.notes)
+    notes = fine_tune(cnnzoo.get("lenet5", classes=data.classes), data)
+    assert "random ones" in notes[-1]
+    assert 'cnnzoo.get("lenet5", weights=...)' in notes[-1]
+    assert not any("random" in note for note in fine_tune(pretrained(), data))

@@ -83,6 +83,21 @@ def _check_order(model: str, data: str) -> None:
         raise InputError(f"The model comes first: cnnzoo {command} {data} {model}")
 
 
+def describe_missing_model(context: click.Context) -> str:
+    """Return that MODEL is missing, if the only word of a command that takes MODEL first is data; "" otherwise."""
+    arguments = [param for param in context.command.params if isinstance(param, click.Argument)]
+    # Click has parsed the words before it complains of the argument that lacks one.
+    words = context.params.get(arguments[0].name or "") if arguments else None
+    if not isinstance(words, str) or len(arguments) < 2 or arguments[0].name != "model":
+        return ""
+    is_data = path_exists(words) or words == "digits" or words.startswith("tfds:")
+    if not is_data or is_model_name(words) or _is_trained_model(words):
+        return ""
+    takes_names = context.info_name in ("train", "lr-find", "tune")
+    example = "resnet18" if takes_names else "resnet50:imagenet or runs/tuned"
+    return f"Missing argument 'MODEL'. It comes first, such as {example}; {words!r:.200} is not a model"
+
+
 # Trained models
 
 

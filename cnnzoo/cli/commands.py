@@ -41,6 +41,26 @@ class Option(click.Option):
         super().__init__(declarations, **settings)
         self.group, self.words = group, words
 
+    def type_cast_value(self, ctx: click.Context, value: Any) -> Any:
+        """Return the value as a number if the option takes one; raise InputError if it is no such number."""
+        try:
+            return super().type_cast_value(ctx, value)
+        except click.BadParameter:
+            allowed = _describe_number(self.type)
+            if not allowed:
+                raise
+            raise InputError(f"{self.opts[-1]} must be {allowed}. Received: {value!r:.200}") from None
+
+
+def _describe_number(kind: Any) -> str:
+    """Return which numbers a type of Click allows, as in "a number above 0"; "" for a type that is no number."""
+    noun = {"integer": "a whole number", "float": "a number"}.get(kind.name.removesuffix(" range"), "")
+    if not noun or not isinstance(kind, click.IntRange | click.FloatRange) or kind.min is None:
+        return noun
+    if kind.min_open:
+        return f"{noun} above {kind.min:g}"
+    return f"{noun} from {kind.min} to {kind.max}" if kind.max is not None else f"{noun} of at least {kind.min}"
+
 
 class Argument(click.Argument):
     """An argument with a description."""

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 
-from cnnzoo.core.errors import InputError, unknown_name
+from cnnzoo.core.errors import InputError, shorten_repr, unknown_name
 from cnnzoo.core.text import format_count
 from cnnzoo.data.listing import Listing
 from cnnzoo.data.splits import EVALUATION_SHARES, Shares
@@ -24,6 +24,11 @@ def resolve_evaluation_split(split: object, shares: Shares, default_shares: Shar
         raise InputError(
             f"load_data(..., split={split!r}) is not possible: only data for evaluation is loaded as one split, with "
             f"split='test' or split='all'. Otherwise, load_data(...).{split} is that split"
+        )
+    if isinstance(split, list | tuple | float):
+        raise InputError(
+            f"split must be 'test' or 'all', for data that is for evaluation alone. The shares of training, validation "
+            f"and test are splits={shorten_repr(split)}"
         )
     if not isinstance(split, str) or split not in EVALUATION_SPLITS:
         raise unknown_name("split", split, EVALUATION_SPLITS)

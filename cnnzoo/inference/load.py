@@ -14,7 +14,7 @@ from cnnzoo.core.archives import check_keras_archive
 from cnnzoo.core.arguments import check_arguments
 from cnnzoo.core.errors import InputError
 from cnnzoo.core.forks import check_not_forked
-from cnnzoo.core.paths import check_path, resolve_path
+from cnnzoo.core.paths import check_path, nearest_path, path_exists, resolve_path
 from cnnzoo.core.progress import show_progress
 from cnnzoo.core.warn import warn_caller
 from cnnzoo.data.training_images import TRAINING_IMAGES_FILE, remember_training_images
@@ -91,9 +91,10 @@ def load(
     if (path / RECORD_FILE).exists():
         file = find_run_model(path, allow_failed)
     if file.suffix != ".keras" or not file.exists():
+        near = "" if path_exists(path) else nearest_path(path)
+        hint = f". Did you mean {near}?" if near else ". cnnzoo.get builds a network by its name"
         raise InputError(
-            f"load takes a run directory, a .keras file or an export; there is none at {str(path)!r} "
-            "(cnnzoo.get builds a network by its name)"
+            f"The model must be a run directory, a .keras file or an export; there is none at {str(path)!r}{hint}"
         )
     model = load_keras_file(file)
     if not path.is_dir():

@@ -36,8 +36,14 @@ def find_run_model(folder: Path, allow_failed: bool) -> Path:
             raise InputError(
                 f"The search in {folder} is not finished, so it has no best model yet; repeat its command to continue"
             )
-        state = "has failed and left no model" if status == "failed" else "is not finished"
-        raise InputError(f"The run in {folder} {state}; continue its training with --resume")
+        if status == "failed":
+            raise InputError(
+                f"The run in {folder} has failed and left no model; repeat the command of the training with --resume"
+            )
+        raise InputError(
+            f"The run in {folder} has no model yet: its training has not ended, or was interrupted. Wait for its end, "
+            "or repeat the command of the training to continue it"
+        )
     if status == "failed" and not allow_failed:
         failure = record.get(FAILURE_KEY)
         raise InputError(
@@ -45,7 +51,10 @@ def find_run_model(folder: Path, allow_failed: bool) -> Path:
             f"--overwrite starts again, for example with a lower learning_rate. {_hint_at_file(file, failure)}"
         )
     if status in ("running", "interrupted"):
-        warn_caller(f"The run in {folder} has not ended: its report is missing; --resume completes it")
+        warn_caller(
+            f"The run in {folder} has not ended: its report is missing; --resume completes it, with the command of "
+            "the training"
+        )
     return file
 
 

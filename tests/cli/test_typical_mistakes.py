@@ -13,11 +13,21 @@ MISTAKES = [
     # Commands and options
     ("trian lenet5 digits", "Did you mean cnnzoo train"),
     ("finetune resnet18:imagenet photos", "Did you mean cnnzoo fine-tune"),
+    ("fine-tune photos", "Missing argument 'MODEL'"),
+    ("evaluate photos", "Missing argument 'MODEL'"),
+    ("train photos", "such as resnet18; 'photos' is not a model"),
+    ("predict a.png", "Missing argument 'MODEL'"),
+    ("export photos", "Missing argument 'MODEL'"),
+    ("fine-tune lenet5:mnist", "Missing argument 'DATA'"),
     ("train lenet5", "Usage: cnnzoo train [OPTIONS] MODEL DATA"),
     ("train lenet5 digits --epoch 3", "--epochs"),
     ("train lenet5 digits --batch_size 8", "Did you mean --batch-size"),
     ("train lenet5 digits --momentum 0.8", "--set momentum=VALUE"),
-    ("train lenet5 digits --epochs many", "not a valid integer"),
+    ("train lenet5 digits --epochs many", "--epochs must be a whole number of at least 1"),
+    ("train lenet5 digits --minutes three", "--minutes must be a number above 0. Received: 'three'"),
+    ("tune lenet5 digits --trials two", "--trials must be a whole number of at least 1"),
+    ("tune lenet5 digits --trials 0", "--trials must be a whole number of at least 1"),
+    ("export lenet5:mnist out --max-drop 2", "--max-drop must be a number from 0 to 1"),
     ("train lenet5 digits --epochs 3 --set epochs=5", "give one of them"),
     ("train lenet5 digits --set lr=0.1", "Did you mean learning_rate"),
     ("train lenet5 digits --lr fast", "a number, as in 0.01"),
@@ -39,6 +49,7 @@ MISTAKES = [
     ("info ResNet50", "Did you mean resnet50"),
     ("info efficientnet_b0", "`cnnzoo list` shows all"),
     ("train lenet5 photos --image-size 8 8", "at least 16x16"),
+    ("fine-tune googlenet_2014:imagenet photos", "googlenet:imagenet is published, of a similar"),
     ("train lenet5:mnist digits", "cnnzoo fine-tune lenet5:mnist digits"),
     ("train photos resnet18", "cnnzoo train resnet18 photos"),
     ("fine-tune photos resnet18:imagenet", "cnnzoo fine-tune resnet18:imagenet photos"),
@@ -52,7 +63,7 @@ MISTAKES = [
     ("predict photos a.png", "which is a folder of other files"),
     ("predict runs a.png", "or runs/unfinished?"),
     ("predict runs/unfinised a.png", "Did you mean runs/unfinished"),
-    ("predict runs/unfinished a.png", "--resume"),
+    ("predict runs/unfinished a.png", "repeat the command of the training"),
     ("predict runs/search a.png", "repeat its command"),
     # Data, images and outputs
     ("train lenet5 phots", "Did you mean photos"),
@@ -134,6 +145,7 @@ def answers(folder):
 def test_a_mistake_is_answered_at_once(answers, command, remedy):
     code, out, err, imported, seconds = answers[command]
     assert remedy in err
+    assert "=True" not in err  # an argument of Python
     assert code == 2
     assert (out, err.count("\n"), err.startswith("Error: ")) == ("", 1, True), err
     assert len(err) < 700

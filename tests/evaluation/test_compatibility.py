@@ -63,3 +63,8 @@ def test_evaluate_needs_data_of_ours_and_a_split():
     data = cnnzoo.load_data("digits")
     with pytest.raises(cnnzoo.InputError, match="Unknown split. Did you mean test"):
         cnnzoo.evaluate(model, data, split="tset")
+
+
+def test_shares_in_place_of_a_split_name_splits():
+    with pytest.raises(cnnzoo.InputError, match=r"are splits=\(0.7, 0.1, 0.2\)"):
+        cnnzoo.load_data("digits", split=(0.7, 0.1, 0.2))

@@ -11,7 +11,8 @@ import cnnzoo
 
 def test_a_missing_or_broken_file_is_named(tmp_path):
     (tmp_path / "m.keras").write_bytes(b"PK\x03\x04 half a zip")
-    for path, message in {"nowhere": "there is none at", "m.keras": "Cannot load"}.items():
+    messages = {"nowhere": "there is none at", "m.kera": "Did you mean .*m.keras", "m.keras": "Cannot load"}
+    for path, message in messages.items():
         with pytest.raises(cnnzoo.InputError, match=message):
             cnnzoo.load(tmp_path / path)
 

@@ -3,7 +3,7 @@
 One display serves the whole process. Shorter work shows nothing. Longer work shows, on stderr:
 
 - in a terminal, a bar that disappears when the work ends;
-- in a log, lines: the first after two seconds, then every four, and later at growing intervals, up to 30 s;
+- in a log, lines: the first after two seconds, then every four, and after minutes at growing intervals, up to 30 s;
 - in a notebook, one line that is updated.
 
 A thread keeps the display going, so a single call that takes long is covered too; such work needs no `total`:
@@ -226,7 +226,7 @@ class Board:
 
     def _is_line_due(self, progress: Progress, now: float) -> bool:
         elapsed, last = now - progress.started, self._shown.get(progress)
-        return last is None or now - last >= min(max(elapsed / 6, MIN_INTERVAL), MAX_INTERVAL)
+        return last is None or now - last >= min(max(elapsed / 100, MIN_INTERVAL), MAX_INTERVAL)
 
     def _keep_refreshing(self, stop: threading.Event) -> None:
         while not stop.wait(REFRESH_INTERVAL):

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from cnnzoo.evaluation.report import Report
 
-CARD_KEY = "evaluation"  # in `Card.training`
+# Keys of `Card.training`: the figures of a report, the fields of the recipe that are not at their defaults, and
+# {"trained": number of epochs, "kept": the epoch whose weights these are, 0 for the start, None for the linear probe}
+CARD_KEY, SETTINGS_KEY, EPOCHS_KEY = "evaluation", "settings", "epochs"
 METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "calibration_error")
 
 

@@ -15,7 +15,7 @@ from cnnzoo.core.errors import InputError
 from cnnzoo.core.json_files import check_fields, read_json
 from cnnzoo.data.resize import inner_size
 from cnnzoo.data.transform import Transform
-from cnnzoo.evaluation.summary import CARD_KEY
+from cnnzoo.evaluation.summary import CARD_KEY, EPOCHS_KEY, SETTINGS_KEY
 from cnnzoo.export.check import Comparison
 from cnnzoo.export.quoting import markdown_text, python_text, shell_word
 from cnnzoo.export.snippets import write_reading_code
@@ -142,7 +142,7 @@ def _metric_rows(figures: Mapping[str, Any]) -> list[tuple[str, str, str]]:
 
 
 def _training_rows(training: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return data, recipe and seed as name and value, leaving out whatever is empty or at its default."""
+    """Return data, epochs, recipe and seed as name and value, leaving out whatever is empty or at its default."""
     rows = []
     data = training.get("data") or {}
     if data.get("source"):
@@ -150,13 +150,27 @@ def _training_rows(training: Mapping[str, Any]) -> list[tuple[str, str]]:
         rows.append(("data", f"{data['source']}: {counts} images" if counts else data["source"]))
     if fingerprints := data.get("fingerprints"):
         rows.append(("fingerprints", ", ".join(f"{split} {digest[:12]}" for split, digest in fingerprints.items())))
-    recipe = {
+    recipe = training.get("recipe") or {}
+    settings = training.get(SETTINGS_KEY)
+    settings = settings if isinstance(settings, dict) else recipe  # which versions before 0.9 recorded alone
+    shown = {
         key: value
-        for key, value in (training.get("recipe") or {}).items()
-        if value not in (None, "", False, [], ()) and key not in RECIPE_NOTES
+        for key, value in settings.items()
+        if value not in (None, "", False, [], ()) and key not in (*RECIPE_NOTES, "epochs")
     }
-    if recipe:
-        rows.append(("recipe", ", ".join(f"{key} {value}" for key, value in recipe.items())))
+    if "epochs" in recipe:
+        rows.append(("epochs", _describe_epochs(recipe["epochs"], training.get(EPOCHS_KEY))))
+    if shown:
+        rows.append(("recipe", ", ".join(f"{key} {value}" for key, value in shown.items())))
     if training.get("seed") is not None:
         rows.append(("seed", str(training["seed"])))
     return rows
+
+
+def _describe_epochs(planned: Any, trained: Any) -> str:
+    """Return how many epochs were trained, of those planned, and whose weights were kept."""
+    kept = trained.get("kept") if isinstance(trained, dict) else ""
+    if not isinstance(kept, int | None):  # unknown, in models of versions before 0.9
+        return f"at most {planned}"
+    weights = {None: "the linear probe", 0: "the start"}.get(kept, f"epoch {kept}")
+    return f"{trained.get('trained')} of {planned}; the weights are those of {weights}"

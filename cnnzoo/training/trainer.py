@@ -34,6 +34,7 @@ from cnnzoo.evaluation.compatibility import (
 from cnnzoo.evaluation.evaluate import calibrate_on_validation, make_report, predict_split
 from cnnzoo.evaluation.report import Report
 from cnnzoo.evaluation.summary import CARD_KEY as FIGURES_KEY
+from cnnzoo.evaluation.summary import EPOCHS_KEY, SETTINGS_KEY
 from cnnzoo.evaluation.summary import summarize_report
 from cnnzoo.surgery.outputs import as_functional, warn_if_no_logits
 from cnnzoo.training import state
@@ -340,9 +341,16 @@ class Trainer:
         return f"Training ended after {done} of {self.recipe.epochs} epochs: {reason}."
 
     def _add_figures_to_card(self, report: Report) -> None:
-        """Record the figures of the test split in the model's card, which exports and copies of the model show."""
-        card = cards.card(self.model)
-        figures = {FIGURES_KEY: summarize_report(report)}
+        """Record in the model's card what its exports and copies show: the training in short, and its test figures."""
+        card, kept = cards.card(self.model), self.run.kept_weights()
+        settings = {name: value for name, value in self.plan["recipe"].items() if name not in self._default_settings()}
+        if self.run.state.learning_rate:  # the recipe may say "auto"
+            settings["learning_rate"] = self.run.state.learning_rate
+        figures = {
+            FIGURES_KEY: summarize_report(report),
+            SETTINGS_KEY: settings,
+            EPOCHS_KEY: {"trained": self.run.state.epoch, "kept": kept["epoch"]},
+        }
         cards.attach_card(self.model, replace(card, training=card.training | figures))
 
     def _training_record(self) -> dict[str, Any]:

@@ -71,10 +71,33 @@ def test_the_card_says_why_no_temperature_is_applied_and_what_is_unsure(trained)
     card = cards.card(trained.model)
     reason = {"temperature": {"reason": "20 are *too* few"}, "min_probability": {"target_accuracy": 0.95}}
     text = render(trained.model, replace(card, temperature=1.0, min_probability=0.8123, calibration=reason))
-    assert "No temperature is applied: 20 are" in text
+    assert "The probabilities are not calibrated: 20 are" in text
     assert "The logits are divided" not in text
     assert "below 0.8123 are unsure: this threshold was chosen on the validation images for an accuracy of 95 %" in text
     hostile = render(
         trained.model, replace(card, temperature=2.0, calibration={"temperature": 5, "min_probability": 5})
     )
     assert "The logits are divided by a temperature of 2.000" in hostile
+
+
+def test_a_card_without_a_temperature_does_not_claim_one(trained):
+    for temperature in (None, 1.0):
+        text = render(trained.model, replace(cards.card(trained.model), temperature=temperature, calibration={}))
+        assert "The probabilities are not calibrated: no temperature" in text
+        assert "The logits are divided" not in text
+
+
+def test_the_recipe_is_what_differs_from_the_defaults(trained):
+    """With the epochs that were trained, which early stopping or a callback may end."""
+    card = cards.card(trained.model)
+    text = render(trained.model, card)
+    recipe = next(line for line in text.splitlines() if line.startswith("| recipe |"))
+    assert "learning" in recipe
+    assert not re.search("momentum 0.9|nesterov|aux|precision float32|bn train|epochs", recipe.replace("\\", ""))
+    planned, best = card.training["recipe"]["epochs"], trained.report.best_epoch
+    assert f"| epochs | {planned} of {planned}; the weights are those of epoch {best} |" in text
+    for kept, words in ((None, "the linear probe"), (0, "the start"), (2, "epoch 2")):
+        shortened = replace(card, training=card.training | {"epochs": {"trained": 5, "kept": kept}})
+        assert f"| epochs | 5 of {planned}; the weights are those of {words} |" in render(trained.model, shortened)
+    earlier = {key: value for key, value in card.training.items() if key not in ("epochs", "settings")}
+    assert f"| epochs | at most {planned} |" in render(trained.model, replace(card, training=earlier))

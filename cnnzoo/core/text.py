@@ -1,5 +1,6 @@
 """Text for terminals and spreadsheets: durations, and names of files and classes, on which neither may act."""
 
+import math
 import re
 import unicodedata
 
@@ -71,6 +72,22 @@ def format_duration(seconds: float) -> str:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def format_milliseconds(milliseconds: float) -> str:
+    """Return a duration that may be far below a second, with two digits or all before the decimal point.
+
+    Example:
+        >>> [format_milliseconds(value) for value in (0.0567, 3.14, 178.2, 12345)]
+        ['0.057 ms', '3.1 ms', '180 ms', '12 s']
+    """
+    if not 0 < milliseconds < math.inf:
+        return "0 ms"
+    rounded = round(milliseconds, 1 - math.floor(math.log10(milliseconds)))
+    if rounded < 1000:
+        decimals = max(0, 1 - math.floor(math.log10(rounded)))
+        return f"{rounded:.{decimals}f} ms"
+    return f"{rounded / 1000:.{int(rounded < 10_000)}f} s" if rounded < 90_000 else format_duration(rounded / 1000)
 
 
 def format_count(count: int, noun: str, plural: str = "") -> str:

@@ -67,11 +67,12 @@ class Comparison(NamedTuple):
 
     def describe_agreement(self) -> str:
         """Return in a sentence how well the export and its model agree."""
-        same = "all" if self.same_class == self.images else f"{self.same_class:,}"
+        same = "all" if self.same_class == self.images else f"{self.same_class:,} of"
+        largest, mean = format_difference(self.difference), format_difference(self.mean_difference)
+        average = "" if float(mean) >= float(largest) else f" ({mean} on average for the likeliest class)"
         return (
-            f"Of {self.images:,} images that the export and the model were compared on, {same} get the same class from "
-            f"both. The probability of the likeliest class differs by {format_difference(self.mean_difference)} on "
-            f"average, and no probability by more than {format_difference(self.difference)}"
+            f"The export and the model give {same} {self.images:,} compared images the same class, and probabilities "
+            f"that differ by at most {largest}{average}"
         )
 
     def describe_accuracy(self) -> str:

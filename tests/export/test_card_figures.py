@@ -9,6 +9,7 @@ import cnnzoo
 from cnnzoo import cards
 from cnnzoo.evaluation.summary import summarize_report
 from cnnzoo.export.check import Comparison
+from cnnzoo.export.export import Export
 from cnnzoo.export.model_card import render_model_card
 from cnnzoo.inference.exported import ExportInfo
 from cnnzoo.runtimes.choose import FORMATS
@@ -54,8 +55,8 @@ def test_damaged_figures_are_not_shown(trained):
 
 def test_the_card_says_how_export_and_model_agree(trained):
     text = render(trained.model, cards.card(trained.model))
-    assert "Of 28 images that the export and the model were compared on, 27 get the same class" in text
-    assert "differs by 0.0020 on average, and no probability by more than 0.031." in text
+    assert "The export and the model give 27 of 28 compared images the same class, and probabilities" in text
+    assert "differ by at most 0.031 (0.0020 on average for the likeliest class)." in text
     assert "Of 20 validation images the export classifies 90.00 % correctly, and the model 95.00 %." in text
     assert "cnnzoo evaluate out photos/" in text
 
@@ -101,3 +102,14 @@ def test_the_recipe_is_what_differs_from_the_defaults(trained):
         assert f"| epochs | 5 of {planned}; the weights are those of {words} |" in render(trained.model, shortened)
     earlier = {key: value for key, value in card.training.items() if key not in ("epochs", "settings")}
     assert f"| epochs | at most {planned} |" in render(trained.model, replace(card, training=earlier))
+
+
+def test_an_average_that_reads_as_the_largest_difference_is_left_out():
+    text = Comparison(1e-6, 16, 16, 4e-7).describe_agreement()
+    assert text.endswith("give all 16 compared images the same class, and probabilities that differ by at most 0.00001")
+
+
+def test_the_time_of_an_image_is_a_plain_number(tmp_path):
+    for milliseconds, expected in ((0.0567, "0.057 ms"), (9.96, "10 ms"), (178.2, "180 ms"), (999, "1.0 s")):
+        export = Export(tmp_path, "onnx", 0.0, comparison=Comparison(0.0, 16, 16, 0.0, milliseconds))
+        assert f"One image takes about {expected} here" in str(export)

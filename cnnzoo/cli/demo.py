@@ -33,7 +33,7 @@ images, export = np.load(sys.argv[1]), tf.saved_model.load(sys.argv[2])
 answer = export.signatures["pixels"](images=tf.constant(images))
 assert "cnnzoo" not in sys.modules
 for names, p in zip(answer["class_names"].numpy(), answer["probabilities"].numpy()):
-    print(names[0].decode(), f"{p[0]:.4f}")
+    print(f"{names[0].decode()}, with a probability of {100 * p[0]:.2f} %")
 """
 
 

@@ -11,13 +11,14 @@ from rich.live import Live
 from rich.table import Table
 
 from cnnzoo.core.errors import InputError
+from cnnzoo.core.numbers import format_share
 from cnnzoo.core.progress import Progress, show_progress
-from cnnzoo.core.text import format_duration
+from cnnzoo.core.text import format_count, format_duration
 from cnnzoo.training import state
 from cnnzoo.tuning.keras_tuner_compat import Trial
 from cnnzoo.tuning.space import Space
 from cnnzoo.tuning.trial import RUN_FOLDER
-from cnnzoo.tuning.trial_result import TrialResult, read_trials
+from cnnzoo.tuning.trial_result import TrialResult, format_objective, read_trials
 
 MAX_ROWS = 12  # ended trials in the table
 
@@ -59,12 +60,13 @@ class ProgressTable:
         if result is None:
             return
         failed = result.status == "failed"
-        outcome = f"failed: {result.reason}" if failed else f"{self.objective} {result.score:.4f}"
+        score = "" if failed else format_objective(result.score, self.objective)
+        outcome = f"failed: {result.reason}" if failed else f"{self.objective} {score}"
         pruned = ", ended early" if result.status == "hopeless" else ""
         values = ", ".join(f"{name}={value}" for name, value in result.chosen.items())
         self.say(
-            f"trial {result.number} ({len(ended)} of {self.trials}): "
-            f"{outcome}{pruned} in {result.seconds:.0f} s; {values}"
+            f"trial {result.number}: {outcome}{pruned} in {result.seconds:.0f} s; {values} "
+            f"({len(ended)} of {format_count(self.trials, 'trial')} done)"
         )
 
     def say(self, line: str) -> None:
@@ -93,7 +95,7 @@ class ProgressTable:
             table.add_column(name, justify="right")
 
         for result in ended[-MAX_ROWS:]:
-            score = "" if result.status == "failed" else f"{result.score:.4f}"
+            score = "" if result.status == "failed" else format_objective(result.score, self.objective)
             epochs = f"{len(result.history.get('loss', ()))}/{result.epochs}" if result.epochs else ""
             values = [str(result.chosen.get(name, "")) for name in fields]
             table.add_row(str(result.number), result.status, score, epochs, f"{result.seconds:.0f} s", *values)
@@ -116,4 +118,4 @@ class ProgressTable:
         if saved is None:
             return "0", ""
         accuracies = saved.history.get("val_accuracy")
-        return str(saved.epoch), f"{accuracies[-1]:.4f}" if accuracies else ""
+        return str(saved.epoch), format_share(accuracies[-1]) if accuracies else ""

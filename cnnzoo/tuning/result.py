@@ -14,13 +14,13 @@ from scipy import stats
 from cnnzoo.core.attributes import SuggestsAttributes
 from cnnzoo.core.files import atomic_write
 from cnnzoo.core.notebook import NotebookTable, render_notebook
-from cnnzoo.core.numbers import format_score, format_share, share_decimals
+from cnnzoo.core.numbers import format_share, share_decimals
 from cnnzoo.core.tables import format_table
-from cnnzoo.core.text import escape_cell
-from cnnzoo.evaluation.report import DECIMAL_METRICS, Report
+from cnnzoo.core.text import escape_cell, format_count
+from cnnzoo.evaluation.report import Report
 from cnnzoo.models import Variant
 from cnnzoo.training.recipe import SETTABLE_FIELDS, Recipe
-from cnnzoo.tuning.trial_result import TrialResult, rank_trials
+from cnnzoo.tuning.trial_result import TrialResult, format_objective, rank_trials
 
 STATUSES = ("completed", "hopeless", "failed")
 
@@ -116,7 +116,7 @@ class TuneResult(SuggestsAttributes):
 
     def format_score(self, score: float) -> str:
         """Return a value of the objective as text."""
-        return format_score(score) if self.objective in DECIMAL_METRICS else format_share(score)
+        return format_objective(score, self.objective)
 
     def format_points(self, key: str) -> str:
         """Return a value of `comparison` in percentage points, with its sign and the digits of the accuracies."""
@@ -134,7 +134,8 @@ class TuneResult(SuggestsAttributes):
         model = self.model if isinstance(self.model, str) else self.plan["model"]
         row_fields = {name: value for name, value in self.best.chosen.items() if name not in SETTABLE_FIELDS}
         lines = [
-            f"# trial {self.best.number} of {len(self.trials)}: {self.objective} {self.best.score:.4f} on validation",
+            f"# trial {self.best.number}, the best of {format_count(len(self.trials), 'trial')}: {self.objective} "
+            f"{self.format_score(self.best.score)} on validation",
             f"# for {model}",
         ]
         if row_fields:

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from cnnzoo.core.errors import InputError
+from cnnzoo.core.numbers import format_score, format_share
 from cnnzoo.core.warn import warn_caller
+from cnnzoo.evaluation.report import DECIMAL_METRICS
 from cnnzoo.tuning.trial import LOWER_IS_BETTER, OUTCOME_FILE, read_outcome
 
 
@@ -101,3 +103,8 @@ def succeeded(trials: Iterable[TrialResult]) -> list[TrialResult]:
 def rank_trials(trials: Iterable[TrialResult], objective: str) -> list[TrialResult]:
     """Return the trials that did not fail, the best first; of equal ones the earlier first."""
     return sorted(succeeded(trials), key=lambda trial: trial.score, reverse=objective not in LOWER_IS_BETTER)
+
+
+def format_objective(score: float, objective: str) -> str:
+    """Return a score of a trial as text: a percentage, or a decimal number for log loss and its like."""
+    return format_score(score) if objective in DECIMAL_METRICS else format_share(score)

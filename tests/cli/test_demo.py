@@ -27,9 +27,10 @@ def test_the_demo_replaces_an_earlier_one(run, exported, tmp_path):
     errors = [line for line in process.stderr.splitlines() if not re.search(r"( so far| left|in \d+ s)$", line)]
     assert len(lines) + len(errors) < 80, "under two screens, besides the progress of a slow machine"
     assert not [line for line in errors if "tensorflow" in line.lower() or "absl" in line]
-    answers = [line.split() for line in lines if " is read as " in line]
+    pattern = re.compile(r"a (\d) is read as (\d), with a probability of \d+\.\d\d %")
+    answers = [match.groups() for line in lines if (match := pattern.fullmatch(line))]
     assert len(answers) == 6
-    assert sum(words[1] == words[5] for words in answers) >= 5
+    assert sum(digit == answer for digit, answer in answers) >= 5
     assert "report.html" in lines[-5]
     assert all(re.match(r"  \S*cnnzoo (predict|train|info) ", line) for line in lines[-3:])
     assert "lenet5 on digits" in (folder / "report.html").read_text()

@@ -42,6 +42,7 @@ from cnnzoo.cli.startup import import_keras_quietly
 from cnnzoo.cli.values import parse_min_probability
 from cnnzoo.core.errors import InputError
 from cnnzoo.core.paths import path_exists
+from cnnzoo.core.progress import show_progress
 from cnnzoo.core.text import escape_controls, format_count
 from cnnzoo.inference.runs import MODEL_FILE, RECORD_FILE, find_winner
 
@@ -85,24 +86,31 @@ def evaluate(
 ) -> None:
     """Evaluate MODEL on DATA.
 
-    An export is measured as it runs, in its precision. All of DATA is evaluated, or its test part if it has one.
-    Classes that are missing in DATA, images of other classes, and images that the model was trained on are reported.
+    An export itself is measured, in its precision and on the runtime of its format. All of DATA is evaluated, or its
+    test part if it has one. Classes that are missing in DATA, images of other classes, and images that the model was
+    trained on are reported.
     With --splits or --seed, DATA is divided as in a training, and --split names the part to evaluate.
 
     --json prints what report.json holds: model, data, split, classes, metrics, notes, ...
     """
+    from cnnzoo.evaluation.report import REPORT_FILES
+    from cnnzoo.inference.exported import runtime_to_measure
+
     check_trained_model(model, data, allow_failed)
     check_out_folder(out)
     check_source(data)
     changes: dict[str, Any] = {"crop": data_options.crop, "interpolation": interpolation, "pad": data_options.pad}
-    classifier = open_classifier(model, allow_failed=allow_failed, **changes)
+    classifier = open_classifier(model, runtime_to_measure(model), allow_failed=allow_failed, **changes)
+    import_keras_quietly()
     images, split = load_evaluation_data(classifier.card, data, split, data_options)
-    network = classifier if classifier.model is None else classifier.model  # an export is measured as it runs
+    network = classifier if classifier.model is None else classifier.model  # an export itself is measured
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "(?s).* training images of ")  # the report says so
         report = cnnzoo.evaluate(network, images, split=split, target_accuracy=target_accuracy)
     if out:
-        report.save(out)
+        with show_progress("Writing the report"):
+            report.save(out)
+        echo(f"Written to {out}: {', '.join(REPORT_FILES)}", err=as_json)
     echo(report.to_json().rstrip() if as_json else report)
 
 

@@ -7,8 +7,9 @@ import numpy as np
 from cnnzoo.core.progress import show_progress
 from cnnzoo.data.images import ImageData
 from cnnzoo.inference.classifier import Classifier
+from cnnzoo.runtimes.choose import FORMATS, RUNTIMES, is_installed
 
-MAX_BATCH_SIZE = 32  # runtimes other than Keras are not faster with more
+MAX_BATCH_SIZE = 8  # runtimes other than Keras are not faster with more, and progress is shown between two batches
 
 
 def predict_with_classifier(
@@ -46,6 +47,13 @@ def name_classifier(classifier: Classifier) -> str:
 
 def describe_classifier(classifier: Classifier) -> str:
     """Return in words what was measured, after the classifier has run once."""
-    kind = f"the {classifier.format} export" if classifier.format else "the model"
-    runtime = "tensorflow" if classifier.format == "saved_model" else classifier.runtime
-    return f"{kind} in {classifier.precision}, on {runtime}"
+    runtime = RUNTIMES[classifier.runtime].title
+    if not classifier.format:
+        return f"the model in {classifier.precision}, run by {runtime}"
+    own = FORMATS[classifier.format]
+    if classifier.format == "saved_model":
+        runtime = "TensorFlow"
+    elif own.name != classifier.runtime:
+        reason = "is not installed" if not is_installed(own.name) else "was not chosen"
+        runtime += f" ({own.title}, the runtime of the format, {reason})"
+    return f"the {own.format_title} export in {classifier.precision}, run by {runtime}"

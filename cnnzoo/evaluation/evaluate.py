@@ -13,6 +13,7 @@ from cnnzoo import cards
 from cnnzoo.core.arguments import OF_DATA, check_arguments
 from cnnzoo.core.card_fields import check_target_accuracy
 from cnnzoo.core.errors import InputError, check_integer, unknown_name
+from cnnzoo.core.paths import check_path
 from cnnzoo.core.progress import show_progress
 from cnnzoo.core.warn import warn_caller
 from cnnzoo.data.batches import Batches, evaluation_batch_size
@@ -33,6 +34,7 @@ from cnnzoo.evaluation.min_probability import choose_min_probability
 from cnnzoo.evaluation.report import Report
 from cnnzoo.evaluation.temperature import choose_temperature
 from cnnzoo.inference.classifier import Classifier
+from cnnzoo.inference.exported import runtime_to_measure
 from cnnzoo.inference.load import load
 from cnnzoo.surgery.outputs import as_functional, predict_probabilities, warn_if_no_logits
 
@@ -63,9 +65,9 @@ def evaluate(
     it, and images of other classes are left out. The report says so, and how many of the images the model was trained
     on, if its run has kept their digests.
 
-    An export is measured as it runs: on its runtime, in its precision, and with the transform and the temperature that
-    are in it. So the loss of accuracy by int8 is known on the test split, not only on the validation images that
-    `export` compares.
+    An export itself is measured: in its precision, and with the transform and the temperature that are in it. It runs
+    on the runtime of its format, such as ONNX Runtime, or on another one if that is not installed. So the loss of
+    accuracy by int8 is known on the test split, not only on the validation images that `export` compares.
 
     Args:
         model: a Keras classifier of images (B, H, W, C) with pixels from 0 to 255; the path of a run, of a .keras file
@@ -145,7 +147,7 @@ def evaluate(
 
     probabilities = predict_split(model, data, split, batch_size, verbose)
     if isinstance(model, Classifier):
-        remarks.append(f"Measured as it runs: {describe_classifier(model)}.")
+        remarks.append(f"Measured: {describe_classifier(model)}.")
         data = replace(data, notes=(*data.notes, remarks[-1]))
     suggestion: dict[str, Any] = {}
     if target_accuracy is not None:
@@ -165,7 +167,7 @@ def evaluate(
 def _open_model(model: keras.Model | Classifier | str | os.PathLike[str], **transform: Any) -> keras.Model | Classifier:
     """Return what is evaluated: a functional Keras model, also of a run; or a classifier, also of an export."""
     if isinstance(model, str | os.PathLike):
-        classifier = load(model, **transform)
+        classifier = load(model, runtime_to_measure(check_path(model, "the model")), **transform)
         return classifier if classifier.model is None else as_functional(classifier.model)
     return model if isinstance(model, Classifier) else as_functional(model)
 

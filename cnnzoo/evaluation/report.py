@@ -36,6 +36,7 @@ HEADLINE_METRICS = {
     "calibration_error": "calibration error",
 }
 DECIMAL_METRICS = ("log_loss", "roc_auc", "average_precision")  # All others are shown in percent.
+REPORT_FILES = ("report.html", "report.json", "predictions.csv", LABELS_FILE)  # which `Report.save` writes
 
 
 @dataclass(frozen=True, repr=False)

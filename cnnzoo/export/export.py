@@ -13,6 +13,7 @@ from cnnzoo.core.errors import InputError, unknown_name
 from cnnzoo.core.files import atomic_write
 from cnnzoo.core.paths import check_path
 from cnnzoo.core.progress import show_progress
+from cnnzoo.core.text import format_milliseconds
 from cnnzoo.data.images import ImageData
 from cnnzoo.data.training_images import find_training_images, write_training_images
 from cnnzoo.export.check import Comparison, compare_outputs, sample_inputs
@@ -21,7 +22,7 @@ from cnnzoo.inference.classifier import Classifier
 from cnnzoo.inference.exported import MODEL_CARD_FILE, OWN_FILES, ExportInfo, is_export, read_export, write_export_info
 from cnnzoo.inference.load import load
 from cnnzoo.runtimes.base import Runtime
-from cnnzoo.runtimes.choose import FORMATS, is_installed
+from cnnzoo.runtimes.choose import FORMATS, prefer_own_runtime
 
 if TYPE_CHECKING:
     import keras
@@ -57,7 +58,8 @@ class Export(NamedTuple):
         lines = [f"Wrote {self.path} ({self.format}, {self.precision}, {size})", f"Images are {self.transform}"]
         if self.comparison is not None:
             lines += [self.comparison.describe_agreement(), self.comparison.describe_accuracy()]
-            lines.append(f"One image takes about {self.comparison.milliseconds:.2g} ms here, without reading the file")
+            duration = format_milliseconds(self.comparison.milliseconds)
+            lines.append(f"One image takes about {duration} here, without reading the file")
         return "\n".join(filter(None, lines))
 
 
@@ -158,9 +160,8 @@ def export(
         # So that evaluating the export on images that the model was trained on is noticed.
         if (digests := find_training_images(original.card)) is not None:
             write_training_images(new_path, digests)
-        # An ONNX export is compared in ONNX Runtime, although OpenVINO would run it too.
-        own_runtime = runtime.name if is_installed(runtime.name) else "auto"
-        comparison = compare_outputs(original, load(new_path, own_runtime), inputs, precision, max_drop)
+        exported = load(new_path, prefer_own_runtime(format))
+        comparison = compare_outputs(original, exported, inputs, precision, max_drop)
         text = render_model_card(path.name, info, comparison, model, runtime.usage)
         (new_path / MODEL_CARD_FILE).write_text(text, encoding="utf-8")
     return Export(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +16,7 @@ from cnnzoo.core.digests import check_digests, digest_folder
 from cnnzoo.core.errors import InputError, unknown_name
 from cnnzoo.core.json_files import SUM_FIELD, check_fields, check_sum, dump_json, read_json_value
 from cnnzoo.data.training_images import TRAINING_IMAGES_FILE
-from cnnzoo.runtimes.choose import FORMATS, PRECISIONS, OpenRuntime, RuntimeChoice
+from cnnzoo.runtimes.choose import FORMATS, PRECISIONS, OpenRuntime, RuntimeChoice, prefer_own_runtime
 
 if TYPE_CHECKING:
     import numpy as np
@@ -56,6 +57,12 @@ def write_export_info(folder: Path, info: ExportInfo) -> None:
         "files": files,
     }
     (folder / EXPORT_FILE).write_text(dump_json(values, indent=1, add_sum=True), encoding="utf-8")
+
+
+def runtime_to_measure(path: str | os.PathLike[str]) -> str:
+    """Return the runtime to measure what is at `path` on: that of an export's format if it is installed, or "auto"."""
+    info = read_export(Path(path))
+    return prefer_own_runtime(info.format) if info else "auto"
 
 
 def read_export(path: Path) -> ExportInfo | None:

@@ -22,8 +22,10 @@ class Runtime(ABC):
 
     Attributes:
         name: name of the runtime, as in `cnnzoo.load(runtime=...)`.
+        title: its name in sentences.
         module: Python module that has to be installed.
         format: name of the export format, as in `cnnzoo.export(format=...)`.
+        format_title: its name in sentences.
         precisions: precisions that the export format offers.
         readers: names of the runtimes that open the export format, fastest first.
         resizes_inside: whether the exported graph takes images of any size and pads them, except in int8.
@@ -35,8 +37,10 @@ class Runtime(ABC):
     """
 
     name: ClassVar[str]
+    title: ClassVar[str]
     module: ClassVar[str]
     format: ClassVar[str]
+    format_title: ClassVar[str]
     precisions: ClassVar[tuple[str, ...]] = ("float32",)
     readers: ClassVar[tuple[str, ...]]
     resizes_inside: ClassVar[bool] = False

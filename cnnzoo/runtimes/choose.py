@@ -48,6 +48,15 @@ def is_installed(name: str) -> bool:
     return importlib.util.find_spec(RUNTIMES[name].module) is not None
 
 
+def prefer_own_runtime(format: str) -> str:
+    """Return the runtime that an export format is made for, or "auto" if it is not installed.
+
+    OpenVINO, for example, is the fastest for ONNX exports, but who exports to ONNX will run ONNX Runtime.
+    """
+    name = FORMATS[format].name
+    return name if is_installed(name) else "auto"
+
+
 def choose_runtime(
     runtime: str, precision: str | None, readers: Sequence[str], own_precision: str = "float32"
 ) -> RuntimeChoice:

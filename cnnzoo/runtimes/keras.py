@@ -24,8 +24,10 @@ class Keras(Runtime):
     """Keras for models, TensorFlow for SavedModels."""
 
     name = "keras"
+    title = "Keras"
     module = "keras"
     format = "saved_model"
+    format_title = "SavedModel"
     readers = ("keras",)
     files = ("assets", "fingerprint.pb", "saved_model.pb", "variables")
     packages = "tensorflow"

@@ -26,8 +26,10 @@ class LiteRT(Runtime):
     """LiteRT."""
 
     name = "litert"
+    title = "LiteRT"
     module = "ai_edge_litert"
     format = "litert"
+    format_title = "LiteRT"
     precisions = ("float32", "float16", "int8")
     readers = ("litert",)
     model_file = "model.tflite"

@@ -31,8 +31,10 @@ class ONNXRuntime(Runtime):
     """ONNX Runtime; its exports also run on OpenVINO."""
 
     name = "onnxruntime"
+    title = "ONNX Runtime"
     module = "onnxruntime"
     format = "onnx"
+    format_title = "ONNX"
     precisions = ("float32", "int8")
     readers = ("openvino", "onnxruntime")
     resizes_inside = True

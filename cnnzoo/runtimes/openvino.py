@@ -28,8 +28,10 @@ class OpenVINO(Runtime):
     """OpenVINO, also for ONNX exports."""
 
     name = "openvino"
+    title = "OpenVINO"
     module = "openvino"
     format = "openvino"
+    format_title = "OpenVINO"
     precisions = ("float32", "float16", "int8")
     readers = ("openvino",)
     resizes_inside = True

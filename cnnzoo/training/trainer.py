@@ -34,8 +34,7 @@ from cnnzoo.evaluation.compatibility import (
 from cnnzoo.evaluation.evaluate import calibrate_on_validation, make_report, predict_split
 from cnnzoo.evaluation.report import Report
 from cnnzoo.evaluation.summary import CARD_KEY as FIGURES_KEY
-from cnnzoo.evaluation.summary import EPOCHS_KEY, SETTINGS_KEY
-from cnnzoo.evaluation.summary import summarize_report
+from cnnzoo.evaluation.summary import EPOCHS_KEY, SETTINGS_KEY, summarize_report
 from cnnzoo.surgery.outputs import as_functional, warn_if_no_logits
 from cnnzoo.training import state
 from cnnzoo.training.budget import count_epochs, measure_speed, shorten_recipe

@@ -14,6 +14,9 @@ def test_a_run_is_evaluated_on_any_split(cli, run, npz, tmp_path):
     evaluated = cli(*evaluate, "--out", tmp_path / "report")
     assert evaluated.code == 0, evaluated.err
     assert re.search(r"accuracy .*", run.out)[0] in evaluated.out
+    written = re.search(r"Written to (.*): (.*)", evaluated.out)
+    assert written[1] == str(tmp_path / "report")
+    assert {path.name for path in (tmp_path / "report").iterdir()} == set(written[2].split(", "))
     assert (tmp_path / "report" / "report.html").exists()
     assert "12 validation images" in cli(*evaluate, "--split", "validation").out
     assert "holds a run" in cli(*evaluate, "--out", run.folder).err

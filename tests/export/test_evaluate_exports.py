@@ -1,12 +1,15 @@
 """`evaluate` measures exports as they run, and gives the report of their model."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from helpers.images import make_blobs
 
 import cnnzoo
+from cnnzoo.evaluation.classifiers import describe_classifier
 from cnnzoo.export.check import TOLERANCES
-from cnnzoo.runtimes.choose import FORMATS
+from cnnzoo.runtimes.choose import FORMATS, prefer_own_runtime
 
 
 @pytest.mark.slow
@@ -16,8 +19,8 @@ def test_an_export_has_the_report_of_its_model(format, precision, export_once, t
     expected = cnnzoo.evaluate(trained.folder, data, crop=export_once.crop)
     report = cnnzoo.evaluate(exported.path, data, verbose=False)
     assert report.model == f"lenet5 ({format} {precision})"
-    assert f"the {format} export in {precision}" in str(report)
-    assert f"the {format} export in {precision}" in report.to_json()
+    assert f"the {FORMATS[format].format_title} export in {precision}, run by" in str(report)
+    assert f"the {FORMATS[format].format_title} export in {precision}, run by" in report.to_json()
     np.testing.assert_array_equal(report.labels, expected.labels)
     assert report.temperature == expected.temperature
     np.testing.assert_allclose(report.probabilities, expected.probabilities, atol=TOLERANCES.get(precision, 0.15))
@@ -47,3 +50,38 @@ def test_a_classifier_is_measured_on_its_runtime(trained, data):
 def test_an_export_keeps_its_border(export_once, data):
     with pytest.raises(cnnzoo.InputError, match=r"adds its border of 0 pixels itself. Received: pad=2"):
         cnnzoo.evaluate(cnnzoo.load(export_once("litert").path), data, pad=2)
+
+
+@pytest.mark.parametrize(
+    ("format", "runtime", "expected"),
+    [
+        ("onnx", "onnxruntime", "the ONNX export in int8, run by ONNX Runtime"),
+        (
+            "onnx",
+            "openvino",
+            "the ONNX export in int8, run by OpenVINO (ONNX Runtime, the runtime of the format, was not chosen)",
+        ),
+        ("saved_model", "keras", "the SavedModel export in int8, run by TensorFlow"),
+        ("litert", "litert", "the LiteRT export in int8, run by LiteRT"),
+        ("", "keras", "the model in int8, run by Keras"),
+    ],
+)
+def test_the_runtime_is_named_in_words(format, runtime, expected):
+    assert describe_classifier(SimpleNamespace(format=format, runtime=runtime, precision="int8")) == expected
+
+
+def test_a_missing_runtime_of_the_format_is_named(monkeypatch):
+    for module in ("cnnzoo.runtimes.choose", "cnnzoo.evaluation.classifiers"):
+        monkeypatch.setattr(f"{module}.is_installed", lambda name: name != "onnxruntime")
+    assert prefer_own_runtime("onnx") == "auto"
+    assert prefer_own_runtime("litert") == "litert"
+    classifier = SimpleNamespace(format="onnx", runtime="openvino", precision="float32")
+    assert "OpenVINO (ONNX Runtime, the runtime of the format, is not installed)" in describe_classifier(classifier)
+
+
+@pytest.mark.slow
+def test_an_onnx_export_is_evaluated_on_onnx_runtime(export_once, data):
+    """Although OpenVINO, which `load` chooses, is faster."""
+    path = export_once("onnx").path
+    assert "Measured: the ONNX export in float32, run by ONNX Runtime." in cnnzoo.evaluate(path, data).remarks
+    assert cnnzoo.load(path).runtime == "openvino"

@@ -171,7 +171,7 @@ def resolve_weights(title: str, weights: str | Path | None, license: str | None 
     if not isinstance(weights, str | Path):
         raise InputError(f"weights must be a tag, the path of a file, or None. Received: {weights!r}")
     path, wanted = split_fragment(weights)
-    if isinstance(weights, Path) or _looks_like_path(weights, title) or _looks_like_path(str(path), title):
+    if isinstance(weights, Path) or is_weights_path(weights, title):
         return WeightsSource.from_file(path, wanted, title, license)
     row = manifest.find_weights(title, weights)
     _check_license(f"{weights!r} of {title}", row.license, license)
@@ -185,12 +185,17 @@ def check_weights_exist(title: str, weights: str) -> None:
         InputError: if there are no such weights.
     """
     path, _ = split_fragment(weights)
-    if not _looks_like_path(weights, title) and not _looks_like_path(str(path), title):
+    if not is_weights_path(weights, title):
         manifest.find_weights(title, weights)
     elif not path_exists(check_path(path, "the weights")):
         near = nearest_path(path)
         hint = f". Did you mean {near}?" if near else ""
         raise InputError(f"Cannot read the weights {str(path)!r}: there is no such file{hint}")
+
+
+def is_weights_path(weights: str, title: str) -> bool:
+    """Return whether `weights` is the path of a file rather than a tag, for the model called `title`."""
+    return _looks_like_path(weights, title) or _looks_like_path(str(split_fragment(weights)[0]), title)
 
 
 def split_fragment(weights: str | Path) -> tuple[Path, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from typing import Any
@@ -12,6 +13,8 @@ from cnnzoo.core.errors import InputError
 
 # Fields of a row that do not change what the network computes from its weights.
 DESCRIPTIVE_FIELDS = ("params", "macs", "paper", "classes", "input_shape", "preprocessing", "min_size")
+# Tensors that are not trained
+STATISTICS = re.compile(r"(running_(mean|var)|moving_(mean|variance)|num_batches_tracked|global_step)\b")
 Rows = Mapping[str, Any]  # the rows of the registry by their names
 
 
@@ -37,6 +40,11 @@ def check_variant(source: WeightsSource, title: str, row: Any, rows: Callable[[]
     if source.network:
         return _check_own_file(source, title, row, rows)
     layout = source.layout
+    if title in rows() and (names := find_models_of_size(source, row, rows())):
+        raise InputError(
+            f"{source.name} does not fit {title}: it has {count_parameters(source):,} parameters, as "
+            f"{' and '.join(names[:3])}. {_hint_at_model(names[0], source)}"
+        )
     if layout is None:
         return source
     differing = differing_fields(layout, row)
@@ -76,6 +84,19 @@ def _check_own_file(source: WeightsSource, title: str, row: Any, rows: Callable[
         f"{source.name} does not fit {title}: it holds weights of {source.network}, which computes something else even "
         f"where names and shapes agree. {_hint_at_model(source.network, source)}. {_hint_at_statement(title, source)}"
     )
+
+
+def count_parameters(source: WeightsSource) -> int:
+    """Return the number of trainable parameters in the first set of weights, without the statistics of batch norms."""
+    return sum(tensor.size for name, tensor in source.tensors.items() if not STATISTICS.search(name))
+
+
+def find_models_of_size(source: WeightsSource, row: Any, rows: Rows) -> list[str]:
+    """Return the models that have exactly as many parameters as a checkpoint, if `row` has not; those it fits first."""
+    count = count_parameters(source)
+    names = [name for name, other in rows.items() if other.params == count and row.params != count]
+    layout = source.layout
+    return sorted(names, key=lambda name: bool(layout and differing_fields(layout, rows[name])))
 
 
 def describe_graph(row: Any) -> tuple[type, dict[str, Any]]:

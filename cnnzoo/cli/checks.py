@@ -59,10 +59,16 @@ def check_model_options(name: str, weights: str | None, image_size: tuple[int, i
 
 
 def check_weights(name: str, weights: str) -> None:
-    """Check that a tag, or the file of a checkpoint, exists; nothing is read or downloaded."""
-    from cnnzoo.checkpoints.source import check_weights_exist
+    """Check that there are weights of a tag, which are not downloaded, or that a file has weights of the model."""
+    from cnnzoo.checkpoints.source import check_weights_exist, is_weights_path, resolve_weights
+    from cnnzoo.checkpoints.variant_check import check_variant
 
     check_weights_exist(name, weights)
+    if is_weights_path(weights, name):
+        source = resolve_weights(name, weights)
+        check_variant(
+            source, name, cnnzoo.info(name).row, lambda: {m: cnnzoo.info(m).row for m in cnnzoo.list_models()}
+        )
 
 
 def is_model_name(model: str) -> bool:

@@ -272,6 +272,8 @@ def predict(
 
     changes = transform_options.arguments()
     classifier = open_classifier(model, runtime, precision, allow_failed=allow_failed, **changes)
+    if hint := hint_at_class_names(model, classifier.card):
+        echo(hint, err=True)
     size: int | str = batch_size or "auto"
     error_count, marks_unsure = 0, min_probability is not None
     if out:
@@ -297,8 +299,11 @@ def predict(
                     echo(prediction, err=True)
             else:
                 echo(f"{escape_controls(prediction.source)}: {prediction}")
-        if marks_unsure and not as_json and image_count > 1:
-            echo(f"{unsure_count:,} of {image_count:,} images are unsure")
+        answered_count = image_count - error_count
+        if marks_unsure and not as_json and answered_count > 1:
+            echo(f"{unsure_count:,} of {answered_count:,} images are unsure")
+        if error_count and not as_json and image_count > 1:
+            echo(f"{error_count:,} of {image_count:,} images could not be read", err=True)
     if error_count:
         sys.exit(2)
 
@@ -353,6 +358,20 @@ def open_classifier(
 
         return Classifier.of(network, runtime, precision, **changes)
     return cnnzoo.load(model, runtime, precision, allow_failed=allow_failed, **changes)
+
+
+def hint_at_class_names(model: str, card: Card) -> str:
+    """Return how to name the classes of a user's own checkpoint that only numbers them; "" for any other model."""
+    from cnnzoo.cards import default_class_names
+    from cnnzoo.checkpoints import manifest
+
+    count = len(card.classes)
+    is_own_file = ":" in model and not path_exists(model) and not (card.weights or {}).get("tag")
+    if not is_own_file or card.training or card.classes != default_class_names(count):
+        return ""
+    lists = [name for name in manifest.list_class_lists() if len(manifest.load_class_names(name)) == count]
+    names = ", ".join(f"--classes {name}" for name in (*lists, "names.txt"))
+    return f"Note: the file does not name its {count:,} classes, so they are numbers. Names: {names}"
 
 
 def find_winner_of_search(model: str) -> Path | None:

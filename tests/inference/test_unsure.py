@@ -135,7 +135,8 @@ def test_the_command_marks_and_counts_unsure_answers(cli, trained, photos, confi
     unsure = sum(value < threshold for value in confidences.values())
     answer = cli("predict", trained.folder, photos / "a", photos / "b", "--min-probability", threshold)
     assert answer.out.count(": unsure: ") == unsure
-    assert answer.out.endswith(f"{unsure} of 31 images are unsure\n")
+    assert answer.out.endswith(f"{unsure} of 30 images are unsure\n")  # the one that cannot be read is neither
+    assert answer.err.endswith("1 of 31 images could not be read\n")
     answer = cli("predict", trained.folder, photos, "--min-probability", threshold, "--out", tmp_path / "a.csv")
     assert f"31 images, 1 of them unreadable, {unsure} unsure; written to" in answer.out
     answer = cli("predict", trained.folder, photos, "--min-probability", threshold, "--json")

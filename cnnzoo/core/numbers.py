@@ -25,6 +25,16 @@ def format_share(value: float, images: int | None = None) -> str:
     return f"{_percent(value, share_decimals(images))} %"
 
 
+def format_probability(value: float) -> str:
+    """Return a probability as a percentage with one decimal, and with more where it would read 100 % without being 1.
+
+    Example:
+        >>> format_probability(0.4321), format_probability(0.99962), format_probability(1e-9), format_probability(1)
+        ('43.2 %', '99.96 %', '0.0 %', '100.0 %')
+    """
+    return format_share(value) if value > 0.5 else f"{100 * value:.1f} %"
+
+
 def format_share_interval(bounds: Sequence[float], images: int | None = None) -> str:
     """Return an interval of shares, with the digits of `format_share`.
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from cnnzoo.cards import Card, default_class_names
 from cnnzoo.core.errors import InputError
+from cnnzoo.core.numbers import format_share, format_share_interval
 from cnnzoo.core.progress import Progress, show_progress
 from cnnzoo.data.images import ImageData
 from cnnzoo.data.splits import Split
@@ -79,9 +80,10 @@ class Comparison(NamedTuple):
         """Return in a sentence how accurate both are on the validation images; "" if that was not measured."""
         if self.accuracy is None or self.before is None:
             return ""
+        accuracy, before = (format_share(value, self.validation_images) for value in (self.accuracy, self.before))
         return (
-            f"Of {self.validation_images:,} validation images the export classifies {100 * self.accuracy:.2f} % "
-            f"correctly, and the model {100 * self.before:.2f} %"
+            f"Of {self.validation_images:,} validation images the export classifies {accuracy} "
+            f"correctly, and the model {before}"
         )
 
 
@@ -191,8 +193,8 @@ def compare_outputs(
     if before - accuracy > max_drop:
         raise InputError(
             f"In {precision} the accuracy on {len(validation):,} validation images drops from "
-            f"{100 * before:.2f} to {100 * accuracy:.2f} %, by more than max_drop={max_drop} (--max-drop {max_drop}); "
-            "the export was not kept"
+            f"{format_share_interval((before, accuracy), len(validation))}, by more than max_drop={max_drop} "
+            f"(--max-drop {max_drop}); the export was not kept"
         )
     return comparison._replace(accuracy=accuracy, before=before, validation_images=len(validation))
 

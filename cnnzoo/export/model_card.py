@@ -13,6 +13,7 @@ from urllib.parse import quote
 from cnnzoo.cards import Card
 from cnnzoo.core.errors import InputError
 from cnnzoo.core.json_files import check_fields, read_json
+from cnnzoo.core.numbers import format_share, format_share_interval
 from cnnzoo.data.resize import inner_size
 from cnnzoo.data.transform import Transform
 from cnnzoo.evaluation.summary import CARD_KEY, EPOCHS_KEY, SETTINGS_KEY
@@ -132,12 +133,12 @@ def _read_report(model: keras.Model | str | os.PathLike[str]) -> dict[str, Any]:
 
 def _metric_rows(figures: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     """Return name, value and 95 % interval of each metric."""
-    rows = []
+    rows, images = [], figures.get("images")
     for key, name in METRIC_NAMES.items():
-        low, high = figures.get("intervals_95", {}).get(key, (None, None))
-        interval = "" if low is None else f"{100 * low:.2f} to {100 * high:.2f} %"
+        bounds = figures.get("intervals_95", {}).get(key)
+        interval = format_share_interval(bounds, images) if bounds else ""
         if key in figures:
-            rows.append((name, f"{100 * figures[key]:.2f} %", interval))
+            rows.append((name, format_share(figures[key], images), interval))
     return rows
 
 

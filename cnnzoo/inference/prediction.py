@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, SupportsIndex, overload
 from cnnzoo.core.attributes import SuggestsAttributes
 from cnnzoo.core.errors import InputError
 from cnnzoo.core.notebook import render_notebook
+from cnnzoo.core.numbers import format_probability
 from cnnzoo.core.text import escape_controls, format_count
 from cnnzoo.core.tiles import Tile
 
@@ -83,7 +84,7 @@ class Prediction(SuggestsAttributes):
         if self.error:
             return f"Error: {escape_controls(self.error)}"
         pairs = zip(self.classes, self.probabilities, strict=True)
-        classes = ", ".join(f"{escape_controls(name)} {100 * p:.1f} %" for name, p in pairs)
+        classes = ", ".join(f"{escape_controls(name)} {format_probability(float(p))}" for name, p in pairs)
         return f"unsure: {classes}" if self.unsure else classes
 
 

@@ -2,7 +2,13 @@
 
 import pytest
 
-from cnnzoo.core.numbers import format_score, format_share, format_share_interval, share_decimals
+from cnnzoo.core.numbers import (
+    format_probability,
+    format_score,
+    format_share,
+    format_share_interval,
+    share_decimals,
+)
 
 
 @pytest.mark.parametrize(
@@ -27,3 +33,9 @@ def test_only_everything_reads_100_and_only_nothing_reads_0():
     assert format_share(0.0, 24) == "0 %"
     assert format_share(1e-300) == "0.000000 %", "nobody reads 300 digits"
     assert format_share_interval((0.0, 0.99999), 50) == "0 to 99.999 %"
+
+
+def test_a_probability_below_1_never_reads_100():
+    assert format_probability(0.9996) == "99.96 %"
+    assert format_probability(1 - 2**-24) == "99.99999 %", "the largest of float32 below 1"
+    assert format_probability(1) == "100.0 %"

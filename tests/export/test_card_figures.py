@@ -27,7 +27,7 @@ def test_the_figures_travel_with_the_model(trained, tmp_path):
     copy = cnnzoo.save(trained.model, tmp_path / "copy.keras")
     accuracy = trained.report.metrics["accuracy"]
     low, high = trained.report.metrics["intervals_95"]["accuracy"]
-    expected = f"| accuracy | {100 * accuracy:.2f} % | {100 * low:.2f} to {100 * high:.2f} % |"
+    expected = f"| accuracy | {100 * accuracy:.0f} % | {100 * low:.0f} to {100 * high:.0f} % |"
     for source in (trained.model, trained.folder, copy):
         model = source if source is trained.model else cnnzoo.load(source).model
         text = render(source, cards.card(model))
@@ -42,7 +42,7 @@ def test_the_figures_travel_with_the_model(trained, tmp_path):
 def test_runs_of_earlier_versions_have_their_figures_in_the_report(trained):
     card = cards.card(trained.model)
     earlier = replace(card, training={key: value for key, value in card.training.items() if key != "evaluation"})
-    assert f"| accuracy | {100 * trained.report.accuracy:.2f} %" in render(trained.folder, earlier)
+    assert f"| accuracy | {100 * trained.report.accuracy:.0f} %" in render(trained.folder, earlier)
     assert "No metrics are known for this model" in render(trained.model, earlier)
 
 
@@ -57,7 +57,7 @@ def test_the_card_says_how_export_and_model_agree(trained):
     text = render(trained.model, cards.card(trained.model))
     assert "The export and the model give 27 of 28 compared images the same class, and probabilities" in text
     assert "differ by at most 0.031 (0.0020 on average for the likeliest class)." in text
-    assert "Of 20 validation images the export classifies 90.00 % correctly, and the model 95.00 %." in text
+    assert "Of 20 validation images the export classifies 90 % correctly, and the model 95 %." in text
     assert "cnnzoo evaluate out photos/" in text
 
 

@@ -166,33 +166,40 @@ class Report(SuggestsAttributes):
         if not self.probe:
             return ""
         if self.probe["validation_accuracy"] == 1:
-            kept = "the probe: it makes no mistake on validation, so no epoch was trained"
+            kept = "The probe was kept: it makes no mistake on validation, so no epoch was trained"
         elif self.best_epoch:
-            kept = f"epoch {self.best_epoch}{self._compare_with_probe()}"
+            kept = f"Epoch {self.best_epoch} was kept{self._compare_with_probe(': it has')}"
         elif "tuned_epoch" in self.probe:
             kept = (
-                "the probe, as fine-tuning gained less than its standard error here. Epoch "
-                f"{self.probe['tuned_epoch']:.0f} has{self._compare_with_probe(' ')}. Tuned weights replace the probe "
+                "The probe was kept, because fine-tuning gained less than its standard error here. Epoch "
+                f"{self.probe['tuned_epoch']:.0f}{self._compare_with_probe(' has')}. Tuned weights replace the probe "
                 "if their accuracy is at least as high and their log loss lower by more than a standard error "
-                f"({self.probe['standard_error']:.3f})"
+                f"({format_score(self.probe['standard_error'], self._validation_images)})"
             )
         else:
-            kept = "the probe: no epoch was trained"
+            kept = "The probe was kept: no epoch was trained"
         return (
-            f"The linear probe before fine-tuning: {100 * self.probe['accuracy']:.2f} %, and "
-            f"{100 * self.probe['validation_accuracy']:.2f} % on validation. Kept {kept}."
+            "The linear probe before fine-tuning has an accuracy of "
+            f"{format_share(self.probe['accuracy'], len(self.labels))} on {self.split} and "
+            f"{format_share(self.probe['validation_accuracy'], self._validation_images)} on validation. {kept}."
         )
 
-    def _compare_with_probe(self, separator: str = ": ") -> str:
+    @property
+    def _validation_images(self) -> int | None:
+        """The number of validation images of the training, if it is known."""
+        count: int | None = self.record.get("images.validation")
+        return count or self.calibration.get("temperature", {}).get("images")
+
+    def _compare_with_probe(self, verb: str) -> str:
         """Return the figures by which the tuned weights were compared with the probe; "" in reports without them."""
         if not self.probe or "tuned_epoch" not in self.probe:
             return ""
         tuned, probe = (
-            f"{100 * self.probe[f'{prefix}validation_accuracy']:.2f} % on validation and a calibrated log loss of "
-            f"{self.probe[f'{prefix}validation_log_loss']:.3f}"
+            f"{format_share(self.probe[f'{prefix}validation_accuracy'], self._validation_images)} and "
+            f"{format_score(self.probe[f'{prefix}validation_log_loss'], self._validation_images)}"
             for prefix in ("tuned_", "")
         )
-        return f"{separator}{tuned}, the probe {probe}"
+        return f"{verb} an accuracy and a calibrated log loss of {tuned} on validation, and the probe has {probe}"
 
     @property
     def calibration_summary(self) -> str:

@@ -15,7 +15,7 @@ def summarize_calibration(metrics: Mapping[str, Any], choice: Mapping[str, Any])
         choice: how the temperature was chosen, see `TemperatureChoice.to_dict`; empty if that is not known.
     """
     if choice.get("reason"):
-        return f"No temperature is applied: {choice['reason']}."
+        return f"The probabilities were not calibrated: {choice['reason']}."
     calibrated, is_applied = metrics.get("calibrated"), "uncalibrated" in metrics
     if calibrated is None or calibrated["temperature"] == 1:
         return ""

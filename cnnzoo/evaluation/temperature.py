@@ -65,7 +65,7 @@ class TemperatureChoice:
 
     def __str__(self) -> str:
         if self.reason:
-            return f"No temperature is applied: {self.reason}"
+            return f"The probabilities were not calibrated: {self.reason}"
         return f"Temperature {self.temperature:.3g}, fitted on {self.images:,} validation images"
 
 
@@ -95,7 +95,9 @@ def choose_temperature(y_true: ArrayLike, probabilities: ArrayLike) -> Temperatu
     labels, logits = np.asarray(y_true), log_probabilities(probabilities)
     images, mistakes = len(labels), int((logits.argmax(axis=1) != labels).sum())
     if not mistakes:
-        reason = f"there is no mistake among the {images:,} validation images, which would show how confident to be"
+        reason = (
+            f"without a mistake among {images:,} validation images, nothing shows how confident the model should be"
+        )
         return TemperatureChoice(1.0, 1.0, images, 0, reason=reason)
     fitted = fit_temperature(labels, probabilities)
 
@@ -115,16 +117,12 @@ def choose_temperature(y_true: ArrayLike, probabilities: ArrayLike) -> Temperatu
         reason = f"{counts} are too few; at least {MIN_IMAGES} are needed"
     elif standard_error > MAX_STANDARD_ERROR:
         low, high = fitted * np.exp(np.array([-2, 2]) * standard_error)
-        reason = f"{counts} determine it only within {low:.2g} to {high:.2g}"
+        reason = f"{counts} are too few to choose a temperature; it may be anything from {low:.2g} to {high:.2g}"
     elif not gain > gain_error:
-        change = f"from {format_score(before.mean(), images)} to {format_score(left_out.mean(), images)}"
-        reason = (
-            f"{fitted:.3g}, fitted on {counts}, changes their log loss {change}, which is no gain of more than a "
-            "standard error"
-        )
+        reason = _explain_no_gain(float(before.mean()), float(left_out.mean()), images)
     elif errors[1] > errors[0]:
         change = f"from {format_share(errors[0], images)} to {format_share(errors[1], images)}"
-        reason = f"{fitted:.3g}, fitted on {counts}, would worsen their calibration error {change}"
+        reason = f"on {counts}, a temperature of {fitted:.3g} would raise the calibration error {change}"
     return TemperatureChoice(
         1.0 if reason else fitted,
         fitted,
@@ -137,6 +135,15 @@ def choose_temperature(y_true: ArrayLike, probabilities: ArrayLike) -> Temperatu
         (errors[0], errors[1]),
         reason,
     )
+
+
+def _explain_no_gain(before: float, after: float, images: int) -> str:
+    """Return why a temperature is not applied, whose leave-one-out log loss is not clearly lower than without it."""
+    change = f"the log loss from {format_score(before, images)} to {format_score(after, images)}"
+    tested = f"on {images:,} validation images, each left out of the fit in turn, a temperature would"
+    if after > before:
+        return f"{tested} raise {change}"
+    return f"{tested} only lower {change}, which may be chance"
 
 
 def fit_temperature(y_true: ArrayLike, probabilities: ArrayLike) -> float:

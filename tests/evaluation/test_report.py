@@ -107,7 +107,7 @@ def test_calibration_and_answers_are_printed(calibrated, report):
     assert "Unsure" not in str(report)
     reasons = {"temperature": {"reason": "too few"}, "min_probability": {"reason": "none", "target_accuracy": 0.9}}
     unknown = str(replace(report, temperature=1.0, calibration=reasons))
-    assert "No temperature is applied: too few." in unknown
+    assert "The probabilities were not calibrated: too few." in unknown
     assert "No min_probability for an accuracy of 90 %: none." in unknown
     preview = replace(calibrated, probabilities=calibrated.uncalibrated_probabilities, uncalibrated_probabilities=None)
     assert "The model has no temperature. One of" in str(preview)

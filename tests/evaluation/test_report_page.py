@@ -163,3 +163,17 @@ def test_many_classes_are_folded_but_those_with_the_lowest_f1():
     assert len(shown) == page.LOWEST_CLASSES
     assert {"51", "55", "59"} <= set(shown)
     assert len(re.findall(r'<th scope="row">class \d+</th>', folded)) == 60
+
+
+def test_the_probe_is_described_with_as_many_digits_as_images_can_tell_apart(report):
+    figures = {"accuracy": 2 / 3, "validation_accuracy": 18 / 31, "validation_log_loss": 1.1151}
+    tuned = {"tuned_epoch": 5, "tuned_validation_accuracy": 25 / 31, "tuned_validation_log_loss": 0.8252}
+    with_probe = replace(report, best_epoch=5, probe=figures | tuned, record={"images.validation": 31})
+    assert with_probe.probe_summary == (
+        "The linear probe before fine-tuning has an accuracy of 67 % on test and 58 % on validation. Epoch 5 was kept: "
+        "it has an accuracy and a calibrated log loss of 81 % and 0.83 on validation, and the probe has 58 % and 1.12."
+    )
+    kept_probe = replace(with_probe, best_epoch=0, probe=with_probe.probe | {"standard_error": 0.0123})
+    assert "The probe was kept, because fine-tuning gained less" in kept_probe.probe_summary
+    assert "log loss lower by more than a standard error (0.01)." in kept_probe.probe_summary
+    assert replace(with_probe, probe=figures).probe_summary.endswith("Epoch 5 was kept.")

@@ -107,10 +107,10 @@ def doctor(
     if fix_list:
         fixes = diagnosis.fix_list()
         fixes.save(fix_list)
-        excluded = format_count(fixes.count("exclude"), "image")
+        excluded, kept = (format_count(fixes.count(action), "image") for action in ("exclude", "keep"))
         echo(
-            f"Written to {fix_list}: {excluded} to exclude, {fixes.count('keep'):,} to decide on. Change keep to "
-            f"exclude or relabel where that is right, then train with --fix-list {fix_list}",
+            f"Written to {fix_list}: {excluded} to exclude, {kept} to decide on. Change keep to exclude or "
+            f"relabel where that is right, then train with --fix-list {shlex.quote(str(fix_list))}",
             err=as_json,
         )
     elif diagnosis.fix_list().fixes:

@@ -51,6 +51,22 @@ def nice_ticks(low: float, high: float, count: int = 5) -> list[float]:
     return [float(f"{i * step:.10g}") for i in range(first, math.floor(high / step + 1e-9) + 1)]
 
 
+def round_range(low: float, high: float) -> tuple[float, float]:
+    """Return the range from `low` to `high`, extended to the next ticks, so that both its ends have a number.
+
+    Example:
+        >>> from cnnzoo.core.charts import round_range
+        >>> round_range(0.53, 1.0)
+        (0.5, 1.0)
+    """
+    ticks = nice_ticks(low, high)
+    if len(ticks) < 2:
+        return low, high
+    step = ticks[1] - ticks[0]
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    return float(f"{first * step:.10g}"), float(f"{last * step:.10g}")
+
+
 def log_ticks(low: float, high: float) -> list[float]:
     """Return the powers of ten from `low` to `high`, or the ends of a range that has less than two of them."""
     powers = range(math.ceil(math.log10(low) - 1e-9), math.floor(math.log10(high) + 1e-9) + 1)
@@ -149,7 +165,9 @@ class Plot:
         if self.whole_x:
             ticks = sorted({float(round(tick)) for tick in ticks})
         bottom, right = HEIGHT - BOTTOM, WIDTH - RIGHT
-        parts = [draw_title(self.title), draw_text(0, TOP - 12, self.y_label)]
+        parts = [draw_title(self.title)]
+        if self.y_label.casefold() != self.title.casefold():
+            parts.append(draw_text(0, TOP - 12, self.y_label))
         for tick in nice_ticks(*self.y_range):
             parts.append(Markup(f'<path d="M{LEFT} {self.y(tick)}H{right}" stroke="var(--line)"/>'))
             parts.append(draw_text(LEFT - 6, self.y(tick) + 4, self.format_y(tick), "end"))

@@ -28,6 +28,7 @@ Everything a template prints is escaped: for HTML, and what acts on a terminal o
 import base64
 import io
 import os
+import re
 import urllib.parse
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,9 @@ from typing import Any
 import numpy as np
 
 from cnnzoo.core.text import escape_controls
+
+COPIED = re.compile(r"(<style>.*?</style>|<pre.*?</pre>|<[^>]*>)", re.DOTALL)
+UNIT = re.compile(r"(?<=\d) (?=(?:%|ms|s|kB|MB|GB|GiB)(?!\w))")  # the space between a number and its unit
 
 
 def render_page(package: str, template: str, **values: Any) -> str:
@@ -58,12 +62,25 @@ def render_page(package: str, template: str, **values: Any) -> str:
     loader = ChoiceLoader([PackageLoader(package, "."), PackageLoader("cnnzoo.core", ".")])
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, finalize=_escape_names)
     environment.filters["thousands"] = "{:,}".format
-    return environment.get_template(template).render(version=cnnzoo.__version__, **values)
+    return join_units(environment.get_template(template).render(version=cnnzoo.__version__, **values))
 
 
 def _escape_names(value: Any) -> Any:
     """Escape what acts on terminals in names; HTML that is already escaped stays as it is."""
     return value if hasattr(value, "__html__") or not isinstance(value, str) else escape_controls(value, keep="\n")
+
+
+def join_units(page: str) -> str:
+    """Return a page whose numbers and units stay on one line, by no-break spaces, but in what readers may copy.
+
+    Example:
+        >>> from cnnzoo.core.pages import join_units
+        >>> join_units("<p>91 %</p><pre>cd '91 %'</pre>")
+        "<p>91\xa0%</p><pre>cd '91 %'</pre>"
+    """
+    parts = COPIED.split(page)
+    parts[::2] = [UNIT.sub("\xa0", part) for part in parts[::2]]
+    return "".join(parts)
 
 
 def file_address(path: str | os.PathLike[str], start: str | os.PathLike[str] | None = None) -> str:

@@ -20,7 +20,7 @@ from cnnzoo.data.fix_list import Fix, FixList, merge_fixes
 from cnnzoo.data.listing import ListedImage
 from cnnzoo.data.small_images import read_small
 
-FINDING_TITLES = ("finding", "count", "decision", "the first")
+FINDING_TITLES = ("finding", "count", "state", "the first")
 SUMMARY_TILES = 10  # pictures in a notebook
 
 
@@ -99,11 +99,11 @@ class Diagnosis(SuggestsAttributes):
         return f"{self.source}: {format_count(used, 'image')} in {classes}"
 
     def _count_findings(self) -> list[list[str]]:
-        """Return the rows of the table of findings: their kind, their number, the decision, and the first."""
+        """Return the rows of the table of findings: their kind, their number, the state, and the first."""
         counts = Counter(finding.kind for finding in self.findings)
         first = {kind: next(f for f in self.findings if f.kind == kind) for kind in counts}
         return [
-            [kind, str(counts[kind]), "set aside" if first[kind].set_aside else "kept", _format(first[kind])]
+            [kind, str(counts[kind]), first[kind].state, _format(first[kind])]
             for kind in FINDING_KINDS
             if kind in counts
         ]

@@ -133,7 +133,7 @@ def _find_copies(
             reason = f"the same file is labeled {' and '.join(labels)}"
             findings.append((Finding("conflict", names, reason), []))
         elif len(at_home) > 1:
-            reason = f"{len(at_home)} times the same file"
+            reason = f"{len(at_home)} copies of the same file"
             findings.append((Finding("duplicate", names, reason), []))
     return findings
 

@@ -8,11 +8,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from cnnzoo.core.charts import bar_chart
+from cnnzoo.core.numbers import format_share
 from cnnzoo.core.pages import file_address, render_page
 from cnnzoo.core.progress import show_progress
 from cnnzoo.core.text import format_count
@@ -59,7 +61,7 @@ class ShownKind(NamedTuple):
     meaning: str
     why: str
     remedy: str
-    state: str  # set aside, to decide, or ""
+    state: str  # set aside, to decide, or kept
     number: int
     findings: list[tuple[Finding, list[Picture]]]
     is_gallery: bool  # whether each finding has one picture, so that they are shown beside each other
@@ -132,14 +134,19 @@ class DoctorPage:
         facts = [("images", f"{sum(counts):,}", ""), ("classes", f"{len(counts):,}", "")]
         if counts:
             smallest, largest = min(self.counts, key=self.counts.__getitem__), max(counts)
-            facts.append(("smallest class", f"{min(counts):,}", f"{smallest}; the largest has {largest:,}"))
+            if min(counts) == largest:
+                facts.append(("images of each class", f"{largest:,}", ""))
+            else:
+                facts.append(("smallest class", f"{min(counts):,}", f"{smallest}; the largest has {largest:,}"))
         if self.sizes:
             sides = np.array(list(self.sizes.values()))
             height, width = np.median(sides, axis=0)
             low, high = sides.min(), sides.max()
-            facts.append(
-                ("median size", f"{width:.0f}x{height:.0f}", f"width x height; sides from {low:,} to {high:,}")
-            )
+            if (sides == sides[0]).all():
+                facts.append(("size", f"{width:.0f}x{height:.0f}", "width x height, all images"))
+            else:
+                remark = f"width x height; sides from {low:,} to {high:,}"
+                facts.append(("median size", f"{width:.0f}x{height:.0f}", remark))
         in_splits = Counter(self.splits.values())
         facts += [(f"{split} images", f"{in_splits[split]:,}", "") for split in self._split_names]
         return facts
@@ -149,7 +156,7 @@ class DoctorPage:
         total = sum(self.counts.values())
         in_split = Counter((self.listed[name].label, split) for name, split in self.splits.items())
         return [
-            (label, count, f"{100 * count / total:.1f} %", [in_split[label, split] for split in self._split_names])
+            (label, count, format_share(count / total, total), [in_split[label, split] for split in self._split_names])
             for label, count in self.counts.items()
         ]
 
@@ -182,10 +189,11 @@ class DoctorPage:
         if not self.location:
             return []
         data = shlex.quote(self.location)
+        run_dir = f"--run-dir {shlex.quote(f'runs/{Path(self.source).stem}')}"
         levels = f" --levels {','.join(f'{level:g}' for level in self.levels)}" if self.levels else ""
         has_fixes = any(FINDING_KINDS[finding.kind].fix and finding.images for finding in self.findings)
         if not has_fixes:
-            return [("Train on the images", f"cnnzoo fine-tune resnet50:imagenet {data}{levels}")]
+            return [("Train on the images", f"cnnzoo fine-tune resnet50:imagenet {data}{levels} {run_dir}")]
         return [
             (
                 "Write a list of these images, and change its actions in a spreadsheet: keep, exclude or relabel",
@@ -193,7 +201,7 @@ class DoctorPage:
             ),
             (
                 "Train with the list applied; no file is changed",
-                f"cnnzoo fine-tune resnet50:imagenet {data}{levels} --fix-list fixes.csv",
+                f"cnnzoo fine-tune resnet50:imagenet {data}{levels} --fix-list fixes.csv {run_dir}",
             ),
         ]
 
@@ -211,9 +219,10 @@ class DoctorPage:
                 continue
             kind = FINDING_KINDS[name]
             rows = [(f, [pictures[image] for image in self._pictured(f)]) for f in same[:SHOWN_PER_KIND]]
-            state = "left out" if same[0].set_aside else "to decide" if same[0].needs_decision else ""
             is_gallery = name != "note" and all(len(finding.images) == 1 for finding, _ in rows)
-            kinds.append(ShownKind(name, kind.meaning, kind.why, kind.remedy, state, len(same), rows, is_gallery))
+            kinds.append(
+                ShownKind(name, kind.meaning, kind.why, kind.remedy, same[0].state, len(same), rows, is_gallery)
+            )
         return kinds
 
     def _pictured(self, finding: Finding) -> list[str]:
@@ -259,7 +268,12 @@ class DoctorPage:
 
 
 def _count_sides(sides: np.ndarray) -> dict[str, int]:
-    """Return the number of images by the length of a side in pixels, without empty ranges at both ends."""
+    """Return the number of images by the length of a side in pixels, without empty ranges at both ends.
+
+    If all are of one length, that is the only range.
+    """
+    if (sides == sides[0]).all():
+        return {f"{sides[0]:,}": len(sides)}
     names = [f"under {SIDE_LIMITS[0]}"]
     names += [f"{low:,} to {high - 1:,}" for low, high in itertools.pairwise(SIDE_LIMITS)]
     names.append(f"{SIDE_LIMITS[-1]:,} or more")

@@ -198,6 +198,11 @@ class Finding:
     set_aside: bool = False
 
     @property
+    def state(self) -> str:
+        """What becomes of the images: "set aside", "to decide" or "kept", as the tables of findings call it."""
+        return "set aside" if self.set_aside else "to decide" if self.needs_decision else "kept"
+
+    @property
     def needs_decision(self) -> bool:
         """Whether a person should look at it before training; what all images have in common is meant so."""
         kind = FINDING_KINDS[self.kind]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from cnnzoo.core.charts import Plot, format_percent
+from cnnzoo.core.charts import Plot, format_percent, round_range
 from cnnzoo.core.matrix_chart import MAX_NAMED, MAX_WITH_SHARES, matrix_chart
 from cnnzoo.core.numbers import format_score, format_share, format_share_interval
 from cnnzoo.core.pages import file_address, picture_uri, render_page
@@ -60,6 +60,8 @@ def render_report(report: Report, folder: str | os.PathLike[str] | None = None) 
         calibration_summary=describe_calibration(report),
         reliability=_draw_reliability(report),
         curves=_draw_curves(report),
+        settings=_tell_trained_epochs(report, report.record),
+        defaults=_tell_trained_epochs(report, report.defaults),
     )
 
 
@@ -75,13 +77,15 @@ def describe_accuracy(report: Report) -> list[str]:
     """Return what stands below the accuracy: its interval, the number of mistakes, and a baseline."""
     images, wrong = len(report.labels), len(report.worst)
     counts = np.bincount(report.labels, minlength=len(report.classes))
-    most_frequent = report.classes[int(counts.argmax())]
+    always = "the same class"
+    if counts.min() < counts.max():
+        is_one = (counts == counts.max()).sum() == 1
+        always = f"“{report.classes[int(counts.argmax())]}”, {'the' if is_one else 'a'} most frequent class,"
     interval = format_share_interval(report.metrics["intervals_95"]["accuracy"], images)
     return [
         f"95 % interval: {interval}",
         f"{wrong:,} of {images:,} {report.split} images {'is' if wrong == 1 else 'are'} classified wrong",
-        f"For comparison: always answering “{most_frequent}”, the most frequent class, gives "
-        f"{format_share(counts.max() / images, images)}",
+        f"For comparison: always answering {always} gives {format_share(counts.max() / images, images)}",
     ]
 
 
@@ -98,7 +102,11 @@ def suggest_commands(report: Report) -> list[tuple[str, str]]:
     if len(report.suspects):
         fixes = shlex.quote(str(report.run_dir.absolute() / LABELS_FILE))
         purpose = f"Evaluate it again on the images of the training, once the actions in {LABELS_FILE} are edited"
-        commands.append((purpose, f"cnnzoo evaluate {run} images/ --fix-list {fixes} --out corrected_report"))
+        if report.source:
+            images = shlex.quote(report.source)
+        else:
+            images, purpose = "PHOTOS", f"{purpose}; PHOTOS stands for their folder"
+        commands.append((purpose, f"cnnzoo evaluate {run} {images} --fix-list {fixes} --out corrected_report"))
     return commands
 
 
@@ -172,6 +180,17 @@ def _format_class_rows(report: Report) -> list[dict[str, Any]]:
     ]
 
 
+def _tell_trained_epochs(report: Report, settings: dict[str, Any]) -> dict[str, Any]:
+    """Return settings of which the number of epochs also says how many were trained, if these are fewer."""
+    trained = len(report.history.get("loss", ()))
+    return {
+        name: f"{value} planned, {trained} trained"
+        if name in ("recipe.epochs", "epochs") and trained != value
+        else value
+        for name, value in settings.items()
+    }
+
+
 def _find_lowest(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the rows of the classes with the lowest F1; classes without images are not among them."""
     return sorted((row for row in rows if not row["average"]), key=lambda row: row["f1"])[:LOWEST_CLASSES]
@@ -216,7 +235,8 @@ def _draw_reliability_of(title: str, measured: dict[str, Any], images: int) -> t
     caption = (
         f"Expected calibration error {format_share(measured['calibration_error'], images)} (95 %: "
         f"{format_share_interval(measured['intervals_95']['calibration_error'], images)}). "
-        f"{format_share(most[2] / sum(counts), images)} of the images are in the bin around {format_percent(most[0])}."
+        f"{format_share(most[2] / sum(counts), images)} of the images are in the bin around "
+        f"{format_share(most[0], images)}."
     )
     return plot.to_svg(), caption
 
@@ -231,7 +251,7 @@ def _draw_curves(report: Report) -> list[Markup]:
         values = [value for curve in curves.values() for value in curve if np.isfinite(value)] or [0.0]
         y_range = (min(0.0, *values), max(values)) if key == "loss" else (min(values), 1.0)
         epochs = range(1, len(report.history[key]) + 1)
-        plot = Plot(key.capitalize(), "epoch", key, (1, max(epochs)), y_range, whole_x=True)
+        plot = Plot(key.capitalize(), "epoch", key, (1, max(epochs)), round_range(*y_range), whole_x=True)
         if key == "accuracy":
             plot.format_y = format_percent
         for (name, curve), color in zip(curves.items(), ("blue", "orange"), strict=True):

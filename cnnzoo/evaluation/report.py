@@ -69,6 +69,7 @@ class Report(SuggestsAttributes):
         min_probability: the least probability of an answer; None if every image gets one.
         calibration: how `temperature` and `min_probability` were chosen, or why they were not.
         ending: why the training ended before its last epoch, if it did.
+        source: path of the images, for a command on the page; empty if it is not known.
 
     Example:
         >>> data = cnnzoo.load_data("digits")
@@ -103,6 +104,7 @@ class Report(SuggestsAttributes):
     min_probability: float | None = None
     calibration: dict[str, Any] = field(default_factory=dict, repr=False)
     ending: str = ""
+    source: str = field(default="", repr=False)
 
     @cached_property
     def metrics(self) -> dict[str, Any]:
@@ -194,12 +196,18 @@ class Report(SuggestsAttributes):
         """Return the figures by which the tuned weights were compared with the probe; "" in reports without them."""
         if not self.probe or "tuned_epoch" not in self.probe:
             return ""
+        images = self._validation_images
         tuned, probe = (
-            f"{format_share(self.probe[f'{prefix}validation_accuracy'], self._validation_images)} and "
-            f"{format_score(self.probe[f'{prefix}validation_log_loss'], self._validation_images)}"
+            (
+                format_share(self.probe[f"{prefix}validation_accuracy"], images),
+                format_score(self.probe[f"{prefix}validation_log_loss"], images),
+            )
             for prefix in ("tuned_", "")
         )
-        return f"{verb} an accuracy and a calibrated log loss of {tuned} on validation, and the probe has {probe}"
+        return (
+            f"{verb} an accuracy of {tuned[0]} and a calibrated log loss of {tuned[1]} on validation, and the probe "
+            f"{probe[0]} and {probe[1]}"
+        )
 
     @property
     def calibration_summary(self) -> str:

@@ -30,7 +30,7 @@ def render(monkeypatch):
 def test_every_color_has_a_light_and_a_dark_value_and_is_stated_once():
     assert len(COLORS) == CSS.count("light-dark(")
     assert len(re.findall(r"#[0-9a-f]{3,8}\b", CSS)) == 2 * len(COLORS)
-    assert set(re.findall(r"var\(--([a-z-]+)\)", CSS)) <= COLORS.keys()
+    assert set(re.findall(r"var\(--([a-z-]+)\)", CSS)) - {"columns"} <= COLORS.keys()
 
 
 @pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
@@ -85,7 +85,7 @@ def test_tables_scroll_and_have_captions_and_scopes(render):
         "<tr></tr>{% endcall %}"
     )
     assert '<div class="scroll" tabindex="0" role="region" aria-label="Classes">' in page
-    assert "<caption>Classes</caption>" in page
+    assert "<caption><span>Classes</span></caption>" in page
     assert '<th scope="col">class</th><th scope="col" class="words">why</th>' in page
 
 
@@ -101,3 +101,19 @@ def test_pictures_are_small_data_uris(shape, kind):
     uri = picture_uri(np.full(shape, 300.0))
     assert uri.startswith(f"data:image/{kind};base64,")
     assert len(uri) < 5000
+
+
+@pytest.mark.parametrize(("facts", "columns"), [(1, 1), (4, 4), (5, 5), (6, 3), (7, 4), (10, 5), (11, 4)])
+def test_boxes_fill_their_rows_about_evenly(render, facts, columns):
+    page = render('{% import "parts.html" as parts %}{{ parts.facts(rows) }}', rows=[("a", "1", "")] * facts)
+    assert f'style="--columns: {columns}"' in page
+
+
+def test_numbers_stay_with_their_units_and_commands_break_at_spaces(render):
+    page = render(
+        '{% import "parts.html" as parts %}<p>{{ text }}</p>{{ parts.commands([("Do", command)]) }}',
+        text="91 % in 12 s, 5 steps",
+        command="cnnzoo predict 'at 5 %' --out a.csv",
+    )
+    assert "<p>91\xa0% in 12\xa0s, 5 steps</p>" in page
+    assert '<span class="word">5</span> <span class="word">%&#39;</span> <span class="word">--out</span>' in page

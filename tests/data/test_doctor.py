@@ -234,7 +234,7 @@ def test_the_command_writes_a_fix_list(tmp_path, cli):
     root = copy_photos(tmp_path / "p", {"a/x.png": "a/a_0.png"})
     done = cli("doctor", root, "--out", tmp_path / "out", "--fix-list", tmp_path / "fixes.csv")
     assert done.code == 0, done.err
-    assert "1 image to exclude, 0 to decide on" in done.out
+    assert "1 image to exclude, 0 images to decide on" in done.out
     again = cli("doctor", root, "--out", tmp_path / "out", "--fix-list", tmp_path / "fixes.csv")
     assert (again.code, "--overwrite" in again.err) == (2, True)
     assert cli("doctor", root, "--out", tmp_path / "out", "--fix-list", tmp_path / "fixes.csv", "--overwrite").code == 0

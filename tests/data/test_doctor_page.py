@@ -8,6 +8,7 @@ import shutil
 import numpy as np
 import pytest
 from helpers.image_files import broken_files, make_scene, oriented_files, write_class_folders, write_files
+from helpers.pages import Page
 from PIL import Image
 
 from cnnzoo.data.diagnose import diagnose_source
@@ -111,11 +112,13 @@ def test_each_section_says_why_and_what_to_do(page):
 
 def test_the_page_has_a_verdict_commands_links_charts_and_samples(page, tmp_path):
     assert "<strong>1 finding needs a decision</strong>" in page
-    assert re.search(r"cnnzoo doctor &#39;.*my photos&#39; --fix-list fixes.csv", page)
+    commands = Page(page).text
+    assert re.search(r"cnnzoo doctor '.*my photos' --fix-list fixes.csv", commands)
+    assert re.search(r"cnnzoo fine-tune resnet50:imagenet '.*my photos' --fix-list fixes.csv --run-dir ", commands)
     assert re.search(r'href="file:///.*/my%20photos/a/a_0.png"', page)
     assert page.count("<svg") == 3
     assert page.count("<img") - section(page, "conflict").count("<img") - 1 == 6 + 5  # samples of both classes
-    assert re.search(r"<th scope=\"row\">a</th><td>12</td><td>70.6 %</td>", page)
+    assert re.search(r"<th scope=\"row\">a</th><td>12</td><td>71\xa0%</td>", page)
 
 
 def test_every_picture_has_an_alternative_text(page):
@@ -134,4 +137,26 @@ def test_training_shows_its_own_splits(tmp_path):
     page = cnnzoo.load_data(root).diagnosis.to_html()
     assert '<th scope="col">train</th><th scope="col">validation</th><th scope="col">test</th>' in page
     assert "has no splits" not in page
-    assert '<th scope="row">a</th><td>20</td><td>50.0 %</td><td>16</td><td>2</td><td>2</td>' in page
+    assert '<th scope="row">a</th><td>20</td><td>50\xa0%</td><td>16</td><td>2</td><td>2</td>' in page
+
+
+def test_equal_images_have_no_ranges_and_one_vocabulary(tmp_path):
+    root = write_class_folders(tmp_path / "p", {"a": 12, "b": 12}, seed=3000)
+    (root / "README.txt").write_text("photos")
+    diagnosis = diagnose_source(root)
+    text = Page(diagnosis.to_html()).text
+    assert "images of each class 12" in text
+    assert " to 4" not in text.partition("Classes and sizes")[0]
+    assert text.index("images of each class") < text.index("What next")
+    assert '<span class="tag neutral">set\xa0aside</span>' in diagnosis.to_html()
+    assert "left out" not in str(diagnosis)
+    assert "set aside" in str(diagnosis)
+
+
+def test_findings_have_one_state_in_the_terminal_and_on_the_page(tmp_path):
+    root = write_class_folders(tmp_path / "p", {"a": 4, "b": 4}, seed=3000)
+    shutil.copy(root / "a" / "a_0.png", root / "b" / "conflict.png")
+    diagnosis = diagnose_source(root)
+    assert re.search(r"finding +count +state", str(diagnosis))
+    assert re.search(r"conflict +1 +to decide", str(diagnosis))
+    assert "conflict 1 to decide the same file under two labels" in Page(diagnosis.to_html()).text

@@ -171,9 +171,40 @@ def test_the_probe_is_described_with_as_many_digits_as_images_can_tell_apart(rep
     with_probe = replace(report, best_epoch=5, probe=figures | tuned, record={"images.validation": 31})
     assert with_probe.probe_summary == (
         "The linear probe before fine-tuning has an accuracy of 67 % on test and 58 % on validation. Epoch 5 was kept: "
-        "it has an accuracy and a calibrated log loss of 81 % and 0.83 on validation, and the probe has 58 % and 1.12."
+        "it has an accuracy of 81 % and a calibrated log loss of 0.83 on validation, and the probe 58 % and 1.12."
     )
     kept_probe = replace(with_probe, best_epoch=0, probe=with_probe.probe | {"standard_error": 0.0123})
     assert "The probe was kept, because fine-tuning gained less" in kept_probe.probe_summary
     assert "log loss lower by more than a standard error (0.01)." in kept_probe.probe_summary
     assert replace(with_probe, probe=figures).probe_summary.endswith("Epoch 5 was kept.")
+
+
+def test_the_baseline_names_a_class_only_if_one_is_the_most_frequent(report):
+    same = replace(
+        report, labels=np.arange(40) % 2, classes=report.classes[:2], probabilities=report.probabilities[:, :2]
+    )
+    assert "always answering the same class gives 50 %" in page.describe_accuracy(same)[-1]
+    assert "the most frequent class, gives" in page.describe_accuracy(report)[-1]
+
+
+def test_the_command_for_corrected_labels_names_the_photos_or_a_placeholder(report, tmp_path):
+    with_run = replace(report, run_dir=tmp_path)
+    purpose, command = page.suggest_commands(with_run)[-1]
+    assert f"cnnzoo evaluate {tmp_path} PHOTOS --fix-list" in command
+    assert "PHOTOS stands for their folder" in purpose
+    purpose, command = page.suggest_commands(replace(with_run, source="/my photos"))[-1]
+    assert f"cnnzoo evaluate {tmp_path} '/my photos' --fix-list" in command
+    assert "stands for" not in purpose
+
+
+def test_epochs_are_told_as_planned_and_as_trained(report):
+    for settings in ({"record": {"recipe.epochs": 9}}, {"record": {"seed": 0}, "defaults": {"epochs": 9}}):
+        assert "9 planned, 2 trained" in Page(replace(report, **settings).to_html()).text
+    assert "planned" not in Page(replace(report, record={"recipe.epochs": 2}).to_html()).text
+
+
+def test_the_lowest_tick_of_a_chart_has_a_number_and_no_title_is_repeated(report):
+    history = {key: [0.53, 0.97] for key in report.history}
+    charts = page._draw_curves(replace(report, history=history))
+    assert ">50 %</text>" in charts[1]
+    assert all(chart.count(f">{name}</text>") == 0 for chart, name in zip(charts, ("loss", "accuracy"), strict=True))

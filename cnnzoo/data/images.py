@@ -303,7 +303,7 @@ class ImageData(SuggestsAttributes):
 
         Example:
             >>> cnnzoo.load_data("digits", image_size=32).describe_transform()
-            'Images of 8x8x1 resized by the pipeline (bilinear, antialiased) to 32x32x1.'
+            'Images of 8x8x1 resized while loading (bilinear, antialiased) to 32x32x1.'
         """
         if self.transform is None:
             return "Images as they are."
@@ -315,7 +315,7 @@ class ImageData(SuggestsAttributes):
         if before == after and not self.transform.pad:
             return f"Images of {before}, as they are.{levels}"
         what = "Photos" if None in self.original_shape else f"Images of {before}"
-        how = f"resized by the pipeline ({self.transform.interpolation}, antialiased)"
+        how = f"resized while loading ({self.transform.interpolation}, antialiased)"
         crop, border = "", f", within a black border of {self.transform.pad}" if self.transform.pad else ""
         if self.transform.crop is not None:
             crop = f", center-cropped to {100 * self.transform.crop:.4g} % of each side,"

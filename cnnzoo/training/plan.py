@@ -37,7 +37,8 @@ def make_plan(
             "fingerprints": data.fingerprints,
             "classes": list(data.classes),
             "images": {name: len(split) for name, split in data.splits.items()},
-            "size": data.describe_transform(),
+            # In the words of earlier versions, so that their runs resume
+            "size": data.describe_transform().replace("resized while loading", "resized by the pipeline"),
             "cropped from": "resized images" if data.crops_resized_images else "originals",
             # Only where one is used, so that runs of earlier versions resume
             **({"fix_list": data.fix_list.to_dict()} if data.fix_list else {}),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import ExitStack, suppress
 from dataclasses import fields, replace
+from pathlib import Path
 from typing import Any, ClassVar
 
 import keras
@@ -12,6 +13,7 @@ import numpy as np
 
 from cnnzoo import cards
 from cnnzoo.core.errors import InputError, TrainingError
+from cnnzoo.core.paths import path_exists
 from cnnzoo.core.progress import show_progress
 from cnnzoo.core.text import format_duration
 from cnnzoo.data.batches import Batches, evaluation_batch_size
@@ -327,7 +329,13 @@ class Trainer:
             record=self._training_record(),
             defaults=self._default_settings(),
             ending=self._describe_early_end(),
+            source=self._source_path(),
         )
+
+    def _source_path(self) -> str:
+        """Return the absolute path of the image files; "" if the data has another source."""
+        location = self.data.diagnosis.location if self.data.diagnosis else ""
+        return str(Path(location).absolute()) if location and path_exists(location) else ""
 
     def _describe_early_end(self) -> str:
         """Return why training ended before its last epoch; "" if it did not, or if no epoch was trained."""

@@ -230,7 +230,7 @@ def test_a_model_of_others_sees_whole_images(framed, caplog, monkeypatch):
     folder, model, data = framed
     report = cnnzoo.evaluate(model, data)
     assert report.accuracy == 1
-    assert "resized by the pipeline (bilinear, antialiased) to 24x24x3" in report.notes[0]
+    assert "resized while loading (bilinear, antialiased) to 24x24x3" in report.notes[0]
     classifier = cnnzoo.load(folder / "m.keras", "keras", classes=["framed", "plain"])
     answers = classifier.predict(folder / "photos")
     assert [answer.label for answer in answers] == [answer.source.split("/")[-2] for answer in answers]

@@ -78,7 +78,7 @@ def test_gray_images_train_a_model_of_three_channels(data):
     inputs = keras.Input((16, 16, 3))
     model = keras.Model(inputs, keras.layers.Dense(3)(keras.layers.Flatten()(inputs)))
     report = fit(model, data, recipe=SHORT)
-    assert report.notes == ("Images of 12x12x1 resized by the pipeline (bilinear, antialiased) to 16x16x3.",)
+    assert report.notes == ("Images of 12x12x1 resized while loading (bilinear, antialiased) to 16x16x3.",)
 
 
 @pytest.mark.slow

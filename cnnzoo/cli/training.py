@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -180,13 +181,18 @@ def _recorded_command_line() -> Iterator[None]:
 
 
 def _print_result(report: Report, images: ImageData) -> None:
-    """Print the files of the run directory, then the report, whose last line says why training ended early."""
+    """Print the files of the run directory, then the report, which says why training ended early, and what is next."""
     files = ["report.html", "report.json", "predictions.csv"]
     files += ["labels_to_check.csv"] if len(report.suspects) else []
     files += ["model.keras", "run.json"]
     files += ["doctor.html", "doctor.json"] if images.diagnosis else []
     echo(f"Written to {report.run_dir}: {', '.join(files)}")
     echo(report)
+    # Quoted, so that the commands can be copied
+    run = shlex.quote(str(report.run_dir))
+    echo(f"Open {report.run_dir}/report.html in a browser. Try next:")
+    echo(f"  cnnzoo predict {run} new_images/ --out answers.csv")
+    echo(f"  cnnzoo export {run} exported")
 
 
 @commands.command("lr-find")

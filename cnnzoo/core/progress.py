@@ -54,6 +54,7 @@ class Progress:
     def __init__(self, activity: str, total: float | None, unit: str, verbose: bool, done: float, board: "Board"):
         self.activity, self.total, self.unit, self.verbose = escape_controls(activity), total, unit, verbose
         self.done, self._board, self._was_silent = done, board, False
+        self.is_concluded = False  # whether a line has said already how the work ended, so that a log needs no other
         self._start()
 
     def _start(self) -> None:
@@ -109,6 +110,11 @@ class Progress:
         """Show a line that stays: in a terminal it is printed above the bar."""
         if self.verbose:
             self._board.say(line)
+
+    def conclude(self, line: str) -> None:
+        """Show a line that says how the work ended, in place of the last line of a log."""
+        self.say(line)
+        self.is_concluded = True
 
     def seconds_left(self) -> float | None:
         """Return an estimate of the seconds left, or None if nothing is known yet."""
@@ -185,8 +191,9 @@ class Board:
                 return
             self._work.remove(progress)
             if self._shown.pop(progress, None) is not None and self._display:
+                is_told = progress.is_concluded and self._display.is_log
                 with BROKEN_STREAM:
-                    self._display.end(progress, progress.summary() if completed else None)
+                    self._display.end(progress, progress.summary() if completed and not is_told else None)
             if self._work and self._work[-1] not in self._shown:  # what encloses it is news again after a while
                 self._work[-1].visible_from = self.clock() + 2 * DELAY
             if not self._work:

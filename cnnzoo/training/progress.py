@@ -72,7 +72,7 @@ class ProgressCallback(keras.callbacks.Callback):
             seconds = time.monotonic() - self.started
             each = f"{seconds / self.epochs_done:.1f} s per epoch"
             epochs = "1 epoch" if self.epochs_done == 1 else f"{self.epochs_done} epochs"
-            self.progress.say(f"Trained {epochs} in {format_duration(seconds)}, {each} with validation")
+            self.progress.conclude(f"Trained {epochs} in {format_duration(seconds)}, {each} with validation")
 
 
 def tell(line: str, verbose: bool = True) -> None:

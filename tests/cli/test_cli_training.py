@@ -19,6 +19,10 @@ import cnnzoo
 def test_train_prints_progress_and_a_report(run):
     assert "lenet5 on blobs.npz: 12 test images" in run.out
     assert "epoch 2/2" in run.err
+    *_, page, predict, export = run.out.splitlines()
+    assert page == f"Open {run.folder}/report.html in a browser. Try next:"
+    assert predict.split() == ["cnnzoo", "predict", str(run.folder), "new_images/", "--out", "answers.csv"]
+    assert export.split() == ["cnnzoo", "export", str(run.folder), "exported"]
     assert cnnzoo.load(run.folder).classes == CLASSES, "the names that --classes gives"
 
 

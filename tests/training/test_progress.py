@@ -63,7 +63,7 @@ def test_a_log_of_long_epochs_gets_lines_within_them(data, monkeypatch, capsys):
     fit(new_lenet(), data, verbose=True)
     lines = capsys.readouterr().err.splitlines()
     assert any(re.fullmatch(r"Training, epoch 1/4, loss \d\.\d+: 2/12 steps, \d s left", line) for line in lines)
-    assert any(re.fullmatch(r"Training: 12/12 steps in \d+ s", line) for line in lines)
+    assert not any("steps in" in line for line in lines), "the next line says so already"
     assert any(re.fullmatch(r"Trained 4 epochs in \d+ s, \d+\.\d s per epoch with validation", line) for line in lines)
     assert any(re.fullmatch(r"The run took \d+ s in all", line) for line in lines)
 

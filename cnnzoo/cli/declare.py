@@ -96,6 +96,25 @@ def remove_options(arguments: list[str], options_class: type) -> list[str]:
     return remaining
 
 
+def take_values(arguments: list[str], flag: str) -> tuple[list[str], list[str]]:
+    """Return the values of an option that may be repeated, and the words of a command line without them.
+
+    Example:
+        >>> take_values(["train", "--fix-list", "a.csv", "lenet5", "--fix-list=b.csv"], "--fix-list")
+        (['a.csv', 'b.csv'], ['train', 'lenet5'])
+    """
+    values, remaining, words = [], [], iter(arguments)
+    for word in words:
+        name, has_value, value = word.partition("=")
+        if name != flag:
+            remaining.append(word)
+        elif has_value:
+            values.append(value)
+        else:
+            values.extend(next(([value] for value in words), []))
+    return values, remaining
+
+
 def _declarations(options_class: type) -> dict[str, tuple[list[str], dict[str, Any]]]:
     """Return the arguments of `click.option` for each field: its flags followed by its name, and its settings."""
     declarations = {}

@@ -8,12 +8,13 @@ from typing import Any
 import click
 
 from cnnzoo.cli import commands
-from cnnzoo.cli.declare import CheckedPath, remove_options
+from cnnzoo.cli.declare import CheckedPath, remove_options, take_values
 from cnnzoo.cli.options import RunDirOptions
 from cnnzoo.cli.output import echo
 from cnnzoo.core.errors import InputError
 from cnnzoo.core.json_files import read_json, read_json_value
-from cnnzoo.core.paths import resolve_path
+from cnnzoo.core.paths import path_exists, resolve_path
+from cnnzoo.data.fix_list import FIX_LIST_FILE
 
 MAX_DIFFERENCES_SHOWN = 20
 
@@ -46,6 +47,7 @@ def rerun(run: Path, run_dir: Path | None) -> None:
     # Repeat its command in another folder.
     new_folder = resolve_path(run_dir or folder.with_name(f"{folder.name}-again"))
     arguments = [*remove_options(record["command"], RunDirOptions), "--run-dir", str(new_folder)]
+    arguments, lost_name = replace_lost_fix_lists(arguments, Path(record["folder"]), folder)
     root = click.get_current_context().find_root().command
     with contextlib.chdir(record["folder"]):
         root.main(arguments, standalone_mode=False, obj=arguments)
@@ -56,6 +58,9 @@ def rerun(run: Path, run_dir: Path | None) -> None:
             echo(f"{package}: {record['versions'].get(package)} before, {version} now")
     before = flatten_dict(convert_old_report(report_before))
     after = flatten_dict(read_json(new_folder / "report.json", {}))
+    if lost_name:  # the copy has another name
+        old, new = f"Fix list {FIX_LIST_FILE}:", f"Fix list {lost_name}:"
+        after["notes"] = [note.replace(old, new, 1) for note in after["notes"]]
     differing = [name for name, value in before.items() if after.get(name) != value]
     for name in differing[:MAX_DIFFERENCES_SHOWN]:
         echo(f"{name}: {before[name]} before, {after.get(name)} now")
@@ -63,6 +68,26 @@ def rerun(run: Path, run_dir: Path | None) -> None:
         echo(f"{len(differing)} of {len(after)} figures differ", err=True)
         sys.exit(1)
     echo(f"All {len(after)} figures of {folder} and {new_folder} are the same")
+
+
+def replace_lost_fix_lists(arguments: list[str], started_in: Path, run_folder: Path) -> tuple[list[str], str]:
+    """Replace the fix lists of a command by the run's own copy of them, if one of their files is gone.
+
+    Args:
+        arguments: the words of the command.
+        started_in: the folder in which the command ran.
+        run_folder: the folder of the run, whose copy holds the fixes of all its lists.
+
+    Returns:
+        The words of the command, and the name of the lost lists in notes; "" if nothing was replaced.
+    """
+    files, remaining = take_values(arguments, "--fix-list")
+    copy = run_folder / FIX_LIST_FILE
+    lost = [file for file in files if not path_exists(started_in / file)]
+    if not lost or not copy.is_file():
+        return arguments, ""
+    echo(f"{', '.join(lost)} does not exist any more; the run's own copy is used: {copy}", err=True)
+    return [*remaining, "--fix-list", str(copy)], " and ".join(dict.fromkeys(Path(file).name for file in files))
 
 
 def _read_run(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -8,6 +8,7 @@ from helpers.commands import run_command
 from helpers.image_files import write_class_folders
 
 import cnnzoo
+from cnnzoo.cli.rerun import replace_lost_fix_lists
 from cnnzoo.data.fix_list import Fix, FixList
 
 QUICK = ("--splits", "0.6", "0.2", "0.2", "--set", "epochs=1", "--set", "batch_size=8", "--set", "learning_rate=0.01")
@@ -67,3 +68,26 @@ def test_a_rerun_applies_the_same_fixes(fixed, cli, tmp_path):
     assert done.code == 0, done.err
     assert "are the same" in done.out
     assert (tmp_path / "again" / "fix_list.csv").read_bytes() == (fixed / "fixes.csv").read_bytes()
+
+
+def test_a_rerun_takes_the_copy_of_a_fix_list_that_is_gone(fixed, cli, tmp_path):
+    (fixed / "fixes.csv").rename(tmp_path / "moved.csv")
+    try:
+        done = cli("rerun", fixed / "run", "--run-dir", tmp_path / "again")
+    finally:
+        (tmp_path / "moved.csv").rename(fixed / "fixes.csv")
+    assert done.code == 0, done.err
+    assert "fixes.csv does not exist any more; the run's own copy is used" in done.err
+    assert "are the same" in done.out
+
+
+def test_the_fix_lists_of_a_command_are_replaced_only_if_one_is_gone(fixed):
+    present, copy = str(fixed / "fixes.csv"), str(fixed / "run" / "fix_list.csv")
+    words = ["train", "lenet5", "p", f"--fix-list={present}"]
+    assert replace_lost_fix_lists(words, fixed, fixed / "run") == (words, "")
+    lost = [*words, "--fix-list", "b/none.csv"]
+    assert replace_lost_fix_lists(lost, fixed, fixed / "run") == (
+        ["train", "lenet5", "p", "--fix-list", copy],
+        "fixes.csv and none.csv",
+    )
+    assert replace_lost_fix_lists(lost, fixed, fixed / "elsewhere") == (lost, "")

@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "training": {"evaluation", "data", "surgery"},
     "inference": {"runtimes", "data", "surgery", "layers"},  # layers: .keras files need our classes registered
     "tuning": {"build", "training"},
-    "export": {"inference", "runtimes", "evaluation"},
+    "export": {"inference", "runtimes", "evaluation", "training"},
     "diff": {"build"},
     "cli": {"tuning", "export", "diff"},
     "__main__": {"cli"},

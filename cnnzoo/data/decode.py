@@ -25,6 +25,7 @@ MAX_BYTES = 2**30  # of a file
 LARGE_FILE, HEAD_BYTES = 2**25, 2**16  # files of this size are looked at before all of them is read
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "WEBP", "TIFF", "PPM", "AVIF", "JPEG2000", "ICO")
 LOOSE_FORMATS = ("TGA",)  # has no signature, so that it is tried only where nothing else fits
+FILE_CHANNELS = (1, 3)  # of a network that image files are decoded for: gray or RGB
 NOT_AN_IMAGE = "not a JPEG, PNG, GIF, BMP, WebP, TIFF, AVIF, JPEG 2000, PNM, ICO or TGA image, but"
 ORIENTATION_TAG = 0x0112  # EXIF
 PHOTOMETRIC_TAG = 262  # TIFF; 0 means that white is zero
@@ -56,7 +57,7 @@ def decode_image(source: Source, channels: int = 3, levels: Levels | None = None
 @contextmanager
 def open_for_decoding(source: Source, channels: int, levels: Levels | None = None) -> "Iterator[PillowImage]":
     """Open an image that will be decoded to 1 or 3 channels; errors name the source. See `open_image`."""
-    if channels not in (1, 3):
+    if channels not in FILE_CHANNELS:
         raise InputError(f"Image files have 1 or 3 channels; the model takes {channels}. Pass an array instead")
     try:
         with open_image(source, levels) as image:

@@ -14,6 +14,7 @@ from cnnzoo.core.files import atomic_write
 from cnnzoo.core.paths import check_path
 from cnnzoo.core.progress import show_progress
 from cnnzoo.core.text import format_milliseconds
+from cnnzoo.data.decode import FILE_CHANNELS
 from cnnzoo.data.images import ImageData
 from cnnzoo.data.training_images import find_training_images, write_training_images
 from cnnzoo.export.check import Comparison, compare_outputs, sample_inputs
@@ -147,11 +148,12 @@ def export(
             original = Classifier.of(model, "keras", **options)
         else:
             original = load(model, "keras", allow_failed=allow_failed, **options)
+        check_takes_files(format, original)
         inputs = sample_inputs(original, data)
 
     # Write the export, compare it, and describe it; it appears at `path` only if all of this succeeds.
-    with atomic_write(path) as new_path, show_progress("Checking the export", verbose=verbose):
-        with show_progress(f"Converting to {format}"):
+    with atomic_write(path) as new_path:
+        with show_progress(f"Converting to {format}", verbose=verbose):
             runtime.save(original.model, new_path, precision, inputs.calibration)
         # The export says how it resizes images, also where the card leaves that to the default.
         card = replace(original.card, transform=original.card.evaluation_transform)
@@ -160,8 +162,9 @@ def export(
         # So that evaluating the export on images that the model was trained on is noticed.
         if (digests := find_training_images(original.card)) is not None:
             write_training_images(new_path, digests)
-        exported = load(new_path, prefer_own_runtime(format))
-        comparison = compare_outputs(original, exported, inputs, precision, max_drop)
+        with show_progress("Checking the export", verbose=verbose):
+            exported = load(new_path, prefer_own_runtime(format))
+            comparison = compare_outputs(original, exported, inputs, precision, max_drop)
         text = render_model_card(path.name, info, comparison, model, runtime.usage)
         (new_path / MODEL_CARD_FILE).write_text(text, encoding="utf-8")
     return Export(
@@ -199,3 +202,13 @@ def check_request(format: str, precision: str, path: Path, overwrite: bool, has_
         )
         raise InputError(f"{path} already exists; {remedy}")
     return runtime
+
+
+def check_takes_files(format: str, model: Classifier) -> None:
+    """Raise InputError for a SavedModel of a model that takes no image files, whose contents a SavedModel decodes."""
+    if format == "saved_model" and model.shape[2] not in FILE_CHANNELS:
+        others = ", ".join(name for name in FORMATS if name != format)
+        raise InputError(
+            f"A SavedModel decodes image files, which have 1 or 3 channels; {model.card.name} takes {model.shape[2]}. "
+            f"Choose a format that takes arrays: {others}"
+        )

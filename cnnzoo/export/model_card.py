@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Mapping
+from dataclasses import fields
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from cnnzoo.cards import Card
 from cnnzoo.core.errors import InputError
 from cnnzoo.core.json_files import check_fields, read_json
 from cnnzoo.core.numbers import format_share, format_share_interval
+from cnnzoo.data.decode import FILE_CHANNELS
 from cnnzoo.data.resize import inner_size
 from cnnzoo.data.transform import Transform
 from cnnzoo.evaluation.summary import CARD_KEY, EPOCHS_KEY, SETTINGS_KEY
@@ -22,6 +24,7 @@ from cnnzoo.export.quoting import markdown_text, python_text, shell_word
 from cnnzoo.export.snippets import write_reading_code
 from cnnzoo.inference.exported import ExportInfo
 from cnnzoo.runtimes.choose import FORMATS
+from cnnzoo.training.recipe import Recipe
 
 if TYPE_CHECKING:
     import keras
@@ -47,10 +50,13 @@ READS_FILES = (
     "The export does that itself, for the bytes of JPEG, PNG, GIF, BMP and WebP files and for pixels of any size."
 )
 RESIZES_INSIDE = (
-    "The graph takes pixels of any size and does that itself, except for {size} pixels, which it takes as they are. "
-    "Its rounding differs from Pillow's and can change a probability by up to 0.01, so the code below uses Pillow."
+    "The graph takes pixels of any size and does that itself, except for {size} pixels, which it takes as they are."
 )
-RESIZES_OUTSIDE = "The graph takes {size} pixels; the code below resizes an image as `cnnzoo predict` does."
+ROUNDS_ALONE = (
+    " Its rounding differs from Pillow's and can change a probability by up to 0.01, so the code below uses Pillow."
+)
+TAKES_ONE_SIZE = "The graph takes {size} pixels; the code below {preparation}."
+RECIPE_DEFAULTS = [(field.name, field.default) for field in fields(Recipe)]
 RECIPE_NOTES = ("source", "cost", "result")  # fields about the recipe in general, on other data
 
 
@@ -78,8 +84,15 @@ def render_model_card(
     transform = Transform((height, width), channels, **info.card.evaluation_transform, pad=info.card.pad)
     resizes_inside = FORMATS[info.format].resizes_inside and info.precision != "int8"
     inner_height, inner_width = inner_size((height, width), info.card.pad if resizes_inside else 0)
-    resizing = RESIZES_INSIDE if resizes_inside else RESIZES_OUTSIDE
-    resizing = READS_FILES if info.format == "saved_model" else resizing.format(size=f"{inner_height}x{inner_width}")
+    takes_files = channels in FILE_CHANNELS
+    size = f"{inner_height}x{inner_width}"
+    if info.format == "saved_model":
+        resizing = READS_FILES
+    elif resizes_inside:
+        resizing = RESIZES_INSIDE.format(size=size) + (ROUNDS_ALONE if takes_files else "")
+    else:
+        preparation = "resizes an image as `cnnzoo predict` does" if takes_files else "loads an array of that size"
+        resizing = TAKES_ONE_SIZE.format(size=size, preparation=preparation)
     return templates.get_template("model_card.md").render(
         card=info.card,
         info=info,
@@ -90,6 +103,8 @@ def render_model_card(
         shell_name=shell_word(name),
         transform=transform.describe(),
         resizing=resizing,
+        takes_files=takes_files,
+        loses_levels=channels == 3 and transform.levels is not None and info.format != "saved_model",
         classes=class_list,
         figures=figures,
         metrics=_metric_rows(figures),
@@ -153,7 +168,8 @@ def _training_rows(training: Mapping[str, Any]) -> list[tuple[str, str]]:
         rows.append(("fingerprints", ", ".join(f"{split} {digest[:12]}" for split, digest in fingerprints.items())))
     recipe = training.get("recipe") or {}
     settings = training.get(SETTINGS_KEY)
-    settings = settings if isinstance(settings, dict) else recipe  # which versions before 0.9 recorded alone
+    if not isinstance(settings, dict):  # versions before 0.9 recorded the whole recipe alone
+        settings = {key: value for key, value in recipe.items() if (key, value) not in RECIPE_DEFAULTS}
     shown = {
         key: value
         for key, value in settings.items()

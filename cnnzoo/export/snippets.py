@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cnnzoo.data.decode import FILE_CHANNELS
 from cnnzoo.data.resize import inner_size
 from cnnzoo.data.transform import Transform
 
@@ -45,7 +46,7 @@ def write_reading_code(transform: Transform, pad: bool = True) -> str:
         transform: the transform of the model.
         pad: whether to add the black border of the transform, if it has one; some graphs add it themselves.
     """
-    if transform.channels not in (1, 3):  # no image file has as many, see `data.decode`
+    if transform.channels not in FILE_CHANNELS:  # no image file has as many, see `data.decode`
         height, width, channels = transform.shape
         return LOAD_ARRAY.format(height=height, width=width, channels=channels)
 

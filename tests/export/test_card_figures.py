@@ -72,7 +72,7 @@ def test_the_card_says_why_no_temperature_is_applied_and_what_is_unsure(trained)
     card = cards.card(trained.model)
     reason = {"temperature": {"reason": "20 are *too* few"}, "min_probability": {"target_accuracy": 0.95}}
     text = render(trained.model, replace(card, temperature=1.0, min_probability=0.8123, calibration=reason))
-    assert "The probabilities are not calibrated: 20 are" in text
+    assert "The probabilities are not calibrated. No temperature is applied: 20 are" in text
     assert "The logits are divided" not in text
     assert "below 0.8123 are unsure: this threshold was chosen on the validation images for an accuracy of 95 %" in text
     hostile = render(
@@ -84,7 +84,7 @@ def test_the_card_says_why_no_temperature_is_applied_and_what_is_unsure(trained)
 def test_a_card_without_a_temperature_does_not_claim_one(trained):
     for temperature in (None, 1.0):
         text = render(trained.model, replace(cards.card(trained.model), temperature=temperature, calibration={}))
-        assert "The probabilities are not calibrated: no temperature" in text
+        assert "The probabilities are not calibrated. No temperature" in text
         assert "The logits are divided" not in text
 
 
@@ -101,7 +101,9 @@ def test_the_recipe_is_what_differs_from_the_defaults(trained):
         shortened = replace(card, training=card.training | {"epochs": {"trained": 5, "kept": kept}})
         assert f"| epochs | 5 of {planned}; the weights are those of {words} |" in render(trained.model, shortened)
     earlier = {key: value for key, value in card.training.items() if key not in ("epochs", "settings")}
-    assert f"| epochs | at most {planned} |" in render(trained.model, replace(card, training=earlier))
+    text = render(trained.model, replace(card, training=earlier))
+    assert f"| epochs | at most {planned} |" in text
+    assert recipe in text, "models of earlier versions have the whole recipe in their card"
 
 
 def test_an_average_that_reads_as_the_largest_difference_is_left_out():
@@ -113,3 +115,27 @@ def test_the_time_of_an_image_is_a_plain_number(tmp_path):
     for milliseconds, expected in ((0.0567, "0.057 ms"), (9.96, "10 ms"), (178.2, "180 ms"), (999, "1.0 s")):
         export = Export(tmp_path, "onnx", 0.0, comparison=Comparison(0.0, 16, 16, 0.0, milliseconds))
         assert f"One image takes about {expected} here" in str(export)
+
+
+def test_levels_of_color_photos_need_all_bits(trained):
+    card = cards.change_card(cards.card(trained.model), levels=(1000, 40000))
+    for format, channels, is_noted in (("onnx", 3, True), ("onnx", 1, False), ("saved_model", 3, False)):
+        info = ExportInfo(card, format, "float32", (32, 32, channels))
+        text = render_model_card("out", info, Comparison(0.0, 16, 16), trained.model, FORMATS[format].usage)
+        assert ("upper 8 of the 16 bits" in text) == is_noted
+
+
+def test_no_photo_is_shown_to_a_network_of_other_channels(trained):
+    info = ExportInfo(cards.card(trained.model), "onnx", "float32", (32, 32, 4))
+    text = render_model_card("out", info, Comparison(0.0, 16, 16), trained.model, FORMATS["onnx"].usage)
+    assert "photo" not in text[text.index("## How to use it") :]
+    assert "cnnzoo evaluate out data.npz" in text
+    assert 'images = np.load("image.npy")[None]' in text
+    assert "Pillow" not in text
+
+
+def test_a_saved_model_of_other_channels_is_refused_at_once(tmp_path):
+    model = cnnzoo.get("lenet5", classes=3, input_shape=(32, 32, 4))
+    with pytest.raises(cnnzoo.InputError, match="image files, which have 1 or 3 channels; lenet5 takes 4.*onnx"):
+        cnnzoo.export(model, tmp_path / "out")
+    assert not (tmp_path / "out").exists()

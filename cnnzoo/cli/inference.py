@@ -93,12 +93,13 @@ def evaluate(
 
     --json prints what report.json holds: model, data, split, classes, metrics, notes, ...
     """
-    from cnnzoo.evaluation.report import REPORT_FILES
-    from cnnzoo.inference.exported import runtime_to_measure
-
     check_trained_model(model, data, allow_failed)
     check_out_folder(out)
     check_source(data)
+
+    from cnnzoo.evaluation.report import REPORT_FILES
+    from cnnzoo.inference.exported import runtime_to_measure
+
     changes: dict[str, Any] = {"crop": data_options.crop, "interpolation": interpolation, "pad": data_options.pad}
     classifier = open_classifier(model, runtime_to_measure(model), allow_failed=allow_failed, **changes)
     import_keras_quietly()

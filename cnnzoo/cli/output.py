@@ -7,7 +7,7 @@ from typing import TextIO
 
 import click
 
-from cnnzoo.core.text import escape_controls
+from cnnzoo.core.text import escape_controls, wrap_for_terminal
 
 READER_GONE = 141  # exit code: 128 and the number of SIGPIPE, as for programs that the signal ends
 
@@ -17,9 +17,13 @@ class ReaderGoneError(Exception):
 
 
 def echo(message: object = "", err: bool = False) -> None:
-    """Print lines to stdout or stderr; characters that act on a terminal are written out, as in \\x1b."""
+    """Print lines to stdout or stderr; characters that act on a terminal are written out, as in \\x1b.
+
+    On a terminal, long lines are wrapped at words.
+    """
+    text = escape_controls(str(message), keep="\n\t")
     try:
-        click.echo(escape_controls(str(message), keep="\n\t"), err=err)
+        click.echo(wrap_for_terminal(text, sys.stderr if err else sys.stdout), err=err)
     except BrokenPipeError:
         raise ReaderGoneError from None  # click would end the process with 1 itself
 

@@ -45,6 +45,8 @@ SYNONYMS = {
     "target_size": "image_size",
     "top_k": "top",
     "topk": "top",
+    "val": "validation",
+    "valid": "validation",
     "wd": "weight_decay",
 }
 

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol, TextIO, cast
 
+from cnnzoo.core.text import wrap_for_terminal
+
 BAR_WIDTH = 24
 
 
@@ -97,7 +99,7 @@ class LogDisplay:
             self.say(summary)
 
     def say(self, line: str) -> None:
-        self.stream.write(f"{line}\n")  # at once, as threads write too
+        self.stream.write(f"{wrap_for_terminal(line, self.stream)}\n")  # at once, as threads write too
         self.stream.flush()
 
     def close(self) -> None:
@@ -157,6 +159,7 @@ class TerminalDisplay:
             transient=True,
             redirect_stdout=sys.stdout.isatty(),  # otherwise results would end in the terminal, not in their file
         )
+        self.stream = stream
         self.tasks: dict[Work, Any] = {}
         self.bars.start()
 
@@ -173,6 +176,7 @@ class TerminalDisplay:
             self.bars.remove_task(self.tasks.pop(work))
 
     def say(self, line: str) -> None:
+        line = wrap_for_terminal(line, self.stream)
         self.bars.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     def close(self) -> None:

@@ -1,8 +1,12 @@
 """Text for terminals and spreadsheets: durations, and names of files and classes, on which neither may act."""
 
 import math
+import os
 import re
+import shutil
+import textwrap
 import unicodedata
+from typing import TextIO
 
 # A spreadsheet takes a cell that begins with one of these for a formula, or skips the character before the formula.
 FORMULA_STARTS = "=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20"
@@ -33,6 +37,44 @@ def _acts(character: str) -> bool:
 
 def _escape(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
+
+
+def wrap_for_terminal(text: str, stream: TextIO | None) -> str:
+    """Return `text` with its long lines wrapped at words, if `stream` is a terminal; unchanged for logs and files.
+
+    Lines with columns, that is with several spaces in a row, and JSON stay as they are.
+    """
+    if stream is None or stream.closed or not stream.isatty():
+        return text
+    width = _measure_width(stream)
+    return "\n".join(_wrap_line(line, width) for line in text.split("\n"))
+
+
+def _measure_width(stream: TextIO) -> int:
+    """Return the columns of a terminal."""
+    if "COLUMNS" not in os.environ:
+        try:
+            columns = os.get_terminal_size(stream.fileno()).columns
+        except (OSError, ValueError):
+            columns = 0
+        if columns:
+            return columns
+    return shutil.get_terminal_size().columns
+
+
+def _wrap_line(line: str, width: int) -> str:
+    prose = line.lstrip(" ")
+    if len(line) <= width or "  " in prose or "\t" in line or prose.startswith(("{", "[")):
+        return line
+    indent = line[: len(line) - len(prose)]
+    return textwrap.fill(
+        prose,
+        width,
+        initial_indent=indent,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def printable_name(name: str) -> str:

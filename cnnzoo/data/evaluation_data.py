@@ -7,6 +7,7 @@ from dataclasses import replace
 from cnnzoo.core.errors import InputError, shorten_repr, unknown_name
 from cnnzoo.core.text import format_count
 from cnnzoo.data.listing import Listing
+from cnnzoo.data.split_names import SPLIT_NAMES
 from cnnzoo.data.splits import EVALUATION_SHARES, Shares
 
 EVALUATION_SPLITS = ("test", "all")  # allowed values of `load_data(..., split=...)`
@@ -20,10 +21,11 @@ def resolve_evaluation_split(split: object, shares: Shares, default_shares: Shar
     """
     if split is None:
         return "test" if shares == EVALUATION_SHARES else ""
-    if split in ("train", "validation"):
+    part = SPLIT_NAMES.get(split) if isinstance(split, str) else None
+    if part in ("train", "validation"):
         raise InputError(
             f"load_data(..., split={split!r}) is not possible: only data for evaluation is loaded as one split, with "
-            f"split='test' or split='all'. Otherwise, load_data(...).{split} is that split"
+            f"split='test' or split='all'. Otherwise, load_data(...).{part} is that split"
         )
     if isinstance(split, list | tuple | float):
         raise InputError(

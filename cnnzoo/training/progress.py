@@ -10,7 +10,7 @@ import keras
 
 from cnnzoo.core.progress import show_progress
 from cnnzoo.core.progress_displays import is_notebook
-from cnnzoo.core.text import format_duration
+from cnnzoo.core.text import format_count, format_duration
 
 LOG_INTERVAL = 60.0  # seconds after which an epoch gets a line, though it is none of the `log_lines`
 NOTEBOOK_LINES = 20  # about epochs, of which most fine-tunings have fewer
@@ -42,9 +42,10 @@ class ProgressCallback(keras.callbacks.Callback):
         self.progress.__exit__(*error)
 
     def on_train_begin(self, logs: Logs = None) -> None:
-        if self.steps_before:
-            epochs, steps = divmod(self.steps_before, self.steps_per_epoch)
-            self.progress.say(f"Resuming after {epochs} epochs and {steps} steps")
+        epochs, steps = divmod(self.steps_before, self.steps_per_epoch)
+        if self.steps_before and epochs < self.epochs:  # a finished run is only evaluated again
+            and_steps = f" and {format_count(steps, 'step')}" if steps else ""
+            self.progress.say(f"Resuming after {format_count(epochs, 'epoch')}{and_steps}")
         self.started = self.line_time = time.monotonic()
         self.epochs_done = 0
 
@@ -71,7 +72,7 @@ class ProgressCallback(keras.callbacks.Callback):
         if self.epochs_done:
             seconds = time.monotonic() - self.started
             each = f"{seconds / self.epochs_done:.1f} s per epoch"
-            epochs = "1 epoch" if self.epochs_done == 1 else f"{self.epochs_done} epochs"
+            epochs = format_count(self.epochs_done, "epoch")
             self.progress.conclude(f"Trained {epochs} in {format_duration(seconds)}, {each} with validation")
 
 

@@ -19,6 +19,7 @@ from filelock import FileLock, Timeout
 from cnnzoo.core.errors import BusyError, InputError, Interrupted
 from cnnzoo.core.json_files import read_json, write_json
 from cnnzoo.core.paths import check_path
+from cnnzoo.core.text import format_count
 from cnnzoo.data.fix_list import FIX_LIST_FILE, LABELS_FILE
 from cnnzoo.data.training_images import TRAINING_IMAGES_FILE
 from cnnzoo.training import state
@@ -203,8 +204,8 @@ class Run:
 
     def progress(self) -> str:
         """Return how much of the run is done, as a phrase."""
-        steps = f" and {self.state.step} steps" if self.state.step else ""
-        return f"{self.state.epoch} of {self.epochs} epochs{steps} are done"
+        steps = f" and {format_count(self.state.step, 'step')}" if self.state.step else ""
+        return f"{self.state.epoch} of {format_count(self.epochs, 'epoch')}{steps} are done"
 
     @property
     def latest(self) -> Path | None:

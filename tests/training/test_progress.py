@@ -42,7 +42,9 @@ def test_a_log_gets_about_ten_lines(run_progress):
 
 def test_a_resumed_run_says_where_it_continues(run_progress):
     lines = run_progress(steps_done=31).splitlines()
-    assert lines[0] == "Resuming after 10 epochs and 1 steps"
+    assert lines[0] == "Resuming after 10 epochs and 1 step"
+    assert run_progress(epochs=2, steps_done=3).startswith("Resuming after 1 epoch\n")
+    assert run_progress(epochs=2, steps_done=6) == "", "a finished run is only evaluated again"
     assert prefixes("\n".join(lines[1:])) == ["epoch 12/12"]
 
 

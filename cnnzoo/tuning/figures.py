@@ -13,6 +13,7 @@ from cnnzoo.tuning.trial import LOWER_IS_BETTER
 from cnnzoo.tuning.trial_result import TrialResult, rank_trials, succeeded
 
 LOG_SCALE_RATIO = 20  # between the largest and the smallest value, above which an axis is logarithmic
+MAX_DIGITS = 6  # characters of a number at an axis
 MAX_CATEGORIES = 5  # distinct numbers up to which they are evenly spaced
 MIN_TRIALS_FOR_IMPORTANCE = 8
 AXIS_DISTANCE, AXIS_ROOM, PARALLEL_HEIGHT = 130, 80, 280  # pixels, of the chart of trials by field
@@ -58,7 +59,11 @@ def scale_to_unit(values: Sequence[Any]) -> tuple[np.ndarray, list[tuple[float, 
     distinct = sorted(set(values)) if numeric else list(dict.fromkeys(map(str, values)))
     if not numeric or len(distinct) <= MAX_CATEGORIES:
         positions = {str(value): i / max(len(distinct) - 1, 1) for i, value in enumerate(distinct)}
-        ticks = [(position, text) for text, position in positions.items()]
+        ticks = [
+            # Scores may have many digits
+            (position, f"{float(text):.3g}" if numeric and len(text) > MAX_DIGITS else text)
+            for text, position in positions.items()
+        ]
         return np.array([positions[str(value)] for value in values]), ticks
     smallest, largest = float(distinct[0]), float(distinct[-1])
     logarithmic = smallest > 0 and largest / smallest > LOG_SCALE_RATIO
@@ -102,7 +107,7 @@ def draw_parallel_coordinates(
         parts.append(draw_text(x - 20, top - 14, shorten_label(name.replace("_", " ")), style='font-weight="600"'))
         for height, text in ticks:
             label, (_, y) = shorten_label(text, 14), place(column, height)
-            box = '<rect x="{:.1f}" y="{:.1f}" width="{:.1f}" height="15" fill="var(--ground)" fill-opacity="0.8"/>'
+            box = '<rect x="{:.1f}" y="{:.1f}" width="{:.1f}" height="15" fill="var(--ground)" fill-opacity="0.95"/>'
             parts.append(Markup(box.format(x + 4, y - 8, label_width(label) + 4)))
             parts.append(draw_text(x + 6, y + 4, label))
     return wrap_svg("".join(parts), width, PARALLEL_HEIGHT, "Values of the fields and score of each trial", "matrix")

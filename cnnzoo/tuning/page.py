@@ -103,10 +103,15 @@ def suggest_commands(result: TuneResult) -> list[tuple[str, str]]:
     model = result.model if isinstance(result.model, str) else result.plan["model"]
     weights = result.plan.get("weights")
     train = f"fine-tune {model}:{weights}" if weights else f"train {model}"
+    doubt = ""
+    if result.best.number and result.comparison.get("low", 1) <= 0:
+        is_worse = result.comparison["high"] < 0
+        doubt = f" (it is {'worse than' if is_worse else 'not proven better than'} the default recipe)"
+    purpose = f"Train with the best recipe{doubt}; PHOTOS stands for your images"
     return [
         ("Classify a folder of new images with the best model", f"cnnzoo predict {run} new_images/ --out answers.csv"),
         ("Export the best model", f"cnnzoo export {run} exported --format onnx"),
-        ("Train with the best recipe, on a folder of images", f"cnnzoo {train} images/ --recipe {recipe}"),
+        (purpose, f"cnnzoo {train} PHOTOS --recipe {recipe}"),
     ]
 
 

@@ -73,6 +73,8 @@ def test_the_page_says_in_words_what_is_proven(result, low, high, words):
     text = Page(result.to_html()).text
     assert words in text
     assert words in result.verdict()
+    assert ("not proven better than the default recipe" in text) == (low <= 0 <= high)
+    assert ("worse than the default recipe" in text) == (high < 0)
     for key in ("difference", "low", "high"):
         assert result.format_points(key) in text
         assert result.format_points(key) in result.verdict()
@@ -96,6 +98,11 @@ def test_commands_are_valid(result, weights):
     assert (result.run_dir / "best.toml").samefile(suggested[2][-1])
     for _, subcommand, *arguments in suggested:
         commands.commands[subcommand].make_context(subcommand, arguments)  # exits if an option is unknown
+
+
+def test_few_scores_are_ticks_with_few_digits():
+    assert [text for _, text in figures.scale_to_unit([0.87222222, 0.87777777])[1]] == ["0.872", "0.878"]
+    assert [text for _, text in figures.scale_to_unit([128, 1024])[1]] == ["128", "1024"]
 
 
 @pytest.mark.parametrize("count", [1, 2, 30])

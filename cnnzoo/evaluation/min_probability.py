@@ -105,8 +105,9 @@ def choose_min_probability(y_true: ArrayLike, probabilities: ArrayLike, target_a
         else:
             best = int(bounds.argmax())
             reason = (
-                f"no threshold shows it on {format_count(images, 'validation image')}. The best one answers "
-                f"{answered[best]:,}, {correct[best]:,} of them right, which shows {format_share(bounds[best], images)}"
+                f"no threshold surely reaches it on {format_count(images, 'validation image')}. With the best one, "
+                f"{correct[best]:,} of {format_count(int(answered[best]), 'answer')} are right, so that an accuracy of "
+                f"only {format_share(bounds[best], images)} is sure (95 % confidence)"
             )
         return MinProbabilityChoice(None, target_accuracy, images, reason=reason)
     i = int(reached[-1])

@@ -70,7 +70,7 @@ def test_a_bad_model_is_a_reason():
     rng = np.random.default_rng(0)
     choice = choose_min_probability(rng.integers(0, 3, 200), rng.dirichlet([1, 1, 1], 200), 0.9)
     assert choice.min_probability is None
-    assert "no threshold shows it on 200 validation images. The best one answers" in choice.reason
+    assert "no threshold surely reaches it on 200 validation images. With the best one, " in choice.reason
     assert str(choice) == f"No min_probability for an accuracy of 90 %: {choice.reason}"
 
 

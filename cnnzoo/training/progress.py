@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 
+from cnnzoo.core.numbers import format_share
 from cnnzoo.core.progress import show_progress
 from cnnzoo.core.progress_displays import is_notebook
 from cnnzoo.core.text import format_count, format_duration
@@ -63,7 +64,7 @@ class ProgressCallback(keras.callbacks.Callback):
         self.epochs_done += 1
         if done % self.epochs_per_line == 0 or done == self.epochs or now - self.line_time >= LOG_INTERVAL:
             self.line_time = now
-            figures = f"loss {logs['loss']:.4f}, validation accuracy {logs['val_accuracy']:.4f}"
+            figures = f"loss {logs['loss']:.4f}, validation accuracy {format_share(logs['val_accuracy'])}"
             seconds_left = self.progress.seconds_left() or 0
             left = f", {format_duration(seconds_left)} left" if seconds_left >= MIN_SHOWN_SECONDS else ""
             self.progress.say(f"epoch {done}/{self.epochs}: {figures}, {now - self.epoch_start:.1f} s{left}")

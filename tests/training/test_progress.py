@@ -37,7 +37,7 @@ def prefixes(text):
 def test_a_log_gets_about_ten_lines(run_progress):
     text = run_progress()
     assert prefixes(text) == [f"epoch {i}/12" for i in (2, 4, 6, 8, 10, 12)]
-    assert text.splitlines()[0] == "epoch 2/12: loss 1.0000, validation accuracy 0.5000, 0.0 s"
+    assert text.splitlines()[0] == "epoch 2/12: loss 1.0000, validation accuracy 50.0 %, 0.0 s"
 
 
 def test_a_resumed_run_says_where_it_continues(run_progress):

@@ -57,8 +57,8 @@ def fetch(url: str, file: str, digest: str = "", size: int | None = None) -> tup
             new = path if path.exists() else http_download.download_part(download_url, part, size)
         except InputError as error:
             recorded = _read_recorded_hash(ledger)
-            expected = f"sha256:{recorded}" if recorded else digest or "not published"
-            raise InputError(f"{error}. To add it by hand, save {url} as {path}; its hash is {expected}") from None
+            expected = _describe_digest(f"sha256:{recorded}" if recorded else digest)
+            raise InputError(f"{error}. To add it by hand, save {url} as {path}; {expected}") from None
         sha256 = _check_hashes(new, digest, ledger)
         if new == part:
             os.replace(part, path)
@@ -70,6 +70,16 @@ def fetch(url: str, file: str, digest: str = "", size: int | None = None) -> tup
             if not digest:
                 warn_caller(f"No hash of {file} is published; from now on its sha256 must be {sha256}")
     return path, sha256
+
+
+def _describe_digest(digest: str) -> str:
+    """Return what the hash of a file must be, as the end of a sentence."""
+    kind, _, digits = digest.partition(":")
+    if not digest:
+        return "its hash is not published"
+    if kind == "sha256-prefix":
+        return f"its sha256 begins with {digits}"
+    return f"its {kind} is {digits}"
 
 
 def _cache_path(file: str) -> Path:

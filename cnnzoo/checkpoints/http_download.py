@@ -58,7 +58,9 @@ def download_part(url: str, part: Path, size: int | None) -> Path:
             except RequestException as error:
                 # requests wraps the reason in a MaxRetryError
                 reason = getattr(error.args[0], "reason", error) if error.args else error
-                raise InputError(f"Cannot get {url}: {reason}") from None
+                # urllib3 puts its object in front, as in "HTTPSConnection(host='...', port=443): Failed to resolve"
+                plain = re.sub(r"^(<[^>]*>|\w+\([^)]*\)): ", "", str(reason))
+                raise InputError(f"Cannot get {url}: {plain}") from None
             except HTTPError as error:
                 problem = error.args[0]
             attempts_without_progress = 0 if _part_size(part) > largest else attempts_without_progress + 1

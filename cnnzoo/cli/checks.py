@@ -128,6 +128,8 @@ def check_trained_model(model: str, other: str = "", allow_failed: bool = False,
     if (path / EXPORT_FILE).exists():
         if not takes_exports:
             command = click.get_current_context().info_name
+            if other and _is_trained_model(other):
+                raise InputError(f"The model comes first: cnnzoo {command} {other} {model}")
             raise InputError(
                 f"cnnzoo {command} takes a run, a .keras file, NAME:TAG or NAME:FILE. Received the export {model!r}"
             )
@@ -156,6 +158,8 @@ def _explain_file(path: Path, model: str) -> None:
     """Raise InputError for a file that is no model, and say what to do with it."""
     from cnnzoo.checkpoints.source import CHECKPOINT_SUFFIXES
 
+    if (path.parent / EXPORT_FILE).exists():
+        raise InputError(f"{model!r} is a file of an export; give its folder: {path.parent}")
     if path.suffix.lower() in CHECKPOINT_SUFFIXES:
         raise InputError(
             f"{model!r} holds weights, but does not say of which network. Name it: resnet50:{model}, for a ResNet-50"

@@ -192,6 +192,12 @@ def check_request(format: str, precision: str, path: Path, overwrite: bool, has_
     if not isinstance(format, str) or format not in FORMATS:
         raise unknown_name("format", str(format), FORMATS)
     runtime = FORMATS[format]
+    others = [other for other, kind in FORMATS.items() if precision in kind.precisions]
+    if precision not in runtime.precisions and others:
+        raise InputError(
+            f"The format {format} has no precision {precision}; {' and '.join(others)} have it: "
+            f"format={others[0]!r} (--format {others[0]}). Precisions of {format}: {', '.join(runtime.precisions)}"
+        )
     if precision not in runtime.precisions:
         raise unknown_name(f"precision of {format}", precision, runtime.precisions)
     if precision == "int8" and not has_data:

@@ -91,6 +91,8 @@ def load(
     if (path / RECORD_FILE).exists():
         file = find_run_model(path, allow_failed)
     if file.suffix != ".keras" or not file.exists():
+        if (path.parent / EXPORT_FILE).exists():
+            raise InputError(f"{str(path)!r} is a file of an export; give its folder: {path.parent}")
         near = "" if path_exists(path) else nearest_path(path)
         hint = f". Did you mean {near}?" if near else ". cnnzoo.get builds a network by its name"
         raise InputError(

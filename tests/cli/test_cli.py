@@ -61,7 +61,7 @@ def test_version(cli):
         (("export", "runs/nowhere", "out"), "there is none at"),
         (("evaluate", "runs/nowhere", "digits"), "there is none at"),
         (("export", "lenet5:mnist", "out", "--format", "onx"), "Unknown format. Did you mean onnx"),
-        (("export", "lenet5:mnist", "out", "--precision", "int8"), "Unknown precision of saved_model"),
+        (("export", "lenet5:mnist", "out", "--precision", "int8"), "The format saved_model has no precision int8"),
         (("export", "lenet5:mnist", "out", "--format", "litert", "--precision", "int8"), "int8 requires --data"),
         (("predict", "lenet5:mnist", "a.png", "--runtime", "tensorrt"), "Unknown runtime"),
         (("predict", "lenet5:mnist", "a.png", "--precision", "int8"), "set the precision when exporting"),

@@ -89,6 +89,10 @@ MISTAKES = [
     ("evaluate lenet5:mnist digits --split val", "validation"),
     ("export lenet5:mnist photos", "--overwrite"),
     ("export lenet5:mnist out --format tflite", "litert"),
+    ("export lenet5:mnist out --format onnx --precision float16", "openvino and litert have it: --format openvino"),
+    ("export served done", "cnnzoo export done served"),
+    ("predict served/model.onnx a.png", "a file of an export; give its folder: served"),
+    ("predict lenet5:mnist a.png --top 0", "--top must be a whole number of at least 1"),
     ("export out lenet5:mnist", "cnnzoo export lenet5:mnist out"),
     ("convert resnet18 net.pth out.safetensors", "cnnzoo convert net.pth resnet18 out.safetensors"),
     ("convert nofile.pth resnet18 out.safetensors", "no such file"),
@@ -101,12 +105,13 @@ MISTAKES = [
 def folder(tmp_path_factory):
     """A folder as users have it: photos, a checkpoint, an image, and some runs."""
     folder = tmp_path_factory.mktemp("home")
-    for name in ("photos/cat", "runs/unfinished", "runs/search/trials", "done"):
+    for name in ("photos/cat", "runs/unfinished", "runs/search/trials", "done", "served"):
         (folder / name).mkdir(parents=True)
     for path in ("a.png", "photos/cat/1.png"):
         Image.fromarray(np.zeros((8, 8, 3), "uint8")).save(folder / path)
     (folder / "net.pth").write_bytes(b"weights")
-    (folder / "old.csv").touch()
+    for name in ("old.csv", "served/cnnzoo.json", "served/model.onnx"):
+        (folder / name).touch()
     for name, status in (("runs/unfinished", "interrupted"), ("runs/search", "interrupted"), ("done", "done")):
         (folder / name / "run.json").write_text(f'{{"status": "{status}", "plan": {{}}}}')
     return folder
@@ -154,4 +159,12 @@ def test_a_mistake_is_answered_at_once(answers, command, remedy):
 
 
 def test_nothing_is_written(answers, folder):
-    assert not {path.name for path in folder.iterdir()} - {"photos", "runs", "done", "a.png", "net.pth", "old.csv"}
+    assert not {path.name for path in folder.iterdir()} - {
+        "photos",
+        "runs",
+        "done",
+        "served",
+        "a.png",
+        "net.pth",
+        "old.csv",
+    }

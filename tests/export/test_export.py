@@ -24,7 +24,10 @@ class Doubling(keras.layers.Layer):
         ({"format": ["onnx"]}, "Unknown format"),
         ({"format": "savedmodel"}, "Did you mean saved_model"),
         ({"format": "tflite"}, "Allowed: litert, onnx, openvino, saved_model"),
-        ({"format": "onnx", "precision": "float16"}, "Unknown precision of onnx.*Allowed: float32, int8"),
+        (
+            {"format": "onnx", "precision": "float16"},
+            "no precision float16; .*openvino.* Precisions of onnx: float32, int8",
+        ),
         ({"format": "onnx", "precision": "int8"}, "int8 requires data"),
     ],
 )

@@ -302,7 +302,7 @@ def predict(
                 echo(f"{escape_controls(prediction.source)}: {prediction}")
         answered_count = image_count - error_count
         if marks_unsure and not as_json and answered_count > 1:
-            echo(f"{unsure_count:,} of {answered_count:,} images are unsure")
+            echo(f"{unsure_count:,} of {answered_count:,} images {'is' if unsure_count == 1 else 'are'} unsure")
         if error_count and not as_json and image_count > 1:
             echo(f"{error_count:,} of {image_count:,} images could not be read", err=True)
     if error_count:

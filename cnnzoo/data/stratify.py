@@ -123,7 +123,8 @@ def stratified_split(
     ]
     if rare or size < len(classes):
         more = f" and {len(rare) - 20:,} more" if len(rare) > 20 else ""
-        why = f"too few images of {', '.join(rare[:20])}{more}" if rare else f"{size} images for {len(classes)} classes"
+        sizes = f"{format_count(size, 'image')} for {len(classes)} classes"
+        why = f"too few images of {', '.join(rare[:20])}{more}" if rare else sizes
         raise InputError(f"The {name} split would lack a class: {why}. Give more images or other shares")
 
     # Draw

@@ -228,8 +228,9 @@ class Report(SuggestsAttributes):
         images, others = len(self.labels), ""
         if on_others is not None:
             others = f" On the others, the accuracy is {format_share(on_others, images - count)}."
+        are = "is a training image" if count == 1 else "are training images"
         return (
-            f"{count:,} of the {images:,} images ({format_share(share, images)}) are training images of {self.model}, "
+            f"{count:,} of the {images:,} images ({format_share(share, images)}) {are} of {self.model}, "
             f"so the figures are too good.{others}"
         )
 

@@ -149,7 +149,7 @@ class TuneResult(SuggestsAttributes):
     def __repr__(self) -> str:
         model = self.model if isinstance(self.model, str) else self.plan.get("model", "a row")
         best = f"trial {self.best.number} with {self.objective} {self.format_score(self.best.score)}"
-        return f"<TuneResult of {model}: {len(self.trials)} trials, the best is {best}>"
+        return f"<TuneResult of {model}: {format_count(len(self.trials), 'trial')}, the best is {best}>"
 
     def _repr_html_(self) -> str:
         """Return the verdict, the best recipe and the best trials for a notebook."""
@@ -178,7 +178,7 @@ class TuneResult(SuggestsAttributes):
         """Return how many trials ended how, in one line."""
         counts = {status: sum(trial.status == status for trial in self.trials) for status in STATUSES}
         by_status = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
-        return f"{len(self.trials)} trials: {by_status}; score is {self.objective} on validation"
+        return f"{format_count(len(self.trials), 'trial')}: {by_status}; score is {self.objective} on validation"
 
     def __str__(self) -> str:
         table = format_table(list(self.table(1)[0]), self._format_rows(10))

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from cnnzoo.core.errors import InputError, TrainingError
+from cnnzoo.core.text import format_count
 from cnnzoo.evaluation.report import Report
 from cnnzoo.training.state import RESTART_HINT
 from cnnzoo.tuning.result import TuneResult, compare_with_default
@@ -48,7 +49,7 @@ def retrain(search: Search, number: int, chosen: dict[str, Any], seeds: int) -> 
     folder = search.folder / "final" / str(number)
     first_seed = search.options.seed + 1
     jobs = [TrialJob(folder / str(i + 1), chosen, first_seed + i, final=True) for i in range(seeds)]
-    with search.progress.show(f"Training {name} again with {seeds} seeds"):
+    with search.progress.show(f"Training {name} again with {format_count(seeds, 'seed')}"):
         outcomes = search.run_jobs(jobs)
     failures = [reason for status, reason in outcomes if status == "failed"]
     if failures:

@@ -11,6 +11,7 @@ import psutil
 from cnnzoo.core.arguments import check_arguments
 from cnnzoo.core.errors import InputError, check_image_size, check_integer, shorten_repr, unknown_name
 from cnnzoo.core.paths import check_path, resolve_path
+from cnnzoo.core.text import format_count
 from cnnzoo.data.images import ImageData
 from cnnzoo.evaluation.compatibility import check_image_data
 from cnnzoo.evaluation.report import HEADLINE_METRICS
@@ -171,7 +172,7 @@ class SearchRun(Run):
     def progress(self) -> str:
         assert self.folder
         ended = len(list(self.folder.glob(f"trials/*/{OUTCOME_FILE}")))
-        return f"{ended} trials have ended"
+        return f"{format_count(ended, 'trial')} {'has' if ended == 1 else 'have'} ended"
 
 
 def _resolve_run_dir(model: str | Variant, data: ImageData, run_dir: str | Path | None) -> Path:

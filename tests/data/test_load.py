@@ -292,3 +292,9 @@ def test_a_photo_that_was_deleted_is_named(tmp_path):
     with pytest.raises(cnnzoo.InputError, match="there is no such file"):
         data.batches()[0]
     assert decode_image(root / data.train.names[1]).shape == (60, 80, 3)
+
+
+def test_one_image_is_counted_in_the_singular():
+    images, labels = np.arange(4, dtype="uint8").repeat(16 * 16).reshape(4, 16, 16, 1), ["a", "a", "b", "b"]
+    with pytest.raises(cnnzoo.InputError, match="would lack a class: 1 image for 2 classes"):
+        cnnzoo.load_data((images, labels), splits=(0.5, 0.25, 0.25), doctor=False)

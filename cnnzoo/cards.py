@@ -127,7 +127,8 @@ class Card:
             object.__setattr__(self, "preprocessing", (mean, std))
 
     def __repr__(self) -> str:
-        weights = (self.weights or {}).get("tag") or (self.weights or {}).get("file") or "none"
+        trained = "trained with cnnzoo" if self.training else "none"
+        weights = (self.weights or {}).get("tag") or (self.weights or {}).get("file") or trained
         return escape_controls(f"<Card of {self.name}: {len(self.classes):,} classes, weights: {str(weights)[:200]}>")
 
     def __str__(self) -> str:

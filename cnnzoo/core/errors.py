@@ -7,6 +7,7 @@ import difflib
 import operator
 from collections.abc import Iterable
 
+MIN_ABBREVIATION = 3  # letters that are taken for the start of a name, even if another name is similar
 MAX_SHOWN_NAMES = 30  # of the allowed names in a message
 
 # What other libraries call the same thing, and our name for it.
@@ -154,9 +155,14 @@ def suggest_names(received: str, allowed: Iterable[str], count: int = 3) -> list
         >>> from cnnzoo.core.errors import suggest_names
         >>> suggest_names("lr", ["learning_rate", "epochs"]), suggest_names("epoch", ["learning_rate", "epochs"])
         (['learning_rate'], ['epochs'])
+        >>> suggest_names("val", ["all", "train", "validation"])
+        ['validation']
     """
     names, text = list(allowed), received[:200]
     if SYNONYMS.get(text) in names:
         return [SYNONYMS[text]]
+    longer = [name for name in names if text and name.startswith(text)]
     nearest = difflib.get_close_matches(text, names, n=count)
-    return nearest or [name for name in names if text and name.startswith(text)][:count]
+    if len(longer) == 1 and len(text) >= MIN_ABBREVIATION:
+        return longer
+    return nearest or longer[:count]

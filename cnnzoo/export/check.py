@@ -163,7 +163,7 @@ def sample_photos(transform: Transform) -> np.ndarray:
 
 
 def compare_outputs(
-    model: Classifier, export: Classifier, inputs: SampleInputs, precision: str, max_drop: float
+    model: Classifier, export: Classifier, inputs: SampleInputs, precision: str, max_drop: float, verbose: bool = True
 ) -> Comparison:
     """Compare the probabilities of an export with those of its model, and their validation accuracies.
 
@@ -171,7 +171,7 @@ def compare_outputs(
         InputError: if they differ by more than the precision allows, or the accuracy drops by more than `max_drop`.
     """
     photos, validation = inputs.photos, inputs.validation
-    with show_progress("Comparing the export with the model", 2 * len(photos), "images") as progress:
+    with show_progress("Comparing the export with the model", 2 * len(photos), "images", verbose) as progress:
         expected, actual = (_predict(classifier, photos, progress) for classifier in (model, export))
     difference = float(np.abs(expected - actual).max())
     if not difference <= TOLERANCES.get(precision, 1.0):
@@ -185,7 +185,8 @@ def compare_outputs(
     comparison = Comparison(difference, len(photos), same_class, mean_difference, milliseconds)
     if validation is None:
         return comparison
-    with show_progress("Measuring the accuracy of model and export", 2 * len(validation), "images") as progress:
+    activity = "Measuring the accuracy of model and export"
+    with show_progress(activity, 2 * len(validation), "images", verbose) as progress:
         before, accuracy = (
             float((_predict(classifier, validation.images, progress).argmax(axis=1) == validation.labels).mean())
             for classifier in (model, export)

@@ -162,9 +162,8 @@ def export(
         # So that evaluating the export on images that the model was trained on is noticed.
         if (digests := find_training_images(original.card)) is not None:
             write_training_images(new_path, digests)
-        with show_progress("Checking the export", verbose=verbose):
-            exported = load(new_path, prefer_own_runtime(format))
-            comparison = compare_outputs(original, exported, inputs, precision, max_drop)
+        exported = load(new_path, prefer_own_runtime(format))
+        comparison = compare_outputs(original, exported, inputs, precision, max_drop, verbose)
         text = render_model_card(path.name, info, comparison, model, runtime.usage)
         (new_path / MODEL_CARD_FILE).write_text(text, encoding="utf-8")
     return Export(

@@ -38,5 +38,5 @@ def exported(run, tmp_path_factory):
     folder = tmp_path_factory.mktemp("export") / "saved_model"
     answer = run_command("export", run.folder, folder)
     assert answer.code == 0, answer.err
-    assert "differs by 0.00001 on average, and no probability by more than 0.00001" in answer.out
+    assert "the same class, and probabilities that differ by at most 0.0000" in answer.out
     return folder

@@ -276,6 +276,8 @@ def _inspect_classes(images: Sequence[ListedImage], counts: Counter[str]) -> lis
             for label, count in counts.items()
             if count < SPLIT_COUNT
         ]
+    if len(counts) == 1:
+        findings.append(Finding("few", (), f"{next(iter(counts))} is the only class; a classifier needs two"))
     labels_of = {split: {image.label for image in images if image.split == split} for split in splits}
     for label in counts:
         if missing := [split for split in splits if label not in labels_of[split]]:

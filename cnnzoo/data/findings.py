@@ -36,8 +36,8 @@ class FindingKind:
 
 FINDING_KINDS = {
     "few": FindingKind(
-        "a class with too few images for three splits",
-        "Training, validation and test need an image of every class each, so training refuses these classes.",
+        "too few classes, or a class with too few images for three splits",
+        "A classifier needs two classes, and each split an image of every class, so training refuses such data.",
         "Add images, or merge the class with another one by relabeling its images in a fix list.",
         needs_decision=True,
     ),

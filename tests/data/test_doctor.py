@@ -92,6 +92,8 @@ def test_each_kind_is_found(sick, tmp_path):
     assert {kind for kind, _ in expected} == set(FINDING_KINDS) - {"few", "stray"}  # tested below and in test_load
     few = diagnose(write_class_folders(tmp_path / "few", {"a": 9, "b": 2}, seed=7000))
     assert [(f.kind, f.reason) for f in few.findings] == [("few", "b: 2 images, but three splits need at least 3")]
+    one = diagnose(write_class_folders(tmp_path / "one", {"a": 9}, seed=7000))
+    assert [(f.kind, f.reason) for f in one.findings] == [("few", "a is the only class; a classifier needs two")]
     assert {f.kind for f in diagnosis.set_aside} == {"unreadable", "leak", "drawing", "note"}
     assert "rare: 2 images, the largest class has" in str(diagnosis) + diagnosis.to_json()
     assert "rare is not in test" in diagnosis.to_html()

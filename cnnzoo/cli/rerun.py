@@ -14,7 +14,6 @@ from cnnzoo.cli.output import echo
 from cnnzoo.core.errors import InputError
 from cnnzoo.core.json_files import read_json, read_json_value
 from cnnzoo.core.paths import path_exists, resolve_path
-from cnnzoo.data.fix_list import FIX_LIST_FILE
 
 MAX_DIFFERENCES_SHOWN = 20
 
@@ -33,6 +32,7 @@ def rerun(run: Path, run_dir: Path | None) -> None:
     The command also compares the versions of the packages, and exits with
     1 if a figure differs.
     """
+    from cnnzoo.data.fix_list import FIX_LIST_FILE
     from cnnzoo.training.run import flatten_dict, installed_versions
 
     # Read the earlier run.
@@ -81,6 +81,8 @@ def replace_lost_fix_lists(arguments: list[str], started_in: Path, run_folder: P
     Returns:
         The words of the command, and the name of the lost lists in notes; "" if nothing was replaced.
     """
+    from cnnzoo.data.fix_list import FIX_LIST_FILE
+
     files, remaining = take_values(arguments, "--fix-list")
     copy = run_folder / FIX_LIST_FILE
     lost = [file for file in files if not path_exists(started_in / file)]

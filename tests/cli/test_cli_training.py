@@ -103,7 +103,7 @@ def test_a_run_interrupted_by_ctrl_c_can_be_continued(cli, train_arguments, tmp_
     process.send_signal(signal.SIGINT)
     _, err = process.communicate()
     assert process.returncode == 130
-    assert re.search(r"Stopped; \d+ of 15 epochs( and \d+ steps)? are done and kept in .*same call or command", err)
+    assert re.search(r"Stopped; \d+ of 15 epochs( and \d+ steps?)? are done and kept in .*same call or command", err)
     for folder in ("interrupted", "uninterrupted"):
         assert cli(*arguments, tmp_path / folder).code == 0
     reports = [(tmp_path / folder / "report.json").read_bytes() for folder in ("interrupted", "uninterrupted")]

@@ -35,8 +35,11 @@ def test_messages_before_an_error_are_passed_on(capfd):
     assert capfd.readouterr().err == "the reason\n"
 
 
-def test_advice_about_the_functions_of_keras_is_dropped(caplog):
+def test_advice_about_the_functions_of_keras_is_dropped(caplog, monkeypatch):
     logger = logging.getLogger("tensorflow")
+    caplog.set_level("WARNING", "tensorflow")  # whatever earlier tests and libraries set
+    monkeypatch.setattr(logger, "propagate", True)
+    monkeypatch.setattr(logger, "disabled", False)
     for function in ("TensorFlowTrainer.make_predict_function.<locals>.one_step", "my_function"):
         logger.warning("%s out of the last %s calls to %s triggered tf.function retracing.", 5, 9, function)
     assert [record.args[2] for record in caplog.records if record.name == "tensorflow"] == ["my_function"]

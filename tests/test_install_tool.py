@@ -8,7 +8,7 @@ import pytest
 from helpers.paths import ROOT
 
 TOOL = runpy.run_path(str(ROOT / ".ci" / "install.py"))
-PIP_OUTPUT = """Obtaining file:///work/cnnzoo
+PIP_OUTPUT = """Obtaining file:///home/ann/cnnzoo
 Collecting tensorflow>=2.20 (from cnnzoo==0.9.0)
   Downloading tensorflow-2.21.0-cp311-cp311-manylinux_2_27_x86_64.whl (572.4 MB)
 Collecting keras>=3.13 (from cnnzoo==0.9.0)

@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from cnnzoo.core.errors import InputError
 from cnnzoo.core.files import atomic_write
 from cnnzoo.core.notebook import render_notebook
 from cnnzoo.core.numbers import format_share
-from cnnzoo.core.paths import check_path
+from cnnzoo.core.paths import check_picture_path
 from cnnzoo.core.text import escape_controls
 from cnnzoo.core.tiles import Tile
 
@@ -60,9 +59,7 @@ class Gallery:
         Raises:
             InputError: if `path` does not end in .png or cannot be written.
         """
-        path = check_path(path, "the picture")
-        if path.suffix.lower() != ".png":
-            raise InputError(f"The picture must be a .png file. Received: {str(path)!r}")
+        path = check_picture_path(path)
         with atomic_write(path) as new_path:
             new_path.write_bytes(draw_gallery(self))
 

@@ -137,3 +137,11 @@ def expand_home(path: AnyPath) -> Path:
             f"The home {user!r} of {shorten(text)} is unknown: {problem}; give the whole path, or ./{user} for a "
             "folder of this name"
         ) from None
+
+
+def check_picture_path(path: object) -> Path:
+    """Return the path of a picture to write; raise `InputError` unless it ends in .png."""
+    checked = check_path(path, "the picture")
+    if checked.suffix.lower() != ".png":
+        raise InputError(f"The picture must be a .png file. Received: {str(checked)!r}")
+    return checked

@@ -12,10 +12,10 @@ import keras
 import numpy as np
 
 from cnnzoo.core.charts import Plot
-from cnnzoo.core.errors import InputError, TrainingError
+from cnnzoo.core.errors import TrainingError
 from cnnzoo.core.files import atomic_write
 from cnnzoo.core.notebook import render_notebook
-from cnnzoo.core.paths import check_path
+from cnnzoo.core.paths import check_picture_path
 from cnnzoo.core.progress import Progress, show_progress
 from cnnzoo.data.batches import Batches
 from cnnzoo.data.images import ImageData
@@ -87,9 +87,7 @@ class RateTest:
         Raises:
             InputError: if `path` does not end in .png or cannot be written.
         """
-        path = check_path(path, "the picture")
-        if path.suffix.lower() != ".png":
-            raise InputError(f"The picture must be a .png file. Received: {str(path)!r}")
+        path = check_picture_path(path)
         with atomic_write(path) as new_path:
             new_path.write_bytes(plot_range_test(self.rates, self.losses, self.suggestion))
 

@@ -14,7 +14,7 @@ import keras
 import numpy as np
 
 from cnnzoo.core.threads import thread_pool
-from cnnzoo.data.augmentation import Augmentation, random_shift_and_flip
+from cnnzoo.data.augmentation import Augmentation
 from cnnzoo.data.photos import Photos
 from cnnzoo.data.splits import Split
 from cnnzoo.data.transform import Transform
@@ -33,8 +33,8 @@ Pending = tuple[np.ndarray, list[Future[None]]]  # the images of a batch, and th
 class Batches(keras.utils.PyDataset):
     """Images (B, H, W, C) and one-hot labels (B, classes) of a split.
 
-    Images are uint8, or of the array's type; float32 after augmentation layers. If there are sample weights, or the
-    balance is "weights", each batch has weights (B,) too.
+    Images are uint8, or of the array's type. If there are sample weights, or the balance is "weights", each batch has
+    weights (B,) too.
 
     Args:
         split: the images and labels.
@@ -124,11 +124,9 @@ class Batches(keras.utils.PyDataset):
         indices = self._batch_indices(index)
         labels = self.one_hot[self.split.labels[indices]]
         rng = None if self.seed is None else np.random.default_rng((self.seed, self.epoch, index))
-        if rng and self.augmentation.shift:
-            images = random_shift_and_flip(images, self.augmentation.shift, rng)
-        if rng and self.augmentation:
-            with self.lock:
-                images, labels = self.augmentation(images.astype("float32"), labels, rng)
+        if rng:
+            images = self.augmentation.shift_batch(images, rng)
+            images, labels = self.augmentation.mix(images, labels, rng)
 
         # Targets and weights
         targets = dict.fromkeys(self.heads, labels) if self.heads else labels
@@ -144,25 +142,26 @@ class Batches(keras.utils.PyDataset):
         """Return an array for the images of a batch, and the jobs that fill it."""
         images, indices = self.split.images, self._batch_indices(index)
         area = None if self.seed is None else self.augmentation.area
-        if isinstance(images, np.ndarray) and area is None:
+        changes = self.seed is not None and self.augmentation.changes_images
+        if isinstance(images, np.ndarray) and area is None and not changes:
             return images[indices], []
-        out = np.empty((len(indices), *images.shape[1:]), "uint8")
+        out = np.empty((len(indices), *images.shape[1:]), images.dtype)
         transform = Transform(images.shape[1:3], images.shape[3])  # of arrays, which have the model's size already
         seed = self.seed, self.epoch
 
         def fill(start: int) -> None:
             """Load the images of one job."""
             for slot, i in enumerate(indices[start : start + IMAGES_PER_JOB].tolist(), start):
-                if area is None:
-                    out[slot] = images[i]
-                    continue
-                # A crop depends on the image alone, not on its batch. Python's generators are used because NumPy's take
-                # longer to seed than a crop takes to draw.
+                # What is drawn for an image depends on the image alone, not on its batch. Python's generators are used
+                # because NumPy's take longer to seed than a crop takes to draw.
                 rng = random.Random(f"{seed} {i}")
-                if isinstance(images, Photos):
-                    out[slot] = images.random_resized_crop(i, area, rng)
+                if area is None:
+                    pixels = images[i]
+                elif isinstance(images, Photos):
+                    pixels = images.random_resized_crop(i, area, rng)
                 else:
-                    out[slot] = transform.random_resized_crop(images[i], area, rng)
+                    pixels = transform.random_resized_crop(images[i], area, rng)
+                out[slot] = self.augmentation.augment_image(pixels, rng) if changes else pixels
 
         return out, [thread_pool().submit(fill, start) for start in range(0, len(indices), IMAGES_PER_JOB)]
 
@@ -190,7 +189,7 @@ def to_tf_dataset(batches: Batches) -> "tf.data.Dataset":
         yield from batches
 
     images = batches.split.images
-    dtype = "float32" if batches.seed is not None and batches.augmentation else images.dtype
-    signature = tf.TensorSpec((None, *images.shape[1:]), dtype), tf.TensorSpec((None, len(batches.one_hot)), "float32")
+    pixels = tf.TensorSpec((None, *images.shape[1:]), images.dtype)
+    signature = pixels, tf.TensorSpec((None, len(batches.one_hot)), "float32")
     dataset = tf.data.Dataset.from_generator(generate, output_signature=signature)
     return dataset.apply(tf.data.experimental.assert_cardinality(len(batches))).prefetch(2)

@@ -173,7 +173,7 @@ def predict_probabilities(
     model: keras.Model, images: Any, batch_size: int | None = None, progress: Progress | None = None
 ) -> np.ndarray:
     """Return probabilities (N, classes) in float64 for images (N, H, W, C), an array or a `keras.utils.PyDataset`."""
-    callbacks = [count_images(progress)] if progress else None
+    callbacks = count_images(model, progress) if progress else None
     outputs = model.predict(images, batch_size=batch_size, verbose=0, callbacks=callbacks)
     scores = np.asarray(outputs["logits"] if isinstance(outputs, dict) else outputs, "float64")
     if not has_softmax_output(model):
@@ -197,10 +197,14 @@ def _warn_if_probabilities(model: keras.Model, scores: np.ndarray) -> None:
         )
 
 
-def count_images(progress: Progress) -> keras.callbacks.Callback:
-    """Return a callback of Keras' `predict` that advances `progress` by the images of each batch."""
+def count_images(model: keras.Model, progress: Progress) -> keras.callbacks.CallbackList:
+    """Return callbacks of Keras' `predict` that advance `progress` by the images of each batch.
 
-    def advance(batch: int, logs: dict[str, Any]) -> None:
-        progress.advance(len(next(iter(logs.values()))))  # of the only output, or of the first
+    The outputs stay on the device, so that it need not wait between two batches.
+    """
+    from cnnzoo.surgery.lazy_logs import LazyCallbackList  # imports Keras
 
-    return keras.callbacks.LambdaCallback(on_predict_batch_end=advance)
+    def advance(batch: int, logs: Any) -> None:
+        progress.advance(next(iter(logs.unread.values())).shape[0])  # of the only output, or of the first
+
+    return LazyCallbackList([keras.callbacks.LambdaCallback(on_predict_batch_end=advance)], model=model)

@@ -7,24 +7,27 @@ import signal
 import threading
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import keras
 import numpy as np
 
 from cnnzoo.core.errors import Interrupted, TrainingError
 from cnnzoo.data.batches import Batches
+from cnnzoo.surgery.lazy_logs import LazyCallbackList
 from cnnzoo.training.optimizer import moving_averages
 from cnnzoo.training.progress import Logs, without_output_prefix
 from cnnzoo.training.run import Run
 
+LOSS_STEPS, LOSS_SECONDS = 10, 1.0  # the loss is read after so many steps, or after so much time
 CHECKPOINT_SPACING = 50  # least time between two saves within an epoch, in units of the time that the last save took
 
 
-class TrainingCallbackList(keras.callbacks.CallbackList):
+class TrainingCallbackList(LazyCallbackList):
     """The callbacks of one training, which may take several calls of Keras' `fit`.
 
-    `begin` and `end` tell the callbacks once that training begins and ends; `fit` does not.
+    `begin` and `end` tell the callbacks once that training begins and ends; `fit` does not. The values of a step are
+    read from the device when a callback uses them.
     """
 
     def on_train_begin(self, logs: Logs = None) -> None:
@@ -52,6 +55,10 @@ class CheckpointCallback(keras.callbacks.Callback):
 
     The best epoch has the highest validation accuracy; among equals, the lowest validation loss. If the recipe keeps a
     moving average of the weights, the average is validated and remembered.
+
+    An accelerator would wait for the processor if the loss was read after every step. It is read every `LOSS_STEPS`
+    steps, and always before validation and before a state is saved, so that no saved state comes from a loss that is
+    NaN or infinite.
 
     Attributes:
         best: the weights of the best epoch, or of the last one, in the order of `model.weights`.
@@ -90,6 +97,8 @@ class CheckpointCallback(keras.callbacks.Callback):
         self.patience, self.interval, self.steps_per_epoch = patience, interval, len(batches)
         self.step = run.state.step
         self.saved_step, self.saved_at, self.save_seconds = -1, time.monotonic(), 0.0
+        self.unchecked: list[tuple[int, dict[str, Any]]] = []  # steps of the epoch, with logs that are not checked yet
+        self.checked_at = time.monotonic()
 
     def on_train_begin(self, logs: Logs = None) -> None:
         if self.best is None:
@@ -108,14 +117,25 @@ class CheckpointCallback(keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
         assert logs
         self.step += 1
-        self.check_finite("loss", logs["loss"])
+        self.unchecked.append((self.step, logs))
+        now = time.monotonic()
+        if len(self.unchecked) >= LOSS_STEPS or now - self.checked_at >= LOSS_SECONDS:
+            self.check_losses()
         interval = max(self.interval, CHECKPOINT_SPACING * self.save_seconds) if self.interval else 0
-        if time.monotonic() - self.saved_at >= interval and self.step < self.steps_per_epoch:
+        if now - self.saved_at >= interval and self.step < self.steps_per_epoch:
             self.save_state()
+
+    def check_losses(self) -> None:
+        """Raise `TrainingError` if the loss of a step that is not checked yet is NaN or infinite."""
+        steps, self.unchecked, self.checked_at = self.unchecked, [], time.monotonic()
+        # The loss is the mean over the epoch so far: once it is NaN or infinite, it stays so.
+        if steps and not math.isfinite(steps[-1][1]["loss"]):
+            for step, logs in steps:
+                self.check_finite("loss", logs["loss"], step)
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         logs = without_output_prefix(logs)
-        self.check_finite("validation loss", logs["val_loss"])
+        self.check_finite("validation loss", logs["val_loss"], self.step)
         self._record_epoch(epoch, logs)
         is_best = self._remember_best_epoch(logs)
         self._stop_early()
@@ -144,6 +164,7 @@ class CheckpointCallback(keras.callbacks.Callback):
             self.model.stop_training = state.stopped = True
 
     def on_test_begin(self, logs: Logs = None) -> None:
+        self.check_losses()
         swap_averaged_weights(self.model)
 
     def on_test_end(self, logs: Logs = None) -> None:
@@ -153,14 +174,18 @@ class CheckpointCallback(keras.callbacks.Callback):
         """Save the state of the run, unless that of this step is saved already; pass `best` if it has changed.
 
         Raises:
-            TrainingError: if the state cannot be written. The model then has the best weights.
+            TrainingError: if a loss is NaN or infinite, or the state cannot be written. The model then has the best
+                weights.
         """
         total_steps = self.run.state.epoch * self.steps_per_epoch + self.step
         if best is None and total_steps == self.saved_step:
             return
+        self.check_losses()
         started = time.monotonic()
         if hasattr(self.model, "jax_state_sync"):
             self.model.jax_state_sync()
+        if self.step:  # at the end of an epoch, the validation loss has told
+            self._check_weights()
         self.run.state.step = self.step
         try:
             self.run.checkpoint(self.model, total_steps, best, start)
@@ -170,17 +195,29 @@ class CheckpointCallback(keras.callbacks.Callback):
         self.saved_step, self.saved_at = total_steps, time.monotonic()
         self.save_seconds = self.saved_at - started
 
-    def check_finite(self, loss_name: str, loss: float) -> None:
-        """Raise `TrainingError` if a loss is NaN or infinite. The model then has the best weights."""
-        if math.isfinite(loss):
-            return
+    def check_finite(self, loss_name: str, loss: float, step: int) -> None:
+        """Raise `TrainingError` if a loss after `step` steps of the epoch is NaN or infinite.
+
+        The model then has the best weights.
+        """
+        if not math.isfinite(loss):
+            self._fail(f"The {loss_name} became {loss}", step)
+
+    def _check_weights(self) -> None:
+        """Raise `TrainingError` if weights are NaN or infinite, as after a step whose loss was still finite."""
+        for variable in self.model.trainable_variables:
+            if not np.isfinite(keras.ops.convert_to_numpy(variable)).all():
+                self._fail(f"Weights of {variable.path} became NaN or infinite", self.step)
+
+    def _fail(self, problem: str, step: int) -> NoReturn:
+        """Give the model the best weights, and raise `TrainingError`."""
         self._restore_good_weights()
         epoch, best_epoch = self.batches.epoch, self.run.state.best_epoch
         kept = f"the weights of epoch {best_epoch}" if best_epoch else "the initial weights"
         kept = kept if self.start is None else "the linear probe and the weights below it"
         raise TrainingError(
-            f"The {loss_name} became {loss} at step {epoch * self.steps_per_epoch + self.step} (epoch {epoch + 1}); "
-            f"{kept} are kept. A lower learning_rate usually helps"
+            f"{problem} at step {epoch * self.steps_per_epoch + step} (epoch {epoch + 1}); {kept} are kept. A lower "
+            "learning_rate usually helps"
         )
 
     def _restore_good_weights(self) -> None:

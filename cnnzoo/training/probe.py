@@ -48,7 +48,7 @@ def fit_linear_probe(
     batches = Batches(data.train, len(data.classes), evaluation_batch_size(data.train.images.shape))
     with show_progress("Computing features", len(data.train), "images", verbose) as progress:
         backbone = keras.Model(model.input, layer.input)
-        features = backbone.predict(batches, verbose=0, callbacks=[count_images(progress)]).astype("float64")
+        features = backbone.predict(batches, verbose=0, callbacks=count_images(backbone, progress)).astype("float64")
     with show_progress("Fitting the linear probe", verbose=verbose):
         c, kernel, bias = fit_logistic_regression(
             features, data.train.labels, seed, balanced, layer.use_bias, sample_weight

@@ -31,6 +31,7 @@ class ProgressCallback(keras.callbacks.Callback):
         """Prepare for a run of `epochs` epochs, of which `steps_done` steps were done by earlier processes."""
         super().__init__()
         self.epochs, self.steps_per_epoch, self.steps_before = epochs, steps_per_epoch, steps_done
+        self.loss = ""  # as the line shows it, once it is known
         self.progress = show_progress("Training", epochs * steps_per_epoch, "steps", done=steps_done)
         self.epochs_per_line = math.ceil(epochs / (NOTEBOOK_LINES if is_notebook() else log_lines))
 
@@ -56,7 +57,10 @@ class ProgressCallback(keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
         assert logs
         epoch = int(self.progress.done) // self.steps_per_epoch
-        self.progress.describe(f"Training, epoch {epoch + 1}/{self.epochs}, loss {logs['loss']:.4f}")
+        # The loss is shown when the checkpoint has read it, which takes time on an accelerator.
+        if getattr(logs, "is_read", True):
+            self.loss = f", loss {logs['loss']:.4f}"
+        self.progress.describe(f"Training, epoch {epoch + 1}/{self.epochs}{self.loss}")
         self.progress.advance()
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:

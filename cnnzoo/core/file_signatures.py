@@ -1,6 +1,7 @@
 """Say what a file is from its first bytes, for messages about files that cannot be read."""
 
 from dataclasses import dataclass
+from functools import cache
 
 HEAD_BYTES = 512  # as many first bytes tell every kind; more are welcome but not needed
 
@@ -176,10 +177,28 @@ def describe_content(content: bytes) -> str:
 def find_file_kind(content: bytes) -> FileKind | None:
     """Return the kind of a file from its first bytes, or None if it is unknown."""
     head = bytes(content[:HEAD_BYTES])
-    for kind in FILE_KINDS:
-        if all(head.startswith(magic, position) for position, magic in kind.signatures):
+    for kind in _kinds_by_first_byte().get(head[:1], ()):
+        for position, magic in kind.signatures:
+            if not head.startswith(magic, position):
+                break
+        else:
             return kind
     return _find_text_kind(head)
+
+
+@cache
+def _kinds_by_first_byte() -> dict[bytes, tuple[FileKind, ...]]:
+    """Return for every first byte the kinds that a file may have, in their order.
+
+    Every image of every epoch asks for its kind, and most kinds are ruled out by the first byte.
+    """
+    first_bytes = [
+        next((magic[:1] for position, magic in kind.signatures if position == 0), None) for kind in FILE_KINDS
+    ]
+    return {
+        byte: tuple(kind for kind, first in zip(FILE_KINDS, first_bytes, strict=True) if first in (None, byte))
+        for byte in (bytes([value]) for value in range(256))
+    }
 
 
 def _find_text_kind(head: bytes) -> FileKind | None:

@@ -16,7 +16,7 @@ from cnnzoo.core.file_signatures import describe_content, find_file_kind
 from cnnzoo.data import image_limits
 from cnnzoo.data.bit_depth import STRIP_PIXELS, Levels, has_deep_levels, iter_levels, scale_levels
 from cnnzoo.data.image_limits import MAX_PIXELS
-from cnnzoo.data.repair import may_be_turned, read_jpeg_layout, repair_content
+from cnnzoo.data.repair import JpegLayout, may_be_turned, read_jpeg_layout, repair_content
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
@@ -78,10 +78,10 @@ def open_image(source: Source, levels: Levels | None = None) -> "Iterator[Pillow
     from PIL import Image
 
     try:
-        encoded, _ = repair_content(source if isinstance(source, bytes) else read_image_bytes(source))
+        encoded, _, layout = repair_content(source if isinstance(source, bytes) else read_image_bytes(source))
         kind = find_file_kind(encoded)
         with Image.open(io.BytesIO(encoded), formats=readable_formats(has_signature=kind is not None)) as image:
-            _check_size(image, encoded, levels)
+            _check_size(image, encoded, layout, levels)
             yield image
     except InputError:
         raise
@@ -105,10 +105,8 @@ def check_pixels(width: int, height: int) -> None:
         raise InputError(f"{width}x{height}{image_limits.TOO_LONG}")
 
 
-def _check_head(head: bytes, size: int) -> None:
+def _check_head(head: bytes) -> None:
     """Raise InputError if the first bytes of a large file tell that it is no image, before all of it is read."""
-    if size < LARGE_FILE:
-        return
     kind = find_file_kind(head)
     if kind is not None and kind.remedy:
         raise InputError(_explain_content(head))
@@ -134,8 +132,8 @@ def _explain_content(content: bytes) -> str:
     return f"{NOT_AN_IMAGE} {describe_content(content)}{remedy}"
 
 
-def _check_size(image: "PillowImage", content: bytes, levels: Levels | None) -> None:
-    """Raise InputError if an opened image would take too much memory or time to decode."""
+def _check_size(image: "PillowImage", content: bytes, layout: JpegLayout | None, levels: Levels | None) -> None:
+    """Raise InputError if an opened image, with its layout if it is a JPEG, would take too much memory or time."""
     width, height = image.size
     image_format = image.format or ""
     check_pixels(width, height)
@@ -146,8 +144,7 @@ def _check_size(image: "PillowImage", content: bytes, levels: Levels | None) -> 
         )
 
     # What is in the file besides the pixels themselves
-    layout = read_jpeg_layout(content) if image_format in ("JPEG", "MPO") else None
-    scans = layout.scans if layout else 1
+    scans = layout.scans if layout and image_format in ("JPEG", "MPO") else 1
     is_turned = may_be_turned(content) if image_format == "PNG" else exif_orientation(image) != 1
     memory = image_limits.BASE_MEMORY.get(image_format, image_limits.OTHER_MEMORY)
     if is_turned:
@@ -184,8 +181,10 @@ def read_image_bytes(path: str | os.PathLike[str]) -> bytes:
         if status.st_size > MAX_BYTES:
             raise InputError(f"{status.st_size:,} bytes, more than the {MAX_BYTES:,} allowed")
         with open(path, "rb", buffering=0) as file:  # noqa: PTH123
-            head = file.read(min(status.st_size, HEAD_BYTES))
-            _check_head(head, status.st_size)
+            if status.st_size < LARGE_FILE:
+                return file.read(status.st_size)
+            head = file.read(HEAD_BYTES)
+            _check_head(head)
             return head + file.read(status.st_size - len(head))
     except FileNotFoundError:
         raise InputError("there is no such file") from None
@@ -215,6 +214,8 @@ def to_upright(image: "PillowImage", channels: int = 3, levels: Levels | None = 
 
 def turn_upright(image: "PillowImage", orientation: int) -> "PillowImage":
     """Turn an image by an EXIF orientation, 1 to 8."""
+    if orientation == 1:
+        return image
     from PIL.Image import Transpose
 
     turns = {

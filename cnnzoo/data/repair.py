@@ -169,15 +169,15 @@ def _color_table_size(flags: bytes) -> int:
     return 3 << (flags[0] % 8 + 1) if flags and flags[0] >= 128 else 0
 
 
-def repair_content(content: bytes) -> tuple[bytes, str]:
-    """Return an image file without bytes before it and with its end, and what was wrong, or "".
+def repair_content(content: bytes) -> tuple[bytes, str, JpegLayout | None]:
+    """Return an image file without bytes before it and with its end, what was wrong, or "", and a JPEG's layout.
 
     A JPEG file without the end marker is completed only if all of its pixels are there.
 
     Raises:
         InputError: if a JPEG, PNG or WebP file has too many parts.
     """
-    faults = []
+    faults, layout = [], None
     start = find_image_start(content)
     if start:
         are = choose_form(start, "is", "are")
@@ -187,12 +187,12 @@ def repair_content(content: bytes) -> tuple[bytes, str]:
         layout = read_jpeg_layout(content)
         if layout.scans and not layout.has_end and (completed := _complete_jpeg(content)) is not None:
             faults.append("the end marker is missing, but all pixels are there")
-            content = completed
+            content, layout = completed, read_jpeg_layout(completed)
     elif content.startswith((b"\x89PNG", b"RIFF", b"GIF")):
         check_chunks(content)
     elif content.startswith(b"\0\0\1\0"):
         check_icon(content)
-    return content, "; ".join(faults)
+    return content, "; ".join(faults), layout
 
 
 def find_image_start(content: bytes) -> int:

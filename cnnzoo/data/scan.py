@@ -102,7 +102,7 @@ def examine_image(source: Any, decode: bool = True) -> ImageFacts:
     try:
         encoded = source.read() if hasattr(source, "read") else read_image_bytes(source)
         facts["digest"] = hashlib.sha256(encoded).hexdigest()
-        content, facts["repairs"] = repair_content(encoded)
+        content, facts["repairs"], _ = repair_content(encoded)
         limits = None
         if decode:
             with open_image(content) as image:

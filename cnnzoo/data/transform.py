@@ -196,8 +196,8 @@ class Transform:
         """
         if isinstance(source, np.ndarray):
             top, left, height, width = random_crop_box(source.shape[0], source.shape[1], area, rng)
-            resized = resize_pixels(source[top : top + height, left : left + width], self.size, self.interpolation)
-            return resized[:, ::-1] if rng.random() < 0.5 else resized
+            crop = source[top : top + height, left : left + width]
+            return resize_pixels(crop, self.size, self.interpolation, mirrored=rng.random() < 0.5)
         with open_for_decoding(source, self.channels, self.levels) as image:
             rows, columns = upright_size(image)
             top, left, height, width = random_crop_box(rows, columns, area, rng)
@@ -218,11 +218,8 @@ class Transform:
         mirrored: bool = False,
     ) -> np.ndarray:
         """Resize the part of a Pillow image inside `box` to `size`; return pixels (height, width, channels)."""
-        from PIL import Image
-
         resized = image.resize((size[1], size[0]), INTERPOLATIONS[self.interpolation], box=box)
-        resized = resized.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if mirrored else resized
-        return np.asarray(resized).reshape(*size, self.channels)
+        return np.asarray(_mirror(resized) if mirrored else resized).reshape(*size, self.channels)
 
 
 def array_to_pillow(pixels: np.ndarray) -> "PillowImage":
@@ -232,16 +229,25 @@ def array_to_pillow(pixels: np.ndarray) -> "PillowImage":
     return Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
 
 
-def resize_pixels(pixels: np.ndarray, size: Sequence[int], interpolation: str) -> np.ndarray:
+def resize_pixels(pixels: np.ndarray, size: Sequence[int], interpolation: str, mirrored: bool = False) -> np.ndarray:
     """Resize pixels (H, W, C) to (height, width) with Pillow, channel by channel unless they are uint8 gray or RGB."""
     from PIL import Image
 
     pillow_size, number = (size[1], size[0]), INTERPOLATIONS[interpolation]
     if pixels.dtype == np.uint8 and pixels.shape[2] in (1, 3):
-        return np.asarray(array_to_pillow(pixels).resize(pillow_size, number)).reshape(*size, -1)
+        image = array_to_pillow(pixels).resize(pillow_size, number)
+        return np.asarray(_mirror(image) if mirrored else image).reshape(*size, -1)
     planes = [Image.fromarray(pixels[..., i].astype("float32")) for i in range(pixels.shape[2])]
     resized = np.dstack([np.asarray(plane.resize(pillow_size, number)) for plane in planes])
-    return np.clip(np.rint(resized), 0, 255).astype("uint8")
+    resized = np.clip(np.rint(resized), 0, 255).astype("uint8")
+    return resized[:, ::-1] if mirrored else resized
+
+
+def _mirror(image: "PillowImage") -> "PillowImage":
+    """Swap left and right; with NumPy, copying the mirrored pixels takes ten times as long."""
+    from PIL.Image import Transpose
+
+    return image.transpose(Transpose.FLIP_LEFT_RIGHT)
 
 
 def random_crop_box(

@@ -9,6 +9,7 @@ from PIL import Image, PngImagePlugin
 
 import cnnzoo
 from cnnzoo import Transform
+from cnnzoo.data import decode, repair
 from cnnzoo.data.decode import MAX_PIXELS, decode_image
 from cnnzoo.data.repair import may_be_turned
 from cnnzoo.data.scan import examine_image
@@ -104,3 +105,18 @@ def test_orientation_in_text_of_png_files_is_applied(keyword, is_compressed):
     content = encode(Image.fromarray(make_scene(20, 30)), "PNG", pnginfo=info)
     assert decode_image(content).shape == (30, 20, 3)
     assert may_be_turned(content)
+
+
+def test_a_jpeg_file_is_walked_through_once(tmp_path, monkeypatch):
+    path = tmp_path / "scene.jpg"
+    Image.fromarray(make_scene(60, 80)).save(path)
+    calls = []
+
+    def count_calls(content, read=repair.read_jpeg_layout):
+        calls.append(len(content))
+        return read(content)
+
+    monkeypatch.setattr(repair, "read_jpeg_layout", count_calls)
+    monkeypatch.setattr(decode, "read_jpeg_layout", count_calls)
+    decode_image(path)
+    assert calls == [path.stat().st_size]

@@ -141,3 +141,38 @@ def test_a_large_jpeg_is_decoded_at_a_fraction_of_its_size(tmp_path):
     whole = Transform((96, 96)).random_resized_crop(tmp_path / "big.jpg", (1, 1), random.Random(0))
     array = Transform((96, 96)).random_resized_crop(np.asarray(big), (1, 1), random.Random(0))
     assert np.abs(whole.astype(int) - array).mean() < 3
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3])
+def test_random_crops_equal_those_of_pillow(channels, tmp_path):
+    size, area = (24, 32), (0.2, 0.9)
+    scene = make_scene(60, 80)
+    pixels = {1: scene[..., :1], 2: scene[..., :2], 3: scene}[channels]
+    transform = Transform(size, channels)
+    mirrored = 0
+    for seed in range(12):
+        crop = transform.random_resized_crop(pixels, area, random.Random(seed))
+        rng = random.Random(seed)
+        top, left, height, width = random_crop_box(60, 80, area, rng)
+        part = pixels[top : top + height, left : left + width].astype("float32")
+        planes = [Image.fromarray(part[..., i]).resize(size[::-1], Image.Resampling.BILINEAR) for i in range(channels)]
+        expected = np.rint(np.dstack([np.asarray(plane) for plane in planes]))
+        is_mirrored = rng.random() < 0.5
+        mirrored += is_mirrored
+        expected = expected[:, ::-1] if is_mirrored else expected
+        assert np.abs(crop.astype(int) - expected).max() <= (0 if channels == 2 else 1)  # Pillow's 8 bits round twice
+    assert 0 < mirrored < 12
+
+
+def test_random_crop_of_a_file_equals_the_one_written_with_pillow(tmp_path):
+    path, area = tmp_path / "scene.jpg", (0.3, 0.9)
+    Image.fromarray(make_scene(60, 80)).save(path, quality=90)
+    for seed in range(8):
+        crop = Transform((40, 40)).random_resized_crop(path, area, random.Random(seed))
+        rng = random.Random(seed)
+        top, left, height, width = random_crop_box(60, 80, area, rng)
+        with Image.open(path) as image:
+            expected = image.resize((40, 40), Image.Resampling.BILINEAR, (left, top, left + width, top + height))
+        if rng.random() < 0.5:
+            expected = expected.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        assert np.array_equal(crop, np.asarray(expected))

@@ -37,3 +37,11 @@ def test_the_public_names_come_from_the_stub_and_are_documented():
     for name in cnnzoo.__all__:
         assert getattr(cnnzoo, name).__doc__, name
     assert callable(cnnzoo.export), "the function, not the package of its name"
+
+
+def test_worker_processes_augment_without_keras():
+    code = "import sys, cnnzoo.data.augmentation as a; a.Augmentation('rand+erase+cutmix', (8, 8)); print(*sys.modules)"
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(process.stdout.split())
+    assert "numpy" in loaded
+    assert not {"keras", "tensorflow", "jax", "scipy", "sklearn"} & loaded

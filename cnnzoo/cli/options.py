@@ -34,8 +34,8 @@ from cnnzoo.cli.values import (
 )
 from cnnzoo.core.errors import InputError
 from cnnzoo.core.extras import install_command
-from cnnzoo.data.augmentation import POLICIES
 from cnnzoo.data.folder_options import CLASS_FOLDERS as CLASS_FOLDER_CHOICES
+from cnnzoo.data.policies import POLICIES
 
 if TYPE_CHECKING:
     from cnnzoo.data.images import ImageData

@@ -9,7 +9,7 @@ import click
 from cnnzoo.checkpoints import manifest
 from cnnzoo.core.card_fields import check_min_probability, check_target_accuracy
 from cnnzoo.core.errors import InputError, unknown_name
-from cnnzoo.data.augmentation import parse_policy
+from cnnzoo.data.policies import parse_policy
 from cnnzoo.data.split_names import SPLIT_NAMES
 
 DEFAULT_SPLITS = "0.8,0.1,0.1"

@@ -1,70 +1,16 @@
-"""Augmentation policies: what is drawn for each image and each batch, with NumPy and Pillow alone."""
+"""Augment images and batches by a policy, with NumPy and Pillow alone, so that worker processes start quickly."""
 
 import random
-from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 
-from cnnzoo.core.errors import InputError, unknown_name
 from cnnzoo.data.erasing import random_erasing
-from cnnzoo.data.mixing import cut_mix, mix_up
-from cnnzoo.data.operations import Draw, apply_operations
+from cnnzoo.data.mixing import MIXERS
+from cnnzoo.data.operations import apply_operations, draw_operations
+from cnnzoo.data.policies import parse_policy
 from cnnzoo.data.shifts import random_shift_and_flip, random_translation
 
 MIN_CROP_SIDE = 64  # pixels; smaller images are shifted instead of cropped, as in He et al. 2015, section 4.2
-CROP_AREA = (0.08, 1.0)  # Szegedy et al. 2014, section 6
-
-Mix = Callable[[np.ndarray, np.ndarray, np.random.Generator], tuple[np.ndarray, np.ndarray]]
-
-
-@dataclass(frozen=True)
-class Policy:
-    """The augmentation of training images; "rand+mixup" combines the parts of two policies.
-
-    Args:
-        area: least and greatest share of the area that a random crop covers; half of the crops are mirrored. The crop
-            is cut while the file is decoded.
-        shift: share of the side by which small images are shifted instead, in each direction.
-        translation: share of the side by which images of any size are shifted, without a flip.
-        draw: how the operations are drawn that an image passes.
-        erases: whether rectangles of the images are erased.
-        mix: the function that mixes the images of a batch, and their labels.
-    """
-
-    area: tuple[float, float] | None = None
-    shift: float = 1 / 8
-    translation: float = 0.0
-    draw: Draw | None = None
-    erases: bool = False
-    mix: Mix | None = None
-
-
-POLICIES = {
-    "none": Policy(),
-    # Digits change their meaning when flipped, so only translate: up to 1/16 of the side, padded with black
-    "shift": Policy(translation=1 / 16),
-    # Crops large enough to keep the object, for trainings of few epochs
-    "gentle": Policy((0.35, 1.0), 1 / 16),
-    "basic": Policy(CROP_AREA),
-    # One operation of any strength: Müller and Hutter 2021, arXiv:2103.10158
-    "trivial": Policy(CROP_AREA, draw=Draw(1, strength=None, wide=True)),
-    # N = 2 operations of magnitude M = 9 of 30: Cubuk et al. 2019, arXiv:1909.13719, and torchvision's default
-    "rand": Policy(CROP_AREA, draw=Draw(2, strength=9 / 30, wide=False)),
-    "erase": Policy(erases=True),
-    "mixup": Policy(mix=mix_up),
-    "cutmix": Policy(mix=cut_mix),
-}
-
-
-def parse_policy(policy: str) -> list[Policy]:
-    """Return the rows of a name like "basic" or "rand+mixup+cutmix"; raises InputError if one is unknown."""
-    if not isinstance(policy, str):
-        raise InputError(f"An augmentation must be a name, such as basic or rand+mixup. Received: {policy!r:.200}")
-    for name in policy.split("+"):
-        if name not in POLICIES:
-            raise unknown_name("augmentation", name, POLICIES)
-    return [POLICIES[name] for name in policy.split("+")]
 
 
 class Augmentation:
@@ -92,7 +38,7 @@ class Augmentation:
         self.translation = max(row.translation for row in rows)
         self.draws = [row.draw for row in rows if row.draw]
         self.erases = any(row.erases for row in rows)
-        self.mixers = [row.mix for row in rows if row.mix]
+        self.mixers = [MIXERS[row.mix] for row in rows if row.mix]
 
     @property
     def changes_images(self) -> bool:
@@ -114,7 +60,7 @@ class Augmentation:
         if self.shift or self.translation:
             pixels = self._shift(pixels[None], np.random.default_rng(rng.getrandbits(64)))[0]
         for draw in self.draws:
-            pixels = apply_operations(pixels, draw.draw_operations((pixels.shape[1], pixels.shape[0]), rng))
+            pixels = apply_operations(pixels, draw_operations(draw, pixels.shape[:2], rng))
         return random_erasing(pixels, rng) if self.erases else pixels
 
     def shift_batch(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:

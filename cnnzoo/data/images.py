@@ -15,10 +15,10 @@ from cnnzoo.core.tables import format_table
 from cnnzoo.core.text import escape_controls, format_count
 from cnnzoo.data import samples
 from cnnzoo.data.apply_fixes import AppliedFixes
-from cnnzoo.data.augmentation import parse_policy
 from cnnzoo.data.bit_depth import Levels
 from cnnzoo.data.diagnosis import Diagnosis
 from cnnzoo.data.photos import Photos
+from cnnzoo.data.policies import parse_policy
 from cnnzoo.data.splits import Split
 from cnnzoo.data.transform import Transform
 
@@ -188,7 +188,7 @@ class ImageData(SuggestsAttributes):
             split: "train", "validation" or "test".
             batch_size: images per batch.
             seed: seed of shuffling and augmentation; None keeps the order.
-            augment: a policy such as "basic" or "rand+mixup"; see `cnnzoo.data.augmentation`.
+            augment: a policy such as "basic" or "rand+mixup"; see `cnnzoo.data.policies`.
 
         Returns:
             A `keras.utils.PyDataset` of images (B, H, W, C), 0 to 255, and one-hot labels (B, classes).

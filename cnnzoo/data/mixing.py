@@ -36,6 +36,9 @@ def cut_mix(images: np.ndarray, labels: np.ndarray, rng: np.random.Generator) ->
     return mixed, _mix_labels(labels, partners, shares)
 
 
+MIXERS = {"mixup": mix_up, "cutmix": cut_mix}
+
+
 def _blend(first: np.ndarray, second: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Return the weighted sum of two batches; `weights` are those of the first, in steps of 1 / WEIGHTS."""
     if first.dtype == np.uint8:

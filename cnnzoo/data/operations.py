@@ -5,11 +5,13 @@ Geometric operations interpolate bilinearly and fill with gray of level 128, as 
 """
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from cnnzoo.data.policies import Draw
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
@@ -178,33 +180,19 @@ OPERATIONS = (
 )
 
 
-@dataclass(frozen=True)
-class Draw:
-    """How operations are drawn for an image.
-
-    Attributes:
-        count: number of operations, drawn with replacement.
-        strength: the share of the range, or None for one of 31 equally probable levels.
-        wide: whether the ranges are those of TrivialAugment.
-    """
-
-    count: int
-    strength: float | None
-    wide: bool
-
-    def draw_operations(self, size: tuple[int, int], rng: random.Random) -> list[tuple[Operation, float]]:
-        """Return operations and their amounts for an image of (width, height)."""
-        drawn = []
-        for _ in range(self.count):
-            operation = OPERATIONS[int(rng.random() * len(OPERATIONS))]
-            strength = int(rng.random() * LEVELS) / (LEVELS - 1) if self.strength is None else self.strength
-            negative = rng.random() < 0.5
-            low, high = operation.trivial if self.wide else operation.rand
-            amount = low + strength * (high - low)
-            if operation.of_side and not self.wide:
-                amount *= size[0] if operation.name == "translate_x" else size[1]
-            drawn.append((operation, -amount if operation.signed and negative else amount))
-        return drawn
+def draw_operations(draw: Draw, size: Sequence[int], rng: random.Random) -> list[tuple[Operation, float]]:
+    """Return operations and their amounts for an image of (height, width)."""
+    drawn = []
+    for _ in range(draw.count):
+        operation = OPERATIONS[int(rng.random() * len(OPERATIONS))]
+        strength = int(rng.random() * LEVELS) / (LEVELS - 1) if draw.strength is None else draw.strength
+        negative = rng.random() < 0.5
+        low, high = operation.trivial if draw.wide else operation.rand
+        amount = low + strength * (high - low)
+        if operation.of_side and not draw.wide:
+            amount *= size[1] if operation.name == "translate_x" else size[0]
+        drawn.append((operation, -amount if operation.signed and negative else amount))
+    return drawn
 
 
 def apply_operations(pixels: np.ndarray, operations: list[tuple[Operation, float]]) -> np.ndarray:

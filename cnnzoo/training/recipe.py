@@ -13,7 +13,7 @@ from cnnzoo.core.arguments import check_fields
 from cnnzoo.core.attributes import SuggestsAttributes
 from cnnzoo.core.errors import InputError, shorten_repr, unknown_name
 from cnnzoo.core.notebook import NotebookTable, render_notebook
-from cnnzoo.data import augmentation
+from cnnzoo.data.policies import parse_policy
 
 
 class Interval(NamedTuple):
@@ -89,7 +89,7 @@ class Recipe(SuggestsAttributes):
         drop: for "step", the factor by which the learning rate is multiplied at each of `drops`.
         warmup_epochs: number of epochs in which the learning rate rises from 0, at most `epochs`.
         label_smoothing: label smoothing, from 0 on and below 1.
-        augment: policies of `cnnzoo.data.augmentation`, joined by "+", such as "gentle" or "basic+mixup".
+        augment: policies of `cnnzoo.data.policies`, joined by "+", such as "gentle" or "basic+mixup".
         ema: decay of a moving average of the weights, which is then evaluated and kept; 0 keeps no average.
         precision: the precision that layers compute in: "float32", "bfloat16", "float16", or "auto" for the fastest on
             this machine. Variables and logits stay float32.
@@ -148,7 +148,7 @@ class Recipe(SuggestsAttributes):
 
     def __post_init__(self) -> None:
         self._check_types()
-        augmentation.parse_policy(self.augment)
+        parse_policy(self.augment)
         for name, choices in CHOICES.items():
             if getattr(self, name) not in choices:
                 raise unknown_name(f"{name} of a recipe", getattr(self, name), choices)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import cnnzoo
-from cnnzoo.data.augmentation import POLICIES, Augmentation, parse_policy
+from cnnzoo.data.augmentation import Augmentation
+from cnnzoo.data.policies import POLICIES, parse_policy
 
 
 def make_batch(channels=3, side=96, dtype="uint8"):

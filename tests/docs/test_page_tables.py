@@ -8,8 +8,8 @@ import pytest
 from helpers.paths import ROOT
 
 import cnnzoo
-from cnnzoo.data.augmentation import POLICIES
 from cnnzoo.data.findings import FINDING_KINDS
+from cnnzoo.data.policies import POLICIES
 from cnnzoo.evaluation.report import HEADLINE_METRICS
 from cnnzoo.training.recipe import SETTABLE_FIELDS
 

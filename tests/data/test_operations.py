@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageEnhance, ImageOps
 
 from cnnzoo.data.augmentation import Augmentation
 from cnnzoo.data.operations import OPERATIONS, apply_operations, draw_operations
@@ -30,6 +30,30 @@ def test_operations_equal_those_of_torchvision(case):
         assert (difference > 0).mean() < 0.01
     else:
         assert difference.max() == 0
+
+
+PILLOW = {
+    "brightness": lambda image, amount: ImageEnhance.Brightness(image).enhance(1 + amount),
+    "contrast": lambda image, amount: ImageEnhance.Contrast(image).enhance(1 + amount),
+    "sharpness": lambda image, amount: ImageEnhance.Sharpness(image).enhance(1 + amount),
+    "posterize": lambda image, amount: ImageOps.posterize(image, round(amount)),
+    "solarize": ImageOps.solarize,
+    "autocontrast": lambda image, _: ImageOps.autocontrast(image),
+    "equalize": lambda image, _: ImageOps.equalize(image),
+}
+
+
+@pytest.mark.parametrize("shape", [(130, 140, 3), (200, 170, 1), (3, 2, 1), (1, 1, 3)])
+@pytest.mark.parametrize("name", PILLOW)
+def test_operations_of_numpy_equal_those_of_pillow(name, shape):
+    """For images of several strips, and for the smallest."""
+    pixels = np.random.default_rng(0).integers(0, 256, shape, "uint8")
+    image = Image.fromarray(pixels[..., 0] if shape[2] == 1 else pixels)
+    low, high = BY_NAME[name].trivial
+    for share in (-1, -0.4, 0.2, 1) if low == 0 else (0, 0.3, 1):
+        amount = low + share * (high - low)
+        expected = np.asarray(PILLOW[name](image, amount)).reshape(shape)
+        np.testing.assert_array_equal(apply_operations(pixels, [(BY_NAME[name], amount)]), expected)
 
 
 def test_the_reference_covers_every_operation():
@@ -111,8 +135,7 @@ def test_each_channel_of_other_images_is_a_gray_image(operation):
     amount = 0.3 * operation.trivial[1] + 0.7 * operation.trivial[0]
     out = apply_operations(pixels, [(operation, amount)])
     for i in range(5):
-        expected = operation.apply(Image.fromarray(pixels[..., i]), amount)
-        np.testing.assert_array_equal(out[..., i], np.asarray(expected))
+        np.testing.assert_array_equal(out[..., i : i + 1], operation.apply(pixels[..., i : i + 1], amount))
 
 
 def test_other_types_are_rounded_and_keep_their_type():

@@ -12,6 +12,7 @@ import numpy as np
 from cnnzoo import cards
 from cnnzoo.core.arguments import OF_DATA, check_arguments
 from cnnzoo.core.card_fields import check_target_accuracy
+from cnnzoo.core.compilation import use_compilation_cache
 from cnnzoo.core.errors import InputError, check_integer, unknown_name
 from cnnzoo.core.paths import check_path
 from cnnzoo.core.progress import show_progress
@@ -242,6 +243,7 @@ def predict_split(
         probabilities = predict_with_classifier(model, data, split, batch_size, verbose)
         temperature = model.card.temperature
         return probabilities if temperature in (None, 1.0) else apply_temperature(probabilities, 1 / temperature)
+    use_compilation_cache()
     images = data.splits[split]
     size = evaluation_batch_size(images.images.shape) if isinstance(batch_size, str) else batch_size
     batches = Batches(images, len(data.classes), size)

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 
 from cnnzoo.core.charts import Plot
+from cnnzoo.core.compilation import use_compilation_cache
 from cnnzoo.core.errors import TrainingError
 from cnnzoo.core.files import atomic_write
 from cnnzoo.core.notebook import render_notebook
@@ -111,6 +112,7 @@ def run_range_test(
     Raises:
         TrainingError: if no rate lowers the loss.
     """
+    use_compilation_cache()
     # A constant schedule, whose rate the rising one replaces
     recipe = replace(
         recipe,

@@ -40,13 +40,26 @@ def make_reproducible(seed: int, deterministic: bool = True) -> None:
 def compile_for_training(model: keras.Model, recipe: Recipe, steps_per_epoch: int) -> None:
     """Compile `model` with the recipe's optimizer and loss; auxiliary heads count by `aux_weight`."""
     optimizer, loss = make_optimizer(model, recipe, steps_per_epoch), _make_loss(model, recipe)
-    accuracy = [keras.metrics.CategoricalAccuracy(name="accuracy")]
+    accuracy = [UnweightedAccuracy(name="accuracy")]
     if not isinstance(model.output, dict):
-        model.compile(optimizer, loss, metrics=accuracy)
+        model.compile(optimizer, loss, weighted_metrics=accuracy)
         return
     loss_weights = {name: 1.0 if name == "logits" else float(recipe.aux_weight) for name in model.output}
     losses = dict.fromkeys(loss_weights, loss)
-    model.compile(optimizer, losses, loss_weights=loss_weights, metrics={"logits": accuracy})
+    model.compile(optimizer, losses, loss_weights=loss_weights, weighted_metrics={"logits": accuracy})
+
+
+class UnweightedAccuracy(keras.metrics.CategoricalAccuracy):
+    """The share of images whose likeliest class is right; images of weight 0 do not count, all others count the same.
+
+    The last batch of an evaluation is completed with black images of weight 0, so that all batches have one shape.
+    """
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        """Count the images of a batch: one-hot labels and outputs (B, classes), and weights (B,)."""
+        if sample_weight is not None:
+            sample_weight = keras.ops.cast(keras.ops.greater(sample_weight, 0), self.dtype)
+        super().update_state(y_true, y_pred, sample_weight)
 
 
 def _make_loss(model: keras.Model, recipe: Recipe) -> Any:

@@ -45,9 +45,12 @@ RUN_FILES = (
     "tensorboard",
 )
 LOCK_FILE = ".lock"
+# The batches and images of a seed: 1 up to cnnzoo 0.9; 2 since 0.10, with full batches and augmentation per image
+NUMERICS, NUMERICS_SINCE = 2, "0.10"
 RECORD_FIELDS = {"status": str, "plan": dict[str, Any]}  # of run.json
 OPTIONAL_RECORD_FIELDS = {
     "failure": dict[str, Any],
+    "numerics": int,
     "notes": list[str],
     "started": str,
     "ended": str,
@@ -153,6 +156,7 @@ class Run:
             "command": COMMAND_LINE.get() or sys.argv,
             "folder": str(Path.cwd()),
             "plan": self.plan,
+            "numerics": NUMERICS,
             "versions": installed_versions(),
         }
         self._write_record()
@@ -166,6 +170,36 @@ class Run:
             )
         if self.latest:
             self.state = state.read_state(self.latest)
+        self._check_numerics(folder)
+
+    def _check_numerics(self, folder: Path) -> None:
+        """Check that the rest of the training gets the batches of its first part; raise `InputError` if it does not.
+
+        A run whose training has ended can still be evaluated.
+        """
+        if self.record.get("numerics", 1) == NUMERICS:
+            return
+        if self.is_trained:
+            return
+        if not self.is_begun:
+            self.record["numerics"] = NUMERICS
+            return
+        version = self.record.get("versions", {}).get("cnnzoo", "another version")
+        raise InputError(
+            f"{folder} was interrupted under cnnzoo {version}, and cannot be continued: since cnnzoo {NUMERICS_SINCE}, "
+            "training batches have other images and other augmentation. Complete it with the version that began it "
+            f'(pip install "cnnzoo=={version}"); {RESTART_HINT}'
+        )
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether the folder holds a part of the training."""
+        return self.latest is not None
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether the training has ended, so that only its evaluation may be missing."""
+        return self.record["status"] == "done" or self.state.stopped or self.state.epoch >= self.epochs
 
     def __enter__(self) -> Run:
         return self

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 
 from cnnzoo import cards
+from cnnzoo.core.compilation import use_compilation_cache
 from cnnzoo.core.errors import InputError, TrainingError
 from cnnzoo.core.paths import path_exists
 from cnnzoo.core.progress import show_progress
@@ -79,6 +80,7 @@ class Trainer:
     def __init__(self, model: keras.Model, data: ImageData, recipe: Recipe, options: TrainerOptions) -> None:
         """Check that model, data, recipe and options fit together; raise `InputError` if they do not."""
         self.started = time.perf_counter()
+        use_compilation_cache()
         check_not_empty(check_image_data(data), "train", "validation", "test")
         self.options = options
         self.sample_weight = resolve_sample_weight(options.sample_weight, data)
@@ -288,8 +290,9 @@ class Trainer:
             return
         rest = self._training_batches(start=self.run.state.step)
         self.checkpoint.batches = rest
-        # Keras creates the metrics, whose values are restored, with the first batch.
-        self.network.test_on_batch(*self.validation_batches[0])
+        # Keras creates the metrics, whose values are restored, with the first batch. `test_on_batch` would compile the
+        # step a second time, because it passes weights of None.
+        self.network.evaluate(self.validation_batches, steps=1, verbose=0)
         self._fit(rest, self.run.state.epoch + 1)
         self.checkpoint.batches = self.batches
 

@@ -169,6 +169,11 @@ class SearchRun(Run):
     def _describe_failure(self, error: BaseException | None) -> dict[str, Any]:
         return {}  # a search keeps no weights
 
+    @property
+    def is_begun(self) -> bool:
+        """Whether a trial has ended, with which the next ones would be compared."""
+        return self.folder is not None and any(self.folder.glob(f"trials/*/{OUTCOME_FILE}"))
+
     def progress(self) -> str:
         assert self.folder
         ended = len(list(self.folder.glob(f"trials/*/{OUTCOME_FILE}")))

@@ -181,3 +181,33 @@ def test_a_broken_state_raises_an_error_and_can_be_overwritten(data, finished):
     with pytest.raises(cnnzoo.InputError, match="The state .* cannot be read"):
         fit(new_lenet(), data, run_dir=finished, resume=True)
     fit(new_lenet(), data, run_dir=finished, recipe=SHORT, overwrite=True)
+
+
+# Runs of earlier versions
+
+
+def as_of_version_0_9(folder, **changes):
+    """Change the record of a run into that of cnnzoo 0.9, and its state by `changes`."""
+    record = json.loads((folder / "run.json").read_text())
+    record["versions"]["cnnzoo"] = "0.9.0"
+    del record["numerics"]
+    (folder / "run.json").write_text(json.dumps(record | changes))
+
+
+def test_an_interrupted_run_of_an_earlier_version_is_refused(data, tmp_path):
+    with pytest.raises(cnnzoo.Interrupted):
+        fit(new_lenet(), data, run_dir=tmp_path, callbacks=[InterruptIn(epoch=1)])
+    as_of_version_0_9(tmp_path)
+    before = sorted(path.name for path in tmp_path.rglob("*"))
+    with pytest.raises(cnnzoo.InputError, match=r"interrupted under cnnzoo 0\.9\.0.*cnnzoo==0\.9\.0.*over"):
+        fit(new_lenet(), data, run_dir=tmp_path)
+    assert sorted(path.name for path in tmp_path.rglob("*")) == before, "nothing is lost"
+    fit(new_lenet(), data, recipe=SHORT, run_dir=tmp_path, overwrite=True)
+
+
+@pytest.mark.parametrize("status", ["done", "interrupted"])
+def test_a_run_of_an_earlier_version_whose_training_has_ended_is_evaluated(data, finished, status):
+    report = read_report(finished)
+    as_of_version_0_9(finished, status=status)
+    fit(new_lenet(), data, run_dir=finished, resume=True)
+    assert read_report(finished) == report

@@ -1,0 +1,67 @@
+"""On the JAX backend each step is compiled once, kept for the next process, and fed with uint8 without waiting."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from helpers.paths import ROOT
+
+pytest.importorskip("jax")
+pytestmark = pytest.mark.slow
+
+ENVIRONMENT = {  # the programs of the tests are too small to be kept otherwise
+    "KERAS_BACKEND": "jax",
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+}
+
+
+@pytest.fixture(scope="module")
+def counted(tmp_path_factory):
+    """What `helpers/on_jax_programs.py` counted, in a first process and in a second one."""
+    folder = tmp_path_factory.mktemp("programs")
+    paths = os.pathsep.join([str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")])
+    environment = os.environ | ENVIRONMENT | {"PYTHONPATH": paths, "CNNZOO_HOME": str(folder / "home")}
+    environment.pop("JAX_COMPILATION_CACHE_DIR", None)
+    results = []
+    for name in ("first.json", "second.json"):
+        command = [sys.executable, "-m", "helpers.on_jax_programs", str(folder / name)]
+        process = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True)
+        assert process.returncode == 0, process.stderr
+        results.append(json.loads((folder / name).read_text()))
+    return results
+
+
+def test_every_step_is_compiled_once(counted):
+    sizes = counted[0]["images"]
+    assert [sizes["train"] % 8, sizes["validation"] % 8] != [0, 0], "the batches do not divide the images"
+    assert counted[0]["train"] == {"train_step": 1, "test_step": 1, "predict_step": 1}
+
+
+def test_a_second_process_compiles_nothing(counted):
+    first, second = (counts["cache"] for counts in counted)
+    assert first["cache_misses"] >= 3
+    assert second["cache_misses"] == 0
+    assert second["cache_hits"] == first["cache_misses"] + first["cache_hits"]
+    assert "/home/jax/" in counted[1]["folder"]
+    assert counted[0]["loss"] == counted[1]["loss"]
+
+
+def test_pixels_reach_the_device_as_uint8(counted):
+    assert counted[0]["types"] == ["uint8"]
+
+
+def test_a_step_reads_nothing_from_the_device(counted):
+    steps = -(-counted[0]["images"]["train"] // 8)
+    reads = counted[0]["reads"][: steps - 1]  # of the first epoch
+    assert [step for step, count in enumerate(reads, 1) if count] == [10, 20]
+    assert set(reads) == {0, 2}, "the loss and the accuracy"
+
+
+def test_padded_batches_give_the_figures_of_unpadded_ones(counted):
+    loss, accuracy = counted[0]["validation at once"]
+    assert counted[0]["validation"][0] == pytest.approx(loss, rel=1e-6)
+    assert counted[0]["validation"][1] == accuracy
+    assert counted[0]["test"][0] == counted[0]["test"][1]

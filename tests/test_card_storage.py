@@ -13,7 +13,7 @@ from cnnzoo.core.card_fields import INTERPOLATION_NAMES, PREPROCESSING_NAMES
 from cnnzoo.data.resize import INTERPOLATIONS
 from cnnzoo.preprocessing import STATISTICS
 from cnnzoo.surgery.outputs import as_functional
-from cnnzoo.training.precision import mixed_precision
+from cnnzoo.surgery.precision import mixed_precision
 
 L = keras.layers
 TEXT = 'Größe: "{[(*+?|\\^$' + "x" * 1000

@@ -60,6 +60,13 @@ def test_a_step_reads_nothing_from_the_device(counted):
     assert set(reads) == {0, 2}, "the loss and the accuracy"
 
 
+def test_a_classifier_compiles_one_program_for_its_batches(counted):
+    assert counted[0]["classify"] == {"classify": 1}, "the last batch, of two images, is completed"
+    assert counted[0]["classifier"] == ["keras", "float32"]
+    assert counted[0]["difference"] < 1e-6
+    assert 0 < counted[0]["difference in bfloat16"] < 0.02
+
+
 def test_padded_batches_give_the_figures_of_unpadded_ones(counted):
     loss, accuracy = counted[0]["validation at once"]
     assert counted[0]["validation"][0] == pytest.approx(loss, rel=1e-6)

@@ -9,7 +9,7 @@ from cnnzoo.data.images import ImageData
 from cnnzoo.inference.classifier import Classifier
 from cnnzoo.runtimes.choose import FORMATS, RUNTIMES, is_installed
 
-MAX_BATCH_SIZE = 8  # runtimes other than Keras are not faster with more, and progress is shown between two batches
+MAX_BATCH_SIZE = 8  # processors are not faster with more, and progress is shown between two batches
 
 
 def predict_with_classifier(
@@ -23,7 +23,8 @@ def predict_with_classifier(
         InputError: if the classifier returns anything but probabilities.
     """
     images = data.splits[split].images
-    size = MAX_BATCH_SIZE if isinstance(batch_size, str) else min(batch_size, MAX_BATCH_SIZE)
+    largest = classifier.device_batch_size or MAX_BATCH_SIZE
+    size = largest if isinstance(batch_size, str) else min(batch_size, largest)
     batches = []
     with show_progress(f"Evaluating on the {split} split", len(images), "images", verbose) as progress:
         for start in range(0, len(images), size):

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import itertools
 import logging
+import math
 import os
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -30,9 +32,10 @@ from cnnzoo.inference.answers import PredictionWriter, WriteResult
 from cnnzoo.inference.batches import Batch, iter_array_batches, iter_image_batches
 from cnnzoo.inference.pickling import load_again, model_to_bytes, restore_classifier
 from cnnzoo.inference.prediction import MAX_PICTURES, Prediction, Predictions
-from cnnzoo.inference.scores import check_scores, find_bad_scores, resolve_min_probability
+from cnnzoo.inference.scores import check_scores, find_bad_scores, find_best_classes, resolve_min_probability
 from cnnzoo.inference.sources import unify_images
 from cnnzoo.runtimes.choose import OpenRuntime, choose_runtime_for_model, open_model
+from cnnzoo.runtimes.model_program import ModelProgram, start
 from cnnzoo.surgery.outputs import as_functional, warn_if_no_logits, without_aux_heads
 from cnnzoo.surgery.weights import check_weights
 
@@ -43,6 +46,7 @@ log = logging.getLogger(__name__)
 
 MAX_BATCH_VALUES = 32 * 224 * 224 * 3  # pixel values of an automatic batch; larger batches are not faster
 MAX_BATCH_SIZE = 256  # images of an automatic batch
+BATCHES_AHEAD = 1  # that are handed to an accelerator before the scores of a batch are read
 
 
 class Classifier(SuggestsAttributes):
@@ -127,7 +131,8 @@ class Classifier(SuggestsAttributes):
             model: a model that takes images of a fixed size and returns logits or a softmax. Auxiliary heads are
                 ignored.
             runtime: "keras", "openvino", "onnxruntime" or "litert"; "auto" takes the fastest that is installed.
-            precision: "float32", or "bfloat16" for OpenVINO.
+            precision: "float32"; "bfloat16" for OpenVINO and Keras; or "float16" for Keras. With Keras, layers compute
+                in 16 bits, which is fast on accelerators, and weights, pixels and logits stay float32.
             classes, crop, interpolation, pad, levels: as in `cnnzoo.load`; by default those of the model's card.
             reopen: how the model is loaded again when the classifier is unpickled; by default it is pickled itself.
 
@@ -224,19 +229,55 @@ class Classifier(SuggestsAttributes):
 
     def _run(self, images: np.ndarray) -> np.ndarray:
         """Return what the runtime returns for images: (N, classes), which need not be probabilities."""
+        with self._lock:  # most runtimes serve one caller at a time
+            scores = self._open().run(images)
+        self._check_shape(scores, len(images))
+        return scores
+
+    def _start(self, images: np.ndarray, size: int | None) -> Callable[[], np.ndarray]:
+        """Begin to compute a batch; return a function that returns its scores, as `_run` does.
+
+        Args:
+            images: a batch.
+            size: the size of the batches before it; None for the first.
+        """
+        with self._lock:
+            finish = start(self._open().run, images, size)
+
+        def finish_and_check() -> np.ndarray:
+            scores = finish()
+            self._check_shape(scores, len(images))
+            return scores
+
+        return finish_and_check
+
+    def _open(self) -> OpenRuntime:
+        """Return the network, which is opened now if it has not been yet; the caller holds the lock."""
         if self._opened or self.model is not None or self.runtime == "keras":
             check_not_forked(self._opened_by)
-        with self._lock:  # most runtimes serve one caller at a time
-            if self._opened is None:
-                with show_progress(f"Preparing {self.card.name} for {self.runtime}"):
-                    self._opened, self._opened_by = self._open_runtime(), os.getpid()
-                self.runtime, self.precision = self._opened.name, self._opened.precision
-            scores = self._opened.run(images)
-        if scores.shape != (len(images), len(self.classes)):
+        if self._opened is None:
+            with show_progress(f"Preparing {self.card.name} for {self.runtime}"):
+                self._opened, self._opened_by = self._open_runtime(), os.getpid()
+            self.runtime, self.precision = self._opened.name, self._opened.precision
+        return self._opened
+
+    def _check_shape(self, scores: np.ndarray, count: int) -> None:
+        if scores.shape != (count, len(self.classes)):
             raise InputError(
                 f"{self.card.name} has {len(self.classes)} classes, but returned scores of shape {scores.shape}"
             )
-        return scores
+
+    @property
+    def device_batch_size(self) -> int | None:
+        """The number of images that the accelerator computes at a time; None if the network runs on a processor.
+
+        The network is opened, which takes some seconds, unless it was used before.
+        """
+        if self.runtime != "keras" or self.model is None:
+            return None
+        with self._lock:
+            run = self._open().run
+        return run.batch_size if isinstance(run, ModelProgram) else None
 
     def identity(self) -> str:
         """Return what identifies this model among others of its name: a digest of its weights, or the export's path."""
@@ -436,30 +477,57 @@ class Classifier(SuggestsAttributes):
         """Return `top` and `batch_size` as numbers."""
         top = min(check_integer("top", top, 1), len(self.classes))
         if batch_size == "auto":
-            return top, max(1, min(MAX_BATCH_SIZE, MAX_BATCH_VALUES // int(np.prod(self.shape))))
+            return top, self.device_batch_size or max(1, min(MAX_BATCH_SIZE, MAX_BATCH_VALUES // math.prod(self.shape)))
         return top, check_integer("batch_size", batch_size, 1)
 
     def _predict_batches(
         self, batches: Iterator[Batch], top: int, threshold: float | None, pictures: int = 0
     ) -> Iterator[Prediction]:
-        for batch in batches:
-            predictions = self._predict_batch(batch, top, threshold)
+        for batch, scores in self._compute_batches(batches):
+            predictions = self._make_predictions(batch, scores, top, threshold)
             for i, prediction in enumerate(predictions[:pictures]):
                 if i not in batch.errors:
                     prediction.keep_pixels(batch.pixels[i])
             pictures = max(pictures - len(predictions), 0)
             yield from predictions
 
-    def _predict_batch(self, batch: Batch, top: int, threshold: float | None) -> list[Prediction]:
-        """Return the predictions of a batch; nothing is computed if none of its images could be read.
+    def _compute_batches(self, batches: Iterator[Batch]) -> Iterator[tuple[Batch, np.ndarray | None]]:
+        """Yield each batch with its scores; with None if none of its images could be read.
+
+        An accelerator gets the next batch while it computes, so that it need not wait for the transfer.
+        """
+        pending: deque[tuple[Batch, Callable[[], np.ndarray | None]]] = deque()
+        size = None
+        for batch in batches:
+            if len(batch.errors) == len(batch.names):
+                pending.append((batch, lambda: None))
+            else:
+                pending.append((batch, self._start(batch.pixels, size)))
+                size = max(size or 0, len(batch.names))
+            while len(pending) > (BATCHES_AHEAD if self._is_on_accelerator else 0):
+                batch, finish = pending.popleft()
+                yield batch, finish()
+        for batch, finish in pending:
+            yield batch, finish()
+
+    @property
+    def _is_on_accelerator(self) -> bool:
+        """Whether the network is open, and runs on an accelerator."""
+        run = self._opened.run if self._opened else None
+        return isinstance(run, ModelProgram) and run.is_on_accelerator
+
+    def _make_predictions(
+        self, batch: Batch, scores: np.ndarray | None, top: int, threshold: float | None
+    ) -> list[Prediction]:
+        """Return the predictions of a batch from its scores, if there are any.
 
         Those are unsure whose likeliest class is less probable than `threshold`.
         """
-        if len(batch.errors) == len(batch.names):
+        if scores is None:
             return [Prediction((), (), source=name, error=batch.errors[i]) for i, name in enumerate(batch.names)]
-        scores, ids = self._run(batch.pixels), self.card.ids
+        ids = self.card.ids
         errors = find_bad_scores(scores, self.precision) | batch.errors
-        best = np.argsort(-scores, axis=1, kind="stable")[:, :top]
+        best = find_best_classes(scores, top)
         predictions = []
         for i, name in enumerate(batch.names):
             if i in errors:

@@ -9,6 +9,7 @@ from cnnzoo.core.card_fields import check_min_probability
 from cnnzoo.core.errors import InputError
 
 TOLERANCE = 0.01  # of a probability and of their sum, for the rounding of bfloat16 and float16
+SORTING_SHARE = 8  # all classes are sorted if no more than so many times the best ones that are asked for
 INT8_ROUNDING = 1 / 512  # of each probability, in a graph whose softmax has 8 bits
 
 
@@ -19,6 +20,29 @@ def find_bad_scores(scores: np.ndarray, precision: str) -> dict[int, str]:
     in_range = ((scores >= -TOLERANCE) & (scores <= 1 + TOLERANCE)).all(axis=1)  # False for NaN
     is_good = in_range & (sums > 0) & (np.abs(sums - 1) <= tolerance)
     return {int(i): _describe_row(scores[i], float(sums[i])) for i in np.flatnonzero(~is_good)}
+
+
+def find_best_classes(scores: np.ndarray, top: int) -> np.ndarray:
+    """Return the indices (N, top) of the largest scores (N, classes) of each row, in their order; ties by the index.
+
+    Example:
+        >>> from cnnzoo.inference.scores import find_best_classes
+        >>> find_best_classes(np.array([[0.1, 0.4, 0.1, 0.4]]), 3).tolist()
+        [[1, 3, 0]]
+    """
+    classes = scores.shape[1]
+    if top * SORTING_SHARE >= classes or not np.isfinite(scores).all():
+        return np.argsort(-scores, axis=1, kind="stable")[:, :top]
+    # Sorting all of a thousand classes takes longer than an accelerator takes to compute them.
+    best = np.sort(np.argpartition(-scores, top - 1, axis=1)[:, :top], axis=1)
+    best_scores = np.take_along_axis(scores, best, axis=1)
+    order = np.argsort(-best_scores, axis=1, kind="stable")
+    best = np.take_along_axis(best, order, axis=1)
+    # Of several classes with the lowest of these scores, the first ones count.
+    lowest = best_scores.min(axis=1)
+    tied = np.flatnonzero((scores >= lowest[:, None]).sum(axis=1) > top)
+    best[tied] = np.argsort(-scores[tied], axis=1, kind="stable")[:, :top]
+    return np.asarray(best)
 
 
 def check_scores(scores: np.ndarray, precision: str, name: str) -> None:

@@ -82,7 +82,8 @@ class Runtime(ABC):
 
         Args:
             source: the result of `convert`, or the path of the `model_file` of an export.
-            precision: "bfloat16" (OpenVINO only) computes in bfloat16; otherwise the network decides.
+            precision: "bfloat16" (OpenVINO and Keras) and "float16" (Keras) compute a float32 network in 16 bits;
+                otherwise the network decides.
             shape: fix the input to (height, width, channels), for a network that takes any size.
         """
 

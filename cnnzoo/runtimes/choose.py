@@ -58,7 +58,12 @@ def prefer_own_runtime(format: str) -> str:
 
 
 def choose_runtime(
-    runtime: str, precision: str | None, readers: Sequence[str], own_precision: str = "float32"
+    runtime: str,
+    precision: str | None,
+    readers: Sequence[str],
+    own_precision: str = "float32",
+    *,
+    is_model: bool = False,
 ) -> RuntimeChoice:
     """Return the requested runtime, or the fastest installed one.
 
@@ -67,6 +72,7 @@ def choose_runtime(
         precision: the precision to compute in; None for that of the network.
         readers: names of the runtimes that can open the network, fastest first.
         own_precision: the precision of the network.
+        is_model: whether the network is a Keras model, which Keras computes in 16 bits too.
 
     Raises:
         InputError: if a name is unknown, or runtime, precision and network do not go together.
@@ -80,23 +86,26 @@ def choose_runtime(
     if runtime != "auto" and runtime not in readers:
         raise InputError(f"The network can only be run by {' or '.join(readers)}. Received: runtime={runtime!r}")
 
-    # Check the precision: a network keeps its own, except that OpenVINO computes float networks in bfloat16 too.
+    # Check the precision: a network keeps its own, except that OpenVINO computes float networks in bfloat16 too, and
+    # Keras computes its models in bfloat16 and float16.
     chosen_precision = precision or own_precision
-    is_allowed_bfloat16 = chosen_precision == "bfloat16" and own_precision in ("float32", "float16")
-    if chosen_precision != own_precision and not is_allowed_bfloat16:
-        remedy = ""
-        if chosen_precision in ("int8", "float16"):
-            remedy = "; set the precision when exporting: cnnzoo.export(..., precision=...)"
-        raise InputError(f"The network is {own_precision}, not {chosen_precision}{remedy}")
+    able = list(readers)
+    if chosen_precision != own_precision or chosen_precision == "bfloat16":
+        able = [name for name in readers if _changes_precision(name, own_precision, chosen_precision, is_model)]
+        if not able and chosen_precision != "bfloat16":
+            remedy = ""
+            if chosen_precision in ("int8", "float16"):
+                remedy = "; set the precision when exporting: cnnzoo.export(..., precision=...)"
+            raise InputError(f"The network is {own_precision}, not {chosen_precision}{remedy}")
+    if not able or (runtime != "auto" and runtime not in able):
+        needed = " or ".join(RUNTIMES[name].title for name in able or ("openvino",))
+        raise InputError(
+            f"{chosen_precision} requires {needed}. Received: runtime={runtime!r}; possible here: {', '.join(readers)}"
+        )
 
     # Choose the runtime.
     is_automatic = runtime == "auto"
-    if chosen_precision == "bfloat16":
-        if runtime not in ("auto", "openvino") or "openvino" not in readers:
-            raise InputError(
-                f"bfloat16 requires OpenVINO. Received: runtime={runtime!r}; possible here: {', '.join(readers)}"
-            )
-        runtime = "openvino"
+    readers = able
     if runtime == "auto":
         runtime = next((name for name in readers if is_installed(name)), readers[0])
     if not is_installed(runtime):
@@ -104,10 +113,27 @@ def choose_runtime(
     return RuntimeChoice(RUNTIMES[runtime], chosen_precision, is_automatic)
 
 
+def _changes_precision(runtime: str, own_precision: str, precision: str, is_model: bool) -> bool:
+    """Return whether a runtime computes a network of one precision in another one."""
+    if own_precision not in ("float32", "float16"):
+        return False
+    return (runtime, precision) == ("openvino", "bfloat16") or (
+        runtime == "keras" and is_model and precision in ("bfloat16", "float16")
+    )
+
+
 def choose_runtime_for_model(runtime: str = "auto", precision: str | None = None) -> RuntimeChoice:
-    """Choose the runtime for a Keras model; on another backend than TensorFlow only Keras itself can run it."""
+    """Choose the runtime for a Keras model.
+
+    On another backend than TensorFlow only Keras itself can run it. Keras is the fastest where there is an accelerator,
+    which the other runtimes do not use.
+    """
+    from cnnzoo.surgery.precision import has_accelerator  # imports Keras
+
     readers = tuple(RUNTIMES) if keras.backend.backend() == "tensorflow" else ("keras",)
-    return choose_runtime(runtime, precision, readers)
+    if has_accelerator():
+        readers = ("keras", *(name for name in readers if name != "keras"))
+    return choose_runtime(runtime, precision, readers, is_model=True)
 
 
 def open_model(model: keras.Model, choice: RuntimeChoice) -> OpenRuntime:
@@ -125,7 +151,7 @@ def open_model(model: keras.Model, choice: RuntimeChoice) -> OpenRuntime:
         raise
     except Exception as error:  # a converter may raise anything on a layer that it does not know
         message = f"{name} cannot run {model.name}: {error}"
-        if not choice.is_automatic or precision != "float32" or name == "keras":
+        if not choice.is_automatic or name == "keras":
             raise InputError(message) from error
         warn_caller(f"{message}; using Keras instead")
-        return OpenRuntime("keras", precision, RUNTIMES["keras"].open(model))
+        return OpenRuntime("keras", precision, RUNTIMES["keras"].open(model, precision))

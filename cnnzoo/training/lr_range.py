@@ -20,8 +20,9 @@ from cnnzoo.core.paths import check_picture_path
 from cnnzoo.core.progress import Progress, show_progress
 from cnnzoo.data.batches import Batches
 from cnnzoo.data.images import ImageData
+from cnnzoo.surgery.precision import mixed_precision
 from cnnzoo.training.optimizer import unwrap_optimizer
-from cnnzoo.training.precision import mixed_precision, resolve_precision
+from cnnzoo.training.precision import resolve_precision
 from cnnzoo.training.prepare import compile_for_training, frozen_layers, recompile_for_saving
 from cnnzoo.training.range_figure import plot_range_test
 from cnnzoo.training.recipe import Recipe

@@ -39,6 +39,7 @@ from cnnzoo.evaluation.report import Report
 from cnnzoo.evaluation.summary import CARD_KEY as FIGURES_KEY
 from cnnzoo.evaluation.summary import EPOCHS_KEY, SETTINGS_KEY, summarize_report
 from cnnzoo.surgery.outputs import as_functional, warn_if_no_logits
+from cnnzoo.surgery.precision import mixed_precision
 from cnnzoo.training import state
 from cnnzoo.training.budget import count_epochs, measure_speed, shorten_recipe
 from cnnzoo.training.callbacks import CheckpointCallback, InterruptCallback, combine_callbacks
@@ -46,7 +47,7 @@ from cnnzoo.training.distribution import replicate
 from cnnzoo.training.lr_range import run_range_test
 from cnnzoo.training.options import TrainerOptions
 from cnnzoo.training.plan import make_plan, resolve_sample_weight
-from cnnzoo.training.precision import mixed_precision, resolve_precision
+from cnnzoo.training.precision import resolve_precision
 from cnnzoo.training.prepare import (
     compile_for_training,
     frozen_layers,

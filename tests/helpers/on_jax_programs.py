@@ -18,7 +18,7 @@ import numpy as np
 import cnnzoo
 from cnnzoo.training import callbacks as callbacks_module
 
-STEPS = ("train_step", "test_step", "predict_step")
+STEPS = ("train_step", "test_step", "predict_step", "classify")
 RECIPE = cnnzoo.Recipe(epochs=2, batch_size=8, learning_rate=0.05)
 
 
@@ -78,7 +78,7 @@ class Reads(keras.callbacks.Callback):
 def count_pixel_types(model):
     """Return a set that will hold the types of the images that the compiled steps of `model` receive."""
     types = set()
-    for name in STEPS:
+    for name in STEPS[:3]:
         step = getattr(model, name)
 
         def traced(state, data, step=step):
@@ -116,9 +116,19 @@ def main(answers):
     counted["validation at once"] = validation
     counted["test"] = [report.accuracy, float((report.probabilities.argmax(1) == data.test.labels).mean())]
     counted["loss"] = report.history["loss"]
+
+    classifier = cnnzoo.Classifier.of(model)
+    with programs.counted() as counted["classify"]:
+        predictions = classifier.predict(images[:50], top=2, batch_size=16, verbose=False)
+    counted["classifier"] = classifier.runtime, classifier.precision
+    expected = keras.ops.convert_to_numpy(keras.ops.softmax(model.predict(images[:50, ..., None], verbose=0)))
+    answered = [dict(zip(p.classes, p.probabilities, strict=True)) for p in predictions]
+    counted["difference"] = max(abs(a[str(j)] - expected[i, j]) for i, a in enumerate(answered) for j in (0, 1))
+    half = cnnzoo.Classifier.of(model, precision="bfloat16").probabilities(images[:50, ..., None])
+    counted["difference in bfloat16"] = float(np.abs(half - expected).max())
     counted["cache"] = {name: programs.events[name] for name in ("cache_hits", "cache_misses")}
     counted["folder"] = jax.config.jax_compilation_cache_dir
-    Path(answers).write_text(json.dumps(counted))
+    Path(answers).write_text(json.dumps(counted, default=float))
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import pytest
 from helpers.training import RECIPE, fit, new_lenet
 
 import cnnzoo
+from cnnzoo.surgery.precision import mixed_precision
 from cnnzoo.training import precision, prepare
 
 
@@ -16,7 +17,7 @@ def test_pixels_and_logits_stay_float32(activation):
     model = cnnzoo.get("lenet5", classifier_activation=activation)
     images = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 1))
     before = model.predict(images, verbose=0)
-    with precision.mixed_precision(model, "bfloat16"):
+    with mixed_precision(model, "bfloat16"):
         policies = {layer.name: layer.compute_dtype for layer in model.layers}
         mixed = np.asarray(model(images))
     float32_layers = {name for name, policy in policies.items() if policy == "float32"}
@@ -42,7 +43,7 @@ def test_training_in_bfloat16_learns_and_leaves_a_float32_model(data, tmp_path):
 def test_float16_scales_the_loss(data):
     model = new_lenet()
     recipe = replace(RECIPE, precision="float16")
-    with precision.mixed_precision(model, "float16"):
+    with mixed_precision(model, "float16"):
         prepare.compile_for_training(model, recipe, 3)
         assert isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
         assert float(model.optimizer.scale_loss(1.0)) > 1000
@@ -61,7 +62,7 @@ def test_the_layers_of_a_nested_model_are_mixed_too():
     base = cnnzoo.get("lenet5", include_top=False, pooling="avg")
     inputs = keras.Input((32, 32, 1))
     model = keras.Model(inputs, keras.layers.Dense(3)(base(inputs)))
-    with precision.mixed_precision(model, "bfloat16"):
+    with mixed_precision(model, "bfloat16"):
         assert base.get_layer("c1").compute_dtype == "bfloat16"
         assert base.get_layer("normalise").compute_dtype == "float32"
         assert model.layers[-1].compute_dtype == "float32"

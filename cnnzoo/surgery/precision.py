@@ -1,0 +1,70 @@
+"""The 16 bits of accelerators: mixed precision of a model's layers, and whether there is an accelerator."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import keras
+
+from cnnzoo.surgery.walk import all_layers, producing_layer
+
+PIXEL_LAYER = "normalise"  # the layer that normalizes pixels; it computes in float32
+
+
+def has_accelerator() -> bool:
+    """Return whether the backend has a GPU or TPU."""
+    backend = keras.backend.backend()
+    if backend == "jax":
+        import jax
+
+        return bool(jax.default_backend() != "cpu")
+    if backend == "torch":
+        import torch
+
+        return bool(torch.cuda.is_available())
+    import tensorflow as tf
+
+    return bool(tf.config.list_physical_devices("GPU"))
+
+
+@contextmanager
+def mixed_precision(model: keras.Model, precision: str) -> Iterator[None]:
+    """Make the layers of `model` compute in `precision` within the block.
+
+    The normalization of pixels, the logits and their activation stay float32; so do all variables.
+    """
+    if precision == "float32":
+        yield
+        return
+    float32_layers = {PIXEL_LAYER, *_output_layer_names(model)}
+    policies = [(layer, layer.dtype_policy) for layer in all_layers(model)]
+    try:
+        for layer, _ in policies:
+            if layer.name not in float32_layers:
+                layer.dtype_policy = f"mixed_{precision}"
+        yield
+    finally:
+        for layer, policy in policies:
+            if layer.name not in float32_layers:
+                _restore_policy(layer, policy)
+
+
+def _restore_policy(layer: keras.Layer, policy: keras.DTypePolicy) -> None:
+    """Give a layer its policy back; in a table of policies, as it holds the card, Keras has added the layer's own."""
+    if layer.dtype_policy is policy:
+        del policy[layer.path]
+    else:
+        layer.dtype_policy = policy
+
+
+def _output_layer_names(model: keras.Model) -> set[str]:
+    """Return the names of the layers that compute the logits of each head, and of those that activate them."""
+    names = set()
+    for output in keras.tree.flatten(model.output):
+        layer = producing_layer(output)
+        names.add(layer.name)
+        while not layer.weights:
+            layer = producing_layer(layer.input)
+            names.add(layer.name)
+    return names

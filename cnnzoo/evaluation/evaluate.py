@@ -37,6 +37,7 @@ from cnnzoo.evaluation.temperature import choose_temperature
 from cnnzoo.inference.classifier import Classifier
 from cnnzoo.inference.exported import runtime_to_measure
 from cnnzoo.inference.load import load
+from cnnzoo.surgery.accelerator import device_batch_size
 from cnnzoo.surgery.outputs import as_functional, predict_probabilities, warn_if_no_logits
 
 if TYPE_CHECKING:
@@ -75,7 +76,8 @@ def evaluate(
             or of an export; or a `Classifier`, which is measured on its own runtime.
         data: the data set, from `load_data`. Its images are resized to the model's input size.
         split: the split to evaluate: "train", "validation" or "test".
-        batch_size: number of images per prediction batch; "auto" takes as many as fit into a byte budget, up to 256.
+        batch_size: number of images per prediction batch; "auto" takes as many as fit into a byte budget, or into the
+            memory of the accelerator, up to 256.
         crop: share of the resized image's sides that the center crop keeps, above 0 and at most 1, or None to resize
             the whole image without keeping its aspect ratio. "auto" is what `load_data` was given, or else what the
             model's card says; a model without a card gets the whole image, as Keras' own loaders resize it.
@@ -245,7 +247,8 @@ def predict_split(
         return probabilities if temperature in (None, 1.0) else apply_temperature(probabilities, 1 / temperature)
     use_compilation_cache()
     images = data.splits[split]
-    size = evaluation_batch_size(images.images.shape) if isinstance(batch_size, str) else batch_size
+    automatic = device_batch_size(model) or evaluation_batch_size(images.images.shape)
+    size = automatic if isinstance(batch_size, str) else batch_size
     batches = Batches(images, len(data.classes), size)
     with show_progress(f"Evaluating on the {split} split", len(images), "images", verbose) as progress:
         probabilities = predict_probabilities(model, batches, progress=progress)

@@ -15,6 +15,7 @@ from cnnzoo.runtimes.keras import Keras
 from cnnzoo.runtimes.litert import LiteRT
 from cnnzoo.runtimes.onnx import ONNXRuntime
 from cnnzoo.runtimes.openvino import OpenVINO
+from cnnzoo.surgery.accelerator import has_accelerator
 
 if TYPE_CHECKING:
     import keras
@@ -128,8 +129,6 @@ def choose_runtime_for_model(runtime: str = "auto", precision: str | None = None
     On another backend than TensorFlow only Keras itself can run it. Keras is the fastest where there is an accelerator,
     which the other runtimes do not use.
     """
-    from cnnzoo.surgery.precision import has_accelerator  # imports Keras
-
     readers = tuple(RUNTIMES) if keras.backend.backend() == "tensorflow" else ("keras",)
     if has_accelerator():
         readers = ("keras", *(name for name in readers if name != "keras"))

@@ -11,6 +11,7 @@ import numpy as np
 from cnnzoo.core.compilation import use_compilation_cache
 from cnnzoo.core.lazy import Lazy
 from cnnzoo.runtimes.network import make_probability_function
+from cnnzoo.surgery.accelerator import device_batch_size, has_accelerator
 
 if TYPE_CHECKING:
     import keras
@@ -20,9 +21,6 @@ else:
     keras = Lazy("keras")
 
 PADDING_LIMIT = 8  # a batch is completed to a size that is compiled already, unless that is so many times larger
-MEMORY_SHARE = 0.2  # of an accelerator, for the largest feature maps of a batch
-ASSUMED_MEMORY = 8 * 2**30  # bytes of an accelerator that does not tell its memory
-MAX_BATCH_SIZE = 256  # larger batches are not faster
 
 
 class ModelProgram:
@@ -43,12 +41,10 @@ class ModelProgram:
             precision: "float32", or "bfloat16" or "float16" for mixed precision: layers compute in 16 bits, and the
                 weights, the pixels and the logits stay float32.
         """
-        from cnnzoo.surgery.precision import has_accelerator  # imports Keras
-
         use_compilation_cache()
         self.model, self.precision = model, precision
         self.is_on_accelerator = has_accelerator()
-        self.batch_size = find_batch_size(model, precision) if self.is_on_accelerator else None
+        self.batch_size = device_batch_size(model, precision)
         self.on_jax = keras.backend.backend() == "jax"
         self.programs: dict[tuple[int | None, str], Callable[[np.ndarray], Any]] = {}
 
@@ -132,25 +128,3 @@ def start(run: RunFunction, images: np.ndarray, size: int | None = None) -> Call
         return run.start(images, size)
     scores = run(images)
     return lambda: scores
-
-
-def find_batch_size(model: keras.Model, precision: str) -> int:
-    """Return a power of two: how many images the accelerator computes at a time without running out of memory.
-
-    The largest output of a layer decides, of which several are in memory at a time.
-    """
-    outputs = [output for layer in model.layers for output in keras.tree.flatten(layer.output)]
-    largest = max(int(np.prod([side or 1 for side in output.shape[1:]])) for output in outputs)
-    bytes_per_image = largest * (4 if precision == "float32" else 2)
-    affordable = max(int(MEMORY_SHARE * find_memory() / bytes_per_image), 1)
-    return min(1 << (affordable.bit_length() - 1), MAX_BATCH_SIZE)
-
-
-def find_memory() -> int:
-    """Return the bytes of memory of the default accelerator, or 8 GiB if it does not tell."""
-    if keras.backend.backend() != "jax":
-        return ASSUMED_MEMORY
-    import jax
-
-    statistics = jax.devices()[0].memory_stats() or {}
-    return int(statistics.get("bytes_limit", ASSUMED_MEMORY))

@@ -1,4 +1,4 @@
-"""The 16 bits of accelerators: mixed precision of a model's layers, and whether there is an accelerator."""
+"""Mixed precision: the layers of a model compute in 16 bits for a while."""
 
 from __future__ import annotations
 
@@ -10,22 +10,6 @@ import keras
 from cnnzoo.surgery.walk import all_layers, producing_layer
 
 PIXEL_LAYER = "normalise"  # the layer that normalizes pixels; it computes in float32
-
-
-def has_accelerator() -> bool:
-    """Return whether the backend has a GPU or TPU."""
-    backend = keras.backend.backend()
-    if backend == "jax":
-        import jax
-
-        return bool(jax.default_backend() != "cpu")
-    if backend == "torch":
-        import torch
-
-        return bool(torch.cuda.is_available())
-    import tensorflow as tf
-
-    return bool(tf.config.list_physical_devices("GPU"))
 
 
 @contextmanager

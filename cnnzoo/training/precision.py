@@ -6,7 +6,7 @@ from pathlib import Path
 
 import keras
 
-from cnnzoo.surgery.precision import has_accelerator
+from cnnzoo.surgery.accelerator import has_accelerator
 
 BFLOAT16_CPU_FLAGS = {"avx512_bf16", "amx_bf16"}  # processors with one of these multiply bfloat16 in hardware
 

@@ -18,6 +18,7 @@ from cnnzoo.core.errors import InputError
 from cnnzoo.core.progress import show_progress
 from cnnzoo.data.batches import Batches, evaluation_batch_size
 from cnnzoo.data.images import ImageData
+from cnnzoo.surgery.accelerator import device_batch_size
 from cnnzoo.surgery.features import find_head_layer
 from cnnzoo.surgery.outputs import count_images
 
@@ -45,7 +46,8 @@ def fit_linear_probe(
     layer = find_head_layer(model)
     if not isinstance(layer, keras.layers.Dense):
         raise InputError(f"A linear probe needs a model that ends in a Dense layer. {model.name} ends in {layer.name}")
-    batches = Batches(data.train, len(data.classes), evaluation_batch_size(data.train.images.shape))
+    size = device_batch_size(model) or evaluation_batch_size(data.train.images.shape)
+    batches = Batches(data.train, len(data.classes), size)
     with show_progress("Computing features", len(data.train), "images", verbose) as progress:
         backbone = keras.Model(model.input, layer.input)
         features = backbone.predict(batches, verbose=0, callbacks=count_images(backbone, progress)).astype("float64")

@@ -38,6 +38,7 @@ from cnnzoo.evaluation.evaluate import calibrate_on_validation, make_report, pre
 from cnnzoo.evaluation.report import Report
 from cnnzoo.evaluation.summary import CARD_KEY as FIGURES_KEY
 from cnnzoo.evaluation.summary import EPOCHS_KEY, SETTINGS_KEY, summarize_report
+from cnnzoo.surgery.accelerator import device_batch_size
 from cnnzoo.surgery.outputs import as_functional, warn_if_no_logits
 from cnnzoo.surgery.precision import mixed_precision
 from cnnzoo.training import state
@@ -229,10 +230,15 @@ class Trainer:
         self.validation_batches = Batches(
             self.data.validation,
             len(self.data.classes),
-            max(self.recipe.batch_size, evaluation_batch_size(self.data.validation.images.shape)),
+            max(self.recipe.batch_size, self._validation_batch_size()),
             heads=self._heads(),
         )
         compile_for_training(self.network, self.recipe, len(self.batches))
+
+    def _validation_batch_size(self) -> int:
+        """Return how many validation images fit into memory at a time."""
+        on_device = device_batch_size(self.network, self.recipe.precision)
+        return on_device or evaluation_batch_size(self.data.validation.images.shape)
 
     def _training_batches(self, start: int = 0) -> Batches:
         """Return the training batches of an epoch, from batch `start` on."""

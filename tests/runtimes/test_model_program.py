@@ -9,10 +9,11 @@ import pytest
 
 import cnnzoo
 from cnnzoo.inference.scores import find_best_classes
-from cnnzoo.runtimes import choose
+from cnnzoo.runtimes import choose, model_program
 from cnnzoo.runtimes.choose import choose_runtime_for_model
-from cnnzoo.runtimes.model_program import ModelProgram, find_batch_size
-from cnnzoo.surgery import precision
+from cnnzoo.runtimes.model_program import ModelProgram
+from cnnzoo.surgery import accelerator
+from cnnzoo.surgery.accelerator import device_batch_size
 from cnnzoo.surgery.walk import all_layers
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (21, 32, 32, 1), "uint8")
@@ -24,10 +25,16 @@ def model():
     return cnnzoo.get("lenet5")
 
 
+def take_for_accelerator(monkeypatch, value):
+    """Take this processor for an accelerator, or not."""
+    for module in (accelerator, choose, model_program):
+        monkeypatch.setattr(module, "has_accelerator", lambda: value)
+
+
 @pytest.fixture
-def accelerator(monkeypatch):
+def on_accelerator(monkeypatch):
     """This processor, taken for an accelerator."""
-    monkeypatch.setattr(precision, "has_accelerator", lambda: True)
+    take_for_accelerator(monkeypatch, True)
 
 
 @pytest.mark.parametrize("kind", ["bfloat16", "float16"])
@@ -68,13 +75,13 @@ def test_the_precision_decides_who_computes(monkeypatch):
         chosen("auto", "int8")
 
 
-def test_keras_is_chosen_where_there_is_an_accelerator(accelerator):
+def test_keras_is_chosen_where_there_is_an_accelerator(on_accelerator):
     assert choose_runtime_for_model().runtime.name == "keras"
     assert choose_runtime_for_model("auto", "bfloat16").runtime.name == "keras"
     assert choose_runtime_for_model("openvino").runtime.name == "openvino"
 
 
-def test_on_an_accelerator_the_next_batch_is_handed_over_before_scores_are_read(model, accelerator, monkeypatch):
+def test_on_an_accelerator_the_next_batch_is_handed_over_before_scores_are_read(model, on_accelerator, monkeypatch):
     events, original = [], ModelProgram.start
 
     def start(self, images, size=None):
@@ -96,7 +103,7 @@ def test_on_an_accelerator_the_next_batch_is_handed_over_before_scores_are_read(
     ]
     assert list(classifier._opened.run.programs) == [(8, "uint8")], "one program, though the last batch is smaller"
     assert [len(p.classes) for p in predictions] == [5] * 21
-    monkeypatch.setattr(precision, "has_accelerator", lambda: False)
+    take_for_accelerator(monkeypatch, False)
     events.clear()
     others = cnnzoo.Classifier.of(model, "keras").predict(IMAGES, batch_size=8, verbose=False)
     assert [event.split()[0] for event in events] == ["start", "read"] * 3
@@ -105,7 +112,7 @@ def test_on_an_accelerator_the_next_batch_is_handed_over_before_scores_are_read(
     )
 
 
-def test_few_programs_serve_batches_of_all_sizes(model, accelerator):
+def test_few_programs_serve_batches_of_all_sizes(model, on_accelerator):
     program = ModelProgram(model)
     expected = ModelProgram(model)(IMAGES)
     for count in (1, 2, 3, 4, 5, 8, 7, 21, 20):
@@ -116,13 +123,13 @@ def test_few_programs_serve_batches_of_all_sizes(model, accelerator):
     assert len(program.programs) == 5
 
 
-def test_batches_are_sized_to_the_memory_of_the_accelerator(model, monkeypatch):
+def test_batches_are_sized_to_the_memory_of_the_accelerator(model, on_accelerator, monkeypatch):
     largest = 28 * 28 * 6
     for memory, kind, expected in ((2**40, "float32", 256), (largest * 4 * 70, "float32", 8), (1, "float32", 1)):
-        monkeypatch.setattr("cnnzoo.runtimes.model_program.find_memory", lambda memory=memory: memory)
-        assert find_batch_size(model, kind) == expected
-    monkeypatch.setattr("cnnzoo.runtimes.model_program.find_memory", lambda: largest * 4 * 70)
-    assert find_batch_size(model, "bfloat16") == 16
+        monkeypatch.setattr(accelerator, "device_memory", lambda memory=memory: memory)
+        assert device_batch_size(model, kind) == expected
+    monkeypatch.setattr(accelerator, "device_memory", lambda: largest * 4 * 70)
+    assert device_batch_size(model, "bfloat16") == 16
 
 
 @pytest.mark.parametrize("classes", [3, 200])

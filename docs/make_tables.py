@@ -11,11 +11,13 @@ from pathlib import Path
 
 import cnnzoo
 from cnnzoo.checkpoints import manifest
+from cnnzoo.data import operations
+from cnnzoo.data.policies import POLICIES
 from cnnzoo.models import FAMILIES, Variant
 from cnnzoo.training import recipes
 
 ROOT = Path(__file__).parents[1]
-PAGES = ("README.md", "docs/models.md", "docs/training.md")
+PAGES = ("README.md", "docs/augmentation.md", "docs/models.md", "docs/training.md")
 COMMON_FIELDS = {field.name for field in fields(Variant)} | {"modules", "aux_units"}
 
 # The evidence that a row without a golden file is exact.
@@ -176,9 +178,38 @@ def recipes_table() -> str:
     return markdown_table(headers, rows)
 
 
+def operations_table() -> str:
+    """Return the table of operations for docs/augmentation.md."""
+    rows = []
+    for operation in operations.OPERATIONS:
+        effect = (operation.apply.__doc__ or "").partition(".")[0]
+        rows.append(
+            [f"`{operation.name}`", effect[0].lower() + effect[1:], *describe_ranges(operation)]
+        )
+    return markdown_table(("operation", "effect", "`trivial`: amount", "`rand`: amount"), rows)
+
+
+def describe_ranges(operation: operations.Operation) -> tuple[str, str]:
+    """Return the amounts that TrivialAugment draws from, and the one that RandAugment takes."""
+    low, high = operation.trivial
+    if low == high:
+        return "", ""
+    strength = POLICIES["rand"].draw.strength
+    rand = operation.rand[0] + strength * (operation.rand[1] - operation.rand[0])
+    if operation.apply is operations.posterize:
+        rand = round(rand)
+    sign = "±" if operation.signed else ""
+    unit = " of the side" if operation.of_side else ""
+    return f"{sign}{low:g} to {high:g}".replace("±0 to ", "0 to ±"), f"{sign}{rand:.3g}{unit}"
+
+
 def update_tables(text: str) -> str:
     """Return a page with its generated tables brought up to date."""
-    tables: dict[str, Callable[[], str]] = {"overview": overview_table, "recipes": recipes_table}
+    tables: dict[str, Callable[[], str]] = {
+        "overview": overview_table,
+        "recipes": recipes_table,
+        "operations": operations_table,
+    }
     tables |= {family: lambda family=family: family_table(family) for family in FAMILIES}
     for name, make_table in tables.items():
         if f"<!-- {name} -->" in text:

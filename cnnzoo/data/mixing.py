@@ -7,7 +7,7 @@ import numpy as np
 MIXUP_ALPHA = 0.2  # Zhang et al. 2017, arXiv:1710.09412, section 3.1: 0.1 to 0.4 for ImageNet
 CUTMIX_ALPHA = 1.0  # Yun et al. 2019, arXiv:1905.04899, section 3.1
 WEIGHTS = 256  # steps of MixUp's weights: weight * 255 still fits into 16 bits
-CHUNK_BYTES = 2**18  # mixed at a time, so that intermediate results stay in the processor's cache
+CHUNK_BYTES = 2**16  # mixed at a time, so that intermediate results stay in the processor's cache
 
 
 def mix_up(images: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 FRACTIONS = 16  # per pixel: 16 x 16 weights of a bilinear sum, times 255, still fit into 16 bits
+CHUNK_VALUES = 2**15  # moved at a time, so that intermediate results stay in the processor's cache
 
 
 def random_shift_and_flip(images: np.ndarray, max_shift: float, rng: np.random.Generator) -> np.ndarray:
@@ -46,17 +47,28 @@ def random_translation(images: np.ndarray, max_shift: float, rng: np.random.Gene
         np.divmod(np.rint(FRACTIONS * (margin + rng.uniform(-max_shift * side, max_shift * side, count))), FRACTIONS)
         for margin, side in zip(margins, (height, width), strict=True)
     )
-    windows = _take_windows(
-        _pad(images, margins, 1), rows.astype(int), columns.astype(int), (height + 1, width + 1)
-    ).astype("uint16" if images.dtype == np.uint8 else images.dtype if images.dtype.kind == "f" else "float32")
-    y, x = (fraction.astype(windows.dtype)[:, None, None, None] for fraction in (y, x))
-    full = windows.dtype.type(FRACTIONS)
-    blended = windows[:, :-1] * (full - y) + windows[:, 1:] * y
+    moved = np.empty_like(images)
+    step = max(CHUNK_VALUES // max(images[0].size, 1), 1)
+    for start in range(0, count, step):
+        chunk = slice(start, start + step)
+        padded = _pad(images[chunk], margins, 1)
+        windows = _take_windows(padded, rows[chunk].astype(int), columns[chunk].astype(int), (height + 1, width + 1))
+        moved[chunk] = _interpolate(windows, y[chunk], x[chunk])
+    return moved
+
+
+def _interpolate(windows: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Return images (N, H, W, C) from windows (N, H + 1, W + 1, C), each moved by its own sixteenths of a pixel."""
+    kind = windows.dtype
+    wide = windows.astype("uint16" if kind == np.uint8 else kind if kind.kind == "f" else "float32")
+    y, x = (fraction.astype(wide.dtype)[:, None, None, None] for fraction in (y, x))
+    full = wide.dtype.type(FRACTIONS)
+    blended = wide[:, :-1] * (full - y) + wide[:, 1:] * y
     blended = blended[:, :, :-1] * (full - x) + blended[:, :, 1:] * x
-    if images.dtype == np.uint8:
-        return ((blended + FRACTIONS**2 // 2) // FRACTIONS**2).astype("uint8")
+    if kind == np.uint8:
+        return (blended + FRACTIONS**2 // 2) // FRACTIONS**2
     blended = blended / FRACTIONS**2
-    return blended if images.dtype.kind == "f" else np.rint(blended).astype(images.dtype)
+    return blended if kind.kind == "f" else np.rint(blended)
 
 
 def _pad(images: np.ndarray, margins: list[int], more: int = 0) -> np.ndarray:

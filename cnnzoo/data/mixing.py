@@ -11,8 +11,13 @@ CHUNK_BYTES = 2**16  # mixed at a time, so that intermediate results stay in the
 
 
 def mix_up(images: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Blend each image (N, H, W, C) with another one of the batch, by a weight of its own, and so the labels."""
+    """Blend each image (N, H, W, C) with another one of the batch, by a weight of its own, and so the labels.
+
+    An image keeps the larger share, so that two images of a batch do not become nearly the same one. The blends of
+    two images have the same distribution either way.
+    """
     weights = np.rint(WEIGHTS * rng.beta(MIXUP_ALPHA, MIXUP_ALPHA, len(images))).astype(int)
+    weights = np.maximum(weights, WEIGHTS - weights)
     partners = rng.permutation(len(images))
     mixed = np.empty_like(images)
     step = max(CHUNK_BYTES // max(images[0].nbytes, 1), 1)

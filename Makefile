@@ -33,7 +33,8 @@ examples: $(VENV)/installed-dev
 	for script in examples/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 docs: $(VENV)/installed-dev  ## Build the documentation site, with warnings as errors
-	$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build
+	@echo "Building docs/_build (about 20 seconds)"
+	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build
 	@echo "Open $(CURDIR)/docs/_build/index.html"
 
 tables: $(VENV)/installed-dev  ## Update the tables of the README and of the docs from the registry and the recipes
@@ -78,6 +79,7 @@ test-backends:  ## Golden logits, and what every row promises, on JAX and torch:
 $(VENV)/installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("cnnzoo needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; name another with PYTHON=..." if sys.version_info < (3, 11) else 0)'
 	@echo "Setting up $(VENV) (once; about two minutes, 55 packages, 2.4 GB on disk)"
+	@echo "Creating the environment (up to ten seconds), then its packages"
 	$(PYTHON) -m venv $(VENV)
 	@$(INSTALL) -e .
 	@touch $@

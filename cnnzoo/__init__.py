@@ -9,9 +9,11 @@ import typing
 import lazy_loader
 
 import cnnzoo.core.forks  # noqa: F401  # notices forks from now on
+from cnnzoo.core.import_progress import show_slow_imports
 from cnnzoo.core.startup import quiet_tensorflow_start
 
 quiet_tensorflow_start()
+show_slow_imports()
 
 _import_public_name, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+KERAS_AT_ONCE = {"RateTest", "TuneResult", "hypermodel"}  # classes and functions that have no `verbose`
 HEAVY = ("keras", "tensorflow", "numpy", "sklearn", "matplotlib")
 USES = {
     "import": "import cnnzoo",
@@ -45,3 +46,14 @@ def test_worker_processes_augment_without_keras():
     loaded = set(process.stdout.split())
     assert "numpy" in loaded
     assert not {"keras", "tensorflow", "jax", "scipy", "sklearn"} & loaded
+
+
+def test_public_functions_import_keras_when_they_are_called():
+    code = f"""
+import cnnzoo, sys
+for name in sorted(set(cnnzoo.__all__) - {KERAS_AT_ONCE}):
+    getattr(cnnzoo, name)
+    assert "keras" not in sys.modules, name
+"""
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (process.returncode, process.stderr) == (0, "")

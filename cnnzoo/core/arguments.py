@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, ParamSpec, TypeVar
 
 from cnnzoo.core.errors import ArgumentError, shorten_repr, suggest_names
+from cnnzoo.core.progress import show_progress
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
@@ -66,6 +67,9 @@ def check_arguments(
         def checked(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
             __tracebackhide__ = True  # notebooks and pytest leave this function out of tracebacks
             _check_call(name, signature, args, kwargs, remedies or {})
+            if kwargs.get("verbose") is False:  # also while Keras is imported
+                with show_progress(name, verbose=False):
+                    return function(*args, **kwargs)
             return function(*args, **kwargs)
 
         return checked

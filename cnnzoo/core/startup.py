@@ -7,17 +7,15 @@ written to stderr while TensorFlow is imported is passed on.
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import logging
 import os
 import re
 import sys
 import threading
-from collections.abc import Iterator, Sequence
-from importlib.machinery import ModuleSpec
-from types import ModuleType
+from collections.abc import Iterator
 from typing import Any
 
+from cnnzoo.core.import_hooks import import_within
 from cnnzoo.core.progress_displays import shown_on
 
 LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"  # 0 shows every message, 3 none of the C++ code; errors raise exceptions anyway
@@ -36,10 +34,10 @@ def quiet_tensorflow_start() -> None:
 
     Without effect if TensorFlow has been imported already, or if `TF_CPP_MIN_LOG_LEVEL` asks for its messages.
     """
-    if "tensorflow" in sys.modules or any(isinstance(finder, _QuietFinder) for finder in sys.meta_path):
+    if "tensorflow" in sys.modules:
         return
     if os.environ.setdefault(LOG_LEVEL, "3") in ("2", "3"):
-        sys.meta_path.insert(0, _QuietFinder())
+        import_within("tensorflow", without_start_messages)
         logging.getLogger("tensorflow").addFilter(_is_not_about_keras_tracing)
 
 
@@ -47,49 +45,6 @@ def _is_not_about_keras_tracing(record: logging.LogRecord) -> bool:
     """Return False for the advice to trace less often that Keras' own functions get when several models are used."""
     message = str(record.msg)
     return "triggered tf.function retracing" not in message or "TensorFlowTrainer" not in record.getMessage()
-
-
-class _QuietFinder:
-    """Finds TensorFlow as Python does, but imports it without its messages."""
-
-    def __init__(self) -> None:
-        self.is_searching = False
-
-    def find_spec(
-        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
-        """Return the spec of TensorFlow with a loader that is quiet; None for any other module."""
-        if fullname != "tensorflow" or self.is_searching:
-            return None
-        self.is_searching = True
-        try:
-            spec = importlib.util.find_spec(fullname)
-        finally:
-            self.is_searching = False
-        if spec and spec.loader:
-            spec.loader = _QuietLoader(spec.loader)  # type: ignore[assignment]  # the protocol is enough
-        return spec
-
-
-class _QuietLoader:
-    """A loader that loads as another one does, without the messages."""
-
-    def __init__(self, loader: Any) -> None:
-        self.loader = loader
-
-    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
-        """Return the new module, as the other loader makes it."""
-        module: ModuleType | None = self.loader.create_module(spec)
-        return module
-
-    def exec_module(self, module: ModuleType) -> None:
-        """Run the code of the module, and restore its loader."""
-        module.__loader__ = self.loader
-        if module.__spec__:
-            module.__spec__.loader = self.loader
-        sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, _QuietFinder)]
-        with without_start_messages():
-            self.loader.exec_module(module)
 
 
 def _is_stderr(stream: Any) -> bool:

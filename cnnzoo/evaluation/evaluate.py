@@ -17,7 +17,6 @@ from cnnzoo.core.errors import InputError, check_integer, unknown_name
 from cnnzoo.core.paths import check_path
 from cnnzoo.core.progress import show_progress
 from cnnzoo.core.warn import warn_caller
-from cnnzoo.data.batches import Batches, evaluation_batch_size
 from cnnzoo.data.images import ImageData
 from cnnzoo.data.training_images import CARD_KEY, TRAINING_IMAGES_FILE, find_training_images
 from cnnzoo.evaluation.calibration import apply_temperature
@@ -245,6 +244,8 @@ def predict_split(
         probabilities = predict_with_classifier(model, data, split, batch_size, verbose)
         temperature = model.card.temperature
         return probabilities if temperature in (None, 1.0) else apply_temperature(probabilities, 1 / temperature)
+    from cnnzoo.data.batches import Batches, evaluation_batch_size  # imports Keras, and `evaluate` tells of it
+
     use_compilation_cache()
     images = data.splits[split]
     automatic = device_batch_size(model) or evaluation_batch_size(images.images.shape)

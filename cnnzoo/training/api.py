@@ -1,4 +1,7 @@
-"""The public training functions: fit_and_evaluate, fine_tune and lr_find."""
+"""The public training functions: fit_and_evaluate, fine_tune and lr_find.
+
+What they run is imported when they are called, as it imports Keras: so `verbose` decides whether that is shown.
+"""
 
 from __future__ import annotations
 
@@ -12,17 +15,15 @@ from cnnzoo.data.images import ImageData
 from cnnzoo.evaluation.compatibility import bind_to_model, check_image_data, check_not_empty, check_output_matches
 from cnnzoo.evaluation.report import Report
 from cnnzoo.surgery.outputs import as_functional
-from cnnzoo.training.fine_tuning import FineTuner
-from cnnzoo.training.lr_range import RateTest, run_range_test
-from cnnzoo.training.options import TrainerOptions
 from cnnzoo.training.plan import resolve_sample_weight
 from cnnzoo.training.recipe import LARGEST, OF_RECIPE, Recipe
 from cnnzoo.training.recipes import resolve_recipe
-from cnnzoo.training.trainer import Trainer
 
 if TYPE_CHECKING:
     import keras
     from numpy.typing import ArrayLike
+
+    from cnnzoo.training.lr_range import RateTest
 
 MAX_RATE = LARGEST["learning_rate"]
 
@@ -107,6 +108,9 @@ def fit_and_evaluate(
         >>> report.accuracy > 0.5
         True
     """
+    from cnnzoo.training.options import TrainerOptions
+    from cnnzoo.training.trainer import Trainer
+
     options = TrainerOptions(
         run_dir=run_dir,
         seed=seed,
@@ -188,6 +192,9 @@ def fine_tune(
         >>> report.probe["accuracy"] > 0.8
         True
     """
+    from cnnzoo.training.fine_tuning import FineTuner
+    from cnnzoo.training.options import TrainerOptions
+
     options = TrainerOptions(
         run_dir=run_dir,
         seed=seed,
@@ -264,6 +271,9 @@ def lr_find(
     model = as_functional(model)
     check_not_empty(check_image_data(data), "train")
     check_output_matches(model, data.classes)
+
+    from cnnzoo.training.lr_range import run_range_test
+
     return run_range_test(
         model,
         bind_to_model(model, data),

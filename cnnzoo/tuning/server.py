@@ -186,6 +186,7 @@ def serve(fileno: int) -> None:
     """
     import keras
 
+    import cnnzoo.training.fine_tuning
     import cnnzoo.tuning.trial  # noqa: F401  # everything that is slow to import
 
     connection = Connection(fileno)

@@ -1,10 +1,15 @@
-"""tune: search for a better recipe and model, each trial in its own process, and compare it with the default."""
+"""tune: search for a better recipe and model, each trial in its own process, and compare it with the default.
+
+What it runs is imported when it is called, as it imports Keras: so `verbose` decides whether that is shown.
+"""
+
+from __future__ import annotations
 
 import functools
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
 
@@ -21,12 +26,12 @@ from cnnzoo.training import recipes
 from cnnzoo.training.recipe import OF_RECIPE, Recipe
 from cnnzoo.training.run import RUN_FILES, Run, check_run_dir
 from cnnzoo.tuning.distributed import wait_for_chief
-from cnnzoo.tuning.result import TuneResult
-from cnnzoo.tuning.retraining import finish_search
-from cnnzoo.tuning.search import Search, SearchOptions
 from cnnzoo.tuning.server import Limits, TrialServer
 from cnnzoo.tuning.space import make_space
-from cnnzoo.tuning.trial import OUTCOME_FILE, SearchConfig, run_job
+
+if TYPE_CHECKING:
+    from cnnzoo.tuning.result import TuneResult
+    from cnnzoo.tuning.trial import SearchConfig
 
 MAX_LIMIT = 1e12  # gigabytes or seconds: a larger limit limits nothing
 SHARE_OF_MEMORY = 0.8  # for all trials together
@@ -106,6 +111,10 @@ def tune(
         ...
         cnnzoo.core.errors.InputError: Unknown oracle. Did you mean bayesian...
     """
+    from cnnzoo.tuning.retraining import finish_search
+    from cnnzoo.tuning.search import Search, SearchOptions
+    from cnnzoo.tuning.trial import run_job
+
     # Check the arguments before anything is written or started.
     config = _make_config(model, data, space, objective, recipe, weights, image_size)
     options = SearchOptions(
@@ -172,12 +181,16 @@ class SearchRun(Run):
     @property
     def is_begun(self) -> bool:
         """Whether a trial has ended, with which the next ones would be compared."""
-        return self.folder is not None and any(self.folder.glob(f"trials/*/{OUTCOME_FILE}"))
+        return bool(self._ended_trials())
 
     def progress(self) -> str:
-        assert self.folder
-        ended = len(list(self.folder.glob(f"trials/*/{OUTCOME_FILE}")))
+        ended = len(self._ended_trials())
         return f"{format_count(ended, 'trial')} {'has' if ended == 1 else 'have'} ended"
+
+    def _ended_trials(self) -> list[Path]:
+        from cnnzoo.tuning.trial import OUTCOME_FILE
+
+        return list(self.folder.glob(f"trials/*/{OUTCOME_FILE}")) if self.folder else []
 
 
 def _resolve_run_dir(model: str | Variant, data: ImageData, run_dir: str | Path | None) -> Path:
@@ -200,6 +213,8 @@ def _make_config(
     image_size: int | Sequence[int] | None,
 ) -> SearchConfig:
     """Return what all trials share; raise InputError if it is invalid."""
+    from cnnzoo.tuning.trial import SearchConfig
+
     check_image_data(data)
     if not isinstance(model, str | Variant):
         raise InputError(f"model must be a name of cnnzoo.list_models() or a row. Received: {model!r:.200}")

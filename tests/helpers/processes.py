@@ -22,7 +22,15 @@ from unittest import mock
 from cnnzoo.cli.main import main
 
 CONTEXT = multiprocessing.get_context("forkserver")
-PRELOADED_MODULES = ["keras", "cnnzoo.cli.main", "cnnzoo.training.api", "cnnzoo.tuning.tune", "cnnzoo.inference.load"]
+PRELOADED_MODULES = [
+    "keras",
+    "cnnzoo.cli.main",
+    "cnnzoo.training.fine_tuning",
+    "cnnzoo.training.lr_range",
+    "cnnzoo.tuning.tune",
+    "cnnzoo.tuning.retraining",
+    "cnnzoo.inference.load",
+]
 
 
 @functools.cache

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
 import warnings
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 import cnnzoo
+from cnnzoo.cards import Card, find_card, find_networks
+from cnnzoo.core.archives import check_keras_archive
 from cnnzoo.core.errors import InputError, shorten_repr
 from cnnzoo.core.paths import check_path, expand_home, nearest_path, path_exists
-from cnnzoo.inference.runs import MODEL_FILE, RECORD_FILE, find_run_model
+from cnnzoo.inference.runs import MODEL_FILE, RECORD_FILE, find_run_model, find_winner
 
 EXPORT_FILE = "cnnzoo.json"
 PICTURE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
@@ -69,6 +73,23 @@ def check_weights(name: str, weights: str) -> None:
         check_variant(
             source, name, cnnzoo.info(name).row, lambda: {m: cnnzoo.info(m).row for m in cnnzoo.list_models()}
         )
+
+
+def download_weights(name: str, weights: str | None) -> None:
+    """Download the published weights of a tag into the cache, unless they are there; before the data is read.
+
+    Raises:
+        InputError: if they cannot be downloaded.
+    """
+    from cnnzoo.checkpoints import manifest
+    from cnnzoo.checkpoints.download import fetch
+    from cnnzoo.checkpoints.source import is_weights_path
+
+    if not weights or is_weights_path(weights, name):
+        return
+    row = manifest.find_weights(name, weights)
+    if row.url:
+        fetch(row.url, row.file, row.hash, row.bytes)
 
 
 def is_model_name(model: str) -> bool:
@@ -152,6 +173,44 @@ def check_trained_model(model: str, other: str = "", allow_failed: bool = False,
         )
     if path.suffix != ".keras":
         _explain_file(path, model)
+
+
+def check_has_min_probability(model: str) -> None:
+    """Check that the card of a run, a .keras file, an export or NAME:TAG has a `min_probability`, without Keras.
+
+    A file that cannot be read passes: loading it tells more.
+
+    Raises:
+        InputError: if the card has none; the message says how to get one.
+    """
+    from cnnzoo.checkpoints.source import is_weights_path
+    from cnnzoo.inference.exported import read_export
+    from cnnzoo.inference.scores import resolve_min_probability
+
+    path = Path(model)
+    if not path_exists(path):
+        name, _, tag = model.partition(":")
+        if not is_weights_path(tag, name):
+            resolve_min_probability("auto", Card(f"{name}:{tag}"))  # published weights never have one
+    elif info := read_export(path):
+        resolve_min_probability("auto", info.card)
+    else:
+        if path.is_dir():
+            path = (path if (path / MODEL_FILE).exists() else find_winner(path) or path) / MODEL_FILE
+        if card := _read_only_card(path):
+            resolve_min_probability("auto", card)
+
+
+def _read_only_card(path: Path) -> Card | None:
+    """Return the card in a .keras file; None if it holds none or several, or cannot be read."""
+    try:
+        check_keras_archive(path)
+        with zipfile.ZipFile(path) as archive:
+            config = json.loads(archive.read("config.json"))
+        names = find_networks(config)
+        return find_card(config, names[0]) if len(names) == 1 else None
+    except (OSError, InputError, KeyError, ValueError, RecursionError, zipfile.BadZipFile):
+        return None
 
 
 def _explain_file(path: Path, model: str) -> None:

@@ -15,6 +15,7 @@ from click.core import ParameterSource
 import cnnzoo
 from cnnzoo.cli import commands
 from cnnzoo.cli.checks import (
+    check_has_min_probability,
     check_images,
     check_out_folder,
     check_source,
@@ -267,6 +268,8 @@ def predict(
     with --min-probability also unsure.
     """
     missing = check_prediction(model, images, out, overwrite, runtime, precision, allow_failed)
+    if min_probability == "auto":
+        check_has_min_probability(model)
     if missing and not out and not as_json:
         for image in missing:  # at once, and not again
             echo(f"Error: {describe_missing(image)}", err=True)

@@ -19,6 +19,7 @@ from cnnzoo.cli.checks import (
     check_png,
     check_source,
     check_trained_model,
+    download_weights,
     is_model_name,
 )
 from cnnzoo.cli.complete import complete_recipes
@@ -63,6 +64,7 @@ def train(
     run_dir = run_options.run_dir or default_run_dir(model, data)
     run_options.check(run_dir)
     check_source(data)
+    download_weights(model, model_options.weights)
 
     images = _load_images(data, data_options, run_options)
     network = cnnzoo.get(model, classes=images.classes, **asdict(model_options))
@@ -115,6 +117,8 @@ def fine_tune(
     run_dir = run_options.run_dir or default_run_dir(model if is_file else name, data)
     run_options.check(run_dir)
     check_source(data)
+    if not is_file:
+        download_weights(name, weights)
 
     images = _load_images(data, data_options, run_options)
     network = (
@@ -227,6 +231,7 @@ def lr_find(
     recipe = recipe_options.resolve("sgd")
     check_png(out)
     check_source(data)
+    download_weights(model, model_options.weights)
 
     images = data_options.load(data)
     import_keras_quietly()

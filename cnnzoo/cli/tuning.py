@@ -10,7 +10,13 @@ import click
 
 import cnnzoo
 from cnnzoo.cli import commands
-from cnnzoo.cli.checks import check_model_options, check_new_model, check_source, is_model_name
+from cnnzoo.cli.checks import (
+    check_model_options,
+    check_new_model,
+    check_source,
+    download_weights,
+    is_model_name,
+)
 from cnnzoo.cli.commands import COMMON, MACHINE, SEARCH, Choice
 from cnnzoo.cli.complete import complete_trained_models
 from cnnzoo.cli.declare import CheckedPath, option, take_options
@@ -158,6 +164,7 @@ def tune(
     if "KERASTUNER_TUNER_ID" not in os.environ:  # the processes of one search share its folder
         run_options.check(run_options.run_dir or default_search_dir(name, data))
     check_source(data)
+    download_weights(name, weights)
 
     images = data_options.load(data)
     echo(images)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import sys
+import traceback
 from collections.abc import Iterator
 
 from cnnzoo.core.import_hooks import import_within
@@ -37,8 +37,7 @@ def _show_import(name: str) -> Iterator[None]:
 
 def _is_called_by_cnnzoo() -> bool:
     """Return whether code of cnnzoo other than these hooks is being run by the caller."""
-    frame = sys._getframe()
-    while frame := frame.f_back:  # type: ignore[assignment]
+    for frame, _ in traceback.walk_stack(None):
         package, _, module = frame.f_globals.get("__name__", "").partition(".")
         if package == "cnnzoo" and module not in ("core.import_hooks", "core.import_progress"):
             return True

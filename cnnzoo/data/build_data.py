@@ -82,13 +82,8 @@ def build_from_files(name: str, listing: Listing, options: FileOptions) -> Image
         warn_caller(f"{name}: {note}")
     used = [(image, fact) for image, fact, good in zip(images, facts, usable, strict=True) if good]
 
-    # Keep copies and groups together
     photos = [Photo(image.source, image.name, fact.digest, (fact.height, fact.width)) for image, fact in used]
-    groups = None
-    if any(image.group for image in images):
-        _check_groups([image for image, _ in used])
-        groups = [image.group or f"\0{i}" for i, (image, _) in enumerate(used)]  # without a group: one of its own
-    units = InseparableImages([photo.digest for photo in photos], groups)
+    units = find_inseparable_images([image for image, _ in used], [photo.digest for photo in photos])
 
     # Split
     index = {label: i for i, label in enumerate(class_names)}
@@ -113,6 +108,19 @@ def build_from_files(name: str, listing: Listing, options: FileOptions) -> Image
     return ImageData(
         train, validation, test, class_names, name, notes=notes, diagnosis=diagnosis, fix_list=applied_fixes
     )
+
+
+def find_inseparable_images(images: Sequence[ListedImage], digests: Sequence[str]) -> InseparableImages:
+    """Return which images stay in one split: copies, by their digests, and those of one group.
+
+    Raises:
+        InputError: if a group is in several of the splits that the source gives.
+    """
+    groups = None
+    if any(image.group for image in images):
+        _check_groups(images)
+        groups = [image.group or f"\0{i}" for i, image in enumerate(images)]  # without a group: one of its own
+    return InseparableImages(digests, groups)
 
 
 def _report_lost_images(diagnosis: Diagnosis, strict: bool) -> None:

@@ -2,16 +2,24 @@
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 
-from cnnzoo.core.errors import check_levels
+import numpy as np
+
+from cnnzoo.core.errors import InputError, check_levels
 from cnnzoo.core.progress import show_progress
 from cnnzoo.data.apply_fixes import apply_fix_list
+from cnnzoo.data.build_data import find_inseparable_images
 from cnnzoo.data.diagnosis import Diagnosis
 from cnnzoo.data.doctor import diagnose_images
+from cnnzoo.data.findings import Finding
 from cnnzoo.data.fix_list import FixList
 from cnnzoo.data.folder_options import FolderOptions
+from cnnzoo.data.listing import ListedImage
 from cnnzoo.data.scan import scan_with_progress
 from cnnzoo.data.sources import list_source
+from cnnzoo.data.splits import DEFAULT_SHARES
+from cnnzoo.data.stratify import assign_splits
 from cnnzoo.data.tables import NO_OPTIONS, TableOptions
 
 
@@ -47,7 +55,7 @@ def diagnose_source(
         listing, applied = apply_fix_list(listing, fix_list)
         kept = applied.kept
     facts = scan_with_progress([image.source for image in listing.images], levels=limits)
-    diagnosis, _ = diagnose_images(
+    diagnosis, usable = diagnose_images(
         name,
         listing.images,
         facts,
@@ -57,4 +65,20 @@ def diagnose_source(
         location=os.fsdecode(source),
         notes=listing.notes,
     )
-    return diagnosis
+    used = np.flatnonzero(usable).tolist()
+    fault = _find_split_fault([listing.images[i] for i in used], [facts[i].digest for i in used], diagnosis)
+    return replace(diagnosis, findings=(*diagnosis.findings, *fault))
+
+
+def _find_split_fault(images: Sequence[ListedImage], digests: Sequence[str], diagnosis: Diagnosis) -> list[Finding]:
+    """Return a finding if `load_data` cannot divide the images by its default shares and seed."""
+    if len(diagnosis.counts) < 2 or {"few", "one split"} & {f.kind for f in diagnosis.findings}:
+        return []
+    classes = list(diagnosis.counts)
+    labels = np.array([classes.index(image.label) for image in images])
+    try:
+        units = find_inseparable_images(images, digests)
+        assign_splits([image.split for image in images], labels, DEFAULT_SHARES, 0, classes, units)
+    except InputError as error:
+        return [Finding("few", (), f"load_data(...) and cnnzoo train refuse these images by default. {error}")]
+    return []

@@ -36,9 +36,10 @@ class FindingKind:
 
 FINDING_KINDS = {
     "few": FindingKind(
-        "too few classes, or a class with too few images for three splits",
+        "too few classes, or too few images of a class for three splits",
         "A classifier needs two classes, and each split an image of every class, so training refuses such data.",
-        "Add images, or merge the class with another one by relabeling its images in a fix list.",
+        "Add images, choose larger shares for validation and test (--splits), or merge the class with another one by "
+        "relabeling its images in a fix list.",
         needs_decision=True,
     ),
     "unreadable": FindingKind(

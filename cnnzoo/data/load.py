@@ -21,15 +21,13 @@ from cnnzoo.data.images import ImageData, Sizing
 from cnnzoo.data.labels import examine_labels
 from cnnzoo.data.python_sources import find_tables, is_list_of_pairs, is_stream, split_parts
 from cnnzoo.data.sources import check_no_columns, holds_arrays, list_source
-from cnnzoo.data.splits import Shares, check_shares
+from cnnzoo.data.splits import DEFAULT_SHARES, check_shares
 from cnnzoo.data.streams import read_streams
 from cnnzoo.data.tables import TableOptions, list_tables
 
 if TYPE_CHECKING:
     import keras
     import tensorflow as tf
-
-DEFAULT_SHARES: Shares = (0.8, 0.1, 0.1)
 
 
 @check_arguments(OF_BATCHES)

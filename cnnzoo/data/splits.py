@@ -13,6 +13,7 @@ from cnnzoo.data.transform import Transform
 
 Indices = np.ndarray
 Shares = tuple[float, float, float]  # of train, validation and test
+DEFAULT_SHARES: Shares = (0.8, 0.1, 0.1)
 EVALUATION_SHARES: Shares = (0.0, 0.0, 1.0)  # data for evaluation alone
 
 

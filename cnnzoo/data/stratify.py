@@ -1,8 +1,9 @@
 """Divide images into splits: stratified, seeded, with copies and groups of images kept together."""
 
+import contextlib
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 
 import numpy as np
@@ -10,6 +11,8 @@ import numpy as np
 from cnnzoo.core.errors import InputError
 from cnnzoo.core.text import format_count
 from cnnzoo.data.splits import Indices, Shares
+
+WIDER_SHARES: tuple[Shares, ...] = ((0.7, 0.15, 0.15), (0.6, 0.2, 0.2), (0.5, 0.25, 0.25), (0.4, 0.3, 0.3))  # proposed
 
 
 class InseparableImages:
@@ -67,7 +70,12 @@ def assign_splits(
         return (train[first], train[second], train[third]), ()
 
     # A training and one other part, which is the test split: validation is taken from training
-    rest, part = stratified_split(labels[train], shares[1], seed, classes, "validation", units.take(train))
+
+    def take_validation(shares: Shares) -> tuple[Indices, Indices]:
+        return stratified_split(labels[train], shares[1], seed, classes, "validation", units.take(train))
+
+    with _proposed_shares(take_validation):
+        rest, part = take_validation(shares)
     test_part = "test" if len(test) else "validation"
     images = format_count(len(part), "image")
     note = f"The {test_part} part is used as the test split, and {images} of the training part for validation."
@@ -83,7 +91,36 @@ def take_all_for_test(images: int) -> tuple[Indices, Indices, Indices]:
 def split_three_ways(
     labels: np.ndarray, shares: Shares, seed: int, classes: Sequence[str], units: InseparableImages
 ) -> tuple[Indices, Indices, Indices]:
-    """Return the indices of train, validation and test; see `stratified_split`."""
+    """Return the indices of train, validation and test; see `stratified_split`.
+
+    Raises:
+        InputError: if a split would lack a class; the message proposes shares with which none would.
+    """
+    with _proposed_shares(lambda others: _draw_three_splits(labels, others, seed, classes, units)):
+        return _draw_three_splits(labels, shares, seed, classes, units)
+
+
+@contextlib.contextmanager
+def _proposed_shares(draw: Callable[[Shares], object]) -> Iterator[None]:
+    """Add shares with which `draw` works to the message of an InputError in the block."""
+    try:
+        yield
+    except InputError as error:
+        for shares in WIDER_SHARES:
+            try:
+                draw(shares)
+            except InputError:
+                continue
+            text = ", ".join(map(str, shares))
+            raise InputError(
+                f"{error}. These shares work: splits=({text}) (--splits {text.replace(' ', '')})"
+            ) from None
+        raise
+
+
+def _draw_three_splits(
+    labels: np.ndarray, shares: Shares, seed: int, classes: Sequence[str], units: InseparableImages
+) -> tuple[Indices, Indices, Indices]:
     rest, test = stratified_split(labels, shares[2], seed, classes, "test", units)
     share = shares[1] / (shares[0] + shares[1])
     train, validation = stratified_split(labels[rest], share, seed, classes, "validation", units.take(rest))

@@ -30,7 +30,7 @@ def summarize_report(report: Report) -> str:
     summaries = (report.answers_summary, report.ending, report.probe_summary)
     hint = f"{page}report.show_mistakes() shows the mistakes." if len(report.worst) else page
     return render_notebook(
-        f"{report.model} on {report.data}: {images:,} {report.split} images, {count:,} classes",
+        f"{report.model} on {report.data}: {report.counted_images}, {count:,} classes",
         headline=f"{format_share(report.accuracy, images)} accuracy",
         lines=describe_accuracy(report),
         charts=charts,

@@ -84,7 +84,7 @@ def describe_accuracy(report: Report) -> list[str]:
     interval = format_share_interval(report.metrics["intervals_95"]["accuracy"], images)
     return [
         f"95 % interval: {interval}",
-        f"{wrong:,} of {images:,} {report.split} images {'is' if wrong == 1 else 'are'} classified wrong",
+        f"{wrong:,} of {report.counted_images} {'is' if wrong == 1 else 'are'} classified wrong",
         f"For comparison: always answering {always} gives {format_share(counts.max() / images, images)}",
     ]
 

@@ -140,6 +140,13 @@ class Report(SuggestsAttributes):
         """Indices of images whose labels may be wrong; see `evaluation.metrics.find_suspect_labels`."""
         return metrics.find_suspect_labels(self.labels, self.probabilities)
 
+    @property
+    def counted_images(self) -> str:
+        """The number of images: "180 test images", or "180 images" if the model was trained on some of them."""
+        trained_on = self.training_images is not None and self.training_images.any()
+        kind = "" if trained_on and self.split == "test" else f"{self.split} "
+        return format_count(len(self.labels), f"{kind}image")
+
     def headlines(self) -> list[tuple[str, str, str]]:
         """Return rows (metric, value, 95 % interval) as text."""
 
@@ -282,13 +289,12 @@ class Report(SuggestsAttributes):
         return summarize_report(self)
 
     def __repr__(self) -> str:
-        images = f"{len(self.labels):,} {self.split} images"
         share = format_share(float((self.predicted == self.labels).mean()), len(self.labels))  # without all metrics
-        return escape_controls(f"<Report of {self.model} on {self.data}: {share} of {images}>")
+        return escape_controls(f"<Report of {self.model} on {self.data}: {share} of {self.counted_images}>")
 
     def __str__(self) -> str:
         model, data, *hardest = map(escape_controls, (self.model, self.data, *self.hardest_classes()))
-        title = f"{model} on {data}: {len(self.labels):,} {self.split} images, {len(self.classes)} classes"
+        title = f"{model} on {data}: {self.counted_images}, {len(self.classes)} classes"
         table = format_table(["metric", "value", "95 % interval"], self.headlines())
         mistakes = "no mistakes"
         if len(self.worst):

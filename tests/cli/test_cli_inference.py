@@ -22,6 +22,15 @@ def test_a_run_is_evaluated_on_any_split(cli, run, npz, tmp_path):
     assert "holds a run" in cli(*evaluate, "--out", run.folder).err
 
 
+def test_a_run_without_min_probability_is_refused_before_it_is_loaded(cli, run, tmp_path, monkeypatch):
+    Image.fromarray(make_blobs()[0][0]).save(tmp_path / "a.png")
+    monkeypatch.setattr("cnnzoo.cli.inference.open_classifier", lambda *_, **__: pytest.fail("the model is loaded"))
+    for model in (run.folder, run.folder / "model.keras"):
+        answer = cli("predict", model, tmp_path / "a.png", "--min-probability", "auto")
+        assert (answer.code, answer.out) == (2, "")
+        assert "lenet5 has no min_probability. Give a number" in answer.err
+
+
 @pytest.mark.slow
 def test_a_run_and_its_export_give_the_same_answers(cli, run, exported, npz, tmp_path):
     Image.fromarray(make_blobs()[0][0]).save(tmp_path / "a b.png")

@@ -1,6 +1,7 @@
 """Typical mistakes: one line, exit code 2, the remedy in it, and neither TensorFlow nor Keras imported."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -98,6 +99,12 @@ MISTAKES = [
     ("convert nofile.pth resnet18 out.safetensors", "no such file"),
     ("fetch resnet18:imagnet", "Did you mean imagenet"),
     ("completion powershell", "bash"),
+    ("predict lenet5:mnist a.png --min-probability auto", "has no min_probability. Give a number"),
+    # Without a network and with an empty cache, before the images are read
+    ("fine-tune resnet18:imagenet photos", "CNNZOO_OFFLINE is set"),
+    ("train resnet18 photos --weights imagenet", "CNNZOO_OFFLINE is set"),
+    ("lr-find resnet18 photos --weights imagenet", "CNNZOO_OFFLINE is set"),
+    ("tune resnet18:imagenet photos --trials 2", "CNNZOO_OFFLINE is set"),
 ]
 
 
@@ -139,9 +146,9 @@ print(json.dumps(answers))
 def answers(folder):
     """The answers to all mistakes, from one process that has imported nothing before."""
     commands = [command for command, _ in MISTAKES]
-    process = subprocess.run(
-        [sys.executable, "-c", SCRIPT, str(folder)], input=json.dumps(commands), capture_output=True, text=True
-    )
+    script = [sys.executable, "-c", SCRIPT, str(folder)]
+    environment = os.environ | {"CNNZOO_OFFLINE": "1", "CNNZOO_HOME": str(folder / "cache")}
+    process = subprocess.run(script, input=json.dumps(commands), capture_output=True, text=True, env=environment)
     assert process.returncode == 0, process.stderr
     return dict(zip(commands, json.loads(process.stdout), strict=True))
 
@@ -167,4 +174,5 @@ def test_nothing_is_written(answers, folder):
         "a.png",
         "net.pth",
         "old.csv",
+        "cache",  # with the lock of a download
     }

@@ -92,11 +92,24 @@ def test_each_kind_is_found(sick, tmp_path):
     assert {kind for kind, _ in expected} == set(FINDING_KINDS) - {"few", "stray"}  # tested below and in test_load
     few = diagnose(write_class_folders(tmp_path / "few", {"a": 9, "b": 2}, seed=7000))
     assert [(f.kind, f.reason) for f in few.findings] == [("few", "b: 2 images, but three splits need at least 3")]
+
     one = diagnose(write_class_folders(tmp_path / "one", {"a": 9}, seed=7000))
     assert [(f.kind, f.reason) for f in one.findings] == [("few", "a is the only class; a classifier needs two")]
     assert {f.kind for f in diagnosis.set_aside} == {"unreadable", "leak", "drawing", "note"}
     assert "rare: 2 images, the largest class has" in str(diagnosis) + diagnosis.to_json()
     assert "rare is not in test" in diagnosis.to_html()
+
+
+def test_images_that_load_data_refuses_by_default_are_reported(tmp_path):
+    """Each class has enough for three splits, but a tenth of all images is less than one per class."""
+    root = write_class_folders(tmp_path / "few", {"a": 4, "b": 4, "c": 4}, seed=7000)
+    with pytest.raises(cnnzoo.InputError) as refused:
+        cnnzoo.load_data(root)
+    assert "These shares work: splits=(0.6, 0.2, 0.2) (--splits 0.6,0.2,0.2)" in str(refused.value)
+    (finding,) = diagnose(root).findings
+    assert (finding.kind, finding.needs_decision, str(refused.value) in finding.reason) == ("few", True, True)
+    assert min(np.bincount(cnnzoo.load_data(root, splits=(0.6, 0.2, 0.2)).test.labels)) == 1
+    assert not diagnose(write_class_folders(tmp_path / "enough", {"a": 8, "b": 8, "c": 8}, seed=7000)).findings
 
 
 def test_the_command_writes_a_page_and_json(tmp_path, cli):
@@ -147,8 +160,8 @@ def test_drawings_among_drawings_are_kept(tmp_path):
 
 
 def copy_photos(root, copies):
-    """Write two classes of three photos each, and copies {new name: old name}."""
-    write_class_folders(root, {"a": 3, "b": 3}, seed=3000)
+    """Write two classes of six photos each, and copies {new name: old name}."""
+    write_class_folders(root, {"a": 6, "b": 6}, seed=3000)
     for new, old in copies.items():
         (root / new).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(root / old, root / new)
@@ -165,7 +178,7 @@ def test_a_group_of_copies_is_one_finding(tmp_path):
 
 
 def test_the_verdict_counts_what_a_person_has_to_look_at(tmp_path):
-    root = write_class_folders(tmp_path / "p", {"a": 4, "b": 4}, seed=3100)
+    root = write_class_folders(tmp_path / "p", {"a": 8, "b": 8}, seed=3100)
     (root / "README.md").write_text("notes")
     assert diagnose(root).verdict() == "No problems found."
     shutil.copy(root / "a" / "a_0.png", root / "a" / "x.png")
@@ -182,7 +195,7 @@ def test_a_near_copy_of_copies_is_one_finding(tmp_path):
 
 
 def test_a_leak_with_another_label_is_a_leak_only(tmp_path):
-    write_class_folders(tmp_path / "p" / "train", {"a": 3, "b": 3}, seed=3000)
+    write_class_folders(tmp_path / "p" / "train", {"a": 8, "b": 8}, seed=3000)
     write_class_folders(tmp_path / "p" / "test", {"a": 3, "b": 3}, seed=4000)
     shutil.copy(tmp_path / "p/test/a/a_0.png", tmp_path / "p/train/b/x.png")
     assert found(tmp_path / "p") == [("leak", "train/b/x.png", "test/a/a_0.png")]

@@ -16,7 +16,11 @@ from cnnzoo.evaluation.calibration import apply_temperature
 def test_evaluating_on_training_images_warns(trained):
     other = cnnzoo.load_data(make_blobs(), splits=(0.6, 0.2, 0.2), seed=1)
     with pytest.warns(UserWarning, match="of the 12 images .* are training images of lenet5"):
-        cnnzoo.evaluate(trained.model, other)
+        report = cnnzoo.evaluate(trained.model, other)
+    assert report.counted_images == "12 images", "they are no test images"
+    for text in (str(report), repr(report), report.to_html(), report._repr_html_()):
+        assert "12 images" in text
+        assert "12 test images" not in text
 
 
 def test_class_names_of_model_and_data_must_match(data):

@@ -31,6 +31,7 @@ from cnnzoo.cli.values import (
     parse_split_folders,
     parse_splits,
     parse_target_accuracy,
+    parse_workers,
 )
 from cnnzoo.core.errors import InputError
 from cnnzoo.core.extras import install_command
@@ -190,6 +191,16 @@ class DataOptions(TableColumns):
             default="auto",
             show_default=True,
             help="Where resized image files are kept; auto is memory, up to 2 GiB.",
+        )
+    )
+    workers: int | str = field(
+        metadata=option(
+            callback=parse_workers,
+            group=MACHINE,
+            metavar="NUMBER",
+            default="auto",
+            show_default=True,
+            help="Processes that load image files; 0 loads them in this one; auto is one per core for larger data.",
         )
     )
     crop: float | str | None = field(

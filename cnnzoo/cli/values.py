@@ -116,6 +116,16 @@ def parse_crop(context: click.Context, parameter: click.Parameter, value: str) -
     return share
 
 
+def parse_workers(context: click.Context, parameter: click.Parameter, value: str) -> int | str:
+    """Return a number of processes, or "auto"."""
+    if value == "auto":
+        return value
+    try:
+        return int(value)
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is neither a number of processes, as in 4, nor auto.") from None
+
+
 def parse_levels(
     context: click.Context, parameter: click.Parameter, value: str | None
 ) -> float | tuple[float, ...] | None:

@@ -4,48 +4,53 @@ So a run that resumes at any epoch gets the same batches as an uninterrupted run
 """
 
 import math
-import random
 import threading
+import weakref
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 
-from cnnzoo.core.threads import thread_pool
 from cnnzoo.data.augmentation import Augmentation
+from cnnzoo.data.loader import PendingImages
 from cnnzoo.data.photos import Photos
+from cnnzoo.data.pipeline import ImagePipeline
 from cnnzoo.data.splits import Split
 from cnnzoo.data.transform import Transform
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
-IMAGES_PER_JOB = 4  # decoded by a thread at a time
-
 PREDICTION_BYTES = 16 * 2**20  # of the images of a batch that is predicted, in float32
 MAX_PREDICTION_BATCH = 256
 
-Pending = tuple[np.ndarray, list[Future[None]]]  # the images of a batch, and the jobs that are filling them in
-
 
 class Batches(keras.utils.PyDataset):
-    """Images (B, H, W, C) and one-hot labels (B, classes) of a split.
+    """Images (B, H, W, C) and one-hot labels (B, classes) of a split, loaded ahead by the split's loader.
 
-    Images are uint8, or of the array's type. If there are sample weights, or the balance is "weights", each batch has
-    weights (B,) too.
+    Images are uint8, or of the array's type. If there are sample weights, or the
+    balance is "weights", or images were added, each batch has weights (B,) too.
+
+    With a seed, every batch is full: the last one of an epoch is completed with the first images of the next epoch's
+    order, so that all batches have one shape, which is compiled once. They have min(batch_size, N) images.
+
+    What is random of an image depends on the seed, the epoch and the image's position in the epoch; what is random of a
+    batch, on its number instead of the position.
 
     Args:
         split: the images and labels.
         classes: number of classes.
-        batch_size: images per batch; the last batch may be smaller.
+        batch_size: images per batch.
         seed: seed of shuffling and augmentation; None keeps the order and augments nothing.
         augment: an augmentation policy.
         balance: "weights" makes rare classes count more, "sampling" draws them as often as others.
         sample_weights: weights (N,) of the images.
         heads: names of the model's outputs, if it has several: labels are given for each.
         first_batch: the batch with which the epoch begins.
+        pad: without a seed, complete the last batch with black images of weight 0; otherwise it may be smaller. The
+            other images then have a weight slightly above 1, with which Keras' mean loss over the epoch is exactly that
+            of the N images. No weights are added if no image is.
     """
 
     def __init__(
@@ -60,6 +65,7 @@ class Batches(keras.utils.PyDataset):
         sample_weights: np.ndarray | None = None,
         heads: Sequence[str] = (),
         first_batch: int = 0,
+        pad: bool = False,
     ) -> None:
         super().__init__()
         self.split, self.batch_size, self.seed = split, batch_size, seed
@@ -68,20 +74,47 @@ class Batches(keras.utils.PyDataset):
         self.one_hot = np.eye(classes, dtype="float32")
         counts = np.maximum(np.bincount(split.labels, minlength=classes), 1)
         self.class_weights = (len(split) / (classes * counts)).astype("float32")
+        missing = -len(split) % min(batch_size, max(len(split), 1))  # images in the last batch
+        self.completed = missing if seed is not None else 0
+        self.padded = missing if pad and seed is None else 0
         self.augmentation = Augmentation(augment, split.images.shape[1:3])
+        self.pipeline = self._make_pipeline()
         self.advance = False  # whether the epoch is increased at its end, by Keras or by a loop
+        self.failure: Exception | None = None  # the first image that could not be loaded
         self.lock = threading.Lock()
-        self.prefetched: dict[tuple[int, int], Pending] = {}  # by epoch and batch
+        self.prefetched: dict[tuple[int, int], PendingImages] = {}  # by epoch and batch
+        self.orders: dict[int, np.ndarray] = {}  # by epoch
+        weakref.finalize(self, _cancel, self.prefetched)
         self.set_epoch(0)
+
+    def _make_pipeline(self) -> ImagePipeline:
+        """Return what is done with each image."""
+        images, augmentation = self.split.images, None if self.seed is None else self.augmentation
+        area = augmentation.area if augmentation else None
+        changes = augmentation if augmentation and augmentation.changes_images else None
+        if isinstance(images, Photos):
+            return images.make_pipeline(area, changes)
+        transform = Transform(images.shape[1:3], images.shape[3])  # arrays have the model's size already
+        return ImagePipeline(transform, area, augmentation=changes)
+
+    # Order
 
     def set_epoch(self, epoch: int) -> None:
         """Set the epoch, which decides the order of the images."""
-        self.epoch, self.indices = epoch, np.arange(len(self.split))
-        if self.seed is not None:
-            rng = np.random.default_rng((self.seed, epoch))
-            if self.balance == "sampling":
-                self.indices = self._resample_balanced(rng)
-            self.indices = rng.permutation(self.indices)
+        self.epoch, self.indices = epoch, self._order(epoch)
+
+    def _order(self, epoch: int) -> np.ndarray:
+        """Return the indices (N,) of the images in the order of an epoch."""
+        if epoch not in self.orders:
+            indices = np.arange(len(self.split))
+            if self.seed is not None:
+                rng = np.random.default_rng((self.seed, epoch))
+                if self.balance == "sampling":
+                    indices = self._resample_balanced(rng)
+                indices = rng.permutation(indices)
+            recent = sorted(self.orders)[-1:]  # this epoch and the next one are needed
+            self.orders = {number: self.orders[number] for number in recent} | {epoch: indices}
+        return self.orders[epoch]
 
     def _resample_balanced(self, rng: np.random.Generator) -> np.ndarray:
         """Draw indices so that every class appears equally often in an epoch.
@@ -97,6 +130,8 @@ class Batches(keras.utils.PyDataset):
         if self.advance:
             self.set_epoch(self.epoch + 1)
 
+    # Batches
+
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
         yield from (self[i] for i in range(len(self)))
         self.on_epoch_end()
@@ -105,65 +140,86 @@ class Batches(keras.utils.PyDataset):
         return math.ceil(len(self.split) / self.batch_size) - self.first_batch
 
     def __getitem__(self, index: int) -> tuple[Any, ...]:
-        """Return batch `index` of the epoch, and start loading the next one in the background."""
+        """Return batch `index` of the epoch, and let the loader go on with those after it."""
         if not 0 <= index < len(self):
             raise IndexError(f"There are {len(self)} batches. Received: {index}")
-        end, index = self.first_batch + len(self), index + self.first_batch
+        index += self.first_batch
+        epoch = self.epoch
+        try:
+            images = self._take_pending(epoch, index).wait()
+        except Exception as error:
+            self.failure = self.failure or error  # Keras' TensorFlow backend hides it in an error of its own
+            raise
 
-        # Images: prefetched by the last call, or loaded now
-        with self.lock:  # Keras may ask from threads of its own
-            key = self.epoch, index
-            images, jobs = self.prefetched.pop(key) if key in self.prefetched else self._start_loading(index)
-            self.prefetched = {}
-            if index + 1 < end:
-                self.prefetched[self.epoch, index + 1] = self._start_loading(index + 1)
-        for job in jobs:
-            job.result()
-
-        # Augmentation
-        indices = self._batch_indices(index)
+        indices = self._batch_indices(epoch, index)
         labels = self.one_hot[self.split.labels[indices]]
-        rng = None if self.seed is None else np.random.default_rng((self.seed, self.epoch, index))
-        if rng:
+        if self.seed is not None:
+            rng = np.random.default_rng((self.seed, epoch, index))
             images = self.augmentation.shift_batch(images, rng)
             images, labels = self.augmentation.mix(images, labels, rng)
+        return self._add_weights(images, labels, indices)
 
-        # Targets and weights
-        targets = dict.fromkeys(self.heads, labels) if self.heads else labels
-        if self.sample_weights is None and self.balance != "weights":
-            return images, targets
+    def _add_weights(self, images: np.ndarray, labels: np.ndarray, indices: np.ndarray) -> tuple[Any, ...]:
+        """Return a batch: images, targets, and weights if there are any; the last batch is padded if necessary."""
         weights = np.ones(len(images), "float32") if self.sample_weights is None else self.sample_weights[indices]
-        return images, targets, weights * (labels @ self.class_weights if self.balance == "weights" else 1)
+        if self.balance == "weights":
+            weights = weights * (labels @ self.class_weights)
+        if self.padded:
+            weights = (weights * ((len(self.split) + self.padded) / len(self.split))).astype("float32")
+            added = min(self.batch_size, len(self.split)) - len(images)
+            images, labels, weights = (
+                np.pad(array, [(0, added), *[(0, 0)] * (array.ndim - 1)]) if added else array
+                for array in (images, labels, weights)
+            )
+        targets = dict.fromkeys(self.heads, labels) if self.heads else labels
+        has_weights = self.sample_weights is not None or self.balance == "weights" or self.padded
+        return (images, targets, weights) if has_weights else (images, targets)
 
-    def _batch_indices(self, index: int) -> np.ndarray:
-        return self.indices[index * self.batch_size : (index + 1) * self.batch_size]
+    def _batch_indices(self, epoch: int, index: int) -> np.ndarray:
+        """Return the indices of the images of a batch."""
+        end = (index + 1) * self.batch_size
+        indices = self._order(epoch)[end - self.batch_size : end]
+        if self.completed and end > len(self.split):
+            indices = np.concatenate([indices, self._order(epoch + 1)[: self.completed]])
+        return indices
 
-    def _start_loading(self, index: int) -> Pending:
-        """Return an array for the images of a batch, and the jobs that fill it."""
-        images, indices = self.split.images, self._batch_indices(index)
-        area = None if self.seed is None else self.augmentation.area
-        changes = self.seed is not None and self.augmentation.changes_images
-        if isinstance(images, np.ndarray) and area is None and not changes:
-            return images[indices], []
-        out = np.empty((len(indices), *images.shape[1:]), images.dtype)
-        transform = Transform(images.shape[1:3], images.shape[3])  # of arrays, which have the model's size already
-        seed = self.seed, self.epoch
+    # Loading ahead
 
-        def fill(start: int) -> None:
-            """Load the images of one job."""
-            for slot, i in enumerate(indices[start : start + IMAGES_PER_JOB].tolist(), start):
-                # What is drawn for an image depends on the image alone, not on its batch. Python's generators are used
-                # because NumPy's take longer to seed than a crop takes to draw.
-                rng = random.Random(f"{seed} {i}")
-                if area is None:
-                    pixels = images[i]
-                elif isinstance(images, Photos):
-                    pixels = images.random_resized_crop(i, area, rng)
-                else:
-                    pixels = transform.random_resized_crop(images[i], area, rng)
-                out[slot] = self.augmentation.augment_image(pixels, rng) if changes else pixels
+    def _take_pending(self, epoch: int, index: int) -> PendingImages:
+        """Return the images of a batch, which may still be loading, and begin to load the next batches."""
+        with self.lock:  # Keras may ask from threads of its own
+            pending = self.prefetched.pop((epoch, index), None) or self._start_loading(epoch, index)
+            ahead = self.split.loader.batches_ahead(self.split.images, self.pipeline, self.batch_size)
+            next_batches = self._next_batches(epoch, index, ahead)
+            _cancel(self.prefetched, keep=next_batches)
+            for key in next_batches:
+                if key not in self.prefetched:
+                    self.prefetched[key] = self._start_loading(*key)
+        return pending
 
-        return out, [thread_pool().submit(fill, start) for start in range(0, len(indices), IMAGES_PER_JOB)]
+    def _next_batches(self, epoch: int, index: int, count: int) -> list[tuple[int, int]]:
+        """Return epoch and number of the batches after one: also of the next epoch, while the model is validated."""
+        batches = self.first_batch + len(self)
+        following = [(epoch, i) for i in range(index + 1, min(index + 1 + count, batches))]
+        if self.seed is not None and not self.first_batch:
+            following += [(epoch + 1, i) for i in range(min(count - len(following), batches))]
+        return following
+
+    def _start_loading(self, epoch: int, index: int) -> PendingImages:
+        """Begin to load the images of a batch."""
+        indices = self._batch_indices(epoch, index)
+        first = index * self.batch_size
+        seeds = [
+            None if self.seed is None else f"{(self.seed, epoch)} {position}"
+            for position in range(first, first + len(indices))
+        ]
+        return self.split.loader.start(self.split.images, self.pipeline, indices.tolist(), seeds)
+
+
+def _cancel(prefetched: dict[tuple[int, int], PendingImages], keep: Sequence[tuple[int, int]] = ()) -> None:
+    """Cancel and remove the batches that are not needed any more."""
+    for key in set(prefetched) - set(keep):
+        prefetched.pop(key).cancel()
 
 
 def evaluation_batch_size(shape: Sequence[int]) -> int:

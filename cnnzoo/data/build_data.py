@@ -18,7 +18,7 @@ from cnnzoo.data.fix_list import FixList
 from cnnzoo.data.images import ImageData
 from cnnzoo.data.labels import describe_like_labels, match_labels
 from cnnzoo.data.listing import ListedImage, Listing, natural_sort_key
-from cnnzoo.data.photos import Photo, Photos
+from cnnzoo.data.photos import Photos, make_photo
 from cnnzoo.data.scan import scan_with_progress
 from cnnzoo.data.splits import Shares, Split
 from cnnzoo.data.stratify import InseparableImages, assign_splits, take_all_for_test
@@ -82,7 +82,7 @@ def build_from_files(name: str, listing: Listing, options: FileOptions) -> Image
         warn_caller(f"{name}: {note}")
     used = [(image, fact) for image, fact, good in zip(images, facts, usable, strict=True) if good]
 
-    photos = [Photo(image.source, image.name, fact.digest, (fact.height, fact.width)) for image, fact in used]
+    photos = [make_photo(image.source, image.name, fact.digest, (fact.height, fact.width)) for image, fact in used]
     units = find_inseparable_images([image for image, _ in used], [photo.digest for photo in photos])
 
     # Split

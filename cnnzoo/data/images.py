@@ -17,6 +17,7 @@ from cnnzoo.data import samples
 from cnnzoo.data.apply_fixes import AppliedFixes
 from cnnzoo.data.bit_depth import Levels
 from cnnzoo.data.diagnosis import Diagnosis
+from cnnzoo.data.loader import Loader
 from cnnzoo.data.photos import Photos
 from cnnzoo.data.policies import parse_policy
 from cnnzoo.data.splits import Split
@@ -135,6 +136,11 @@ class ImageData(SuggestsAttributes):
         """(height, width) of all images, or None as long as they have their original sizes."""
         return self.transform.size if self.transform else None
 
+    @property
+    def workers(self) -> int | str:
+        """The number of processes that load the images, or "auto", as `load_data` received it."""
+        return self.train.loader.workers
+
     @cached_property
     def fingerprints(self) -> dict[str, str]:
         """SHA-256 of each split, over its images and labels in order and the class names."""
@@ -175,6 +181,11 @@ class ImageData(SuggestsAttributes):
             transform=transform,
             original_shape=self.original_shape or current_shape,
         )
+
+    def with_loader(self, loader: Loader) -> "ImageData":
+        """Return the same data, with another loader that all splits share."""
+        train, validation, test = (replace(split, loader=loader) for split in self.splits.values())
+        return replace(self, train=train, validation=validation, test=test)
 
     @check_arguments()
     def batches(

@@ -1,7 +1,7 @@
 """Image files that behave like an array: indexing decodes them, in parallel, or takes them from a cache."""
 
 import hashlib
-import random
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +13,8 @@ from cnnzoo.core.threads import thread_pool
 from cnnzoo.data.bit_depth import Levels
 from cnnzoo.data.cache import ImageCache, open_cache
 from cnnzoo.data.decode import Source, decode_image
-from cnnzoo.data.transform import Transform, array_to_pillow
+from cnnzoo.data.pipeline import FileStamp, ImagePipeline, ImageSource
+from cnnzoo.data.transform import Transform
 
 
 @dataclass(frozen=True)
@@ -24,10 +25,27 @@ class Photo:
     name: str
     digest: str  # SHA-256 of its bytes
     size: tuple[int, int]  # (height, width), upright
+    stamp: FileStamp | None = None  # of a file; None for stored images
 
     def path_or_bytes(self) -> Source:
         """Return what the decoder takes: the path, or the bytes of a stored image."""
         return self.source.read() if hasattr(self.source, "read") else self.source
+
+    def describe(self) -> str:
+        """Return the path, or the name of a stored image, for messages."""
+        return self.name if hasattr(self.source, "read") else os.fsdecode(self.source)
+
+
+def make_photo(source: Any, name: str, digest: str, size: tuple[int, int]) -> Photo:
+    """Return a photo that notices later changes of its file."""
+    if hasattr(source, "read"):
+        return Photo(source, name, digest, size)
+    try:
+        status = os.stat(source)  # noqa: PTH116
+    except OSError:  # it has just vanished; the first use says so
+        return Photo(source, name, digest, size)
+    stamp = FileStamp(os.fsdecode(source), status.st_size, status.st_mtime_ns, digest)
+    return Photo(source, name, digest, size, stamp)
 
 
 class Photos:
@@ -100,31 +118,45 @@ class Photos:
         parts = [repr(transform), pillow, *(photo.digest for photo in self.photos)]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
-    def random_resized_crop(self, i: int, area: tuple[float, float], rng: random.Random) -> np.ndarray:
-        """Return a random crop of image `i`, resized; see `Transform.random_resized_crop`."""
+    # Single images, as the loader takes them
+
+    def make_pipeline(self, area: tuple[float, float] | None = None, augmentation: Any = None) -> ImagePipeline:
+        """Return what is done with each photo, with random crops of an area or with the transform's own."""
         assert self.transform
         uncropped = self.cache is not None and self.cache.uncropped
-        source = self._load_cached(i) if uncropped else self.photos[i].path_or_bytes()
-        return self.transform.random_resized_crop(source, area, rng)
+        return ImagePipeline(self.transform, area, uncropped, augmentation)
+
+    def find_source(self, i: int, pipeline: ImagePipeline) -> ImageSource:
+        """Return what image `i` is made of: its pixels in the cache, its file or its bytes."""
+        if self.cache is not None and pipeline.starts_resized:
+            pixels = self.cache.get(int(self.cache_slots[i]))
+            if pixels is not None:
+                return pixels
+        photo = self.photos[i]
+        source = photo.stamp or photo.path_or_bytes()
+        return os.fsdecode(source) if isinstance(source, os.PathLike) else source
+
+    def is_cached(self, pipeline: ImagePipeline) -> bool:
+        """Return whether every image is in the cache, and comes from there as it is."""
+        if self.cache is None or not pipeline.is_copy:
+            return False
+        return bool(self.cache.marks[self.cache_slots].all())
+
+    def kept_shape(self, i: int, pipeline: ImagePipeline) -> tuple[int, ...] | None:
+        """Return the shape of what the cache will keep of image `i`, or None without a cache."""
+        return self.cache.shapes[self.cache_slots[i]] if self.cache is not None and pipeline.starts_resized else None
+
+    def keep(self, i: int, pixels: np.ndarray) -> None:
+        """Store image `i` in the cache, if there is one."""
+        if self.cache is not None:
+            self.cache.put(int(self.cache_slots[i]), pixels)
 
     def _load(self, i: int) -> np.ndarray:
         """Return image `i`, transformed if a transform is set, from the cache if there is one."""
         if self.transform is None:
             return decode_image(self.photos[i].path_or_bytes(), self.channels, self.levels)
-        if self.cache is None:
-            return self.transform.transform_file(self.photos[i].path_or_bytes())
-        if not self.cache.uncropped:
-            return self._load_cached(i)
-        return self.transform.resize_and_crop(array_to_pillow(self._load_cached(i)))
-
-    def _load_cached(self, i: int) -> np.ndarray:
-        """Return image `i` from the cache; decode and store it first if it is not there."""
-        assert self.transform
-        assert self.cache
-        slot = int(self.cache_slots[i])
-        pixels = self.cache.get(slot)
-        if pixels is None:
-            load = self.transform.resize_only if self.cache.uncropped else self.transform.transform_file
-            pixels = load(self.photos[i].path_or_bytes())
-            self.cache.put(slot, pixels)
+        pipeline = self.make_pipeline()
+        pixels, kept = pipeline.load(self.find_source(i, pipeline), None)
+        if kept is not None:
+            self.keep(i, kept)
         return pixels

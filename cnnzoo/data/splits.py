@@ -8,6 +8,7 @@ import numpy as np
 
 from cnnzoo.core.attributes import SuggestsAttributes
 from cnnzoo.core.errors import InputError
+from cnnzoo.data.loader import Loader
 from cnnzoo.data.photos import Photos
 from cnnzoo.data.transform import Transform
 
@@ -42,6 +43,7 @@ class Split(SuggestsAttributes):
     names: np.ndarray
     weights: np.ndarray | None = None
     digests: np.ndarray | None = field(default=None, repr=False)  # of arrays, before they were resized
+    loader: Loader = field(default_factory=Loader, repr=False, compare=False)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -65,7 +67,7 @@ class Split(SuggestsAttributes):
         images = self.images.take(indices) if isinstance(self.images, Photos) else self.images[indices]
         weights = None if self.weights is None else self.weights[indices]
         digests = None if self.digests is None else self.digests[indices]
-        return Split(images, self.labels[indices], self.names[indices], weights, digests)
+        return Split(images, self.labels[indices], self.names[indices], weights, digests, self.loader)
 
     def image_digests(self) -> np.ndarray:
         """Return a number (N,), uint64, for each image as it was loaded; equal images have equal numbers."""

@@ -46,7 +46,7 @@ def test_batches_depend_on_seed_epoch_and_index_alone():
     two.set_epoch(4)
     assert not np.array_equal(one[4][0], two[4][0])
     assert len(one) == 45
-    labels = np.concatenate([one[i][1] for i in range(len(one))])
+    labels = np.concatenate([one[i][1] for i in range(len(one))])[: len(data.train)]
     np.testing.assert_array_equal(labels.sum(axis=0), np.bincount(data.train.labels))
 
 
@@ -81,14 +81,14 @@ def test_two_loads_give_the_same_batches(root, augment):
     np.testing.assert_array_equal(one[1], two[1])
     other = take_epoch(load(root).batches("train", 7, seed=4, augment=augment))
     assert not np.array_equal(one[0], other[0])
-    assert one[0].shape == (48, 80, 80, 3)
+    assert one[0].shape == (7 * 7, 80, 80, 3)
 
 
 def test_a_crop_depends_on_the_image_not_on_its_batch(root):
     few, many = (load(root).batches("train", size, seed=3, augment="basic") for size in (3, 16))
     few.set_epoch(2)
     many.set_epoch(2)
-    np.testing.assert_array_equal(take_epoch(few)[0], take_epoch(many)[0])
+    np.testing.assert_array_equal(take_epoch(few)[0][:48], take_epoch(many)[0][:48])
     assert take_epoch(few)[0].dtype == np.uint8
 
 
@@ -218,7 +218,7 @@ def imbalanced_split():
 
 
 def test_rare_classes_are_drawn_as_often_as_others():
-    batches = Batches(imbalanced_split(), 3, 16, 0, balance="sampling")
+    batches = Batches(imbalanced_split(), 3, 18, 0, balance="sampling")
     labels = np.concatenate([y.argmax(1) for _, y in batches])
     assert np.bincount(labels).tolist() == [30, 30, 30]
     assert len(set(batches.indices[labels == 0])) == 30, "no image of a common class is drawn twice"
@@ -232,7 +232,7 @@ def test_rare_classes_are_drawn_as_often_as_others():
 def test_rare_classes_count_more():
     split = imbalanced_split()
     weights = np.random.default_rng(1).random(90).astype("float32")
-    batches = Batches(split, 3, 16, 0, balance="weights", sample_weights=weights)
+    batches = Batches(split, 3, 18, 0, balance="weights", sample_weights=weights)
     pairs = [(y.argmax(1), w) for _, y, w in batches]
     labels, batch_weights = (np.concatenate(column) for column in zip(*pairs, strict=True))
     expected = compute_sample_weight("balanced", split.labels)[batches.indices] * weights[batches.indices]
@@ -255,6 +255,42 @@ def test_batches_from_the_middle_of_an_epoch():
     for i in range(2):
         for a, b in zip(whole[4 + i], rest[i], strict=True):
             np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize(("options", "size"), [({}, 16), ({"balance": "sampling"}, 64), ({}, 200)])
+def test_every_training_batch_is_full(options, size):
+    """The last batch is completed with the first images of the next epoch."""
+    batches, next_epoch = (Batches(imbalanced_split(), 3, size, 0, **options) for _ in range(2))
+    next_epoch.set_epoch(1)
+    parts = [batches[i] for i in range(len(batches))]
+    assert {len(images) for images, _ in parts} == {min(size, 90)}
+    images, labels = (np.concatenate(column) for column in zip(*parts, strict=True))
+    np.testing.assert_array_equal(images[:90], batches.split.images[batches.indices])
+    added = next_epoch.indices[: len(images) - 90]
+    np.testing.assert_array_equal(images[90:], batches.split.images[added])
+    np.testing.assert_array_equal(labels[90:].argmax(1), batches.split.labels[added])
+
+
+@pytest.mark.parametrize("size", [16, 30, 200])
+def test_padded_batches_have_the_mean_loss_of_the_images(size):
+    split = imbalanced_split()
+    batches = Batches(split, 3, size, pad=True)
+    parts = [batches[i] for i in range(len(batches))]
+    assert {len(part[0]) for part in parts} == {min(size, 90)}
+    assert {len(part) for part in parts} == ({3} if 90 % min(size, 90) else {2}), "no weights unless they are needed"
+    images = np.concatenate([part[0] for part in parts])
+    np.testing.assert_array_equal(images[:90], split.images)
+    assert not images[90:].any(), "black"
+
+    model = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Rescaling(1 / 255), keras.layers.Flatten()])
+    model.add(keras.layers.Dense(3, kernel_initializer=keras.initializers.GlorotUniform(0)))
+    loss = keras.losses.CategoricalCrossentropy(from_logits=True)
+    model.compile(loss=loss, weighted_metrics=["accuracy"])
+    values = model.evaluate(batches, verbose=0, return_dict=True)
+    labels = np.eye(3)[split.labels]
+    logits = model.predict(split.images, verbose=0)
+    assert values["loss"] == pytest.approx(float(loss(labels, logits)), rel=1e-5)
+    assert values["accuracy"] == pytest.approx((logits.argmax(1) == split.labels).mean(), rel=1e-6)
 
 
 def test_several_heads_get_the_labels_by_name():

@@ -7,6 +7,7 @@ import math
 import threading
 import weakref
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -220,6 +221,21 @@ def _cancel(prefetched: dict[tuple[int, int], PendingImages], keep: Sequence[tup
     """Cancel and remove the batches that are not needed any more."""
     for key in set(prefetched) - set(keep):
         prefetched.pop(key).cancel()
+
+
+@contextmanager
+def loading_errors(*batches: Batches) -> Iterator[None]:
+    """Raise the error of an image that could not be loaded in the block, which Keras may have hidden in another one.
+
+    With TensorFlow, Keras loads batches inside a graph, which turns every error into one of its own.
+    """
+    try:
+        yield
+    except Exception:
+        failure = next((part.failure for part in batches if part.failure), None)
+        if failure is None:
+            raise
+        raise failure from None
 
 
 def evaluation_batch_size(shape: Sequence[int]) -> int:

@@ -244,14 +244,15 @@ def predict_split(
         probabilities = predict_with_classifier(model, data, split, batch_size, verbose)
         temperature = model.card.temperature
         return probabilities if temperature in (None, 1.0) else apply_temperature(probabilities, 1 / temperature)
-    from cnnzoo.data.batches import Batches, evaluation_batch_size  # imports Keras, and `evaluate` tells of it
+    from cnnzoo.data.batches import Batches, evaluation_batch_size, loading_errors  # imports Keras
 
     use_compilation_cache()
     images = data.splits[split]
     automatic = device_batch_size(model) or evaluation_batch_size(images.images.shape)
     size = automatic if isinstance(batch_size, str) else batch_size
     batches = Batches(images, len(data.classes), size)
-    with show_progress(f"Evaluating on the {split} split", len(images), "images", verbose) as progress:
+    evaluating = show_progress(f"Evaluating on the {split} split", len(images), "images", verbose)
+    with evaluating as progress, loading_errors(batches):
         probabilities = predict_probabilities(model, batches, progress=progress)
     if bad := int((~np.isfinite(probabilities).all(axis=1)).sum()):
         raise InputError(

@@ -190,7 +190,7 @@ class CheckpointCallback(keras.callbacks.Callback):
         try:
             self.run.checkpoint(self.model, total_steps, best, start)
         except TrainingError:
-            self._restore_good_weights()
+            self.restore_good_weights()
             raise
         self.saved_step, self.saved_at = total_steps, time.monotonic()
         self.save_seconds = self.saved_at - started
@@ -211,7 +211,7 @@ class CheckpointCallback(keras.callbacks.Callback):
 
     def _fail(self, problem: str, step: int) -> NoReturn:
         """Give the model the best weights, and raise `TrainingError`."""
-        self._restore_good_weights()
+        self.restore_good_weights()
         epoch, best_epoch = self.batches.epoch, self.run.state.best_epoch
         kept = f"the weights of epoch {best_epoch}" if best_epoch else "the initial weights"
         kept = kept if self.start is None else "the linear probe and the weights below it"
@@ -220,7 +220,7 @@ class CheckpointCallback(keras.callbacks.Callback):
             "learning_rate usually helps"
         )
 
-    def _restore_good_weights(self) -> None:
+    def restore_good_weights(self) -> None:
         """Give the model the weights that a failed training ends with."""
         self.model.set_weights(self.best if self.start is None else self.start)
 

@@ -16,7 +16,7 @@ from sklearn.preprocessing import StandardScaler
 
 from cnnzoo.core.errors import InputError
 from cnnzoo.core.progress import show_progress
-from cnnzoo.data.batches import Batches, evaluation_batch_size
+from cnnzoo.data.batches import Batches, evaluation_batch_size, loading_errors
 from cnnzoo.data.images import ImageData
 from cnnzoo.surgery.accelerator import device_batch_size
 from cnnzoo.surgery.features import find_head_layer
@@ -48,7 +48,8 @@ def fit_linear_probe(
         raise InputError(f"A linear probe needs a model that ends in a Dense layer. {model.name} ends in {layer.name}")
     size = device_batch_size(model) or evaluation_batch_size(data.train.images.shape)
     batches = Batches(data.train, len(data.classes), size)
-    with show_progress("Computing features", len(data.train), "images", verbose) as progress:
+    computing = show_progress("Computing features", len(data.train), "images", verbose)
+    with computing as progress, loading_errors(batches):
         backbone = keras.Model(model.input, layer.input)
         features = backbone.predict(batches, verbose=0, callbacks=count_images(backbone, progress)).astype("float64")
     with show_progress("Fitting the linear probe", verbose=verbose):

@@ -17,7 +17,7 @@ from cnnzoo.core.errors import InputError, TrainingError
 from cnnzoo.core.paths import path_exists
 from cnnzoo.core.progress import show_progress
 from cnnzoo.core.text import format_duration
-from cnnzoo.data.batches import Batches, evaluation_batch_size
+from cnnzoo.data.batches import Batches, evaluation_batch_size, loading_errors
 from cnnzoo.data.fix_list import FIX_LIST_FILE
 from cnnzoo.data.images import ImageData
 from cnnzoo.data.training_images import (
@@ -154,8 +154,9 @@ class Trainer:
         """Train from the run's last state on, and leave the best epoch's weights in the model.
 
         Raises:
-            TrainingError: if the loss becomes NaN or infinite, or the state cannot be written. The best weights so far
-                are in the model, and in the run's model.keras if there is a run_dir.
+            TrainingError: if the loss becomes NaN or infinite, an image cannot be loaded any more, or the state cannot
+                be written. The best weights so far are in the model, and in the run's model.keras if there is a
+                run_dir.
         """
         try:
             self._find_learning_rate()
@@ -311,15 +312,20 @@ class Trainer:
 
     def _fit(self, batches: Batches, epochs: int) -> None:
         """Train on `batches` until `epochs` epochs of the run are done."""
-        self.network.fit(
-            batches,
-            validation_data=self.validation_batches,
-            initial_epoch=self.run.state.epoch,
-            epochs=epochs,
-            shuffle=False,  # the batches are in the order of their seed already
-            verbose=0,
-            callbacks=self.callbacks,
-        )
+        try:
+            with loading_errors(batches, self.validation_batches):
+                self.network.fit(
+                    batches,
+                    validation_data=self.validation_batches,
+                    initial_epoch=self.run.state.epoch,
+                    epochs=epochs,
+                    shuffle=False,  # the batches are in the order of their seed already
+                    verbose=0,
+                    callbacks=self.callbacks,
+                )
+        except InputError as error:  # an image that cannot be loaded any more
+            self.checkpoint.restore_good_weights()
+            raise TrainingError(str(error)) from error
 
     # Results
 

@@ -125,12 +125,13 @@ def test_processes_import_no_framework(pools):
 
 
 def test_a_process_starts_within_a_second_of_processor_time():
+    """It takes 0.2 s."""
     before = os.times()
     loader = Loader(1)
     run_test_pipeline(loader, "invert")
-    loader.pool.close()
-    pool_ended = [worker.process for worker in loader.pool.workers]
-    wait_until(lambda: not any(pool_ended) or all(worker.process is None for worker in loader.pool.workers))
+    (worker,) = loader.pool.workers
+    del loader
+    wait_until(lambda: worker.process is None)
     after = os.times()
     assert after.children_user + after.children_system - before.children_user - before.children_system < 1
 

@@ -48,6 +48,31 @@ def test_policies_change_images_by_the_seed_alone(policy, side, channels, dtype)
     assert np.array_equal(mixed, labels) == (not augmentation.mixes)
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "float64", "int64", "bool"])
+@pytest.mark.parametrize("shape", [(1, 1, 3), (2, 1, 1), (1, 9, 2), (70, 66, 4)])
+def test_images_of_any_shape_and_type_are_augmented(shape, dtype):
+    """Read-only, mirrored and in columns, as crops and arrays may be."""
+    images = (np.random.default_rng(0).random((4, *shape)) * 255).astype(dtype)
+    images.flags.writeable = False
+    for policy in (*POLICIES, "shift+rand+erase+trivial+cutmix"):
+        augmentation, rng = Augmentation(policy, shape[:2]), random.Random(0)
+        for pixels in (images[0], images[0][:, ::-1], np.asfortranarray(images[0])):
+            for _ in range(4):
+                out = augmentation.augment_image(pixels, rng)
+                assert (out.shape, out.dtype) == (pixels.shape, pixels.dtype)
+        rng = np.random.default_rng(0)
+        out, labels = augmentation.mix(augmentation.shift_batch(images, rng), np.eye(4, dtype="float32"), rng)
+        assert (out.shape, out.dtype) == (images.shape, images.dtype)
+        np.testing.assert_allclose(labels.sum(axis=1), 1, atol=1e-6)
+
+
+def test_a_batch_of_one_image_is_not_mixed():
+    images, labels = np.full((1, 8, 8, 1), 9, "uint8"), np.eye(2, dtype="float32")[:1]
+    out, mixed = Augmentation("mixup+cutmix", (8, 8)).mix(images, labels, np.random.default_rng(0))
+    np.testing.assert_array_equal(out, images)
+    np.testing.assert_array_equal(mixed, labels)
+
+
 def test_policies_crop_large_images_and_shift_small_ones():
     assert Augmentation("basic", (96, 96)).area == (0.08, 1.0)
     small = Augmentation("basic", (32, 32))

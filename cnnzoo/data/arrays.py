@@ -12,8 +12,10 @@ from cnnzoo.core.archives import ALWAYS_ALLOWED_BYTES, MAX_EXPANSION
 from cnnzoo.core.errors import InputError, check_class_names, unknown_name
 from cnnzoo.core.paths import check_path
 from cnnzoo.core.text import choose_form, format_count
+from cnnzoo.data.apply_fixes import apply_fix_list
 from cnnzoo.data.checks import check_images, check_weights, is_file_or_folder
 from cnnzoo.data.evaluation_data import choose_parts
+from cnnzoo.data.fix_list import FixList
 from cnnzoo.data.images import ImageData
 from cnnzoo.data.labels import (
     check_single_labels,
@@ -23,7 +25,7 @@ from cnnzoo.data.labels import (
     match_labels,
     read_labels,
 )
-from cnnzoo.data.listing import natural_sort_key
+from cnnzoo.data.listing import ListedImage, Listing, natural_sort_key
 from cnnzoo.data.splits import Shares, Split, concatenate_splits
 from cnnzoo.data.stratify import InseparableImages, assign_splits, take_all_for_test
 
@@ -47,10 +49,12 @@ def build_from_arrays(
     seed: int,
     notes: Sequence[str] = (),
     evaluation: str = "",
+    fix_list: FixList | None = None,
 ) -> ImageData:
     """Build the data of arrays (x, y) or (x, y, weights), given by split; the split is '' if the source has none.
 
-    With `evaluation`, "test" or "all", the data is for evaluation alone.
+    With `evaluation`, "test" or "all", the data is for evaluation alone. The fixes of `fix_list` are applied before;
+    images are called name[0], name[1], ..., with the name of their part or of the source.
     """
     # Read images and labels
     arrays = {split: _unpack_arrays(part) for split, part in parts.items()}
@@ -58,6 +62,20 @@ def build_from_arrays(
         chosen, evaluation_notes = choose_parts({split: len(x) for split, (x, *_) in arrays.items()}, evaluation)
         arrays, notes = {split: arrays[split] for split in chosen}, [*notes, *evaluation_notes]
     texts = {split: _read_part_labels(y, len(x)) for split, (x, y, _) in arrays.items()}
+    image_names = {split: [f"{split or name}[{i}]" for i in range(len(part))] for split, part in texts.items()}
+    applied_fixes = None
+    if fix_list is not None:
+        listing = Listing(
+            [
+                ListedImage(None, image, text, split)
+                for split, part in texts.items()
+                for image, text in zip(image_names[split], part, strict=True)
+            ],
+            [],
+        )
+        listing, applied_fixes = apply_fix_list(listing, fix_list, classes)
+        arrays, texts, image_names = _select_listed(arrays, image_names, listing)
+        notes = [*notes, *listing.notes]
     numbers = {has_number_labels(y) for _, y, _ in arrays.values()}
     distinct = {text for part in texts.values() for text in part}
     if len(numbers) > 1 and len(distinct) == sum(len(set(part)) for part in texts.values()):
@@ -65,7 +83,7 @@ def build_from_arrays(
     class_names, class_notes = _resolve_class_names(classes, distinct, bool(evaluation))
     class_of = match_labels(distinct, class_names, numbers == {True})
     split_of = {
-        part: _make_split(x, [class_of[text] for text in texts[part]], weights, class_names, part or name)
+        part: _make_split(x, [class_of[text] for text in texts[part]], weights, class_names, image_names[part])
         for part, (x, _, weights) in arrays.items()
     }
     notes = [*notes, *class_notes]
@@ -79,7 +97,7 @@ def build_from_arrays(
     if evaluation:
         test = concatenate_splits(list(split_of.values()))
         train, validation, test = map(test.take, take_all_for_test(len(test)))
-        return ImageData(train, validation, test, class_names, name, notes=tuple(notes))
+        return ImageData(train, validation, test, class_names, name, notes=tuple(notes), fix_list=applied_fixes)
 
     # Copies of an image in a later part are removed from the earlier ones
     digests = {part: _image_digests(split) for part, split in split_of.items()}
@@ -106,7 +124,7 @@ def build_from_arrays(
         )
     indices, split_notes = assign_splits(given, labels, shares, seed, class_names, units)
     train, validation, test = (_take_from_parts(split_of, part) for part in indices)
-    return ImageData(train, validation, test, class_names, name, notes=(*notes, *split_notes))
+    return ImageData(train, validation, test, class_names, name, notes=(*notes, *split_notes), fix_list=applied_fixes)
 
 
 PART_ADJECTIVES = {"train": "training", "validation": "validation"}
@@ -256,9 +274,31 @@ def _resolve_class_names(
     return names, [] if is_evaluation else [*describe_number_labels(names), *describe_like_labels(names)]
 
 
-def _make_split(images: np.ndarray, labels: Sequence[str], weights: Any, classes: Sequence[str], name: str) -> Split:
-    """Return checked images as a split; its images are called name[0], name[1], ..."""
+def _select_listed(
+    arrays: Mapping[str, tuple[np.ndarray, Any, Any]], names: Mapping[str, Sequence[str]], listing: Listing
+) -> tuple[dict[str, tuple[np.ndarray, Any, Any]], dict[str, list[str]], dict[str, list[str]]]:
+    """Return arrays, labels as text, and names of the images that a listing holds, by split, without empty splits."""
+    kept: dict[str, list[ListedImage]] = {split: [] for split in arrays}
+    for image in listing.images:
+        kept[image.split].append(image)
+    chosen = {}
+    for split, images in kept.items():
+        index = {name: i for i, name in enumerate(names[split])}
+        indices = [index[image.name] for image in images]
+        x, y, weights = arrays[split]
+        if images:
+            chosen[split] = x[indices], y, None if weights is None else check_weights(weights, len(x))[indices]
+    return (
+        chosen,
+        {split: [image.label for image in kept[split]] for split in chosen},
+        {split: [image.name for image in kept[split]] for split in chosen},
+    )
+
+
+def _make_split(
+    images: np.ndarray, labels: Sequence[str], weights: Any, classes: Sequence[str], names: Sequence[str]
+) -> Split:
+    """Return checked images as a split."""
     index = {label: i for i, label in enumerate(classes)}
-    names = np.array([f"{name}[{i}]" for i in range(len(images))])
     weights = None if weights is None else check_weights(weights, len(images))
-    return Split(images, np.array([index[label] for label in labels], "int64"), names, weights)
+    return Split(images, np.array([index[label] for label in labels], "int64"), np.array(names), weights)

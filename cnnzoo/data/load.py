@@ -115,7 +115,8 @@ def load_data(
             By default, the names of the folders tell.
         fix_list: a table of images to exclude or to relabel, with the columns path, action (keep, exclude or relabel)
             and label: a CSV file, as `cnnzoo doctor DATA --fix-list FILE` and reports write it, a data frame, what
-            `data.diagnosis.fix_list()` returns, or a list of these. No file is changed. Only for image files.
+            `data.diagnosis.fix_list()` returns, or a list of these. No file is changed. Images of arrays are called
+            digits[0], arrays[0] or, if there are parts, train[0], as in `data.train.names`.
         verbose: show progress, if it takes more than two seconds.
 
     Returns:
@@ -164,11 +165,13 @@ def load_data(
             check_no_columns(options, source)
             arrays, notes = load_named_arrays(source)
             data = build_from_arrays(
-                scale_source(arrays, limits), Path(source).name, classes, shares, seed, notes, evaluation
+                scale_source(arrays, limits), Path(source).name, classes, shares, seed, notes, evaluation, fixes
             )
         elif arrays := find_array_parts(source):
             check_no_columns(options, "arrays")
-            data = build_from_arrays(scale_source(arrays, limits), "arrays", classes, shares, seed, (), evaluation)
+            data = build_from_arrays(
+                scale_source(arrays, limits), "arrays", classes, shares, seed, (), evaluation, fixes
+            )
         elif tables := find_tables(parts := split_parts(source)):
             name = " and ".join(dict.fromkeys(table.name for table in tables.values()))
             listing = examine_labels(list_tables(tables, options), classes)
@@ -185,10 +188,9 @@ def load_data(
             data = build_from_files("stream", listing, files)
         else:
             check_no_columns(options, "arrays")
-            data = build_from_arrays(scale_source(parts, limits), "arrays", classes, shares, seed, (), evaluation)
-
-    if fixes is not None and data.fix_list is None:
-        raise InputError("fix_list applies to image files, in a folder or a table; this source has none")
+            data = build_from_arrays(
+                scale_source(parts, limits), "arrays", classes, shares, seed, (), evaluation, fixes
+            )
 
     # Bring the images to a size
     data = replace(data, sizing=sizing, split_options=None if evaluation else (shares, seed)).with_loader(loader)

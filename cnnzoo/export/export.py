@@ -14,7 +14,6 @@ from cnnzoo.core.files import atomic_write
 from cnnzoo.core.paths import check_path
 from cnnzoo.core.progress import show_progress
 from cnnzoo.core.text import format_milliseconds
-from cnnzoo.data.decode import FILE_CHANNELS
 from cnnzoo.data.images import ImageData
 from cnnzoo.data.training_images import find_training_images, write_training_images
 from cnnzoo.export.check import Comparison, compare_outputs, sample_inputs
@@ -148,7 +147,6 @@ def export(
             original = Classifier.of(model, "keras", **options)
         else:
             original = load(model, "keras", allow_failed=allow_failed, **options)
-        check_takes_files(format, original)
         inputs = sample_inputs(original, data)
 
     # Write the export, compare it, and describe it; it appears at `path` only if all of this succeeds.
@@ -164,7 +162,7 @@ def export(
             write_training_images(new_path, digests)
         exported = load(new_path, prefer_own_runtime(format))
         comparison = compare_outputs(original, exported, inputs, precision, max_drop, verbose)
-        text = render_model_card(path.name, info, comparison, model, runtime.usage)
+        text = render_model_card(path.name, info, comparison, model, runtime.describe_usage(original.shape[2]))
         (new_path / MODEL_CARD_FILE).write_text(text, encoding="utf-8")
     return Export(
         path,
@@ -207,13 +205,3 @@ def check_request(format: str, precision: str, path: Path, overwrite: bool, has_
         )
         raise InputError(f"{path} already exists; {remedy}")
     return runtime
-
-
-def check_takes_files(format: str, model: Classifier) -> None:
-    """Raise InputError for a SavedModel of a model that takes no image files, whose contents a SavedModel decodes."""
-    if format == "saved_model" and model.shape[2] not in FILE_CHANNELS:
-        others = ", ".join(name for name in FORMATS if name != format)
-        raise InputError(
-            f"A SavedModel decodes image files, which have 1 or 3 channels; {model.card.name} takes {model.shape[2]}. "
-            f"Choose a format that takes arrays: {others}"
-        )

@@ -82,11 +82,12 @@ def render_model_card(
     templates = Environment(loader=PackageLoader("cnnzoo.export", "."), keep_trailing_newline=True)
     templates.filters["text"] = markdown_text
     transform = Transform((height, width), channels, **info.card.evaluation_transform, pad=info.card.pad)
-    resizes_inside = FORMATS[info.format].resizes_inside and info.precision != "int8"
-    inner_height, inner_width = inner_size((height, width), info.card.pad if resizes_inside else 0)
     takes_files = channels in FILE_CHANNELS
+    resizes_inside = FORMATS[info.format].resizes_inside and info.precision != "int8"
+    resizes_inside |= info.format == "saved_model" and not takes_files
+    inner_height, inner_width = inner_size((height, width), info.card.pad if resizes_inside else 0)
     size = f"{inner_height}x{inner_width}"
-    if info.format == "saved_model":
+    if info.format == "saved_model" and takes_files:
         resizing = READS_FILES
     elif resizes_inside:
         resizing = RESIZES_INSIDE.format(size=size) + (ROUNDS_ALONE if takes_files else "")

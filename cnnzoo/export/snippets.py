@@ -47,8 +47,8 @@ def write_reading_code(transform: Transform, pad: bool = True) -> str:
         pad: whether to add the black border of the transform, if it has one; some graphs add it themselves.
     """
     if transform.channels not in FILE_CHANNELS:  # no image file has as many, see `data.decode`
-        height, width, channels = transform.shape
-        return LOAD_ARRAY.format(height=height, width=width, channels=channels)
+        height, width = transform.size if pad else inner_size(transform.size, transform.pad)
+        return LOAD_ARRAY.format(height=height, width=width, channels=transform.channels)
 
     # Decode, turn upright, lay over white
     deep = DEEP

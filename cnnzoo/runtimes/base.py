@@ -58,6 +58,10 @@ class Runtime(ABC):
             return self.readers
         return self.name, *(name for name in self.readers if name != self.name)
 
+    def describe_usage(self, channels: int) -> str:
+        """Return `usage` for a network of so many channels."""
+        return self.usage
+
     @abstractmethod
     def convert(
         self,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cnnzoo.data.decode import FILE_CHANNELS
 from cnnzoo.runtimes import saved_model
 from cnnzoo.runtimes.base import RunFunction, Runtime
 from cnnzoo.runtimes.model_program import ModelProgram
@@ -29,6 +30,10 @@ class Keras(Runtime):
     files = ("assets", "fingerprint.pb", "saved_model.pb", "variables")
     packages = "tensorflow"
     usage = saved_model.USAGE
+
+    def describe_usage(self, channels: int) -> str:
+        """Return `usage`, or how to pass an array if no image file has so many channels."""
+        return self.usage if channels in FILE_CHANNELS else saved_model.USAGE_OF_ARRAYS
 
     def convert(
         self,

@@ -1,5 +1,7 @@
 """TensorFlow SavedModels that take image files or pixels and return class names and probabilities.
 
+Networks of other channels than image files have, which are 1 or 3, take pixels only.
+
 They need TensorFlow alone.
 """
 
@@ -12,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cnnzoo import cards
+from cnnzoo.data.decode import FILE_CHANNELS
 from cnnzoo.data.transform import transform
 from cnnzoo.runtimes.base import RunFunction, to_uint8
 from cnnzoo.runtimes.decode_graph import decode_files
@@ -22,6 +25,16 @@ if TYPE_CHECKING:
     import keras
 
 TOP_CLASSES = 5
+# For networks of other channels than image files have
+USAGE_OF_ARRAYS = """```python
+import numpy as np
+import tensorflow as tf
+{read_pixels}
+
+model = tf.saved_model.load("{name}")
+answer = model.signatures["serving_default"](images=tf.constant(pixels))
+print(answer["class_names"].numpy()[0, 0].decode(), answer["probabilities"].numpy()[0, 0])
+```"""
 USAGE = """```python
 import tensorflow as tf
 
@@ -44,7 +57,8 @@ def write_saved_model(model: keras.Model, path: Path) -> None:
 
     It has three signatures:
 
-    - `serving_default` takes `image_bytes`, string (N,), the contents of image files
+    - `serving_default` takes `image_bytes`, string (N,), the contents of image files; it is the same as `pixels` if the
+      network has other channels than image files
     - `pixels` takes `images`, uint8 (N, H, W, C) of any height and width
     - `network` takes `images`, uint8 (N, height, width, channels) of the size that the network takes
 
@@ -84,15 +98,19 @@ def write_saved_model(model: keras.Model, path: Path) -> None:
     height, width, channels = model.input_shape[1:]
     traced_network = trace(classify, height, width, channels)
     traced_pixels = trace(classify_pixels, None, None, channels)
-    traced_files = trace(classify_files, dtype=tf.string)
+    any_size = tf.TensorSpec((None, None, None, channels), tf.uint8)
     archive = keras.export.ExportArchive()
     archive.track(model)
-    for name, function, spec in (
-        ("network", lambda images: traced_network(images), tf.TensorSpec((None, height, width, channels), tf.uint8)),
-        ("pixels", lambda images: traced_pixels(images), tf.TensorSpec((None, None, None, channels), tf.uint8)),
-        ("serving_default", lambda image_bytes: traced_files(image_bytes), tf.TensorSpec((None,), tf.string)),
-    ):
-        archive.add_endpoint(name, function, [spec])
+    archive.add_endpoint(
+        "network", lambda images: traced_network(images), [tf.TensorSpec((None, height, width, channels), tf.uint8)]
+    )
+    archive.add_endpoint("pixels", lambda images: traced_pixels(images), [any_size])
+    if channels in FILE_CHANNELS:
+        traced_files = trace(classify_files, dtype=tf.string)
+        contents = tf.TensorSpec((None,), tf.string)
+        archive.add_endpoint("serving_default", lambda image_bytes: traced_files(image_bytes), [contents])
+    else:
+        archive.add_endpoint("serving_default", lambda images: traced_pixels(images), [any_size])
     archive.write_out(str(path), verbose=False)
 
 

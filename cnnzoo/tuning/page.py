@@ -14,6 +14,14 @@ from cnnzoo.tuning import figures
 from cnnzoo.tuning.trial import RUN_FOLDER
 from cnnzoo.tuning.trial_result import TrialResult, rank_trials, succeeded
 
+# How each oracle is called in a sentence
+SEARCH_METHODS = {
+    "random": "random search",
+    "bayesian": "Bayesian optimization",
+    "hyperband": "Hyperband",
+    "grid": "grid search",
+}
+
 TuneResult = Any  # `tuning.result` imports this file, so this file cannot import its class
 
 
@@ -31,6 +39,7 @@ def render_search(result: TuneResult) -> str:
         "cnnzoo.tuning",
         "report.html",
         result=result,
+        search_method=SEARCH_METHODS[result.plan["oracle"]],
         headline=headline,
         headline_lines=lines,
         facts=facts,

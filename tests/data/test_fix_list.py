@@ -3,6 +3,7 @@
 import csv
 import shutil
 
+import numpy as np
 import pytest
 from helpers.image_files import write_class_folders
 
@@ -108,8 +109,47 @@ def test_files_that_are_no_fix_list_are_refused(photos, tmp_path):
         cnnzoo.load_data(photos, fix_list=tmp_path / "none.csv")
     with pytest.raises(cnnzoo.InputError, match="is a folder"):
         cnnzoo.load_data(photos, fix_list=photos)
-    with pytest.raises(cnnzoo.InputError, match="applies to image files"):
-        cnnzoo.load_data("digits", fix_list=FixList(()))
+
+
+def test_arrays_are_fixed_by_the_names_of_their_images():
+    x = np.arange(30, dtype="uint8")[:, None, None, None].repeat(8, 1).repeat(8, 2)
+    y, weights = np.arange(30) % 3, np.arange(30) / 14.5
+    fixes = FixList((Fix("arrays[4]", "exclude"), Fix("arrays[7]", "relabel", "cat"), Fix("arrays[8]", "keep", "cat")))
+    classes = ["cat", "dog", "owl"]
+    data = cnnzoo.load_data((x, y, weights), classes=classes, fix_list=fixes, splits=(0.6, 0.2, 0.2))
+    assert (data.fix_list.excluded, data.fix_list.relabeled) == (1, 1)
+    assert "1 image excluded, 1 relabeled" in " ".join(data.notes)
+    rows = [
+        (str(name), int(image[0, 0, 0]), int(label), float(weight))
+        for split in data.splits.values()
+        for name, image, label, weight in zip(split.names, split.images, split.labels, split.weights, strict=True)
+    ]
+    expected = [(f"arrays[{i}]", i, 0 if i == 7 else i % 3, np.float32(i / 14.5)) for i in range(30) if i != 4]
+    assert sorted(rows) == sorted((name, i, label, float(weight)) for name, i, label, weight in expected)
+
+    # Parts have names of their own; an emptied class is no class any more
+    parts = {"x_train": x, "y_train": y, "x_test": x[:3] + 100, "y_test": y[:3]}
+    lost = [Fix(f"train[{i}]", "exclude") for i in range(2, 30, 3)] + [Fix("test[2]", "exclude")]
+    data = cnnzoo.load_data(parts, fix_list=FixList(tuple(lost)))
+    assert (data.classes, len(data.test)) == (("0", "1"), 2)
+    assert "leaves no image of 2" in " ".join(data.notes)
+
+    with pytest.raises(cnnzoo.InputError, match=r"names 'arrays\[99\]', which is no image of the data"):
+        cnnzoo.load_data((x, y), fix_list=FixList([Fix("arrays[99]", "exclude")]))
+    with pytest.raises(cnnzoo.InputError, match="one number .*30 images"):
+        cnnzoo.load_data((x, y, [1.0]), fix_list=fixes, classes=classes)
+
+
+def test_the_labels_that_a_report_doubts_are_fixed_in_arrays(tmp_path):
+    """What a report of arrays writes is read back, once its actions are edited."""
+    data = cnnzoo.load_data("digits")
+    name, label = str(data.test.names[0]), str(data.test.labels[0])
+    other = str((int(label) + 1) % 10)
+    file = write_fixes(tmp_path / "labels_to_check.csv", f"{name},relabel,{other}")
+    fixed = cnnzoo.load_data("digits", fix_list=file)
+    labels = {str(n): int(k) for split in fixed.splits.values() for n, k in zip(split.names, split.labels, strict=True)}
+    assert labels[name] == int(other)
+    assert len(labels) == 1797
 
 
 @pytest.mark.parametrize("action", ["exclude", "keep"])

@@ -84,6 +84,29 @@ def test_the_snippet_of_a_color_model(format, color_model, photos, tmp_path, mon
         check_shapes_in_turn(tmp_path / "out" / "model.xml", cnnzoo.Classifier.of(color_model, "keras"))
 
 
+@pytest.mark.slow
+def test_a_saved_model_of_other_channels_takes_arrays(tmp_path, monkeypatch):
+    """No image file has four channels, so that its signatures take pixels, of any size."""
+    keras.utils.set_random_seed(0)
+    model = cnnzoo.get("lenet5", classes=["a", "b", "c"], input_shape=(36, 36, 4))
+    cards.attach_card(model, replace(cards.card(model), pad=2))
+    cnnzoo.export(model, tmp_path / "out")
+    monkeypatch.chdir(tmp_path)
+    classifier = cnnzoo.Classifier.of(model, "keras")
+    code = re.findall(r"^```python\n(.*?)^```", Path("out/model_card.md").read_text(), re.M | re.S)[-1]
+    assert "curl" not in Path("out/model_card.md").read_text()
+    rng, differences = np.random.default_rng(0), []
+    for size in ((32, 32), (50, 41), (36, 36)):
+        image = rng.integers(0, 256, (*size, 4), "uint8")
+        np.save("image.npy", image)
+        scope = {"print": lambda *_: None}
+        exec(code, scope)
+        scores = scope["answer"]["scores"].numpy()
+        differences.append(np.abs(scores - classifier.probabilities(image[None])).max())
+        differences.append(np.abs(scores - cnnzoo.load("out").probabilities(image[None])).max())
+    assert max(differences) <= SNIPPET_TOLERANCE
+
+
 @pytest.fixture(scope="module")
 def color_model():
     """A model of photos whose probabilities differ widely, as those of a trained one do."""

@@ -66,6 +66,17 @@ def test_images_of_any_shape_and_type_are_augmented(shape, dtype):
         np.testing.assert_allclose(labels.sum(axis=1), 1, atol=1e-6)
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_batches_keep_the_type_of_their_arrays(dtype):
+    images = np.random.default_rng(0).integers(0, 256, (20, 64, 64, 3)).astype(dtype)
+    data = cnnzoo.load_data((images, np.arange(20) % 2))
+    for policy in ("basic", "shift", "trivial+erase+mixup", "cutmix"):
+        batches = data.batches("train", 4, seed=0, augment=policy)
+        pixels, labels = batches[0]
+        assert (pixels.dtype, labels.dtype) == (dtype, "float32"), policy
+        assert data.dataset("train", 4, seed=0, augment=policy).element_spec[0].dtype == dtype
+
+
 def test_a_batch_of_one_image_is_not_mixed():
     images, labels = np.full((1, 8, 8, 1), 9, "uint8"), np.eye(2, dtype="float32")[:1]
     out, mixed = Augmentation("mixup+cutmix", (8, 8)).mix(images, labels, np.random.default_rng(0))

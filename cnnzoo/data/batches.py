@@ -49,9 +49,9 @@ class Batches(keras.utils.PyDataset):
         sample_weights: weights (N,) of the images.
         heads: names of the model's outputs, if it has several: labels are given for each.
         first_batch: the batch with which the epoch begins.
-        pad: without a seed, complete the last batch with black images of weight 0; otherwise it may be smaller. The
-            other images then have a weight slightly above 1, with which Keras' mean loss over the epoch is exactly that
-            of the N images. No weights are added if no image is.
+        pad: without a seed, complete the last batch with black images of weight 0, so that all batches have one size,
+            which is a multiple of this number; 0 adds none. The other images then have a weight slightly above 1, with
+            which Keras' mean loss over the epoch is exactly that of the N images. No weights are added if no image is.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Batches(keras.utils.PyDataset):
         sample_weights: np.ndarray | None = None,
         heads: Sequence[str] = (),
         first_batch: int = 0,
-        pad: bool = False,
+        pad: int = 0,
     ) -> None:
         super().__init__()
         self.split, self.batch_size, self.seed = split, batch_size, seed
@@ -75,7 +75,10 @@ class Batches(keras.utils.PyDataset):
         self.one_hot = np.eye(classes, dtype="float32")
         counts = np.maximum(np.bincount(split.labels, minlength=classes), 1)
         self.class_weights = (len(split) / (classes * counts)).astype("float32")
-        missing = -len(split) % min(batch_size, max(len(split), 1))  # images in the last batch
+        self.size = min(batch_size, max(len(split), 1))  # of all batches but the last
+        if pad and seed is None:
+            self.size += -self.size % pad
+        missing = -len(split) % self.size  # images in the last batch
         self.completed = missing if seed is not None else 0
         self.padded = missing if pad and seed is None else 0
         self.augmentation = Augmentation(augment, split.images.shape[1:3])
@@ -167,7 +170,7 @@ class Batches(keras.utils.PyDataset):
             weights = weights * (labels @ self.class_weights)
         if self.padded:
             weights = (weights * ((len(self.split) + self.padded) / len(self.split))).astype("float32")
-            added = min(self.batch_size, len(self.split)) - len(images)
+            added = self.size - len(images)
             images, labels, weights = (
                 np.pad(array, [(0, added), *[(0, 0)] * (array.ndim - 1)]) if added else array
                 for array in (images, labels, weights)

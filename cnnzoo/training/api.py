@@ -73,8 +73,9 @@ def fit_and_evaluate(
             default those that the data has, as from a data set of (image, label, weight).
         callbacks: additional Keras callbacks; not those that set the learning rate, which the recipe does.
         tensorboard: write event files to the folder tensorboard in `run_dir`.
-        devices: "auto" for all local GPUs, a list such as ["GPU:0", "GPU:1"], or None for the backend's default
-            device. Each device processes its share of every batch.
+        devices: "auto" for all local GPUs (or what else the backend prefers, such as TPUs), a list such as ["GPU:0",
+            "GPU:1"], or None for the backend's default device. Each device processes its share of every batch, so the
+            batch size must be a multiple of their number; the results are those of one device, up to rounding.
         deterministic: use operations that compute the same bits each time, where the backend has a choice.
         checkpoint_every: seconds between two saved states within an epoch. The state is also saved after every epoch.
         verbose: show progress.

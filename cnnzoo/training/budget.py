@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import keras
 
 from cnnzoo.data.batches import Batches
+from cnnzoo.training.distribution import share_of_batch
 from cnnzoo.training.recipe import Recipe
 
 TRIAL_SECONDS = 3.0  # of training steps that are measured, and at least two of them
@@ -31,8 +32,12 @@ def measure_speed(network: keras.Model, batches: Batches, validation_batches: Ba
     """
     original_values = [keras.ops.convert_to_numpy(variable).copy() for variable in network.variables]
     try:
-        step = _time_calls(lambda i: network.train_on_batch(*batches[i % len(batches)]), TRIAL_SECONDS)
-        validation_step = _time_calls(lambda i: network.test_on_batch(*validation_batches[0]), 0.0)
+        step = _time_calls(
+            lambda i: network.train_on_batch(*share_of_batch(network, batches[i % len(batches)])), TRIAL_SECONDS
+        )
+        validation_step = _time_calls(
+            lambda i: network.test_on_batch(*share_of_batch(network, validation_batches[0])), 0.0
+        )
     finally:
         for variable, value in zip(network.variables, original_values, strict=True):
             variable.assign(value)

@@ -15,6 +15,7 @@ import numpy as np
 from cnnzoo.core.errors import Interrupted, TrainingError
 from cnnzoo.data.batches import Batches
 from cnnzoo.surgery.lazy_logs import LazyCallbackList
+from cnnzoo.training.distribution import restore_metric
 from cnnzoo.training.optimizer import moving_averages
 from cnnzoo.training.progress import Logs, without_output_prefix
 from cnnzoo.training.run import Run
@@ -111,7 +112,7 @@ class CheckpointCallback(keras.callbacks.Callback):
         # A continued epoch starts from the metrics of its first part.
         if self.metric_values:
             for variable, value in zip(self.model.metrics_variables, self.metric_values, strict=True):
-                variable.assign(value)
+                restore_metric(variable, value)
             self.metric_values = []
 
     def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:

@@ -63,11 +63,14 @@ def with_rate_per_variable(base: Any) -> type:
             decays: the variable's weight decay.
 
         All are in the order of the variables that the optimizer is built with.
+
+        sums_gradients: whether gradients are those of one replica of TensorFlow, which are to be summed over all.
         """
 
         rate_shares: Sequence[float] = ()
         first_steps: Sequence[int] = ()
         decays: Sequence[float] = ()
+        sums_gradients = True
 
         @property
         def learning_rate(self) -> Any:
@@ -85,6 +88,14 @@ def with_rate_per_variable(base: Any) -> type:
             """Replace the schedule of the learning rate."""
             base.learning_rate.fset(self, schedule)
 
+        def apply(self, grads: Any, trainable_variables: Any = None) -> None:
+            """Update the variables by the gradients of the whole batch; see Keras."""
+            super().apply(sum_over_replicas(grads) if self.sums_gradients else grads, trainable_variables)
+
+        def _all_reduce_sum_gradients(self, grads_and_vars: Any) -> Any:
+            """Do nothing: Keras would sum over the replicas what each of them has clipped by itself."""
+            return grads_and_vars
+
         def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
             """Update one variable; see Keras."""
             i = self._get_variable_index(variable)
@@ -101,6 +112,28 @@ def with_rate_per_variable(base: Any) -> type:
             """Do nothing: the best epoch's averages are kept by `CheckpointCallback`, and the run may be resumed."""
 
     return VariableRates
+
+
+def sum_over_replicas(gradients: Sequence[Any]) -> Sequence[Any]:
+    """Return the gradients of the whole batch, if several replicas of TensorFlow have those of their shares of it."""
+    if keras.backend.backend() != "tensorflow":
+        return gradients
+    import tensorflow as tf
+
+    replica = tf.distribute.get_replica_context()
+    if replica is None or replica.num_replicas_in_sync == 1:
+        return gradients
+    sums = iter(replica.all_reduce(tf.distribute.ReduceOp.SUM, [g for g in gradients if g is not None]))
+    return [None if gradient is None else next(sums) for gradient in gradients]
+
+
+class LossScaling(keras.optimizers.LossScaleOptimizer):
+    """Loss scaling that skips a step if the gradients of any replica overflow; Keras looks at those of the first."""
+
+    def apply(self, grads: Any, trainable_variables: Any = None) -> None:
+        """Update the variables unless a gradient of the whole batch is infinite or NaN; see Keras."""
+        self.inner_optimizer.sums_gradients = False
+        super().apply(sum_over_replicas(grads), trainable_variables)
 
 
 def make_optimizer(model: keras.Model, recipe: Recipe, steps_per_epoch: int) -> keras.optimizers.Optimizer:
@@ -127,7 +160,7 @@ def make_optimizer(model: keras.Model, recipe: Recipe, steps_per_epoch: int) -> 
 
     # Build it now, so that its state can be saved and restored before the first step
     if recipe.precision == "float16":
-        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+        optimizer = LossScaling(optimizer)
     optimizer.build(variables)
     for variable, mean in zip(variables, moving_averages(optimizer), strict=False):
         mean.assign(ops.convert_to_numpy(variable).copy())  # Keras leaves zeros there until the first step

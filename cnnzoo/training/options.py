@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from cnnzoo.core.card_fields import check_target_accuracy
 from cnnzoo.core.errors import InputError, check_integer, shorten_repr
 from cnnzoo.core.extras import install_command
-from cnnzoo.training.distribution import resolve_devices
+from cnnzoo.training.devices import resolve_devices
 
 MAX_MINUTES = 1_000_000
 # Callbacks of Keras that set the learning rate, and what the recipe has in their place.

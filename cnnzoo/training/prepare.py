@@ -11,6 +11,7 @@ import keras
 from cnnzoo.surgery.features import group_layers_by_stage
 from cnnzoo.surgery.outputs import has_softmax_output, without_aux_heads
 from cnnzoo.surgery.walk import all_layers
+from cnnzoo.training.distribution import is_mirrored
 from cnnzoo.training.optimizer import make_optimizer
 from cnnzoo.training.recipe import Recipe
 
@@ -41,12 +42,14 @@ def compile_for_training(model: keras.Model, recipe: Recipe, steps_per_epoch: in
     """Compile `model` with the recipe's optimizer and loss; auxiliary heads count by `aux_weight`."""
     optimizer, loss = make_optimizer(model, recipe, steps_per_epoch), _make_loss(model, recipe)
     accuracy = [UnweightedAccuracy(name="accuracy")]
+    jit = False if is_mirrored(model) else "auto"  # XLA would compile all replicas for one device
     if not isinstance(model.output, dict):
-        model.compile(optimizer, loss, weighted_metrics=accuracy)
+        model.compile(optimizer, loss, weighted_metrics=accuracy, jit_compile=jit)
         return
     loss_weights = {name: 1.0 if name == "logits" else float(recipe.aux_weight) for name in model.output}
     losses = dict.fromkeys(loss_weights, loss)
-    model.compile(optimizer, losses, loss_weights=loss_weights, weighted_metrics={"logits": accuracy})
+    metrics = {"logits": accuracy}
+    model.compile(optimizer, losses, loss_weights=loss_weights, weighted_metrics=metrics, jit_compile=jit)
 
 
 class UnweightedAccuracy(keras.metrics.CategoricalAccuracy):

@@ -216,8 +216,10 @@ def _state_variables(model: keras.Model) -> list[Any]:
 
 def _named_arrays(model: keras.Model) -> dict[str, np.ndarray]:
     """Return what is saved: the variables as v0, v1, ..., and those of the metrics as m0, m1, ..."""
+    from cnnzoo.training.distribution import read_metric  # imports Keras, which takes seconds
+
     arrays = {f"v{i}": np.asarray(variable) for i, variable in enumerate(_state_variables(model))}
-    return arrays | {f"m{i}": np.asarray(variable) for i, variable in enumerate(model.metrics_variables)}
+    return arrays | {f"m{i}": read_metric(variable) for i, variable in enumerate(model.metrics_variables)}
 
 
 def _link_or_copy(old: Path, new: Path) -> None:

@@ -44,7 +44,8 @@ from cnnzoo.surgery.precision import mixed_precision
 from cnnzoo.training import state
 from cnnzoo.training.budget import count_epochs, measure_speed, shorten_recipe
 from cnnzoo.training.callbacks import CheckpointCallback, InterruptCallback, combine_callbacks
-from cnnzoo.training.distribution import replicate
+from cnnzoo.training.devices import check_batch_size, resolve_devices, round_up
+from cnnzoo.training.distribution import check_distribution, replicate
 from cnnzoo.training.lr_range import run_range_test
 from cnnzoo.training.options import TrainerOptions
 from cnnzoo.training.plan import make_plan, resolve_sample_weight
@@ -87,6 +88,9 @@ class Trainer:
         self.options = options
         self.sample_weight = resolve_sample_weight(options.sample_weight, data)
         self.recipe = replace(recipe, precision=resolve_precision(recipe.precision))
+        check_distribution()
+        self.device_count = max(len(resolve_devices(options.devices)), 1)
+        check_batch_size(recipe.batch_size, len(data.train), self.device_count)
         self.received_model, self.model = model, as_functional(model)
         self.data = self._match_model(data)
         # Those of earlier trainings count too, if a trained model is trained on
@@ -231,8 +235,9 @@ class Trainer:
         self.validation_batches = Batches(
             self.data.validation,
             len(self.data.classes),
-            max(self.recipe.batch_size, self._validation_batch_size()),
+            round_up(max(self.recipe.batch_size, self._validation_batch_size()), self.device_count),
             heads=self._heads(),
+            pad=self.device_count,
         )
         compile_for_training(self.network, self.recipe, len(self.batches))
 

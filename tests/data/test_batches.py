@@ -271,13 +271,13 @@ def test_every_training_batch_is_full(options, size):
     np.testing.assert_array_equal(labels[90:].argmax(1), batches.split.labels[added])
 
 
-@pytest.mark.parametrize("size", [16, 30, 200])
-def test_padded_batches_have_the_mean_loss_of_the_images(size):
+@pytest.mark.parametrize(("size", "multiple", "expected"), [(16, 1, 16), (30, 1, 30), (200, 1, 90), (200, 4, 92)])
+def test_padded_batches_have_the_mean_loss_of_the_images(size, multiple, expected):
     split = imbalanced_split()
-    batches = Batches(split, 3, size, pad=True)
+    batches = Batches(split, 3, size, pad=multiple)
     parts = [batches[i] for i in range(len(batches))]
-    assert {len(part[0]) for part in parts} == {min(size, 90)}
-    assert {len(part) for part in parts} == ({3} if 90 % min(size, 90) else {2}), "no weights unless they are needed"
+    assert {len(part[0]) for part in parts} == {expected}
+    assert {len(part) for part in parts} == ({3} if 90 % expected else {2}), "no weights unless they are needed"
     images = np.concatenate([part[0] for part in parts])
     np.testing.assert_array_equal(images[:90], split.images)
     assert not images[90:].any(), "black"

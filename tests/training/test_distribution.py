@@ -1,53 +1,117 @@
-"""Several devices train one model: here two logical CPUs, in a separate process."""
+"""Several devices train one model: here virtual CPU devices, in processes of their own."""
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
+from helpers.paths import ROOT
 from helpers.processes import run_code
 from helpers.training import RECIPE, fit, new_lenet
 
 import cnnzoo
-from cnnzoo.training.distribution import resolve_devices
+from cnnzoo.training.devices import check_batch_size, resolve_devices
 
-TWO_DEVICES = """
-import sys
+FOUR_DEVICES = """
 import tensorflow as tf
 cpu = tf.config.list_physical_devices("CPU")[0]
-tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-from dataclasses import replace
-import numpy as np
-import cnnzoo
-from helpers.images import make_blobs
-from helpers.training import RECIPE, fit, new_lenet
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 4)
+from helpers import devices
+"""
+OVERFLOW = """
+import keras
+from cnnzoo.training.optimizer import make_optimizer
+with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"], tf.distribute.ReductionToOneDevice()).scope():
+    model = devices.new_network()
+    strategy = tf.distribute.get_strategy()
+    optimizer = make_optimizer(model, devices.replace(devices.RECIPE, precision="float16"), 3)
+    before = model.get_weights()
 
-data = cnnzoo.load_data(make_blobs(), splits=(0.6, 0.2, 0.2))
-recipe = replace(RECIPE, epochs=2, augment="none", ema=0.5)
-run_dir = sys.argv[1] + "/two"
-model_of_two, model_of_one = new_lenet(), new_lenet()
-two = fit(model_of_two, data, recipe=recipe, devices=["CPU:0", "CPU:1"], run_dir=run_dir)
-one = fit(model_of_one, data, recipe=recipe)
-again = fit(new_lenet(), data, recipe=recipe, devices="CPU:0,CPU:1", run_dir=run_dir, resume=True)
-assert again.history == two.history
-for a, b in zip(model_of_two.get_weights(), model_of_one.get_weights(), strict=True):
-    np.testing.assert_allclose(a, b, atol=2e-4)
-np.testing.assert_allclose(two.history["loss"], one.history["loss"], rtol=1e-3)
-print("equal")
+    @tf.function
+    def step(value):
+        gradients = [tf.fill(v.shape, value) for v in model.trainable_variables]
+        optimizer.apply(gradients, model.trainable_variables)
+
+    infinite_on_the_second = lambda context: [1.0, float("inf")][context.replica_id_in_sync_group]
+    strategy.run(step, args=(strategy.experimental_distribute_values_from_function(infinite_on_the_second),))
+    assert all((a == b).all() for a, b in zip(before, model.get_weights(), strict=True))
+    assert optimizer.dynamic_scale.numpy() == optimizer.initial_scale / 2
+"""
+RESNET = """
+import cnnzoo, keras, numpy as np
+from helpers.images import make_blobs
+def new_resnet():
+    keras.utils.set_random_seed(0)
+    return cnnzoo.get("resnet20", classes=3)
+images, labels = make_blobs(size=32)
+data = cnnzoo.load_data((np.repeat(images[..., None], 3, axis=3), labels), splits=(0.6, 0.2, 0.2))
+recipe = cnnzoo.Recipe(epochs=1, batch_size=12, learning_rate=0.01)
+devices.check_equal(*(devices.train(count, new_resnet, data=data, recipe=recipe) for count in (1, 2)))
 """
 
 
 @pytest.mark.slow
-def test_two_devices_learn_what_one_does(tmp_path):
-    assert run_code(TWO_DEVICES, tmp_path) == "equal\n"
+def test_one_two_and_four_devices_give_the_same_numbers(tmp_path):
+    code = f"{FOUR_DEVICES}\ndevices.check_small_network()\nprint('equal')\n{OVERFLOW}\nprint('skipped')"
+    assert run_code(code, cwd=tmp_path) == "equal\nskipped\n"
 
 
-def test_an_unknown_device_raises_an_error(data):
-    with pytest.raises(cnnzoo.InputError, match=r"Unknown device.*Allowed: .*CPU:0"):
-        fit(new_lenet(), data, devices=["CPU:0", "GPU:7"])
+@pytest.mark.slow
+def test_two_devices_keep_the_batch_norm_statistics_of_one(tmp_path):
+    assert run_code(f"{FOUR_DEVICES}\n{RESNET}\nprint('equal')", cwd=tmp_path) == "equal\n"
 
 
-def test_a_device_named_twice_raises_an_error(data):
-    with pytest.raises(cnnzoo.InputError, match="devices must be distinct"):
-        fit(new_lenet(), data, devices="CPU:0,CPU:0")
+@pytest.mark.slow
+def test_devices_of_jax_give_the_same_numbers(tmp_path):
+    pytest.importorskip("jax")
+    environment = {
+        "KERAS_BACKEND": "jax",
+        "XLA_FLAGS": "--xla_force_host_platform_device_count=4",
+        "PYTHONPATH": os.pathsep.join([str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")]),
+    }
+    process = subprocess.run(
+        [sys.executable, "-m", "helpers.devices"],
+        env=os.environ | environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert process.returncode == 0, process.stderr
+    equal, absent, indivisible, foreign = process.stdout.splitlines()
+    assert equal == "equal"
+    assert absent.endswith("Allowed: CPU:0, CPU:1, CPU:2, CPU:3, auto. Received: 'GPU:0'")
+    assert "4 devices cannot share batches of 6 images equally. Use batch_size=4 (" in indivisible
+    assert foreign.startswith("A distribution is set with keras.distribution.set_distribution. Remove it")
+
+
+@pytest.mark.parametrize(
+    ("devices", "message"),
+    [
+        (["CPU:0", "GPU:7"], r"Unknown device.*Allowed: .*CPU:0"),
+        ("CPU:0,CPU:0", "devices must be distinct"),
+        ([], 'devices must be "auto" or names of devices'),
+        (2, 'devices must be "auto" or names of devices. Received: 2'),
+        ([0], r"Unknown device.*Received: 0"),
+    ],
+)
+def test_devices_that_do_not_exist_raise_an_error(data, devices, message):
+    with pytest.raises(cnnzoo.InputError, match=message):
+        fit(new_lenet(), data, devices=devices)
+
+
+def test_batches_that_devices_cannot_share_raise_an_error():
+    check_batch_size(32, 1000, 4)
+    with pytest.raises(
+        cnnzoo.InputError, match=r"3 devices cannot share batches of 32 .*batch_size=30 .*batch_size=33"
+    ):
+        check_batch_size(32, 1000, 3)
+    with pytest.raises(
+        cnnzoo.InputError, match=r"batches of 101 images equally. Use batch_size=100 \(--batch-size 100"
+    ):
+        check_batch_size(128, 101, 2)
+    with pytest.raises(cnnzoo.InputError, match="Use fewer devices"):
+        check_batch_size(32, 3, 4)
 
 
 def test_auto_makes_no_copy_without_gpus():
@@ -55,4 +119,4 @@ def test_auto_makes_no_copy_without_gpus():
 
 
 def test_one_named_device_trains(data):
-    assert fit(new_lenet(), data, devices=["CPU:0"], recipe=replace(RECIPE, epochs=1)).accuracy > 0
+    assert fit(new_lenet(), data, devices=["cpu:0"], recipe=replace(RECIPE, epochs=1)).accuracy > 0

@@ -1,169 +1,189 @@
-"""Compare data pipelines by images per second and peak memory: cnnzoo, Keras, Pillow, decoding only.
+"""Compare data pipelines: cnnzoo, torch's DataLoader, Keras, Grain and Pillow, by images per second.
 
-SIZE=224 python benchmarks/data.py FOLDER
+    python benchmarks/data.py FOLDER --size 128 --policies basic,trivial,rand --workers 0,1,2
 
-FOLDER has one sub-folder of photos per class, or train, val and test folders that contain these. Every pipeline runs
-in its own process, in turns: one first epoch, for which files may not be in the system's cache, then epochs for four
-seconds.
+FOLDER has one sub-folder of photos per class, or train, val and test folders that contain these. Every pipeline runs in
+its own process, in turns (see `pipelines/measure.py`). A peer that is not installed is skipped; torch, torchvision and
+Grain may be installed for another interpreter, which --torch-python and --grain-python name. Use the same release of
+Pillow there.
+
+Other work on the machine disturbs the rates more than the processor time per image. The ratios are those of the
+medians over the turns.
 """
 
 import csv
 import json
 import os
-import resource
+import platform
 import subprocess
 import sys
-import time
+from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import click
 
-RESULTS = Path(__file__).parent / "results"
-SIZE = int(os.environ.get("SIZE", 224))  # side in pixels; from the environment, for the processes of the pipelines
-BATCH_SIZE, SECONDS = 32, 4
-
-
-def training_folder(folder):
-    """Return the train folder, or the folder itself if it has none."""
-    train = Path(folder) / "train"
-    return train if train.is_dir() else Path(folder)
-
-
-def list_jpegs(folder):
-    """Return the JPEG files of the training part."""
-    return sorted(str(path) for path in training_folder(folder).rglob("*") if path.suffix.lower() in (".jpg", ".jpeg"))
-
-
-def count_images(batches):
-    """Take all batches; return the number of images."""
-    return sum(len(images) for images, _ in batches)
-
-
-def load(folder, **options):
-    """Load the folder at SIZE, without checking the files first."""
-    import cnnzoo
-
-    return cnnzoo.load_data(folder, image_size=SIZE, doctor=False, **options)
-
-
-def ours_evaluation(folder):
-    """Exact decoding, antialiased resizing, center crop."""
-    batches = load(folder, cache="none").batches("train", BATCH_SIZE)
-    return lambda: count_images(batches[i] for i in range(len(batches)))
-
-
-def ours_training(folder):
-    """Random resized crops and flips."""
-    batches = load(folder, cache="none").batches("train", BATCH_SIZE, seed=0, augment="basic")
-
-    def epoch():
-        batches.set_epoch(batches.epoch + 1)
-        return count_images(batches[i] for i in range(len(batches)))
-
-    return epoch
-
-
-def ours_cached(folder):
-    """The evaluation pipeline, from memory after the first epoch."""
-    batches = load(folder, cache="auto").batches("train", BATCH_SIZE)
-    return lambda: count_images(batches[i] for i in range(len(batches)))
-
-
-def ours_training_cached(folder):
-    """Random resized crops and flips of resized images in memory."""
-    batches = load(folder, cache="memory").batches("train", BATCH_SIZE, seed=0, augment="basic")
-    return lambda: count_images(batches[i] for i in range(len(batches)))
-
-
-def keras_directory(folder):
-    """keras.utils.image_dataset_from_directory: no aspect ratio, no antialiasing, no EXIF rotation."""
-    import keras
-
-    dataset = keras.utils.image_dataset_from_directory(
-        training_folder(folder), image_size=(SIZE, SIZE), batch_size=BATCH_SIZE, verbose=False
-    )
-    dataset = dataset.ignore_errors().prefetch(2)  # otherwise one broken file ends it
-    return lambda: count_images(dataset)
-
-
-def load_with_pillow(path):
-    """Resize and crop one image, as a user of Pillow would."""
-    import numpy as np
-    from PIL import Image, ImageOps
-
-    with Image.open(path) as image:
-        upright = ImageOps.exif_transpose(image).convert("RGB")
-    scale = SIZE / 0.875 / min(upright.size)
-    upright = upright.resize((round(upright.width * scale), round(upright.height * scale)), Image.Resampling.BILINEAR)
-    left, top = (upright.width - SIZE) // 2, (upright.height - SIZE) // 2
-    return np.asarray(upright.crop((left, top, left + SIZE, top + SIZE)))
-
-
-def pillow(folder):
-    """The same transform, written with Pillow, in two processes."""
-    from multiprocessing import get_context
-
-    workers, files = get_context("fork").Pool(2), list_jpegs(folder)
-    return lambda: sum(1 for _ in workers.imap(load_with_pillow, files, chunksize=8))
-
-
-def bare(folder):
-    """Only tf.io.decode_jpeg: the upper bound."""
-    import tensorflow as tf
-
-    decoded = tf.data.Dataset.from_tensor_slices(list_jpegs(folder)).map(
-        lambda path: tf.io.decode_jpeg(tf.io.read_file(path), channels=3), num_parallel_calls=2
-    )
-    return lambda: sum(1 for _ in decoded.prefetch(8))
-
-
+HERE = Path(__file__).parent
+RESULTS = HERE / "results"
+AUTO = -1
+POLICIES = ("none", "gentle", "basic", "trivial", "rand", "erase")
+# The pipelines, and whether the number of worker processes can be chosen
 PIPELINES = {
-    pipeline.__name__: pipeline
-    for pipeline in (ours_evaluation, pillow, bare, ours_training, keras_directory, ours_cached, ours_training_cached)
+    "cnnzoo_batches": True,
+    "cnnzoo_memory": False,
+    "torch_loader": True,
+    "grain_dataset": True,
+    "pillow_pool": True,
+    "keras_directory": False,
+    "tensorflow_decode": False,
 }
+COLUMNS = ("images_per_second", "processor_ms", "startup_seconds", "memory_mb")
+Row = dict[str, Any]
 
 
-def measure(pipeline, folder):
-    """Print images per second of the first and of later epochs, and this process's peak memory in MB."""
-    epoch = PIPELINES[pipeline](folder)
-    started = time.perf_counter()
-    first = epoch() / (time.perf_counter() - started)
-    started, count = time.perf_counter(), 0
-    while time.perf_counter() - started < SECONDS:
-        count += epoch()
-    later = count / (time.perf_counter() - started)
-    # Workers have memory of their own
-    peak = sum(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    print(json.dumps([round(first), round(later), round(peak / 1024)]))
+def split_names(context: click.Context, parameter: click.Parameter, value: str) -> list[str]:
+    """Split a comma-separated list and check it against the names allowed."""
+    allowed = POLICIES if parameter.name == "policies" else tuple(PIPELINES)
+    names = [name.strip() for name in value.split(",") if name.strip()]
+    for name in names:
+        if name not in allowed:
+            raise click.BadParameter(f"{name!r} is none of {', '.join(allowed)}")
+    return names
+
+
+def split_numbers(context: click.Context, parameter: click.Parameter, value: str) -> list[int]:
+    """Split a comma-separated list of numbers of workers; "auto" is what the library chooses."""
+    try:
+        return [AUTO if part.strip() == "auto" else int(part) for part in value.split(",") if part.strip()]
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is not a list such as 0,1,2,auto") from None
+
+
+def run_pipeline(python: str, pipeline: str, options: dict[str, Any], seconds: float) -> Row:
+    """Measure one pipeline in a new process of an interpreter."""
+    command = [python, str(HERE / "pipelines" / "measure.py"), pipeline, json.dumps(options), str(seconds)]
+    paths = [str(HERE.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = os.environ | ({"PYTHONPATH": os.pathsep.join(paths)} if python == sys.executable else {})
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=600, check=False)
+    except subprocess.TimeoutExpired:
+        return {"skipped": "no figures after ten minutes"}
+    except OSError as error:
+        return {"skipped": f"{python}: {error.strerror}", "missing": True}
+    if done.returncode:
+        return {"skipped": (done.stderr.strip().splitlines() or ["it failed"])[-1]}
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def print_table(rows: list[Row]) -> dict[tuple[str, str, int], float]:
+    """Print the medians of all turns as a Markdown table; return the rates by pipeline, policy and workers."""
+    keys = list(dict.fromkeys((row["pipeline"], row["policy"], row["workers"]) for row in rows))
+    rates = {}
+    print("\n| pipeline | policy | workers | images/s | CPU ms per image | start, s | memory, MB |")
+    print("|---|---|---|---|---|---|---|")
+    for key in keys:
+        turns = [row for row in rows if (row["pipeline"], row["policy"], row["workers"]) == key]
+        rate, processor, startup, memory = (median(row[column] for row in turns) for column in COLUMNS)
+        rates[key] = rate
+        workers = "auto" if key[2] == AUTO else key[2]
+        print(f"| {key[0]} | {key[1]} | {workers} | {rate:.0f} | {processor:.2f} | {startup:.1f} | {memory:.0f} |")
+    return rates
+
+
+def print_ratios(rates: dict[tuple[str, str, int], float]) -> None:
+    """Print the rates of cnnzoo divided by those of its peers, at equal policies and numbers of workers."""
+    print()
+    for (pipeline, policy, workers), rate in rates.items():
+        if pipeline != "cnnzoo_batches":
+            continue
+        number = "auto" if workers == AUTO else workers
+        for (peer, peer_policy, peer_workers), peer_rate in rates.items():
+            is_equal = peer_policy == policy and (peer_workers == workers or not PIPELINES[peer])
+            if peer != "cnnzoo_batches" and is_equal:
+                print(f"{policy}, {number} workers: cnnzoo / {peer} {rate / peer_rate:.2f}")
+        plain = rates.get(("keras_directory", "none", AUTO))
+        if plain and policy != "none":
+            print(f"{policy}, {number} workers: cnnzoo / keras_directory without augmentation {rate / plain:.2f}")
+
+
+def list_variants(pipelines: list[str], policies: list[str], workers: list[int]) -> list[tuple[str, str, int]]:
+    """Return the pipelines, policies and numbers of workers of one turn."""
+    variants = []
+    for pipeline in pipelines:
+        numbers = workers if PIPELINES[pipeline] else [AUTO]
+        names = ["none", *(name for name in policies if name != "none")] if pipeline == "keras_directory" else policies
+        names = ["none"] if pipeline == "tensorflow_decode" else names
+        variants += [(pipeline, name, number) for name in names for number in numbers]
+    return variants
 
 
 @click.command()
-@click.argument("folder")
-@click.option("--turns", default=5, show_default=True)
-@click.option("--keep", is_flag=True, help="Write the table under benchmarks/results.")
-@click.option("--pipeline", help="Measure only this one, in this process.")
-def main(folder, turns, keep, pipeline):
-    """Print the rates of every turn, and the ratios of their medians."""
-    if pipeline:
-        measure(pipeline, folder)
-        return
-    rows = []
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--size", default=224, show_default=True, help="Side of the images in pixels.")
+@click.option("--policies", default="basic,trivial,rand", show_default=True, callback=split_names)
+@click.option("--workers", default="0,1,2,auto", show_default=True, callback=split_numbers)
+@click.option("--pipelines", default=",".join(PIPELINES), show_default=True, callback=split_names)
+@click.option("--batch", "batch_size", default=32, show_default=True, help="Images per batch.")
+@click.option("--seconds", default=4.0, show_default=True, help="Measured time of each pipeline and turn.")
+@click.option("--turns", default=3, show_default=True)
+@click.option("--torch-python", default=sys.executable, help="Interpreter with torch and torchvision.")
+@click.option("--grain-python", default=sys.executable, help="Interpreter with Grain.")
+@click.option("--keep", is_flag=True, help="Write the figures of all turns under benchmarks/results.")
+def main(
+    folder: Path,
+    size: int,
+    policies: list[str],
+    workers: list[int],
+    pipelines: list[str],
+    batch_size: int,
+    seconds: float,
+    turns: int,
+    torch_python: str,
+    grain_python: str,
+    keep: bool,
+) -> None:
+    """Print the figures of every turn, a table of their medians, and ratios."""
+    train = folder / "train"
+    interpreters = {"torch_loader": torch_python, "grain_dataset": grain_python}
+    rows: list[Row] = []
+    missing: set[str] = set()
     for turn in range(1, turns + 1):
-        for name in PIPELINES:
-            command = [sys.executable, __file__, folder, "--pipeline", name]
-            out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-            rows.append([turn, name, *json.loads(out.splitlines()[-1])])
-            print(*rows[-1], flush=True)
-    first, later = ({name: median(row[i] for row in rows if row[1] == name) for name in PIPELINES} for i in (2, 3))
-    print(f"evaluation / Pillow in two processes    {later['ours_evaluation'] / later['pillow']:.2f}")
-    print(f"evaluation / decoding only              {later['ours_evaluation'] / later['bare']:.2f}")
-    print(f"training / image_dataset_from_directory {later['ours_training'] / later['keras_directory']:.2f}")
-    print(f"later epochs from memory / first epoch  {later['ours_cached'] / first['ours_cached']:.1f}")
+        for pipeline, policy, number in list_variants(pipelines, policies, workers):
+            if pipeline in missing:
+                continue
+            options = {
+                "folder": str(train if train.is_dir() else folder),
+                "size": size,
+                "policy": policy,
+                "workers": number,
+                "batch_size": batch_size,
+            }
+            result = run_pipeline(interpreters.get(pipeline, sys.executable), pipeline, options, seconds)
+            if reason := result.get("skipped"):
+                if turn == 1:
+                    print(f"{pipeline} {policy} {number}: skipped, {reason}", flush=True)
+                if result.get("missing"):
+                    missing.add(pipeline)
+                continue
+            rows.append({"turn": turn, "pipeline": pipeline, "policy": policy, "workers": number, **result})
+            print(*rows[-1].values(), flush=True)
+    if not rows:
+        raise click.ClickException("nothing was measured")
+
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    print(
+        f"\n{folder.name}, {size} pixels, batches of {batch_size}; {os.cpu_count()} cores ({platform.machine()}), ",
+        end="",
+    )
+    print(f"Python {platform.python_version()}, {datetime.now(UTC):%Y-%m-%d}, load at the end {load:.1f}")
+    print_ratios(print_table(rows))
     if keep:
-        path = RESULTS / f"data-{Path(folder).resolve().name}-{SIZE}-cpu{os.cpu_count()}.csv"
+        path = RESULTS / f"data-{folder.resolve().name}-{size}-cpu{os.cpu_count()}.csv"
         with path.open("w", newline="") as file:
-            csv.writer(file).writerows([["turn", "way", "first epoch", "later epochs", "peak MB"], *rows])
+            writer = csv.DictWriter(file, list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
 
 
 if __name__ == "__main__":

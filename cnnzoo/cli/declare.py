@@ -60,6 +60,10 @@ def option(*flags: str, **settings: Any) -> dict[str, Any]:
 def take_options(**classes: type) -> Callable[[Callback], Callback]:
     """Add the options of dataclasses to a command, which gets an object of each class under the keyword given here."""
 
+    names = [name for options_class in classes.values() for name in _declarations(options_class)]
+    if len(set(names)) < len(names):
+        raise ValueError(f"Options are declared twice: {sorted({name for name in names if names.count(name) > 1})}")
+
     def decorate(command: Callback) -> Callback:
         @functools.wraps(command)
         def run_command(**values: Any) -> None:

@@ -157,7 +157,7 @@ class TableColumns:
 
 
 @dataclass(frozen=True)
-class DataOptions(TableColumns):
+class SourceOptions(TableColumns):
     """Options for loading images; the fields are arguments of `cnnzoo.load_data`."""
 
     classes: list[str] | None = field(metadata=option(**CLASSES, group=DATA))
@@ -191,16 +191,6 @@ class DataOptions(TableColumns):
             default="auto",
             show_default=True,
             help="Where resized image files are kept; auto is memory, up to 2 GiB.",
-        )
-    )
-    workers: int | str = field(
-        metadata=option(
-            callback=parse_workers,
-            group=MACHINE,
-            metavar="NUMBER",
-            default="auto",
-            show_default=True,
-            help="Processes that load image files; 0 loads them in this one; auto is one per core for larger data.",
         )
     )
     crop: float | str | None = field(
@@ -237,6 +227,22 @@ class DataOptions(TableColumns):
     def load(self, source: str, image_size: tuple[int, int] | None = None, **changes: Any) -> ImageData:
         """Load the images of `source`; `changes` replace arguments of `cnnzoo.load_data`."""
         return cnnzoo.load_data(source, image_size=image_size, **asdict(self) | changes)
+
+
+@dataclass(frozen=True)
+class DataOptions(SourceOptions):
+    """Options for loading images, and for the processes that do it."""
+
+    workers: int | str = field(
+        metadata=option(
+            callback=parse_workers,
+            group=MACHINE,
+            metavar="NUMBER",
+            default="auto",
+            show_default=True,
+            help="Processes that load image files; 0 loads them in this one; auto is one per core for larger data.",
+        )
+    )
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,11 @@ def paint_command(name, paint, sizes, last):
     click.echo((name, paint, sizes, last))
 
 
+def test_an_option_that_is_declared_twice_is_refused():
+    with pytest.raises(ValueError, match=r"declared twice: \['base_color', 'settings'\]"):
+        take_options(paint=PaintOptions, again=PaintOptions)
+
+
 def test_a_command_gets_objects_with_its_options():
     arguments = ["a", "--base-color", "red", "--set", "x=1", "--set", "y=2", "--size", "32", "--last"]
     answer = CliRunner().invoke(paint_command, arguments)

@@ -25,4 +25,6 @@ def __getattr__(name: str) -> typing.Any:
         return _import_public_name(name)
     from cnnzoo.core.names import describe_missing_name
 
+    if name in _import_public_name("list_models")():
+        raise AttributeError(f"cnnzoo has no {name!r}. Did you mean cnnzoo.get({name!r})?")
     raise AttributeError(describe_missing_name(name, __all__))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from cnnzoo import card_storage
 from cnnzoo.core.arguments import check_arguments
+from cnnzoo.core.attributes import SuggestsAttributes
 from cnnzoo.core.card_fields import check_card_fields, check_crop, check_interpolation
 from cnnzoo.core.card_summary import summarize_card
 from cnnzoo.core.errors import InputError, check_class_names, check_integer, check_levels
@@ -75,7 +76,7 @@ class Receipt:
 
 
 @dataclass(frozen=True, repr=False)
-class Card:
+class Card(SuggestsAttributes):
     """The description of a model: classes, preprocessing, origin of the weights. Stored as JSON.
 
     `cnnzoo.card(model)` returns it. Every way of saving or exporting a model writes it too. Printing it shows the main

@@ -13,6 +13,7 @@ from typing import TypeVar, overload
 
 from cnnzoo.checkpoints import manifest
 from cnnzoo.core.arguments import check_arguments
+from cnnzoo.core.attributes import SuggestsAttributes
 from cnnzoo.core.errors import InputError, suggest_names, unknown_name
 from cnnzoo.core.notebook import NotebookTable, render_notebook
 from cnnzoo.core.tables import align_columns
@@ -29,7 +30,7 @@ _registered: dict[str, Variant] = {}
 
 
 @dataclass(frozen=True, repr=False)
-class ModelInfo:
+class ModelInfo(SuggestsAttributes):
     """Facts about a model that are known before it is built; `str` formats it for the terminal.
 
     Attributes:
@@ -123,6 +124,8 @@ def register(name: str, row: Variant | None = None) -> Variant | Callable[[Varia
         >>> "lenet5_elu" in cnnzoo.list_models("lenet*")
         True
     """
+    if not isinstance(name, str):
+        raise InputError(f"register takes the name of the new model first. Received: {name!r:.100}")
     if row is None:
 
         def decorate(make: VariantMaker) -> VariantMaker:
@@ -191,6 +194,8 @@ def list_models(pattern: str = "*", *, family: str | None = None, weights: bool 
         >>> cnnzoo.list_models("vgg1?_bn", weights="imagenet")
         ['vgg11_bn', 'vgg13_bn', 'vgg16_bn', 'vgg19_bn']
     """
+    if not isinstance(pattern, str):
+        raise InputError(f"pattern must be text, such as 'resnet*'. Received: {pattern!r:.100}")
     rows = _all_variants()
     families = {family_of_row for family_of_row, _ in rows.values()}
     if family is not None and family not in families:

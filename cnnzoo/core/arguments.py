@@ -130,6 +130,8 @@ def _check_call(
 def _explain_unknown(parameters: list[inspect.Parameter], given: Mapping[str, Any], remedies: Mapping[str, str]) -> str:
     """Return what is wrong with the first argument that the function does not have; "" if it has them all."""
     names = [p.name for p in parameters]
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        return ""
     argument = next((argument for argument in given if argument not in names), None)
     if argument is None:
         return ""

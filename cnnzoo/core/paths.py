@@ -51,7 +51,9 @@ def path_text(path: object, name: str = "the path") -> str:
     try:
         return os.fsdecode(path)  # type: ignore[arg-type]
     except TypeError:
-        raise InputError(f"{name} must be a path. Received: {path!r:.200}") from None
+        is_model = hasattr(path, "get_weights")
+        hint = ". The model comes before the path; cnnzoo.Classifier.of(model) needs no path" if is_model else ""
+        raise InputError(f"{name} must be a path. Received: {path!r:.200}{hint}") from None
 
 
 def shorten(text: str) -> str:

@@ -110,6 +110,10 @@ class ImageData(SuggestsAttributes):
     split_options: tuple[tuple[float, float, float], int] | None = None
     diagnosis: Diagnosis | None = field(default=None, repr=False)
     fix_list: AppliedFixes | None = None
+    _instead_of_items = (
+        'The splits are .train, .validation and .test, with images, labels and names, or .splits["train"]; '
+        '.batches("train") yields batches'
+    )
 
     @property
     def splits(self) -> dict[str, Split]:

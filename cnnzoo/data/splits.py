@@ -43,6 +43,10 @@ class Split(SuggestsAttributes):
     names: np.ndarray
     weights: np.ndarray | None = None
     digests: np.ndarray | None = field(default=None, repr=False)  # of arrays, before they were resized
+    _instead_of_items = (
+        "Write .images[i] and .labels[i] for one image and its label, or .take(indices) for several; "
+        'data.batches("train") yields batches'
+    )
     loader: Loader = field(default_factory=Loader, repr=False, compare=False)
 
     def __len__(self) -> int:

@@ -11,7 +11,7 @@ import numpy as np
 
 from cnnzoo import card_storage, cards
 from cnnzoo.core.arguments import check_arguments, check_fields
-from cnnzoo.core.errors import InputError, check_levels, unknown_name
+from cnnzoo.core.errors import InputError, check_image_size, check_levels, unknown_name
 from cnnzoo.data.bit_depth import Levels, scale_deep_array
 from cnnzoo.data.checks import check_images
 from cnnzoo.data.decode import Source, check_pixels, open_for_decoding, to_upright, upright_size
@@ -68,6 +68,7 @@ class Transform:
             raise unknown_name("interpolation", self.interpolation, INTERPOLATIONS)
         if self.crop is not None and not 0 < self.crop <= 1:
             raise InputError(f"crop must be a share of the side, above 0 and at most 1. Received: {self.crop!r}")
+        object.__setattr__(self, "size", check_image_size(self.size))
         inner_size(self.size, self.pad)
 
     def __call__(self, images: Any) -> np.ndarray:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from cnnzoo.core.arguments import check_arguments
-from cnnzoo.core.attributes import SuggestsAttributes
+from cnnzoo.core.attributes import NamedValues, SuggestsAttributes
 from cnnzoo.core.errors import check_integer
 from cnnzoo.core.files import atomic_write
 from cnnzoo.core.gallery import MAX_TILES, Gallery
@@ -106,16 +106,21 @@ class Report(SuggestsAttributes):
     ending: str = ""
     source: str = field(default="", repr=False)
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "history", NamedValues(self.history))  # so that a wrong name suggests the right one
+
     @cached_property
     def metrics(self) -> dict[str, Any]:
         """All metrics by name; see `evaluation.metrics.compute_metrics`."""
-        return metrics.compute_metrics(
-            self.labels,
-            self.probabilities,
-            self.classes,
-            temperature=self.temperature,
-            uncalibrated=self.uncalibrated_probabilities,
-            min_probability=self.min_probability,
+        return NamedValues(
+            metrics.compute_metrics(
+                self.labels,
+                self.probabilities,
+                self.classes,
+                temperature=self.temperature,
+                uncalibrated=self.uncalibrated_probabilities,
+                min_probability=self.min_probability,
+            )
         )
 
     @property
@@ -320,6 +325,7 @@ class Report(SuggestsAttributes):
         }
         return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
 
+    @check_arguments()
     def to_html(self, folder: str | os.PathLike[str] | None = None) -> str:
         """Return the report as one self-contained HTML page.
 
@@ -330,6 +336,7 @@ class Report(SuggestsAttributes):
 
         return render_report(self, folder)
 
+    @check_arguments()
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write report.json, report.html, predictions.csv and labels_to_check.csv into `folder`.
 

@@ -11,15 +11,15 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
 from cnnzoo import cards
-from cnnzoo.core.arguments import check_arguments
+from cnnzoo.core.arguments import check_arguments, check_fields
 from cnnzoo.core.attributes import SuggestsAttributes
 from cnnzoo.core.card_summary import summarize_card
-from cnnzoo.core.errors import InputError, Interrupted, check_integer
+from cnnzoo.core.errors import ArgumentError, InputError, Interrupted, check_integer
 from cnnzoo.core.forks import check_not_forked
 from cnnzoo.core.gallery import MAX_TILES, Gallery
 from cnnzoo.core.notebook import render_notebook
@@ -49,6 +49,7 @@ MAX_BATCH_SIZE = 256  # images of an automatic batch
 BATCHES_AHEAD = 1  # that are handed to an accelerator before the scores of a batch are read
 
 
+@check_fields("Write cnnzoo.Classifier.of(model), or cnnzoo.load(path) for a run, a .keras file or an export")
 class Classifier(SuggestsAttributes):
     """Classify images with a Keras model or an export.
 
@@ -109,6 +110,13 @@ class Classifier(SuggestsAttributes):
         self._opened: OpenRuntime | None = None
         self._opened_by: int | None = None  # id of the process
         self._lock = threading.Lock()
+
+    def __call__(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Raise ArgumentError, as a classifier is no Keras model."""
+        raise ArgumentError(
+            "A Classifier is not called. classifier.predict(images) returns predictions, and "
+            "classifier.probabilities(images) an array (N, classes)"
+        )
 
     @classmethod
     @check_arguments()

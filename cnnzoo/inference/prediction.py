@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, SupportsIndex, overload
+from typing import TYPE_CHECKING, Any, ClassVar, SupportsIndex, overload
 
 from cnnzoo.core.attributes import SuggestsAttributes
 from cnnzoo.core.errors import InputError
@@ -45,6 +45,7 @@ class Prediction(SuggestsAttributes):
     source: str = ""
     error: str = ""
     unsure: bool = False
+    _instead_of_items = "The likeliest class is .label; all are .classes, with their .probabilities"
     _pixels: ClassVar[np.ndarray | None] = None  # of an instance: the image as the network gets it, if it is kept
 
     def keep_pixels(self, pixels: np.ndarray) -> None:
@@ -90,6 +91,15 @@ class Prediction(SuggestsAttributes):
 
 class Predictions(list[Prediction]):
     """A list of predictions, which a notebook shows with pictures."""
+
+    if not TYPE_CHECKING:  # otherwise mypy would take every attribute for one that exists
+
+        def __getattr__(self, name: str) -> Any:
+            """Raise AttributeError for an attribute that a single prediction may have."""
+            problem = f"Predictions has no attribute {name!r}"
+            if name.startswith("_"):
+                raise AttributeError(problem)
+            raise AttributeError(f"{problem}. It is a list with one Prediction for each image: predictions[0].{name}")
 
     @overload
     def __getitem__(self, index: SupportsIndex) -> Prediction: ...

@@ -13,7 +13,9 @@ import numpy as np
 
 from cnnzoo.core.errors import InputError
 from cnnzoo.data.decode import MAX_BYTES
+from cnnzoo.data.images import ImageData
 from cnnzoo.data.pillow_images import hold_pillow_image, is_pillow_image
+from cnnzoo.data.splits import Split
 from cnnzoo.data.table_columns import PATH_COLUMNS
 
 ALLOWED = (
@@ -47,6 +49,11 @@ def unify_images(images: Any) -> Any:
     """
     if isinstance(images, str | os.PathLike) or is_image(images):
         return images
+    if isinstance(images, ImageData | Split):
+        raise InputError(
+            f"Images must be {ALLOWED}. Received: {images!r:.200}; pass the images of a split, such as "
+            "data.test.images, or measure the model on it: cnnzoo.evaluate(model, data)"
+        )
     if (columns := _column_names(images)) is not None:
         return _to_list(images[_find_path_column(columns)])
     if (array := to_array(images)) is not None:

@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any, NamedTuple, get_type_hints
 
 from cnnzoo.core.arguments import check_fields
-from cnnzoo.core.attributes import SuggestsAttributes
+from cnnzoo.core.attributes import SuggestsAttributes, explain_immutable
 from cnnzoo.core.errors import InputError, shorten_repr, unknown_name
 from cnnzoo.core.notebook import NotebookTable, render_notebook
 from cnnzoo.data.policies import parse_policy
@@ -67,6 +67,7 @@ LARGEST = {
 DESCRIPTIVE_FIELDS = ("source", "cost", "result")  # they describe a recipe and do not change a training
 
 
+@explain_immutable("cnnzoo.recipe(recipe, {name}=...) returns a changed one")
 @check_fields('cnnzoo.recipe("sgd", epochs=10) changes fields of a recipe that comes with the package')
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Recipe(SuggestsAttributes):

@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-INSTALL = $(BIN)/python .ci/install.py --config-settings editable_mode=compat
+INSTALL = $(BIN)/python .ci/install.py
 # Two workers, of up to 6 GB each; tests/conftest.py says which tests stay together and in which order they run.
 PYTEST := -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
 # The newest Python that is supported: on the path, or one of pyenv's.

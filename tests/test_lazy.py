@@ -32,6 +32,13 @@ print('loaded:', [name for name in {HEAVY} if name in sys.modules])
     assert process.stdout.splitlines()[-1] == "loaded: []"
 
 
+def test_a_folder_called_cnnzoo_does_not_hide_the_package(tmp_path):
+    (tmp_path / "cnnzoo" / "cnnzoo").mkdir(parents=True)  # a clone, from where the folder beside it is
+    code = "import cnnzoo; print(cnnzoo.__version__)"
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+    assert (process.returncode, process.stderr) == (0, "")
+
+
 def test_the_public_names_come_from_the_stub_and_are_documented():
     import cnnzoo
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from cnnzoo.cli import commands
@@ -99,6 +99,7 @@ def doctor(
         levels,
         read_fix_list(apply_fix_list) if apply_fix_list else None,
     )
+    diagnosis = replace(diagnosis, fix_list_file=str(apply_fix_list or ""))
     folder = out or Path("runs") / f"doctor-{Path(diagnosis.source.replace(':', '-')).name}"
     with show_progress("Writing doctor.html"):
         diagnosis.save(folder)
@@ -108,14 +109,17 @@ def doctor(
         fixes = diagnosis.fix_list()
         fixes.save(fix_list)
         excluded, kept = (format_count(fixes.count(action), "image") for action in ("exclude", "keep"))
+        lists = " ".join(f"--fix-list {shlex.quote(str(file))}" for file in (apply_fix_list, fix_list) if file)
         echo(
             f"Written to {fix_list}: {excluded} to exclude, {kept} to decide on. Change keep to exclude or "
-            f"relabel where that is right, then train with --fix-list {shlex.quote(str(fix_list))}",
+            f"relabel where that is right, then train with {lists}",
             err=as_json,
         )
     elif diagnosis.fix_list().fixes:
         data = shlex.quote(data)
-        echo(f"To exclude or relabel images, write a list: cnnzoo doctor {data} --fix-list fixes.csv", err=as_json)
+        options = f"--apply-fix-list {shlex.quote(str(apply_fix_list))} --fix-list more_fixes.csv"
+        options = options if apply_fix_list else "--fix-list fixes.csv"
+        echo(f"To exclude or relabel images, write a list: cnnzoo doctor {data} {options}", err=as_json)
     if strict and diagnosis.lost_images:
         sys.exit(1)
 

@@ -140,6 +140,11 @@ def _report_lost_images(diagnosis: Diagnosis, strict: bool) -> None:
 def _describe_misleading_images(diagnosis: Diagnosis) -> list[str]:
     """Return sentences about images that are used, but are hardly what the user wants to train on."""
     notes = [f"{finding.reason}." for finding in diagnosis.findings if finding.kind == "levels"]
+    notes += [
+        f"{finding.reason}. A model can learn that instead of what they show."
+        for finding in diagnosis.findings
+        if finding.kind == "shortcut"
+    ]
     if masks := [finding for finding in diagnosis.findings if finding.kind == "mask"]:
         called = "are called like masks of others" if len(masks) > 1 else "is called like a mask of another"
         notes.append(

@@ -39,6 +39,7 @@ class Diagnosis(SuggestsAttributes):
         levels: the levels of images of more than 8 bits that become black and white, if the user names them.
         location: the source as the user wrote it, for commands; empty if it is not a path.
         notes: how the source was read, in sentences.
+        fix_list_file: the file of the fix list that was applied, as the user wrote it; empty without one.
     """
 
     source: str
@@ -51,6 +52,7 @@ class Diagnosis(SuggestsAttributes):
     levels: Levels | None = None
     location: str = ""
     notes: tuple[str, ...] = ()
+    fix_list_file: str = ""
 
     @property
     def set_aside(self) -> list[Finding]:
@@ -224,6 +226,7 @@ class Diagnosis(SuggestsAttributes):
             levels=self.levels,
             location=self.location,
             notes=self.notes,
+            fix_list=self.fix_list_file,
             folder=folder,
         ).render()
 

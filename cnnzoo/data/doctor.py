@@ -15,6 +15,7 @@ from cnnzoo.data.findings import IMBALANCE_RATIO, MIN_SIDE, SPLIT_COUNT, Finding
 from cnnzoo.data.listing import LeftOutFile, ListedImage, natural_sort_key
 from cnnzoo.data.litter import is_note, name_of_masked_image
 from cnnzoo.data.scan import FORMAT_SUFFIXES, ImageFacts
+from cnnzoo.data.shortcuts import find_shortcuts
 
 MAX_HASH_DISTANCE = 3  # bits of 64 in which the perceptual hashes of near duplicates differ
 MAX_NEAR_PAIRS = 1000  # in the list of findings
@@ -79,6 +80,7 @@ def diagnose_images(
         findings += _inspect_image(image, f)
     counts = Counter(image.label for image in used_images)
     findings += _inspect_classes(used_images, counts)
+    findings += find_shortcuts(used_images, used_facts)
 
     strays = [ListedImage(file.path, file.name, "") for file in left_out if file.path is not None]
     diagnosis = Diagnosis(

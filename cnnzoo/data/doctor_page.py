@@ -83,6 +83,7 @@ class DoctorPage:
         levels: the levels that the user names, if any.
         location: the source as the user wrote it, for commands; empty if it is not a path.
         notes: how the source was read, in sentences.
+        fix_list: the file of the fix list that was applied, as the user wrote it; empty without one.
         folder: where the page will lie, for its links; None for absolute links.
     """
 
@@ -97,6 +98,7 @@ class DoctorPage:
     levels: Levels | None
     location: str
     notes: Sequence[str]
+    fix_list: str
     folder: str | os.PathLike[str] | None
 
     def render(self) -> str:
@@ -191,17 +193,22 @@ class DoctorPage:
         data = shlex.quote(self.location)
         run_dir = f"--run-dir {shlex.quote(f'runs/{Path(self.source).stem}')}"
         levels = f" --levels {','.join(f'{level:g}' for level in self.levels)}" if self.levels else ""
+        train = f"cnnzoo fine-tune resnet50:imagenet {data}{levels}"
+        check, new_list = f"cnnzoo doctor {data}{levels}", "fixes.csv"
+        if self.fix_list:
+            train += f" --fix-list {shlex.quote(self.fix_list)}"
+            check, new_list = f"{check} --apply-fix-list {shlex.quote(self.fix_list)}", "more_fixes.csv"
         has_fixes = any(FINDING_KINDS[finding.kind].fix and finding.images for finding in self.findings)
         if not has_fixes:
-            return [("Train on the images", f"cnnzoo fine-tune resnet50:imagenet {data}{levels} {run_dir}")]
+            return [("Train on the images", f"{train} {run_dir}")]
         return [
             (
                 "Write a list of these images, and change its actions in a spreadsheet: keep, exclude or relabel",
-                f"cnnzoo doctor {data}{levels} --fix-list fixes.csv",
+                f"{check} --fix-list {new_list}",
             ),
             (
                 "Train with the list applied; no file is changed",
-                f"cnnzoo fine-tune resnet50:imagenet {data}{levels} --fix-list fixes.csv {run_dir}",
+                f"{train} --fix-list {new_list} {run_dir}",
             ),
         ]
 

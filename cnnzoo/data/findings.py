@@ -155,6 +155,13 @@ FINDING_KINDS = {
         "Add images of the class to the other splits, or divide the data again.",
         needs_decision=True,
     ),
+    "shortcut": FindingKind(
+        "a class that can be told by the size, the shape or the color of its files",
+        "All images are resized for the model, which blurs small ones and crops narrow ones. A model can learn that "
+        "instead of what the images show: figures are too good, and new images are taken for the wrong class.",
+        "Get images of all classes from the same sources, or bring them all to one size before training.",
+        needs_decision=True,
+    ),
     "stray": FindingKind(
         "not in the folder of a class",
         "Where a file lies says what it shows, so these are left out.",

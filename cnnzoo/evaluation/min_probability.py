@@ -59,6 +59,21 @@ class MinProbabilityChoice:
         )
 
 
+def explain_too_few_images(images: int, target_accuracy: float) -> str:
+    """Return why so many validation images cannot show an accuracy, whatever the model answers; "" if they can.
+
+    Example:
+        >>> from cnnzoo.evaluation.min_probability import explain_too_few_images
+        >>> explain_too_few_images(51, 0.95)
+        '51 validation images cannot show it. Even if all answers are right, at least 59 are needed'
+    """
+    needed = math.ceil(math.log(1 - CONFIDENCE) / math.log(target_accuracy))
+    if images >= needed:
+        return ""
+    count = format_count(images, "validation image")
+    return f"{count} cannot show it. Even if all answers are right, at least {needed:,} are needed"
+
+
 def choose_min_probability(y_true: ArrayLike, probabilities: ArrayLike, target_accuracy: float) -> MinProbabilityChoice:
     """Choose the lowest threshold at which the answers reach an accuracy, in spite of chance.
 
@@ -96,13 +111,8 @@ def choose_min_probability(y_true: ArrayLike, probabilities: ArrayLike, target_a
     reached = np.flatnonzero(bounds >= target_accuracy)
 
     if not len(reached):
-        needed = math.ceil(math.log(1 - CONFIDENCE) / math.log(target_accuracy))
-        if images < needed:
-            reason = (
-                f"{format_count(images, 'validation image')} cannot show it. Even if all answers are right, at least "
-                f"{needed:,} are needed"
-            )
-        else:
+        reason = explain_too_few_images(images, target_accuracy)
+        if not reason:
             best = int(bounds.argmax())
             reason = (
                 f"no threshold surely reaches it on {format_count(images, 'validation image')}. With the best one, "

@@ -13,7 +13,7 @@ from cnnzoo.core.charts import Plot, format_percent, round_range
 from cnnzoo.core.matrix_chart import MAX_NAMED, MAX_WITH_SHARES, matrix_chart
 from cnnzoo.core.numbers import format_score, format_share, format_share_interval
 from cnnzoo.core.pages import file_address, picture_uri, render_page
-from cnnzoo.data.fix_list import LABELS_FILE
+from cnnzoo.data.fix_list import FIX_LIST_FILE, LABELS_FILE
 from cnnzoo.data.photos import Photos
 from cnnzoo.evaluation.metrics import confident_classes
 
@@ -106,7 +106,10 @@ def suggest_commands(report: Report) -> list[tuple[str, str]]:
             images = shlex.quote(report.source)
         else:
             images, purpose = "PHOTOS", f"{purpose}; PHOTOS stands for their folder"
-        commands.append((purpose, f"cnnzoo evaluate {run} {images} --fix-list {fixes} --out corrected_report"))
+        lists = f"--fix-list {fixes}"
+        if report.has_fix_list:  # without it, the images are not divided as they were for the training
+            lists = f"--fix-list {shlex.quote(str(report.run_dir.absolute() / FIX_LIST_FILE))} {lists}"
+        commands.append((purpose, f"cnnzoo evaluate {run} {images} {lists} --out corrected_report"))
     return commands
 
 
@@ -249,6 +252,7 @@ def _draw_curves(report: Report) -> list[Markup]:
     for key in ("loss", "accuracy"):
         curves = {"training": report.history[key], "validation": report.history[f"val_{key}"]}
         values = [value for curve in curves.values() for value in curve if np.isfinite(value)] or [0.0]
+        values += [report.probe["validation_accuracy"]] if report.probe and key == "accuracy" else []
         y_range = (min(0.0, *values), max(values)) if key == "loss" else (min(values), 1.0)
         epochs = range(1, len(report.history[key]) + 1)
         plot = Plot(key.capitalize(), "epoch", key, (1, max(epochs)), round_range(*y_range), whole_x=True)
@@ -256,6 +260,9 @@ def _draw_curves(report: Report) -> list[Markup]:
             plot.format_y = format_percent
         for (name, curve), color in zip(curves.items(), ("blue", "orange"), strict=True):
             plot.add_line(epochs, curve, color, name, dashed=name == "validation")
+        if report.probe and key == "accuracy":
+            probe = report.probe["validation_accuracy"]
+            plot.add_line(plot.x_range, [probe, probe], "gray", "linear probe, validation")
         if report.best_epoch:
             plot.add_vertical(report.best_epoch, f"kept: epoch {report.best_epoch}")
         charts.append(plot.to_svg())

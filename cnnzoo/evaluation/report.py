@@ -70,6 +70,7 @@ class Report(SuggestsAttributes):
         calibration: how `temperature` and `min_probability` were chosen, or why they were not.
         ending: why the training ended before its last epoch, if it did.
         source: path of the images, for a command on the page; empty if it is not known.
+        has_fix_list: whether a fix list changed the data of the training; the run's folder holds a copy.
 
     Example:
         >>> data = cnnzoo.load_data("digits")
@@ -105,6 +106,7 @@ class Report(SuggestsAttributes):
     calibration: dict[str, Any] = field(default_factory=dict, repr=False)
     ending: str = ""
     source: str = field(default="", repr=False)
+    has_fix_list: bool = field(default=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "history", NamedValues(self.history))  # so that a wrong name suggests the right one
@@ -185,7 +187,7 @@ class Report(SuggestsAttributes):
             kept = f"Epoch {self.best_epoch} was kept{self._compare_with_probe(': it has')}"
         elif "tuned_epoch" in self.probe:
             kept = (
-                "The probe was kept, because fine-tuning gained less than its standard error here. Epoch "
+                f"The probe was kept, because {self._why_probe_was_kept()}. Epoch "
                 f"{self.probe['tuned_epoch']:.0f}{self._compare_with_probe(' has')}. Tuned weights replace the probe "
                 "if their accuracy is at least as high and their log loss lower by more than a standard error "
                 f"({format_score(self.probe['standard_error'], self._validation_images)})"
@@ -197,6 +199,15 @@ class Report(SuggestsAttributes):
             f"{format_share(self.probe['accuracy'], len(self.labels))} on {self.split} and "
             f"{format_share(self.probe['validation_accuracy'], self._validation_images)} on validation. {kept}."
         )
+
+    def _why_probe_was_kept(self) -> str:
+        """Return in which way the tuned weights are not better than the probe on the validation images."""
+        assert self.probe
+        if self.probe["tuned_validation_accuracy"] < self.probe["validation_accuracy"]:
+            return "the tuned weights have a lower accuracy on validation"
+        if self.probe["tuned_validation_log_loss"] >= self.probe["validation_log_loss"]:
+            return "the tuned weights have no lower log loss on validation"
+        return "fine-tuning gained less than its standard error here"
 
     @property
     def _validation_images(self) -> int | None:

@@ -54,9 +54,10 @@ def summarize_answers(metrics: Mapping[str, Any], choice: Mapping[str, Any]) -> 
         )
     if answered:
         interval = format_share_interval(answers["intervals_95"]["accuracy"], answered)
-        accuracy = f"; {format_share(answers['accuracy'], answered)} of these are right (95 %: {interval})"
+        missed = ", less than was aimed for" if answers["accuracy"] < choice.get("target_accuracy", 0) else ""
+        accuracy = f"; {format_share(answers['accuracy'], answered)} of these are right (95 %: {interval}){missed}"
     if answers["min_probability"] == 0:
-        return f"Never unsure{aim}: every image gets an answer."
+        return f"Never unsure{aim}: every image gets an answer{accuracy}."
     return (
         f"Unsure below a probability of {answers['min_probability']:.4g}{aim}: {answered:,} of "
         f"{format_count(images, 'image')} ({format_share(answers['coverage'], images)}) get an answer{accuracy}."

@@ -11,6 +11,7 @@ import numpy as np
 
 from cnnzoo import cards
 from cnnzoo.core.errors import InputError, TrainingError
+from cnnzoo.core.numbers import format_share
 from cnnzoo.core.progress import show_progress
 from cnnzoo.data.images import ImageData
 from cnnzoo.evaluation.calibration import apply_temperature, log_losses
@@ -95,6 +96,7 @@ class FineTuner(Trainer):
         options = self.options
         c = fit_linear_probe(self.model, self.data, options.seed, balanced, self.sample_weight, options.verbose)
         accuracy, self._probe_losses = self._measure_on_validation()
+        self._tell_probe(accuracy)
         test = predict_split(self.model, self.data, "test", verbose=options.verbose)
         test_report = make_report(self.model, self.data, "test", self.data.classes, test)
         run_state.probe = {
@@ -105,6 +107,13 @@ class FineTuner(Trainer):
             "log_loss": test_report.metrics["log_loss"],
         }
         run_state.stopped = accuracy == 1  # no epoch can be better
+
+    def _tell_probe(self, accuracy: float) -> None:
+        """Show the accuracy that the epochs start from."""
+        assert self._probe_losses is not None
+        images = len(self._probe_losses)
+        figures = f"validation accuracy {format_share(accuracy, images)}, {self._probe_losses.mean():.4f} log loss"
+        tell(f"Linear probe: {figures}", self.options.verbose)
 
     def _measure_on_validation(self) -> tuple[float, np.ndarray]:
         """Return the model's accuracy on the validation split, and the log loss (N,) of each image.

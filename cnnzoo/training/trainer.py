@@ -17,6 +17,7 @@ from cnnzoo.core.errors import InputError, TrainingError
 from cnnzoo.core.paths import path_exists
 from cnnzoo.core.progress import show_progress
 from cnnzoo.core.text import format_duration
+from cnnzoo.core.warn import warn_caller
 from cnnzoo.data.batches import Batches, evaluation_batch_size, loading_errors
 from cnnzoo.data.fix_list import FIX_LIST_FILE
 from cnnzoo.data.images import ImageData
@@ -35,6 +36,7 @@ from cnnzoo.evaluation.compatibility import (
     match_class_names,
 )
 from cnnzoo.evaluation.evaluate import calibrate_on_validation, make_report, predict_split
+from cnnzoo.evaluation.min_probability import explain_too_few_images
 from cnnzoo.evaluation.report import Report
 from cnnzoo.evaluation.summary import CARD_KEY as FIGURES_KEY
 from cnnzoo.evaluation.summary import EPOCHS_KEY, SETTINGS_KEY, summarize_report
@@ -93,10 +95,22 @@ class Trainer:
         check_batch_size(recipe.batch_size, len(data.train), self.device_count)
         self.received_model, self.model = model, as_functional(model)
         self.data = self._match_model(data)
+        self._check_target_accuracy()
         # Those of earlier trainings count too, if a trained model is trained on
         earlier = find_training_images(cards.card(self.model))
         digests = self.data.train.image_digests()
         self.training_images = np.unique(digests if earlier is None else np.concatenate([earlier, digests]))
+
+    def _check_target_accuracy(self) -> None:
+        """Warn before the training if the validation images are too few for the accuracy that answers shall have."""
+        target = self.options.target_accuracy
+        if target is None:
+            return
+        if reason := explain_too_few_images(len(self.data.validation), target):
+            warn_caller(
+                f"There will be no min_probability for an accuracy of {100 * target:g} %: {reason}. Give validation a "
+                "larger share, such as splits=(0.6, 0.2, 0.2), or lower target_accuracy"
+            )
 
     def _match_model(self, data: ImageData) -> ImageData:
         """Return `data` at the model's size, after checking that both have the same classes."""
@@ -351,6 +365,7 @@ class Trainer:
             defaults=self._default_settings(),
             ending=self._describe_early_end(),
             source=self._source_path(),
+            has_fix_list=self.data.fix_list is not None,
         )
 
     def _source_path(self) -> str:
@@ -389,11 +404,17 @@ class Trainer:
             facts
             | {
                 "recipe": {name: value for name, value in self.plan["recipe"].items() if name not in defaults},
+                "pretrained weights": self._describe_initial_weights(),
                 "seed": self.options.seed,
                 "images": self.plan["data"]["images"],
                 **installed_versions(),
             }
         )
+
+    def _describe_initial_weights(self) -> str:
+        """Return the tag or the file of the pretrained weights that the training started from."""
+        weights = self.plan["weights"] or {}
+        return str(weights.get("tag") or weights.get("file") or "none")
 
     def _default_settings(self) -> dict[str, Any]:
         """Return the fields of the recipe that have their default values."""

@@ -44,6 +44,7 @@ def test_fine_tune_takes_a_tag_a_file_and_a_run(cli, npz, tmp_path):
     by_tag = cli("fine-tune", "lenet5:mnist", npz, *QUICK, "--run-dir", tmp_path / "a")
     assert by_tag.code == 0, by_tag.err
     assert "The linear probe before fine-tuning" in by_tag.out
+    assert "Linear probe: validation accuracy " in by_tag.err
     assert cnnzoo.load(tmp_path / "a").classes == ("0", "1", "2")
     once = ("--set", "epochs=1")
     path = cnnzoo.save_weights(cnnzoo.get("lenet5", weights="mnist"), tmp_path / "w.safetensors")

@@ -89,7 +89,7 @@ def test_each_kind_is_found(sick, tmp_path):
     }
     findings = {(finding.kind, tuple(sorted(finding.images))) for finding in diagnosis.findings}
     assert findings == {(kind, tuple(sorted(names))) for kind, names in expected}
-    assert {kind for kind, _ in expected} == set(FINDING_KINDS) - {"few", "stray"}  # tested below and in test_load
+    assert {kind for kind, _ in expected} == set(FINDING_KINDS) - {"few", "stray", "shortcut"}  # in other tests
     few = diagnose(write_class_folders(tmp_path / "few", {"a": 9, "b": 2}, seed=7000))
     assert [(f.kind, f.reason) for f in few.findings] == [("few", "b: 2 images, but three splits need at least 3")]
 
@@ -119,7 +119,7 @@ def test_the_command_writes_a_page_and_json(tmp_path, cli):
     assert "4 set aside" in result.out
     content = json.loads((tmp_path / "out" / "doctor.json").read_text())
     assert content["files"] == 138
-    assert {finding["kind"] for finding in content["findings"]} == set(FINDING_KINDS) - {"few", "stray"}
+    assert {finding["kind"] for finding in content["findings"]} == set(FINDING_KINDS) - {"few", "stray", "shortcut"}
     page = (tmp_path / "out" / "doctor.html").read_text()
     assert page.count("data:image/jpeg;base64") >= 12
     assert cli("doctor", tmp_path / "p", "--out", tmp_path / "out", "--strict").code == 1

@@ -4,6 +4,7 @@ import base64
 import io
 import re
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -119,6 +120,15 @@ def test_the_page_has_a_verdict_commands_links_charts_and_samples(page, tmp_path
     assert page.count("<svg") == 3
     assert page.count("<img") - section(page, "conflict").count("<img") - 1 == 6 + 5  # samples of both classes
     assert re.search(r"<th scope=\"row\">a</th><td>12</td><td>71\xa0%</td>", page)
+
+
+def test_commands_name_the_fix_list_that_was_applied(tmp_path):
+    root = write_class_folders(tmp_path / "p", {"a": 3, "b": 3}, seed=3000)
+    shutil.copy(root / "a" / "a_0.png", root / "b" / "conflict.png")
+    applied = replace(diagnose_source(root), fix_list_file="my fixes.csv").to_html()
+    commands = Page(applied).text
+    assert "--apply-fix-list 'my fixes.csv' --fix-list more_fixes.csv" in commands
+    assert "--fix-list 'my fixes.csv' --fix-list more_fixes.csv --run-dir" in commands
 
 
 def test_every_picture_has_an_alternative_text(page):

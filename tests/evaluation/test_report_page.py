@@ -175,6 +175,10 @@ def test_the_probe_is_described_with_as_many_digits_as_images_can_tell_apart(rep
     )
     kept_probe = replace(with_probe, best_epoch=0, probe=with_probe.probe | {"standard_error": 0.0123})
     assert "The probe was kept, because fine-tuning gained less" in kept_probe.probe_summary
+    worse = replace(kept_probe, probe=kept_probe.probe | {"tuned_validation_log_loss": 1.2})
+    assert "The probe was kept, because the tuned weights have no lower log loss" in worse.probe_summary
+    worse = replace(kept_probe, probe=kept_probe.probe | {"tuned_validation_accuracy": 17 / 31})
+    assert "The probe was kept, because the tuned weights have a lower accuracy" in worse.probe_summary
     assert "log loss lower by more than a standard error (0.01)." in kept_probe.probe_summary
     assert replace(with_probe, probe=figures).probe_summary.endswith("Epoch 5 was kept.")
 
@@ -194,6 +198,9 @@ def test_the_command_for_corrected_labels_names_the_photos_or_a_placeholder(repo
     assert "PHOTOS stands for their folder" in purpose
     purpose, command = page.suggest_commands(replace(with_run, source="/my photos"))[-1]
     assert f"cnnzoo evaluate {tmp_path} '/my photos' --fix-list" in command
+    both = replace(with_run, source="/my photos", has_fix_list=True)
+    lists = f"--fix-list {tmp_path}/fix_list.csv --fix-list {tmp_path}/labels_to_check.csv"
+    assert lists in page.suggest_commands(both)[-1][1]
     assert "stands for" not in purpose
 
 

@@ -249,3 +249,9 @@ def test_an_infinite_loss_restores_the_best_weights(data):
     with pytest.raises(cnnzoo.TrainingError, match=r"step 7 \(epoch 3\); the weights of epoch [12] are kept"):
         fit(model, data, callbacks=[BreakAWeight()])
     assert_same_weights(model.get_weights(), max(epochs, key=lambda epoch: epoch[:2])[2])
+
+
+def test_too_few_validation_images_for_the_target_are_told_before_the_training(data):
+    with pytest.warns(UserWarning, match="There will be no min_probability for an accuracy of 99.9 %: .* are needed"):
+        report = fit(new_lenet(), data, recipe=replace(RECIPE, epochs=1), target_accuracy=0.999)
+    assert "are needed" in report.answers_summary

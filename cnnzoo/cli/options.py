@@ -158,7 +158,7 @@ class TableColumns:
 
 @dataclass(frozen=True)
 class SourceOptions(TableColumns):
-    """Options for loading images; the fields are arguments of `cnnzoo.load_data`."""
+    """Options for loading images, without the number of workers; the fields are arguments of `cnnzoo.load_data`."""
 
     classes: list[str] | None = field(metadata=option(**CLASSES, group=DATA))
     class_folders: str = field(metadata=option(**CLASS_FOLDERS))
@@ -229,20 +229,34 @@ class SourceOptions(TableColumns):
         return cnnzoo.load_data(source, image_size=image_size, **asdict(self) | changes)
 
 
+WORKERS: dict[str, Any] = {
+    "callback": parse_workers,
+    "group": MACHINE,
+    "metavar": "NUMBER",
+    "default": "auto",
+    "show_default": True,
+    "help": "Processes that load image files; 0 loads them in this one; auto is one per core for larger data.",
+}
+
+
 @dataclass(frozen=True)
 class DataOptions(SourceOptions):
-    """Options for loading images, and for the processes that do it."""
+    """Options for loading images; the fields are arguments of `cnnzoo.load_data`."""
 
-    workers: int | str = field(
-        metadata=option(
-            callback=parse_workers,
-            group=MACHINE,
-            metavar="NUMBER",
-            default="auto",
-            show_default=True,
-            help="Processes that load image files; 0 loads them in this one; auto is one per core for larger data.",
-        )
-    )
+    workers: int | str = field(metadata=option(**WORKERS))
+
+
+@dataclass(frozen=True)
+class SearchDataOptions(SourceOptions):
+    """Options for loading the images of a search, whose --workers run trials."""
+
+    load_workers: int | str = field(metadata=option(**WORKERS))
+
+    def load(self, source: str, image_size: tuple[int, int] | None = None, **changes: Any) -> ImageData:
+        """Load the images of `source`; `changes` replace arguments of `cnnzoo.load_data`."""
+        arguments = asdict(self)
+        arguments["workers"] = arguments.pop("load_workers")
+        return cnnzoo.load_data(source, image_size=image_size, **arguments | changes)
 
 
 @dataclass(frozen=True)
@@ -415,7 +429,7 @@ class RunOptions(RunDirOptions):
 
     interpolation: str = field(metadata=option(**INTERPOLATION))
     devices: str | None = field(
-        metadata=option(group=MACHINE, help="auto for all local GPUs, or names such as GPU:0,GPU:1.")
+        metadata=option(group=MACHINE, help="auto for all local GPUs, or device names separated by commas.")
     )
     tensorboard: bool = field(
         metadata=option(is_flag=True, group=RUN, help="Write TensorBoard event files into the run directory.")

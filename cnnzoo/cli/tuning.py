@@ -20,7 +20,7 @@ from cnnzoo.cli.checks import (
 from cnnzoo.cli.commands import COMMON, MACHINE, SEARCH, Choice
 from cnnzoo.cli.complete import complete_trained_models
 from cnnzoo.cli.declare import CheckedPath, option, take_options
-from cnnzoo.cli.options import MODEL, SOURCE, ModelOptions, RecipeOptions, RunDirOptions, SourceOptions
+from cnnzoo.cli.options import MODEL, SOURCE, ModelOptions, RecipeOptions, RunDirOptions, SearchDataOptions
 from cnnzoo.cli.output import echo
 from cnnzoo.cli.startup import import_keras_quietly
 
@@ -130,7 +130,7 @@ class SearchOptions:
 @take_options(
     recipe_options=RecipeOptions,
     model_options=ModelOptions,
-    data_options=SourceOptions,
+    data_options=SearchDataOptions,
     search_options=SearchOptions,
     run_options=RunDirOptions,
 )
@@ -139,7 +139,7 @@ def tune(
     data: str,
     recipe_options: RecipeOptions,
     model_options: ModelOptions,
-    data_options: SourceOptions,
+    data_options: SearchDataOptions,
     search_options: SearchOptions,
     run_options: RunDirOptions,
 ) -> None:

@@ -9,6 +9,7 @@ import click
 from cnnzoo.checkpoints import manifest
 from cnnzoo.core.card_fields import check_min_probability, check_target_accuracy
 from cnnzoo.core.errors import InputError, unknown_name
+from cnnzoo.core.threads import check_worker_count
 from cnnzoo.data.policies import parse_policy
 from cnnzoo.data.split_names import SPLIT_NAMES
 
@@ -117,11 +118,11 @@ def parse_crop(context: click.Context, parameter: click.Parameter, value: str) -
 
 
 def parse_workers(context: click.Context, parameter: click.Parameter, value: str) -> int | str:
-    """Return a number of processes, or "auto"."""
-    if value == "auto":
-        return value
+    """Return a number of processes, checked, or "auto"."""
     try:
-        return int(value)
+        return check_worker_count(value if value == "auto" else int(value))
+    except InputError:
+        raise
     except ValueError:
         raise click.BadParameter(f"{value!r} is neither a number of processes, as in 4, nor auto.") from None
 

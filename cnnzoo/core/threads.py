@@ -1,13 +1,35 @@
-"""The processor cores of this process, and the threads that decode images on them."""
+"""The processor cores of this process, and the threads and processes that decode images on them."""
 
+import operator
 import os
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+
+from cnnzoo.core.errors import InputError, shorten_repr
+
+MAX_WORKERS = 512  # processes
 
 
 def available_cores() -> int:
     """Return the number of processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def check_worker_count(workers: object) -> int | str:
+    """Return a number of worker processes, or "auto"; raise InputError if it is anything else."""
+    if isinstance(workers, str) and workers == "auto":
+        return workers
+    try:
+        number = -1 if isinstance(workers, bool) else operator.index(workers)  # type: ignore[arg-type]
+    except TypeError:
+        number = -1
+    if not 0 <= number <= MAX_WORKERS:
+        cores = available_cores()
+        raise InputError(
+            f"workers must be 'auto', or a number of processes from 0 to {MAX_WORKERS}; 0 loads images in this "
+            f"process, and this machine has {cores} core{'' if cores == 1 else 's'}. Received: {shorten_repr(workers)}"
+        )
+    return number
 
 
 @cache

@@ -213,10 +213,10 @@ class Batches(keras.utils.PyDataset):
         """Begin to load the images of a batch."""
         indices = self._batch_indices(epoch, index)
         first = index * self.batch_size
-        seeds = [
-            None if self.seed is None else f"{(self.seed, epoch)} {position}"
-            for position in range(first, first + len(indices))
-        ]
+        seeds: list[int | None] = [None] * len(indices)
+        if self.seed is not None:
+            base = self.seed << 80 | epoch << 48  # before the position
+            seeds = list(range(base + first, base + first + len(indices)))
         return self.split.loader.start(self.split.images, self.pipeline, indices.tolist(), seeds)
 
 

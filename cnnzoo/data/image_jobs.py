@@ -27,7 +27,7 @@ class ImageJob:
         images: np.ndarray | Photos,
         pipeline: ImagePipeline,
         indices: Sequence[int],
-        seeds: Sequence[str | None],
+        seeds: Sequence[int | None],
         out: np.ndarray,
     ) -> None:
         self.images, self.pipeline, self.indices, self.seeds, self.out = images, pipeline, indices, seeds, out
@@ -75,7 +75,7 @@ def split_into_jobs(
     images: np.ndarray | Photos,
     pipeline: ImagePipeline,
     indices: Sequence[int],
-    seeds: Sequence[str | None],
+    seeds: Sequence[int | None],
     out: np.ndarray,
     size: int,
 ) -> list[ImageJob]:

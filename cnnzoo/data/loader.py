@@ -6,7 +6,6 @@ Whatever it uses, the pixels are the same, because all of them run `cnnzoo.data.
 from __future__ import annotations
 
 import math
-import operator
 import os
 import sys
 from collections.abc import Sequence
@@ -15,8 +14,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cnnzoo.core.errors import InputError, shorten_repr
-from cnnzoo.core.threads import available_cores, thread_pool
+from cnnzoo.core.errors import InputError
+from cnnzoo.core.threads import available_cores, check_worker_count, thread_pool
 from cnnzoo.core.warn import warn_caller
 from cnnzoo.data.image_jobs import split_into_jobs
 from cnnzoo.data.photos import Photos
@@ -24,10 +23,9 @@ from cnnzoo.data.pipeline import ImagePipeline
 from cnnzoo.data.worker_pool import WorkerPool
 
 Workers = int | str  # a number of processes, or "auto"
-MAX_WORKERS = 512
 MAX_AUTO_WORKERS = 16  # more do not help a single accelerator, and each takes some 40 MB
 MIN_AUTO_IMAGES = 500  # of a split; fewer are loaded in less time than processes take to start
-IMAGES_PER_THREAD_JOB, IMAGES_PER_PROCESS_JOB = 4, 8
+IMAGES_PER_THREAD_JOB, IMAGES_PER_PROCESS_JOB = 8, 16
 JOBS_AHEAD = 3  # for each worker or thread
 MAX_BATCHES_AHEAD, MAX_BYTES_AHEAD = 16, 256 * 2**20
 
@@ -58,14 +56,15 @@ class Loader:
     Args:
         workers: number of worker processes; 0 for threads of this process. "auto" decides for each split, see
             `count_workers`.
+        share: number of trainings at a time that share the cores, for "auto".
     """
 
-    def __init__(self, workers: Workers = "auto") -> None:
-        self.workers = workers
+    def __init__(self, workers: Workers = "auto", share: int = 1) -> None:
+        self.workers, self.share = workers, share
         self.pool: WorkerPool | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"workers": self.workers, "pool": None}  # another process starts its own
+        return vars(self) | {"pool": None}  # another process starts its own
 
     def count_workers(self, images: np.ndarray | Photos, pipeline: ImagePipeline) -> int:
         """Return how many processes load the images of a split; 0 for threads of this process.
@@ -78,7 +77,7 @@ class Loader:
         if isinstance(self.workers, int):
             return self.workers
         is_small = len(images) < MIN_AUTO_IMAGES or not isinstance(images, Photos)
-        cores = available_cores()
+        cores = available_cores() // self.share
         return 0 if is_small or cores < 2 or not can_start_workers() else min(cores, MAX_AUTO_WORKERS)
 
     def start(
@@ -86,7 +85,7 @@ class Loader:
         images: np.ndarray | Photos,
         pipeline: ImagePipeline,
         indices: Sequence[int],
-        seeds: Sequence[str | None],
+        seeds: Sequence[int | None],
     ) -> PendingImages:
         """Begin to load some images.
 
@@ -133,18 +132,9 @@ def check_workers(workers: object) -> Workers:
     Raises:
         InputError: if it is anything else, or no processes can be started here.
     """
-    if isinstance(workers, str) and workers == "auto":
-        return workers
-    try:
-        number = -1 if isinstance(workers, bool) else operator.index(workers)  # type: ignore[arg-type]
-    except TypeError:
-        number = -1
-    cores = available_cores()
-    if not 0 <= number <= MAX_WORKERS:
-        raise InputError(
-            f"workers must be 'auto', or a number of processes from 0 to {MAX_WORKERS}; 0 loads images in this "
-            f"process, and this machine has {cores} core{'' if cores == 1 else 's'}. Received: {shorten_repr(workers)}"
-        )
+    number, cores = check_worker_count(workers), available_cores()
+    if isinstance(number, str):
+        return number
     if number and not can_start_workers():
         raise InputError(f"Worker processes cannot be started here; use workers=0 or 'auto'. Received: {number}")
     if number > cores:

@@ -70,7 +70,7 @@ class ImagePipeline(NamedTuple):
         """Whether pixels that are given stay as they are."""
         return self.area is None and not self.keeps_resized and self.augmentation is None
 
-    def load(self, source: ImageSource, seed: str | None) -> tuple[np.ndarray, np.ndarray | None]:
+    def load(self, source: ImageSource, seed: int | None) -> tuple[np.ndarray, np.ndarray | None]:
         """Return the pixels (height, width, channels) of an image, and what a cache keeps of it.
 
         Args:

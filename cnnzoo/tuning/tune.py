@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from cnnzoo.core.errors import InputError, check_image_size, check_integer, shor
 from cnnzoo.core.paths import check_path, resolve_path
 from cnnzoo.core.text import format_count
 from cnnzoo.data.images import ImageData
+from cnnzoo.data.loader import Loader
 from cnnzoo.evaluation.compatibility import check_image_data
 from cnnzoo.evaluation.report import HEADLINE_METRICS
 from cnnzoo.models import Variant
@@ -125,6 +127,7 @@ def tune(
         prune=bool(prune) and oracle != "hyperband",
         verbose=verbose,
     )
+    config = replace(config, data=config.data.with_loader(Loader(config.data.workers, share=workers)))
     search = Search(config, options, _resolve_run_dir(model, data, run_dir))
     check_integer("seeds", seeds, 1, 1000)
     for name, value in {"prune": prune, "overwrite": overwrite}.items():

@@ -141,3 +141,12 @@ def test_choices_are_those_of_the_package():
     assert set(options.FORMAT_NAMES) == set(choose.FORMATS)
     assert set(options.PRECISIONS) == set(choose.PRECISIONS)
     assert set(tuning.METRIC_NAMES) == set(report.HEADLINE_METRICS)
+
+
+@pytest.mark.parametrize(
+    ("command", "flag"), [("train", "--workers"), ("evaluate", "--workers"), ("tune", "--load-workers")]
+)
+def test_the_number_of_workers_is_an_option(cli, command, flag):
+    words = [command, "lenet5", "digits", flag]
+    assert "neither a number of processes, as in 4, nor auto" in cli(*words, "many").err
+    assert "workers must be 'auto', or a number of processes from 0 to 512" in cli(*words, "-1").err

@@ -252,6 +252,8 @@ def test_auto_uses_processes_for_many_photos(root, monkeypatch):
         monkeypatch.setattr(loader_module, "available_cores", lambda cores=cores: cores)
         expected = {1: 0, 2: 2, 8: 8, 100: 16}[cores]
         assert data.train.loader.count_workers(images, pipeline) == expected
+    assert Loader(share=4).count_workers(images, pipeline) == 16, "of 100 cores, for each of four trainings"
+    assert Loader(share=60).count_workers(images, pipeline) == 0
     assert data.train.loader.count_workers(np.zeros((5000, 8, 8, 1)), pipeline) == 0
 
 

@@ -429,7 +429,7 @@ class RunOptions(RunDirOptions):
 
     interpolation: str = field(metadata=option(**INTERPOLATION))
     devices: str | None = field(
-        metadata=option(group=MACHINE, help="auto for all local GPUs, or device names separated by commas.")
+        metadata=option(group=MACHINE, help="auto for all local GPUs, or names such as GPU:0,GPU:1.")
     )
     tensorboard: bool = field(
         metadata=option(is_flag=True, group=RUN, help="Write TensorBoard event files into the run directory.")

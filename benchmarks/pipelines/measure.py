@@ -15,7 +15,7 @@ from pathlib import Path
 
 from common import Options, SkippedError
 
-WARMUP_SECONDS = 2
+MAX_WARMUP_SECONDS = 2.0
 
 
 def list_processes() -> list[int]:
@@ -63,7 +63,7 @@ def measure(pipeline: str, options: Options, seconds: float) -> dict[str, float]
     next(batches)
     startup = time.perf_counter() - started
 
-    warm = time.perf_counter() + WARMUP_SECONDS
+    warm = time.perf_counter() + min(MAX_WARMUP_SECONDS, seconds)
     while time.perf_counter() < warm:
         next(batches)
 

@@ -1,0 +1,92 @@
+"""The benchmarks of the data pipelines and of accelerators run, skip what is missing, and never hang."""
+
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+
+
+@pytest.fixture
+def scripts(monkeypatch):
+    """The modules `data` and `accelerator` of the folder benchmarks."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import accelerator
+    import data
+
+    yield data, accelerator
+    for name in ("data", "accelerator"):
+        sys.modules.pop(name)
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Twelve photos of two classes."""
+    for i in range(12):
+        path = tmp_path / "photos" / f"class{i % 2}" / f"{i}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((40, 60, 3), 20 * i, "uint8")).save(path)
+    return tmp_path / "photos"
+
+
+def test_pipelines_are_measured_and_missing_peers_are_skipped(scripts, photos, tmp_path):
+    arguments = [str(photos), "--size", "32", "--policies", "basic,trivial", "--workers", "0", "--turns", "1"]
+    arguments += ["--seconds", "0.2", "--pipelines", "pillow_pool,grain_dataset"]
+    arguments += ["--grain-python", str(tmp_path / "python")]
+    result = CliRunner().invoke(scripts[0].main, arguments)
+    assert result.exit_code == 0, result.output
+    assert "grain_dataset basic 0: skipped" in result.output
+    assert "pillow_pool trivial 0: skipped, it has no operations for this policy" in result.output
+    row = next(line for line in result.output.splitlines() if line.startswith("| pillow_pool | basic | 0 |"))
+    rate, processor, startup, memory = (float(cell) for cell in row.split("|")[4:8])
+    assert rate > 10
+    assert 0 < processor < 100
+    assert startup >= 0
+    assert memory > 5
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--policies", "basic,trival", "'trival' is none of none, gentle, basic, trivial, rand, erase"),
+        ("--pipelines", "torch", "'torch' is none of cnnzoo_batches"),
+        ("--workers", "two", "'two' is not a list such as 0,1,2,auto"),
+    ],
+)
+def test_wrong_options_are_refused(scripts, photos, option, value, message):
+    result = CliRunner().invoke(scripts[0].main, [str(photos), option, value])
+    assert result.exit_code == 2
+    assert message in " ".join(result.output.replace("│", "").split())
+
+
+def test_results_are_kept_if_a_process_fails_or_hangs(scripts):
+    def results(code, seconds):
+        command = [sys.executable, "-c", code]
+        return list(scripts[1].iter_results(command, {}, time.monotonic() + seconds))
+
+    row = 'print(\'{"name": "a", "rate": 5}\', flush=True)'
+    assert results(row, 30) == [{"name": "a", "rate": 5}]
+    failed = results(f"{row}; raise OSError('no device')", 30)
+    assert failed[0] == {"name": "a", "rate": 5}
+    assert failed[1]["error"] == "OSError: no device"
+    started = time.monotonic()
+    assert results(f"import time; {row}; time.sleep(60)", 1.5) == [{"name": "a", "rate": 5}]
+    assert time.monotonic() - started < 30
+
+
+def test_table_of_an_accelerator_shows_ratios_and_what_is_missing(scripts):
+    results = {
+        "training step": {"name": "training step", "rate": 300},
+        "torch eager training step": {"name": "torch eager training step", "rate": 200},
+        "keras fit": {"name": "keras fit", "error": "OutOfMemoryError"},
+    }
+    lines = scripts[1].table_lines(results)
+    assert lines[2].endswith(
+        "| 300 | torch.compile training step not measured; torch eager training step 200 | -; 1.50 |"
+    )
+    assert lines[3].endswith("| not measured | training step 300; keras fit OutOfMemoryError | -; - |")

@@ -166,9 +166,12 @@ def _load_with_known_classes(card: Card, source: str, split: str, data_options: 
 def _load_own_data(card: Card, source: str, data: ImageData, data_options: DataOptions) -> ImageData | None:
     """Return the data of `source` in the splits of the model's training, or None if it is not what it was trained on.
 
-    `data` is the same source, loaded for evaluation.
+    `data` is the same source, loaded for evaluation. The images are divided with the fix list of the training, of which
+    the folder of a run holds a copy. Another list of the user's is applied after that, so that corrected labels are
+    measured on the images of the test split.
     """
-    from cnnzoo.data.fix_list import FIX_LIST_FILE
+    from cnnzoo.data.corrections import correct_splits
+    from cnnzoo.data.fix_list import FIX_LIST_FILE, read_fix_list
     from cnnzoo.data.training_images import find_training_images
 
     training_images, options = find_training_images(card), card.training.get("split_options")
@@ -176,27 +179,41 @@ def _load_own_data(card: Card, source: str, data: ImageData, data_options: DataO
         return None
     names = list(card.classes) if set(card.classes) >= set(data.classes) else None
     changes = options | ({"classes": names} if names else {})
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # the same as for `data`
-        try:
-            own_data = data_options.load(source, **changes)
-        except InputError:
-            return None
-    # The fingerprints in the card are of images at the size of the network, so those of other arrays never equal them.
-    counts = {name: len(split) for name, split in own_data.splits.items()}
-    has_same_images = set(own_data.train.image_digests()) <= set(training_images)
-    is_fixed = bool(data_options.fix_list) or not card.training["data"].get("fix_list")
-    if own_data.fingerprints == card.training["data"]["fingerprints"]:
+    was_fixed, lists = card.training["data"].get("fix_list"), data_options.fix_list
+    copy = Path(click.get_current_context().params["model"]) / FIX_LIST_FILE
+    own_lists = [copy] if was_fixed and path_exists(copy) else None
+
+    def load_divided(fix_list: Any) -> ImageData | None:
+        """Return the data, divided after these fixes, if its splits are those of the training."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # the same as for `data`
+            try:
+                divided = data_options.load(source, **changes | {"fix_list": fix_list})
+            except InputError:
+                return None
+        if divided.fingerprints == card.training["data"]["fingerprints"]:
+            return divided
+        # The fingerprints are of images at the size of the network, so those of other arrays never equal them.
+        counts = {name: len(split) for name, split in divided.splits.items()}
+        has_same_images = set(divided.train.image_digests()) <= set(training_images)
+        is_same = has_same_images and counts == card.training["data"]["images"]
+        return divided if is_same and bool(fix_list) == bool(was_fixed) else None
+
+    if own_data := load_divided(lists):
         return own_data
-    if is_fixed and has_same_images and counts == card.training["data"]["images"]:
-        return own_data
-    if not is_fixed:
+    if own_lists is None and was_fixed:
         echo(
             f"{card.name} was trained with a fix list, so its splits of {source} cannot be told without it: add "
             f"--fix-list with the file, of which the folder of the run holds a copy, {FIX_LIST_FILE}",
             err=True,
         )
-    return None
+        return None
+    own_data = load_divided(own_lists) if lists or own_lists else None
+    if own_data is None:
+        return None
+    if own_lists:
+        echo(f"The images are divided with the fix list of the training, {copy}", err=True)
+    return correct_splits(own_data, read_fix_list(list(lists))) if lists else own_data
 
 
 @commands.command()

@@ -192,10 +192,15 @@ def bootstrap_intervals(matrix: np.ndarray, seed: int) -> dict[str, list[float]]
     Drawing images with replacement is the same as drawing the cells of their confusion matrix from a multinomial
     distribution. So all resamples are one array (resamples, classes, classes), and no metric is computed in a loop.
 
+    There are none without a mistake: no resample has one either, so the intervals would have no width, as if 13 right
+    images of 13 were a proof.
+
     Args:
         matrix: confusion matrix (classes, classes), one row per true class.
         seed: seed of the resampling.
     """
+    if matrix.trace() == matrix.sum():
+        return {}
     probabilities = matrix.ravel() / matrix.sum()
     draws = np.random.default_rng(seed).multinomial(matrix.sum(), probabilities, BOOTSTRAP_RESAMPLES)
     draws = draws.reshape(BOOTSTRAP_RESAMPLES, *matrix.shape).astype("float64")

@@ -111,7 +111,11 @@ def suggest_commands(result: TuneResult) -> list[tuple[str, str]]:
     run, recipe = (shlex.quote(str(path.absolute())) for path in (result.run, result.run_dir / "best.toml"))
     model = result.model if isinstance(result.model, str) else result.plan["model"]
     weights = result.plan.get("weights")
-    train = f"fine-tune {model}:{weights}" if weights else f"train {model}"
+    train = f"fine-tune {model}:{weights} PHOTOS" if weights else f"train {model} PHOTOS"
+    size = result.plan.get("image_size")
+    if size is not None:
+        size = (size, size) if isinstance(size, int) else tuple(size)
+        train += f" --image-size {size[0]}" if size[0] == size[1] else f" --image-size {size[0]}x{size[1]}"
     doubt = ""
     if result.best.number and result.comparison.get("low", 1) <= 0:
         is_worse = result.comparison["high"] < 0
@@ -120,7 +124,7 @@ def suggest_commands(result: TuneResult) -> list[tuple[str, str]]:
     return [
         ("Classify a folder of new images with the best model", f"cnnzoo predict {run} new_images/ --out answers.csv"),
         ("Export the best model", f"cnnzoo export {run} exported --format onnx"),
-        (purpose, f"cnnzoo {train} PHOTOS --recipe {recipe}"),
+        (purpose, f"cnnzoo {train} --recipe {recipe}"),
     ]
 
 

@@ -83,7 +83,7 @@ class ProgressTable:
         if not durations:
             return "no estimate yet"
         remaining = max(self.trials - len(ended), 0)
-        return f"{format_duration(remaining * float(np.mean(durations)) / self.workers)} left"
+        return f"{format_duration(remaining * float(np.mean(durations)) / self.workers)} left for the trials"
 
     def draw(self) -> Table:
         """Return the table: the latest ended trials, then the running ones."""

@@ -1,5 +1,6 @@
 """Fix lists on the command line: a training with one, resumed, and evaluated."""
 
+import csv
 import json
 import shutil
 
@@ -50,8 +51,29 @@ def test_the_own_data_of_a_run_is_evaluated_with_its_fixes(fixed, cli):
     assert "the test split of its training is evaluated" in done.out
     assert cnnzoo.load(fixed / "run").classes == ("a", "b")
     without = cli("evaluate", fixed / "run", fixed / "p")
-    assert "was trained with a fix list" in without.err
-    assert "fix_list.csv" in without.err
+    assert f"The images are divided with the fix list of the training, {fixed / 'run' / 'fix_list.csv'}" in without.err
+    assert without.out == done.out
+    alone = cli("evaluate", fixed / "run" / "model.keras", fixed / "p")
+    assert "was trained with a fix list" in alone.err
+
+
+@pytest.mark.parametrize("names_both", [False, True])
+def test_corrected_labels_are_measured_on_the_images_of_the_test_split(fixed, cli, tmp_path, names_both):
+    tested = [row["image"] for row in read_predictions(cli, fixed, tmp_path / "before")]
+    wrong, gone = tested[:2]
+    label = "b" if wrong.startswith("a") else "a"
+    FixList((Fix(wrong, "relabel", label), Fix(gone, "exclude"))).save(tmp_path / "edited.csv")
+    lists = ["--fix-list", fixed / "run" / "fix_list.csv"] if names_both else []
+    rows = read_predictions(cli, fixed, tmp_path / "after", *lists, "--fix-list", tmp_path / "edited.csv")
+    assert [row["image"] for row in rows] == [name for name in tested if name != gone]
+    assert {row["image"]: row["true"] for row in rows}[wrong] == label
+
+
+def read_predictions(cli, fixed, out, *options):
+    done = cli("evaluate", fixed / "run", fixed / "p", "--out", out, *options)
+    assert done.code == 0, done.err
+    with (out / "predictions.csv").open() as file:
+        return list(csv.DictReader(file))
 
 
 def test_a_fix_list_that_is_wrong_fails_before_the_training(fixed, cli, tmp_path):

@@ -98,6 +98,7 @@ def test_a_perfect_score():
     scores = metrics.compute_metrics([0, 1, 1], np.array([[0.9, 0.1], [0.2, 0.8], [0.3, 0.7]]), ["a", "b"])
     assert scores["accuracy"] == scores["macro_f1"] == 1
     assert scores["intervals_95"]["accuracy"][0] < 0.5, "three images give a wide interval"
+    assert "macro_f1" not in scores["intervals_95"], "no resample of them has a mistake"
 
 
 def test_calibration_error_equals_a_computation_by_hand(predictions):

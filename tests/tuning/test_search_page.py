@@ -91,10 +91,11 @@ def test_the_page_says_when_the_default_is_the_best_or_failed(result):
 
 @pytest.mark.parametrize("weights", [None, "digits"])
 def test_commands_are_valid(result, weights):
-    result = replace(result, plan=result.plan | {"weights": weights})
+    result = replace(result, plan=result.plan | {"weights": weights, "image_size": [32, 40] if weights else 48})
     suggested = [shlex.split(command) for _, command in page.suggest_commands(result)]
     assert [command[1] for command in suggested] == ["predict", "export", "fine-tune" if weights else "train"]
     assert suggested[0][2] == str(result.run)
+    assert ("--image-size 32x40" if weights else "--image-size 48") in " ".join(suggested[2])
     assert (result.run_dir / "best.toml").samefile(suggested[2][-1])
     for _, subcommand, *arguments in suggested:
         commands.commands[subcommand].make_context(subcommand, arguments)  # exits if an option is unknown

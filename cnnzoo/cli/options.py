@@ -219,7 +219,7 @@ class SourceOptions(TableColumns):
             metavar="TRAIN,VALIDATION,TEST",
             default=DEFAULT_SPLITS,
             show_default=True,
-            help="Shares of the training, validation and test splits.",
+            help="Shares of the training, validation and test splits; 1,0,0 trains on everything beside a test part.",
         )
     )
     seed: int = field(metadata=option(**SEED, group=DATA))

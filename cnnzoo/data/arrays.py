@@ -131,14 +131,15 @@ PART_ADJECTIVES = {"train": "training", "validation": "validation"}
 
 
 def _take_from_parts(split_of: Mapping[str, Split], indices: np.ndarray) -> Split:
-    """Return the images at `indices` into all parts together; they are all in one part."""
-    start = 0
+    """Return the images at `indices`, in ascending order of their parts, into all parts together."""
+    taken, start = list[Split](), 0
     for split in split_of.values():
-        if len(indices) and start <= indices[0] < start + len(split):
-            whole = len(indices) == len(split) and (np.diff(indices) == 1).all()
-            return split if whole else split.take(indices - start)
+        own = indices[(start <= indices) & (indices < start + len(split))] - start
+        if len(own):
+            whole = len(own) == len(split) and (np.diff(own) == 1).all()
+            taken.append(split if whole else split.take(own))
         start += len(split)
-    return next(iter(split_of.values())).take(indices)
+    return concatenate_splits(taken) if taken else next(iter(split_of.values())).take(indices)
 
 
 def _image_digests(split: Split) -> np.ndarray:

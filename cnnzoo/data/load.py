@@ -84,7 +84,9 @@ def load_data(
         classes: class names, in the order of the label indices. By default the labels' own, class_2 before class_10.
         splits: shares of train, validation and test. If the source has a test part, it becomes the test split; if it
             has no validation part, the validation share is taken from its training part. If it has a training and a
-            validation part only, the latter becomes the test split.
+            validation part only, the latter becomes the test split. (1, 0, 0), or another share of 0 for validation,
+            leaves no image for validation: everything beside the test part is trained on, also a validation part. A
+            share of 0 for test, as in (0.9, 0.1, 0), needs a source with a test part.
         split: "test" for data that is for evaluation alone: all images are in the test split, and classes may be
             missing. If the source has several parts, only its test part is used (or validation, if it has none), and
             `notes` say so; "all" uses everything.

@@ -115,18 +115,19 @@ def digest_arrays(images: np.ndarray) -> np.ndarray:
 
 
 def check_shares(shares: Sequence[float]) -> Shares:
-    """Return three positive shares (train, validation, test) that add up to 1, or (0, 0, 1).
+    """Return three shares (train, validation, test) that add up to 1, the first above 0; or (0, 0, 1).
 
     Raises InputError for anything else.
     """
     numbers = list(shares) if isinstance(shares, list | tuple) else []
-    positive = all(isinstance(share, int | float) and share > 0 for share in numbers)
+    are_shares = all(isinstance(share, int | float) and share >= 0 for share in numbers)
     if tuple(numbers) == EVALUATION_SHARES:
         return EVALUATION_SHARES
-    if len(numbers) != 3 or not positive or abs(sum(numbers) - 1) > 1e-6:
+    if len(numbers) != 3 or not are_shares or not numbers[0] or abs(sum(numbers) - 1) > 1e-6:
         raise InputError(
-            "splits must be three positive shares that add up to 1 (train, validation, test), or (0, 0, 1) for data "
-            f"that is for evaluation alone. Received: {shares}"
+            "splits must be three shares that add up to 1 (train, validation, test), such as (0.8, 0.1, 0.1); or "
+            "(1, 0, 0) to train on everything beside the test part of the source; or (0, 0, 1) for data that is for "
+            f"evaluation alone. Received: {shares}"
         )
     train, validation, test = map(float, numbers)
     return train, validation, test

@@ -13,6 +13,7 @@ from cnnzoo.core.text import format_count
 from cnnzoo.data.splits import Indices, Shares
 
 WIDER_SHARES: tuple[Shares, ...] = ((0.7, 0.15, 0.15), (0.6, 0.2, 0.2), (0.5, 0.25, 0.25), (0.4, 0.3, 0.3))  # proposed
+NOTHING: Indices = np.arange(0)
 
 
 class InseparableImages:
@@ -64,28 +65,35 @@ def assign_splits(
 
     # All three, or a training part only
     if len(validation) and len(test):
-        return (train, validation, test), ()
+        if shares[1]:
+            return (train, validation, test), ()
+        images = format_count(len(validation), "image")
+        note = f"The validation part ({images}) is used for training, as the share of validation is 0."
+        return (np.sort(np.concatenate([train, validation])), NOTHING, test), (note,)
     if not len(test) and not len(validation):
         first, second, third = split_three_ways(labels[train], shares, seed, classes, units.take(train))
         return (train[first], train[second], train[third]), ()
 
     # A training and one other part, which is the test split: validation is taken from training
+    test_part, other = ("test", test) if len(test) else ("validation", validation)
+    if not shares[1]:
+        images = format_count(len(train), "image")
+        note = f"The {test_part} part is used as the test split, and the training part ({images}) for training alone."
+        return (train, NOTHING, other), (note,)
 
     def take_validation(shares: Shares) -> tuple[Indices, Indices]:
         return stratified_split(labels[train], shares[1], seed, classes, "validation", units.take(train))
 
     with _proposed_shares(take_validation):
         rest, part = take_validation(shares)
-    test_part = "test" if len(test) else "validation"
     images = format_count(len(part), "image")
     note = f"The {test_part} part is used as the test split, and {images} of the training part for validation."
-    return (train[rest], train[part], test if len(test) else validation), (note,)
+    return (train[rest], train[part], other), (note,)
 
 
 def take_all_for_test(images: int) -> tuple[Indices, Indices, Indices]:
     """Return the indices of train, validation and test if all images are for evaluation."""
-    nothing = np.arange(0)
-    return nothing, nothing, np.arange(images)
+    return NOTHING, NOTHING, np.arange(images)
 
 
 def split_three_ways(
@@ -94,19 +102,29 @@ def split_three_ways(
     """Return the indices of train, validation and test; see `stratified_split`.
 
     Raises:
-        InputError: if a split would lack a class; the message proposes shares with which none would.
+        InputError: if a split would lack a class; the message proposes shares with which none would. Or if the share of
+            test is 0.
     """
-    with _proposed_shares(lambda others: _draw_three_splits(labels, others, seed, classes, units)):
+    if not shares[2]:
+        example = "0.8, 0.1, 0.1" if shares[1] else "0.9, 0, 0.1"
+        raise InputError(
+            f"splits=({', '.join(f'{share:g}' for share in shares)}) leaves no image for the test split, so the source "
+            "needs a test part: a folder test or val beside train, arrays (x, y), (x_test, y_test), or a column of "
+            f"splits. It has none. Otherwise give a share for it: splits=({example}) (--splits "
+            f"{example.replace(' ', '')})"
+        )
+    with _proposed_shares(lambda others: _draw_three_splits(labels, others, seed, classes, units), bool(shares[1])):
         return _draw_three_splits(labels, shares, seed, classes, units)
 
 
 @contextlib.contextmanager
-def _proposed_shares(draw: Callable[[Shares], object]) -> Iterator[None]:
+def _proposed_shares(draw: Callable[[Shares], object], with_validation: bool = True) -> Iterator[None]:
     """Add shares with which `draw` works to the message of an InputError in the block."""
     try:
         yield
     except InputError as error:
         for shares in WIDER_SHARES:
+            shares = shares if with_validation else (1 - shares[2], 0, shares[2])
             try:
                 draw(shares)
             except InputError:
@@ -122,6 +140,8 @@ def _draw_three_splits(
     labels: np.ndarray, shares: Shares, seed: int, classes: Sequence[str], units: InseparableImages
 ) -> tuple[Indices, Indices, Indices]:
     rest, test = stratified_split(labels, shares[2], seed, classes, "test", units)
+    if not shares[1]:
+        return rest, NOTHING, test
     share = shares[1] / (shares[0] + shares[1])
     train, validation = stratified_split(labels[rest], share, seed, classes, "validation", units.take(rest))
     return rest[train], rest[validation], test

@@ -35,6 +35,8 @@ def check_not_empty(data: ImageData, *splits: str) -> None:
         if not len(data.splits[name]):
             sizes = ", ".join(f"{len(split):,} {name}" for name, split in data.splits.items())
             hint = "; it was loaded for evaluation alone, with split or splits" if data.is_for_evaluation else ""
+            if name == "validation" and not hint:
+                hint = ". Load it with a share for validation, such as splits=(0.8, 0.1, 0.1) (--splits 0.8,0.1,0.1)"
             raise InputError(f"The {name} split of {data.source} is empty. Received: {sizes} images{hint}")
 
 

@@ -250,7 +250,9 @@ def _draw_curves(report: Report) -> list[Markup]:
         return []
     charts = []
     for key in ("loss", "accuracy"):
-        curves = {"training": report.history[key], "validation": report.history[f"val_{key}"]}
+        curves = {"training": report.history[key]}
+        if f"val_{key}" in report.history:
+            curves["validation"] = report.history[f"val_{key}"]
         values = [value for curve in curves.values() for value in curve if np.isfinite(value)] or [0.0]
         values += [report.probe["validation_accuracy"]] if report.probe and key == "accuracy" else []
         y_range = (min(0.0, *values), max(values)) if key == "loss" else (min(values), 1.0)
@@ -258,7 +260,7 @@ def _draw_curves(report: Report) -> list[Markup]:
         plot = Plot(key.capitalize(), "epoch", key, (1, max(epochs)), round_range(*y_range), whole_x=True)
         if key == "accuracy":
             plot.format_y = format_percent
-        for (name, curve), color in zip(curves.items(), ("blue", "orange"), strict=True):
+        for (name, curve), color in zip(curves.items(), ("blue", "orange"), strict=False):
             plot.add_line(epochs, curve, color, name, dashed=name == "validation")
         if report.probe and key == "accuracy":
             probe = report.probe["validation_accuracy"]

@@ -181,10 +181,11 @@ class Report(SuggestsAttributes):
         """Two sentences about the linear probe and the weights that were kept; "" if the model was not fine-tuned."""
         if not self.probe:
             return ""
-        if self.probe["validation_accuracy"] == 1:
-            kept = "The probe was kept: it makes no mistake on validation, so no epoch was trained"
-        elif self.best_epoch:
+        on_validation = self.probe.get("validation_accuracy")
+        if self.best_epoch:
             kept = f"Epoch {self.best_epoch} was kept{self._compare_with_probe(': it has')}"
+        elif on_validation == 1:
+            kept = "The probe was kept: it makes no mistake on validation, so no epoch was trained"
         elif "tuned_epoch" in self.probe:
             kept = (
                 f"The probe was kept, because {self._why_probe_was_kept()}. Epoch "
@@ -196,8 +197,13 @@ class Report(SuggestsAttributes):
             kept = "The probe was kept: no epoch was trained"
         return (
             "The linear probe before fine-tuning has an accuracy of "
-            f"{format_share(self.probe['accuracy'], len(self.labels))} on {self.split} and "
-            f"{format_share(self.probe['validation_accuracy'], self._validation_images)} on validation. {kept}."
+            f"{format_share(self.probe['accuracy'], len(self.labels))} on {self.split}"
+            + (
+                ""
+                if on_validation is None
+                else f" and {format_share(on_validation, self._validation_images)} on validation"
+            )
+            + f". {kept}."
         )
 
     def _why_probe_was_kept(self) -> str:

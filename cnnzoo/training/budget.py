@@ -25,7 +25,7 @@ class Speed(NamedTuple):
     image: float
 
 
-def measure_speed(network: keras.Model, batches: Batches, validation_batches: Batches) -> Speed:
+def measure_speed(network: keras.Model, batches: Batches, validation_batches: Batches | None) -> Speed:
     """Train and validate a compiled network for a few steps, then restore every weight; return how long it took.
 
     The network must be compiled again, because its optimizer has counted the steps.
@@ -35,14 +35,14 @@ def measure_speed(network: keras.Model, batches: Batches, validation_batches: Ba
         step = _time_calls(
             lambda i: network.train_on_batch(*share_of_batch(network, batches[i % len(batches)])), TRIAL_SECONDS
         )
-        validation_step = _time_calls(
-            lambda i: network.test_on_batch(*share_of_batch(network, validation_batches[0])), 0.0
-        )
+        measured = batches if validation_batches is None else validation_batches
+        measured_step = _time_calls(lambda i: network.test_on_batch(*share_of_batch(network, measured[0])), 0.0)
     finally:
         for variable, value in zip(network.variables, original_values, strict=True):
             variable.assign(value)
-    image = validation_step / min(validation_batches.batch_size, len(validation_batches.split))
-    return Speed(step * len(batches) + image * len(validation_batches.split), image)
+    image = measured_step / min(measured.batch_size, len(measured.split))
+    validation = 0 if validation_batches is None else image * len(validation_batches.split)
+    return Speed(step * len(batches) + validation, image)
 
 
 def _time_calls(call: Callable[[int], Any], seconds: float) -> float:

@@ -136,7 +136,11 @@ class CheckpointCallback(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         logs = without_output_prefix(logs)
-        self.check_finite("validation loss", logs["val_loss"], self.step)
+        if "val_loss" in logs:
+            self.check_finite("validation loss", logs["val_loss"], self.step)
+        else:
+            self.check_losses()
+            self._check_weights()
         self._record_epoch(epoch, logs)
         is_best = self._remember_best_epoch(logs)
         self._stop_early()
@@ -152,7 +156,7 @@ class CheckpointCallback(keras.callbacks.Callback):
     def _remember_best_epoch(self, logs: dict[str, float]) -> bool:
         """Keep the weights if the epoch that has ended is the best so far; return whether it is."""
         state = self.run.state
-        score = (float(logs["val_accuracy"]), -float(logs["val_loss"]))
+        score = (float(logs["val_accuracy"]), -float(logs["val_loss"])) if "val_loss" in logs else state.best
         if not (score > state.best or self.keeps_last):
             return False
         state.best, state.best_epoch, self.best = score, state.epoch, averaged_weights(self.model)
@@ -185,7 +189,7 @@ class CheckpointCallback(keras.callbacks.Callback):
         started = time.monotonic()
         if hasattr(self.model, "jax_state_sync"):
             self.model.jax_state_sync()
-        if self.step:  # at the end of an epoch, the validation loss has told
+        if self.step:  # `on_epoch_end` has checked them at the end of an epoch
             self._check_weights()
         self.run.state.step = self.step
         try:

@@ -95,18 +95,21 @@ class FineTuner(Trainer):
         balanced = self.recipe.balance != "none"
         options = self.options
         c = fit_linear_probe(self.model, self.data, options.seed, balanced, self.sample_weight, options.verbose)
-        accuracy, self._probe_losses = self._measure_on_validation()
-        self._tell_probe(accuracy)
+        validation = {}
+        if self.validates:
+            accuracy, self._probe_losses = self._measure_on_validation()
+            validation = {"validation_accuracy": accuracy, "validation_log_loss": float(self._probe_losses.mean())}
+            self._tell_probe(accuracy)
         test = predict_split(self.model, self.data, "test", verbose=options.verbose)
         test_report = make_report(self.model, self.data, "test", self.data.classes, test)
         run_state.probe = {
             "C": c,
-            "validation_accuracy": accuracy,
-            "validation_log_loss": float(self._probe_losses.mean()),
+            **validation,
             "accuracy": test_report.accuracy,
             "log_loss": test_report.metrics["log_loss"],
         }
-        run_state.stopped = accuracy == 1  # no epoch can be better
+        # No epoch can be better
+        run_state.stopped = self.recipe.keep == "best" and validation.get("validation_accuracy") == 1
 
     def _tell_probe(self, accuracy: float) -> None:
         """Show the accuracy that the epochs start from."""
@@ -150,7 +153,7 @@ class FineTuner(Trainer):
         difference, which is taken image by image.
         """
         run_state, start = self.run.state, self.checkpoint.start
-        if not run_state.best_epoch:
+        if not run_state.best_epoch or self.recipe.keep == "last":
             return
         assert run_state.probe and start
         accuracy, losses = self._measure_on_validation()

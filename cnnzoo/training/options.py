@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from os import PathLike
 from pathlib import Path
@@ -16,6 +16,7 @@ from cnnzoo.core.card_fields import check_target_accuracy
 from cnnzoo.core.errors import InputError, check_integer, shorten_repr
 from cnnzoo.core.extras import install_command
 from cnnzoo.training.devices import resolve_devices
+from cnnzoo.training.recipe import Recipe
 
 MAX_MINUTES = 1_000_000
 # Callbacks of Keras that set the learning rate, and what the recipe has in their place.
@@ -79,6 +80,25 @@ class TrainerOptions:
     def transform(self) -> dict[str, Any]:
         """The transform that the user asked for, as arguments of `bind_to_model`."""
         return {"crop": self.crop, "interpolation": self.interpolation, "pad": self.pad}
+
+
+def adapt_to_no_validation(recipe: Recipe, options: TrainerOptions, source: str) -> Recipe:
+    """Return the recipe for data without validation images: the last epoch is kept.
+
+    Raises:
+        InputError: if recipe or options need validation images.
+    """
+    needs = {
+        "patience": (recipe.patience, "ends a training by the validation accuracy"),
+        "target_accuracy": (options.target_accuracy, "is reached by a min_probability, which is chosen on validation"),
+    }
+    for name, (value, why) in needs.items():
+        if value is not None:
+            raise InputError(
+                f"{name}={value} {why}, and {source} is loaded without validation images. Leave it out, or load the "
+                "data with a share for validation, such as splits=(0.8, 0.1, 0.1) (--splits 0.8,0.1,0.1)"
+            )
+    return replace(recipe, keep="last")
 
 
 def check_callbacks(callbacks: Iterable[keras.callbacks.Callback]) -> None:

@@ -12,7 +12,7 @@ from cnnzoo import cards
 from cnnzoo.core.errors import InputError
 from cnnzoo.data.checks import check_weights
 from cnnzoo.data.images import ImageData
-from cnnzoo.training.recipe import DESCRIPTIVE_FIELDS, Recipe
+from cnnzoo.training.recipe import DESCRIPTIVE_FIELDS, LATER_FIELDS, Recipe
 
 if TYPE_CHECKING:
     import keras
@@ -30,7 +30,7 @@ def make_plan(
         "variables": _fingerprint_variables(model),
         "preprocessing": card.preprocessing,
         "weights": card.weights,
-        "recipe": {name: value for name, value in dataclasses.asdict(recipe).items() if name not in DESCRIPTIVE_FIELDS},
+        "recipe": _describe_recipe(recipe),
         "seed": seed,
         "data": {
             "source": data.source,
@@ -44,6 +44,16 @@ def make_plan(
             **({"fix_list": data.fix_list.to_dict()} if data.fix_list else {}),
             "sample_weight": None if sample_weight is None else hashlib.sha256(sample_weight.data).hexdigest(),
         },
+    }
+
+
+def _describe_recipe(recipe: Recipe) -> dict[str, Any]:
+    """Return the fields that change a training; those that earlier versions lack only if they are not the default."""
+    changed = recipe.changed_fields()
+    return {
+        name: value
+        for name, value in dataclasses.asdict(recipe).items()
+        if name not in DESCRIPTIVE_FIELDS and (name in changed or name not in LATER_FIELDS)
     }
 
 

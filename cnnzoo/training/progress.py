@@ -66,9 +66,14 @@ class ProgressCallback(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         logs, done, now = without_output_prefix(logs), epoch + 1, time.monotonic()
         self.epochs_done += 1
+        self.validates = "val_accuracy" in logs
         if done % self.epochs_per_line == 0 or done == self.epochs or now - self.line_time >= LOG_INTERVAL:
             self.line_time = now
-            figures = f"loss {logs['loss']:.4f}, validation accuracy {format_share(logs['val_accuracy'])}"
+            figures = f"loss {logs['loss']:.4f}, "
+            if "val_accuracy" in logs:
+                figures += f"validation accuracy {format_share(logs['val_accuracy'])}"
+            else:
+                figures += f"training accuracy {format_share(logs['accuracy'])}"
             seconds_left = self.progress.seconds_left() or 0
             left = f", {format_duration(seconds_left)} left" if seconds_left >= MIN_SHOWN_SECONDS else ""
             self.progress.say(f"epoch {done}/{self.epochs}: {figures}, {now - self.epoch_start:.1f} s{left}")
@@ -78,7 +83,8 @@ class ProgressCallback(keras.callbacks.Callback):
             seconds = time.monotonic() - self.started
             each = f"{seconds / self.epochs_done:.1f} s per epoch"
             epochs = format_count(self.epochs_done, "epoch")
-            self.progress.conclude(f"Trained {epochs} in {format_duration(seconds)}, {each} with validation")
+            each = f"{each} with validation" if self.validates else each
+            self.progress.conclude(f"Trained {epochs} in {format_duration(seconds)}, {each}")
 
 
 def tell(line: str, verbose: bool = True) -> None:

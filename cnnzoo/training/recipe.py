@@ -42,6 +42,7 @@ CHOICES = {
     "precision": ("float32", "bfloat16", "float16", "auto"),
     "balance": ("none", "weights", "sampling"),
     "bn": ("train", "frozen"),
+    "keep": ("best", "last"),
 }
 RANGES = {  # None, where a field allows it, is not checked
     "epochs": Interval(1, 1_000_000),
@@ -64,6 +65,7 @@ LARGEST = {
     **dict.fromkeys(("learning_rate", "weight_decay", "clip", "aux_weight", "rubbish"), 3e38),
     **dict.fromkeys(("stages", "unfreeze_epochs", "patience"), 1_000_000),
 }
+LATER_FIELDS = ("keep",)  # which recipes of earlier versions lack, so that their runs resume with the default
 DESCRIPTIVE_FIELDS = ("source", "cost", "result")  # they describe a recipe and do not change a training
 
 
@@ -101,6 +103,8 @@ class Recipe(SuggestsAttributes):
         stage_decay: the learning rate of a stage, as a fraction of that of the next stage.
         unfreeze_epochs: after this many epochs, one more stage is trained; the last one is trained from the start.
         patience: stop early after this many epochs without improvement; None never stops.
+        keep: the epoch whose weights are kept: "best" on validation, or "last", as published recipes and leaderboards
+            have it. Without validation images it is the last one.
         rubbish: j in equation 9 of LeCun et al. 1998: adds a rubbish class with the constant logit -j to the loss.
         source: the paper or the experiment that the recipe comes from.
         cost: the duration of a training, measured on two CPU cores.
@@ -142,6 +146,7 @@ class Recipe(SuggestsAttributes):
     stage_decay: float = 1.0
     unfreeze_epochs: float = 0.0
     patience: int | None = None
+    keep: str = "best"
     rubbish: float | None = None
     source: str = ""
     cost: str = ""
@@ -168,6 +173,11 @@ class Recipe(SuggestsAttributes):
             received = shorten_repr(self.warmup_epochs)
             raise InputError(
                 f"The recipe field warmup_epochs must be in [0, epochs={self.epochs}]. Received: {received}"
+            )
+        if self.keep == "last" and self.patience is not None:
+            raise InputError(
+                f"keep='last' keeps the last epoch, and patience={self.patience} ends a training by its best one. "
+                "Leave one of them out: keep='best', or patience=None"
             )
         if self.schedule == "step" and not self.drops:
             raise InputError("The schedule 'step' needs drops, fractions of the run like (0.5, 0.75). Received: none")

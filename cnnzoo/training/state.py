@@ -32,8 +32,8 @@ STATE_FIELDS = {
     "probe": dict[str, float] | None,
 }
 OPTIONAL_STATE_FIELDS = {"epochs": int | None}  # which states of earlier versions lack
-HISTORY_KEYS = {"loss", "accuracy", "val_loss", "val_accuracy"}  # which the report reads
-PROBE_KEYS = {"validation_accuracy", "accuracy"}
+HISTORY_KEYS = {"loss", "accuracy"}  # which the report reads
+VALIDATION_KEYS = {"val_loss", "val_accuracy"}  # both or neither, as there may be no validation images
 DIGESTS_FIELD = "files"  # holds the digests of the arrays; states of earlier versions have none
 
 
@@ -107,8 +107,11 @@ def _find_contradiction(values: dict[str, Any]) -> str:
         return "the history does not have one value per epoch"
     if values["epoch"] and not values["history"].keys() >= HISTORY_KEYS:
         return f"the history lacks {sorted(HISTORY_KEYS - values['history'].keys())}"
-    if values["probe"] is not None and not values["probe"].keys() >= PROBE_KEYS:
-        return f"the probe lacks {sorted(PROBE_KEYS - values['probe'].keys())}"
+    if len(values["history"].keys() & VALIDATION_KEYS) == 1:
+        return f"the history lacks {sorted(VALIDATION_KEYS - values['history'].keys())}"
+    probe_keys = {"accuracy", "validation_accuracy"} if "val_loss" in values["history"] else {"accuracy"}
+    if values["probe"] is not None and not values["probe"].keys() >= probe_keys:
+        return f"the probe lacks {sorted(probe_keys - values['probe'].keys())}"
     return ""
 
 

@@ -49,7 +49,7 @@ from cnnzoo.training.callbacks import CheckpointCallback, InterruptCallback, com
 from cnnzoo.training.devices import check_batch_size, resolve_devices, round_up
 from cnnzoo.training.distribution import check_distribution, replicate
 from cnnzoo.training.lr_range import run_range_test
-from cnnzoo.training.options import TrainerOptions
+from cnnzoo.training.options import TrainerOptions, adapt_to_no_validation
 from cnnzoo.training.plan import make_plan, resolve_sample_weight
 from cnnzoo.training.precision import resolve_precision
 from cnnzoo.training.prepare import (
@@ -62,6 +62,12 @@ from cnnzoo.training.prepare import (
 from cnnzoo.training.progress import ProgressCallback, tell
 from cnnzoo.training.recipe import Recipe
 from cnnzoo.training.run import Run, failure_reason, flatten_dict, installed_versions
+
+NO_TEMPERATURE = "there are no validation images"
+NOT_VALIDATED = (
+    "Nothing was validated, as no image was set aside for it: the last epoch was kept, whatever it reached, and no "
+    "temperature was fitted."
+)
 
 
 class Trainer:
@@ -86,8 +92,10 @@ class Trainer:
         """Check that model, data, recipe and options fit together; raise `InputError` if they do not."""
         self.started = time.perf_counter()
         use_compilation_cache()
-        check_not_empty(check_image_data(data), "train", "validation", "test")
-        self.options = options
+        check_not_empty(check_image_data(data), "train", "test")
+        self.options, self.validates = options, len(data.validation) > 0
+        if not self.validates:
+            recipe = adapt_to_no_validation(recipe, options, data.source)
         self.sample_weight = resolve_sample_weight(options.sample_weight, data)
         self.recipe = replace(recipe, precision=resolve_precision(recipe.precision))
         check_distribution()
@@ -126,7 +134,7 @@ class Trainer:
         options = self.options
         warn_if_no_logits(self.model)
         self.plan = make_plan(self.task, self.model, self.data, self.recipe, options.seed, self.sample_weight)
-        notes = (self.data.describe_transform(), *self.data.notes)
+        notes = (self.data.describe_transform(), *self.data.notes, *self._describe_missing_validation())
         with Run(options.run_dir, self.plan, notes, resume=options.resume, overwrite=options.overwrite) as self.run:
             self._update_card()
             make_reproducible(options.seed, options.deterministic)
@@ -140,6 +148,10 @@ class Trainer:
             self.run.close("done", seconds=round(seconds, 1), accuracy=report.accuracy)
         tell(f"The run took {format_duration(seconds)} in all", options.verbose)
         return report
+
+    def _describe_missing_validation(self) -> tuple[str, ...]:
+        """Return a note for the reader of the report if there are no validation images."""
+        return () if self.validates else (NOT_VALIDATED,)
 
     def _update_card(self) -> None:
         """Record the data's classes and transform, and the run's plan, in the model's card."""
@@ -246,14 +258,18 @@ class Trainer:
         stack.enter_context(frozen_layers(self.network, self.recipe))
         stack.enter_context(mixed_precision(self.network, self.recipe.precision))
         self.batches = self._training_batches()
-        self.validation_batches = Batches(
+        self.validation_batches = self._make_validation_batches() if self.validates else None
+        compile_for_training(self.network, self.recipe, len(self.batches))
+
+    def _make_validation_batches(self) -> Batches:
+        """Return the validation batches, all of one size."""
+        return Batches(
             self.data.validation,
             len(self.data.classes),
             round_up(max(self.recipe.batch_size, self._validation_batch_size()), self.device_count),
             heads=self._heads(),
             pad=self.device_count,
         )
-        compile_for_training(self.network, self.recipe, len(self.batches))
 
     def _validation_batch_size(self) -> int:
         """Return how many validation images fit into memory at a time."""
@@ -306,7 +322,7 @@ class Trainer:
 
     def _weights_to_keep(self) -> dict[str, Any]:
         """Return which weights the checkpoint keeps beside those of the best epoch, as its arguments."""
-        return {}
+        return {"keeps_last": self.recipe.keep == "last"}
 
     def _choose_weights(self) -> None:
         """Do something with the model, which has the best epoch's weights now."""
@@ -319,7 +335,7 @@ class Trainer:
         self.checkpoint.batches = rest
         # Keras creates the metrics, whose values are restored, with the first batch. `test_on_batch` would compile the
         # step a second time, because it passes weights of None.
-        self.network.evaluate(self.validation_batches, steps=1, verbose=0)
+        self.network.evaluate(self.validation_batches or rest, steps=1, verbose=0)
         self._fit(rest, self.run.state.epoch + 1)
         self.checkpoint.batches = self.batches
 
@@ -332,7 +348,7 @@ class Trainer:
     def _fit(self, batches: Batches, epochs: int) -> None:
         """Train on `batches` until `epochs` epochs of the run are done."""
         try:
-            with loading_errors(batches, self.validation_batches):
+            with loading_errors(batches, *filter(None, [self.validation_batches])):
                 self.network.fit(
                     batches,
                     validation_data=self.validation_batches,
@@ -351,7 +367,10 @@ class Trainer:
     def report(self) -> Report:
         """Evaluate the model on the test split, calibrated on the validation split."""
         run_state, target = self.run.state, self.options.target_accuracy
-        card = calibrate_on_validation(self.model, self.data, target, verbose=self.options.verbose)
+        if self.validates:
+            card = calibrate_on_validation(self.model, self.data, target, verbose=self.options.verbose)
+        else:
+            card = replace(cards.card(self.model), calibration={"temperature": {"reason": NO_TEMPERATURE}})
         cards.attach_card(self.model, card)
         probabilities = predict_split(self.model, self.data, "test", verbose=self.options.verbose)
         return replace(
@@ -360,13 +379,25 @@ class Trainer:
             best_epoch=run_state.best_epoch,
             probe=run_state.probe,
             run_dir=self.run.folder,
-            notes=tuple(self.run.record["notes"]),
+            notes=(*self.run.record["notes"], *self._describe_kept_epoch()),
+            remarks=(*self._describe_missing_validation(), *self._describe_kept_epoch()),
             record=self._training_record(),
             defaults=self._default_settings(),
             ending=self._describe_early_end(),
             source=self._source_path(),
             has_fix_list=self.data.fix_list is not None,
         )
+
+    def _describe_kept_epoch(self) -> tuple[str, ...]:
+        """Return a note if the last epoch was kept although another one was better on validation."""
+        history, kept = self.run.state.history, self.run.state.best_epoch
+        if self.recipe.keep != "last" or not kept or "val_loss" not in history:
+            return ()
+        scores = list(zip(history["val_accuracy"], (-loss for loss in history["val_loss"]), strict=True))
+        best = scores.index(max(scores)) + 1
+        if best == kept:
+            return ()
+        return (f"The last epoch was kept (keep='last'), although epoch {best} was better on validation.",)
 
     def _source_path(self) -> str:
         """Return the absolute path of the image files; "" if the data has another source."""

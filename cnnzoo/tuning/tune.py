@@ -20,7 +20,7 @@ from cnnzoo.core.paths import check_path, resolve_path
 from cnnzoo.core.text import format_count
 from cnnzoo.data.images import ImageData
 from cnnzoo.data.loader import Loader
-from cnnzoo.evaluation.compatibility import check_image_data
+from cnnzoo.evaluation.compatibility import check_image_data, check_not_empty
 from cnnzoo.evaluation.report import HEADLINE_METRICS
 from cnnzoo.models import Variant
 from cnnzoo.registry import registered_variants
@@ -119,6 +119,7 @@ def tune(
 
     # Check the arguments before anything is written or started.
     config = _make_config(model, data, space, objective, recipe, weights, image_size)
+    check_not_empty(config.data, "train", "validation", "test")
     options = SearchOptions(
         trials=check_integer("trials", trials, 1),
         oracle=oracle,

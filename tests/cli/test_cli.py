@@ -72,7 +72,7 @@ def test_version(cli):
         (("show", "digits", "--crop", "half"), "'half' is not 'auto', 'none' or a share"),
         (("demo", "--seed", "x"), "--seed must be a whole number from 0 to 4294967295"),
         (("demo", "--seed", "4294967296"), "--seed must be a whole number from 0 to 4294967295"),
-        (("train", "lenet5", "digits", "--splits", "nan", "nan", "nan"), "three positive shares"),
+        (("train", "lenet5", "digits", "--splits", "nan", "nan", "nan"), "three shares that add up to 1"),
     ],
 )
 def test_wrong_input_is_one_line_and_exit_code_2(cli, tmp_path, monkeypatch, arguments, message):

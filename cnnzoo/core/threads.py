@@ -4,15 +4,42 @@ import operator
 import os
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from pathlib import Path
 
 from cnnzoo.core.errors import InputError, shorten_repr
 
 MAX_WORKERS = 512  # processes
+CPU_LIMIT_FILE = Path("/sys/fs/cgroup/cpu.max")  # of the container
 
 
 def available_cores() -> int:
-    """Return the number of processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Return the number of processor cores that this process may use, in a container also by its share of time."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores, _container_limit() or cores)
+
+
+@cache
+def _container_limit() -> int | None:
+    """Return the cores of the container, or None without a limit."""
+    try:
+        return parse_cpu_limit(CPU_LIMIT_FILE.read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return None
+
+
+def parse_cpu_limit(text: str) -> int:
+    """Return the cores of a control group, rounded up, from its `cpu.max`: microseconds allowed, and of how many.
+
+    Raises:
+        ValueError: if there is no limit, which is written "max".
+
+    Example:
+        >>> from cnnzoo.core.threads import parse_cpu_limit
+        >>> parse_cpu_limit("150000 100000")
+        2
+    """
+    allowed, period = map(int, text.split())
+    return max(-(-allowed // period), 1)
 
 
 def check_worker_count(workers: object) -> int | str:

@@ -25,6 +25,7 @@ from cnnzoo.data.pipeline import ImagePipeline  # unpickled from jobs; imported 
 LENGTH = struct.Struct("<Q")
 PROGRESS_BYTES = 64  # at the start of the shared memory; two uint64 are used
 WATCH_SECONDS = 1.0  # between two looks at the parent process
+IDLE_STATUS = 75  # of a process that ends because it has no job
 CHUNK = 2**20  # bytes that are read at once
 
 
@@ -41,7 +42,12 @@ def main(parent: int, memory: int, idle_seconds: float) -> None:
     os.dup2(2, 1)  # whatever libraries print must not get between the messages
     threading.Thread(target=watch_parent, args=(parent, 0), daemon=True).start()
     write_message(replies, ("ready", None))
+    # What libraries print about images would fill the memory; errors are answers
+    silence = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(silence, 1)
+    os.dup2(silence, 2)
     Worker(0, replies, memory, idle_seconds).serve()
+    os._exit(IDLE_STATUS)
 
 
 def watch_parent(parent: int, jobs: int) -> None:
@@ -64,13 +70,13 @@ class Worker:
         self.map: mmap.mmap | None = None
 
     def serve(self) -> None:
-        """Do one job after the other, until the pipe ends or nothing comes for a while."""
+        """Do one job after the other, until nothing comes for a while."""
         poll = select.poll()
         poll.register(self.jobs, select.POLLIN)
         while poll.poll(1000 * self.idle_seconds):
             message = read_message(self.jobs)
-            if message is None:
-                return
+            if message is None:  # the end of the pipe
+                os._exit(0)
             write_message(self.replies, ("done", self.do(message)))
 
     def do(self, job: dict[str, Any]) -> tuple[int, bytes] | None:

@@ -7,6 +7,7 @@ import queue
 import threading
 import weakref
 from collections import deque
+from collections.abc import Iterable
 from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any
@@ -47,37 +48,50 @@ def _serve(jobs: Jobs, worker: WorkerProcess) -> None:
     """Give jobs to a worker, and set the futures of those that are done, until the queue holds None."""
     running: deque[Future[None]] = deque()
     waiting: tuple[ImageJob, Future[None]] | None = None  # taken from the queue, but not sent
-    is_open = True
-    while is_open or running:
-        try:
-            # Send what there is, so that the worker has its next job when it is done with one
-            while is_open and worker.has_room() and (waiting or not running or not jobs.empty()):
-                waiting = waiting or jobs.get()
-                if waiting is None:
-                    is_open = False
-                elif not waiting[1].set_running_or_notify_cancel():
-                    waiting = None
-                elif not worker.send(waiting[0]):
+    while True:
+        # Send what there is, so that the worker has its next job when it is done with one
+        while worker.has_room():
+            if waiting is None:
+                try:
+                    waiting = jobs.get(block=not running)
+                except queue.Empty:
                     break
-                else:
-                    running.append(waiting[1])
+                if waiting is None:  # closed
+                    _fail(worker, WorkerError("was closed"), running)
+                    worker.dispose()
+                    return
+                if not waiting[1].set_running_or_notify_cancel():
                     waiting = None
-            if running:
+                    continue
+            try:
+                if not worker.send(waiting[0]):
+                    break
+                running.append(waiting[1])
+            except WorkerError as error:
+                _fail(worker, error, [*running, waiting[1]])
+                running.clear()
+            except Exception as error:
+                waiting[1].set_exception(error)
+            waiting = None
+
+        # The answer to the oldest job
+        if running:
+            try:
                 worker.receive()
                 running.popleft().set_result(None)
-        except WorkerError as died:
-            error: Exception = worker.describe_failure(died)
-            worker.end()
-            failed = [*running, waiting[1]] if waiting else [*running]
-            running.clear()
-            waiting = None
-            for future in failed:
-                future.set_exception(error)
-        except Exception as failure:
-            future = waiting[1] if waiting else running.popleft()
-            waiting = None
-            future.set_exception(failure)
-    worker.dispose()
+            except WorkerError as error:
+                _fail(worker, error, running)
+                running.clear()
+            except Exception as error:
+                running.popleft().set_exception(error)
+
+
+def _fail(worker: WorkerProcess, error: WorkerError, futures: Iterable[Future[None]]) -> None:
+    """End a process that died or hung, and fail its jobs with an error that names the image."""
+    failure = worker.describe_failure(error)
+    worker.end()
+    for future in futures:
+        future.set_exception(failure)
 
 
 def _close(jobs: Jobs, workers: list[WorkerProcess], owner: int) -> None:

@@ -22,7 +22,7 @@ import numpy as np
 from cnnzoo.core.errors import InputError
 from cnnzoo.data.image_jobs import ImageJob
 from cnnzoo.data.pipeline import ImagePipeline
-from cnnzoo.data.worker import LENGTH, PROGRESS_BYTES, read_message
+from cnnzoo.data.worker import IDLE_STATUS, LENGTH, PROGRESS_BYTES, read_message
 
 HANG_SECONDS = 300  # without progress at one image, after which a worker is given up; a file server may be slow
 START_SECONDS = 120  # that a worker may take to start
@@ -172,7 +172,7 @@ class WorkerProcess:
                 failure: tuple[int, bytes] | None = answer[1]
                 return failure
             status = self.process.wait()
-            if status:
+            if status != IDLE_STATUS:
                 raise WorkerError(_describe_end(status))
             running_jobs = self.running
             self.end()

@@ -19,6 +19,7 @@ from helpers.image_files import write_class_folders
 from helpers.pipelines import TestPipeline
 
 import cnnzoo
+from cnnzoo.core import threads
 from cnnzoo.core.threads import available_cores
 from cnnzoo.data import loader as loader_module
 from cnnzoo.data import worker_process
@@ -149,6 +150,23 @@ def test_a_process_that_hangs_is_an_error_that_names_the_image(pools, monkeypatc
         run_test_pipeline(pools[1], "hang")
 
 
+def test_an_error_belongs_to_its_job(pools):
+    """Also while jobs of larger images wait for more memory, and while others of the batch go on."""
+    loader = pools[1]
+    large = np.full((40, 300, 300, 1), 5, "uint8")
+    batches = [
+        loader.start(images, TestPipeline("fail"), list(range(len(images))), [None] * len(images))
+        for images in (COLORS, large, COLORS[:3], COLORS, large)
+    ]
+    outcomes = []
+    for batch in batches:
+        try:
+            outcomes.append(batch.wait().mean())
+        except ZeroDivisionError as error:
+            outcomes.append(str(error))
+    assert outcomes == ["a fault of the program", 5, 1, "a fault of the program", 5]
+
+
 def test_faults_are_told_as_they_are(pools):
     with pytest.raises(ZeroDivisionError, match="a fault of the program"):
         run_test_pipeline(pools[1], "fail")
@@ -240,6 +258,16 @@ def test_more_workers_than_cores_are_said():
     with pytest.warns(UserWarning, match="more workers than cores") as caught:
         assert check_workers(available_cores() + 1) == available_cores() + 1
     assert caught[0].filename == __file__
+
+
+def test_containers_limit_the_cores(tmp_path, monkeypatch):
+    for text, cores in (("100000 100000", 1), ("10000 100000", 1), ("max 100000", None), ("99999999 100000", None)):
+        file = tmp_path / "cpu.max"
+        file.write_text(text)
+        monkeypatch.setattr(threads, "CPU_LIMIT_FILE", file)
+        threads._container_limit.cache_clear()
+        assert available_cores() == (cores or len(os.sched_getaffinity(0)))
+    threads._container_limit.cache_clear()
 
 
 def test_auto_uses_processes_for_many_photos(root, monkeypatch):

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 import cnnzoo
-from cnnzoo.tuning import tune as tune_module
+from cnnzoo.tuning import retraining, search
 from cnnzoo.tuning.trial_result import read_trials
 from helpers.images import make_blobs
 from helpers.training import CrashAt, CrashError, fit, read_report
@@ -83,8 +83,8 @@ def tune(data):
     """Run the only trial of a search, without what follows; return its status."""
     recipe = cnnzoo.Recipe(epochs=1, batch_size=12, learning_rate=0.05)
     options = {"space": {"learning_rate": [0.05]}, "recipe": recipe, "trials": 1, "verbose": False}
-    ended = mock.patch.object(tune_module, "finish_search", side_effect=CrashError)
-    with ended, mock.patch.object(tune_module.Search, "check_compatibility"), contextlib.suppress(CrashError):
+    ended = mock.patch.object(retraining, "finish_search", side_effect=CrashError)
+    with ended, mock.patch.object(search.Search, "check_compatibility"), contextlib.suppress(CrashError):
         cnnzoo.tune("lenet5", data, run_dir="search", **options)
     return [trial.status for trial in read_trials(Path("search"))]
 

@@ -5,20 +5,21 @@ from unittest import mock
 import numpy as np
 
 import cnnzoo
-from cnnzoo.tuning import trial, tune
+from cnnzoo.tuning import trial
+from cnnzoo.tuning.trial import run_job
 
 BEST_RATE = 0.05
 
 
 def use_quick_trials():
     """Make the searches of this process run quick trials; a context manager."""
-    return mock.patch.object(tune, "run_job", run_quick_job)
+    return mock.patch.object(trial, "run_job", run_quick_job)
 
 
 def run_quick_job(config, job):
     """Stand in for `run_job`, in the process of a trial."""
     with mock.patch.object(trial, "fit_and_evaluate", report_without_training):
-        return trial.run_job(config, job)
+        return run_job(config, job)
 
 
 def report_without_training(model, data, *, recipe, **_):

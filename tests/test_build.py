@@ -4,6 +4,7 @@ import csv
 import math
 from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
 import keras
 import numpy as np
@@ -110,13 +111,23 @@ def has_empty_maps(row, side):
     return min(x.shape[1:3]) < 1
 
 
+def narrow_dense_layers():
+    """Give dense layers at most 64 units, a context manager: those of AlexNet and VGG have up to 100 million weights.
+
+    The logits of tests/test_golden.py, and the numbers of parameters, are those of the whole networks.
+    """
+    dense = keras.layers.Dense
+    return mock.patch.object(keras.layers, "Dense", lambda units, **options: dense(min(units, 64), **options))
+
+
 @pytest.fixture(scope="module")
 def small_model(request):
     """A model of the design that the test is parametrized with, for five classes of small images."""
     row = shallow(cnnzoo.info(request.param).row)
     side = 64 if row.min_size < 64 else row.min_size + 21
     keras.utils.set_random_seed(0)
-    return cnnzoo.get(row, input_shape=(side, side, row.input_shape[2]), classes=5)
+    with narrow_dense_layers():
+        return cnnzoo.get(row, input_shape=(side, side, row.input_shape[2]), classes=5)
 
 
 def of_every_design(test):
@@ -187,6 +198,8 @@ def test_models_without_top_end_in_feature_maps(name):
     assert cnnzoo.card(features).classes == ()
     pooled = build_without_weights(row, include_top=False, pooling="avg")
     assert pooled.output_shape == (None, features.output_shape[-1])
+    configs = [[layer.get_config() for layer in model.layers] for model in (features, pooled)]
+    assert configs[0][1:] == configs[1][1:-1], "layers depend on the size of the images"
 
 
 @pytest.mark.slow

@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 from helpers.building import build_without_weights
 from helpers.golden import GOLDEN, GoldenLogits, draw
+from helpers.memory import keep_freed_memory
 from keras.ops import convert_to_numpy as array
 
 import cnnzoo
 from cnnzoo.checkpoints.tensors import named_variables
 from cnnzoo.models.inception import googlenet_modules, inception_v3_modules
 
-pytestmark = pytest.mark.usefixtures("free_memory")
+pytestmark = pytest.mark.usefixtures("free_memory", "zero_weights", "kept_memory")
 # The VGGs first and on one worker: each takes 4 GB while it is loaded, and they share their largest tensors.
 FILES = sorted((GOLDEN / "logits").glob("*.npz"), key=lambda path: (not path.stem.startswith("vgg"), path.name))
 ON_ONE_WORKER = {True: [pytest.mark.xdist_group("vgg")], False: []}
@@ -25,22 +26,41 @@ WITHOUT_REFERENCE = {"lenet5", "lenet5_relu", "lenet5_1998", "lenet_caffe", "ale
 WITHOUT_REFERENCE |= {"googlenet_2014", "resnet20", "resnet32", "resnet44", "resnet56", "resnet110", "resnet1202"}
 
 
+@pytest.fixture
+def zero_weights(monkeypatch):
+    """Start networks with zeros instead of random numbers: every weight is loaded, which `check_receipt` checks."""
+    initializer = keras.initializers.VarianceScaling
+    monkeypatch.setattr(initializer, "__call__", lambda self, shape, dtype=None: keras.ops.zeros(shape, dtype))
+
+
+@pytest.fixture(scope="module")
+def kept_memory():
+    """Keep the memory of a network for the next one: to get gigabytes anew takes as long as to compute with them."""
+    with keep_freed_memory():
+        yield
+
+
 def relative_errors(golden, file, row):
-    """Return the relative error of each head at each size, with `row` or a changed one in place of the golden's."""
+    """Return the relative error of each head at each size, with `row` or a changed one in place of the golden's.
+
+    The layers that a network was built with for one size compute the other size too, as they would for open sides
+    (tests/test_build.py compares the two). Only those with heads for one size are built again.
+    """
     errors, loaded = {}, None
     for size in [key for key in golden.logits if key.isdigit()]:
         heads = [key.partition("_")[2] for key in golden.logits if key.startswith(f"{size}_")]
         images = draw.images(int(size), int(size))
         options = {"input_shape": images.shape[1:], "preprocessing": "none", "aux": bool(heads)}
 
-        # Load the file once; the network for the other size is built without weights and computes with these.
         if loaded is None:
             loaded = cnnzoo.get(row, weights=file, **options)
             check_receipt(loaded)
             outputs = loaded(images)
-        else:
+        elif isinstance(loaded.output, dict) or any(isinstance(layer, keras.layers.Flatten) for layer in loaded.layers):
             model = build_without_weights(row, **options)
             outputs = call_with_variables_of(loaded, model, images)
+        else:
+            outputs = loaded.call(images)  # `loaded(images)` would refuse the other size
 
         outputs = outputs if heads else {"logits": outputs}
         outputs = {head: array(value) for head, value in outputs.items()}

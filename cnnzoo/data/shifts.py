@@ -21,14 +21,22 @@ def random_shift_and_flip(images: np.ndarray, max_shift: float, rng: np.random.G
     """
     count, *sides = images.shape[:3]
     margins = [math.ceil(max_shift * side) for side in sides]
-    rows, columns = (
-        margin + np.rint(rng.uniform(-max_shift * side, max_shift * side, count)).astype(int)
-        for margin, side in zip(margins, sides, strict=True)
-    )
-    shifted = _take_windows(_pad(images, margins), rows, columns, sides)
-    mirrored = rng.random(count) < 0.5
+    rows, columns, mirrored = draw_shifts_and_flips(count, sides, max_shift, rng)
+    shifted = _take_windows(_pad(images, margins), rows + margins[0], columns + margins[1], sides)
     shifted[mirrored] = shifted[mirrored, :, ::-1]
     return np.ascontiguousarray(shifted)
+
+
+def draw_shifts_and_flips(
+    count: int, size: Sequence[int], max_shift: float, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Draw for each of `count` images of a (height, width) its shift, and whether it is mirrored.
+
+    Returns:
+        Row and column (N,) of the image that become its first ones, from below 0 on, and booleans (N,).
+    """
+    rows, columns = (np.rint(rng.uniform(-max_shift * side, max_shift * side, count)).astype(int) for side in size)
+    return rows, columns, rng.random(count) < 0.5
 
 
 def random_translation(images: np.ndarray, max_shift: float, rng: np.random.Generator) -> np.ndarray:
@@ -43,32 +51,35 @@ def random_translation(images: np.ndarray, max_shift: float, rng: np.random.Gene
     """
     count, height, width = images.shape[:3]
     margins = [math.ceil(max_shift * side) for side in (height, width)]
-    (rows, y), (columns, x) = (
-        np.divmod(np.rint(FRACTIONS * (margin + rng.uniform(-max_shift * side, max_shift * side, count))), FRACTIONS)
-        for margin, side in zip(margins, (height, width), strict=True)
-    )
-    moved = np.empty_like(images)
-    step = max(CHUNK_VALUES // max(images[0].size, 1), 1)
-    for start in range(0, count, step):
-        chunk = slice(start, start + step)
-        padded = _pad(images[chunk], margins, 1)
-        windows = _take_windows(padded, rows[chunk].astype(int), columns[chunk].astype(int), (height + 1, width + 1))
-        moved[chunk] = _interpolate(windows, y[chunk], x[chunk])
-    return moved
-
-
-def _interpolate(windows: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """Return images (N, H, W, C) from windows (N, H + 1, W + 1, C), each moved by its own sixteenths of a pixel."""
-    kind = windows.dtype
-    wide = windows.astype("uint16" if kind == np.uint8 else kind if kind.kind == "f" else "float32")
-    y, x = (fraction.astype(wide.dtype)[:, None, None, None] for fraction in (y, x))
-    full = wide.dtype.type(FRACTIONS)
-    blended = wide[:, :-1] * (full - y) + wide[:, 1:] * y
+    (rows, y), (columns, x) = draw_translations(count, (height, width), max_shift, rng)
+    windows = _take_windows(
+        _pad(images, margins, 1), rows + margins[0], columns + margins[1], (height + 1, width + 1)
+    ).astype("uint16" if images.dtype == np.uint8 else images.dtype if images.dtype.kind == "f" else "float32")
+    y, x = (fraction.astype(windows.dtype)[:, None, None, None] for fraction in (y, x))
+    full = windows.dtype.type(FRACTIONS)
+    blended = windows[:, :-1] * (full - y) + windows[:, 1:] * y
     blended = blended[:, :, :-1] * (full - x) + blended[:, :, 1:] * x
-    if kind == np.uint8:
-        return (blended + FRACTIONS**2 // 2) // FRACTIONS**2
+    if images.dtype == np.uint8:
+        return ((blended + FRACTIONS**2 // 2) // FRACTIONS**2).astype("uint8")
     blended = blended / FRACTIONS**2
-    return blended if kind.kind == "f" else np.rint(blended)
+    return blended if images.dtype.kind == "f" else np.rint(blended).astype(images.dtype)
+
+
+def draw_translations(
+    count: int, size: Sequence[int], max_shift: float, rng: np.random.Generator
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Draw for each of `count` images of a (height, width) how it is moved.
+
+    Returns:
+        For rows, then for columns, the whole pixels (N,), from below 0 on, and the sixteenths of a pixel (N,) beyond.
+    """
+    moves = []
+    for side in size:
+        margin = math.ceil(max_shift * side)
+        sixteenths = np.rint(FRACTIONS * (margin + rng.uniform(-max_shift * side, max_shift * side, count))).astype(int)
+        pixels, fractions = np.divmod(sixteenths, FRACTIONS)
+        moves.append((pixels - margin, fractions))
+    return moves
 
 
 def _pad(images: np.ndarray, margins: list[int], more: int = 0) -> np.ndarray:

@@ -60,6 +60,13 @@ def test_a_step_reads_nothing_from_the_device(counted):
     assert set(reads) == {0, 2}, "the loss and the accuracy"
 
 
+def test_images_that_stay_on_the_device_give_the_same_numbers(counted):
+    host, device = counted[0]["device losses"]
+    assert host == device
+    assert counted[0]["device types"] == ["uint8"]
+    assert counted[0]["device programs"] == {"train_step": 1, "test_step": 1, "predict_step": 1}
+
+
 def test_a_classifier_compiles_one_program_for_its_batches(counted):
     assert counted[0]["classify"] == {"classify": 1}, "the last batch, of two images, is completed"
     assert counted[0]["classifier"] == ["keras", "float32"]

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 OF_RECIPE = "that of the recipe"
 # Choices whose modules are slow to import; a test compares them.
 INTERPOLATIONS = ("auto", "nearest", "bilinear", "bicubic", "lanczos3")
-CACHE_MODES = ("auto", "memory", "disk", "none")
+CACHE_MODES = ("auto", "memory", "device", "disk", "none")
 RUNTIME_NAMES = ("auto", "openvino", "onnxruntime", "litert", "keras")
 PRECISIONS = ("float32", "float16", "bfloat16", "int8")
 SPLITS = ("test", "validation", "train", "all")
@@ -190,7 +190,7 @@ class SourceOptions(TableColumns):
             group=DATA,
             default="auto",
             show_default=True,
-            help="Where resized image files are kept; auto is memory, up to 2 GiB.",
+            help="Where resized image files are kept; auto is memory, up to 2 GiB; device is the GPU, also for arrays.",
         )
     )
     crop: float | str | None = field(

@@ -155,15 +155,15 @@ class Batches(keras.utils.PyDataset):
             self.failure = self.failure or error  # Keras' TensorFlow backend hides it in an error of its own
             raise
 
-        indices = self._batch_indices(epoch, index)
+        indices = self.batch_indices(epoch, index)
         labels = self.one_hot[self.split.labels[indices]]
         if self.seed is not None:
             rng = np.random.default_rng((self.seed, epoch, index))
             images = self.augmentation.shift_batch(images, rng)
             images, labels = self.augmentation.mix(images, labels, rng)
-        return self._add_weights(images, labels, indices)
+        return self.add_weights(images, labels, indices)
 
-    def _add_weights(self, images: np.ndarray, labels: np.ndarray, indices: np.ndarray) -> tuple[Any, ...]:
+    def add_weights(self, images: np.ndarray, labels: np.ndarray, indices: np.ndarray) -> tuple[Any, ...]:
         """Return a batch: images, targets, and weights if there are any; the last batch is padded if necessary."""
         weights = np.ones(len(images), "float32") if self.sample_weights is None else self.sample_weights[indices]
         if self.balance == "weights":
@@ -179,13 +179,21 @@ class Batches(keras.utils.PyDataset):
         has_weights = self.sample_weights is not None or self.balance == "weights" or self.padded
         return (images, targets, weights) if has_weights else (images, targets)
 
-    def _batch_indices(self, epoch: int, index: int) -> np.ndarray:
+    def batch_indices(self, epoch: int, index: int) -> np.ndarray:
         """Return the indices of the images of a batch."""
         end = (index + 1) * self.batch_size
         indices = self._order(epoch)[end - self.batch_size : end]
         if self.completed and end > len(self.split):
             indices = np.concatenate([indices, self._order(epoch + 1)[: self.completed]])
         return indices
+
+    def image_seeds(self, epoch: int, index: int, count: int) -> list[int | None]:
+        """Return what decides about everything random of each of the `count` images of a batch."""
+        if self.seed is None:
+            return [None] * count
+        base = self.seed << 80 | epoch << 48  # before the position
+        first = base + index * self.batch_size
+        return list(range(first, first + count))
 
     # Loading ahead
 
@@ -211,12 +219,8 @@ class Batches(keras.utils.PyDataset):
 
     def _start_loading(self, epoch: int, index: int) -> PendingImages:
         """Begin to load the images of a batch."""
-        indices = self._batch_indices(epoch, index)
-        first = index * self.batch_size
-        seeds: list[int | None] = [None] * len(indices)
-        if self.seed is not None:
-            base = self.seed << 80 | epoch << 48  # before the position
-            seeds = list(range(base + first, base + first + len(indices)))
+        indices = self.batch_indices(epoch, index)
+        seeds = self.image_seeds(epoch, index, len(indices))
         return self.split.loader.start(self.split.images, self.pipeline, indices.tolist(), seeds)
 
 
@@ -254,6 +258,17 @@ def evaluation_batch_size(shape: Sequence[int]) -> int:
     """
     height, width, channels = shape[-3:]
     return max(min(PREDICTION_BYTES // (4 * height * width * max(channels, 3)), MAX_PREDICTION_BATCH), 1)
+
+
+def balanced_batch_size(images: int, batch_size: int) -> int:
+    """Return the size of equal batches of so many images, as few as with `batch_size`, which is not exceeded.
+
+    Example:
+        >>> from cnnzoo.data.batches import balanced_batch_size
+        >>> balanced_batch_size(30, 27), balanced_batch_size(10, 27)
+        (15, 10)
+    """
+    return math.ceil(images / math.ceil(images / batch_size)) if images else batch_size
 
 
 def to_tf_dataset(batches: Batches) -> "tf.data.Dataset":

@@ -12,7 +12,8 @@ from cnnzoo.core.errors import InputError, unknown_name
 from cnnzoo.core.files import cache_dir
 from cnnzoo.data.transform import Transform
 
-CACHE_MODES = ("auto", "memory", "disk", "none")
+CACHE_MODES = ("auto", "memory", "device", "disk", "none")
+CROPPED_MODES = ("memory", "device", "disk")  # keep photos uncropped, for the random crops of a training
 MAX_AUTO_BYTES = 2 * 2**30  # the most that "auto" keeps in memory; larger sets are decoded again in every epoch
 ZEROS = 2**20  # bytes that are written at once
 MAX_DISK_BYTES = 50 * 2**30  # of all files of "disk" together; the least recently used are deleted first
@@ -58,9 +59,9 @@ def open_cache(
 ) -> ImageCache | None:
     """Open a cache for images of these sizes, or return None if they are not to be cached.
 
-    "auto" keeps transformed images in memory if they take 2 GiB at most, and never changes a pixel. With "memory" and
-    "disk", images for `training` are stored resized but uncropped: taking random crops from these is faster and a
-    little softer than from the originals.
+    "auto" keeps transformed images in memory if they take 2 GiB at most, and never changes a pixel. With "memory",
+    "device" and "disk", images for `training` are stored resized but uncropped: taking random crops from these is
+    faster and a little softer than from the originals.
 
     Args:
         sizes: (height, width) of each image, upright.
@@ -74,7 +75,7 @@ def open_cache(
     """
     if mode not in CACHE_MODES:
         raise unknown_name("cache", mode, CACHE_MODES)
-    uncropped = training and mode in ("memory", "disk")
+    uncropped = training and mode in CROPPED_MODES
     shapes = [(*transform.resized_size(size), transform.channels) if uncropped else transform.shape for size in sizes]
     total = sum(map(math.prod, shapes))
     if mode == "none" or (mode == "auto" and total > MAX_AUTO_BYTES):

@@ -20,7 +20,9 @@ FILTERS: dict[str, tuple[float, Callable[[Any], Any]]] = {  # Pillow's, with the
     "bilinear": (1.0, lambda x: ops.maximum(1 - x, 0)),
     "bicubic": (
         2.0,
-        lambda x: ops.where(x < 1, (1.5 * x - 2.5) * x * x + 1, ops.where(x < 2, ((-0.5 * x + 2.5) * x - 4) * x + 2, 0)),
+        lambda x: ops.where(
+            x < 1, (1.5 * x - 2.5) * x * x + 1, ops.where(x < 2, ((-0.5 * x + 2.5) * x - 4) * x + 2, 0)
+        ),
     ),
 }
 
@@ -66,7 +68,7 @@ class DeviceImages:
     # Plans
 
     def draw_plan(
-        self, indices: np.ndarray, seeds: Sequence[str | None], rng: np.random.Generator | None
+        self, indices: np.ndarray, seeds: Sequence[int | None], rng: np.random.Generator | None
     ) -> np.ndarray:
         """Return the plan (B, K) of a batch.
 
@@ -87,7 +89,7 @@ class DeviceImages:
                     columns += [pixels, sixteenths]
         return np.stack(columns, axis=1).astype("int32")
 
-    def _draw_crop(self, i: int, seed: str | None) -> tuple[int, int, int, int, bool]:
+    def _draw_crop(self, i: int, seed: int | None) -> tuple[int, int, int, int, bool]:
         """Draw top, left, height and width of the crop of an image, and whether it is mirrored."""
         assert self.augmentation
         assert self.augmentation.area

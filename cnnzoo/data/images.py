@@ -16,6 +16,7 @@ from cnnzoo.core.text import escape_controls, format_count
 from cnnzoo.data import samples
 from cnnzoo.data.apply_fixes import AppliedFixes
 from cnnzoo.data.bit_depth import Levels
+from cnnzoo.data.cache import CROPPED_MODES
 from cnnzoo.data.diagnosis import Diagnosis
 from cnnzoo.data.loader import Loader
 from cnnzoo.data.photos import Photos
@@ -133,7 +134,7 @@ class ImageData(SuggestsAttributes):
     @property
     def crops_resized_images(self) -> bool:
         """True if training takes its random crops from resized images in the cache, not from the original files."""
-        return self.has_photos and self.sizing.cache in ("memory", "disk")
+        return self.has_photos and self.sizing.cache in CROPPED_MODES
 
     @property
     def image_size(self) -> tuple[int, int] | None:

@@ -97,7 +97,9 @@ def load_data(
             the whole image without keeping its aspect ratio. "auto" is the crop that the model's weights were evaluated
             with; if they specify none, 0.875 for image files and None for arrays.
         cache: the cache for resized image files: "memory", "disk", "none", or "auto", which is memory
-            up to 2 GiB. With "memory" and "disk", training takes its random crops from the resized images.
+            up to 2 GiB. With "memory" and "disk", training takes its random crops from the resized images. "device"
+            does so too, and keeps the training and validation images, also those of arrays, on the accelerator,
+            where they are shuffled, cropped, shifted and flipped.
         workers: number of processes that load the images of training, validation and evaluation, 0 for threads of this
             process. "auto" is one for each core, up to 16, for 500 image files or more. It changes no pixel.
         doctor: decode every image file first and set aside those that cannot be used. Otherwise only headers are read.

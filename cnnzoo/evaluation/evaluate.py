@@ -36,7 +36,6 @@ from cnnzoo.evaluation.temperature import choose_temperature
 from cnnzoo.inference.classifier import Classifier
 from cnnzoo.inference.exported import runtime_to_measure
 from cnnzoo.inference.load import load
-from cnnzoo.surgery.accelerator import device_batch_size
 from cnnzoo.surgery.outputs import as_functional, predict_probabilities, warn_if_no_logits
 
 if TYPE_CHECKING:
@@ -244,16 +243,15 @@ def predict_split(
         probabilities = predict_with_classifier(model, data, split, batch_size, verbose)
         temperature = model.card.temperature
         return probabilities if temperature in (None, 1.0) else apply_temperature(probabilities, 1 / temperature)
-    from cnnzoo.data.batches import Batches, evaluation_batch_size, loading_errors  # imports Keras
+    from cnnzoo.data.batches import loading_errors  # imports Keras
+    from cnnzoo.evaluation.prediction_batches import make_prediction_batches
 
     use_compilation_cache()
     images = data.splits[split]
-    automatic = device_batch_size(model) or evaluation_batch_size(images.images.shape)
-    size = automatic if isinstance(batch_size, str) else batch_size
-    batches = Batches(images, len(data.classes), size)
+    batches = make_prediction_batches(model, data, split, batch_size)
     evaluating = show_progress(f"Evaluating on the {split} split", len(images), "images", verbose)
     with evaluating as progress, loading_errors(batches):
-        probabilities = predict_probabilities(model, batches, progress=progress)
+        probabilities = predict_probabilities(model, batches, progress=progress, count=len(images))
     if bad := int((~np.isfinite(probabilities).all(axis=1)).sum()):
         raise InputError(
             f"{model.name} predicts NaN or infinite values for {bad} of {len(images)} images; its weights may be broken"

@@ -34,6 +34,11 @@ def has_accelerator() -> bool:
     return bool(tf.config.list_physical_devices("GPU"))
 
 
+def compiles_every_shape() -> bool:
+    """Return whether a new size of batches costs a compilation: on JAX, and on accelerators."""
+    return keras.backend.backend() == "jax" or has_accelerator()
+
+
 def device_batch_size(model: keras.Model, precision: str = "float32") -> int | None:
     """Return how many images the accelerator predicts at a time: a power of two that fits into its memory.
 

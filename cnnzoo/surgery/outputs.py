@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -170,12 +171,24 @@ def _activation_name(layer: keras.Operation) -> str:
 
 
 def predict_probabilities(
-    model: keras.Model, images: Any, batch_size: int | None = None, progress: Progress | None = None
+    model: keras.Model,
+    images: Any,
+    batch_size: int | None = None,
+    progress: Progress | None = None,
+    count: int | None = None,
 ) -> np.ndarray:
-    """Return probabilities (N, classes) in float64 for images (N, H, W, C), an array or a `keras.utils.PyDataset`."""
-    callbacks = count_images(model, progress) if progress else None
+    """Return probabilities (N, classes) in float64 for images (N, H, W, C), an array or a `keras.utils.PyDataset`.
+
+    Args:
+        model: a Keras classifier.
+        images: the images.
+        batch_size: how many of an array are predicted at a time.
+        progress: is advanced by the images of each batch.
+        count: the number of images, if others follow them that complete the last batch.
+    """
+    callbacks = count_images(model, progress, count) if progress else None
     outputs = model.predict(images, batch_size=batch_size, verbose=0, callbacks=callbacks)
-    scores = np.asarray(outputs["logits"] if isinstance(outputs, dict) else outputs, "float64")
+    scores = np.asarray(outputs["logits"] if isinstance(outputs, dict) else outputs, "float64")[:count]
     if not has_softmax_output(model):
         from scipy.special import softmax  # slow to import, and commands that only check their words need no scores
 
@@ -197,14 +210,19 @@ def _warn_if_probabilities(model: keras.Model, scores: np.ndarray) -> None:
         )
 
 
-def count_images(model: keras.Model, progress: Progress) -> keras.callbacks.CallbackList:
-    """Return callbacks of Keras' `predict` that advance `progress` by the images of each batch.
+def count_images(model: keras.Model, progress: Progress, count: int | None = None) -> keras.callbacks.CallbackList:
+    """Return callbacks of Keras' `predict` that advance `progress` by the images of each batch, up to `count` of them.
 
     The outputs stay on the device, so that it need not wait between two batches.
     """
     from cnnzoo.surgery.lazy_logs import LazyCallbackList  # imports Keras
 
+    images_left = sys.maxsize if count is None else count
+
     def advance(batch: int, logs: Any) -> None:
-        progress.advance(next(iter(logs.unread.values())).shape[0])  # of the only output, or of the first
+        nonlocal images_left
+        images = min(next(iter(logs.unread.values())).shape[0], images_left)  # of the only output, or of the first
+        images_left -= images
+        progress.advance(images)
 
     return LazyCallbackList([keras.callbacks.LambdaCallback(on_predict_batch_end=advance)], model=model)

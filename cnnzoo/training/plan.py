@@ -10,6 +10,7 @@ import numpy as np
 
 from cnnzoo import cards
 from cnnzoo.core.errors import InputError
+from cnnzoo.data.augmentation import Augmentation
 from cnnzoo.data.checks import check_weights
 from cnnzoo.data.images import ImageData
 from cnnzoo.training.recipe import DESCRIPTIVE_FIELDS, LATER_FIELDS, Recipe
@@ -39,7 +40,7 @@ def make_plan(
             "images": {name: len(split) for name, split in data.splits.items()},
             # In the words of earlier versions, so that their runs resume
             "size": data.describe_transform().replace("resized while loading", "resized by the pipeline"),
-            "cropped from": "resized images" if data.crops_resized_images else "originals",
+            "cropped from": _name_crop_source(data, recipe),
             # Only where one is used, so that runs of earlier versions resume
             **({"fix_list": data.fix_list.to_dict()} if data.fix_list else {}),
             "sample_weight": None if sample_weight is None else hashlib.sha256(sample_weight.data).hexdigest(),
@@ -55,6 +56,13 @@ def _describe_recipe(recipe: Recipe) -> dict[str, Any]:
         for name, value in dataclasses.asdict(recipe).items()
         if name not in DESCRIPTIVE_FIELDS and (name in changed or name not in LATER_FIELDS)
     }
+
+
+def _name_crop_source(data: ImageData, recipe: Recipe) -> str:
+    """Return what random crops are taken from, as far as their pixels depend on it."""
+    if data.sizing.cache == "device" and Augmentation(recipe.augment, data.train.images.shape[1:3]).area:
+        return "images on the device"
+    return "resized images" if data.crops_resized_images else "originals"
 
 
 def resolve_sample_weight(sample_weight: ArrayLike | None, data: ImageData) -> np.ndarray | None:

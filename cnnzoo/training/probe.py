@@ -16,9 +16,9 @@ from sklearn.preprocessing import StandardScaler
 
 from cnnzoo.core.errors import InputError
 from cnnzoo.core.progress import show_progress
-from cnnzoo.data.batches import Batches, evaluation_batch_size, loading_errors
+from cnnzoo.data.batches import loading_errors
 from cnnzoo.data.images import ImageData
-from cnnzoo.surgery.accelerator import device_batch_size
+from cnnzoo.evaluation.prediction_batches import make_prediction_batches
 from cnnzoo.surgery.features import find_head_layer
 from cnnzoo.surgery.outputs import count_images
 
@@ -46,12 +46,12 @@ def fit_linear_probe(
     layer = find_head_layer(model)
     if not isinstance(layer, keras.layers.Dense):
         raise InputError(f"A linear probe needs a model that ends in a Dense layer. {model.name} ends in {layer.name}")
-    size = device_batch_size(model) or evaluation_batch_size(data.train.images.shape)
-    batches = Batches(data.train, len(data.classes), size)
+    batches = make_prediction_batches(model, data, "train")
     computing = show_progress("Computing features", len(data.train), "images", verbose)
     with computing as progress, loading_errors(batches):
         backbone = keras.Model(model.input, layer.input)
-        features = backbone.predict(batches, verbose=0, callbacks=count_images(backbone, progress)).astype("float64")
+        features = backbone.predict(batches, verbose=0, callbacks=count_images(backbone, progress, len(data.train)))
+        features = features[: len(data.train)].astype("float64")
     with show_progress("Fitting the linear probe", verbose=verbose):
         c, kernel, bias = fit_logistic_regression(
             features, data.train.labels, seed, balanced, layer.use_bias, sample_weight

@@ -18,7 +18,9 @@ from cnnzoo.core.paths import path_exists
 from cnnzoo.core.progress import show_progress
 from cnnzoo.core.text import format_duration
 from cnnzoo.core.warn import warn_caller
-from cnnzoo.data.batches import Batches, evaluation_batch_size, loading_errors
+from cnnzoo.data.batches import Batches, balanced_batch_size, evaluation_batch_size, loading_errors
+from cnnzoo.data.device_batches import DeviceBatches, check_device_cache, put_on_device, steps_on_device
+from cnnzoo.data.device_images import DeviceImages
 from cnnzoo.data.fix_list import FIX_LIST_FILE
 from cnnzoo.data.images import ImageData
 from cnnzoo.data.training_images import (
@@ -104,6 +106,9 @@ class Trainer:
         self.received_model, self.model = model, as_functional(model)
         self.data = self._match_model(data)
         self._check_target_accuracy()
+        self.device_images: dict[str, DeviceImages] = {}  # by split
+        if self.data.sizing.cache == "device":
+            check_device_cache(self.data, self.recipe.augment, self.device_count)
         # Those of earlier trainings count too, if a trained model is trained on
         earlier = find_training_images(cards.card(self.model))
         digests = self.data.train.image_digests()
@@ -260,27 +265,38 @@ class Trainer:
         self.batches = self._training_batches()
         self.validation_batches = self._make_validation_batches() if self.validates else None
         compile_for_training(self.network, self.recipe, len(self.batches))
+        stack.enter_context(steps_on_device(self.network, self.batches, self.validation_batches))
 
     def _make_validation_batches(self) -> Batches:
         """Return the validation batches, all of one size."""
-        return Batches(
-            self.data.validation,
-            len(self.data.classes),
-            round_up(max(self.recipe.batch_size, self._validation_batch_size()), self.device_count),
+        return self._make_batches(
+            "validation",
+            round_up(self._validation_batch_size(), self.device_count),
             heads=self._heads(),
             pad=self.device_count,
         )
 
     def _validation_batch_size(self) -> int:
-        """Return how many validation images fit into memory at a time."""
+        """Return how many validation images are evaluated at a time, so that few are added to the last batch."""
+        images = self.data.validation
         on_device = device_batch_size(self.network, self.recipe.precision)
-        return on_device or evaluation_batch_size(self.data.validation.images.shape)
+        size = max(self.recipe.batch_size, on_device or evaluation_batch_size(images.images.shape))
+        return balanced_batch_size(len(images), size)
+
+    def _make_batches(self, split: str, *arguments: Any, **options: Any) -> Batches:
+        """Return batches of a split, from the device if the images are to stay there."""
+        images, classes = self.data.splits[split], len(self.data.classes)
+        if self.data.sizing.cache != "device":
+            return Batches(images, classes, *arguments, **options)
+        if split not in self.device_images:
+            with show_progress("Copying the images to the device", verbose=self.options.verbose):
+                self.device_images[split] = put_on_device(images, self.recipe.augment if split == "train" else None)
+        return DeviceBatches(self.device_images[split], images, classes, *arguments, **options)
 
     def _training_batches(self, start: int = 0) -> Batches:
         """Return the training batches of an epoch, from batch `start` on."""
-        return Batches(
-            self.data.train,
-            len(self.data.classes),
+        return self._make_batches(
+            "train",
             self.recipe.batch_size,
             self.options.seed,
             self.recipe.augment,

@@ -126,6 +126,17 @@ def main(answers):
     counted["difference"] = max(abs(a[str(j)] - expected[i, j]) for i, a in enumerate(answered) for j in (0, 1))
     half = cnnzoo.Classifier.of(model, precision="bfloat16").probabilities(images[:50, ..., None])
     counted["difference in bfloat16"] = float(np.abs(half - expected).max())
+
+    on_device = cnnzoo.load_data((images, labels), image_size=12, splits=(0.7, 0.2, 0.1), cache="device")
+    recipe = cnnzoo.Recipe(epochs=2, batch_size=8, learning_rate=0.05, augment="basic+shift")
+    counted["device losses"] = []
+    for source in (data, on_device):
+        model = new_network()
+        types = count_pixel_types(model)
+        with programs.counted() as steps:
+            report = cnnzoo.fit_and_evaluate(model, source, recipe=recipe, verbose=False)
+        counted["device losses"].append(report.history)
+    counted["device types"], counted["device programs"] = sorted(types), steps
     counted["cache"] = {name: programs.events[name] for name in ("cache_hits", "cache_misses")}
     counted["folder"] = jax.config.jax_compilation_cache_dir
     Path(answers).write_text(json.dumps(counted, default=float))

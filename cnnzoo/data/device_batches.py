@@ -69,7 +69,7 @@ def steps_on_device(network: keras.Model, training: Batches, validation: Batches
     """
     names = [
         (name, batches.device_images)
-        for name, batches in (("train_step", training), ("test_step", validation))
+        for name, batches in (("train_step", training), ("test_step", training if validation is None else validation))
         if isinstance(batches, DeviceBatches) and batches.gives_plans
     ]
     for name, device_images in names:

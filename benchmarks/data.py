@@ -166,17 +166,18 @@ def main(
                 if result.get("missing"):
                     missing.add(pipeline)
                 continue
-            rows.append({"turn": turn, "pipeline": pipeline, "policy": policy, "workers": number, **result})
+            load = {"load": round(os.getloadavg()[0], 1)} if hasattr(os, "getloadavg") else {}
+            rows.append({"turn": turn, "pipeline": pipeline, "policy": policy, "workers": number, **result, **load})
             print(*rows[-1].values(), flush=True)
     if not rows:
         raise click.ClickException("nothing was measured")
 
-    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    load = median(row.get("load", 0.0) for row in rows)
     print(
         f"\n{folder.name}, {size} pixels, batches of {batch_size}; {os.cpu_count()} cores ({platform.machine()}), ",
         end="",
     )
-    print(f"Python {platform.python_version()}, {datetime.now(UTC):%Y-%m-%d}, load at the end {load:.1f}")
+    print(f"Python {platform.python_version()}, {datetime.now(UTC):%Y-%m-%d}, load {load:.1f}")
     print_ratios(print_table(rows))
     if keep:
         path = RESULTS / f"data-{folder.resolve().name}-{size}-cpu{os.cpu_count()}.csv"

@@ -20,9 +20,10 @@ def measure_training(seed: int, train: Callable[[], cnnzoo.Report]) -> tuple[Any
     report = train()
     minutes = (time.perf_counter() - started) / 60
     probe = report.probe or {}
-    validation = [probe.get("validation_accuracy", 0.0), *report.history.get("val_accuracy", [])][
-        report.best_epoch or 0
-    ]
+    # By epoch; the first is the probe's. Without validation images there are none
+    validated = [probe.get("validation_accuracy", 0.0), *report.history.get("val_accuracy", [])]
+    best = report.best_epoch or 0
+    validation = validated[best] if best < len(validated) else None
     accuracies = report.accuracy, *report.metrics["intervals_95"]["accuracy"], probe.get("accuracy"), validation
     percent = [None if accuracy is None else round(100 * accuracy, 2) for accuracy in accuracies]
     row = (seed, len(report.labels), *percent, report.best_epoch, round(minutes, 1))

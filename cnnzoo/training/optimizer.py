@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
@@ -13,6 +14,8 @@ from cnnzoo.surgery.features import group_layers_by_stage
 from cnnzoo.training.recipe import Recipe
 
 ops = keras.ops
+# Names in Keras of those whose first argument after the rate is the momentum; weight decay is ours
+ADAPTIVE_OPTIMIZERS = {"adamw": "Adam", "lamb": "Lamb", "lion": "Lion"}
 MAX_STEP = 2**31 - 1  # that an optimizer can count to
 
 
@@ -32,6 +35,22 @@ class LinearWarmup(keras.optimizers.schedules.LearningRateSchedule):
         return {"steps": self.steps, "rate": self.rate, "after": self.after}
 
 
+class FlatThenCosine(keras.optimizers.schedules.LearningRateSchedule):
+    """The learning rate `rate` for `flat_steps` steps, then half a cosine that falls to 0 within `cosine_steps`."""
+
+    def __init__(self, flat_steps: int, cosine_steps: int, rate: float) -> None:
+        super().__init__()
+        self.flat_steps, self.cosine_steps, self.rate = flat_steps, cosine_steps, rate
+
+    def __call__(self, step: Any) -> Any:
+        """Return the learning rate of a step, counted from 0."""
+        progress = (ops.cast(step, "float32") - self.flat_steps) / max(self.cosine_steps, 1)
+        return self.rate * (1 + ops.cos(math.pi * ops.clip(progress, 0.0, 1.0))) / 2
+
+    def get_config(self) -> dict[str, Any]:
+        return {"flat_steps": self.flat_steps, "cosine_steps": self.cosine_steps, "rate": self.rate}
+
+
 def make_schedule(recipe: Recipe, steps_per_epoch: int) -> keras.optimizers.schedules.LearningRateSchedule:
     """Return the recipe's learning rate as a function of the step, built from Keras' schedules."""
     schedules, rate = keras.optimizers.schedules, float(recipe.learning_rate)
@@ -45,6 +64,9 @@ def make_schedule(recipe: Recipe, steps_per_epoch: int) -> keras.optimizers.sche
         boundaries = [round(share * recipe.epochs * steps_per_epoch) - warmup_steps for share in sorted(recipe.drops)]
         values = [rate * recipe.drop**i for i in range(len(boundaries) + 1)]
         after = schedules.PiecewiseConstantDecay(boundaries, values)
+    elif recipe.schedule == "flat_cosine":
+        flat_steps = max(round(recipe.flat * total_steps) - warmup_steps, 0)
+        after = FlatThenCosine(flat_steps, steps - flat_steps, rate)
     else:
         after = schedules.PolynomialDecay(rate, steps, 0.0 if recipe.schedule == "linear" else rate)
     return LinearWarmup(warmup_steps, rate, after) if warmup_steps else after
@@ -142,9 +164,9 @@ def make_optimizer(model: keras.Model, recipe: Recipe, steps_per_epoch: int) -> 
     average: dict[str, Any] = {"use_ema": True, "ema_momentum": recipe.ema} if recipe.ema else {}
     rate = make_schedule(recipe, steps_per_epoch)
     clip = None if recipe.clip is None else float(recipe.clip)  # TensorFlow takes no large integers
-    if recipe.optimizer == "adamw":
-        adam = with_rate_per_variable(keras.optimizers.Adam)
-        optimizer = adam(rate, recipe.momentum, global_clipnorm=clip, **average)
+    if recipe.optimizer in ADAPTIVE_OPTIMIZERS:
+        adaptive = with_rate_per_variable(getattr(keras.optimizers, ADAPTIVE_OPTIMIZERS[recipe.optimizer]))
+        optimizer = adaptive(rate, recipe.momentum, global_clipnorm=clip, **average)
     else:
         sgd = with_rate_per_variable(keras.optimizers.SGD)
         optimizer = sgd(rate, float(recipe.momentum), recipe.nesterov, global_clipnorm=clip, **average)

@@ -117,3 +117,17 @@ def frozen_layers(model: keras.Model, recipe: Recipe) -> Iterator[None]:
     finally:
         for layer, trainable in before:
             layer.trainable = trainable
+
+
+@contextmanager
+def batch_norm_momentum(model: keras.Model, momentum: float | None) -> Iterator[None]:
+    """Give the batch norms of `model` another momentum of their statistics within the block; None changes nothing."""
+    layers = [layer for layer in all_layers(model) if isinstance(layer, keras.layers.BatchNormalization)]
+    before = [layer.momentum for layer in layers]
+    try:
+        for layer in layers:
+            layer.momentum = layer.momentum if momentum is None else momentum
+        yield
+    finally:
+        for layer, old_momentum in zip(layers, before, strict=True):
+            layer.momentum = old_momentum

@@ -37,8 +37,8 @@ class Interval(NamedTuple):
 
 
 CHOICES = {
-    "optimizer": ("sgd", "adamw"),
-    "schedule": ("cosine", "linear", "constant", "step"),
+    "optimizer": ("sgd", "adamw", "lamb", "lion"),
+    "schedule": ("cosine", "flat_cosine", "linear", "constant", "step"),
     "precision": ("float32", "bfloat16", "float16", "auto"),
     "balance": ("none", "weights", "sampling"),
     "bn": ("train", "frozen"),
@@ -52,6 +52,8 @@ RANGES = {  # None, where a field allows it, is not checked
     "weight_decay": Interval(0, math.inf, "left"),
     "clip": Interval(0, math.inf, "neither"),
     "drop": Interval(0, 1, "neither"),
+    "flat": Interval(0, 1, "left"),
+    "bn_momentum": Interval(0, 1, "left"),
     "label_smoothing": Interval(0, 1, "left"),
     "ema": Interval(0, 1, "left"),
     "aux_weight": Interval(0, math.inf, "left"),
@@ -65,7 +67,11 @@ LARGEST = {
     **dict.fromkeys(("learning_rate", "weight_decay", "clip", "aux_weight", "rubbish"), 3e38),
     **dict.fromkeys(("stages", "unfreeze_epochs", "patience"), 1_000_000),
 }
-LATER_FIELDS = ("keep",)  # which recipes of earlier versions lack, so that their runs resume with the default
+LATER_FIELDS = (
+    "keep",
+    "flat",
+    "bn_momentum",
+)  # which recipes of earlier versions lack, so that their runs resume with the default
 DESCRIPTIVE_FIELDS = ("source", "cost", "result")  # they describe a recipe and do not change a training
 
 
@@ -81,13 +87,16 @@ class Recipe(SuggestsAttributes):
         epochs: number of epochs.
         batch_size: number of images per step.
         learning_rate: the highest learning rate of the schedule; "auto" runs `lr_find` first and takes its suggestion.
-        optimizer: "sgd" or "adamw".
-        momentum: the momentum of SGD, or the first beta of AdamW.
+        optimizer: "sgd", "adamw" (Loshchilov, Hutter 2017, arXiv:1711.05101), "lamb" (You et al. 2019,
+            arXiv:1904.00962) or "lion" (Chen et al. 2023, arXiv:2302.06675).
+        momentum: the momentum of SGD, or the first beta of the others.
         nesterov: whether SGD uses Nesterov momentum.
         weight_decay: decoupled weight decay of kernels only: w -= rate * decay * w. At momentum 0.9, multiply the
             coupled `weight_decay` of PyTorch's SGD by 10 to get the same strength.
         clip: the highest norm of all gradients together; None does not clip.
-        schedule: the shape of the learning rate schedule: "cosine", "linear", "constant" or "step".
+        schedule: the shape of the learning rate schedule: "cosine", "flat_cosine", "linear", "constant" or "step".
+        flat: for "flat_cosine", the share of the run up to which the learning rate stays at its highest, before it
+            falls along a cosine (fastai's fit_flat_cos, with the same default).
         drops: for "step", the fractions of the run after which the learning rate falls, such as (0.5, 0.75).
         drop: for "step", the factor by which the learning rate is multiplied at each of `drops`.
         warmup_epochs: number of epochs in which the learning rate rises from 0, at most `epochs`.
@@ -99,6 +108,9 @@ class Recipe(SuggestsAttributes):
         balance: "weights" gives rare classes a larger weight in the loss, "sampling" draws all classes equally often.
         aux_weight: weight of the loss of each auxiliary head (0.3 in Szegedy et al. 2014, section 5).
         bn: "frozen" leaves the statistics, gamma and beta of batch norms unchanged; "train" trains them.
+        bn_momentum: the momentum of the batch norms' moving statistics in the training: the share of the old value that
+            a step keeps. A short training needs a lower one than a long one, such as 0.9 for 150 steps per epoch. None
+            keeps that of the network.
         stages: the number of stages before the head that are trained, the last ones first; None trains all.
         stage_decay: the learning rate of a stage, as a fraction of that of the next stage.
         unfreeze_epochs: after this many epochs, one more stage is trained; the last one is trained from the start.
@@ -134,6 +146,7 @@ class Recipe(SuggestsAttributes):
     schedule: str = "cosine"
     drops: tuple[float, ...] = ()
     drop: float = 0.1
+    flat: float = 0.75
     warmup_epochs: float = 1.0
     label_smoothing: float = 0.0
     augment: str = "none"
@@ -142,6 +155,7 @@ class Recipe(SuggestsAttributes):
     balance: str = "none"
     aux_weight: float = 0.3
     bn: str = "train"
+    bn_momentum: float | None = None
     stages: int | None = None
     stage_decay: float = 1.0
     unfreeze_epochs: float = 0.0
@@ -173,6 +187,11 @@ class Recipe(SuggestsAttributes):
             received = shorten_repr(self.warmup_epochs)
             raise InputError(
                 f"The recipe field warmup_epochs must be in [0, epochs={self.epochs}]. Received: {received}"
+            )
+        if self.bn == "frozen" and self.bn_momentum is not None:
+            raise InputError(
+                f"bn='frozen' leaves the statistics of batch norms unchanged, so bn_momentum={self.bn_momentum} has no "
+                "meaning. Leave one of them out: bn='train', or bn_momentum=None"
             )
         if self.keep == "last" and self.patience is not None:
             raise InputError(

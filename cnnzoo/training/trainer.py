@@ -55,6 +55,7 @@ from cnnzoo.training.options import TrainerOptions, adapt_to_no_validation
 from cnnzoo.training.plan import make_plan, resolve_sample_weight
 from cnnzoo.training.precision import resolve_precision
 from cnnzoo.training.prepare import (
+    batch_norm_momentum,
     compile_for_training,
     frozen_layers,
     make_reproducible,
@@ -261,6 +262,7 @@ class Trainer:
         """
         self.network = stack.enter_context(replicate(self.model, self.options.devices))
         stack.enter_context(frozen_layers(self.network, self.recipe))
+        stack.enter_context(batch_norm_momentum(self.network, self.recipe.bn_momentum))
         stack.enter_context(mixed_precision(self.network, self.recipe.precision))
         self.batches = self._training_batches()
         self.validation_batches = self._make_validation_batches() if self.validates else None

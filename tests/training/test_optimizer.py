@@ -22,7 +22,7 @@ def learning_rates(**fields):
     return np.array([float(schedule(step)) for step in range(101)])
 
 
-@pytest.mark.parametrize("schedule", ["cosine", "linear", "constant", "step"])
+@pytest.mark.parametrize("schedule", ["cosine", "flat_cosine", "linear", "constant", "step"])
 def test_the_rate_warms_up_linearly_whatever_follows(schedule):
     rates = learning_rates(warmup_epochs=2.0, schedule=schedule, drops=(0.5,))
     np.testing.assert_allclose(rates[:21], 0.1 * np.arange(21) / 20, atol=1e-7)
@@ -38,6 +38,9 @@ def test_the_schedules_by_hand():
     np.testing.assert_allclose(learning_rates(warmup_epochs=0.0), 0.05 * (1 + np.cos(np.pi * step / 100)), atol=1e-7)
     np.testing.assert_allclose(learning_rates(warmup_epochs=0.0, schedule="linear"), 0.1 * (1 - step / 100), atol=1e-7)
     np.testing.assert_allclose(learning_rates(warmup_epochs=0.0, schedule="constant"), 0.1, rtol=1e-6)
+    flat = learning_rates(warmup_epochs=1.0, schedule="flat_cosine", flat=0.6)
+    falling = 0.05 * (1 + np.cos(np.pi * np.arange(41) / 40))
+    np.testing.assert_allclose(flat, [*(0.1 * step[:10] / 10), *[0.1] * 50, *falling], atol=1e-7)
     falls = learning_rates(warmup_epochs=1.0, schedule="step", drops=(0.75, 0.5), drop=0.2)
     np.testing.assert_allclose(falls[[10, 50, 51, 75, 76, 100]], [0.1, 0.1, 0.02, 0.02, 0.004, 0.004], rtol=1e-6)
 
@@ -92,10 +95,12 @@ def test_gradients_are_clipped_together():
     assert length == pytest.approx(0.5 * 0.01, rel=1e-3)
 
 
-def test_adamw_equals_that_of_keras():
-    ours, _ = take_steps(replace(PLAIN, optimizer="adamw", momentum=0.9, weight_decay=0.1, learning_rate=0.01), 3)
+@pytest.mark.parametrize("name", ["AdamW", "Lamb", "Lion"])
+def test_adaptive_optimizers_equal_those_of_keras(name):
+    recipe = replace(PLAIN, optimizer=name.lower(), momentum=0.9, weight_decay=0.1, learning_rate=0.01)
+    ours, _ = take_steps(recipe, 3)
     theirs = new_lenet()
-    optimizer = keras.optimizers.AdamW(0.01, weight_decay=0.1)
+    optimizer = getattr(keras.optimizers, name)(0.01, weight_decay=0.1)
     optimizer.exclude_from_weight_decay(var_names=["bias"])
     optimizer.build(theirs.trainable_variables)
     for _ in range(3):
@@ -148,3 +153,19 @@ def test_early_stopping_keeps_the_best(data):
     report = fit(new_lenet(), data, recipe=replace(RECIPE, epochs=40, patience=2, learning_rate=1e-30))
     assert report.best_epoch == 1
     assert len(report.history["loss"]) == 3
+
+
+def test_batch_norms_have_the_momentum_of_the_recipe_while_they_are_trained(data):
+    inputs = keras.Input((12, 12, 1))
+    x = keras.layers.BatchNormalization(momentum=0.99)(keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(inputs)))
+    model = keras.Model(inputs, keras.layers.Dense(3)(x))
+    recipe = replace(RECIPE, epochs=1, batch_size=36, augment="none", bn_momentum=0.25, keep="last")
+    fit(model, data, recipe=recipe)
+    mean = (data.train.images / 255).mean(axis=0).ravel()
+    np.testing.assert_allclose(model.layers[3].moving_mean, 0.75 * mean, atol=1e-6)
+    assert model.layers[3].momentum == 0.99
+
+
+def test_frozen_batch_norms_have_no_momentum():
+    with pytest.raises(cnnzoo.InputError, match="bn='frozen' .* bn_momentum=0.9 has no meaning. .* bn='train'"):
+        cnnzoo.recipe("finetune", bn_momentum=0.9)

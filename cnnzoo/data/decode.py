@@ -16,10 +16,13 @@ from cnnzoo.core.file_signatures import describe_content, find_file_kind
 from cnnzoo.data import image_limits
 from cnnzoo.data.bit_depth import STRIP_PIXELS, Levels, has_deep_levels, iter_levels, scale_levels
 from cnnzoo.data.image_limits import MAX_PIXELS
+from cnnzoo.data.plain_jpeg import PlainJpeg, is_plain
 from cnnzoo.data.repair import JpegLayout, may_be_turned, read_jpeg_layout, repair_content
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
+
+    Opened = PillowImage | PlainJpeg
 
 MAX_BYTES = 2**30  # of a file
 LARGE_FILE, HEAD_BYTES = 2**25, 2**16  # files of this size are looked at before all of them is read
@@ -55,12 +58,12 @@ def decode_image(source: Source, channels: int = 3, levels: Levels | None = None
 
 
 @contextmanager
-def open_for_decoding(source: Source, channels: int, levels: Levels | None = None) -> "Iterator[PillowImage]":
+def open_for_decoding(source: Source, channels: int, levels: Levels | None = None) -> "Iterator[Opened]":
     """Open an image that will be decoded to 1 or 3 channels; errors name the source. See `open_image`."""
     if channels not in FILE_CHANNELS:
         raise InputError(f"Image files have 1 or 3 channels; the model takes {channels}. Pass an array instead")
     try:
-        with open_image(source, levels) as image:
+        with _open_image_or_jpeg(source, levels) as image:
             yield image
     except InputError as error:
         name = "the bytes" if isinstance(source, bytes) else shorten_repr(os.fspath(source), MAX_NAME)
@@ -75,11 +78,23 @@ def open_image(source: Source, levels: Levels | None = None) -> "Iterator[Pillow
 
     Whatever Pillow raises inside the block, while it decodes, becomes an InputError with the reason.
     """
+    with _open_image_or_jpeg(source, levels, plain=False) as image:
+        yield image  # type: ignore[misc]
+
+
+@contextmanager
+def _open_image_or_jpeg(source: Source, levels: Levels | None = None, plain: bool = True) -> "Iterator[Opened]":
+    """Open an image as `open_image` does; with `plain`, the most common JPEG files without Pillow."""
     from PIL import Image
 
     try:
         encoded, _, layout = repair_content(source if isinstance(source, bytes) else read_image_bytes(source))
         kind = find_file_kind(encoded)
+        if plain and layout is not None and is_plain(layout):
+            jpeg = PlainJpeg(encoded, layout)
+            check_pixels(jpeg.width, jpeg.height)
+            yield jpeg
+            return
         with Image.open(io.BytesIO(encoded), formats=readable_formats(has_signature=kind is not None)) as image:
             _check_size(image, encoded, layout, levels)
             yield image
@@ -194,7 +209,7 @@ def read_image_bytes(path: str | os.PathLike[str]) -> bytes:
         raise InputError(getattr(error, "strerror", None) or str(error)) from None
 
 
-def to_upright(image: "PillowImage", channels: int = 3, levels: Levels | None = None) -> "PillowImage":
+def to_upright(image: "Opened", channels: int = 3, levels: Levels | None = None) -> "PillowImage":
     """Rotate an image by its EXIF orientation and convert it to 8-bit gray or RGB, transparency over white.
 
     Args:
@@ -203,6 +218,9 @@ def to_upright(image: "PillowImage", channels: int = 3, levels: Levels | None = 
         levels: the levels of images of more than 8 bits that become black and white; None is the range of 16 bits.
     """
     mode = "L" if channels == 1 else "RGB"
+    if isinstance(image, PlainJpeg):
+        flat = image.decode()
+        return flat if flat.mode == mode else flat.convert(mode)
     if has_deep_levels(image) and _needs_all_bits(image, levels):
         flat = _deep_to_8_bit(image, levels)
     else:
@@ -236,8 +254,10 @@ def exif_orientation(image: "PillowImage") -> int:
     return value if value in range(1, 9) else 1
 
 
-def upright_size(image: "PillowImage") -> tuple[int, int]:
+def upright_size(image: "Opened") -> tuple[int, int]:
     """Return (height, width) of an opened image once it is upright; decodes nothing but rotated TIFFs."""
+    if isinstance(image, PlainJpeg):
+        return image.height, image.width
     if image.format == "TIFF" and exif_orientation(image) > 1:  # whose size Pillow may have swapped already
         width, height = to_upright(image).size
     elif exif_orientation(image) > 4:

@@ -31,6 +31,10 @@ START_OF_SCAN, END_OF_IMAGE = 0xDA, 0xD9
 XMP_KEYWORD = b"XML:com.adobe.xmp\0"  # of PNG
 EXIF_KEYWORD = b"Raw profile type exif\0"  # of PNG, as ImageMagick writes it
 PROGRESSIVE_FRAMES = (0xC2, 0xC6, 0xCA, 0xCE)
+FRAMES = (*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0))
+HUFFMAN_FRAMES = (0xC0, 0xC1, 0xC2)
+METADATA = (*range(0xE1, 0xEE), 0xEF)  # all application segments but those of JFIF and Adobe
+NO_FRAME = 0, 0, 0
 WITHOUT_LENGTH = (0x01, 0xD8)
 # If pixels are missing, what follows them changes the image. Two endings give equal pixels only if none is missing.
 END = b"\xff\xd9"
@@ -45,11 +49,15 @@ class JpegLayout:
         scans: the number of scans; a progressive file has several.
         progressive: whether the file is progressive.
         has_end: whether the end marker is there.
+        frame: height, width and number of components, if there is one frame of 8 bits in Huffman code; else zeros.
+        has_metadata: whether there are application segments other than those of JFIF and Adobe's color transform.
     """
 
     scans: int
     progressive: bool
     has_end: bool
+    frame: tuple[int, int, int] = NO_FRAME
+    has_metadata: bool = False
 
 
 def read_jpeg_layout(content: bytes) -> JpegLayout:
@@ -59,6 +67,7 @@ def read_jpeg_layout(content: bytes) -> JpegLayout:
         InputError: if it has more segments, or more bytes between them, than any camera or program writes.
     """
     position, scans, progressive, junk = 2, 0, False, 0
+    frame, frames, has_metadata = NO_FRAME, 0, False
     for _ in range(MAX_JPEG_SEGMENTS):
         marker = MARKER.search(content, position)
         if not scans:  # later, what lies between are pixels
@@ -66,16 +75,28 @@ def read_jpeg_layout(content: bytes) -> JpegLayout:
             if junk > MAX_JPEG_JUNK:
                 raise InputError(JPEG_JUNK_PROBLEM)
         if marker is None:
-            return JpegLayout(scans, progressive, False)
+            return JpegLayout(scans, progressive, False, frame, has_metadata)
         kind = content[marker.start() + 1]
         if kind == END_OF_IMAGE:
-            return JpegLayout(scans, progressive, True)
+            return JpegLayout(scans, progressive, True, frame, has_metadata)
         scans += kind == START_OF_SCAN
         progressive = progressive or kind in PROGRESSIVE_FRAMES
+        has_metadata = has_metadata or kind in METADATA
         position = marker.end()
+        if kind in FRAMES:
+            frames += 1
+            frame = _read_frame(content, position) if frames == 1 and kind in HUFFMAN_FRAMES else NO_FRAME
         if kind not in WITHOUT_LENGTH:
             position += max(int.from_bytes(content[position : position + 2], "big"), 2)
     raise InputError(SEGMENTS_PROBLEM)
+
+
+def _read_frame(content: bytes, position: int) -> tuple[int, int, int]:
+    """Return height, width and number of components of a frame of 8 bits, whose length is at `position`."""
+    if content[position + 2 : position + 3] != b"\x08":
+        return NO_FRAME
+    height, width = (int.from_bytes(content[i : i + 2], "big") for i in (position + 3, position + 5))
+    return height, width, int.from_bytes(content[position + 7 : position + 8], "big")
 
 
 def check_chunks(content: bytes) -> None:

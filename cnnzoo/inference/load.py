@@ -48,9 +48,9 @@ def load(
     Args:
         path: the directory of a finished run, a .keras file, or the folder of an export.
         runtime: "keras" (which is TensorFlow for a SavedModel), "openvino", "onnxruntime" or "litert". "auto" takes
-            the fastest that is installed and can open the file.
-        precision: "float32", "bfloat16" (OpenVINO, on processors that support it), or "int8" for an export in int8.
-            By default that of the export, and float32 for models.
+            the fastest that is installed and can open the file: on an accelerator Keras, the only one that uses it.
+        precision: "float32", "bfloat16" (OpenVINO, on processors that support it, and Keras for models), "float16"
+            (Keras for models), or "int8" for an export in int8. By default that of the export, and float32 for models.
         classes: the names of the classes, in the order of the model's outputs. By default those of its card.
         crop: share of the resized image's sides that the center crop keeps, above 0 and at most 1, or None to resize
             the whole image without keeping its aspect ratio. "auto" is what the model's card says.

@@ -40,6 +40,7 @@ PIPELINES = {
 }
 COLUMNS = ("images_per_second", "processor_ms", "startup_seconds", "memory_mb")
 Row = dict[str, Any]
+Variant = tuple[str, str, int]  # pipeline, policy and number of workers
 
 
 def split_names(context: click.Context, parameter: click.Parameter, value: str) -> list[str]:
@@ -76,38 +77,42 @@ def run_pipeline(python: str, pipeline: str, options: dict[str, Any], seconds: f
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def print_table(rows: list[Row]) -> dict[tuple[str, str, int], float]:
-    """Print the medians of all turns as a Markdown table; return the rates by pipeline, policy and workers."""
+def summarize_turns(rows: list[Row]) -> dict[Variant, list[float]]:
+    """Return the medians of the columns over all turns, by pipeline, policy and workers."""
     keys = list(dict.fromkeys((row["pipeline"], row["policy"], row["workers"]) for row in rows))
-    rates = {}
+    turns = {key: [row for row in rows if (row["pipeline"], row["policy"], row["workers"]) == key] for key in keys}
+    return {key: [median(row[column] for row in turns[key]) for column in COLUMNS] for key in keys}
+
+
+def print_table(medians: dict[Variant, list[float]]) -> None:
+    """Print the medians as a Markdown table."""
     print("\n| pipeline | policy | workers | images/s | CPU ms per image | start, s | memory, MB |")
     print("|---|---|---|---|---|---|---|")
-    for key in keys:
-        turns = [row for row in rows if (row["pipeline"], row["policy"], row["workers"]) == key]
-        rate, processor, startup, memory = (median(row[column] for row in turns) for column in COLUMNS)
-        rates[key] = rate
-        workers = "auto" if key[2] == AUTO else key[2]
-        print(f"| {key[0]} | {key[1]} | {workers} | {rate:.0f} | {processor:.2f} | {startup:.1f} | {memory:.0f} |")
-    return rates
+    for (pipeline, policy, number), (rate, processor, startup, memory) in medians.items():
+        workers = "auto" if number == AUTO else number
+        print(f"| {pipeline} | {policy} | {workers} | {rate:.0f} | {processor:.2f} | {startup:.1f} | {memory:.0f} |")
 
 
-def print_ratios(rates: dict[tuple[str, str, int], float]) -> None:
-    """Print the rates of cnnzoo divided by those of its peers, at equal policies and numbers of workers."""
+def print_ratios(medians: dict[Variant, list[float]]) -> None:
+    """Print the rates of cnnzoo divided by those of its peers, at equal policies and numbers of workers.
+
+    The ratio by processor time is that of the images per second of processor time.
+    """
     print()
-    for (pipeline, policy, workers), rate in rates.items():
+    for (pipeline, policy, number), (rate, processor, *_) in medians.items():
         if pipeline != "cnnzoo_batches":
             continue
-        number = "auto" if workers == AUTO else workers
-        for (peer, peer_policy, peer_workers), peer_rate in rates.items():
-            is_equal = peer_policy == policy and (peer_workers == workers or not PIPELINES[peer])
-            if peer != "cnnzoo_batches" and is_equal:
-                print(f"{policy}, {number} workers: cnnzoo / {peer} {rate / peer_rate:.2f}")
-        plain = rates.get(("keras_directory", "none", AUTO))
-        if plain and policy != "none":
-            print(f"{policy}, {number} workers: cnnzoo / keras_directory without augmentation {rate / plain:.2f}")
+        for (peer, peer_policy, peer_number), (peer_rate, peer_processor, *_) in medians.items():
+            is_equal = peer_policy == policy and (peer_number == number or not PIPELINES[peer])
+            is_plain = peer == "keras_directory" and peer_policy == "none" != policy
+            if peer != pipeline and (is_equal or is_plain):
+                workers = "auto" if number == AUTO else number
+                name = f"{peer} without augmentation" if is_plain else peer
+                ratios = f"{rate / peer_rate:.2f}, by processor time {peer_processor / processor:.2f}"
+                print(f"{policy}, {workers} workers: cnnzoo / {name} {ratios}")
 
 
-def list_variants(pipelines: list[str], policies: list[str], workers: list[int]) -> list[tuple[str, str, int]]:
+def list_variants(pipelines: list[str], policies: list[str], workers: list[int]) -> list[Variant]:
     """Return the pipelines, policies and numbers of workers of one turn."""
     variants = []
     for pipeline in pipelines:
@@ -178,9 +183,11 @@ def main(
         end="",
     )
     print(f"Python {platform.python_version()}, {datetime.now(UTC):%Y-%m-%d}, load {load:.1f}")
-    print_ratios(print_table(rows))
+    medians = summarize_turns(rows)
+    print_table(medians)
+    print_ratios(medians)
     if keep:
-        path = RESULTS / f"data-{folder.resolve().name}-{size}-cpu{os.cpu_count()}.csv"
+        path = RESULTS / f"pipelines-{folder.resolve().name}-{size}-cpu{os.cpu_count()}.csv"
         with path.open("w", newline="") as file:
             writer = csv.DictWriter(file, list(rows[0]))
             writer.writeheader()

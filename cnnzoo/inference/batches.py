@@ -14,6 +14,7 @@ from cnnzoo.core.warn import warn_caller
 from cnnzoo.data.bit_depth import scale_deep_array
 from cnnzoo.data.checks import check_images
 from cnnzoo.data.transform import Transform
+from cnnzoo.inference.file_reading import read_in_processes
 from cnnzoo.inference.inputs import NamedImage, prefetch
 from cnnzoo.inference.sources import MIN_SIDE, Unreadable
 
@@ -49,9 +50,14 @@ def iter_array_batches(images: np.ndarray, size: int, transform: Transform) -> I
         yield Batch([str(start + i) for i in range(len(pixels))], pixels, {})
 
 
-def iter_image_batches(images: Iterator[NamedImage], size: int, transform: Transform) -> Iterator[Batch]:
-    """Yield batches of `size` images, which threads read ahead."""
-    decoded_images = prefetch(partial(_read_image, transform), images, 2 * size)
+def iter_image_batches(
+    images: Iterator[NamedImage], size: int, transform: Transform, workers: int = 0
+) -> Iterator[Batch]:
+    """Yield batches of `size` images, which so many worker processes read ahead, or threads."""
+    read = partial(_read_image, transform)
+    decoded_images = (
+        read_in_processes(images, transform, workers, read) if workers else prefetch(read, images, 2 * size)
+    )
     while chunk := list(itertools.islice(decoded_images, size)):
         names, pixels, errors = zip(*chunk, strict=True)
         yield Batch(list(names), np.stack(pixels), {i: error for i, error in enumerate(errors) if error})

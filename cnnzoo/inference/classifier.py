@@ -30,6 +30,7 @@ from cnnzoo.data.transform import Transform, transform
 from cnnzoo.inference import inputs
 from cnnzoo.inference.answers import PredictionWriter, WriteResult
 from cnnzoo.inference.batches import Batch, iter_array_batches, iter_image_batches
+from cnnzoo.inference.file_reading import count_reading_workers
 from cnnzoo.inference.pickling import load_again, model_to_bytes, restore_classifier
 from cnnzoo.inference.prediction import MAX_PICTURES, Prediction, Predictions
 from cnnzoo.inference.scores import check_scores, find_bad_scores, find_best_classes, resolve_min_probability
@@ -467,7 +468,9 @@ class Classifier(SuggestsAttributes):
         writer = PredictionWriter(path, plan, overwrite)
         list_images = partial(inputs.iter_images, images)
         try:
-            batches = iter_image_batches(writer.skip_answered(list_images), size, self.transform)
+            # Threads are fast enough for a network that runs on the same cores.
+            workers = count_reading_workers(count) if self.device_batch_size else 0
+            batches = iter_image_batches(writer.skip_answered(list_images), size, self.transform, workers)
             predictions = self._predict_batches(batches, top, threshold)
             with show_progress("Classifying the images", count, "images", verbose, done=writer.rows) as progress:
                 return writer.write(progress.track(predictions), top, marks_unsure=threshold is not None)

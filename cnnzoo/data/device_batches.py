@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -91,13 +91,13 @@ def _make_step(step: Any, device_images: DeviceImages) -> Any:
     return step_with_plan
 
 
-def check_device_cache(data: ImageData, augment: str, devices: int = 1) -> None:
+def check_device_cache(data: ImageData, augment: str, devices: Sequence[str] = ()) -> None:
     """Raise InputError if the training images cannot be augmented on the device, or do not fit there.
 
     Args:
         data: the data set, bound to the model's size, with `cache="device"`.
         augment: the augmentation policy.
-        devices: the number of devices to train on.
+        devices: the names of the devices to train on, if these are not the default device.
     """
     size = data.train.images.shape[1:3]
     augmentation = Augmentation(augment, size)
@@ -113,9 +113,10 @@ def check_device_cache(data: ImageData, augment: str, devices: int = 1) -> None:
             f'With cache="device", random crops are resized by {" or ".join(FILTERS)}. Received: {interpolation}. '
             f"{OTHER_CACHE}"
         )
-    if devices > 1:
+    if devices:
         raise InputError(
-            f'cache="device" keeps all images on one device, and the training is to use {devices}. {OTHER_CACHE}'
+            f'cache="device" keeps all images on the default device, and the training is to use {", ".join(devices)}. '
+            f"{OTHER_CACHE}"
         )
     needed = sum(_count_split_bytes(split, augmentation if name == "train" else None) for name, split in _parts(data))
     free = _free_memory()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from cnnzoo.core.lazy import Lazy
@@ -32,6 +34,23 @@ def has_accelerator() -> bool:
     import tensorflow as tf
 
     return bool(tf.config.list_physical_devices("GPU"))
+
+
+@contextmanager
+def without_distribution() -> Iterator[None]:
+    """Let Keras compute on the default device within the block, also if its caller has set a distribution on JAX.
+
+    Under a distribution, Keras' `predict` fails unless all devices can share every batch equally.
+    """
+    distribution = keras.distribution.distribution() if keras.backend.backend() == "jax" else None
+    if distribution is None:
+        yield
+        return
+    keras.distribution.set_distribution(None)
+    try:
+        yield
+    finally:
+        keras.distribution.set_distribution(distribution)
 
 
 def compiles_every_shape() -> bool:

@@ -13,6 +13,7 @@ from cnnzoo.core.lazy import Lazy
 from cnnzoo.core.progress import Progress
 from cnnzoo.core.warn import warn_caller
 from cnnzoo.surgery import walk
+from cnnzoo.surgery.accelerator import without_distribution
 
 if TYPE_CHECKING:
     import keras
@@ -187,7 +188,8 @@ def predict_probabilities(
         count: the number of images, if others follow them that complete the last batch.
     """
     callbacks = count_images(model, progress, count) if progress else None
-    outputs = model.predict(images, batch_size=batch_size, verbose=0, callbacks=callbacks)
+    with without_distribution():
+        outputs = model.predict(images, batch_size=batch_size, verbose=0, callbacks=callbacks)
     scores = np.asarray(outputs["logits"] if isinstance(outputs, dict) else outputs, "float64")[:count]
     if not has_softmax_output(model):
         from scipy.special import softmax  # slow to import, and commands that only check their words need no scores

@@ -273,8 +273,10 @@ def lr_find(
     check_not_empty(check_image_data(data), "train")
     check_output_matches(model, data.classes)
 
+    from cnnzoo.training.distribution import check_distribution
     from cnnzoo.training.lr_range import run_range_test
 
+    check_distribution()
     return run_range_test(
         model,
         bind_to_model(model, data),

@@ -13,7 +13,7 @@ BACKENDS = ("tensorflow", "jax")  # whose devices can be chosen
 
 
 def resolve_devices(devices: str | Sequence[str] | None) -> list[str]:
-    """Return the names of the devices to train on, such as "GPU:0"; empty for the backend's default device.
+    """Return the names of the devices to train on, such as "GPU:0"; empty for the backend's default device alone.
 
     Args:
         devices: None for the default device; "auto" for all local devices of the kind that the backend prefers, which
@@ -47,7 +47,7 @@ def resolve_devices(devices: str | Sequence[str] | None) -> list[str]:
         raise InputError(f"devices must be distinct. Received: {', '.join(requested)}")
     if len({name.partition(":")[0] for name in requested}) > 1:
         raise InputError(f"devices must be of one kind. Received: {', '.join(requested)}")
-    return requested
+    return [] if requested == [*preferred, *others][:1] else requested
 
 
 def _list_tensorflow_devices() -> tuple[list[str], list[str]]:

@@ -64,7 +64,7 @@ def _enter_devices(names: Sequence[str]) -> Any:
 
 
 def check_distribution() -> None:
-    """Raise InputError if the caller has set a distribution of Keras, under which models cannot be evaluated."""
+    """Raise InputError if the caller has set a distribution of Keras, under which not every batch can be shared."""
     if keras.backend.backend() == "jax" and keras.distribution.distribution() is not None:
         raise InputError(
             "A distribution is set with keras.distribution.set_distribution. Remove it before the model is built, "

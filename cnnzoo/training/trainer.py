@@ -109,7 +109,7 @@ class Trainer:
         self._check_target_accuracy()
         self.device_images: dict[str, DeviceImages] = {}  # by split
         if self.data.sizing.cache == "device":
-            check_device_cache(self.data, self.recipe.augment, self.device_count)
+            check_device_cache(self.data, self.recipe.augment, resolve_devices(options.devices))
         # Those of earlier trainings count too, if a trained model is trained on
         earlier = find_training_images(cards.card(self.model))
         digests = self.data.train.image_digests()

@@ -157,8 +157,10 @@ def test_what_the_device_cannot_do_is_refused(blobs, tmp_path, augment, message)
 
 
 def test_several_devices_are_refused(blobs):
-    with pytest.raises(cnnzoo.InputError, match="keeps all images on one device, and the training is to use 2"):
-        check_device_cache(blobs["device"], "none", 2)
+    with pytest.raises(
+        cnnzoo.InputError, match="images on the default device, and the training is to use GPU:0, GPU:1"
+    ):
+        check_device_cache(blobs["device"], "none", ["GPU:0", "GPU:1"])
 
 
 def test_an_interpolation_that_the_device_cannot_do_is_refused(photos):

@@ -34,7 +34,7 @@ def train(count, new_model=new_network, **options):
 
 
 def load_blobs():
-    """Return data of 40 training images and 13 of each other split: neither fills whole batches."""
+    """Return data of 39 training images, 13 for validation and 14 for the test: no part fills whole batches."""
     return cnnzoo.load_data(make_blobs(66), splits=(0.6, 0.2, 0.2))
 
 
@@ -59,6 +59,7 @@ def check_small_network():
     one = train(1)
     check_equal(one, train(2, run_dir="two"))
     check_equal(one, train(4))
+    check_equal(one, train(1, devices="CPU:1"))
     check_resume(2, "two")
 
 
@@ -80,3 +81,4 @@ if __name__ == "__main__":
         train(1)
     except cnnzoo.InputError as error:
         print(error)
+    print(len(cnnzoo.evaluate(new_network(), load_blobs(), verbose=False).probabilities), "images")

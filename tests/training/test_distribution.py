@@ -78,10 +78,11 @@ def test_devices_of_jax_give_the_same_numbers(tmp_path):
         text=True,
     )
     assert process.returncode == 0, process.stderr
-    equal, absent, indivisible, foreign = process.stdout.splitlines()
+    equal, absent, indivisible, foreign, evaluated = process.stdout.splitlines()
     assert equal == "equal"
     assert absent.endswith("Allowed: CPU:0, CPU:1, CPU:2, CPU:3, auto. Received: 'GPU:0'")
     assert "4 devices cannot share batches of 6 images equally. Use batch_size=4 (" in indivisible
+    assert evaluated == "14 images"
     assert foreign.startswith("A distribution is set with keras.distribution.set_distribution. Remove it")
 
 
@@ -115,8 +116,8 @@ def test_batches_that_devices_cannot_share_raise_an_error():
 
 
 def test_auto_makes_no_copy_without_gpus():
-    assert resolve_devices("auto") == resolve_devices(None) == []
+    assert resolve_devices("auto") == resolve_devices(None) == resolve_devices("cpu:0") == []
 
 
-def test_one_named_device_trains(data):
+def test_the_default_device_trains_by_its_name(data):
     assert fit(new_lenet(), data, devices=["cpu:0"], recipe=replace(RECIPE, epochs=1)).accuracy > 0

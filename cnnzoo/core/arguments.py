@@ -24,10 +24,19 @@ OWN_SPLITS = dict.fromkeys(
     ("validation_split", "val_split", "valid_pct", "test_size", "validation_data"),
     "cnnzoo.load_data(..., splits=(0.8, 0.1, 0.1)) sets the shares of training, validation and test",
 )
-OF_DATA = OWN_SPLITS | {
-    name: f"cnnzoo.load_data(..., {name}={{value}}) takes it"
-    for name in ("classes", "image_size", "levels", "splits", "split_folders", "strict", "image_dir")
-}
+DATA_ARGUMENTS = (
+    "cache",
+    "classes",
+    "image_dir",
+    "image_size",
+    "levels",
+    "split_folders",
+    "splits",
+    "strict",
+    "workers",
+)
+OF_DATA = OWN_SPLITS | {name: f"cnnzoo.load_data(..., {name}={{value}}) takes it" for name in DATA_ARGUMENTS}
+OF_DATA["num_workers"] = "cnnzoo.load_data(..., workers={value}) sets the number of processes that load images"
 OF_BATCHES = OWN_SPLITS | {
     "batch_size": 'Batches are made later: recipe=cnnzoo.recipe("sgd", batch_size={value}) for a training, or '
     'data.batches("train", batch_size={value})',

@@ -3,8 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALL = $(BIN)/python .ci/install.py
-# Two workers, of up to 6 GB each; tests/conftest.py says which tests stay together and in which order they run.
-PYTEST := -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
+# Three workers, together of up to 15 GB; tests/conftest.py says which tests stay together and in which order they run.
+PYTEST := -m pytest -n 3 --dist loadgroup --no-loadscope-reorder
 # The newest Python that is supported: on the path, or one of pyenv's.
 NEWEST ?= $(shell python3.13 -c 'import sys; print(sys.executable)' 2>/dev/null || ls -d $(HOME)/.pyenv/versions/3.13*/bin/python3.13 2>/dev/null | tail -n 1)
 

@@ -4,12 +4,11 @@ import csv
 import math
 from dataclasses import replace
 from pathlib import Path
-from unittest import mock
 
 import keras
 import numpy as np
 import pytest
-from helpers.building import build_without_weights
+from helpers.building import build_without_weights, narrow_dense_layers
 from helpers.counting import count_multiply_adds
 from keras.ops import convert_to_numpy as array
 
@@ -109,15 +108,6 @@ def has_empty_maps(row, side):
     except ValueError:  # Keras 3.15 refuses an empty map; earlier versions accept it
         return True
     return min(x.shape[1:3]) < 1
-
-
-def narrow_dense_layers():
-    """Give dense layers at most 64 units, a context manager: those of AlexNet and VGG have up to 100 million weights.
-
-    The logits of tests/test_golden.py, and the numbers of parameters, are those of the whole networks.
-    """
-    dense = keras.layers.Dense
-    return mock.patch.object(keras.layers, "Dense", lambda units, **options: dense(min(units, 64), **options))
 
 
 @pytest.fixture(scope="module")

@@ -25,14 +25,18 @@ def format_share(value: float, images: int | None = None) -> str:
     return f"{_percent(value, share_decimals(images))} %"
 
 
-def format_probability(value: float) -> str:
-    """Return a probability as a percentage with one decimal, and with more where it would read 100 % without being 1.
+def format_probabilities(values: Sequence[float]) -> list[str]:
+    """Return the probabilities of one image as percentages, all with the same decimals.
+
+    They have one decimal, and more where the likeliest would read 100 % without being 1.
 
     Example:
-        >>> format_probability(0.4321), format_probability(0.99962), format_probability(1e-9), format_probability(1)
-        ('43.2 %', '99.96 %', '0.0 %', '100.0 %')
+        >>> format_probabilities([0.9, 0.1]), format_probabilities([0.99962, 0.00038]), format_probabilities([1, 1e-9])
+        (['90.0 %', '10.0 %'], ['99.96 %', '0.04 %'], ['100.0 %', '0.0 %'])
     """
-    return format_share(value) if value > 0.5 else f"{100 * value:.1f} %"
+    largest = max(values, default=0.0)
+    decimals = len(_percent(largest, 1).partition(".")[2]) if largest > 0.5 else 1
+    return [f"{100 * value:.{decimals}f} %" for value in values]
 
 
 def format_share_interval(bounds: Sequence[float], images: int | None = None) -> str:

@@ -157,10 +157,7 @@ class PredictionWriter:
         self._write_record()
 
     def _is_own_file(self, source: Any) -> bool:
-        if not isinstance(source, str | os.PathLike):
-            return False
-        path, own_path = resolve_path(source), resolve_path(self.path)
-        return path == own_path or own_path in path.parents
+        return isinstance(source, str | os.PathLike) and is_within(source, self.path)
 
     def write(self, predictions: Iterable[Prediction], top: int, marks_unsure: bool = False) -> WriteResult:
         """Append predictions; the caller leaves out those that are written already."""
@@ -215,6 +212,12 @@ class PredictionWriter:
         record |= {"unsure": self.unsure, "last": self.last_path}
         write_json(self.record_path, record, add_sum=True)
         self.recorded_rows = self.rows
+
+
+def is_within(path: str | os.PathLike[str], out: Path) -> bool:
+    """Return whether a path is the file of the predictions, or a part of it if that is a folder."""
+    own_path, path = resolve_path(out), resolve_path(path)
+    return path == own_path or own_path in path.parents
 
 
 def check_predictions_file(path: str | os.PathLike[str], overwrite: bool) -> tuple[Path, Path]:

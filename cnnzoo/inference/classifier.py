@@ -10,6 +10,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -23,12 +24,13 @@ from cnnzoo.core.errors import ArgumentError, InputError, Interrupted, check_int
 from cnnzoo.core.forks import check_not_forked
 from cnnzoo.core.gallery import MAX_TILES, Gallery
 from cnnzoo.core.notebook import render_notebook
+from cnnzoo.core.paths import check_path
 from cnnzoo.core.progress import show_progress
 from cnnzoo.core.text import format_count
 from cnnzoo.core.warn import warn_caller
 from cnnzoo.data.transform import Transform, transform
 from cnnzoo.inference import inputs
-from cnnzoo.inference.answers import PredictionWriter, WriteResult
+from cnnzoo.inference.answers import PredictionWriter, WriteResult, is_within
 from cnnzoo.inference.batches import Batch, iter_array_batches, iter_image_batches
 from cnnzoo.inference.file_reading import count_reading_workers
 from cnnzoo.inference.pickling import load_again, model_to_bytes, restore_classifier
@@ -318,7 +320,8 @@ class Classifier(SuggestsAttributes):
         Args:
             images: a path, a folder, a pattern such as "photos/*.jpg", the bytes of a file, an open file, a Pillow
                 image, or an iterable of these; a table or a column of paths; or an array or tensor with values 0 to
-                255: (N, H, W, C), (N, H, W), or one image (H, W, 3) or (H, W).
+                255: (N, H, W, C), (N, H, W), or one image (H, W, 3) or (H, W). Documents and tables in folders are
+                left out, with a warning.
             top: number of classes to return for each image.
             batch_size: number of images to classify at a time; "auto" takes as many as keep the processor busy.
             verbose: show progress, if it takes more than two seconds.
@@ -394,6 +397,7 @@ class Classifier(SuggestsAttributes):
         batch_size: int | str = "auto",
         *,
         min_probability: float | str | None = None,
+        verbose: bool = False,
     ) -> Iterator[Prediction]:
         """Yield the predictions one after the other; takes any number of images and holds few in memory.
 
@@ -402,6 +406,7 @@ class Classifier(SuggestsAttributes):
             top: number of classes to return for each image.
             batch_size: number of images to classify at a time.
             min_probability: as in `predict`.
+            verbose: show progress before a batch whose predictions take more than two seconds, as the first may do.
 
         Yields:
             One prediction per image; those that cannot be read have an `error`.
@@ -409,19 +414,30 @@ class Classifier(SuggestsAttributes):
         Raises:
             InputError: for an array that is no batch of images, or anything that `predict` does not take.
         """
-        return self._stream(images, top, batch_size, resolve_min_probability(min_probability, self.card))
+        threshold = resolve_min_probability(min_probability, self.card)
+        return self._stream(images, top, batch_size, threshold, verbose=verbose)
 
     def _stream(
-        self, images: Any, top: int, batch_size: int | str, threshold: float | None, pictures: int = 0
+        self,
+        images: Any,
+        top: int,
+        batch_size: int | str,
+        threshold: float | None,
+        pictures: int = 0,
+        verbose: bool = False,
     ) -> Iterator[Prediction]:
-        """Yield the predictions; the first `pictures` of them keep their images."""
+        """Yield the predictions; the first `pictures` of them keep their images.
+
+        `verbose` shows progress while a batch is computed, and none while its predictions are used.
+        """
         top, size = self._check_sizes(top, batch_size)
         images = unify_images(images)
         if isinstance(images, np.ndarray):
             batches = iter_array_batches(images, size, self.transform)
         else:
-            batches = iter_image_batches(inputs.iter_images(images), size, self.transform)
-        return self._predict_batches(batches, top, threshold, pictures)
+            batches = iter_image_batches(inputs.iter_images_and_warn(images), size, self.transform)
+        count = inputs.find_count(images) if verbose else None
+        return self._predict_batches(batches, top, threshold, pictures, count, verbose)
 
     @check_arguments()
     def predict_to(
@@ -459,9 +475,11 @@ class Classifier(SuggestsAttributes):
         # The images are iterated more than once: to check them, to count them, and after an interruption.
         images = inputs.keep_images(unify_images(images))
         top, size = self._check_sizes(top, batch_size)
-        count = inputs.count_images(images, verbose)
+        notes = list[str]()
+        count = inputs.count_images(images, verbose, notes)
         if not count:
             raise InputError("No images were given")
+        inputs.warn_of_notes([note for note in notes if not is_within(note, check_path(path))])
 
         plan = {"model": self.card.to_json(), "precision": self.precision, "top": top}
         plan |= {"images": inputs.describe_images(images), "weights": self.identity(), "min_probability": threshold}
@@ -492,9 +510,21 @@ class Classifier(SuggestsAttributes):
         return top, check_integer("batch_size", batch_size, 1)
 
     def _predict_batches(
-        self, batches: Iterator[Batch], top: int, threshold: float | None, pictures: int = 0
+        self,
+        batches: Iterator[Batch],
+        top: int,
+        threshold: float | None,
+        pictures: int = 0,
+        count: int | None = None,
+        verbose: bool = False,
     ) -> Iterator[Prediction]:
-        for batch, scores in self._compute_batches(batches):
+        computed, done = self._compute_batches(batches), 0
+        while True:
+            with show_progress("Classifying the images", count, "images", done=done) if verbose else nullcontext():
+                batch, scores = next(computed, (None, None))
+            if batch is None:
+                return
+            done += len(batch.names)
             predictions = self._make_predictions(batch, scores, top, threshold)
             for i, prediction in enumerate(predictions[:pictures]):
                 if i not in batch.errors:

@@ -6,7 +6,7 @@ import hashlib
 import itertools
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,9 +15,11 @@ import numpy as np
 from cnnzoo.core.errors import InputError, shorten_repr
 from cnnzoo.core.paths import check_working_dir, expand_home, path_exists
 from cnnzoo.core.progress import show_progress
-from cnnzoo.core.text import printable_name
+from cnnzoo.core.text import format_count, printable_name
 from cnnzoo.core.threads import thread_pool
+from cnnzoo.core.warn import warn_caller
 from cnnzoo.data.listing import iter_files
+from cnnzoo.data.litter import is_note
 from cnnzoo.inference.patterns import is_pattern, iter_matches
 from cnnzoo.inference.sources import (
     ImageSource,
@@ -37,36 +39,39 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def iter_images(images: Any) -> Iterator[NamedImage]:
+def iter_images(images: Any, notes: list[str] | None = None) -> Iterator[NamedImage]:
     """Yield the name and the source of every image, without opening any file.
 
     A folder stands for all files in it and below, in the natural order of their names; a pattern for the files that
-    match. No more than the names of one folder are held in memory at a time.
+    match. Documents and tables in them are left out, unless the pattern asks for their suffix. No more than the names
+    of one folder are held in memory at a time.
 
     Args:
         images: what `unify_images` returns, or takes.
+        notes: collects the paths of the documents and tables that are left out.
 
     Raises:
         InputError: for anything else, and for a pattern or folder without files.
     """
-    images = unify_images(images)
+    images, notes = unify_images(images), [] if notes is None else notes
     is_list = not (isinstance(images, str | os.PathLike) or is_image(images))
     count = itertools.count()
     for item in images if is_list else (images,):
         if isinstance(item, str | os.PathLike):
-            yield from _iter_paths(os.fsdecode(item))
+            yield from _iter_paths(os.fsdecode(item), notes)
             continue
         name, sources = read_item(item)
         for source in sources:
             if isinstance(source, str | os.PathLike):
-                yield from _iter_paths(os.fsdecode(source))
+                yield from _iter_paths(os.fsdecode(source), notes)
             else:
                 yield printable_name(name) or str(next(count)), source
 
 
-def _iter_paths(path: str) -> Iterator[NamedImage]:
-    """Yield the files that a path, a folder or a pattern stands for."""
+def _iter_paths(path: str, notes: list[str]) -> Iterator[NamedImage]:
+    """Yield the files that a path, a folder or a pattern stands for; add the documents among them to `notes`."""
     files: Iterable[Path]
+    takes_notes = False
     if reason := find_path_fault(path):
         yield (
             printable_name(path),
@@ -78,16 +83,28 @@ def _iter_paths(path: str) -> Iterator[NamedImage]:
     if os.path.isdir(path):  # noqa: PTH112  # called for millions of paths
         files = iter_files(Path(path))
     elif is_pattern(path):
-        files = iter_matches(path)
+        files, takes_notes = iter_matches(path), is_note(path)
     else:
         yield printable_name(path), path
         return
-    is_empty = True
+    is_empty, earlier_count = True, len(notes)
     for file in files:
+        if not takes_notes and is_note(file.name):
+            notes.append(printable_name(str(file)))
+            continue
         is_empty = False
         yield printable_name(str(file)), file
+    if is_empty and len(notes) > earlier_count:
+        raise InputError(f"There are no images at {path!r}, but documents or tables, such as {notes[earlier_count]}")
     if is_empty:
         raise InputError(f"There are no files at {path!r}")
+
+
+def warn_of_notes(notes: Sequence[str]) -> None:
+    """Warn that documents and tables were left out, if there are any."""
+    if notes:
+        others = f" and {format_count(len(notes) - 1, 'other file')} were" if len(notes) > 1 else " was"
+        warn_caller(f"{notes[0]}{others} left out: by name a document, a table or the like, not an image")
 
 
 def find_path_fault(path: str) -> str:
@@ -111,10 +128,17 @@ def find_path_fault(path: str) -> str:
     return ""
 
 
-def count_images(images: Any, verbose: bool) -> int:
-    """Return the number of images; if that takes long, tell how many there are so far."""
+def count_images(images: Any, verbose: bool, notes: list[str] | None = None) -> int:
+    """Return the number of images; if that takes long, tell how many there are so far. `notes` as in `iter_images`."""
     with show_progress("Counting the images", unit="images", verbose=verbose) as progress:
-        return sum(1 for _ in progress.track(iter_images(images)))
+        return sum(1 for _ in progress.track(iter_images(images, notes)))
+
+
+def iter_images_and_warn(images: Any) -> Iterator[NamedImage]:
+    """Yield what `iter_images` yields, and warn at the end of what it has left out."""
+    notes = list[str]()
+    yield from iter_images(images, notes)
+    warn_of_notes(notes)
 
 
 def find_count(images: Any) -> int | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, SupportsIndex, overload
 from cnnzoo.core.attributes import SuggestsAttributes
 from cnnzoo.core.errors import InputError
 from cnnzoo.core.notebook import render_notebook
-from cnnzoo.core.numbers import format_probability
+from cnnzoo.core.numbers import format_probabilities
 from cnnzoo.core.text import escape_controls, format_count
 from cnnzoo.core.tiles import Tile
 
@@ -84,8 +84,8 @@ class Prediction(SuggestsAttributes):
     def __str__(self) -> str:
         if self.error:
             return f"Error: {escape_controls(self.error)}"
-        pairs = zip(self.classes, self.probabilities, strict=True)
-        classes = ", ".join(f"{escape_controls(name)} {format_probability(float(p))}" for name, p in pairs)
+        pairs = zip(self.classes, format_probabilities(list(map(float, self.probabilities))), strict=True)
+        classes = ", ".join(f"{escape_controls(name)} {probability}" for name, probability in pairs)
         return f"unsure: {classes}" if self.unsure else classes
 
 

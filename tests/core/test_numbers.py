@@ -3,7 +3,7 @@
 import pytest
 
 from cnnzoo.core.numbers import (
-    format_probability,
+    format_probabilities,
     format_score,
     format_share,
     format_share_interval,
@@ -36,6 +36,12 @@ def test_only_everything_reads_100_and_only_nothing_reads_0():
 
 
 def test_a_probability_below_1_never_reads_100():
-    assert format_probability(0.9996) == "99.96 %"
-    assert format_probability(1 - 2**-24) == "99.99999 %", "the largest of float32 below 1"
-    assert format_probability(1) == "100.0 %"
+    assert format_probabilities([0.9996]) == ["99.96 %"]
+    assert format_probabilities([1 - 2**-24]) == ["99.99999 %"], "the largest of float32 below 1"
+    assert format_probabilities([1]) == ["100.0 %"]
+
+
+def test_the_probabilities_of_one_image_have_the_same_digits():
+    assert format_probabilities([0.999997, 3e-6]) == ["99.9997 %", "0.0003 %"]
+    assert format_probabilities([0.4, 0.35, 1e-9]) == ["40.0 %", "35.0 %", "0.0 %"]
+    assert format_probabilities([]) == []

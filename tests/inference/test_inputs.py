@@ -1,5 +1,9 @@
 """The images that a classifier accepts."""
 
+import shutil
+from contextlib import contextmanager
+from warnings import catch_warnings
+
 import pytest
 
 import cnnzoo
@@ -28,3 +32,51 @@ def test_paths_bytes_and_arrays_give_the_same_answer(classifier, photos, data):
     by_path, by_bytes, by_array = (classifier.predict(images)[0] for images in (path, content, pixels[None]))
     assert by_path.classes == by_bytes.classes == by_array.classes
     assert [prediction.source for prediction in classifier.stream([content, pixels])] == ["0", "1"]
+
+
+def test_documents_in_folders_are_left_out_with_one_warning(classifier, photos, tmp_path):
+    folder = tmp_path / "new"
+    shutil.copytree(photos / "a", folder)
+    for name in ("notes.txt", "README", "labels.csv"):
+        (folder / name).write_text("no image")
+    for images in (folder, str(folder / "*")):
+        with pytest.warns(UserWarning, match=r"and 2 other files were left out") as warnings:
+            predictions = classifier.predict(images)
+        assert (len(predictions), len(warnings), any(p.error for p in predictions)) == (15, 1, False)
+    assert [name for name, _ in iter_images(folder / "*.txt")] == [str(folder / "notes.txt")], "asked for by its suffix"
+    with pytest.raises(cnnzoo.InputError, match=r"Cannot read .*notes\.txt"):
+        classifier.predict(folder / "notes.txt")
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "a.md").write_text("no image")
+    with pytest.raises(cnnzoo.InputError, match=r"There are no images at .*, but documents or tables, such as .*a\.md"):
+        classifier.predict(tmp_path / "notes")
+
+
+def test_predictions_within_the_folder_of_the_images_are_no_document(classifier, photos, tmp_path):
+    folder = tmp_path / "new"
+    shutil.copytree(photos / "a", folder)
+    for _ in range(2):
+        with catch_warnings(record=True) as warnings:
+            assert classifier.predict_to(folder / "answers.csv", folder, overwrite=True).images == 15
+        assert not warnings
+    (folder / "notes.txt").write_text("no image")
+    with pytest.warns(UserWarning, match=r"new/notes\.txt was left out"):
+        assert classifier.predict_to(folder / "answers.csv", folder, overwrite=True)[1:3] == (15, 0)
+
+
+def test_a_stream_shows_its_progress_while_a_batch_is_computed_only(classifier, photos, monkeypatch):
+    shown, open_count = [], 0
+
+    @contextmanager
+    def record(activity, total=None, unit="", verbose=True, done=0):
+        nonlocal open_count
+        shown.append((activity, total, done))
+        open_count += 1
+        yield
+        open_count -= 1
+
+    monkeypatch.setattr("cnnzoo.inference.classifier.show_progress", record)
+    for prediction in classifier.stream(photos / "a", batch_size=10, verbose=True):
+        assert (open_count, bool(prediction.classes)) == (0, True)
+    progress = [(total, done) for activity, total, done in shown if activity == "Classifying the images"]
+    assert progress == [(15, 0), (15, 10), (15, 15)]

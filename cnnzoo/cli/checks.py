@@ -183,22 +183,42 @@ def check_has_min_probability(model: str) -> None:
     Raises:
         InputError: if the card has none; the message says how to get one.
     """
+    from cnnzoo.inference.scores import resolve_min_probability
+
+    if card := read_card(model):
+        resolve_min_probability("auto", card)
+
+
+def read_card(model: str) -> Card | None:
+    """Return the card of a run, a .keras file, an export or NAME:TAG, without Keras; None if it cannot be read.
+
+    The card of published weights has their name alone, and that of a checkpoint of the user's own is None.
+    """
     from cnnzoo.checkpoints.source import is_weights_path
     from cnnzoo.inference.exported import read_export
-    from cnnzoo.inference.scores import resolve_min_probability
 
     path = Path(model)
     if not path_exists(path):
         name, _, tag = model.partition(":")
-        if not is_weights_path(tag, name):
-            resolve_min_probability("auto", Card(f"{name}:{tag}"))  # published weights never have one
-    elif info := read_export(path):
-        resolve_min_probability("auto", info.card)
-    else:
-        if path.is_dir():
-            path = (path if (path / MODEL_FILE).exists() else find_winner(path) or path) / MODEL_FILE
-        if card := _read_only_card(path):
-            resolve_min_probability("auto", card)
+        return None if is_weights_path(tag, name) else Card(f"{name}:{tag}")
+    if info := read_export(path):
+        return info.card
+    folder = find_model_folder(model)
+    return _read_only_card(path if folder is None or not path.is_dir() else folder / MODEL_FILE)
+
+
+def find_model_folder(model: str) -> Path | None:
+    """Return the folder that holds a model and what its training has left beside it; None for NAME:TAG.
+
+    That of a search is the run of its best recipe.
+    """
+    path = Path(model)
+    if not path_exists(path):
+        return None
+    if not path.is_dir():
+        return path.parent
+    has_winner = (path / RECORD_FILE).exists() and not (path / MODEL_FILE).exists()
+    return (find_winner(path) if has_winner else None) or path
 
 
 def _read_only_card(path: Path) -> Card | None:

@@ -14,6 +14,7 @@ from cnnzoo.cli.declare import CheckedPath, take_options
 from cnnzoo.cli.inference import get_by_tag
 from cnnzoo.cli.options import ALLOW_FAILED, FORMAT_NAMES, INTERPOLATION, TRAINED_MODEL, DataOptions
 from cnnzoo.cli.output import echo
+from cnnzoo.cli.own_data import load_export_data
 from cnnzoo.cli.startup import import_keras_quietly
 
 
@@ -70,6 +71,9 @@ def export(
 
     The export is compared with the model before the command ends; if the probabilities differ, nothing is written.
 
+    --data is divided as in the training of MODEL if it holds the images of that, and otherwise by --splits and --seed:
+    training images calibrate int8, and validation images measure the accuracy.
+
     --crop, --pad, --interpolation and --levels apply to the export and to the images of --data. Without --data,
     --classes names the classes of MODEL.
     """
@@ -81,7 +85,7 @@ def export(
     if data:
         check_source(data)
 
-    images = data_options.load(data) if data else None
+    images, fix_lists = load_export_data(model, data, data_options) if data else (None, [])
     import_keras_quietly()
     exported = cnnzoo.export(
         get_by_tag(model) or model,
@@ -99,7 +103,8 @@ def export(
         levels=data_options.levels,
     )
     echo(exported)
-    echo(f"Measure it on a test split: cnnzoo evaluate {shlex.quote(str(out))} {shlex.quote(data) if data else 'DATA'}")
+    words = [str(out), data or "DATA", *(word for fix_list in fix_lists for word in ("--fix-list", fix_list))]
+    echo(f"Measure it on a test split: cnnzoo evaluate {shlex.join(words)}")
 
 
 COMMANDS = (export,)

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 
 import cnnzoo
 from cnnzoo.cli import commands
@@ -39,9 +38,9 @@ from cnnzoo.cli.options import (
     TransformOptions,
 )
 from cnnzoo.cli.output import echo
+from cnnzoo.cli.own_data import load_evaluation_data
 from cnnzoo.cli.startup import import_keras_quietly
 from cnnzoo.cli.values import parse_min_probability
-from cnnzoo.core.errors import InputError
 from cnnzoo.core.paths import path_exists
 from cnnzoo.core.progress import show_progress
 from cnnzoo.core.text import escape_controls, format_count
@@ -53,7 +52,6 @@ if TYPE_CHECKING:
     import keras
 
     from cnnzoo.cards import Card
-    from cnnzoo.data.images import ImageData
     from cnnzoo.inference.classifier import Classifier
     from cnnzoo.inference.prediction import Prediction
 
@@ -98,122 +96,22 @@ def evaluate(
     check_out_folder(out)
     check_source(data)
 
-    from cnnzoo.evaluation.report import REPORT_FILES
     from cnnzoo.inference.exported import runtime_to_measure
 
     changes: dict[str, Any] = {"crop": data_options.crop, "interpolation": interpolation, "pad": data_options.pad}
     classifier = open_classifier(model, runtime_to_measure(model), allow_failed=allow_failed, **changes)
-    import_keras_quietly()
     images, split = load_evaluation_data(classifier.card, data, split, data_options)
     network = classifier if classifier.model is None else classifier.model  # an export itself is measured
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "(?s).* training images of ")  # the report says so
         report = cnnzoo.evaluate(network, images, split=split, target_accuracy=target_accuracy)
     if out:
+        from cnnzoo.evaluation.report import REPORT_FILES
+
         with show_progress("Writing the report"):
             report.save(out)
         echo(f"Written to {out}: {', '.join(REPORT_FILES)}", err=as_json)
     echo(report.to_json().rstrip() if as_json else report)
-
-
-def load_evaluation_data(
-    card: Card, source: str, split: str | None, data_options: DataOptions
-) -> tuple[ImageData, str]:
-    """Return the data of `source` and the name of its split on which a model is evaluated.
-
-    Args:
-        card: the card of the model; a run's model, and its exports, know their own data.
-        source: a source for `cnnzoo.load_data`.
-        split: the option --split; None chooses all of the data, or the test split of a run's own data.
-        data_options: the options for loading.
-    """
-    context = click.get_current_context()
-    is_divided = any(context.get_parameter_source(name) == ParameterSource.COMMANDLINE for name in ("splits", "seed"))
-    if is_divided and split != "all":
-        return data_options.load(source), split or "test"
-    data = _load_with_known_classes(card, source, "test" if split in (None, "test") else "all", data_options)
-    own_data = None if split in ("test", "all") else _load_own_data(card, source, data, data_options)
-    if own_data:
-        echo(
-            f"{source} holds the data that {card.name} was trained on, so the {split or 'test'} split of its training "
-            "is evaluated; --split all evaluates everything",
-            err=context.params.get("as_json", False),
-        )
-        return own_data, split or "test"
-    return (data_options.load(source), split) if split in ("validation", "train") else (data, "test")
-
-
-def _load_with_known_classes(card: Card, source: str, split: str, data_options: DataOptions) -> ImageData:
-    """Return the data for evaluation; the classes of the model decide where a folder can be read in two ways."""
-    names = list(card.classes)
-
-    def load_with_names() -> ImageData | None:
-        try:
-            return data_options.load(source, split=split, classes=names)
-        except InputError:
-            return None
-
-    try:
-        data = data_options.load(source, split=split)
-    except InputError:
-        if not data_options.classes and (known := load_with_names()):
-            return known
-        raise
-    is_known = {*data.classes} & {*names} or all(name.isdecimal() for name in data.classes)
-    return data if data_options.classes or is_known else load_with_names() or data
-
-
-def _load_own_data(card: Card, source: str, data: ImageData, data_options: DataOptions) -> ImageData | None:
-    """Return the data of `source` in the splits of the model's training, or None if it is not what it was trained on.
-
-    `data` is the same source, loaded for evaluation. The images are divided with the fix list of the training, of which
-    the folder of a run holds a copy. Another list of the user's is applied after that, so that corrected labels are
-    measured on the images of the test split.
-    """
-    from cnnzoo.data.corrections import correct_splits
-    from cnnzoo.data.fix_list import FIX_LIST_FILE, read_fix_list
-    from cnnzoo.data.training_images import find_training_images
-
-    training_images, options = find_training_images(card), card.training.get("split_options")
-    if training_images is None or not options or not set(data.test.image_digests()) & set(training_images):
-        return None
-    names = list(card.classes) if set(card.classes) >= set(data.classes) else None
-    changes = options | ({"classes": names} if names else {})
-    was_fixed, lists = card.training["data"].get("fix_list"), data_options.fix_list
-    copy = Path(click.get_current_context().params["model"]) / FIX_LIST_FILE
-    own_lists = [copy] if was_fixed and path_exists(copy) else None
-
-    def load_divided(fix_list: Any) -> ImageData | None:
-        """Return the data, divided after these fixes, if its splits are those of the training."""
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # the same as for `data`
-            try:
-                divided = data_options.load(source, **changes | {"fix_list": fix_list})
-            except InputError:
-                return None
-        if divided.fingerprints == card.training["data"]["fingerprints"]:
-            return divided
-        # The fingerprints are of images at the size of the network, so those of other arrays never equal them.
-        counts = {name: len(split) for name, split in divided.splits.items()}
-        has_same_images = set(divided.train.image_digests()) <= set(training_images)
-        is_same = has_same_images and counts == card.training["data"]["images"]
-        return divided if is_same and bool(fix_list) == bool(was_fixed) else None
-
-    if own_data := load_divided(lists):
-        return own_data
-    if own_lists is None and was_fixed:
-        echo(
-            f"{card.name} was trained with a fix list, so its splits of {source} cannot be told without it: add "
-            f"--fix-list with the file, of which the folder of the run holds a copy, {FIX_LIST_FILE}",
-            err=True,
-        )
-        return None
-    own_data = load_divided(own_lists) if lists or own_lists else None
-    if own_data is None:
-        return None
-    if own_lists:
-        echo(f"The images are divided with the fix list of the training, {copy}", err=True)
-    return correct_splits(own_data, read_fix_list(list(lists))) if lists else own_data
 
 
 @commands.command()
@@ -278,8 +176,8 @@ def predict(
     """Classify IMAGES with MODEL.
 
     The command prints the most probable classes of each image. Files that cannot be decoded are reported, all others
-    are classified, and the command exits with 2. With --out, the command prints only the number of images;
-    after an interruption, repeat it to continue.
+    are classified, and the command exits with 2. Documents and tables in a folder, such as notes.txt, are left out.
+    With --out, the command prints only the number of images; after an interruption, repeat it to continue.
 
     --json prints one object per line: path, error, and classes, a list of {"class", "probability"}, likeliest first;
     with --min-probability also unsure.
@@ -310,7 +208,8 @@ def predict(
         error_count = result.errors
     else:
         image_count = unsure_count = 0
-        for prediction in classifier.stream(list(images), top, size, min_probability=min_probability):
+        stream = classifier.stream(list(images), top, size, min_probability=min_probability, verbose=True)
+        for prediction in stream:
             image_count, unsure_count = image_count + 1, unsure_count + prediction.unsure
             error_count += bool(prediction.error)
             if as_json:

@@ -54,7 +54,7 @@ def cli() -> None:
     Search for recipes:  cnnzoo tune resnet18 photos/ --trials 20 --run-dir runs/c
     Classify images:     cnnzoo predict runs/a photo.png;  cnnzoo predict resnet50:imagenet photo.jpg
     Classify a folder:   cnnzoo predict runs/a photos/ --out predictions.csv
-    Deploy:              cnnzoo export runs/a exported --format onnx
+    Deploy:              cnnzoo export runs/a exported
     """
 
 

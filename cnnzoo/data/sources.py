@@ -14,9 +14,9 @@ from cnnzoo.data.folders import list_folder
 from cnnzoo.data.labels import examine_labels
 from cnnzoo.data.listing import Listing
 from cnnzoo.data.metadata import find_metadata, list_metadata
-from cnnzoo.data.table_files import TABLE_SUFFIXES, check_file_kind, has_table_suffix, read_table_file
+from cnnzoo.data.table_files import TABLE_SUFFIXES, check_file_kind, check_parquet, has_table_suffix, read_table_file
 from cnnzoo.data.tables import NO_OPTIONS, TableOptions, list_tables
-from cnnzoo.data.tfds import is_tfds_folder, read_tfds
+from cnnzoo.data.tfds import check_tfds, is_tfds_folder, read_tfds
 
 
 def list_source(
@@ -70,8 +70,13 @@ def check_source_exists(source: str | os.PathLike[str]) -> None:
 
     Raises:
         InputError: if there is nothing of this name; the message suggests the nearest one.
+        ImportError: if a package that reads the source is not installed.
     """
     path = check_path(source, "the data source")
+    if str(source).startswith("tfds:"):
+        check_tfds()
+    elif path.suffix.casefold() == ".parquet" and not path.is_dir():
+        check_parquet()
     if str(source) in NAMED_ARRAYS or str(source).startswith("tfds:") or is_file_or_folder(path):
         return
     if near := nearest_path(path):

@@ -8,6 +8,7 @@ import os
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -221,12 +222,16 @@ def _read_json(file: Path, text: str, suffix: str) -> Table:
 # Parquet and data frames
 
 
+def check_parquet() -> None:
+    """Raise ImportError if pyarrow is not installed."""
+    if find_spec("pyarrow") is None:
+        raise ImportError(f"Parquet files are read with pyarrow: {install_command('parquet')}")
+
+
 def _read_parquet(file: Path) -> Table:
     """Open a Parquet file; its columns are read when they are needed, because others may be large."""
-    try:
-        from pyarrow import ArrowException, parquet
-    except ImportError:
-        raise ImportError(f"Parquet files are read with pyarrow: {install_command('parquet')}") from None
+    check_parquet()
+    from pyarrow import ArrowException, parquet
 
     def read(column: str) -> list[Any]:
         # As a dictionary, because a long text in many rows takes little space in the file only

@@ -1,6 +1,7 @@
 """Read data sets of TensorFlow Datasets once, storing their encoded images."""
 
 import os
+from importlib.util import find_spec
 from pathlib import Path
 
 from cnnzoo.core.errors import InputError
@@ -16,12 +17,16 @@ def is_tfds_folder(path: Path) -> bool:
     return any((path / name).is_file() for name in ("dataset_info.json", "features.json"))
 
 
+def check_tfds() -> None:
+    """Raise ImportError if TensorFlow Datasets is not installed."""
+    if find_spec("tensorflow_datasets") is None:
+        raise ImportError(f"tfds: needs TensorFlow Datasets: {install_command('tfds')}")
+
+
 def read_tfds(name: str) -> Listing:
     """Read a TensorFlow Datasets builder, given by its name or by the folder that it prepared."""
-    try:
-        import tensorflow_datasets
-    except ImportError:
-        raise ImportError(f"tfds: needs TensorFlow Datasets: {install_command('tfds')}") from None
+    check_tfds()
+    import tensorflow_datasets
 
     # Open or download
     is_folder = os.path.isdir(name)  # noqa: PTH112  # takes any text

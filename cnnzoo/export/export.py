@@ -8,12 +8,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
 from cnnzoo.core.arguments import check_arguments
 from cnnzoo.core.errors import InputError, unknown_name
 from cnnzoo.core.files import atomic_write
 from cnnzoo.core.paths import check_path
 from cnnzoo.core.progress import show_progress
 from cnnzoo.core.text import format_milliseconds
+from cnnzoo.core.warn import warn_caller
 from cnnzoo.data.images import ImageData
 from cnnzoo.data.training_images import find_training_images, write_training_images
 from cnnzoo.export.check import Comparison, compare_outputs, sample_inputs
@@ -22,7 +25,7 @@ from cnnzoo.inference.classifier import Classifier
 from cnnzoo.inference.exported import MODEL_CARD_FILE, OWN_FILES, ExportInfo, is_export, read_export, write_export_info
 from cnnzoo.inference.load import load
 from cnnzoo.runtimes.base import Runtime
-from cnnzoo.runtimes.choose import FORMATS, prefer_own_runtime
+from cnnzoo.runtimes.choose import FORMATS, choose_runtime, prefer_own_runtime
 
 if TYPE_CHECKING:
     import keras
@@ -114,6 +117,7 @@ def export(
     Raises:
         InputError: for an unknown format, a path that exists, a model that is no classifier, or an export that does
             not reproduce the model's probabilities or loses too much accuracy. Nothing is written then.
+        ImportError: if a package that writes the format is not installed; told before the model is loaded.
 
     Example:
         >>> model = cnnzoo.get("lenet5", weights="digits")
@@ -148,6 +152,8 @@ def export(
         else:
             original = load(model, "keras", allow_failed=allow_failed, **options)
         inputs = sample_inputs(original, data)
+        if data is not None:
+            _warn_of_training_images(original, data)
 
     # Write the export, compare it, and describe it; it appears at `path` only if all of this succeeds.
     with atomic_write(path) as new_path:
@@ -177,6 +183,20 @@ def export(
     )
 
 
+def _warn_of_training_images(original: Classifier, data: ImageData) -> None:
+    """Warn if the model was trained on some of the validation images, on which the export is measured."""
+    digests = find_training_images(original.card)
+    if digests is None:
+        return
+    images = len(data.validation)
+    if count := int(np.isin(data.validation.image_digests(), digests).sum()):
+        warn_caller(
+            f"{count:,} of the {images:,} validation images are training images of {original.card.name}, so its "
+            "accuracy here is too good. Divide the data as in its training: load_data(..., splits=..., seed=...) "
+            "(--splits, --seed)"
+        )
+
+
 def check_request(format: str, precision: str, path: Path, overwrite: bool, has_data: bool) -> Runtime:
     """Check what can be checked before anything slow.
 
@@ -185,6 +205,7 @@ def check_request(format: str, precision: str, path: Path, overwrite: bool, has_
 
     Raises:
         InputError: if format and precision do not go together, int8 lacks data, or the path exists.
+        ImportError: if a package that writes or opens the format is not installed.
     """
     if not isinstance(format, str) or format not in FORMATS:
         raise unknown_name("format", str(format), FORMATS)
@@ -197,6 +218,8 @@ def check_request(format: str, precision: str, path: Path, overwrite: bool, has_
         )
     if precision not in runtime.precisions:
         raise unknown_name(f"precision of {format}", precision, runtime.precisions)
+    runtime.check_writer(precision)
+    choose_runtime(prefer_own_runtime(format), None, runtime.list_readers(precision), precision)  # to compare with
     if precision == "int8" and not has_data:
         raise InputError("int8 requires data (--data): images to calibrate with, and to measure the loss of accuracy")
     if (path.exists() or path.is_symlink()) and not (overwrite and is_export(path)):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from cnnzoo.core.errors import InputError
+from cnnzoo.core.extras import install_command
 
 if TYPE_CHECKING:
     import keras
@@ -24,6 +26,8 @@ class Runtime(ABC):
         name: name of the runtime, as in `cnnzoo.load(runtime=...)`.
         title: its name in sentences.
         module: Python module that has to be installed.
+        writer_modules: Python modules that have to be installed to write the format, beside TensorFlow.
+        int8_modules: more of them for int8.
         format: name of the export format, as in `cnnzoo.export(format=...)`.
         format_title: its name in sentences.
         precisions: precisions that the export format offers.
@@ -39,6 +43,8 @@ class Runtime(ABC):
     name: ClassVar[str]
     title: ClassVar[str]
     module: ClassVar[str]
+    writer_modules: ClassVar[tuple[str, ...]] = ()
+    int8_modules: ClassVar[tuple[str, ...]] = ()
     format: ClassVar[str]
     format_title: ClassVar[str]
     precisions: ClassVar[tuple[str, ...]] = ("float32",)
@@ -57,6 +63,17 @@ class Runtime(ABC):
         if precision != "int8":
             return self.readers
         return self.name, *(name for name in self.readers if name != self.name)
+
+    def check_writer(self, precision: str) -> None:
+        """Check that what writes the format is installed, without importing it.
+
+        Raises:
+            ImportError: if a package is missing.
+        """
+        needed = (*self.writer_modules, *(self.int8_modules if precision == "int8" else ()))
+        if missing := [module for module in needed if find_spec(module) is None]:
+            what = f"{self.format_title} in int8" if {*missing} <= {*self.int8_modules} else self.format_title
+            raise ImportError(f"Writing {what} requires {' and '.join(missing)}: {install_command('export')}")
 
     def describe_usage(self, channels: int) -> str:
         """Return `usage` for a network of so many channels."""

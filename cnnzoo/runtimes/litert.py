@@ -28,6 +28,7 @@ class LiteRT(Runtime):
     name = "litert"
     title = "LiteRT"
     module = "ai_edge_litert"
+    writer_modules = ("ai_edge_litert",)
     format = "litert"
     format_title = "LiteRT"
     precisions = ("float32", "float16", "int8")

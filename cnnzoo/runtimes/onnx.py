@@ -33,6 +33,8 @@ class ONNXRuntime(Runtime):
     name = "onnxruntime"
     title = "ONNX Runtime"
     module = "onnxruntime"
+    writer_modules = ("onnx", "tf2onnx")
+    int8_modules = ("nncf",)
     format = "onnx"
     format_title = "ONNX"
     precisions = ("float32", "int8")

@@ -30,6 +30,8 @@ class OpenVINO(Runtime):
     name = "openvino"
     title = "OpenVINO"
     module = "openvino"
+    writer_modules = ("openvino",)
+    int8_modules = ("nncf",)
     format = "openvino"
     format_title = "OpenVINO"
     precisions = ("float32", "float16", "int8")

@@ -46,14 +46,16 @@ def test_a_run_is_resumed_with_the_same_fixes_only(fixed, cli, tmp_path):
     assert cli(*words).code == 2
 
 
-def test_the_own_data_of_a_run_is_evaluated_with_its_fixes(fixed, cli):
+def test_the_own_data_of_a_run_is_evaluated_with_its_fixes(fixed, cli, tmp_path):
     done = cli("evaluate", fixed / "run", fixed / "p", "--fix-list", fixed / "run" / "fix_list.csv")
     assert "the test split of its training is evaluated" in done.out
     assert cnnzoo.load(fixed / "run").classes == ("a", "b")
     without = cli("evaluate", fixed / "run", fixed / "p")
     assert f"The images are divided with the fix list of the training, {fixed / 'run' / 'fix_list.csv'}" in without.err
     assert without.out == done.out
-    alone = cli("evaluate", fixed / "run" / "model.keras", fixed / "p")
+    for name in ("model.keras", "training_images.npy"):
+        shutil.copy(fixed / "run" / name, tmp_path)
+    alone = cli("evaluate", tmp_path / "model.keras", fixed / "p")
     assert "was trained with a fix list" in alone.err
 
 
@@ -67,6 +69,22 @@ def test_corrected_labels_are_measured_on_the_images_of_the_test_split(fixed, cl
     rows = read_predictions(cli, fixed, tmp_path / "after", *lists, "--fix-list", tmp_path / "edited.csv")
     assert [row["image"] for row in rows] == [name for name in tested if name != gone]
     assert {row["image"]: row["true"] for row in rows}[wrong] == label
+
+
+def test_an_export_is_compared_on_the_validation_split_of_the_run(fixed, cli, tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr("cnnzoo.export", lambda *_, data, **__: seen.append(data) or "exported")
+    own = cli("export", fixed / "run", tmp_path / "out", "--data", fixed / "p")
+    assert own.code == 0, own.err
+    trained = json.loads((fixed / "run" / "run.json").read_text())["plan"]["data"]
+    assert seen[0].fingerprints == trained["fingerprints"]
+    counts = f"{trained['images']['train']} training images", f"{trained['images']['validation']} validation images"
+    assert all(count in own.out for count in counts)
+    assert f"evaluate {tmp_path / 'out'} {fixed / 'p'} --fix-list {fixed / 'run' / 'fix_list.csv'}\n" in own.out
+
+    other = cli("export", fixed / "run", tmp_path / "out", "--data", fixed / "p", "--seed", 5)
+    assert seen[1].fingerprints != trained["fingerprints"]
+    assert "splits of its training" not in other.out
 
 
 def read_predictions(cli, fixed, out, *options):

@@ -1,5 +1,7 @@
 """`evaluate` measures exports as they run, and gives the report of their model."""
 
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,6 +12,8 @@ import cnnzoo
 from cnnzoo.evaluation.classifiers import describe_classifier
 from cnnzoo.export.check import TOLERANCES
 from cnnzoo.runtimes.choose import FORMATS, prefer_own_runtime
+
+HEAVY = ("keras", "tensorflow")
 
 
 @pytest.mark.slow
@@ -85,3 +89,14 @@ def test_an_onnx_export_is_evaluated_on_onnx_runtime(export_once, data):
     path = export_once("onnx").path
     assert "Measured: the ONNX export in float32, run by ONNX Runtime." in cnnzoo.evaluate(path, data).remarks
     assert cnnzoo.load(path).runtime == "openvino"
+
+
+@pytest.mark.slow
+def test_an_onnx_export_is_evaluated_without_keras(export_once, data, tmp_path):
+    np.savez(tmp_path / "test.npz", x=data.test.images, y=data.test.labels)
+    words = ["evaluate", str(export_once("onnx").path), str(tmp_path / "test.npz"), "--classes", ",".join(data.classes)]
+    code = (
+        f"import sys; from cnnzoo.cli.main import main; main({words}); print([m for m in {HEAVY} if m in sys.modules])"
+    )
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (process.returncode, process.stdout.splitlines()[-1]) == (0, "[]"), process.stderr

@@ -1,5 +1,8 @@
 """`export`: accepted and refused arguments, and the files that it writes."""
 
+import sys
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
@@ -36,6 +39,30 @@ def test_wrong_arguments_are_refused_at_once(trained, tmp_path, monkeypatch, opt
     with pytest.raises(cnnzoo.InputError, match=message):
         cnnzoo.export(trained.model, tmp_path / "out", **options)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("format", "precision", "missing", "message"),
+    [
+        ("onnx", "float32", ("onnx", "tf2onnx"), "Writing ONNX requires onnx and tf2onnx: pip install"),
+        ("openvino", "int8", ("nncf",), "Writing OpenVINO in int8 requires nncf: pip install"),
+        ("litert", "float32", ("ai_edge_litert",), "Writing LiteRT requires ai_edge_litert: pip install"),
+    ],
+)
+def test_a_missing_package_is_told_before_the_model_is_loaded(
+    data, tmp_path, monkeypatch, format, precision, missing, message
+):
+    for module in missing:
+        monkeypatch.setitem(sys.modules, module, None)
+    (tmp_path / "model.keras").write_bytes(b"not read")
+    with pytest.raises(ImportError, match=message):
+        cnnzoo.export(tmp_path / "model.keras", tmp_path / "out", format, precision=precision, data=data)
+
+
+def test_validation_images_of_the_training_are_told(trained, data, tmp_path):
+    mixed = replace(data, validation=data.train.take(np.arange(4)))
+    with pytest.warns(UserWarning, match=r"4 of the 4 validation images are training images of .*--splits, --seed"):
+        cnnzoo.export(trained.folder, tmp_path / "out", data=mixed)
 
 
 @pytest.mark.slow

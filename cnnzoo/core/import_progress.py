@@ -1,4 +1,4 @@
-"""Show a line while cnnzoo imports Keras or TensorFlow, which takes seconds."""
+"""Show a line while cnnzoo imports Keras, TensorFlow or scikit-learn, which takes seconds."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from cnnzoo.core.import_hooks import import_within
 from cnnzoo.core.progress import show_progress
 
-SLOW_MODULES = {"keras": "Keras", "tensorflow": "TensorFlow"}
+SLOW_MODULES = {"keras": "Keras", "tensorflow": "TensorFlow", "sklearn": "scikit-learn"}
 
 _importing: list[str] = []  # the slow modules whose code is running, as Keras imports TensorFlow
 

@@ -123,7 +123,7 @@ class SearchOptions:
     **MODEL
     | {
         "shell_complete": complete_trained_models,
-        "help": "Name of a model, or NAME:TAG to fine-tune published weights.",
+        "help": "Name of a model, or NAME:TAG or NAME:FILE to fine-tune published weights or a checkpoint of your own.",
     },
 )
 @commands.argument("data", **SOURCE)

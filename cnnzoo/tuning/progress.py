@@ -34,7 +34,7 @@ class ProgressTable:
         self.running: dict[str, tuple[Trial, float]] = {}  # Keras Tuner's trial and its start, by ID
         self.live = Live(get_renderable=self.draw, console=self.console, refresh_per_second=1, transient=True)
         has_table = self.console.is_terminal
-        self.work = show_progress("Searching", trials, "trials", verbose and not has_table)
+        self.work = show_progress("Running the trials", trials, "trials", verbose and not has_table)
 
     def __enter__(self) -> "ProgressTable":
         if self.console.is_terminal:
@@ -63,9 +63,10 @@ class ProgressTable:
         score = "" if failed else format_objective(result.score, self.objective)
         outcome = f"failed: {result.reason}" if failed else f"{self.objective} {score}"
         pruned = ", ended early" if result.status == "hopeless" else ""
+        duration = f" in {result.seconds:.0f} s" if result.seconds else ""  # older records of failures have none
         values = ", ".join(f"{name}={value}" for name, value in result.chosen.items())
         self.say(
-            f"trial {result.number}: {outcome}{pruned} in {result.seconds:.0f} s; {values} "
+            f"trial {result.number}: {outcome}{pruned}{duration}; {values} "
             f"({len(ended)} of {format_count(self.trials, 'trial')} done)"
         )
 
@@ -79,7 +80,7 @@ class ProgressTable:
 
     def time_left(self, ended: Sequence[TrialResult]) -> str:
         """Return an estimate of the time that the remaining trials take."""
-        durations = [trial.seconds for trial in ended if trial.seconds]
+        durations = [trial.seconds for trial in ended if trial.seconds and trial.status != "failed"]
         if not durations:
             return "no estimate yet"
         remaining = max(self.trials - len(ended), 0)
@@ -98,7 +99,8 @@ class ProgressTable:
             score = "" if result.status == "failed" else format_objective(result.score, self.objective)
             epochs = f"{len(result.history.get('loss', ()))}/{result.epochs}" if result.epochs else ""
             values = [str(result.chosen.get(name, "")) for name in fields]
-            table.add_row(str(result.number), result.status, score, epochs, f"{result.seconds:.0f} s", *values)
+            duration = f"{result.seconds:.0f} s" if result.seconds else ""
+            table.add_row(str(result.number), result.status, score, epochs, duration, *values)
 
         for trial, begin in list(self.running.values()):
             chosen = self.space.decode(trial.hyperparameters.values)

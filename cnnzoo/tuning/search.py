@@ -5,6 +5,7 @@ import dataclasses
 import io
 import json
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from pathlib import Path
@@ -164,10 +165,11 @@ class Search:
             FatalError: if the search itself failed; the trial runs again when the search is resumed.
         """
         try:
-            job = self.make_job(trial, oracle)
+            job, begin = self.make_job(trial, oracle), time.perf_counter()
             status, outcome = self.server.run(job)
             if status == "failed":
-                write_outcome(job.folder, {"chosen": job.chosen, "reason": outcome})
+                seconds = round(time.perf_counter() - begin, 1)
+                write_outcome(job.folder, {"chosen": job.chosen, "reason": outcome, "seconds": seconds})
         except Exception as error:
             raise FatalError(str(error)) from error
         if status == "failed":

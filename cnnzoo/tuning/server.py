@@ -49,7 +49,7 @@ class TrialServer:
         """Start the server, which calls `task` with each job in a child of its own."""
         self.connection, server_end = multiprocessing.Pipe()
         self.process = subprocess.Popen(
-            [sys.executable, "-c", SERVER_CODE, str(server_end.fileno())],
+            [sys.executable, "-P", "-c", SERVER_CODE, str(server_end.fileno())],
             pass_fds=[server_end.fileno()],
             stdin=subprocess.DEVNULL,
             env=_server_environment(),

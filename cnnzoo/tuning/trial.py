@@ -185,7 +185,7 @@ def read_outcome(folder: Path) -> dict[str, Any]:
         InputError: if the record is broken.
     """
     path = folder / OUTCOME_FILE
-    outcome = read_json(path, {"chosen": dict[str, Any]}, {"reason": str})
+    outcome = read_json(path, {"chosen": dict[str, Any]}, {"reason": str, "seconds": float})
     return outcome if "reason" in outcome else check_fields(outcome, path, SUCCESS_FIELDS)
 
 

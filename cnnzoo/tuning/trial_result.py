@@ -49,7 +49,8 @@ class TrialResult:
             return cls(int(folder.name), {}, "failed", reason=str(error))
         chosen = {name: tuple(value) if isinstance(value, list) else value for name, value in outcome["chosen"].items()}
         if "reason" in outcome:
-            return cls(int(folder.name), chosen, "failed", reason=outcome["reason"])
+            seconds = float(outcome.get("seconds", 0.0))  # which versions before 0.10 did not record
+            return cls(int(folder.name), chosen, "failed", seconds=seconds, reason=outcome["reason"])
         return cls(
             number=int(folder.name),
             chosen=chosen,

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from cnnzoo.tuning import progress
+from cnnzoo.tuning.trial import write_outcome
 from cnnzoo.tuning.trial_result import TrialResult
 
 
@@ -17,3 +18,15 @@ def test_the_line_of_a_trial(objective, score, monkeypatch, tmp_path):
     table.say = lines.append
     table.end_trial(SimpleNamespace(trial_id="0"))
     assert lines == [f"trial 0: {objective} {score} in 12 s; learning_rate=0.01 (1 of 2 trials done)"]
+
+
+@pytest.mark.parametrize(("recorded", "duration"), [({"seconds": 183.4}, " in 183 s"), ({}, "")])
+def test_the_line_of_a_failed_trial_has_its_duration(recorded, duration, tmp_path):
+    folder = tmp_path / "trials" / "0000"
+    folder.mkdir(parents=True)
+    write_outcome(folder, {"chosen": {"clip": 1.0}, "reason": "too slow"} | recorded)
+    table = progress.ProgressTable(tmp_path, SimpleNamespace(dimensions=()), "accuracy", 2, 1, verbose=False)
+    lines = []
+    table.say = lines.append
+    table.end_trial(SimpleNamespace(trial_id="0000"))
+    assert lines == [f"trial 0: failed: too slow{duration}; clip=1.0 (1 of 2 trials done)"]

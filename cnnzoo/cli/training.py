@@ -249,7 +249,7 @@ def lr_find(
 def recipes_command(name: str | None) -> None:
     """List the training recipes: source, cost and result.
 
-    With NAME, show one recipe with all its fields.
+    With NAME, show one recipe with all its fields, and which of them have no effect.
     """
     from cnnzoo.training.recipe import SETTABLE_FIELDS
     from cnnzoo.training.recipes import RECIPES, resolve_recipe
@@ -258,8 +258,16 @@ def recipes_command(name: str | None) -> None:
         recipe = resolve_recipe(recipe_name)
         echo(f"{recipe_name}\n  source   {recipe.source}\n  cost     {recipe.cost}\n  result   {recipe.result}")
         if name:
-            fields = [f"  {field:15} {getattr(recipe, field)}" for field in SETTABLE_FIELDS]
-            echo("\n".join(fields))
+            unused = recipe.unused_fields()
+            remarks = {"aux_weight": "for networks with auxiliary heads"}
+            if recipe.optimizer == "adamw":
+                remarks["momentum"] = "the first beta of AdamW"
+            for field in SETTABLE_FIELDS:
+                if field not in unused:
+                    remark = f"  ({remarks[field]})" if field in remarks else ""
+                    echo(f"  {field:15} {getattr(recipe, field)}{remark}")
+            if unused:
+                echo(f"  without effect here: {', '.join(unused)}")
 
 
 COMMANDS = (train, fine_tune, lr_find, recipes_command)

@@ -27,6 +27,8 @@ from cnnzoo.training.run import check_run_dir
 from cnnzoo.training.state import restore_start
 from cnnzoo.training.trainer import Trainer
 
+NO_EPOCH_FITS = "allows no epoch after the linear probe"  # in the note of a run about its time budget
+
 
 class FineTuner(Trainer):
     """A trainer that gives the model a new head if necessary, and starts from a linear probe."""
@@ -134,7 +136,12 @@ class FineTuner(Trainer):
         if epochs:
             return super()._apply_budget(epochs, budget, epoch_time)
         self.run.state.stopped = True
-        return f"The time budget of {budget} allows no epoch after the linear probe, at {epoch_time} each."
+        return f"The time budget of {budget} {NO_EPOCH_FITS}, at {epoch_time} each."
+
+    def _describe_early_end(self) -> str:
+        """Return why training ended early, also if the time budget allowed no epoch at all."""
+        notes = [] if self.run.state.epoch else self.run.record["notes"]
+        return next((note for note in notes if NO_EPOCH_FITS in note), super()._describe_early_end())
 
     def _weights_to_keep(self) -> dict[str, Any]:
         """Keep the probe, and the last epoch, unless the recipe stops early: then the best one.

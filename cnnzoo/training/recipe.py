@@ -221,6 +221,16 @@ class Recipe(SuggestsAttributes):
             if field.name not in DESCRIPTIVE_FIELDS and getattr(self, field.name) != field.default
         }
 
+    def unused_fields(self) -> list[str]:
+        """Return the fields that have no effect beside the values of the others."""
+        has_effect = {
+            "nesterov": self.optimizer == "sgd" and self.momentum > 0,
+            "drops": self.schedule == "step",
+            "drop": self.schedule == "step",
+            "rubbish": self.rubbish is not None,
+        }
+        return [name for name in SETTABLE_FIELDS if not has_effect.get(name, True)]
+
     def _check_types(self) -> None:
         """Raise `InputError` if a field has the wrong type; turn `drops` into a tuple."""
         for name, expected in _field_types().items():

@@ -242,7 +242,9 @@ class Trainer:
             images = len(self.data.validation) + len(self.data.test)
             epochs = min(count_epochs(seconds_left, speed, images), asked)
             run.state.epochs = max(epochs, 1)
-            run.add_note(self._apply_budget(epochs, f"{minutes:g} minutes", f"{speed.epoch:.1f} s"))
+            note = self._apply_budget(epochs, f"{minutes:g} minutes", f"{speed.epoch:.1f} s")
+            run.add_note(note)
+            tell(note, self.options.verbose)
         if run.state.epochs is not None:
             self.recipe = shorten_recipe(self.recipe, run.state.epochs)
 

@@ -74,6 +74,13 @@ def test_recipes_show_their_fields_by_name(cli):
     assert "section 4.2" in text
 
 
+def test_fields_of_a_recipe_without_effect_are_set_apart(cli):
+    text = cli("recipes", "finetune").out
+    assert "  momentum        0.9  (the first beta of AdamW)\n" in text
+    assert "  without effect here: nesterov, drops, drop, rubbish\n" in text
+    assert not re.search(r"^  (nesterov|drops|drop|rubbish) ", text, re.M)
+
+
 def test_a_diverging_run_exits_with_1(cli, npz, tmp_path):
     answer = cli("train", "lenet5", npz, *QUICK, "--set", "learning_rate=1e30", "--run-dir", tmp_path / "run")
     assert answer.code == 1

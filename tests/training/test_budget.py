@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 
 import pytest
+from helpers.pages import Page
 from helpers.training import RECIPE, CrashAt, CrashError, fit, new_lenet, read_report
 
 import cnnzoo
@@ -60,11 +61,15 @@ def measure_and_claim(measure, speed):
         (cnnzoo.fit_and_evaluate, 1000, 4, "All 4 epochs fit into the time budget of 1000 minutes"),
     ],
 )
-def test_what_the_budget_allows_is_said(blurred, monkeypatch, task, minutes, epochs, note):
+def test_what_the_budget_allows_is_said(blurred, monkeypatch, capsys, task, minutes, epochs, note):
     monkeypatch.setattr(trainer, "measure_speed", lambda *_: Speed(20.0, 0.0))
-    report = task(new_lenet(), blurred, recipe=RECIPE, minutes=minutes, verbose=False)
+    capsys.readouterr()
+    report = task(new_lenet(), blurred, recipe=RECIPE, minutes=minutes)
     assert len(report.history.get("loss", [])) == epochs
     assert note in report.notes[-1]
+    assert capsys.readouterr().err.count(note) == 1, "as soon as it is known"
+    assert str(report).count(note) == (epochs == 0), "why nothing was trained is said with the figures"
+    assert Page(report.to_html()).text.count(note) == 1 + (epochs == 0), "in Setup, and near the top"
 
 
 @pytest.fixture(scope="module")

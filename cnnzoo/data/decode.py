@@ -109,7 +109,14 @@ def _open_image_or_jpeg(source: Source, levels: Levels | None = None, plain: boo
         if kind is not None and kind.remedy:  # such as a raw photo, which is a kind of TIFF
             raise InputError(_explain_content(encoded)) from None
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-        raise InputError(" ".join(str(reason or type(error).__name__).split())) from None
+        raise InputError(_explain_reason(str(reason or type(error).__name__))) from None
+
+
+def _explain_reason(reason: str) -> str:
+    """Return Pillow's reason on one line; for a file that is cut off, in words that name the cause."""
+    if "truncated" in reason.casefold() or "bytes not processed" in reason:
+        return "the file is truncated: it ends before the image does, as after an incomplete copy or download"
+    return " ".join(reason.split())
 
 
 def check_pixels(width: int, height: int) -> None:

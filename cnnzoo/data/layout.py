@@ -102,7 +102,9 @@ def _add_outer(layout: Layout, top: Folder) -> None:
             )
     nested = [f"{folder.name}/{inner.name}" for folder in top.folders for inner in folder.image_folders]
     if nested:
-        layout.notes.append(f"Folders inside those of the classes belong to these: {list_names(nested, 3)}.")
+        layout.notes.append(
+            f"Images in folders inside the folder of a class count for that class: {list_names(nested, 3)}."
+        )
 
 
 def _add_inner(layout: Layout, top: Folder) -> None:

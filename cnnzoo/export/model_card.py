@@ -15,6 +15,7 @@ from cnnzoo.cards import Card
 from cnnzoo.core.errors import InputError
 from cnnzoo.core.json_files import check_fields, read_json
 from cnnzoo.core.numbers import format_share, format_share_interval
+from cnnzoo.core.text import format_count
 from cnnzoo.data.decode import FILE_CHANNELS
 from cnnzoo.data.resize import inner_size
 from cnnzoo.data.transform import Transform
@@ -165,6 +166,9 @@ def _training_rows(training: Mapping[str, Any]) -> list[tuple[str, str]]:
     if data.get("source"):
         counts = ", ".join(f"{count:,} {split}" for split, count in (data.get("images") or {}).items())
         rows.append(("data", f"{data['source']}: {counts} images" if counts else data["source"]))
+    if isinstance(fixes := data.get("fix_list"), dict):
+        excluded, relabeled = (fixes.get(key, 0) for key in ("excluded", "relabeled"))
+        rows.append(("fix list", f"{format_count(excluded, 'image')} excluded, {relabeled:,} relabeled"))
     if fingerprints := data.get("fingerprints"):
         rows.append(("fingerprints", ", ".join(f"{split} {digest[:12]}" for split, digest in fingerprints.items())))
     recipe = training.get("recipe") or {}
@@ -190,5 +194,8 @@ def _describe_epochs(planned: Any, trained: Any) -> str:
     kept = trained.get("kept") if isinstance(trained, dict) else ""
     if not isinstance(kept, int | None):  # unknown, in models of versions before 0.9
         return f"at most {planned}"
-    weights = {None: "the linear probe", 0: "the start"}.get(kept, f"epoch {kept}")
-    return f"{trained.get('trained')} of {planned}; the weights are those of {weights}"
+    epochs = f"{trained.get('trained')} of {planned}"
+    if not kept:
+        unused = ", none of which was kept" if trained.get("trained") else ""
+        return f"{epochs}{unused}; the weights are those of {'the start' if kept == 0 else 'the linear probe'}"
+    return f"{epochs}; the weights are those of epoch {kept}"

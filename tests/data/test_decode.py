@@ -120,3 +120,12 @@ def test_a_jpeg_file_is_walked_through_once(tmp_path, monkeypatch):
     monkeypatch.setattr(decode, "read_jpeg_layout", count_calls)
     decode_image(path)
     assert calls == [path.stat().st_size]
+
+
+def test_a_file_that_is_cut_off_is_told_in_plain_words(tmp_path):
+    for suffix in ("jpg", "png"):
+        file = tmp_path / f"a.{suffix}"
+        Image.fromarray(np.arange(64 * 64 * 3, dtype="uint8").reshape(64, 64, 3)).save(file)
+        file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+        with pytest.raises(cnnzoo.InputError, match="the file is truncated: it ends before the image does"):
+            decode_image(file)

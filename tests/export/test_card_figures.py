@@ -88,6 +88,14 @@ def test_a_card_without_a_temperature_does_not_claim_one(trained):
         assert "The logits are divided" not in text
 
 
+def test_the_images_that_a_fix_list_has_left_out_are_named(trained):
+    card = cards.card(trained.model)
+    assert "fix list" not in render(trained.model, card)
+    data = card.training["data"] | {"fix_list": {"sha256": "0", "excluded": 4, "relabeled": 1}}
+    fixed = render(trained.model, replace(card, training=card.training | {"data": data}))
+    assert "| fix list | 4 images excluded, 1 relabeled |" in fixed
+
+
 def test_the_recipe_is_what_differs_from_the_defaults(trained):
     """With the epochs that were trained, which early stopping or a callback may end."""
     card = cards.card(trained.model)
@@ -97,9 +105,13 @@ def test_the_recipe_is_what_differs_from_the_defaults(trained):
     assert not re.search("momentum 0.9|nesterov|aux|precision float32|bn train|epochs", recipe.replace("\\", ""))
     planned, best = card.training["recipe"]["epochs"], trained.report.best_epoch
     assert f"| epochs | {planned} of {planned}; the weights are those of epoch {best} |" in text
-    for kept, words in ((None, "the linear probe"), (0, "the start"), (2, "epoch 2")):
+    for kept, words in (
+        (None, ", none of which was kept; the weights are those of the linear probe"),
+        (0, ", none of which was kept; the weights are those of the start"),
+        (2, "; the weights are those of epoch 2"),
+    ):
         shortened = replace(card, training=card.training | {"epochs": {"trained": 5, "kept": kept}})
-        assert f"| epochs | 5 of {planned}; the weights are those of {words} |" in render(trained.model, shortened)
+        assert f"| epochs | 5 of {planned}{words} |" in render(trained.model, shortened)
     earlier = {key: value for key, value in card.training.items() if key not in ("epochs", "settings")}
     text = render(trained.model, replace(card, training=earlier))
     assert f"| epochs | at most {planned} |" in text

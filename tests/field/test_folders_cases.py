@@ -205,7 +205,7 @@ DECISIONS = {
     "{cat,dog}/{train,test}": "Splits in each class: train from 'train', test from 'test'.",
     "{cat,dog,test}": "test is taken as a class",
     "{batch_1,batch_2}/{cat,dog}": "The folders batch_1, batch_2 hold the classes; their images are pooled.",
-    "{cat,dog}/{2020,2021}": "belong to these: cat/2020, cat/2021, dog/2020 and 1 more.",
+    "{cat,dog}/{2020,2021}": "the folder of a class count for that class: cat/2020, cat/2021, dog/2020 and 1 more.",
 }
 
 

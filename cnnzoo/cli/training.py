@@ -260,8 +260,8 @@ def recipes_command(name: str | None) -> None:
         if name:
             unused = recipe.unused_fields()
             remarks = {"aux_weight": "for networks with auxiliary heads"}
-            if recipe.optimizer == "adamw":
-                remarks["momentum"] = "the first beta of AdamW"
+            if recipe.optimizer != "sgd":
+                remarks["momentum"] = f"the first beta of {recipe.optimizer}"
             for field in SETTABLE_FIELDS:
                 if field not in unused:
                     remark = f"  ({remarks[field]})" if field in remarks else ""

@@ -227,6 +227,8 @@ class Recipe(SuggestsAttributes):
             "nesterov": self.optimizer == "sgd" and self.momentum > 0,
             "drops": self.schedule == "step",
             "drop": self.schedule == "step",
+            "flat": self.schedule == "flat_cosine",
+            "bn_momentum": self.bn_momentum is not None,
             "rubbish": self.rubbish is not None,
         }
         return [name for name in SETTABLE_FIELDS if not has_effect.get(name, True)]

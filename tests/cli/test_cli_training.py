@@ -76,9 +76,9 @@ def test_recipes_show_their_fields_by_name(cli):
 
 def test_fields_of_a_recipe_without_effect_are_set_apart(cli):
     text = cli("recipes", "finetune").out
-    assert "  momentum        0.9  (the first beta of AdamW)\n" in text
-    assert "  without effect here: nesterov, drops, drop, rubbish\n" in text
-    assert not re.search(r"^  (nesterov|drops|drop|rubbish) ", text, re.M)
+    assert "  momentum        0.9  (the first beta of adamw)\n" in text
+    assert "  without effect here: nesterov, drops, drop, flat, bn_momentum, rubbish\n" in text
+    assert not re.search(r"^  (nesterov|drops|drop|flat|bn_momentum|rubbish) ", text, re.M)
 
 
 def test_a_diverging_run_exits_with_1(cli, npz, tmp_path):

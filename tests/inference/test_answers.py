@@ -127,8 +127,11 @@ def test_the_file_itself_is_not_among_its_images(classifier, photos, tmp_path):
     folder = tmp_path / "photos"
     shutil.copytree(photos, folder)
     assert classifier.predict_to(folder / "answers.csv", folder, verbose=False).images == IMAGES
-    # The .csv is now one of the images.
-    assert classifier.predict_to(folder / "answers.parquet", folder, verbose=False).images == IMAGES + 1
+    # The .csv is now one of the documents.
+    with pytest.warns(UserWarning, match=r"answers\.csv was left out"):
+        assert classifier.predict_to(folder / "answers.parquet", folder, verbose=False).images == IMAGES
+    named = [folder / "a", str(folder / "*.csv")]
+    assert classifier.predict_to(folder / "answers.csv", named, overwrite=True, verbose=False).images == 15
 
 
 def test_changed_images_are_noticed(classifier, photos, tmp_path, interrupt):

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from dataclasses import replace
 
+import keras
+import numpy as np
 import pytest
 from helpers.paths import ROOT
 from helpers.processes import run_code
@@ -12,6 +14,7 @@ from helpers.training import RECIPE, fit, new_lenet
 
 import cnnzoo
 from cnnzoo.training.devices import check_batch_size, resolve_devices
+from cnnzoo.training.distribution import read_metric, restore_metric
 
 FOUR_DEVICES = """
 import tensorflow as tf
@@ -113,6 +116,13 @@ def test_batches_that_devices_cannot_share_raise_an_error():
         check_batch_size(128, 101, 2)
     with pytest.raises(cnnzoo.InputError, match="Use fewer devices"):
         check_batch_size(32, 3, 4)
+
+
+def test_metrics_of_several_devices_are_summed_if_one_goes_on():
+    variable = keras.Variable(0.0)
+    restore_metric(variable, np.array([1.5, 2.0], "float32"))
+    assert float(variable) == 3.5
+    assert read_metric(variable).shape == ()
 
 
 def test_auto_makes_no_copy_without_gpus():

@@ -1,6 +1,7 @@
 """The messages on the troubleshooting page are those that a user gets."""
 
 import contextlib
+import json
 import re
 import warnings
 from pathlib import Path
@@ -96,6 +97,25 @@ def train_at_an_absurd_rate():
     cnnzoo.fit_and_evaluate(model, data, recipe=recipe, verbose=False)
 
 
+def continue_a_run_of_an_earlier_version():
+    data = cnnzoo.load_data("digits")
+    recipe = cnnzoo.Recipe(epochs=2, batch_size=256, learning_rate=0.01)
+
+    def train(**options):
+        model = cnnzoo.get("lenet5", classes=data.classes)
+        cnnzoo.fit_and_evaluate(model, data, recipe=recipe, run_dir="runs/a", verbose=False, **options)
+
+    def interrupt(epoch, logs):
+        raise KeyboardInterrupt
+
+    with contextlib.suppress(cnnzoo.Interrupted):
+        train(callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=interrupt)])
+    record = json.loads(Path("runs/a/run.json").read_text())
+    del record["numerics"]
+    Path("runs/a/run.json").write_text(json.dumps(record))
+    train()
+
+
 def load_a_failed_run():
     data = cnnzoo.load_data("digits")
     model = cnnzoo.get("lenet5_relu", classes=data.classes)
@@ -157,6 +177,7 @@ CAUSES = {
     "The head of a checkpoint has other layers": load_weights_with_another_head,
     "Weights are not in the cache": lambda: cnnzoo.get("resnet18", weights="imagenet"),
     "The loss became NaN": train_at_an_absurd_rate,
+    "A run was interrupted under an earlier version": continue_a_run_of_an_earlier_version,
     "The run has failed": load_a_failed_run,
     "A model has weights that are no numbers": load_broken_weights,
     "An export is damaged": load_a_damaged_export,

@@ -29,9 +29,10 @@ class FileStamp(NamedTuple):
         try:
             status = os.stat(self.path)  # noqa: PTH116  # called for every image of every epoch
         except OSError as error:
+            reason = "there is no such file" if isinstance(error, FileNotFoundError) else error.strerror
             raise InputError(
-                f"Cannot read {self.path!r:.{MAX_NAME}}: {error.strerror}. It was there when the data was loaded; load "
-                "the data again"
+                f"Cannot read {self.path!r:.{MAX_NAME}} as an image: {reason}. It was there when the data was loaded; "
+                "load the data again"
             ) from None
         if (status.st_size, status.st_mtime_ns) == (self.size, self.changed):
             return

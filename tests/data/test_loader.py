@@ -236,7 +236,7 @@ def test_a_photo_that_vanished_or_changed_is_named(root, tmp_path, pools, worker
     content = file.read_bytes()
     file.unlink()
     for batches in (data.batches("train", 20), data.batches("train", 20, seed=0, augment="basic")):
-        with pytest.raises(cnnzoo.InputError, match=f"{re.escape(repr(str(file)))}.*No such file.*load the data again"):
+        with pytest.raises(cnnzoo.InputError, match=f"{re.escape(repr(str(file)))}.*no such file.*load the data again"):
             batches[0]
     file.write_bytes(next(other for other in file.parent.iterdir()).read_bytes())
     with pytest.raises(cnnzoo.InputError, match=f"{re.escape(repr(str(file)))} has changed.*load the data again"):

@@ -22,7 +22,7 @@ def test_a_photo_that_vanishes_ends_the_training_safely(split, tmp_path):
         "run_dir": tmp_path / "run",
         "verbose": False,
     }
-    with pytest.raises(cnnzoo.TrainingError, match="Cannot read .*No such file.*kept weights are saved as"):
+    with pytest.raises(cnnzoo.TrainingError, match="Cannot read .*no such file.*kept weights are saved as"):
         cnnzoo.fit_and_evaluate(model, data, callbacks=[vanish], **options)
 
     file.write_bytes(content)

@@ -11,7 +11,7 @@ import keras_tuner
 from cnnzoo.build import get
 from cnnzoo.core.arguments import check_arguments
 from cnnzoo.core.errors import InputError
-from cnnzoo.data.batches import Batches, evaluation_batch_size, loading_errors
+from cnnzoo.data.batches import Batches, balanced_batch_size, evaluation_batch_size, loading_errors
 from cnnzoo.data.images import ImageData
 from cnnzoo.evaluation.compatibility import bind_to_model, check_output_matches
 from cnnzoo.models import Variant
@@ -66,7 +66,8 @@ class ZooHyperModel(keras_tuner.HyperModel):
         new_order = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: batches.set_epoch(epoch))
         check_callbacks(options.get("callbacks", ()))
         callbacks = [new_order, *options.get("callbacks", ())]
-        validation_batches = Batches(data.validation, classes, evaluation_batch_size(data.validation.images.shape))
+        size = balanced_batch_size(len(data.validation), evaluation_batch_size(data.validation.images.shape))
+        validation_batches = Batches(data.validation, classes, size, pad=1)
         with frozen_layers(model, recipe), loading_errors(batches, validation_batches):
             compile_for_training(model, recipe, len(batches))
             return model.fit(

@@ -1,6 +1,8 @@
 """Tables of images: their columns, splits and groups, and the messages for tables that are wrong."""
 
 import os
+import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -217,3 +219,19 @@ def test_labels_that_combine_two_properties_are_named(labels, note):
     notes = describe_combined_labels(labels)
     assert note in "".join(notes)
     assert len(notes) == bool(note)
+
+
+@pytest.mark.parametrize(
+    ("source", "package", "message"),
+    [
+        ("photos.parquet", "pyarrow", r"read with pyarrow: pip install .*parquet\]"),
+        ("tfds:flowers", "tensorflow_datasets", r"needs TensorFlow Datasets: pip install .*tfds\]"),
+    ],
+)
+def test_a_missing_package_is_told_before_the_model_is_checked_further(source, package, message, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, package, None)
+    monkeypatch.setattr("cnnzoo.load_data", lambda *_, **__: pytest.fail("the data is loaded"))
+    with pytest.raises(SystemExit) as end:
+        main(["evaluate", "lenet5:digits", source])
+    assert end.value.code == 2
+    assert re.search(message, capsys.readouterr().err)

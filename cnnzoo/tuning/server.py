@@ -20,6 +20,7 @@ from typing import Any
 import psutil
 
 from cnnzoo.core.errors import TrainingError
+from cnnzoo.core.progress import show_progress
 
 SERVER_CODE = "import sys; from cnnzoo.tuning import server; server.serve(int(sys.argv[1]))"
 SERVER_ENDED = "The process that starts the trials has ended. Repeat the same call to continue the search"
@@ -184,10 +185,12 @@ def serve(fileno: int) -> None:
     Args:
         fileno: file descriptor of the connection to the search.
     """
-    import keras
+    # The search shows what it waits for; the lines of two processes would be mixed.
+    with show_progress("Importing", verbose=False):
+        import keras
 
-    import cnnzoo.training.fine_tuning
-    import cnnzoo.tuning.trial  # noqa: F401  # everything that is slow to import
+        import cnnzoo.training.fine_tuning
+        import cnnzoo.tuning.trial  # noqa: F401  # everything that is slow to import
 
     connection = Connection(fileno)
     task, limits = connection.recv()

@@ -1,6 +1,9 @@
 """Trials in processes of their own: a failure of one affects neither the others nor the search."""
 
+import multiprocessing
 import re
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
@@ -12,7 +15,7 @@ from helpers.processes import ForkedProcess, fork_trial_servers
 from helpers.trial_tasks import run_task
 
 import cnnzoo
-from cnnzoo.tuning.server import Limits, TrialServer
+from cnnzoo.tuning.server import SERVER_CODE, Limits, TrialServer
 
 TESTS = str(ROOT / "tests")
 pytestmark = pytest.mark.slow  # a server imports TensorFlow
@@ -67,6 +70,21 @@ def test_a_failed_job_has_a_reason(server, job, message):
 
 def test_long_work_does_not_count_as_hanging(server):
     assert server.run(("work", 5)) == ("done", 5)
+
+
+def test_a_server_shows_no_progress_beside_that_of_the_search():
+    code = f"import cnnzoo.core.progress as progress; progress.DELAY = 0; {SERVER_CODE}"
+    connection, server_end = multiprocessing.Pipe()
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(server_end.fileno())],
+        pass_fds=[server_end.fileno()],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    server_end.close()
+    connection.send((print, Limits(1e9, 3.0)))
+    connection.close()
+    assert (process.communicate()[1], process.returncode) == ("", 0)
 
 
 def test_a_server_that_dies_ends_the_search():

@@ -17,7 +17,7 @@ show_slow_imports()
 
 _import_public_name, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
-__version__ = "0.9.0"
+__version__ = "0.10.0"
 
 
 def __getattr__(name: str) -> typing.Any:

@@ -192,15 +192,13 @@ def bootstrap_intervals(matrix: np.ndarray, seed: int) -> dict[str, list[float]]
     Drawing images with replacement is the same as drawing the cells of their confusion matrix from a multinomial
     distribution. So all resamples are one array (resamples, classes, classes), and no metric is computed in a loop.
 
-    There are none without a mistake: no resample has one either, so the intervals would have no width, as if 13 right
-    images of 13 were a proof.
+    A metric that is the same in all resamples has none: of 13 right images of 13, every resample is right too, and an
+    interval without width would look like a proof.
 
     Args:
         matrix: confusion matrix (classes, classes), one row per true class.
         seed: seed of the resampling.
     """
-    if matrix.trace() == matrix.sum():
-        return {}
     probabilities = matrix.ravel() / matrix.sum()
     draws = np.random.default_rng(seed).multinomial(matrix.sum(), probabilities, BOOTSTRAP_RESAMPLES)
     draws = draws.reshape(BOOTSTRAP_RESAMPLES, *matrix.shape).astype("float64")
@@ -209,4 +207,5 @@ def bootstrap_intervals(matrix: np.ndarray, seed: int) -> dict[str, list[float]]
         recall = np.nanmean(hits / actual, axis=1)
         f1 = np.nanmean(np.where(actual > 0, 2 * hits / (actual + predicted), np.nan), axis=1)
     values = {"balanced_accuracy": recall, "macro_f1": f1}
-    return {name: np.quantile(value, [0.025, 0.975]).tolist() for name, value in values.items()}
+    bounds = {name: np.quantile(value, [0.025, 0.975]).tolist() for name, value in values.items()}
+    return {name: interval for name, interval in bounds.items() if interval[0] < interval[1]}

@@ -99,6 +99,8 @@ def test_a_perfect_score():
     assert scores["accuracy"] == scores["macro_f1"] == 1
     assert scores["intervals_95"]["accuracy"][0] < 0.5, "three images give a wide interval"
     assert "macro_f1" not in scores["intervals_95"], "no resample of them has a mistake"
+    same_answer = metrics.compute_metrics([0, 1] * 20, np.array([[0.9, 0.1]] * 40), ["a", "b"])
+    assert "balanced_accuracy" not in same_answer["intervals_95"]
 
 
 def test_calibration_error_equals_a_computation_by_hand(predictions):

@@ -15,7 +15,7 @@ import numpy as np
 from cnnzoo.core.errors import InputError, shorten_repr
 from cnnzoo.core.paths import check_working_dir, expand_home, path_exists
 from cnnzoo.core.progress import show_progress
-from cnnzoo.core.text import format_count, printable_name
+from cnnzoo.core.text import escape_controls, format_count, printable_name
 from cnnzoo.core.threads import thread_pool
 from cnnzoo.core.warn import warn_caller
 from cnnzoo.data.listing import iter_files
@@ -104,7 +104,9 @@ def warn_of_notes(notes: Sequence[str]) -> None:
     """Warn that documents and tables were left out, if there are any."""
     if notes:
         others = f" and {format_count(len(notes) - 1, 'other file')} were" if len(notes) > 1 else " was"
-        warn_caller(f"{notes[0]}{others} left out: by name a document, a table or the like, not an image")
+        warn_caller(
+            f"{escape_controls(notes[0])}{others} left out: by name a document, a table or the like, not an image"
+        )
 
 
 def find_path_fault(path: str) -> str:

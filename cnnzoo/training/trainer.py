@@ -367,8 +367,9 @@ class Trainer:
 
     def _fit(self, batches: Batches, epochs: int) -> None:
         """Train on `batches` until `epochs` epochs of the run are done."""
+        loaded = [part for part in (batches, self.validation_batches) if part]
         try:
-            with loading_errors(batches, *filter(None, [self.validation_batches])):
+            with loading_errors(*loaded):
                 self.network.fit(
                     batches,
                     validation_data=self.validation_batches,
@@ -378,7 +379,10 @@ class Trainer:
                     verbose=0,
                     callbacks=self.callbacks,
                 )
-        except InputError as error:  # an image that cannot be loaded any more
+        except InputError as error:
+            if all(part.failure is not error for part in loaded):  # from a callback
+                raise
+            # An image cannot be loaded any more
             self.checkpoint.restore_good_weights()
             raise TrainingError(str(error)) from error
 

@@ -15,7 +15,7 @@ ODD_NAMES = {
     "a\x1b[2Jb.png": r"a\x1b[2Jb.png",
     "b.png: 9 99.9 %\nc.png": r"b.png: 9 99.9 %\nc.png",
     "d\r.png": r"d\r.png",
-    "e\u202egnp.txt": r"e\u202egnp.txt",
+    "e\u202egnp.bmp": r"e\u202egnp.bmp",
     "日本.png": "日本.png",
 }
 

@@ -316,6 +316,7 @@ if "fork" in sys.argv:
         sys.exit(7)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
     assert run("invert").wait()[3].min() == 252
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which is ignored if the tests run in the background
 print(*ids, flush=True)
 if "hang" in sys.argv:
     run("hang").wait()

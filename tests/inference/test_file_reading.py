@@ -22,7 +22,7 @@ def folder(tmp_path):
     for i in range(20):
         Image.fromarray(rng.integers(0, 256, (40, 50, 3), "uint8")).save(photos / f"{i:02}.jpg")
     (photos / "05.jpg").write_bytes((photos / "05.jpg").read_bytes()[:300])
-    (photos / "notes.txt").write_text("no image")
+    (photos / "notes.bmp").write_text("no image")
     return photos
 
 

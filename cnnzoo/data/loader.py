@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,6 +27,7 @@ Workers = int | str  # a number of processes, or "auto"
 MAX_AUTO_WORKERS = 16  # more do not help a single accelerator, and each takes some 40 MB
 MIN_AUTO_IMAGES = 500  # of a split; fewer are loaded in less time than processes take to start
 IMAGES_PER_THREAD_JOB, IMAGES_PER_PROCESS_JOB = 8, 16
+WAIT_SECONDS = 1.0  # at a time, for a job; Ctrl-C is noticed after that at the latest
 JOBS_AHEAD = 3  # for each worker or thread
 MAX_BATCHES_AHEAD, MAX_BYTES_AHEAD = 16, 256 * 2**20
 
@@ -39,6 +41,10 @@ class PendingImages(NamedTuple):
     def wait(self) -> np.ndarray:
         """Return the images once all are loaded; raise the error of the first that cannot be."""
         for job in self.jobs:
+            # In steps, because Python notices a signal that comes just before it waits only after that
+            while not job.done():
+                with suppress(TimeoutError):
+                    job.exception(timeout=WAIT_SECONDS)
             job.result()
         return self.images
 

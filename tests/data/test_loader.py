@@ -326,7 +326,7 @@ if "hang" in sys.argv:
 def start_script(*words):
     """Start the script in a process group of its own; return it and the ids of its workers."""
     process = subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(SCRIPT), *words],
+        [sys.executable, "-W", "ignore:This process:DeprecationWarning", "-c", textwrap.dedent(SCRIPT), *words],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

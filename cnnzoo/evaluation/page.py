@@ -254,7 +254,8 @@ def _draw_curves(report: Report) -> list[Markup]:
         if f"val_{key}" in report.history:
             curves["validation"] = report.history[f"val_{key}"]
         values = [value for curve in curves.values() for value in curve if np.isfinite(value)] or [0.0]
-        values += [report.probe["validation_accuracy"]] if report.probe and key == "accuracy" else []
+        probe = (report.probe or {}).get("validation_accuracy") if key == "accuracy" else None
+        values += [] if probe is None else [probe]
         y_range = (min(0.0, *values), max(values)) if key == "loss" else (min(values), 1.0)
         epochs = range(1, len(report.history[key]) + 1)
         plot = Plot(key.capitalize(), "epoch", key, (1, max(epochs)), round_range(*y_range), whole_x=True)
@@ -262,8 +263,7 @@ def _draw_curves(report: Report) -> list[Markup]:
             plot.format_y = format_percent
         for (name, curve), color in zip(curves.items(), ("blue", "orange"), strict=False):
             plot.add_line(epochs, curve, color, name, dashed=name == "validation")
-        if report.probe and key == "accuracy":
-            probe = report.probe["validation_accuracy"]
+        if probe is not None:
             plot.add_line(plot.x_range, [probe, probe], "gray", "linear probe, validation")
         if report.best_epoch:
             plot.add_vertical(report.best_epoch, f"kept: epoch {report.best_epoch}")

@@ -183,6 +183,15 @@ def test_the_probe_is_described_with_as_many_digits_as_images_can_tell_apart(rep
     assert replace(with_probe, probe=figures).probe_summary.endswith("Epoch 5 was kept.")
 
 
+def test_a_probe_that_was_not_validated_is_left_out_of_the_curves(report):
+    history = {"loss": [0.5, 0.4], "accuracy": [0.8, 0.9]}
+    unvalidated = replace(report, history=history, best_epoch=2, probe={"accuracy": 2 / 3, "log_loss": 1.0})
+    assert "linear probe, validation" not in unvalidated.to_html()
+    validated = {"validation_accuracy": 0.7, "validation_log_loss": 1.0} | unvalidated.probe
+    history |= {f"val_{key}": values for key, values in history.items()}
+    assert "linear probe, validation" in replace(unvalidated, history=history, probe=validated).to_html()
+
+
 def test_the_baseline_names_a_class_only_if_one_is_the_most_frequent(report):
     same = replace(
         report, labels=np.arange(40) % 2, classes=report.classes[:2], probabilities=report.probabilities[:, :2]

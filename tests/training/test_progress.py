@@ -1,5 +1,6 @@
 """Progress of a training: lines about its steps and epochs, event files."""
 
+import math
 import re
 
 import keras
@@ -8,7 +9,7 @@ from helpers.training import fit, new_lenet
 
 import cnnzoo
 from cnnzoo.core import progress as shared_progress
-from cnnzoo.training import options, progress
+from cnnzoo.training import callbacks, options, progress
 
 
 @pytest.fixture
@@ -37,7 +38,8 @@ def prefixes(text):
 def test_a_log_gets_about_ten_lines(run_progress):
     text = run_progress()
     assert prefixes(text) == [f"epoch {i}/12" for i in (2, 4, 6, 8, 10, 12)]
-    assert text.splitlines()[0] == "epoch 2/12: loss 1.0000, validation accuracy 50.0 %, 0.0 s"
+    line = r"epoch 2/12: loss 1\.0000, validation accuracy 50\.0 %, \d+\.\d s"
+    assert re.fullmatch(line, text.splitlines()[0])
 
 
 def test_a_resumed_run_says_where_it_continues(run_progress):
@@ -59,15 +61,41 @@ def test_a_log_of_slow_epochs_gets_a_line_for_each(run_progress, monkeypatch):
     assert len(run_progress().splitlines()) == 12
 
 
+class Clock(keras.callbacks.Callback):
+    """A clock for which each training step takes a second, and everything else no time."""
+
+    seconds = 0
+
+    def __call__(self):
+        return self.seconds
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self.seconds += 1
+
+
 def test_a_log_of_long_epochs_gets_lines_within_them(data, monkeypatch, capsys):
+    clock = Clock()
+    monkeypatch.setattr(shared_progress._board, "clock", clock)
+    monkeypatch.setattr(shared_progress._board, "threaded", False)  # so that each step shows one line
     for name in ("DELAY", "MIN_INTERVAL", "MAX_INTERVAL", "REFRESH_INTERVAL"):
         monkeypatch.setattr(shared_progress, name, 0.0)
-    fit(new_lenet(), data, verbose=True)
+    monkeypatch.setattr(callbacks, "LOSS_STEPS", 2)  # two steps without a check, and a third one at the epoch's end
+    monkeypatch.setattr(callbacks, "LOSS_SECONDS", math.inf)
+    fit(new_lenet(), data, verbose=True, callbacks=[clock])
+
     lines = capsys.readouterr().err.splitlines()
-    assert any(re.fullmatch(r"Training, epoch 1/4, loss \d\.\d+: 2/12 steps, \d s left", line) for line in lines)
+    in_epochs = [re.sub(r"\d\.\d{4}", "#", line) for line in lines if line.startswith("Training, ")]
+    assert in_epochs == [
+        "Training, epoch 1/4: 1/12 steps, 11 s left",
+        *(
+            f"Training, epoch {math.ceil(step / 3)}/4, loss #: {step}/12 steps, {12 - step} s left"
+            for step in range(2, 13)
+        ),
+    ]
     assert not any("steps in" in line for line in lines), "the next line says so already"
-    assert any(re.fullmatch(r"Trained 4 epochs in \d+ s, \d+\.\d s per epoch with validation", line) for line in lines)
-    assert any(re.fullmatch(r"The run took \d+ s in all", line) for line in lines)
+    trained = r"Trained 4 epochs in \d+ (s|min), \d+\.\d s per epoch with validation"
+    for summary in (trained, r"The run took \d+ (s|min) in all"):
+        assert any(re.fullmatch(summary, line) for line in lines)
 
 
 @pytest.mark.slow

@@ -1,7 +1,6 @@
 """What a source lists before any file is opened: its images with their labels and splits, and the files of folders."""
 
 import os
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,9 @@ from typing import Any, NamedTuple
 
 from cnnzoo.core.errors import InputError
 from cnnzoo.data.litter import is_litter
+from cnnzoo.data.sorted_entries import Entry, sort_entries
+from cnnzoo.data.sorted_entries import is_dir as is_dir
+from cnnzoo.data.sorted_entries import natural_sort_key as natural_sort_key
 from cnnzoo.data.split_names import SPLIT_NAMES as SPLIT_NAMES  # for the readers of other sources
 
 
@@ -46,14 +48,6 @@ class Listing(NamedTuple):
     notes: tuple[str, ...] = ()  # sentences for people: which reading was taken, and what is not used
 
 
-def natural_sort_key(name: str) -> list[Any]:
-    """Return a key that sorts class_2 before class_10."""
-    parts = re.split(r"([0-9]+)", name)
-    numbers = [(part.lstrip("0"), part) for part in parts]  # compared by length first, so any length works
-    key = [(1, len(n), n) if part.isdecimal() else (0, 0, part.casefold()) for n, part in numbers]
-    return [*key, (-1, 0, name)]  # so that the order of Cat and cat, or of 1 and 01, is always the same
-
-
 # Files of folders
 
 
@@ -62,11 +56,17 @@ def iter_files(root: Path) -> Iterator[Path]:
 
     A folder below it that cannot be opened is yielded in the place of its files. Raises InputError if `root` cannot.
     """
-    for path, problem in walk_files(root, ordered=True):
-        if problem and path == root:
-            raise InputError(f"{str(root)!r} is {problem}")
+    return map(Path, iter_file_names(root))
+
+
+def iter_file_names(root: Path) -> Iterator[str]:
+    """Yield what `iter_files` yields, as text: a Path takes as long to make as the rest of listing a file."""
+    start, own_prefix = os.fspath(root), "./" if root == Path() else ""
+    for path, problem in _walk(start, set(), ordered=True):
+        if problem and path == start:
+            raise InputError(f"{start!r} is {problem}")
         if problem != REPEATED_FOLDER:
-            yield path
+            yield path.removeprefix(own_prefix)
 
 
 def walk_files(
@@ -81,47 +81,49 @@ def walk_files(
         seen: identities of folders that are not entered; those that are entered are added.
         ordered: whether files and folders come in natural order.
     """
-    seen = set() if seen is None else seen
-    pending: list[Iterator[tuple[str, bool]]] = [iter([(os.fspath(root), True)])]
+    for path, problem in _walk(os.fspath(root), set() if seen is None else seen, ordered):
+        yield Path(path), problem
+
+
+def _walk(root: str, seen: set[tuple[int, int]], ordered: bool) -> Iterator[tuple[str, str]]:
+    """Yield what `walk_files` yields, with paths as text."""
+    pending: list[Iterator[tuple[str, bool]]] = [iter([(root, True)])]
     while pending:
         path, is_folder = next(pending[-1], ("", False))
         if not path:
             pending.pop()
         elif not is_folder:
-            yield Path(path), ""
+            yield path, ""
         else:
             try:
                 identity = folder_identity(path)
-                entries = [] if identity in seen else scan_entries(path)
+                entries = iter(()) if identity in seen else _iter_entries(path, ordered)
             except OSError as error:  # no permission, a path that is too long, a disk that fails
-                yield Path(path), f"a folder that cannot be opened: {error.strerror}"
+                yield path, f"a folder that cannot be opened: {error.strerror}"
                 continue
             if identity in seen:
-                yield Path(path), REPEATED_FOLDER
+                yield path, REPEATED_FOLDER
             seen.add(identity)
-            pending.append(_iter_paths(path, entries, ordered))
+            pending.append(_iter_paths(path, entries))
 
 
-def _iter_paths(folder: str, entries: list["os.DirEntry[str]"], ordered: bool) -> Iterator[tuple[str, bool]]:
-    """Yield the path of each entry, and whether it is a folder."""
+def _iter_entries(folder: str, ordered: bool) -> Iterator[Entry]:
+    """Return an iterator over the entries of a folder without litter; raises OSError at once if it cannot be opened."""
     if ordered:
-        entries.sort(key=lambda entry: natural_sort_key(entry.name))
-    for entry in entries:
-        yield os.path.join(folder, entry.name), is_dir(entry)  # noqa: PTH118  # a Path would split it at every depth
+        return sort_entries(folder, lambda name, is_folder: not is_litter(name, is_folder))
+    return iter([(entry.name, is_dir(entry)) for entry in scan_entries(folder)])
+
+
+def _iter_paths(folder: str, entries: Iterator[Entry]) -> Iterator[tuple[str, bool]]:
+    """Yield the path of each entry, and whether it is a folder."""
+    for name, is_folder in entries:
+        yield os.path.join(folder, name), is_folder  # noqa: PTH118  # a Path would split it at every depth
 
 
 def scan_entries(folder: str | Path) -> list["os.DirEntry[str]"]:
     """Return the entries of a folder without litter; raises OSError if it cannot be opened."""
     with os.scandir(folder) as entries:
         return [entry for entry in entries if not is_litter(entry.name, is_dir(entry))]
-
-
-def is_dir(entry: "os.DirEntry[str]") -> bool:
-    """Return whether an entry is a folder, or a link to one."""
-    try:
-        return entry.is_dir()
-    except OSError:  # a link to itself
-        return False
 
 
 def is_file(entry: "os.DirEntry[str]") -> bool:

@@ -1,7 +1,7 @@
 """Files that are no images: litter of operating systems and tools, which is ignored, and notes beside the images."""
 
+import os
 import re
-from pathlib import PurePath
 
 # Litter: never an image that somebody meant, so it is ignored without a word. All names in lower case; names that begin
 # with a dot (.DS_Store, ._photo.jpg, .ipynb_checkpoints, .git, .Trash-1000) are ignored too.
@@ -142,8 +142,8 @@ def is_note(name: str) -> bool:
         >>> is_note("README"), is_note("cat/notes.txt"), is_note("cat.jpg"), is_note("cat")
         (True, True, False, False)
     """
-    path = PurePath(name.casefold())
-    return path.suffix in NOTE_SUFFIXES or path.name.partition(".")[0] in NOTE_NAMES
+    name = os.path.basename(name.casefold())  # noqa: PTH119  # a path is slow to make for each of millions of names
+    return os.path.splitext(name)[1] in NOTE_SUFFIXES or name.partition(".")[0] in NOTE_NAMES  # noqa: PTH122
 
 
 def name_of_masked_image(stem: str) -> str:

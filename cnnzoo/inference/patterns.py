@@ -1,5 +1,6 @@
 """Files that match a pattern, such as photos/**/*.jpg, in natural order and without following links in circles."""
 
+import contextlib
 import fnmatch
 import glob
 import itertools
@@ -11,6 +12,7 @@ from pathlib import Path
 from cnnzoo.core.paths import path_exists
 from cnnzoo.core.warn import warn_caller
 from cnnzoo.data.listing import iter_files, natural_sort_key
+from cnnzoo.data.sorted_entries import sort_entries
 
 PATIENCE = 10.0  # seconds of a search after which it is told
 
@@ -27,6 +29,9 @@ def iter_matches(pattern: str) -> Iterator[Path]:
     writes their dot. A folder in the pattern that exists is meant by its name, even if that holds brackets.
     """
     parts = _escape_existing_folders(pattern)
+    if "**" not in parts and glob.has_magic(parts[-1]):
+        yield from _iter_matches_in_folders(parts[:-1], parts[-1])
+        return
     if "**" not in parts or any(part.startswith(".") for part in parts[parts.index("**") :]):
         matches = itertools.filterfalse(os.path.isdir, glob.iglob("/".join(parts), recursive=True))  # noqa: PTH207
         names = sorted(matches, key=natural_sort_key)
@@ -49,6 +54,20 @@ def iter_matches(pattern: str) -> Iterator[Path]:
             )
         if _matches(file.relative_to(root).parts, parts[start:]):
             yield file
+
+
+def _iter_matches_in_folders(folder_parts: Sequence[str], name_pattern: str) -> Iterator[Path]:
+    """Yield the files whose names match, folder by folder, each in natural order and with few names in memory."""
+    folders = sorted(glob.iglob("/".join([*folder_parts, ""])), key=natural_sort_key) if folder_parts else [""]  # noqa: PTH207
+    takes_hidden = name_pattern.startswith(".")
+
+    def is_match(name: str, is_folder: bool) -> bool:
+        return not is_folder and (takes_hidden or not name.startswith(".")) and fnmatch.fnmatchcase(name, name_pattern)
+
+    for folder in folders:
+        with contextlib.suppress(OSError):  # a folder that may not be opened has no matches, as in a shell
+            for name, _ in sort_entries(folder or ".", is_match):
+                yield Path(folder + name)
 
 
 def _escape_existing_folders(pattern: str) -> list[str]:

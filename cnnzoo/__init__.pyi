@@ -14,6 +14,7 @@ from .evaluation.report import Report as Report
 from .export.export import export as export
 from .inference.classifier import Classifier as Classifier
 from .inference.load import load as load
+from .inference.merge import merge_predictions as merge_predictions
 from .inference.prediction import Prediction as Prediction
 from .registry import info as info
 from .registry import list_models as list_models

@@ -41,6 +41,7 @@ from cnnzoo.cli.output import echo
 from cnnzoo.cli.own_data import load_evaluation_data
 from cnnzoo.cli.startup import import_keras_quietly
 from cnnzoo.cli.values import parse_min_probability
+from cnnzoo.core.errors import InputError
 from cnnzoo.core.paths import path_exists
 from cnnzoo.core.progress import show_progress
 from cnnzoo.core.text import escape_controls, format_count
@@ -121,7 +122,7 @@ def evaluate(
     nargs=-1,
     required=True,
     shell_complete=complete_files,
-    help="Files, folders or patterns, as in 'photos/cat*.jpg'.",
+    help="Files, folders, patterns, as in 'photos/cat*.jpg', or lists of paths: .txt, .csv, .jsonl, .parquet.",
 )
 @commands.option(
     "--top",
@@ -132,6 +133,13 @@ def evaluate(
     help="Number of classes to show.",
 )
 @commands.option("--out", type=CheckedPath(), group=COMMON, help="File for the predictions: .csv, .jsonl or .parquet.")
+@commands.option(
+    "--shard",
+    group=COMMON,
+    metavar="N/COUNT|auto",
+    help="Predict one share of the images, as in 3/16; auto takes it from Slurm, Open MPI, ..., and auto/16 the index "
+    "from Kubernetes. `cnnzoo merge` joins the shares.",
+)
 @commands.option(
     "--min-probability",
     callback=parse_min_probability,
@@ -164,6 +172,7 @@ def predict(
     images: tuple[str, ...],
     top: int,
     out: Path | None,
+    shard: str | None,
     min_probability: float | str | None,
     as_json: bool,
     runtime: str,
@@ -177,12 +186,14 @@ def predict(
 
     The command prints the most probable classes of each image. Files that cannot be decoded are reported, all others
     are classified, and the command exits with 2. Documents and tables in a folder, such as notes.txt, are left out.
-    With --out, the command prints only the number of images; after an interruption, repeat it to continue.
+    With --out, the command prints only the number of images; after an interruption, repeat it to continue. With
+    --shard, it writes to the folder OUT.shards, and exits with 0 once the share is complete.
 
     --json prints one object per line: path, error, and classes, a list of {"class", "probability"}, likeliest first;
     with --min-probability also unsure.
     """
-    missing = check_prediction(model, images, out, overwrite, runtime, precision, allow_failed)
+    missing = check_prediction(model, images, out, overwrite, runtime, precision, allow_failed, shard)
+    share = find_shard(shard)
     if min_probability == "auto":
         check_has_min_probability(model)
     if missing and not out and not as_json:
@@ -197,12 +208,19 @@ def predict(
     error_count, marks_unsure = 0, min_probability is not None
     if out:
         result = classifier.predict_to(
-            out, list(images), top, size, overwrite=overwrite, min_probability=min_probability
+            out,
+            list(images),
+            top,
+            size,
+            overwrite=overwrite,
+            min_probability=min_probability,
+            shard=share,
         )
         unreadable = f", {result.errors:,} of them unreadable" if result.errors else ""
         unsure = f", {result.unsure:,} unsure" if marks_unsure else ""
         summary = {"images": result.images, "errors": result.errors, "path": str(result.path)}
         summary |= {"unsure": result.unsure} if marks_unsure else {}
+        summary |= {"shard": share} if share else {}
         text = f"{format_count(result.images, 'image')}{unreadable}{unsure}; written to {result.path}"
         echo(json.dumps(summary) if as_json else text)
         error_count = result.errors
@@ -224,7 +242,7 @@ def predict(
             echo(f"{unsure_count:,} of {answered_count:,} images {'is' if unsure_count == 1 else 'are'} unsure")
         if error_count and not as_json and image_count > 1:
             echo(f"{error_count:,} of {image_count:,} images could not be read", err=True)
-    if error_count:
+    if error_count and not share:  # a batch system would repeat the shard
         sys.exit(2)
 
 
@@ -247,10 +265,19 @@ def check_prediction(
     runtime: str,
     precision: str | None,
     allow_failed: bool,
+    shard: str | None,
 ) -> list[str]:
     """Check the options of `predict` without Keras, and return which of the images do not exist."""
     check_trained_model(model, images[-1], allow_failed)
-    if out:
+    if shard is not None:
+        from cnnzoo.inference.shard_files import check_shard_file
+        from cnnzoo.inference.shards import parse_shard
+
+        share = parse_shard(shard)
+        if out is None:
+            raise InputError(f"--shard {shard} needs --out, the file that `cnnzoo merge` writes in the end")
+        check_shard_file(out, share, overwrite)
+    elif out:
         from cnnzoo.inference.answers import check_predictions_file
 
         check_predictions_file(out, overwrite)
@@ -260,6 +287,18 @@ def check_prediction(
 
         choose_runtime(runtime, precision, tuple(RUNTIMES))
     return check_images(images)
+
+
+def find_shard(shard: str | None) -> str | None:
+    """Return the shard of --shard, and say where it comes from if that is the environment."""
+    if shard is None:
+        return None
+    from cnnzoo.inference.shards import parse_shard
+
+    share = parse_shard(shard)
+    if share.origin:
+        echo(f"This process predicts {share.describe()}", err=True)
+    return str(share)
 
 
 def open_classifier(

@@ -22,6 +22,7 @@ from cnnzoo.cli.data import COMMANDS as DATA_COMMANDS
 from cnnzoo.cli.demo import COMMANDS as DEMO_COMMANDS
 from cnnzoo.cli.export import COMMANDS as EXPORT_COMMANDS
 from cnnzoo.cli.inference import COMMANDS as INFERENCE_COMMANDS
+from cnnzoo.cli.merge import COMMANDS as MERGE_COMMANDS
 from cnnzoo.cli.messages import prefer_options
 from cnnzoo.cli.models import COMMANDS as MODEL_COMMANDS
 from cnnzoo.cli.output import READER_GONE, ReaderGoneError, discard_output, echo, prepare_streams
@@ -54,6 +55,8 @@ def cli() -> None:
     Search for recipes:  cnnzoo tune resnet18 photos/ --trials 20 --run-dir runs/c
     Classify images:     cnnzoo predict runs/a photo.png;  cnnzoo predict resnet50:imagenet photo.jpg
     Classify a folder:   cnnzoo predict runs/a photos/ --out predictions.csv
+    On many machines:    cnnzoo predict runs/a photos/ --out answers.parquet --shard 3/16
+                         cnnzoo merge answers.parquet
     Deploy:              cnnzoo export runs/a exported
     """
 
@@ -79,6 +82,7 @@ for command in (
     *DEMO_COMMANDS,
     *EXPORT_COMMANDS,
     *INFERENCE_COMMANDS,
+    *MERGE_COMMANDS,
     *MODEL_COMMANDS,
     *RERUN_COMMANDS,
     *TRAINING_COMMANDS,

@@ -9,7 +9,6 @@ import itertools
 import os
 import shutil
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,11 +21,13 @@ from cnnzoo.core.json_files import read_json, write_json
 from cnnzoo.core.paths import check_path, resolve_path
 from cnnzoo.inference.inputs import NamedImage
 from cnnzoo.inference.prediction import Prediction
-from cnnzoo.inference.rows import SUFFIXES, TEXT_FORMATS, Row, import_pyarrow, prediction_to_row
+from cnnzoo.inference.rows import SUFFIXES, TEXT_FORMATS, Row, arrow_schema, import_pyarrow, prediction_to_row
+from cnnzoo.inference.shards import NameSet, hash_name
 
 RESTART_HINT = "overwrite=True (--overwrite) starts again"
 RECORD_FIELDS = {"plan": dict[str, Any], "rows": int, "errors": int, "size": int, "last": str}
-OPTIONAL_RECORD_FIELDS = {"unsure": int}
+OPTIONAL_RECORD_FIELDS = {"unsure": int, "names": tuple[int, str]}
+SHARDS_SUFFIX = ".shards"  # of the folder beside the file that the shards are merged into
 RECORD_INTERVAL = 2.0  # seconds between two updates of the record
 TEXT_CHUNK_ROWS = 64  # rows that are written to a text file at a time
 PARQUET_PART_ROWS = 16_384  # maximum rows of one part of a Parquet data set
@@ -89,6 +90,7 @@ class PredictionWriter:
         self.rows, self.errors, self.unsure = 0, 0, 0
         self.size = 0  # bytes of a text file, or parts of a Parquet data set, that are complete
         self.last_path = ""  # of the last image with a row
+        self.names: NameSet | None = NameSet()  # of all images with a row; None if an earlier version did not record it
 
     def _continue_or_start(self) -> None:
         """Continue the file that this very plan has begun, or start a new one."""
@@ -105,6 +107,7 @@ class PredictionWriter:
         values = [record[key] for key in RECORD_FIELDS]
         earlier_plan, self.rows, self.errors, self.size, self.last_path = values
         self.unsure = record.get("unsure", 0)
+        self.names = NameSet.from_json(*record["names"]) if "names" in record else None
         changes = [
             f"{key}: {earlier_plan.get(key)!r} then, {value!r} now"
             for key, value in self.plan.items()
@@ -139,17 +142,19 @@ class PredictionWriter:
             InputError: if the images before differ from those that were answered.
         """
         images = (image for image in list_images() if not self._is_own_file(image[1]))
-        answered = deque(itertools.islice(images, self.rows), maxlen=1)
-        last_path = answered[0][0] if answered else ""
-        if last_path == self.last_path:
+        answered, last_path = NameSet(), ""
+        for last_path, _ in itertools.islice(images, self.rows):
+            answered.add(hash_name(last_path))
+        if last_path == self.last_path and (self.names is None or self.names.to_json() == answered.to_json()):
+            self.names = answered
             return images
         if self.overwrite:
             self._start_again()
             return self.skip_answered(list_images)
-        raise InputError(
-            f"{self.path} was begun with other images: number {self.rows:,} was {self.last_path!r} then and is "
-            f"{last_path!r} now; overwrite=True (--overwrite) starts again"
-        )
+        difference = f"number {self.rows:,} was {self.last_path!r} then and is {last_path!r} now"
+        if last_path == self.last_path:
+            difference = f"there were others among the first {self.rows:,}"
+        raise InputError(f"{self.path} was begun with other images: {difference}; {RESTART_HINT}")
 
     def _start_again(self) -> None:
         _remove_earlier_predictions(self.path)
@@ -157,17 +162,28 @@ class PredictionWriter:
         self._write_record()
 
     def _is_own_file(self, source: Any) -> bool:
-        return isinstance(source, str | os.PathLike) and is_within(source, self.path)
+        """Return whether an image is the file being written, or a part of it; a path with another suffix is not."""
+        if not isinstance(source, str | os.PathLike) or not os.fspath(source).endswith(self.path.suffix):
+            return False
+        return is_within(source, self.path)
 
     def write(self, predictions: Iterable[Prediction], top: int, marks_unsure: bool = False) -> WriteResult:
         """Append predictions; the caller leaves out those that are written already."""
-        rows = (prediction_to_row(prediction, top, marks_unsure) for prediction in predictions)
+        rows = (prediction_to_row(prediction, top, marks_unsure, self.take_index()) for prediction in predictions)
         if self.path.suffix == ".parquet":
             self._write_parquet(rows)
         else:
             self._write_text(rows, TEXT_FORMATS[self.path.suffix])
-        self.record_path.unlink()
+        self._finish()
         return WriteResult(self.path, self.rows, self.errors, self.unsure)
+
+    def take_index(self) -> int | None:
+        """Return the number of the next row's image, if the rows have one: those of shards have."""
+        return None
+
+    def _finish(self) -> None:
+        """Remove the record of a file that is complete."""
+        self.record_path.unlink()
 
     def _write_text(self, rows: Iterable[Row], format_rows: Callable[[Sequence[Row], bool], str]) -> None:
         with self.path.open("ab") as file:
@@ -185,9 +201,7 @@ class PredictionWriter:
         arrow, parquet = import_pyarrow()
         self.path.mkdir(exist_ok=True)
         for chunk in _chunk_rows_by_time(rows):
-            types = {key: arrow.float32() if key.startswith("probability") else arrow.string() for key in chunk[0]}
-            types |= {"unsure": arrow.bool_()} if "unsure" in types else {}
-            table = arrow.Table.from_pylist(chunk, schema=arrow.schema(types.items()))
+            table = arrow.Table.from_pylist(chunk, schema=arrow_schema(chunk[0]))
             with atomic_write(self.path / f"part-{self.rows:012}.parquet") as new_path:
                 parquet.write_table(table, new_path)
             self._count_rows(chunk)
@@ -204,12 +218,16 @@ class PredictionWriter:
     def _count_rows(self, rows: Sequence[Row]) -> None:
         self.rows += len(rows)
         self.last_path = rows[-1]["path"]
+        for row in rows:
+            assert self.names is not None
+            self.names.add(hash_name(row["path"]))
         self.errors += sum(bool(row["error"]) for row in rows)
         self.unsure += sum(bool(row.get("unsure")) for row in rows)
 
     def _write_record(self) -> None:
         record = {"plan": self.plan, "rows": self.rows, "errors": self.errors, "size": self.size}
         record |= {"unsure": self.unsure, "last": self.last_path}
+        record |= {"names": self.names.to_json()} if self.names else {}
         write_json(self.record_path, record, add_sum=True)
         self.recorded_rows = self.rows
 
@@ -218,6 +236,18 @@ def is_within(path: str | os.PathLike[str], out: Path) -> bool:
     """Return whether a path is the file of the predictions, or a part of it if that is a folder."""
     own_path, path = resolve_path(out), resolve_path(path)
     return path == own_path or own_path in path.parents
+
+
+def is_own_file(path: str | os.PathLike[str], out: Path) -> bool:
+    """Return whether a path belongs to the file of the predictions, or to the shards beside it."""
+    if out.name not in os.fspath(path):  # resolving takes longer, and there may be millions of paths
+        return False
+    return is_within(path, out) or is_within(path, shards_folder(out))
+
+
+def shards_folder(out: Path) -> Path:
+    """Return the folder of the shards of a file of predictions."""
+    return out.with_name(out.name + SHARDS_SUFFIX)
 
 
 def check_predictions_file(path: str | os.PathLike[str], overwrite: bool) -> tuple[Path, Path]:
@@ -260,19 +290,20 @@ def _chunk_rows_by_time(rows: Iterable[Row]) -> Iterator[list[Row]]:
 
 
 def _remove_earlier_predictions(path: Path) -> None:
-    """Remove a file, or a folder that holds nothing but parts of a Parquet data set.
-
-    Raises:
-        InputError: if the folder holds anything else.
-    """
-    if not path.is_dir():
+    """Remove a file, or a folder that holds nothing but parts of a Parquet data set; see `check_replaceable`."""
+    check_replaceable(path)
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
         path.unlink(missing_ok=True)
-        return
+
+
+def check_replaceable(path: Path) -> None:
+    """Raise InputError if a path is a folder that holds anything but parts of a Parquet data set."""
     other_files = [
         entry.name
-        for entry in path.iterdir()
+        for entry in (path.iterdir() if path.is_dir() else ())
         if not (entry.name.lstrip(".").startswith("part-") and ".parquet" in entry.name)
     ]
     if other_files:
         raise InputError(f"{path} is not replaced, because it also holds other files, such as {other_files[0]}")
-    shutil.rmtree(path)

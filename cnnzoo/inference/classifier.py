@@ -30,12 +30,14 @@ from cnnzoo.core.text import format_count
 from cnnzoo.core.warn import warn_caller
 from cnnzoo.data.transform import Transform, transform
 from cnnzoo.inference import inputs
-from cnnzoo.inference.answers import PredictionWriter, WriteResult, is_within
+from cnnzoo.inference.answers import PredictionWriter, WriteResult, is_own_file
 from cnnzoo.inference.batches import Batch, iter_array_batches, iter_image_batches
 from cnnzoo.inference.file_reading import count_reading_workers
 from cnnzoo.inference.pickling import load_again, model_to_bytes, restore_classifier
 from cnnzoo.inference.prediction import MAX_PICTURES, Prediction, Predictions
 from cnnzoo.inference.scores import check_scores, find_bad_scores, find_best_classes, resolve_min_probability
+from cnnzoo.inference.shard_files import ShardWriter, check_shard_file, find_complete
+from cnnzoo.inference.shards import ShardedImages, parse_shard
 from cnnzoo.inference.sources import unify_images
 from cnnzoo.runtimes.choose import OpenRuntime, choose_runtime_for_model, open_model
 from cnnzoo.runtimes.model_program import ModelProgram, start
@@ -90,6 +92,7 @@ class Classifier(SuggestsAttributes):
         identity: str = "",
         reopen: tuple[Any, ...] = (),
         format: str = "",
+        content: str = "",
     ) -> None:
         """Use `cnnzoo.load` or `Classifier.of` instead.
 
@@ -103,12 +106,13 @@ class Classifier(SuggestsAttributes):
             identity: identifies an export among others of the same name.
             reopen: `cnnzoo.load` and its arguments, or the runtime and the precision that `of` was called with.
             format: the format of the export, if it is one.
+            content: a digest of the files of an export, wherever they are.
         """
         height, width, channels = shape
         self.card, self.shape, self.model = card, (height, width, channels), model
         self.runtime, self.precision, self.format = runtime, precision, format
         self.transform = Transform((height, width), channels, **card.evaluation_transform, pad=card.pad)
-        self._open_runtime, self._identity = open_runtime, identity
+        self._open_runtime, self._identity, self._content = open_runtime, identity, content
         self._reopen = reopen
         self._opened: OpenRuntime | None = None
         self._opened_by: int | None = None  # id of the process
@@ -301,7 +305,7 @@ class Classifier(SuggestsAttributes):
 
     def content_identity(self) -> str:
         """Return what identifies the content of this classifier, wherever its file is."""
-        return self.card.to_json() if self.model is None else self.identity()
+        return self.card.to_json() + self._content if self.model is None else self.identity()
 
     # ---- Predictions
 
@@ -449,6 +453,7 @@ class Classifier(SuggestsAttributes):
         *,
         overwrite: bool = False,
         min_probability: float | str | None = None,
+        shard: str | tuple[int, int] | None = None,
         verbose: bool = True,
     ) -> WriteResult:
         """Write the predictions to a file while they are computed, one row per image.
@@ -462,29 +467,45 @@ class Classifier(SuggestsAttributes):
             batch_size: number of images to classify at a time.
             overwrite: replace a file that is complete, or was begun with another model or other images.
             min_probability: as in `predict`. The rows then have a column "unsure".
+            shard: predict one share of the images, beside other processes: "3/16" or (3, 16) is the third of 16. "auto"
+                takes it from the variables of Slurm, Open MPI and others; "auto/16" from those that tell the index
+                alone, such as Kubernetes'. The share goes to a file in the folder `path` + ".shards", and
+                `cnnzoo.merge_predictions` joins them.
             verbose: show progress, if it takes more than two seconds.
 
         Returns:
             The path, the number of images, how many of them could not be read, and how many answers are unsure.
 
         Raises:
-            InputError: if the file exists, or was begun with another model or other images.
+            InputError: if the file exists, or was begun with another model or other images; for a shard that cannot be.
             Interrupted: on Ctrl-C; what is written is kept.
         """
+        share = None if shard is None else parse_shard(shard)
+        file = check_path(path) if share is None else check_shard_file(path, share, overwrite)
         threshold = resolve_min_probability(min_probability, self.card)
         # The images are iterated more than once: to check them, to count them, and after an interruption.
         images = inputs.keep_images(unify_images(images))
         top, size = self._check_sizes(top, batch_size)
-        notes = list[str]()
-        count = inputs.count_images(images, verbose, notes)
-        if not count:
+        notes = inputs.LeftOutNames(partial(is_own_file, out=check_path(path)))
+        list_images: Callable[[], Iterator[inputs.NamedImage]] = partial(inputs.iter_images, images, notes)
+        own_images = None if share is None else ShardedImages(list_images, share)
+        if own_images is not None:
+            list_images, count = own_images.iter_images, own_images.count_images(verbose)
+        elif not (count := inputs.count_images(images, verbose, notes)):
             raise InputError("No images were given")
-        inputs.warn_of_notes([note for note in notes if not is_within(note, check_path(path))])
+        inputs.warn_of_notes(notes)
 
         plan = {"model": self.card.to_json(), "precision": self.precision, "top": top}
         plan |= {"images": inputs.describe_images(images), "weights": self.identity(), "min_probability": threshold}
-        writer = PredictionWriter(path, plan, overwrite)
-        list_images = partial(inputs.iter_images, images)
+        if own_images is not None:
+            plan |= {"shard": str(share), "weights": self.content_identity()}
+            if not overwrite and (complete := find_complete(file, plan, own_images)):
+                return complete
+        writer = (
+            PredictionWriter(file, plan, overwrite)
+            if own_images is None
+            else ShardWriter(file, plan, overwrite, own_images)
+        )
         try:
             # Threads are fast enough for a network that runs on the same cores.
             workers = count_reading_workers(count) if self.device_batch_size else 0

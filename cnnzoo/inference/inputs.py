@@ -6,7 +6,7 @@ import hashlib
 import itertools
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,8 +18,9 @@ from cnnzoo.core.progress import show_progress
 from cnnzoo.core.text import escape_controls, format_count, printable_name
 from cnnzoo.core.threads import thread_pool
 from cnnzoo.core.warn import warn_caller
-from cnnzoo.data.listing import iter_files
+from cnnzoo.data.listing import iter_file_names
 from cnnzoo.data.litter import is_note
+from cnnzoo.inference.path_lists import is_path_list, iter_listed_paths
 from cnnzoo.inference.patterns import is_pattern, iter_matches
 from cnnzoo.inference.sources import (
     ImageSource,
@@ -39,38 +40,55 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def iter_images(images: Any, notes: list[str] | None = None) -> Iterator[NamedImage]:
+class LeftOutNames:
+    """The documents and tables that were left out among the images: the first of them, and how many there are."""
+
+    def __init__(self, is_own: Callable[[str], bool] = lambda name: False) -> None:
+        """Begin with none; names for which `is_own` is true do not count."""
+        self.first, self.count, self._is_own = "", 0, is_own
+
+    def add(self, name: str) -> None:
+        """Count a name."""
+        if not self._is_own(name):
+            self.first, self.count = self.first or name, self.count + 1
+
+
+def iter_images(images: Any, notes: LeftOutNames | None = None) -> Iterator[NamedImage]:
     """Yield the name and the source of every image, without opening any file.
 
     A folder stands for all files in it and below, in the natural order of their names; a pattern for the files that
-    match. Documents and tables in them are left out, unless the pattern asks for their suffix. No more than the names
-    of one folder are held in memory at a time.
+    match; a text file or a table for the files that it lists. Documents and tables in folders are left out, unless a
+    pattern asks for their suffix. However many files there are, few of their names are in memory at a time.
 
     Args:
         images: what `unify_images` returns, or takes.
-        notes: collects the paths of the documents and tables that are left out.
+        notes: counts the documents and tables that are left out.
 
     Raises:
         InputError: for anything else, and for a pattern or folder without files.
     """
-    images, notes = unify_images(images), [] if notes is None else notes
+    images, notes = unify_images(images), notes or LeftOutNames()
     is_list = not (isinstance(images, str | os.PathLike) or is_image(images))
     count = itertools.count()
+    is_alone = not is_list or (isinstance(images, list | tuple) and len(images) == 1)
     for item in images if is_list else (images,):
         if isinstance(item, str | os.PathLike):
-            yield from _iter_paths(os.fsdecode(item), notes)
+            yield from _iter_paths(os.fsdecode(item), notes, is_alone)
             continue
         name, sources = read_item(item)
         for source in sources:
             if isinstance(source, str | os.PathLike):
-                yield from _iter_paths(os.fsdecode(source), notes)
+                yield from _iter_paths(os.fsdecode(source), notes, is_alone)
             else:
                 yield printable_name(name) or str(next(count)), source
 
 
-def _iter_paths(path: str, notes: list[str]) -> Iterator[NamedImage]:
-    """Yield the files that a path, a folder or a pattern stands for; add the documents among them to `notes`."""
-    files: Iterable[Path]
+def _iter_paths(path: str, notes: LeftOutNames, is_alone: bool) -> Iterator[NamedImage]:
+    """Yield the files that a path, a folder, a pattern or a list stands for; add documents among them to `notes`.
+
+    A list that cannot be read raises an error if it `is_alone`; otherwise it has an error in its place.
+    """
+    files: Iterable[str]
     takes_notes = False
     if reason := find_path_fault(path):
         yield (
@@ -81,31 +99,41 @@ def _iter_paths(path: str, notes: list[str]) -> Iterator[NamedImage]:
     if path.startswith("~") and not path_exists(path.partition("/")[0]):
         path = str(expand_home(path))
     if os.path.isdir(path):  # noqa: PTH112  # called for millions of paths
-        files = iter_files(Path(path))
+        files = iter_file_names(Path(path))
     elif is_pattern(path):
-        files, takes_notes = iter_matches(path), is_note(path)
+        files, takes_notes = map(str, iter_matches(path)), is_note(path)
+    elif is_path_list(path):
+        try:
+            for listed in iter_listed_paths(path):
+                yield printable_name(listed), listed
+        except InputError as error:
+            if is_alone:
+                raise
+            yield printable_name(path), Unreadable(str(error))
+        return
     else:
         yield printable_name(path), path
         return
-    is_empty, earlier_count = True, len(notes)
+    is_empty, first_note = True, ""
     for file in files:
-        if not takes_notes and is_note(file.name):
-            notes.append(printable_name(str(file)))
+        if not takes_notes and is_note(file):
+            notes.add(printable_name(file))
+            first_note = first_note or printable_name(file)
             continue
         is_empty = False
-        yield printable_name(str(file)), file
-    if is_empty and len(notes) > earlier_count:
-        raise InputError(f"There are no images at {path!r}, but documents or tables, such as {notes[earlier_count]}")
+        yield printable_name(file), file
+    if is_empty and first_note:
+        raise InputError(f"There are no images at {path!r}, but documents or tables, such as {first_note}")
     if is_empty:
         raise InputError(f"There are no files at {path!r}")
 
 
-def warn_of_notes(notes: Sequence[str]) -> None:
+def warn_of_notes(notes: LeftOutNames) -> None:
     """Warn that documents and tables were left out, if there are any."""
-    if notes:
-        others = f" and {format_count(len(notes) - 1, 'other file')} were" if len(notes) > 1 else " was"
+    if notes.count:
+        others = f" and {format_count(notes.count - 1, 'other file')} were" if notes.count > 1 else " was"
         warn_caller(
-            f"{escape_controls(notes[0])}{others} left out: by name a document, a table or the like, not an image"
+            f"{escape_controls(notes.first)}{others} left out: by name a document, a table or the like, not an image"
         )
 
 
@@ -130,7 +158,7 @@ def find_path_fault(path: str) -> str:
     return ""
 
 
-def count_images(images: Any, verbose: bool, notes: list[str] | None = None) -> int:
+def count_images(images: Any, verbose: bool, notes: LeftOutNames | None = None) -> int:
     """Return the number of images; if that takes long, tell how many there are so far. `notes` as in `iter_images`."""
     with show_progress("Counting the images", unit="images", verbose=verbose) as progress:
         return sum(1 for _ in progress.track(iter_images(images, notes)))
@@ -138,7 +166,7 @@ def count_images(images: Any, verbose: bool, notes: list[str] | None = None) -> 
 
 def iter_images_and_warn(images: Any) -> Iterator[NamedImage]:
     """Yield what `iter_images` yields, and warn at the end of what it has left out."""
-    notes = list[str]()
+    notes = LeftOutNames()
     yield from iter_images(images, notes)
     warn_of_notes(notes)
 
@@ -156,7 +184,7 @@ def is_single_image(images: Any) -> bool:
     """Return whether `images` is one image rather than a list, folder or pattern."""
     if isinstance(images, str | os.PathLike):
         path = os.fsdecode(images)
-        return not os.path.isdir(path) and not is_pattern(path)  # noqa: PTH112
+        return not os.path.isdir(path) and not is_pattern(path) and not is_path_list(path)  # noqa: PTH112
     return is_image(images)
 
 

@@ -14,6 +14,7 @@ from cnnzoo.core.archives import check_keras_archive
 from cnnzoo.core.arguments import check_arguments
 from cnnzoo.core.errors import InputError
 from cnnzoo.core.forks import check_not_forked
+from cnnzoo.core.json_files import checksum
 from cnnzoo.core.paths import check_path, nearest_path, path_exists, resolve_path
 from cnnzoo.core.progress import show_progress
 from cnnzoo.core.warn import warn_caller
@@ -127,6 +128,7 @@ def _load_export(
         reopen=_reopen(path, runtime, precision, changes),
         identity=f"{resolve_path(path)}, {written.st_mtime_ns}, {written.st_size}",
         format=info.format,
+        content=checksum(info.files),
     )
 
 

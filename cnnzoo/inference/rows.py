@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from cnnzoo.core.extras import install_command
@@ -13,11 +13,16 @@ from cnnzoo.core.text import escape_cell
 from cnnzoo.inference.prediction import Prediction
 
 Row = dict[str, Any]
+INDEX = "index"  # the column of the number of an image in the listing of all images, in the files of shards
 
 
-def prediction_to_row(prediction: Prediction, top: int, marks_unsure: bool = False) -> Row:
-    """Return a prediction as a table row: path, error, perhaps unsure, class_1, probability_1, ..."""
-    row: Row = {"path": prediction.source, "error": prediction.error}
+def prediction_to_row(prediction: Prediction, top: int, marks_unsure: bool = False, index: int | None = None) -> Row:
+    """Return a prediction as a table row: path, error, perhaps unsure, class_1, probability_1, ...
+
+    The rows of a shard begin with the number of the image among those of all shards.
+    """
+    row: Row = {} if index is None else {INDEX: index}
+    row |= {"path": prediction.source, "error": prediction.error}
     if marks_unsure:
         row["unsure"] = None if prediction.error else prediction.unsure
     for i in range(top):
@@ -50,6 +55,16 @@ def _format_json_lines(rows: Sequence[Row], with_header: bool) -> str:
 
 TEXT_FORMATS: dict[str, Callable[[Sequence[Row], bool], str]] = {".csv": _format_csv, ".jsonl": _format_json_lines}
 SUFFIXES = (*TEXT_FORMATS, ".parquet")
+
+
+def arrow_schema(columns: Iterable[str]) -> Any:
+    """Return the pyarrow.Schema of rows with these columns."""
+    arrow, _ = import_pyarrow()
+    types = {"unsure": arrow.bool_(), INDEX: arrow.int64()}
+    return arrow.schema(
+        (name, arrow.float32() if name.startswith("probability") else types.get(name, arrow.string()))
+        for name in columns
+    )
 
 
 def import_pyarrow() -> tuple[Any, Any]:

@@ -55,7 +55,7 @@ def unify_images(images: Any) -> Any:
             "data.test.images, or measure the model on it: cnnzoo.evaluate(model, data)"
         )
     if (columns := _column_names(images)) is not None:
-        return _to_list(images[_find_path_column(columns)])
+        return _to_list(images[find_path_column(columns)])
     if (array := to_array(images)) is not None:
         if array.dtype.kind in "OSU":  # paths or bytes, such as a tensor of strings
             return (
@@ -270,7 +270,7 @@ def _column_names(table: Any) -> list[Any] | None:
     return list(names)
 
 
-def _find_path_column(columns: list[Any]) -> Any:
+def find_path_column(columns: list[Any]) -> Any:
     """Return the only column with a usual name for paths, or the only column at all."""
     for names in USUAL_NAMES:
         matches = [column for column in columns if str(column).casefold() in names]

@@ -90,3 +90,11 @@ def test_table_of_an_accelerator_shows_ratios_and_what_is_missing(scripts):
         "| 300 | torch.compile training step not measured; torch eager training step 200 | -; 1.50 |"
     )
     assert lines[3].endswith("| not measured | training step 300; keras fit OutOfMemoryError | -; - |")
+
+
+def test_efficiency_of_processes_is_against_as_many_times_one(scripts):
+    import scale
+
+    lines = scale.table_lines([(1, 1000, 10.0, True), (2, 1000, 5.5, True), (4, 1000, 5.0, False)])
+    assert lines[2:] == ["| 1 | 100 | 1.00 | own |", "| 2 | 182 | 0.91 | own |", "| 4 | 200 | 0.50 | shared |"]
+    assert set(scale.PARTS) >= {"predict"}

@@ -8,7 +8,7 @@ PYTEST := -m pytest -n 3 --dist loadgroup --no-loadscope-reorder
 # The newest Python that is supported: on the path, or one of pyenv's.
 NEWEST ?= $(shell python3.13 -c 'import sys; print(sys.executable)' 2>/dev/null || ls -d $(HOME)/.pyenv/versions/3.13*/bin/python3.13 2>/dev/null | tail -n 1)
 
-.PHONY: demo check test lint types examples docs fuzz tables pictures notebook wheel floors newest test-floors test-newest test-backends clean
+.PHONY: demo check test lint types examples docs fuzz tables pictures notebook wheel floors newest test-floors test-newest test-backends test-beam clean
 
 demo: $(VENV)/installed  ## Train, evaluate and export LeNet-5 on handwritten digits
 	$(BIN)/cnnzoo demo
@@ -72,6 +72,11 @@ test-backends:  ## Golden logits, and what every row promises, on JAX and torch:
 	.venv-backends/bin/python .ci/install.py jax torch
 	for backend in jax torch; do KERAS_BACKEND=$$backend .venv-backends/bin/python $(PYTEST) -o tmp_path_retention_policy=none \
 		tests/test_golden.py tests/test_build.py tests/surgery/test_features.py tests/checkpoints/test_translate.py || exit 1; done
+
+test-beam:  ## The transform for Apache Beam, which needs an older protobuf than the other extras
+	$(MAKE) VENV=.venv-beam .venv-beam/installed
+	.venv-beam/bin/python .ci/install.py -e '.[beam,export]' pytest
+	.venv-beam/bin/python -m pytest tests/inference/test_beam.py -W default
 
 .venv-floors.txt: pyproject.toml
 	$(PYTHON) -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb"))["project"]; print("\n".join(d.replace(">=", "==") for d in p["dependencies"] + p["optional-dependencies"]["export"]))' > $@

@@ -25,7 +25,11 @@ from cnnzoo.cli.main import main
 README = ROOT / "README.md"
 QUICKSTARTS = README, ROOT / "docs" / "quickstart.md"  # examples/quickstart.py runs their Python lines, see below
 PAGES = [README, *(page for page in sorted((ROOT / "docs").rglob("*.md")) if "_build" not in page.parts)]
-NOT_NAMES = {"cnnzoo.json", "cnnzoo.weights"}  # a file, and a package that only an installation has
+NOT_NAMES = {
+    "cnnzoo.json",  # a file
+    "cnnzoo.weights",  # a package that only an installation has
+    "cnnzoo.inference.beam",  # a module that needs the extra beam
+}
 BLOCK = re.compile(r"(<!-- not run:[^\n]*-->\n\n)?^```(\w+)\n(.*?)^```", re.M | re.S)
 
 

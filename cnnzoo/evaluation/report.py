@@ -62,8 +62,8 @@ class Report(SuggestsAttributes):
         notes: sizes and decisions that readers should know.
         remarks: those of the notes that are printed with the figures, such as what was left out.
         training_images: whether the model was trained on each image (N,); None if that is not known.
-        record: the settings of the training that differ from the defaults, and versions, as shown on the page.
-        defaults: the settings of the training that have their default values.
+        record: the recipe of the training, the settings that differ from it, and versions, as shown on the page.
+        defaults: the settings that are those of the recipe, or have their default values if it has no name.
         uncalibrated_probabilities: predicted probabilities (N, classes) before the temperature; None if there is no
             temperature in `probabilities`.
         min_probability: the least probability of an answer; None if every image gets one.

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from cnnzoo.evaluation.report import Report
 
-# Keys of `Card.training`: the figures of a report, the fields of the recipe that are not at their defaults, and
-# {"trained": number of epochs, "kept": the epoch whose weights these are, 0 for the start, None for the linear probe}
-CARD_KEY, SETTINGS_KEY, EPOCHS_KEY = "evaluation", "settings", "epochs"
+# Keys of `Card.training`: the figures of a report, the fields of the recipe that are not at their defaults,
+# {"trained": number of epochs, "kept": the epoch whose weights these are, 0 for the start, None for the linear probe},
+# and the name of the recipe, "" for one of the user
+CARD_KEY, SETTINGS_KEY, EPOCHS_KEY, RECIPE_NAME_KEY = "evaluation", "settings", "epochs", "recipe_name"
 METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "calibration_error")
 
 

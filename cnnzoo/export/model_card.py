@@ -19,7 +19,7 @@ from cnnzoo.core.text import format_count
 from cnnzoo.data.decode import FILE_CHANNELS
 from cnnzoo.data.resize import inner_size
 from cnnzoo.data.transform import Transform
-from cnnzoo.evaluation.summary import CARD_KEY, EPOCHS_KEY, SETTINGS_KEY
+from cnnzoo.evaluation.summary import CARD_KEY, EPOCHS_KEY, RECIPE_NAME_KEY, SETTINGS_KEY
 from cnnzoo.export.check import Comparison
 from cnnzoo.export.quoting import markdown_text, python_text, shell_word
 from cnnzoo.export.snippets import write_reading_code
@@ -183,7 +183,9 @@ def _training_rows(training: Mapping[str, Any]) -> list[tuple[str, str]]:
     if "epochs" in recipe:
         rows.append(("epochs", _describe_epochs(recipe["epochs"], training.get(EPOCHS_KEY))))
     if shown:
-        rows.append(("recipe", ", ".join(f"{key} {value}" for key, value in shown.items())))
+        named = training.get(RECIPE_NAME_KEY)
+        fields = ", ".join(f"{key} {value}" for key, value in shown.items())
+        rows.append(("recipe", f"{named}: {fields}" if named else fields))
     if training.get("seed") is not None:
         rows.append(("seed", str(training["seed"])))
     return rows

@@ -246,6 +246,19 @@ def resolve_recipe(name: str | PathLike[str] | Recipe, fields: Mapping[str, Any]
     return replace(base, **fields or {})
 
 
+def find_named_recipe(changed: Recipe) -> str:
+    """Return the name of the recipe of this package that `changed` was made of, by its source; "" if there is none.
+
+    Example:
+        >>> from cnnzoo.training.recipes import find_named_recipe
+        >>> find_named_recipe(cnnzoo.recipe("finetune", epochs=3))
+        'finetune'
+        >>> find_named_recipe(cnnzoo.Recipe(epochs=3, batch_size=32, learning_rate=0.1))
+        ''
+    """
+    return next((name for name, recipe in RECIPES.items() if recipe.source == changed.source), "")
+
+
 def _read_toml(path: Path) -> Recipe:
     """Return the recipe in a file; epochs, batch_size and learning_rate are required."""
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack, suppress
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -41,7 +41,7 @@ from cnnzoo.evaluation.evaluate import calibrate_on_validation, make_report, pre
 from cnnzoo.evaluation.min_probability import explain_too_few_images
 from cnnzoo.evaluation.report import Report
 from cnnzoo.evaluation.summary import CARD_KEY as FIGURES_KEY
-from cnnzoo.evaluation.summary import EPOCHS_KEY, SETTINGS_KEY, summarize_report
+from cnnzoo.evaluation.summary import EPOCHS_KEY, RECIPE_NAME_KEY, SETTINGS_KEY, summarize_report
 from cnnzoo.surgery.accelerator import device_batch_size
 from cnnzoo.surgery.outputs import as_functional, warn_if_no_logits
 from cnnzoo.surgery.precision import mixed_precision
@@ -64,8 +64,10 @@ from cnnzoo.training.prepare import (
 )
 from cnnzoo.training.progress import ProgressCallback, tell
 from cnnzoo.training.recipe import Recipe
+from cnnzoo.training.recipes import RECIPES, find_named_recipe
 from cnnzoo.training.run import Run, failure_reason, flatten_dict, installed_versions
 
+RECIPE_DEFAULTS = {field.name: field.default for field in fields(Recipe)}
 NO_TEMPERATURE = "there are no validation images"
 NOT_VALIDATED = (
     "Nothing was validated, as no image was set aside for it: the last epoch was kept, whatever it reached, and no "
@@ -441,7 +443,7 @@ class Trainer:
     def _add_figures_to_card(self, report: Report) -> None:
         """Record in the model's card what its exports and copies show: the training in short, and its test figures."""
         card, kept = cards.card(self.model), self.run.kept_weights()
-        settings = {name: value for name, value in self.plan["recipe"].items() if name not in self._default_settings()}
+        settings = {name: value for name, value in self.plan["recipe"].items() if value != RECIPE_DEFAULTS[name]}
         if self.run.state.learning_rate:  # the recipe may say "auto"
             settings["learning_rate"] = self.run.state.learning_rate
         figures = {
@@ -449,13 +451,15 @@ class Trainer:
             SETTINGS_KEY: settings,
             EPOCHS_KEY: {"trained": self.run.state.epoch, "kept": kept["epoch"]},
         }
+            RECIPE_NAME_KEY: find_named_recipe(self.recipe),
         cards.attach_card(self.model, replace(card, training=card.training | figures))
 
     def _training_record(self) -> dict[str, Any]:
         """Return how the model was trained, as flat facts for the report's page, without `_default_settings`."""
         found_rate, defaults = self.run.state.learning_rate, self._default_settings()
         facts = {"learning_rate": {"found": found_rate}} if found_rate else {}
-        return flatten_dict(
+        named = find_named_recipe(self.recipe)
+        return ({"recipe": named} if named else {}) | flatten_dict(
             facts
             | {
                 "recipe": {name: value for name, value in self.plan["recipe"].items() if name not in defaults},
@@ -472,8 +476,9 @@ class Trainer:
         return str(weights.get("tag") or weights.get("file") or "none")
 
     def _default_settings(self) -> dict[str, Any]:
-        """Return the fields of the recipe that have their default values."""
-        defaults = {field.name: field.default for field in fields(Recipe)}
+        """Return the fields that are as in the recipe of the package that was changed, or else have default values."""
+        named = RECIPES.get(find_named_recipe(self.recipe))
+        defaults = asdict(named) if named else RECIPE_DEFAULTS
         return {name: value for name, value in self.plan["recipe"].items() if value == defaults[name]}
 
     def _save(self, report: Report) -> None:

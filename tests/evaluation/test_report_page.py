@@ -127,6 +127,10 @@ def test_settings_that_differ_from_the_defaults_come_first_and_the_rest_is_folde
     assert "nesterov" in folded
     assert "recipe.epochs" not in folded
     assert f"{len(report.defaults)} settings at their defaults" in folded
+    named = replace(report, record={"recipe": "finetune", "recipe.epochs": 9}, defaults={"optimizer": "adamw"})
+    text = Page(named.to_html()).text
+    assert "Settings of the training that differ from the recipe finetune, and versions" in text
+    assert "1 settings of the recipe finetune" in text
 
 
 def test_calibration_is_shown_before_and_after_the_temperature(report):

@@ -23,7 +23,8 @@ from cnnzoo.training import probe
 from cnnzoo.training.fine_tuning import FineTuner
 from cnnzoo.training.state import TrainingState
 
-GENTLE = cnnzoo.recipe("finetune", epochs=3, batch_size=12, learning_rate=0.01, precision="float32")
+CHANGED = {"epochs": 3, "batch_size": 12, "learning_rate": 0.01, "precision": "float32"}
+GENTLE = cnnzoo.recipe("finetune", **CHANGED)
 
 
 def fine_tune(model, data, **options):
@@ -48,6 +49,14 @@ def tuned(hard, tmp_path_factory):
     model, folder = pretrained(), tmp_path_factory.mktemp("tuned") / "run"
     report = fine_tune(model, hard, run_dir=folder)
     return SimpleNamespace(model=model, report=report, folder=folder)
+
+
+def test_the_report_names_the_recipe_and_what_was_changed_in_it(tuned):
+    record = tuned.report.record
+    changed = {name: value for name, value in record.items() if name.startswith("recipe")}
+    assert changed == {"recipe": "finetune", **{f"recipe.{name}": value for name, value in CHANGED.items()}}
+    assert tuned.report.defaults["optimizer"] == "adamw", "a value of finetune, though not of recipes in general"
+    assert cnnzoo.card(tuned.model).training["recipe_name"] == "finetune"
 
 
 # The linear probe

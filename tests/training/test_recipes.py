@@ -91,3 +91,8 @@ def test_invalid_settings_raise_an_error(settings, message):
 def test_an_unknown_recipe_raises_an_error():
     with pytest.raises(cnnzoo.InputError, match="Did you mean sgd"):
         cnnzoo.recipe("sdg")
+
+
+def test_a_changed_recipe_is_found_by_its_source():
+    for name in recipes.RECIPES:
+        assert recipes.find_named_recipe(cnnzoo.recipe(name, epochs=90)) == name, "each has a source of its own"

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import keras
 
+from cnnzoo.core.text import format_duration
 from cnnzoo.data.batches import Batches
 from cnnzoo.training.distribution import share_of_batch
 from cnnzoo.training.recipe import Recipe
@@ -57,9 +58,29 @@ def _time_calls(call: Callable[[int], Any], seconds: float) -> float:
 
 def count_epochs(seconds_left: float, speed: Speed, images_afterwards: int) -> int:
     """Return how many epochs fit into the time left, if so many images are predicted after them; 0 if none does."""
-    # The model may predict in float32 what was measured in 16 bits.
-    seconds = (seconds_left - 2 * images_afterwards * speed.image) * MARGIN
+    seconds = (seconds_left - estimate_evaluation(speed, images_afterwards)) * MARGIN
     return max(math.floor(seconds / speed.epoch), 0)
+
+
+def estimate_evaluation(speed: Speed, images: int) -> float:
+    """Return the seconds that the evaluation of so many images takes after the epochs."""
+    # The model may predict in float32 what was measured in 16 bits.
+    return 2 * images * speed.image
+
+
+def describe_needs(speed: Speed, images_afterwards: int, seconds_before: float) -> str:
+    """Return what the time budget of a training is spent on, for a note about a budget that is too short.
+
+    Example:
+        >>> from cnnzoo.training.budget import Speed, describe_needs
+        >>> describe_needs(Speed(epoch=6.25, image=0.1), 50, 150)
+        '2 min were over before the first epoch, an epoch takes 6 s, and the evaluation at the end 10 s'
+    """
+    before, epoch = format_duration(seconds_before), format_duration(speed.epoch)
+    evaluation = format_duration(estimate_evaluation(speed, images_afterwards))
+    return (
+        f"{before} were over before the first epoch, an epoch takes {epoch}, and the evaluation at the end {evaluation}"
+    )
 
 
 def shorten_recipe(recipe: Recipe, epochs: int) -> Recipe:

@@ -131,12 +131,12 @@ class FineTuner(Trainer):
         accuracy = float((probabilities.argmax(axis=1) == labels).mean())
         return accuracy, log_losses(labels, calibrated)
 
-    def _apply_budget(self, epochs: int, budget: str, epoch_time: str) -> str:
+    def _apply_budget(self, epochs: int, budget: str, epoch_time: str, needs: str) -> str:
         """Train no epoch if the time budget allows none: the probe is kept."""
         if epochs:
-            return super()._apply_budget(epochs, budget, epoch_time)
+            return super()._apply_budget(epochs, budget, epoch_time, needs)
         self.run.state.stopped = True
-        return f"The time budget of {budget} {NO_EPOCH_FITS}, at {epoch_time} each."
+        return f"The time budget of {budget} {NO_EPOCH_FITS}: {needs}."
 
     def _describe_early_end(self) -> str:
         """Return why training ended early, also if the time budget allowed no epoch at all."""

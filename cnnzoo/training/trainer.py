@@ -46,7 +46,7 @@ from cnnzoo.surgery.accelerator import device_batch_size
 from cnnzoo.surgery.outputs import as_functional, warn_if_no_logits
 from cnnzoo.surgery.precision import mixed_precision
 from cnnzoo.training import state
-from cnnzoo.training.budget import count_epochs, measure_speed, shorten_recipe
+from cnnzoo.training.budget import count_epochs, describe_needs, measure_speed, shorten_recipe
 from cnnzoo.training.callbacks import CheckpointCallback, InterruptCallback, combine_callbacks
 from cnnzoo.training.devices import check_batch_size, resolve_devices, round_up
 from cnnzoo.training.distribution import check_distribution, replicate
@@ -244,20 +244,22 @@ class Trainer:
             images = len(self.data.validation) + len(self.data.test)
             epochs = min(count_epochs(seconds_left, speed, images), asked)
             run.state.epochs = max(epochs, 1)
-            note = self._apply_budget(epochs, f"{minutes:g} minutes", f"{speed.epoch:.1f} s")
+            budget = f"{minutes:g} {'minute' if minutes == 1 else 'minutes'}"
+            needs = describe_needs(speed, images, 60 * minutes - seconds_left)
+            note = self._apply_budget(epochs, budget, f"{speed.epoch:.1f} s", needs)
             run.add_note(note)
             tell(note, self.options.verbose)
         if run.state.epochs is not None:
             self.recipe = shorten_recipe(self.recipe, run.state.epochs)
 
-    def _apply_budget(self, epochs: int, budget: str, epoch_time: str) -> str:
+    def _apply_budget(self, epochs: int, budget: str, epoch_time: str, needs: str) -> str:
         """Act on the number of epochs that a time budget allows, 0 if it allows none; return a note about it."""
         asked = self.recipe.epochs
         if epochs == asked:
             return f"All {asked} epochs fit into the time budget of {budget}, at {epoch_time} each."
         if epochs:
             return f"The time budget of {budget} allows {epochs} of {asked} epochs, at {epoch_time} each."
-        return f"The time budget of {budget} allows no whole epoch, at {epoch_time} each; one was trained."
+        return f"The time budget of {budget} allows no whole epoch; one is trained all the same: {needs}."
 
     def _prepare_network(self, stack: ExitStack) -> None:
         """Make and compile the network to train: `model` itself, or a copy of it on several devices.

@@ -35,7 +35,7 @@ def test_a_short_budget_equals_a_recipe_of_fewer_epochs(data, tmp_path, monkeypa
         fit(new_lenet(), data, run_dir=folder, minutes=1, callbacks=[CrashAt(1, 1)])
     report = fit(new_lenet(), data, run_dir=folder)  # without the budget
     assert len(report.history["loss"]) == 2
-    assert report.notes[-1] == "The time budget of 1 minutes allows 2 of 4 epochs, at 20.0 s each."
+    assert report.notes[-1] == "The time budget of 1 minute allows 2 of 4 epochs, at 20.0 s each."
     short = fit(new_lenet(), data, recipe=replace(RECIPE, epochs=2, warmup_epochs=0.5), run_dir=tmp_path / "short")
     assert short.history == report.history
     assert read_report(folder) != read_report(tmp_path / "short"), "the note is only in one of them"
@@ -56,8 +56,8 @@ def measure_and_claim(measure, speed):
 @pytest.mark.parametrize(
     ("task", "minutes", "epochs", "note"),
     [
-        (cnnzoo.fit_and_evaluate, 0.01, 1, "allows no whole epoch, at 20.0 s each; one was trained"),
-        (cnnzoo.fine_tune, 0.01, 0, "allows no epoch after the linear probe, at 20.0 s each"),
+        (cnnzoo.fit_and_evaluate, 0.01, 1, "allows no whole epoch; one is trained all the same: "),
+        (cnnzoo.fine_tune, 0.01, 0, "allows no epoch after the linear probe: "),
         (cnnzoo.fit_and_evaluate, 1000, 4, "All 4 epochs fit into the time budget of 1000 minutes"),
     ],
 )
@@ -67,6 +67,7 @@ def test_what_the_budget_allows_is_said(blurred, monkeypatch, capsys, task, minu
     report = task(new_lenet(), blurred, recipe=RECIPE, minutes=minutes)
     assert len(report.history.get("loss", [])) == epochs
     assert note in report.notes[-1]
+    assert ("an epoch takes 20 s, and the evaluation at the end 0 s" in report.notes[-1]) == (minutes < 1)
     assert capsys.readouterr().err.count(note) == 1, "as soon as it is known"
     assert str(report).count(note) == (epochs == 0), "why nothing was trained is said with the figures"
     assert Page(report.to_html()).text.count(note) == 1 + (epochs == 0), "in Setup, and near the top"

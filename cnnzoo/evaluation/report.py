@@ -234,8 +234,8 @@ class Report(SuggestsAttributes):
             for prefix in ("tuned_", "")
         )
         return (
-            f"{verb} an accuracy of {tuned[0]} and a calibrated log loss of {tuned[1]} on validation, and the probe "
-            f"{probe[0]} and {probe[1]}"
+            f"{verb} an accuracy of {tuned[0]} on validation, and a log loss of {tuned[1]} at the best temperature for "
+            f"these images; the probe has {probe[0]} and {probe[1]}"
         )
 
     @property

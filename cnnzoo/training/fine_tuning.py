@@ -11,7 +11,7 @@ import numpy as np
 
 from cnnzoo import cards
 from cnnzoo.core.errors import InputError, TrainingError
-from cnnzoo.core.numbers import format_share
+from cnnzoo.core.numbers import format_score, format_share
 from cnnzoo.core.progress import show_progress
 from cnnzoo.data.images import ImageData
 from cnnzoo.evaluation.calibration import apply_temperature, log_losses
@@ -117,7 +117,8 @@ class FineTuner(Trainer):
         """Show the accuracy that the epochs start from."""
         assert self._probe_losses is not None
         images = len(self._probe_losses)
-        figures = f"validation accuracy {format_share(accuracy, images)}, {self._probe_losses.mean():.4f} log loss"
+        log_loss = format_score(self._probe_losses.mean(), images)
+        figures = f"validation accuracy {format_share(accuracy, images)}, log loss {log_loss} at the best temperature"
         tell(f"Linear probe: {figures}", self.options.verbose)
 
     def _measure_on_validation(self) -> tuple[float, np.ndarray]:

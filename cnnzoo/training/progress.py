@@ -27,9 +27,21 @@ class ProgressCallback(keras.callbacks.Callback):
     takes the bar away.
     """
 
-    def __init__(self, epochs: int, steps_per_epoch: int, steps_done: int, log_lines: int = 10) -> None:
-        """Prepare for a run of `epochs` epochs, of which `steps_done` steps were done by earlier processes."""
+    def __init__(
+        self,
+        epochs: int,
+        steps_per_epoch: int,
+        steps_done: int,
+        log_lines: int = 10,
+        train_images: int | None = None,
+        validation_images: int | None = None,
+    ) -> None:
+        """Prepare for a run of `epochs` epochs, of which `steps_done` steps were done by earlier processes.
+
+        The numbers of images decide how many digits of an accuracy are shown.
+        """
         super().__init__()
+        self.train_images, self.validation_images = train_images, validation_images
         self.epochs, self.steps_per_epoch, self.steps_before = epochs, steps_per_epoch, steps_done
         self.loss = ""  # as the line shows it, once it is known
         self.progress = show_progress("Training", epochs * steps_per_epoch, "steps", done=steps_done)
@@ -48,6 +60,7 @@ class ProgressCallback(keras.callbacks.Callback):
         if self.steps_before and epochs < self.epochs:  # a finished run is only evaluated again
             and_steps = f" and {format_count(steps, 'step')}" if steps else ""
             self.progress.say(f"Resuming after {format_count(epochs, 'epoch')}{and_steps}")
+        self.progress.describe("Training (compiling the first step)")
         self.started = self.line_time = time.monotonic()
         self.epochs_done = 0
 
@@ -71,9 +84,9 @@ class ProgressCallback(keras.callbacks.Callback):
             self.line_time = now
             figures = f"loss {logs['loss']:.4f}, "
             if "val_accuracy" in logs:
-                figures += f"validation accuracy {format_share(logs['val_accuracy'])}"
+                figures += f"validation accuracy {format_share(logs['val_accuracy'], self.validation_images)}"
             else:
-                figures += f"training accuracy {format_share(logs['accuracy'])}"
+                figures += f"training accuracy {format_share(logs['accuracy'], self.train_images)}"
             seconds_left = self.progress.seconds_left() or 0
             left = f", {format_duration(seconds_left)} left" if seconds_left >= MIN_SHOWN_SECONDS else ""
             self.progress.say(f"epoch {done}/{self.epochs}: {figures}, {now - self.epoch_start:.1f} s{left}")

@@ -341,7 +341,8 @@ class Trainer:
             callbacks.append(keras.callbacks.TensorBoard(run.folder / "tensorboard", write_graph=False))
         if options.verbose:
             steps_done = run.state.epoch * steps + run.state.step
-            callbacks.append(stack.enter_context(ProgressCallback(self.recipe.epochs, steps, steps_done)))
+            images = {"train_images": len(self.data.train), "validation_images": len(self.data.validation)}
+            callbacks.append(stack.enter_context(ProgressCallback(self.recipe.epochs, steps, steps_done, **images)))
         self.callbacks = combine_callbacks(self.network, callbacks, epochs=self.recipe.epochs, steps=steps)
 
     def _weights_to_keep(self) -> dict[str, Any]:

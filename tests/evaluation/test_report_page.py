@@ -175,7 +175,8 @@ def test_the_probe_is_described_with_as_many_digits_as_images_can_tell_apart(rep
     with_probe = replace(report, best_epoch=5, probe=figures | tuned, record={"images.validation": 31})
     assert with_probe.probe_summary == (
         "The linear probe before fine-tuning has an accuracy of 67 % on test and 58 % on validation. Epoch 5 was kept: "
-        "it has an accuracy of 81 % and a calibrated log loss of 0.83 on validation, and the probe 58 % and 1.12."
+        "it has an accuracy of 81 % on validation, and a log loss of 0.83 at the best temperature for "
+        "these images; the probe has 58 % and 1.12."
     )
     kept_probe = replace(with_probe, best_epoch=0, probe=with_probe.probe | {"standard_error": 0.0123})
     assert "The probe was kept, because fine-tuning gained less" in kept_probe.probe_summary

@@ -99,7 +99,7 @@ def doctor(
         levels,
         read_fix_list(apply_fix_list) if apply_fix_list else None,
     )
-    diagnosis = replace(diagnosis, fix_list_file=str(apply_fix_list or ""))
+    diagnosis = replace(diagnosis, fix_list_file=str(apply_fix_list or ""), new_list_file=str(fix_list or ""))
     folder = out or Path("runs") / f"doctor-{Path(diagnosis.source.replace(':', '-')).name}"
     with show_progress("Writing doctor.html"):
         diagnosis.save(folder)
@@ -145,7 +145,8 @@ def show(data: str, augment: str, image_size: tuple[int, int], out: Path, data_o
     check_source(data)
     loaded = data_options.load(data, image_size)
     import_keras_quietly()
-    loaded.show("train", PICTURE_COUNT, augment=augment, seed=data_options.seed, path=out)
+    with show_progress("Drawing the images"):
+        loaded.show("train", PICTURE_COUNT, augment=augment, seed=data_options.seed, path=out)
     echo(f"Sixteen images, augmented with {augment} and seed {data_options.seed}: {out}")
 
 

@@ -23,6 +23,11 @@ from cnnzoo.data.scan import scan_with_progress
 from cnnzoo.data.splits import Shares, Split
 from cnnzoo.data.stratify import InseparableImages, assign_splits, take_all_for_test
 
+HEADERS_ONLY = (
+    "Only the headers of the files were read (doctor=False, --no-doctor), so damaged files and near copies may be "
+    "missing."
+)
+
 
 @dataclass(frozen=True)
 class FileOptions:
@@ -74,7 +79,14 @@ def build_from_files(name: str, listing: Listing, options: FileOptions) -> Image
     facts = scan_with_progress([image.source for image in images], options.doctor, levels)
     kept = applied_fixes.kept if applied_fixes else frozenset()
     diagnosis, usable = diagnose_images(
-        name, images, facts, listing.left_out, levels, kept=kept, location=options.location
+        name,
+        images,
+        facts,
+        listing.left_out,
+        levels,
+        kept=kept,
+        location=options.location,
+        notes=() if options.doctor else (HEADERS_ONLY,),
     )
     _report_lost_images(diagnosis, options.strict)
     misleading, unused = _describe_misleading_images(diagnosis), _describe_pages(diagnosis)

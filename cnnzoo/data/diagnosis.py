@@ -40,6 +40,7 @@ class Diagnosis(SuggestsAttributes):
         location: the source as the user wrote it, for commands; empty if it is not a path.
         notes: how the source was read, in sentences.
         fix_list_file: the file of the fix list that was applied, as the user wrote it; empty without one.
+        new_list_file: the file that a fix list of these findings was written to; empty without one.
     """
 
     source: str
@@ -53,6 +54,7 @@ class Diagnosis(SuggestsAttributes):
     location: str = ""
     notes: tuple[str, ...] = ()
     fix_list_file: str = ""
+    new_list_file: str = ""
 
     @property
     def set_aside(self) -> list[Finding]:
@@ -227,6 +229,7 @@ class Diagnosis(SuggestsAttributes):
             location=self.location,
             notes=self.notes,
             fix_list=self.fix_list_file,
+            new_list=self.new_list_file,
             folder=folder,
         ).render()
 

@@ -84,6 +84,7 @@ class DoctorPage:
         location: the source as the user wrote it, for commands; empty if it is not a path.
         notes: how the source was read, in sentences.
         fix_list: the file of the fix list that was applied, as the user wrote it; empty without one.
+        new_list: the file that a fix list of the findings was written to; empty without one.
         folder: where the page will lie, for its links; None for absolute links.
     """
 
@@ -99,6 +100,7 @@ class DoctorPage:
     location: str
     notes: Sequence[str]
     fix_list: str
+    new_list: str
     folder: str | os.PathLike[str] | None
 
     def render(self) -> str:
@@ -194,23 +196,26 @@ class DoctorPage:
         run_dir = f"--run-dir {shlex.quote(f'runs/{Path(self.source).stem}')}"
         levels = f" --levels {','.join(f'{level:g}' for level in self.levels)}" if self.levels else ""
         train = f"cnnzoo fine-tune resnet50:imagenet {data}{levels}"
-        check, new_list = f"cnnzoo doctor {data}{levels}", "fixes.csv"
+        check = f"cnnzoo doctor {data}{levels}"
+        new_list = shlex.quote(self.new_list or ("more_fixes.csv" if self.fix_list else "fixes.csv"))
         if self.fix_list:
             train += f" --fix-list {shlex.quote(self.fix_list)}"
-            check, new_list = f"{check} --apply-fix-list {shlex.quote(self.fix_list)}", "more_fixes.csv"
+            check += f" --apply-fix-list {shlex.quote(self.fix_list)}"
         has_fixes = any(FINDING_KINDS[finding.kind].fix and finding.images for finding in self.findings)
         if not has_fixes:
             return [("Train on the images", f"{train} {run_dir}")]
-        return [
-            (
-                "Write a list of these images, and change its actions in a spreadsheet: keep, exclude or relabel",
-                f"{check} --fix-list {new_list}",
-            ),
-            (
-                "Train with the list applied; no file is changed",
-                f"{train} --fix-list {new_list} {run_dir}",
-            ),
-        ]
+        actions = "in a spreadsheet: keep, exclude or relabel"
+        train_with_list = f"{train} --fix-list {new_list} {run_dir}"
+        if self.fix_list and self.new_list:  # `doctor` applies one list at a time
+            return [(f"Change the actions in {self.new_list} {actions}. Then train with both lists", train_with_list)]
+        if not self.new_list:
+            edit = (f"Write a list of these images, and change its actions {actions}", f"{check} --fix-list {new_list}")
+        else:  # the command above would refuse to replace it
+            edit = (
+                f"Change the actions in {self.new_list} {actions}. See what it leaves",
+                f"{check} --apply-fix-list {new_list}",
+            )
+        return [edit, ("Train with the list applied; no file is changed", train_with_list)]
 
     # Pictures
 

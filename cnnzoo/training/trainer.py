@@ -451,10 +451,10 @@ class Trainer:
             settings["learning_rate"] = self.run.state.learning_rate
         figures = {
             FIGURES_KEY: summarize_report(report),
+            RECIPE_NAME_KEY: find_named_recipe(self.recipe),
             SETTINGS_KEY: settings,
             EPOCHS_KEY: {"trained": self.run.state.epoch, "kept": kept["epoch"]},
         }
-            RECIPE_NAME_KEY: find_named_recipe(self.recipe),
         cards.attach_card(self.model, replace(card, training=card.training | figures))
 
     def _training_record(self) -> dict[str, Any]:
@@ -492,10 +492,11 @@ class Trainer:
             cards.write_model_file(strip_for_saving(self.model), self.run.folder / "model.keras")
             write_training_images(self.run.folder, self.training_images)
             report.save(self.run.folder)
-            if self.data.diagnosis:
-                self.data.diagnosis.save(self.run.folder)
+            applied = self.run.folder / FIX_LIST_FILE if self.data.fix_list else ""
             if self.data.fix_list:
-                self.data.fix_list.fix_list.save(self.run.folder / FIX_LIST_FILE)
+                self.data.fix_list.fix_list.save(applied)
+            if self.data.diagnosis:
+                replace(self.data.diagnosis, fix_list_file=str(applied)).save(self.run.folder)
 
     def _save_after_failure(self, error: TrainingError) -> None:
         """Save the last good weights, if there is a run_dir, and add the file's path to the message of `error`."""

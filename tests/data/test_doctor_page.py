@@ -131,6 +131,29 @@ def test_commands_name_the_fix_list_that_was_applied(tmp_path):
     assert "--fix-list 'my fixes.csv' --fix-list more_fixes.csv --run-dir" in commands
 
 
+def test_commands_use_the_fix_list_that_was_written(tmp_path):
+    """It exists by now, so the command that writes it would be refused."""
+    root = write_class_folders(tmp_path / "p", {"a": 3, "b": 3}, seed=3000)
+    shutil.copy(root / "a" / "a_0.png", root / "b" / "conflict.png")
+    written = replace(diagnose_source(root), new_list_file="my fixes.csv")
+    commands = Page(written.to_html()).text
+    assert "Change the actions in my fixes.csv in a spreadsheet" in commands
+    assert "--apply-fix-list 'my fixes.csv'" in commands
+    assert "/p --fix-list 'my fixes.csv' --run-dir" in commands
+    assert commands.count("--fix-list") == 1
+    commands = Page(replace(written, fix_list_file="first.csv").to_html()).text
+    assert "--fix-list first.csv --fix-list 'my fixes.csv' --run-dir" in commands
+    assert "--apply-fix-list" not in commands
+
+
+def test_a_page_without_a_check_of_the_pixels_says_so(tmp_path):
+    import cnnzoo
+
+    root = write_class_folders(tmp_path / "p", {"a": 10, "b": 10}, seed=3000)
+    pages = [cnnzoo.load_data(root, doctor=doctor).diagnosis.to_html() for doctor in (False, True)]
+    assert ["Only the headers of the files were read" in page for page in pages] == [True, False]
+
+
 def test_every_picture_has_an_alternative_text(page):
     assert all(re.search(r'alt="[^"]+"', tag) for tag in re.findall(r"<img[^>]*>", page))
 

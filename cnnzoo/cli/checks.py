@@ -296,10 +296,26 @@ def _is_path(word: str) -> bool:
 
 
 def check_source(data: str) -> None:
-    """Check that there is data of this name, without reading it."""
-    from cnnzoo.data.sources import check_source_exists
+    """Check that there is data of this name, and that a folder is not one of images without classes."""
+    from cnnzoo.data.sources import check_source_exists, list_source
 
     check_source_exists(data)
+    if _holds_only_pictures(Path(data)):
+        list_source(data)  # raises an error, which would come only after the model was loaded
+
+
+def _holds_only_pictures(path: Path) -> bool:
+    """Return whether a path is a folder in which there is nothing but pictures and files of the operating system."""
+    from cnnzoo.data.litter import is_litter
+
+    if not path.is_dir():
+        return False
+    try:
+        with os.scandir(path) as entries:
+            shown = (entry for entry in entries if not is_litter(entry.name, entry.is_dir()))
+            return all(entry.name.casefold().endswith(PICTURE_SUFFIXES) and entry.is_file() for entry in shown)
+    except OSError:
+        return False  # the one that reads the folder says why
 
 
 def check_images(images: Sequence[str]) -> list[str]:

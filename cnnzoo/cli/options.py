@@ -306,7 +306,7 @@ class RecipeOptions:
             metavar="NAME|FILE.toml",
             shell_complete=complete_recipes,
             help="Name of a recipe (`cnnzoo recipes` lists them), or a TOML file such as best.toml of a search.",
-            show_default="sgd; finetune when fine-tuning",
+            show_default="sgd; finetune for fine-tune, and for lr-find and tune with weights",
         )
     )
     epochs: int | None = field(

@@ -107,9 +107,10 @@ def fine_tune(
         check_trained_model(model, data, takes_exports=False)
     if not is_file and not weights:
         tags = [row.tag for row in cnnzoo.info(name).weights if row.include_top]
-        example = f"{name}:{tags[0].partition('.')[0]}, or --weights with a tag" if tags else "--weights with a tag"
+        published = f"{name}:{tags[0].partition('.')[0]}" if tags else f"none are published for {name}"
         raise InputError(
-            f"Fine-tuning needs pretrained weights: {example} or a file. To train without, use cnnzoo train"
+            f"Fine-tuning needs pretrained weights: {published}, or {name}:FILE with a checkpoint of your own. "
+            "To train without, use cnnzoo train"
         )
     if not is_file:
         check_model_options(name, weights, model_options.image_size)
@@ -225,10 +226,13 @@ def lr_find(
     """Find a learning rate for MODEL on DATA by a range test.
 
     A range test trains for a few steps with rising learning rates; the loss is plotted over the rate into a PNG file.
-    To run the test at the start of a training, use --set learning_rate=auto.
+    With --weights, the settings are those of fine-tune: the last stages are trained, as the recipe finetune says.
+    To run the test at the start of a training, use --learning-rate auto.
     """
     check_new_model(model, data, **asdict(model_options))
-    recipe = recipe_options.resolve("sgd")
+    recipe = recipe_options.resolve("finetune" if model_options.weights else "sgd")
+    if recipe_options.epochs is not None or recipe_options.learning_rate is not None:
+        echo("Note: --epochs and --learning-rate have no effect on a range test; --steps is its length", err=True)
     check_png(out)
     check_source(data)
     download_weights(model, model_options.weights)
@@ -236,12 +240,17 @@ def lr_find(
     images = data_options.load(data)
     import_keras_quietly()
     from cnnzoo.training.prepare import make_reproducible
+    from cnnzoo.training.recipes import find_named_recipe
 
     make_reproducible(data_options.seed)
     network = cnnzoo.get(model, classes=images.classes, **asdict(model_options))
     range_test = cnnzoo.lr_find(network, images, recipe=recipe, seed=data_options.seed, steps=steps)
     range_test.save(out)
     echo(f"{range_test}\nWritten to {out}")
+    command = "fine-tune" if model_options.weights else "train"
+    named = find_named_recipe(recipe)
+    tested = f"Tested with the settings of the recipe {named}. " if named else ""
+    echo(f"{tested}To use the rate, add --learning-rate {range_test.suggestion:.2g} to cnnzoo {command}")
 
 
 @commands.command("recipes")

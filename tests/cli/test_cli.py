@@ -40,7 +40,7 @@ def test_version(cli):
         (("train", "lenet5", "digits", "--set", "schedule=cosin"), "Did you mean cosine"),
         (("train", "lenet5", "digits", "--devices", "GPU:7"), "Unknown device"),
         (("train", "lenet5", "digits", "--resume", "--overwrite"), "Pass either --resume"),
-        (("fine-tune", "lenet5", "digits"), "Fine-tuning needs pretrained weights: lenet5:digits, or --weights"),
+        (("fine-tune", "lenet5", "digits"), "Fine-tuning needs pretrained weights: lenet5:digits, or lenet5:FILE"),
         (("fine-tune", "lenet5:mnits", "digits"), "Did you mean mnist"),
         (("tune", "lenet5", "no/data", "--objective", "acuracy"), "Unknown metric. Did you mean accuracy"),
         (("fine-tune", "lenet:mnist", "digits"), "Unknown model. Did you mean lenet5"),

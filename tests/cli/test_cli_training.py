@@ -60,8 +60,18 @@ def test_lr_find_plots_the_loss(cli, npz, tmp_path):
     answer = cli("lr-find", "lenet5", npz, *SPLITS, "--set", "batch_size=12", "--out", tmp_path / "curve.png")
     assert answer.code == 0, answer.err
     assert "Suggested learning rate" in answer.out
+    assert re.search(r"of the recipe sgd. To use the rate, add --learning-rate [\d.e-]+ to cnnzoo train\n", answer.out)
     with Image.open(tmp_path / "curve.png") as picture:
         assert picture.width > 300
+
+
+def test_lr_find_with_weights_tests_the_settings_of_fine_tuning(cli, npz, tmp_path):
+    """Another optimizer's rate would be of no use."""
+    options = ("--weights", "mnist", "--steps", 10, "--epochs", 3, "--out", tmp_path / "curve.png")
+    answer = cli("lr-find", "lenet5", npz, *SPLITS, *options)
+    assert answer.code == 0, answer.err
+    assert re.search(r"of the recipe finetune. To use the rate, add \S+ \S+ to cnnzoo fine-tune\n", answer.out)
+    assert "Note: --epochs and --learning-rate have no effect on a range test" in answer.err
 
 
 def test_recipes_show_their_fields_by_name(cli):

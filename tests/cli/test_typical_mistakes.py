@@ -55,6 +55,7 @@ MISTAKES = [
     ("train photos resnet18", "cnnzoo train resnet18 photos"),
     ("fine-tune photos resnet18:imagenet", "cnnzoo fine-tune resnet18:imagenet photos"),
     ("fine-tune resnet18 photos", "resnet18:imagenet"),
+    ("fine-tune googlenet_2014 photos", "none are published for googlenet_2014, or googlenet_2014:FILE"),
     ("fine-tune resnet18:imagnet photos", "Did you mean imagenet"),
     ("train resnet18 photos --weights nofile.pth", "no such file"),
     ("train resnet18 photos --weights net.pt", "Did you mean net.pth"),
@@ -74,6 +75,8 @@ MISTAKES = [
     ("tune lenet5 phots", "Did you mean photos"),
     ("evaluate lenet5:mnist phots", "Did you mean photos"),
     ("export lenet5:mnist out --data phots", "Did you mean photos"),
+    ("evaluate lenet5:mnist flat", "has no images in sub-folders named after their classes; 1 file"),
+    ("export lenet5:mnist out --data flat", "has no images in sub-folders"),
     ("predict lenet5:mnist b.png", "Did you mean a.png"),
     ("predict lenet5:mnist *.jpg", "There are no files at '*.jpg'"),
     ("predict lenet5:mnist https://host/a.png", "download the file"),
@@ -112,9 +115,9 @@ MISTAKES = [
 def folder(tmp_path_factory):
     """A folder as users have it: photos, a checkpoint, an image, and some runs."""
     folder = tmp_path_factory.mktemp("home")
-    for name in ("photos/cat", "runs/unfinished", "runs/search/trials", "done", "served"):
+    for name in ("photos/cat", "runs/unfinished", "runs/search/trials", "done", "served", "flat"):
         (folder / name).mkdir(parents=True)
-    for path in ("a.png", "photos/cat/1.png"):
+    for path in ("a.png", "photos/cat/1.png", "flat/1.png"):
         Image.fromarray(np.zeros((8, 8, 3), "uint8")).save(folder / path)
     (folder / "net.pth").write_bytes(b"weights")
     for name in ("old.csv", "served/cnnzoo.json", "served/model.onnx"):
@@ -171,6 +174,7 @@ def test_nothing_is_written(answers, folder):
         "runs",
         "done",
         "served",
+        "flat",
         "a.png",
         "net.pth",
         "old.csv",

@@ -81,9 +81,11 @@ class Comparison(NamedTuple):
         if self.accuracy is None or self.before is None:
             return ""
         accuracy, before = (format_share(value, self.validation_images) for value in (self.accuracy, self.before))
+        points = 100 / self.validation_images
+        caution = f". One image is {points:.2g} points here, so smaller losses do not show" if points > 1 else ""
         return (
             f"Of {self.validation_images:,} validation images the export classifies {accuracy} "
-            f"correctly, and the model {before}"
+            f"correctly, and the model {before}{caution}"
         )
 
 
@@ -171,7 +173,7 @@ def compare_outputs(
         InputError: if they differ by more than the precision allows, or the accuracy drops by more than `max_drop`.
     """
     photos, validation = inputs.photos, inputs.validation
-    with show_progress("Comparing the export with the model", 2 * len(photos), "images", verbose) as progress:
+    with show_progress("Comparing the export with the model", 2 * len(photos), "predictions", verbose) as progress:
         expected, actual = (_predict(classifier, photos, progress) for classifier in (model, export))
     difference = float(np.abs(expected - actual).max())
     if not difference <= TOLERANCES.get(precision, 1.0):
@@ -181,12 +183,13 @@ def compare_outputs(
     same_class = int((expected.argmax(axis=1) == actual.argmax(axis=1)).sum())
     likeliest = np.arange(len(photos)), expected.argmax(axis=1)
     mean_difference = float(np.abs(expected - actual)[likeliest].mean())
-    milliseconds = measure_milliseconds(export, photos[:1])
+    with show_progress("Measuring the speed of the export", verbose=verbose):
+        milliseconds = measure_milliseconds(export, photos[:1])
     comparison = Comparison(difference, len(photos), same_class, mean_difference, milliseconds)
     if validation is None:
         return comparison
     activity = "Measuring the accuracy of model and export"
-    with show_progress(activity, 2 * len(validation), "images", verbose) as progress:
+    with show_progress(activity, 2 * len(validation), "predictions", verbose) as progress:
         before, accuracy = (
             float((_predict(classifier, validation.images, progress).argmax(axis=1) == validation.labels).mean())
             for classifier in (model, export)

@@ -11,7 +11,12 @@ from cnnzoo.training.recipe import Recipe
 
 FINE_TUNING = Recipe(epochs=1, batch_size=12, learning_rate=0.001)
 TRAINED = {"Preparing the images", "Training", "Evaluating on the validation split", "Evaluating on the test split"}
-CHECKED = {"Preparing the export", "Converting to litert", "Comparing the export with the model"}
+CHECKED = {
+    "Preparing the export",
+    "Converting to litert",
+    "Comparing the export with the model",
+    "Measuring the speed of the export",
+}
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ class Installation:
 
     def __init__(self, folder, clock=time.monotonic):
         self.folder, self.clock, self.start = folder, clock, clock()
-        self.output, self.download, self.collected, self.total = [], "", 0, 0
+        self.output, self.download, self.collected, self.names = [], "", set(), []
         self.installed_before = self.count_installed()
 
     def count_installed(self):
@@ -32,20 +32,22 @@ class Installation:
     def read(self, line):
         """Take in a line of pip's output."""
         self.output.append(line)
-        if re.match(r"(Collecting|Processing|Obtaining) ", line):
-            self.collected += 1
+        if match := re.match(r"(?:Collecting|Processing|Obtaining) ([\w.-]*)", line):
+            self.collected.add(match[1].casefold())
             self.download = ""
         elif match := re.match(r" *Downloading ([\w.]+)-.*(\(\d+(\.\d+)? MB\))", line):
             self.download = f", {match[1]} {match[2]}"
         elif line.startswith("Installing collected packages:"):
-            self.total = line.count(",") + 1
+            self.names = line.partition(": ")[2].strip().split(", ")
 
     def status(self):
         """Return how far the installation is, in one line."""
         seconds = f"{self.clock() - self.start:.0f} s so far"
-        if not self.total:
-            return f"Downloading package {self.collected}{self.download}, {seconds}"
-        return f"Unpacking: {self.count_installed() - self.installed_before} of {self.total} packages, {seconds}"
+        if not self.names:
+            return f"Downloading package {len(self.collected)}{self.download}, {seconds}"
+        done = self.count_installed() - self.installed_before
+        following = f", now {self.names[done]}" if done < len(self.names) else ""  # pip unpacks them in this order
+        return f"Unpacking: {done} of {len(self.names)} packages{following}, {seconds}"
 
 
 def run_pip(command, installation, out):
@@ -78,7 +80,9 @@ def run_pip(command, installation, out):
     if code:
         out.writelines(installation.output)
     else:
-        out.write(f"{installation.total} packages installed in {installation.clock() - installation.start:.0f} s\n")
+        out.write(
+            f"{len(installation.names)} packages installed in {installation.clock() - installation.start:.0f} s\n"
+        )
     return code
 
 

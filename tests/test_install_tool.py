@@ -32,7 +32,13 @@ def test_the_status_follows_the_output_of_pip_and_the_folder(installation, tmp_p
     for line in lines[3:]:
         installation.read(line)
     (tmp_path / "keras-3.15.1.dist-info").mkdir()
-    assert installation.status() == "Unpacking: 1 of 3 packages, 30 s so far"
+    assert installation.status() == "Unpacking: 1 of 3 packages, now keras, 30 s so far"
+
+
+def test_a_package_that_is_collected_twice_counts_once(installation):
+    for line in ("Collecting numpy>=2\n", "Collecting NumPy (from keras)\n", "Collecting keras\n"):
+        installation.read(line)
+    assert installation.status() == "Downloading package 2, 30 s so far"
 
 
 def test_packages_that_were_there_before_do_not_count(tmp_path):

@@ -31,6 +31,7 @@ POLICIES = ("none", "gentle", "basic", "trivial", "rand", "erase")
 # The pipelines, and whether the number of worker processes can be chosen
 PIPELINES = {
     "cnnzoo_batches": True,
+    "cnnzoo_packed": True,
     "cnnzoo_memory": False,
     "torch_loader": True,
     "grain_dataset": True,

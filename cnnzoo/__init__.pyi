@@ -7,6 +7,8 @@ from .core.errors import Interrupted as Interrupted
 from .core.errors import TrainingError as TrainingError
 from .data.images import ImageData as ImageData
 from .data.load import load_data as load_data
+from .data.packed import PackedData as PackedData
+from .data.packing import pack as pack
 from .data.transform import Transform as Transform
 from .data.transform import transform as transform
 from .evaluation.evaluate import evaluate as evaluate

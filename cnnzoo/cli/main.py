@@ -26,6 +26,7 @@ from cnnzoo.cli.merge import COMMANDS as MERGE_COMMANDS
 from cnnzoo.cli.messages import prefer_options
 from cnnzoo.cli.models import COMMANDS as MODEL_COMMANDS
 from cnnzoo.cli.output import READER_GONE, ReaderGoneError, discard_output, echo, prepare_streams
+from cnnzoo.cli.pack import COMMANDS as PACK_COMMANDS
 from cnnzoo.cli.rerun import COMMANDS as RERUN_COMMANDS
 from cnnzoo.cli.training import COMMANDS as TRAINING_COMMANDS
 from cnnzoo.cli.tuning import COMMANDS as TUNING_COMMANDS
@@ -50,6 +51,7 @@ def cli() -> None:
     List the models:     cnnzoo list 'vgg*';  cnnzoo info resnet50;  cnnzoo diff resnet50 resnet50_v1
     Get weights:         cnnzoo fetch resnet50:imagenet;  cnnzoo convert net.pth resnet50 net.safetensors
     Check your images:   cnnzoo doctor photos/;  cnnzoo show photos/ --augment rand
+    Pack many images:    cnnzoo pack photos/ packed/;  cnnzoo train resnet18 packed/
     Train and evaluate:  cnnzoo train lenet5 digits --recipe digits --run-dir runs/a
     Fine-tune:           cnnzoo fine-tune resnet50:imagenet photos/ --run-dir runs/b
     Search for recipes:  cnnzoo tune resnet18 photos/ --trials 20 --run-dir runs/c
@@ -84,6 +86,7 @@ for command in (
     *INFERENCE_COMMANDS,
     *MERGE_COMMANDS,
     *MODEL_COMMANDS,
+    *PACK_COMMANDS,
     *RERUN_COMMANDS,
     *TRAINING_COMMANDS,
     *TUNING_COMMANDS,

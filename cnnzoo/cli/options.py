@@ -79,7 +79,7 @@ TRAINED_MODEL_OR_EXPORT: dict[str, Any] = TRAINED_MODEL | {
 SOURCE: dict[str, Any] = {
     "shell_complete": complete_files,
     "help": "A folder of images with one sub-folder per class, a CSV, JSON lines or Parquet table of image paths and "
-    'labels, an .npz file, tfds:NAME, or "digits".',
+    'labels, packed data, an .npz file, tfds:NAME, or "digits".',
 }
 JSON: dict[str, Any] = {
     "is_flag": True,

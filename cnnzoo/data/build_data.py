@@ -76,7 +76,7 @@ def build_from_files(name: str, listing: Listing, options: FileOptions) -> Image
     class_names = _resolve_classes(images, classes, bool(evaluation))
 
     # Scan all files, and set aside what cannot be used
-    facts = scan_with_progress([image.source for image in images], options.doctor, levels)
+    facts = scan_with_progress(images, options.doctor, levels)
     kept = applied_fixes.kept if applied_fixes else frozenset()
     diagnosis, usable = diagnose_images(
         name,

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from cnnzoo.core.errors import InputError, check_levels
+from cnnzoo.core.paths import check_path
 from cnnzoo.core.progress import show_progress
 from cnnzoo.data.apply_fixes import apply_fix_list
 from cnnzoo.data.build_data import find_inseparable_images
@@ -16,6 +17,7 @@ from cnnzoo.data.findings import Finding
 from cnnzoo.data.fix_list import FixList
 from cnnzoo.data.folder_options import FolderOptions
 from cnnzoo.data.listing import ListedImage
+from cnnzoo.data.packed import check_shards, is_packed, read_manifest
 from cnnzoo.data.scan import scan_with_progress
 from cnnzoo.data.sources import list_source
 from cnnzoo.data.splits import DEFAULT_SHARES
@@ -48,13 +50,15 @@ def diagnose_source(
         >>> diagnosis.fix_list().save("fixes.csv")  # doctest: +SKIP
     """
     limits = check_levels(levels)
+    if is_packed(path := check_path(source, "the data source")):
+        check_shards(read_manifest(path))
     with show_progress("Listing the images"):
         name, listing = list_source(source, table_options, folder_options=folder_options)
     kept: frozenset[str] = frozenset()
     if fix_list is not None:
         listing, applied = apply_fix_list(listing, fix_list)
         kept = applied.kept
-    facts = scan_with_progress([image.source for image in listing.images], levels=limits)
+    facts = scan_with_progress(listing.images, levels=limits)
     diagnosis, usable = diagnose_images(
         name,
         listing.images,

@@ -24,6 +24,7 @@ class ListedImage:
     split: str = ""  # train, validation or test; empty if the source does not say
     group: str = ""  # images of one group stay in one split
     weight: float | None = None  # in the loss; None if the source gives none
+    facts: Any = None  # the `ImageFacts`, if the source has scanned the image before
 
 
 REPEATED_FOLDER = "a link to a folder that was listed already"
@@ -46,6 +47,7 @@ class Listing(NamedTuple):
     images: list[ListedImage]
     left_out: LeftOut
     notes: tuple[str, ...] = ()  # sentences for people: which reading was taken, and what is not used
+    has_written_labels: bool = False  # whether people or programs wrote the labels; they are no names of folders
 
 
 # Files of folders

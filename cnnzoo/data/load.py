@@ -70,6 +70,7 @@ def load_data(
             * a CSV, JSON lines or Parquet file, or a data frame, with a path (relative to the file), a label and
               perhaps a split for each image; or a folder of images with a metadata.jsonl or metadata.csv;
             * (paths, labels), or a list of pairs (path, label);
+            * a folder that `pack` wrote;
             * "tfds:NAME", or a folder that TensorFlow Datasets prepared;
             * a tf.data.Dataset, keras.utils.PyDataset, data loader or generator that ends, of (image, label) or
               (image, label, weight);

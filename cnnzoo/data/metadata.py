@@ -49,7 +49,7 @@ def list_metadata(root: Path, files: list[Path], options: TableOptions) -> Listi
         for path in iter_files(root)
         if os.path.normpath(path) not in used
     ]
-    return Listing(images, left_out, tuple(notes))
+    return Listing(images, left_out, tuple(notes), has_written_labels=True)
 
 
 def _find_table(folder: Path, asked: bool) -> Path | None:

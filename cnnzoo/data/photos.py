@@ -13,6 +13,7 @@ from cnnzoo.core.threads import thread_pool
 from cnnzoo.data.bit_depth import Levels
 from cnnzoo.data.cache import ImageCache, open_cache
 from cnnzoo.data.decode import Source, decode_image
+from cnnzoo.data.packed_image import PackedImage
 from cnnzoo.data.pipeline import FileStamp, ImagePipeline, ImageSource
 from cnnzoo.data.transform import Transform
 
@@ -133,7 +134,9 @@ class Photos:
             if pixels is not None:
                 return pixels
         photo = self.photos[i]
-        source = photo.stamp or photo.path_or_bytes()
+        # Worker processes read packed images themselves; other stored images are sent to them
+        is_packed = isinstance(photo.source, PackedImage)
+        source = photo.stamp or (photo.source if is_packed else photo.path_or_bytes())
         return os.fsdecode(source) if isinstance(source, os.PathLike) else source
 
     def is_cached(self, pipeline: ImagePipeline) -> bool:

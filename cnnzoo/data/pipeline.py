@@ -11,6 +11,7 @@ import numpy as np
 
 from cnnzoo.core.errors import InputError
 from cnnzoo.data.decode import MAX_NAME, read_image_bytes
+from cnnzoo.data.packed_image import PackedImage
 from cnnzoo.data.transform import Transform, array_to_pillow
 
 CropArea = tuple[float, float]  # least and greatest share of the image's area that a random crop covers
@@ -43,7 +44,8 @@ class FileStamp(NamedTuple):
             )
 
 
-ImageSource = FileStamp | str | bytes | np.ndarray  # a file, its bytes, or pixels (H, W, C)
+# A file, an image of packed data, the bytes of a file, or pixels (H, W, C)
+ImageSource = FileStamp | PackedImage | str | bytes | np.ndarray
 
 
 class ImagePipeline(NamedTuple):
@@ -75,7 +77,7 @@ class ImagePipeline(NamedTuple):
         """Return the pixels (height, width, channels) of an image, and what a cache keeps of it.
 
         Args:
-            source: a file, its bytes, or pixels: those that the cache kept, or an image of an array.
+            source: a file, an image of packed data, bytes, or pixels: those that the cache kept, or those of an array.
             seed: decides everything that is random.
 
         Returns:
@@ -86,6 +88,8 @@ class ImagePipeline(NamedTuple):
         if isinstance(source, FileStamp):
             source.check_unchanged()
             source = source.path
+        elif isinstance(source, PackedImage):
+            source = source.read()
 
         # Crop and resize
         kept = None

@@ -19,6 +19,7 @@ from cnnzoo.core.threads import thread_pool
 from cnnzoo.core.warn import warn_caller
 from cnnzoo.data.bit_depth import FULL_RANGE, Levels, explain_levels, guess_bit_depth, has_deep_levels, read_levels
 from cnnzoo.data.decode import open_image, read_image_bytes, to_upright, upright_size
+from cnnzoo.data.listing import ListedImage
 from cnnzoo.data.repair import repair_content
 
 if TYPE_CHECKING:
@@ -69,31 +70,41 @@ class ImageFacts:
 FileKey = tuple[bytes, int, int]  # absolute path, size in bytes, modification time in nanoseconds
 
 
-def scan_images(sources: Sequence[Any], decode: bool = True, levels: Levels | None = None) -> Iterator[ImageFacts]:
-    """Yield the facts of each source, in order; unchanged files are taken from the cache of earlier scans.
+def scan_images(
+    images: Sequence[ListedImage], decode: bool = True, levels: Levels | None = None
+) -> Iterator[ImageFacts]:
+    """Yield the facts of each image, in order; unchanged files are taken from the cache of earlier scans.
 
     With `decode`, every image is decoded; otherwise only the headers are read. Images that need `levels` have a problem
     if these are None.
     """
+    return (_check_levels(facts, levels) for facts in find_facts(images, decode))
+
+
+def find_facts(images: Sequence[ListedImage], decode: bool = True) -> Iterator[ImageFacts]:
+    """Yield the facts of each image as `scan_images` does, without asking for the levels of deep images."""
     with _open_scan_cache() as cache:
-        for start in range(0, len(sources), FILES_PER_COMMIT):
-            chunk = sources[start : start + FILES_PER_COMMIT]
-            keys = [_file_key(source) for source in chunk]
-            cached = [cache.get(key, decode) if key else None for key in keys]
-            missing = [i for i, facts in enumerate(cached) if facts is None]
-            examined = thread_pool().map(examine_image, [chunk[i] for i in missing], [decode] * len(missing))
+        for start in range(0, len(images), FILES_PER_COMMIT):
+            chunk = images[start : start + FILES_PER_COMMIT]
+            keys = [_file_key(image.source) for image in chunk]
+            known = [
+                image.facts or (cache.get(key, decode) if key else None) for image, key in zip(chunk, keys, strict=True)
+            ]
+            missing = [i for i, facts in enumerate(known) if facts is None]
+            examined = thread_pool().map(examine_image, [chunk[i].source for i in missing], [decode] * len(missing))
             new = dict(zip(missing, examined, strict=True))
             # Problems are not stored: a missing permission, say, can be repaired without changing the file
             cache.put((key, facts, decode) for i, facts in new.items() if (key := keys[i]) and not facts.problem)
-            yield from (_check_levels(facts or new[i], levels) for i, facts in enumerate(cached))
+            for i, facts in enumerate(known):
+                yield new[i] if facts is None else facts if decode else _without_pixels(facts)
 
 
 def scan_with_progress(
-    sources: Sequence[Any], decode: bool = True, levels: Levels | None = None, verbose: bool = True
+    images: Sequence[ListedImage], decode: bool = True, levels: Levels | None = None, verbose: bool = True
 ) -> list[ImageFacts]:
-    """Scan all sources and show the progress; see `scan_images`."""
-    with show_progress("Checking the images", len(sources), "files", verbose) as progress:
-        return list(progress.track(scan_images(sources, decode, levels)))
+    """Scan all images and show the progress; see `scan_images`."""
+    with show_progress("Checking the images", len(images), "files", verbose) as progress:
+        return list(progress.track(scan_images(images, decode, levels)))
 
 
 def examine_image(source: Any, decode: bool = True) -> ImageFacts:
@@ -133,6 +144,11 @@ def _inspect_levels(image: "PillowImage") -> tuple[tuple[float, float], Levels |
         return (low, high), (low, high if low < high else low + 1)
     bits = guess_bit_depth(high)
     return (low, high), (0, 2**bits - 1) if bits else None
+
+
+def _without_pixels(facts: ImageFacts) -> ImageFacts:
+    """Return what the header of an image tells."""
+    return replace(facts, phash=None, constant=False, colors=0, levels=None, faint=0, unused="")
 
 
 def _check_levels(facts: ImageFacts, levels: Levels | None) -> ImageFacts:
@@ -220,9 +236,7 @@ class _ScanCache:
             if len(facts.levels) != 2 or not all(isinstance(level, int | float) for level in facts.levels):
                 return None
             facts = replace(facts, levels=(facts.levels[0], facts.levels[1]))
-        return (
-            facts if decoded else replace(facts, phash=None, constant=False, colors=0, levels=None, faint=0, unused="")
-        )  # what the header tells
+        return facts
 
     def put(self, rows: Iterable[tuple[FileKey, ImageFacts, bool]]) -> None:
         """Store the facts of files."""

@@ -14,6 +14,7 @@ from cnnzoo.data.folders import list_folder
 from cnnzoo.data.labels import examine_labels
 from cnnzoo.data.listing import Listing
 from cnnzoo.data.metadata import find_metadata, list_metadata
+from cnnzoo.data.packed import is_packed, list_packed
 from cnnzoo.data.table_files import TABLE_SUFFIXES, check_file_kind, check_parquet, has_table_suffix, read_table_file
 from cnnzoo.data.tables import NO_OPTIONS, TableOptions, list_tables
 from cnnzoo.data.tfds import check_tfds, is_tfds_folder, read_tfds
@@ -33,8 +34,14 @@ def list_source(
     """
     path = check_path(source, "the data source")
 
-    # Sources that have no columns, or no files
+    # Packed data, which knows how its source was read
     folder_options = folder_options or FolderOptions()
+    if is_packed(path):
+        _check_nothing_given(options, folder_options, source)
+        name, listing = list_packed(path)
+        return name, examine_labels(listing, classes) if check_labels and listing.has_written_labels else listing
+
+    # Sources that have no columns, or no files
     metadata = list[Path]()
     if path.is_dir() and not folder_options.are_given:
         metadata = find_metadata(path, bool(options.named()))
@@ -94,6 +101,18 @@ def check_no_columns(options: TableOptions, source: object) -> None:
         raise InputError(
             f"{', '.join(options.named())} apply only to tables ({', '.join(TABLE_SUFFIXES)}, data frames, paths with "
             f"labels). Received: {source!r}"
+        )
+
+
+def _check_nothing_given(options: TableOptions, folder_options: FolderOptions, source: object) -> None:
+    """Raise InputError if packed data is read with options that say how its source is read."""
+    given = options.named()
+    given += ["class_folders"] if folder_options.class_folders != "auto" else []
+    given += ["split_folders"] if folder_options.split_folders is not None else []
+    if given:
+        raise InputError(
+            f"{', '.join(given)} cannot change packed data, which keeps what they said when it was packed. Pass them "
+            f"to cnnzoo pack. Received: {str(source)!r}"
         )
 
 

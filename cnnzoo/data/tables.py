@@ -52,7 +52,7 @@ def list_tables(tables: Mapping[str, Table], options: TableOptions = NO_OPTIONS)
     images = [image for listing in listings for image in listing.images]
     notes = dict.fromkeys(note for listing in listings for note in listing.notes)
     names = " and ".join(dict.fromkeys(table.name for table in tables.values()))
-    return Listing(images, [], (*notes, *_describe_unlisted_files(names, images)))
+    return Listing(images, [], (*notes, *_describe_unlisted_files(names, images)), has_written_labels=True)
 
 
 def list_table(table: Table, options: TableOptions = NO_OPTIONS, given_split: str = "") -> Listing:
@@ -116,7 +116,7 @@ def list_table(table: Table, options: TableOptions = NO_OPTIONS, given_split: st
         one = len(repeated) == 1
         repeat = "repeats an earlier one and counts once" if one else "repeat earlier ones and count once"
         notes.append(f"{format_count(len(repeated), 'row')} of {table.name} {repeat}: {listed}.")
-    return Listing(images, [], (*notes, *finder.describe()))
+    return Listing(images, [], (*notes, *finder.describe()), has_written_labels=True)
 
 
 def _describe_unlisted_files(name: str, images: Sequence[ListedImage]) -> list[str]:

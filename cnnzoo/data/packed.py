@@ -20,7 +20,6 @@ MANIFEST_FILE = "packed.json"  # is written last, so a folder that has it is com
 PLAN_FILE = "packing.json"  # is there until then
 FORMAT, VERSION = "cnnzoo packed images", 1
 SHARD_SUFFIX, INDEX_SUFFIX = ".array_record", ".json"
-EMPTY = ("", 0, None)  # the values of facts that say nothing
 HASH_CHUNK = 2**22  # bytes that are read at once
 MANIFEST_FIELDS = {
     "format": str,
@@ -217,8 +216,8 @@ def read_index(shard: Shard, entry: ShardEntry, scan_version: int = SCAN_VERSION
 def facts_to_columns(facts: list[ImageFacts]) -> dict[str, list[Any]]:
     """Return facts as a table, without the columns that hold nothing."""
     rows = [asdict(fact) for fact in facts]
-    columns = {name: [row[name] for row in rows] for name in asdict(ImageFacts())}
-    return {name: column for name, column in columns.items() if any(value not in EMPTY for value in column)}
+    columns = {name: ([row[name] for row in rows], default) for name, default in asdict(ImageFacts()).items()}
+    return {name: column for name, (column, default) in columns.items() if any(value != default for value in column)}
 
 
 def _facts_of(columns: dict[str, list[Any]], count: int) -> list[ImageFacts]:

@@ -10,14 +10,14 @@ from typing import Any, NamedTuple
 
 from cnnzoo.core.errors import InputError
 from cnnzoo.core.files import atomic_write
-from cnnzoo.core.json_files import check_fields, dump_json, read_json_value
+from cnnzoo.core.json_files import MAX_JSON_BYTES, check_fields, dump_json, read_json_value
 from cnnzoo.core.progress import Progress
 from cnnzoo.core.threads import thread_pool
 from cnnzoo.data.bit_depth import has_deep_levels
 from cnnzoo.data.decode import open_image, read_image_bytes, upright_size
 from cnnzoo.data.listing import ListedImage
 from cnnzoo.data.packed import INDEX_FIELDS, ShardEntry, facts_to_columns, hash_file, index_path, shard_name
-from cnnzoo.data.packed_image import PackedImage, Shard
+from cnnzoo.data.packed_image import PackedImage, Shard, open_shard
 from cnnzoo.data.packed_records import encode_example, find_records, open_writer
 from cnnzoo.data.scan import SCAN_VERSION, ImageFacts, examine_image, find_facts
 from cnnzoo.data.transform import Transform, array_to_pillow
@@ -64,7 +64,8 @@ class ShardWriter:
         self.images, self.size, self.class_of, self.position, self.strict = images, size, class_of, position, strict
         self.path, self.records = folder / shard_name(number, count), 0
         # Everything that the content depends on, so that an interrupted pack continues only what it would write again
-        rows = [(i.name, i.label, i.split, i.group, _identify(i.source)) for i in images]
+        stamps = thread_pool().map(_identify, [image.source for image in images])  # a server takes its time for each
+        rows = [(i.name, i.label, i.split, i.group, stamp) for i, stamp in zip(images, stamps, strict=True)]
         plan = (SCAN_VERSION, size, position, [class_of[image.label] for image in images], rows)
         self.plan = hashlib.sha256(repr(plan).encode(errors="surrogatepass")).hexdigest()
 
@@ -89,6 +90,7 @@ class ShardWriter:
                         progress.advance()
             digest = hash_file(new)
             starts = self._find_images(Shard(os.fspath(new), digest), lengths, checksums)
+            open_shard.cache_clear()  # the file gets another name
         index = {
             "plan": self.plan,
             "sha256": digest,
@@ -102,6 +104,8 @@ class ShardWriter:
             "facts": facts_to_columns(facts),
         }
         text = dump_json(index).encode()
+        if len(text) > MAX_JSON_BYTES:
+            raise InputError(f"The names of {len(self.images):,} images are too long for one shard; use more shards")
         with atomic_write(index_path(Shard(os.fspath(self.path), digest))) as new:
             new.write_bytes(text)
         return self._describe(digest, text, facts)

@@ -23,7 +23,7 @@ from cnnzoo.data.sources import check_source_exists, list_source
 from cnnzoo.data.tables import TableOptions, list_tables
 
 MAX_SHARDS = 9999
-MAX_SHARD_IMAGES = 100_000  # whose names and facts fit into one index
+MAX_SHARD_IMAGES = 50_000  # whose names and facts fit into one index
 AUTO_SHARD_BYTES = 2**28
 MIN_SIZE, MAX_SIZE = 16, 8192  # pixels
 PLAN_FIELDS = {"shards": int, "size": int | None, "source": str}
@@ -81,7 +81,7 @@ def pack(
         ...     path.parent.mkdir(parents=True, exist_ok=True)
         ...     Image.new("RGB", (8 + i, 8), (12 * i, 0, 0)).save(path)
         >>> print(cnnzoo.pack("shades", "packed", shards=2))
-        packed: 20 images of shades in 2 shards, 0.1 MB
+        packed: 20 images of shades in 2 shards, 0.3 MB
         >>> cnnzoo.load_data("packed")
         <ImageData shades: 2 classes, 16 train, 2 validation, 2 test>
     """
@@ -108,6 +108,8 @@ def pack(
     write_json(path / PLAN_FILE, {"shards": count, "size": size, "source": name})
     total = len(listing.images)
     with show_progress("Packing", total, "images", verbose=verbose) as progress:
+        if plan:
+            progress.say(f"Going on with the packed data in {path}, which was interrupted")
         try:
             entries = _write_shards(path, listing, count, size, strict, progress)
         except KeyboardInterrupt:
@@ -166,20 +168,20 @@ def _write_shards(
     """Write the shards that are missing; return all, with the names and the problems of images that are not in them."""
     names = sorted({image.label for image in listing.images}, key=natural_sort_key)
     class_of = {name: i for i, name in enumerate(names)}
-    entries, position, complete = [], 0, 0
+    entries, position, kept = [], 0, 0
     for number in range(count):
         start, end = (len(listing.images) * i // count for i in (number, number + 1))
         writer = ShardWriter(folder, number, count, listing.images[start:end], size, class_of, position, strict)
         found = find_complete_shard(writer)
-        complete += found is not None
+        kept += found is not None
         if found is None:
-            if complete == number > 0:
-                progress.say(f"{complete:,} of {count:,} shards are complete already; the others follow")
             found = writer.write(progress)
         else:
             progress.restart(progress.total, end)
         entries.append(found)
         position += found[0].images
+    if kept:
+        progress.say(f"Kept {format_count(kept, 'shard')} of {count:,} that {'was' if kept == 1 else 'were'} complete")
     return entries
 
 

@@ -52,7 +52,7 @@ def pack_until_killed(root, folder, shards, after):
 
 
 @pytest.mark.parametrize("after", [0, 2])
-def test_a_killed_pack_looks_incomplete_and_goes_on(root, packed, tmp_path, monkeypatch, after):
+def test_a_killed_pack_looks_incomplete_and_goes_on(root, packed, tmp_path, monkeypatch, capsys, after):
     folder = tmp_path / "killed"
     process = ForkedProcess(pack_until_killed, root, folder, SHARDS, after)
     assert process.wait(60) == -signal.SIGKILL
@@ -63,6 +63,9 @@ def test_a_killed_pack_looks_incomplete_and_goes_on(root, packed, tmp_path, monk
     written = count_writes(monkeypatch)
     cnnzoo.pack(root, folder, shards=SHARDS)
     assert len(written) == SHARDS - after
+    lines = capsys.readouterr().err
+    assert "Going on with the packed data in" in lines
+    assert ("Kept 2 shards of 4 that were complete" in lines) == (after == 2)
     assert not (folder / PLAN_FILE).exists()
     assert read_manifest(folder).shards == read_manifest(packed).shards
     assert sorted(p.name for p in folder.iterdir()) == sorted(p.name for p in packed.iterdir())

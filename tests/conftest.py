@@ -11,6 +11,8 @@ from helpers.paths import ROOT, TEST_DATA
 
 import cnnzoo
 
+gc.disable()  # until all is imported, see `pytest_collection_finish`
+
 LONGEST = ("tuning", "export", "cli", "docs", "training", "runtimes", "inference")  # folders, the slowest first
 WITHOUT_SHARED_FIXTURES = ("test_golden.py", "test_build.py")  # files whose tests may run on any worker
 
@@ -35,6 +37,12 @@ def pytest_collection_modifyitems(config, items):
             item.add_marker(pytest.mark.xdist_group(item.path.relative_to(ROOT).as_posix()))
 
 
+def pytest_collection_finish():
+    """Exempt what was imported from garbage collection, which would look at a million objects again and again."""
+    gc.freeze()
+    gc.enable()
+
+
 @pytest.fixture(scope="session")
 def test_data():
     """A function that returns the path of real data by name, and skips the test if it is missing."""
@@ -54,15 +62,8 @@ def mnist(test_data):
         return {key: file[key] for key in file.files}
 
 
-@pytest.fixture(scope="session")
-def frozen_imports():
-    """Exempt what was imported from garbage collection, which would look at it after each test."""
-    gc.collect()
-    gc.freeze()
-
-
 @pytest.fixture
-def free_memory(frozen_imports):
+def free_memory():
     """Free the models of each test after it: those of the whole registry do not fit into memory together."""
     yield
     gc.collect()

@@ -5,7 +5,7 @@ from dataclasses import replace
 import keras
 import numpy as np
 import pytest
-from helpers.building import build_without_weights
+from helpers.building import build_without_weights, values_beside_variables
 from helpers.golden import GOLDEN, GoldenLogits, draw
 from helpers.memory import keep_freed_memory
 from keras.ops import convert_to_numpy as array
@@ -14,7 +14,7 @@ import cnnzoo
 from cnnzoo.checkpoints.tensors import named_variables
 from cnnzoo.models.inception import googlenet_modules, inception_v3_modules
 
-pytestmark = pytest.mark.usefixtures("free_memory", "zero_weights", "kept_memory")
+pytestmark = pytest.mark.usefixtures("free_memory", "kept_memory")
 # The VGGs first and on one worker: each takes 4 GB while it is loaded, and they share their largest tensors.
 FILES = sorted((GOLDEN / "logits").glob("*.npz"), key=lambda path: (not path.stem.startswith("vgg"), path.name))
 ON_ONE_WORKER = {True: [pytest.mark.xdist_group("vgg")], False: []}
@@ -26,13 +26,6 @@ WITHOUT_REFERENCE = {"lenet5", "lenet5_relu", "lenet5_1998", "lenet_caffe", "ale
 WITHOUT_REFERENCE |= {"googlenet_2014", "resnet20", "resnet32", "resnet44", "resnet56", "resnet110", "resnet1202"}
 
 
-@pytest.fixture
-def zero_weights(monkeypatch):
-    """Start networks with zeros instead of random numbers: every weight is loaded, which `check_receipt` checks."""
-    initializer = keras.initializers.VarianceScaling
-    monkeypatch.setattr(initializer, "__call__", lambda self, shape, dtype=None: keras.ops.zeros(shape, dtype))
-
-
 @pytest.fixture(scope="module")
 def kept_memory():
     """Keep the memory of a network for the next one: to get gigabytes anew takes as long as to compute with them."""
@@ -40,28 +33,29 @@ def kept_memory():
         yield
 
 
+@values_beside_variables()
 def relative_errors(golden, file, row):
     """Return the relative error of each head at each size, with `row` or a changed one in place of the golden's.
 
     The layers that a network was built with for one size compute the other size too, as they would for open sides
     (tests/test_build.py compares the two). Only those with heads for one size are built again.
     """
-    errors, loaded = {}, None
+    errors, model = {}, None
     for size in [key for key in golden.logits if key.isdigit()]:
         heads = [key.partition("_")[2] for key in golden.logits if key.startswith(f"{size}_")]
         images = draw.images(int(size), int(size))
         options = {"input_shape": images.shape[1:], "preprocessing": "none", "aux": bool(heads)}
 
-        if loaded is None:
-            loaded = cnnzoo.get(row, weights=file, **options)
-            check_receipt(loaded)
-            outputs = loaded(images)
-        elif isinstance(loaded.output, dict) or any(isinstance(layer, keras.layers.Flatten) for layer in loaded.layers):
+        if model is None:
+            model = cnnzoo.get(row, weights=file, **options)
+            check_receipt(model)
+        elif isinstance(model.output, dict) or any(isinstance(layer, keras.layers.Flatten) for layer in model.layers):
+            values = named_variables(model)
             model = build_without_weights(row, **options)
-            outputs = call_with_variables_of(loaded, model, images)
-        else:
-            outputs = loaded.call(images)  # `loaded(images)` would refuse the other size
+            for name, variable in named_variables(model).items():
+                variable.assign(values[name].value)
 
+        outputs = model.call(images)  # `model(images)` would refuse the other size
         outputs = outputs if heads else {"logits": outputs}
         outputs = {head: array(value) for head, value in outputs.items()}
         errors |= {f"{size}_{head}": golden.error(outputs[head], f"{size}_{head}") for head in heads}
@@ -69,14 +63,6 @@ def relative_errors(golden, file, row):
         errors[size] = golden.error(logits, size)
         assert np.abs(logits[0] - logits[1]).max() > 0.1 * np.abs(logits).max(), "the images make no difference"
     return errors
-
-
-def call_with_variables_of(loaded, model, images):
-    """Call a model that has no values of its own with the variables of the same names of another."""
-    values = named_variables(loaded)
-    mapping = [(variable, values[name].value) for name, variable in named_variables(model).items()]
-    with keras.StatelessScope(mapping, initialize_variables=False):
-        return model(images)
 
 
 def check_receipt(model):

@@ -5,6 +5,7 @@ that imports read, needs `subprocess` instead.
 """
 
 import functools
+import gc
 import multiprocessing
 import os
 import shutil
@@ -92,6 +93,7 @@ class ForkedProcess:
 
 def _call_function(function, arguments, folder, cwd, environment):
     """Call a function in this process, with what it prints in files of the folder."""
+    gc.freeze()  # a collection would write to all that was imported, and so copy it
     multiprocessing.current_process().daemon = False  # it may have children,
     forkserver.ensure_running.__self__.ensure_running = lambda: None  # which the same process forks
     for number, name in ((1, "stdout"), (2, "stderr")):

@@ -4,6 +4,10 @@ The public names are those of the stub beside this file; each is imported when i
 so that `import cnnzoo` imports neither Keras nor TensorFlow.
 """
 
+import copyreg
+import importlib
+import sys
+import types
 import typing
 
 import lazy_loader
@@ -16,6 +20,11 @@ quiet_tensorflow_start()
 show_slow_imports()
 
 _import_public_name, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+
+# lazy_loader gives the package a class of its own, which pickles of functions do not know: those that Spark, Ray and
+# Beam send to their workers hold the modules that a function uses.
+if type(sys.modules[__name__]) is not types.ModuleType:
+    copyreg.pickle(type(sys.modules[__name__]), lambda module: (importlib.import_module, (module.__name__,)))
 
 __version__ = "0.10.0"
 

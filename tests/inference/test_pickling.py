@@ -133,3 +133,13 @@ def test_a_pickle_survives_a_move_of_the_working_folder(trained, tmp_path):
     first = pickle.dumps(cnnzoo.load(trained.folder, "keras"))
     second = pickle.dumps(cnnzoo.load(moved, "keras"))
     assert pickle.loads(first).content_identity() == pickle.loads(second).content_identity()
+
+
+def test_functions_that_use_the_package_are_pickled():
+    """As Spark, Ray and Beam send them to their workers."""
+    assert pickle.loads(pickle.dumps(cnnzoo)) is cnnzoo
+    cloudpickle = pytest.importorskip("cloudpickle")
+    source = "def list_names(pattern):\n    return cnnzoo.list_models(pattern)"
+    namespace = {"cnnzoo": cnnzoo, "__name__": "__main__"}
+    exec(source, namespace)
+    assert pickle.loads(cloudpickle.dumps(namespace["list_names"]))("lenet5") == ["lenet5"]

@@ -122,6 +122,9 @@ def pack(
     packed = _summarize(path, name, listing, entries, size)
     write_json(path / MANIFEST_FILE, _to_dict(packed), indent=1, add_sum=True)
     (path / PLAN_FILE).unlink(missing_ok=True)
+    if problems := [problem for _, found in entries for problem in found]:
+        images = format_count(len(problems), "image")
+        warn_caller(f"{name}: {images} cannot be decoded and not packed: {_list_problems(problems)}")
     return packed
 
 
@@ -255,20 +258,10 @@ def _summarize(
     entries: Sequence[tuple[ShardEntry, list[tuple[str, str]]]],
     size: int | None,
 ) -> PackedData:
-    """Return what was packed; warn of images that could not be decoded.
-
-    Raises:
-        InputError: if none could.
-    """
+    """Return what was packed; raise InputError if no image could be decoded."""
     problems = [problem for _, found in entries for problem in found]
-    examples = ", ".join(f"{image!r} ({reason})" for image, reason in problems[:3])
-    more = ", ..." if len(problems) > 3 else ""
     if len(problems) == len(listing.images):
-        raise InputError(f"None of the images of {name} can be decoded: {examples}{more}")
-    if problems:
-        warn_caller(
-            f"{name}: {format_count(len(problems), 'image')} cannot be decoded and not packed: {examples}{more}"
-        )
+        raise InputError(f"None of the images of {name} can be decoded: {_list_problems(problems)}")
     classes = dict.fromkeys(sorted({image.label for image in listing.images}, key=natural_sort_key), 0)
     for image in listing.images:
         classes[image.label] += 1
@@ -284,6 +277,12 @@ def _summarize(
         left_out=tuple((file.name, file.reason) for file in listing.left_out),
         has_written_labels=listing.has_written_labels,
     )
+
+
+def _list_problems(problems: Sequence[tuple[str, str]]) -> str:
+    """Return the first images that cannot be decoded, with the reasons."""
+    examples = ", ".join(f"{image!r} ({reason})" for image, reason in problems[:3])
+    return f"{examples}, ..." if len(problems) > 3 else examples
 
 
 def _to_dict(packed: PackedData) -> dict[str, Any]:

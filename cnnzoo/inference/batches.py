@@ -13,6 +13,7 @@ from cnnzoo.core.errors import InputError
 from cnnzoo.core.warn import warn_caller
 from cnnzoo.data.bit_depth import scale_deep_array
 from cnnzoo.data.checks import check_images
+from cnnzoo.data.packed_image import PackedImage
 from cnnzoo.data.transform import Transform
 from cnnzoo.inference.file_reading import read_in_processes
 from cnnzoo.inference.inputs import NamedImage, prefetch
@@ -69,6 +70,8 @@ def _read_image(transform: Transform, image: NamedImage) -> tuple[str, np.ndarra
     try:
         if isinstance(source, Unreadable):
             raise InputError(source.reason)
+        if isinstance(source, PackedImage):
+            source = source.read()
         return name, transform(source), ""
     except InputError as error:
         return name, np.zeros(transform.shape, "uint8"), str(error)

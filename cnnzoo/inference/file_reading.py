@@ -13,6 +13,7 @@ import numpy as np
 from cnnzoo.core.threads import available_cores
 from cnnzoo.data.image_jobs import ImageJob
 from cnnzoo.data.loader import MAX_AUTO_WORKERS, MIN_AUTO_IMAGES, can_start_workers
+from cnnzoo.data.packed_image import PackedImage
 from cnnzoo.data.pipeline import ImagePipeline
 from cnnzoo.data.transform import Transform
 from cnnzoo.data.worker_pool import WorkerPool
@@ -20,10 +21,11 @@ from cnnzoo.inference.inputs import NamedImage
 
 IMAGES_PER_JOB = 8
 JOBS_AHEAD = 3  # for each worker
+FILE_KINDS = (str, bytes, os.PathLike, PackedImage)  # what processes read
 
 
 class FileJob(ImageJob):
-    """Reads some image files, given by their paths or their bytes, at the size of the network."""
+    """Reads image files, given by their paths, bytes or places in packed data, at the size of the network."""
 
     def __init__(self, images: list[NamedImage], transform: Transform) -> None:
         out = np.empty((len(images), *transform.shape), "uint8")
@@ -31,11 +33,11 @@ class FileJob(ImageJob):
         super().__init__(out, pipeline, range(len(images)), [None] * len(images), out)
         self.named_images = images
 
-    def find_source(self, number: int) -> str | bytes:
-        """Return the path or the bytes of image `number`."""
+    def find_source(self, number: int) -> str | bytes | PackedImage:
+        """Return the path or the bytes of image `number`, or its place in packed data."""
         source = self.named_images[number][1]
-        assert isinstance(source, str | bytes | os.PathLike)
-        return source if isinstance(source, bytes) else os.fsdecode(source)
+        assert isinstance(source, FILE_KINDS)
+        return source if isinstance(source, bytes | PackedImage) else os.fsdecode(source)
 
     def describe_image(self, number: int) -> str:
         """Return the name of image `number`."""
@@ -67,7 +69,7 @@ def read_in_processes(
     pending: deque[tuple[list[NamedImage], FileJob | None, Future[None] | None]] = deque()
     try:
         while chunk := list(itertools.islice(images, IMAGES_PER_JOB)):
-            if all(isinstance(source, str | bytes | os.PathLike) for _, source in chunk):
+            if all(isinstance(source, FILE_KINDS) for _, source in chunk):
                 job = FileJob(chunk, transform)
                 pending.append((chunk, job, pool.submit(job)))
             else:

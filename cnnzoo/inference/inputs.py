@@ -20,6 +20,8 @@ from cnnzoo.core.threads import thread_pool
 from cnnzoo.core.warn import warn_caller
 from cnnzoo.data.listing import iter_file_names
 from cnnzoo.data.litter import is_note
+from cnnzoo.data.packed import is_packed, read_manifest
+from cnnzoo.data.packed import iter_images as iter_packed_images
 from cnnzoo.inference.path_lists import is_path_list, iter_listed_paths
 from cnnzoo.inference.patterns import is_pattern, iter_matches
 from cnnzoo.inference.sources import (
@@ -57,8 +59,9 @@ def iter_images(images: Any, notes: LeftOutNames | None = None) -> Iterator[Name
     """Yield the name and the source of every image, without opening any file.
 
     A folder stands for all files in it and below, in the natural order of their names; a pattern for the files that
-    match; a text file or a table for the files that it lists. Documents and tables in folders are left out, unless a
-    pattern asks for their suffix. However many files there are, few of their names are in memory at a time.
+    match; a text file or a table for the files that it lists; packed data for its images, by their names in the
+    source. Documents and tables in folders are left out, unless a pattern asks for their suffix. However many files
+    there are, few of their names are in memory at a time.
 
     Args:
         images: what `unify_images` returns, or takes.
@@ -99,13 +102,15 @@ def _iter_paths(path: str, notes: LeftOutNames, is_alone: bool) -> Iterator[Name
     if path.startswith("~") and not path_exists(path.partition("/")[0]):
         path = str(expand_home(path))
     if os.path.isdir(path):  # noqa: PTH112  # called for millions of paths
+        if is_packed(Path(path)):
+            yield from ((image.name, image.source) for image in iter_packed_images(read_manifest(Path(path))))
+            return
         files = iter_file_names(Path(path))
     elif is_pattern(path):
         files, takes_notes = map(str, iter_matches(path)), is_note(path)
     elif is_path_list(path):
         try:
-            for listed in iter_listed_paths(path):
-                yield printable_name(listed), listed
+            yield from ((printable_name(listed), listed) for listed in iter_listed_paths(path))
         except InputError as error:
             if is_alone:
                 raise

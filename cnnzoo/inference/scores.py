@@ -91,6 +91,6 @@ def resolve_min_probability(value: float | str | None, card: Card) -> float | No
         )
     raise InputError(
         f"{card.name} has no min_probability. Give a number (--min-probability 0.8), or let it be chosen on validation "
-        "images for the accuracy that you need: target_accuracy=0.95 of fit_and_evaluate, fine_tune and evaluate "
-        "(cnnzoo train --target-accuracy 0.95, and fine-tune; with --resume also for a finished run)"
+        "images for the accuracy that you need: --target-accuracy 0.95 of cnnzoo train and fine-tune, with --resume "
+        "also for a finished run; in Python target_accuracy=0.95 of fit_and_evaluate, fine_tune and evaluate"
     )

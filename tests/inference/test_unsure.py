@@ -104,7 +104,10 @@ def test_auto_takes_the_threshold_of_the_card(trained, data, threshold):
 @pytest.mark.parametrize(
     ("calibration", "message"),
     [
-        ({}, r"has no min_probability\. Give a number .* target_accuracy=0\.95 of fit_and_evaluate"),
+        (
+            {},
+            r"has no min_probability\. Give a number .* --target-accuracy 0\.95 of .* target_accuracy=0\.95 of fit_and",
+        ),
         ({"min_probability": {"reason": "too few", "target_accuracy": 0.9}}, "none was found for an accuracy of 90 %"),
     ],
 )

@@ -191,6 +191,7 @@ def _print_result(report: Report, images: ImageData) -> None:
     files += ["labels_to_check.csv"] if len(report.suspects) else []
     files += ["model.keras", "run.json"]
     files += ["doctor.html", "doctor.json"] if images.diagnosis else []
+    files += ["fix_list.csv"] if images.fix_list else []
     echo(f"Written to {report.run_dir}: {', '.join(files)}")
     echo(report)
     # Quoted, so that the commands can be copied

@@ -112,7 +112,11 @@ def build_from_files(name: str, listing: Listing, options: FileOptions) -> Image
     names = np.array([photo.name for photo in photos])
     everything = Split(Photos(photos, levels=levels), indices_of_classes, names, weights)
     train, validation, test = map(everything.take, indices)
-    notes = (f"{diagnosis.describe_files()}.", *misleading, *unused, *listing.notes, *notes)
+    files = diagnosis.describe_files()
+    if applied_fixes and applied_fixes.excluded and not evaluation:  # the diagnosis has not seen these
+        count = format_count(diagnosis.images + applied_fixes.excluded, "file")
+        files = f"{count}, {applied_fixes.excluded:,} excluded by the fix list, {diagnosis.summary()}"
+    notes = (f"{files}.", *misleading, *unused, *listing.notes, *notes)
     if classes is None:
         notes += tuple(describe_like_labels(class_names))
     parts = {"train": train, "validation": validation, "test": test}

@@ -7,6 +7,7 @@ import shutil
 import pytest
 from helpers.commands import run_command
 from helpers.image_files import write_class_folders
+from helpers.pages import Page
 
 import cnnzoo
 from cnnzoo.cli.rerun import replace_lost_fix_lists
@@ -25,6 +26,7 @@ def fixed(tmp_path_factory):
     options = ("--fix-list", folder / "fixes.csv", "--run-dir", folder / "run")
     done = run_command("train", "lenet5", folder / "p", *QUICK, *options)
     assert done.code == 0, done.err
+    assert done.out.count("fix_list.csv") == 1, "among the files that were written"
     return folder
 
 
@@ -33,6 +35,8 @@ def test_the_run_records_what_was_changed(fixed):
     assert record["plan"]["data"]["fix_list"] == {"sha256": FIXES.digest, "excluded": 1, "relabeled": 1}
     assert "Fix list fixes.csv: 1 image excluded, 1 relabeled." in (fixed / "run" / "report.json").read_text()
     assert (fixed / "run" / "fix_list.csv").read_bytes() == (fixed / "fixes.csv").read_bytes()
+    page = Page((fixed / "run" / "doctor.html").read_text(encoding="utf-8"))
+    assert f"fix-list {fixed / 'run' / 'fix_list.csv'}" in page.text, "commands apply the list of the run"
 
 
 def test_a_run_is_resumed_with_the_same_fixes_only(fixed, cli, tmp_path):

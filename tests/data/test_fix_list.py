@@ -40,6 +40,7 @@ def test_images_are_excluded_and_relabeled(photos, tmp_path):
     assert "a/a_0.png" not in labels
     assert (labels["b/b_1.png"], labels["b/b_2.png"]) == ("a", "b")
     assert "Fix list fixes.csv: 1 image excluded, 1 relabeled." in data.notes
+    assert "24 files, 1 excluded by the fix list, none set aside." in data.notes
     assert (data.fix_list.excluded, data.fix_list.relabeled) == (1, 1)
     assert cnnzoo.load_data(photos).fix_list is None
 

@@ -1,6 +1,7 @@
 """Fixtures of all tests: real data, a small trained run, the command line."""
 
 import gc
+from collections import Counter
 from types import SimpleNamespace
 
 import numpy as np
@@ -21,16 +22,22 @@ WITHOUT_SHARED_FIXTURES = ("test_golden.py", "test_build.py")  # files whose tes
 def pytest_collection_modifyitems(config, items):
     """Keep the tests of a file on one worker of pytest-xdist, and run the longest first and the shortest last.
 
-    Tests of a file share trained models and exports, which two workers would each make. Single tests at the end fill
-    the time until the last worker is done.
+    Tests of a file share trained models and exports, which two workers would each make. Small groups and then single
+    tests at the end fill the time until the last worker is done.
     """
     if not config.pluginmanager.hasplugin("xdist"):
         return
 
+    def group_size(item):
+        marker = item.get_closest_marker("xdist_group")
+        return groups[marker.args] if marker else 0
+
     def order(item):
         folder, _, _ = item.path.relative_to(ROOT / "tests").as_posix().rpartition("/")
-        return item.path.name in WITHOUT_SHARED_FIXTURES, (*LONGEST, folder).index(folder)
+        shares = item.path.name not in WITHOUT_SHARED_FIXTURES
+        return not shares, 0 if shares else -group_size(item), (*LONGEST, folder).index(folder)
 
+    groups = Counter(marker.args for item in items if (marker := item.get_closest_marker("xdist_group")))
     items.sort(key=order)
     for item in items:
         if item.path.name not in WITHOUT_SHARED_FIXTURES:

@@ -40,7 +40,7 @@ class Publisher(ThreadingHTTPServer):
         self.statuses, self.cuts, self.delays = deque(), deque(), deque()  # of the next requests
         self.redirect = None
         self.requests, self.sent = [], 0  # (path, range) of each; bytes
-        self.stalled = threading.Event()
+        self.stalled, self.ended = threading.Event(), threading.Event()
 
     def handle_error(self, *_):
         pass  # some tests let the client hang up
@@ -82,7 +82,7 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(part)
         self.wfile.flush()
         if part != body and server.stalled.is_set():
-            time.sleep(1)
+            server.ended.wait(60)
 
     def log_message(self, *_):
         pass
@@ -99,6 +99,7 @@ def server(tmp_path, monkeypatch):
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         yield server
+        server.ended.set()
         server.shutdown()
         thread.join()
 
@@ -370,9 +371,9 @@ def test_ctrl_c_keeps_the_part(server, weights):
     server.stalled.set()
     server.cuts.append(2 * http_download.CHUNK_BYTES + 5)
     process = subprocess.Popen(fetch_command(server.url, SHA256), stderr=subprocess.PIPE)
-    while server.sent < 2 * http_download.CHUNK_BYTES:
+    while not any(path.stat().st_size == 2 * http_download.CHUNK_BYTES for path in weights.rglob("*.*")):
+        assert process.poll() is None, process.communicate()
         time.sleep(0.01)
-    time.sleep(0.2)
     process.send_signal(signal.SIGINT)
     assert b"KeyboardInterrupt" in process.communicate(timeout=30)[1]
     fetch(server.url, "a.bin", SHA256)
@@ -508,7 +509,7 @@ def test_a_server_that_sends_byte_by_byte_is_given_up(part, message, server, mon
         start = time.monotonic()
         with pytest.raises(InputError, match=message):
             fetch(f"http://127.0.0.1:{slow.server_port}/a.bin", "a.bin", SHA256)
-        assert time.monotonic() - start < 5
+        assert time.monotonic() - start < 60
         slow.done.set()
         slow.shutdown()
 

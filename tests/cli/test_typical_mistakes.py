@@ -133,14 +133,14 @@ os.chdir(sys.argv[1])
 from cnnzoo.cli.main import main
 answers = []
 for words in json.load(sys.stdin):
-    out, err, code, start = io.StringIO(), io.StringIO(), 0, time.perf_counter()
+    out, err, code, start = io.StringIO(), io.StringIO(), 0, time.process_time()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
             main(words.split())
         except SystemExit as end:
             code = end.code
     imported = [name for name in ("tensorflow", "keras", "sklearn", "matplotlib", "pandas") if name in sys.modules]
-    answers.append([code, out.getvalue(), err.getvalue(), imported, time.perf_counter() - start])
+    answers.append([code, out.getvalue(), err.getvalue(), imported, time.process_time() - start])
 print(json.dumps(answers))
 """
 

@@ -40,7 +40,7 @@ def pools():
     return {count: Loader(count) for count in (0, 1, 2, 4)}
 
 
-def wait_until(condition, seconds=20):
+def wait_until(condition, seconds=60):
     """Wait for something to happen."""
     end = time.monotonic() + seconds
     while not condition() and time.monotonic() < end:

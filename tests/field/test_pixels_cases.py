@@ -290,14 +290,14 @@ HOSTILE_FILES = hostile_files()
 @pytest.mark.parametrize("name", HOSTILE_FILES)
 def test_hostile_files_are_refused_at_once_in_both_decoders(name, graphs):
     content, pattern = HOSTILE_FILES[name]
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(cnnzoo.InputError, match=pattern) as refusal:
         decode_image(content)
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2
     graphs[None](tf.constant([b""]))
-    start = time.perf_counter()
+    start = time.process_time()
     problem = graphs[None](tf.constant([content]))[1].numpy()[0].decode()
-    assert time.perf_counter() - start < 4
+    assert time.process_time() - start < 4
     assert str(refusal.value) == f"Cannot read the bytes as an image: {problem}"
 
 
@@ -314,10 +314,10 @@ def test_a_sparse_file_is_refused_without_reading_all_of_it(tmp_path):
     path = tmp_path / "sparse.jpg"
     path.write_bytes(encode(Image.fromarray(make_scene()), "JPEG")[:20])
     os.truncate(path, 2**30)
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(cnnzoo.InputError, match="bytes of junk"):
         decode_image(path)
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2
 
 
 def test_large_files_may_have_more_pixels():

@@ -12,6 +12,8 @@ def run_task(job):
     kind, value = job
     if kind == "answer":
         return "done", (value, os.getpid())
+    if kind == "cpu":
+        return "done", time.process_time()
     if kind == "work":
         end = time.monotonic() + value
         while time.monotonic() < end:

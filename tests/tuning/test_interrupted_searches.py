@@ -108,7 +108,7 @@ def test_ctrl_c_stops_a_search_and_the_same_command_continues_it(command, uninte
         process = start_command(*command, "--workers", workers, "--run-dir", folder)
         wait_for(lambda before=before: saved_steps(folder) != before, process)
         process.send_signal(signal.SIGINT)
-        _, error = process.communicate(timeout=20)
+        _, error = process.communicate(timeout=60)
         assert process.returncode == 130, error
         assert "trials have ended" in error
         assert "the same call or command resumes the run" in error

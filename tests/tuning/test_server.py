@@ -44,11 +44,9 @@ def test_jobs_answer_from_processes_of_their_own(server):
 
 
 def test_a_child_starts_quickly(server):
-    server.run(("answer", 0))
-    begin = time.perf_counter()
-    for i in range(5):
-        server.run(("answer", i))
-    assert (time.perf_counter() - begin) / 5 < 5, "none of them imports TensorFlow again"
+    for _ in range(2):
+        status, cpu_seconds = server.run(("cpu", 0))
+        assert (status, cpu_seconds < 2) == ("done", True), "none of them imports TensorFlow again"
 
 
 @pytest.mark.parametrize(
@@ -56,7 +54,7 @@ def test_a_child_starts_quickly(server):
     [
         (("exit", 3), "exit code 3"),
         (("kill", 0), "killed by SIGKILL; the system does this when memory runs out"),
-        (("hang", 0), "made no progress for [3-9] s"),
+        (("hang", 0), r"made no progress for \d+ s"),
         (("hog", 0), r"used 1\.\d GB of memory; the limit per trial is 1\.0 GB"),
     ],
 )
@@ -69,7 +67,7 @@ def test_a_failed_job_has_a_reason(server, job, message):
 
 
 def test_long_work_does_not_count_as_hanging(server):
-    assert server.run(("work", 5)) == ("done", 5)
+    assert server.run(("work", 4)) == ("done", 4)
 
 
 def test_a_server_shows_no_progress_beside_that_of_the_search():
@@ -117,7 +115,7 @@ def test_no_process_is_left_behind(victim, new_python):
     while not (trials := server.children()):
         time.sleep(0.05)
     (search if victim == "search" else server).kill()
-    _, alive = psutil.wait_procs([server, *trials], timeout=20)
+    _, alive = psutil.wait_procs([server, *trials], timeout=60)
     assert not alive
     search.kill()
     search.wait()

@@ -32,7 +32,12 @@ MAY_IMPORT = {
     "__main__": {"cli"},
     "__init__": set(),
 }
-PRIVATE_NAMES = {"surgery/walk.py", "training/optimizer.py", "tuning/keras_tuner_compat.py"}  # may use other libraries'
+PRIVATE_NAMES = {
+    "surgery/walk.py",
+    "training/optimizer.py",
+    "tuning/keras_tuner_compat.py",
+    "core/processes.py",
+}  # may use other libraries'
 DOCUMENTED = {"_replace", "_asdict", "_fields", "_make", "_exit", "_cnnzoo_card"}  # of namedtuples, of os, and our own
 
 

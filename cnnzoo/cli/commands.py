@@ -152,9 +152,9 @@ SYNONYMS = {
 Callback = TypeVar("Callback", bound=Callable[..., Any])
 
 
-def command(name: str | None = None) -> Callable[[Callable[..., Any]], Command]:
+def command(name: str | None = None, **settings: Any) -> Callable[[Callable[..., Any]], Command]:
     """Return a decorator that makes a command of a function; its name is that of the function by default."""
-    return click.command(name, cls=Command)
+    return click.command(name, cls=Command, **settings)
 
 
 def argument(*declarations: str, **settings: Any) -> Callable[[Callback], Callback]:

@@ -39,7 +39,7 @@ from cnnzoo.cli.options import (
 )
 from cnnzoo.cli.output import echo
 from cnnzoo.cli.own_data import load_evaluation_data
-from cnnzoo.cli.startup import import_keras_quietly
+from cnnzoo.cli.startup import import_keras_quietly, join_processes
 from cnnzoo.cli.values import parse_min_probability
 from cnnzoo.core.errors import InputError
 from cnnzoo.core.paths import path_exists
@@ -94,7 +94,9 @@ def evaluate(
     --json prints what report.json holds: model, data, split, classes, metrics, notes, ...
     """
     check_trained_model(model, data, allow_failed)
-    check_out_folder(out)
+    is_first = join_processes()
+    if is_first:
+        check_out_folder(out)
     check_source(data)
 
     from cnnzoo.inference.exported import runtime_to_measure
@@ -106,7 +108,7 @@ def evaluate(
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "(?s).* training images of ")  # the report says so
         report = cnnzoo.evaluate(network, images, split=split, target_accuracy=target_accuracy)
-    if out:
+    if out and is_first:
         from cnnzoo.evaluation.report import REPORT_FILES
 
         with show_progress("Writing the report"):

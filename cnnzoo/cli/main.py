@@ -9,7 +9,9 @@ import contextlib
 import difflib
 import errno
 import gc
+import os
 import sys
+import traceback
 import warnings
 
 import click
@@ -22,12 +24,14 @@ from cnnzoo.cli.data import COMMANDS as DATA_COMMANDS
 from cnnzoo.cli.demo import COMMANDS as DEMO_COMMANDS
 from cnnzoo.cli.export import COMMANDS as EXPORT_COMMANDS
 from cnnzoo.cli.inference import COMMANDS as INFERENCE_COMMANDS
+from cnnzoo.cli.launch import COMMANDS as LAUNCH_COMMANDS
 from cnnzoo.cli.merge import COMMANDS as MERGE_COMMANDS
 from cnnzoo.cli.messages import prefer_options
 from cnnzoo.cli.models import COMMANDS as MODEL_COMMANDS
 from cnnzoo.cli.output import READER_GONE, ReaderGoneError, discard_output, echo, prepare_streams
 from cnnzoo.cli.pack import COMMANDS as PACK_COMMANDS
 from cnnzoo.cli.rerun import COMMANDS as RERUN_COMMANDS
+from cnnzoo.cli.startup import leave_processes
 from cnnzoo.cli.training import COMMANDS as TRAINING_COMMANDS
 from cnnzoo.cli.tuning import COMMANDS as TUNING_COMMANDS
 from cnnzoo.core.errors import InputError, Interrupted, TrainingError
@@ -54,6 +58,7 @@ def cli() -> None:
     Pack many images:    cnnzoo pack photos/ packed/;  cnnzoo train resnet18 packed/
     Train and evaluate:  cnnzoo train lenet5 digits --recipe digits --run-dir runs/a
     Fine-tune:           cnnzoo fine-tune resnet50:imagenet photos/ --run-dir runs/b
+    Train on hosts:      cnnzoo launch -n 2 -- train resnet18 photos/
     Search for recipes:  cnnzoo tune resnet18 photos/ --trials 20 --run-dir runs/c
     Classify images:     cnnzoo predict runs/a photo.png;  cnnzoo predict resnet50:imagenet photo.jpg
     Classify a folder:   cnnzoo predict runs/a photos/ --out predictions.csv
@@ -84,6 +89,7 @@ for command in (
     *DEMO_COMMANDS,
     *EXPORT_COMMANDS,
     *INFERENCE_COMMANDS,
+    *LAUNCH_COMMANDS,
     *MERGE_COMMANDS,
     *MODEL_COMMANDS,
     *PACK_COMMANDS,
@@ -108,6 +114,7 @@ def main(arguments: list[str] | None = None) -> None:
         with warnings.catch_warnings():
             warnings.showwarning = lambda message, *_: echo(f"Warning: {prefer_options(str(message))}", err=True)
             cli.main(arguments, prog_name="cnnzoo", standalone_mode=False, obj=words)
+        leave_processes()
         discard_output()
     except InputError as error:
         _exit_with_error(error, WRONG_INPUT)
@@ -131,11 +138,17 @@ def main(arguments: list[str] | None = None) -> None:
     except (click.Abort, KeyboardInterrupt) as interrupt:  # click turns any KeyboardInterrupt into Abort.
         cause = interrupt.__cause__
         echo(str(cause) if isinstance(cause, Interrupted) else "Stopped", err=True)
+        # All processes agree on the end of a training; otherwise this one has been stopped alone.
+        if leave_processes("" if isinstance(cause, Interrupted) else "it was stopped") and not cause:
+            os._exit(INTERRUPTED)
         sys.exit(INTERRUPTED)
     except Exception as error:
-        if not (message := _describe_lack_of_memory(error)):
-            raise
-        _exit_with_error(message, FAILED)
+        if message := _describe_lack_of_memory(error):
+            _exit_with_error(message, FAILED)
+        if leave_processes(f"{type(error).__name__}: {error}"):
+            traceback.print_exc()
+            os._exit(FAILED)
+        raise
 
 
 def _describe_usage_error(error: click.ClickException) -> str:
@@ -184,4 +197,6 @@ def _exit_with_error(error: Exception | str, code: int) -> None:
     with contextlib.suppress(OSError, ReaderGoneError):
         echo(f"Error: {prefer_options(' '.join(str(error).split()))}", err=True)
     discard_output()
+    if leave_processes(" ".join(str(error).split())):
+        os._exit(code)
     sys.exit(code)

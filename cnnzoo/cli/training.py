@@ -26,7 +26,7 @@ from cnnzoo.cli.complete import complete_recipes
 from cnnzoo.cli.declare import CheckedPath, take_options
 from cnnzoo.cli.options import MODEL, SOURCE, TRAINED_MODEL, DataOptions, ModelOptions, RecipeOptions, RunOptions
 from cnnzoo.cli.output import echo
-from cnnzoo.cli.startup import import_keras_quietly
+from cnnzoo.cli.startup import import_keras_quietly, join_processes
 from cnnzoo.core.errors import InputError
 from cnnzoo.core.paths import path_exists
 
@@ -62,7 +62,8 @@ def train(
     check_new_model(model, data, **asdict(model_options))
     recipe = recipe_options.resolve("sgd")
     run_dir = run_options.run_dir or default_run_dir(model, data)
-    run_options.check(run_dir)
+    if join_processes():
+        run_options.check(run_dir)
     check_source(data)
     download_weights(model, model_options.weights)
 
@@ -116,7 +117,8 @@ def fine_tune(
         check_model_options(name, weights, model_options.image_size)
     recipe = recipe_options.resolve("finetune")
     run_dir = run_options.run_dir or default_run_dir(model if is_file else name, data)
-    run_options.check(run_dir)
+    if join_processes():
+        run_options.check(run_dir)
     check_source(data)
     if not is_file:
         download_weights(name, weights)

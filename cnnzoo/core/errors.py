@@ -68,6 +68,10 @@ class TrainingError(RuntimeError):
     """Training could not continue, for example because the loss became NaN; the best weights so far are kept."""
 
 
+class ConnectionLostError(TrainingError):
+    """One of several processes that train together cannot reach the others any more, or one of them has failed."""
+
+
 class Interrupted(KeyboardInterrupt):
     """Training was interrupted between two steps; the message says how to continue."""
 

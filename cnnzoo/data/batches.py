@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
+from cnnzoo.core.processes import count_processes, own_rows
 from cnnzoo.data.augmentation import Augmentation
 from cnnzoo.data.loader import PendingImages
 from cnnzoo.data.photos import Photos
@@ -52,6 +53,8 @@ class Batches(keras.utils.PyDataset):
         pad: without a seed, complete the last batch with black images of weight 0, so that all batches have one size,
             which is a multiple of this number; 0 adds none. The other images then have a weight slightly above 1, with
             which Keras' mean loss over the epoch is exactly that of the N images. No weights are added if no image is.
+        shared: whether the processes of a training share every batch: each loads its rows of it alone. A whole batch,
+            in the order of the ranks, is that of a single process. Its size must be a multiple of their number.
     """
 
     def __init__(
@@ -67,11 +70,12 @@ class Batches(keras.utils.PyDataset):
         heads: Sequence[str] = (),
         first_batch: int = 0,
         pad: int = 0,
+        shared: bool = False,
     ) -> None:
         super().__init__()
         self.split, self.batch_size, self.seed = split, batch_size, seed
         self.balance, self.sample_weights, self.heads = balance, sample_weights, heads
-        self.first_batch = first_batch
+        self.first_batch, self.shared = first_batch, shared and count_processes() > 1
         self.one_hot = np.eye(classes, dtype="float32")
         counts = np.maximum(np.bincount(split.labels, minlength=classes), 1)
         self.class_weights = (len(split) / (classes * counts)).astype("float32")
@@ -156,12 +160,25 @@ class Batches(keras.utils.PyDataset):
             raise
 
         indices = self.batch_indices(epoch, index)
-        labels = self.one_hot[self.split.labels[indices]]
+        rows, positions = self._rows(len(indices)), self._needed_positions(epoch, index, len(indices))
+        labels = self.one_hot[self.split.labels[indices[positions]]]
         if self.seed is not None:
             rng = np.random.default_rng((self.seed, epoch, index))
-            images = self.augmentation.shift_batch(images, rng)
-            images, labels = self.augmentation.mix(images, labels, rng)
-        return self.add_weights(images, labels, indices)
+            images = self.augmentation.shift_batch(images, rng, len(indices), positions)
+            if plan := self.augmentation.draw_mix(len(indices), rng):
+                images, labels = plan.take_rows(rows, positions).mix(images, labels)
+        return self.add_weights(images, labels, indices[rows])
+
+    def _rows(self, count: int) -> slice:
+        """Return which rows this process has of a batch of `count` images, which may be completed with others."""
+        return own_rows(self.size) if self.shared else slice(count)
+
+    def _needed_positions(self, epoch: int, index: int, count: int) -> np.ndarray:
+        """Return which of the `count` images of a batch are loaded here: the own rows, then those mixed into them."""
+        rows = self._rows(count)
+        if not self.shared or self.seed is None:
+            return np.arange(count)[rows]
+        return self.augmentation.find_needed_positions(count, rows, np.random.default_rng((self.seed, epoch, index)))
 
     def add_weights(self, images: np.ndarray, labels: np.ndarray, indices: np.ndarray) -> tuple[Any, ...]:
         """Return a batch: images, targets, and weights if there are any; the last batch is padded if necessary."""
@@ -170,7 +187,7 @@ class Batches(keras.utils.PyDataset):
             weights = weights * (labels @ self.class_weights)
         if self.padded:
             weights = (weights * ((len(self.split) + self.padded) / len(self.split))).astype("float32")
-            added = self.size - len(images)
+            added = (self.size // count_processes() if self.shared else self.size) - len(images)
             images, labels, weights = (
                 np.pad(array, [(0, added), *[(0, 0)] * (array.ndim - 1)]) if added else array
                 for array in (images, labels, weights)
@@ -201,7 +218,8 @@ class Batches(keras.utils.PyDataset):
         """Return the images of a batch, which may still be loading, and begin to load the next batches."""
         with self.lock:  # Keras may ask from threads of its own
             pending = self.prefetched.pop((epoch, index), None) or self._start_loading(epoch, index)
-            ahead = self.split.loader.batches_ahead(self.split.images, self.pipeline, self.batch_size)
+            rows = max(self.batch_size // count_processes(), 1) if self.shared else self.batch_size
+            ahead = self.split.loader.batches_ahead(self.split.images, self.pipeline, rows)
             next_batches = self._next_batches(epoch, index, ahead)
             _cancel(self.prefetched, keep=next_batches)
             for key in next_batches:
@@ -220,8 +238,10 @@ class Batches(keras.utils.PyDataset):
     def _start_loading(self, epoch: int, index: int) -> PendingImages:
         """Begin to load the images of a batch."""
         indices = self.batch_indices(epoch, index)
+        positions = self._needed_positions(epoch, index, len(indices))
         seeds = self.image_seeds(epoch, index, len(indices))
-        return self.split.loader.start(self.split.images, self.pipeline, indices.tolist(), seeds)
+        own_seeds = [seeds[position] for position in positions]
+        return self.split.loader.start(self.split.images, self.pipeline, indices[positions].tolist(), own_seeds)
 
 
 def _cancel(prefetched: dict[tuple[int, int], PendingImages], keep: Sequence[tuple[int, int]] = ()) -> None:

@@ -9,7 +9,13 @@ FRACTIONS = 16  # per pixel: 16 x 16 weights of a bilinear sum, times 255, still
 CHUNK_VALUES = 2**15  # moved at a time, so that intermediate results stay in the processor's cache
 
 
-def random_shift_and_flip(images: np.ndarray, max_shift: float, rng: np.random.Generator) -> np.ndarray:
+def random_shift_and_flip(
+    images: np.ndarray,
+    max_shift: float,
+    rng: np.random.Generator,
+    batch_size: int | None = None,
+    positions: np.ndarray | None = None,
+) -> np.ndarray:
     """Shift each image (N, H, W, C) at random, padding with black, and mirror half of them.
 
     Shifts are whole pixels: fractions of a pixel would blur the training images, and test images are not blurred.
@@ -18,10 +24,12 @@ def random_shift_and_flip(images: np.ndarray, max_shift: float, rng: np.random.G
         images: images of any type.
         max_shift: largest shift in each direction, as a share of the side.
         rng: the source of randomness.
+        batch_size, positions: if the images are a part of a batch, its number of images, and which of them these are.
     """
     count, *sides = images.shape[:3]
     margins = [math.ceil(max_shift * side) for side in sides]
-    rows, columns, mirrored = draw_shifts_and_flips(count, sides, max_shift, rng)
+    drawn = draw_shifts_and_flips(batch_size or count, sides, max_shift, rng)
+    rows, columns, mirrored = drawn if positions is None else (values[positions] for values in drawn)
     shifted = _take_windows(_pad(images, margins), rows + margins[0], columns + margins[1], sides)
     shifted[mirrored] = shifted[mirrored, :, ::-1]
     return np.ascontiguousarray(shifted)
@@ -39,7 +47,13 @@ def draw_shifts_and_flips(
     return rows, columns, rng.random(count) < 0.5
 
 
-def random_translation(images: np.ndarray, max_shift: float, rng: np.random.Generator) -> np.ndarray:
+def random_translation(
+    images: np.ndarray,
+    max_shift: float,
+    rng: np.random.Generator,
+    batch_size: int | None = None,
+    positions: np.ndarray | None = None,
+) -> np.ndarray:
     """Move each image (N, H, W, C) by a random fraction of pixels; black moves in, pixels are interpolated linearly.
 
     Shifts are multiples of a sixteenth of a pixel, so integer images are interpolated exactly in integer arithmetic.
@@ -48,10 +62,14 @@ def random_translation(images: np.ndarray, max_shift: float, rng: np.random.Gene
         images: images of any type.
         max_shift: largest shift in each direction, as a share of the side.
         rng: the source of randomness.
+        batch_size, positions: as in `random_shift_and_flip`.
     """
     count, height, width = images.shape[:3]
     margins = [math.ceil(max_shift * side) for side in (height, width)]
-    (rows, y), (columns, x) = draw_translations(count, (height, width), max_shift, rng)
+    drawn = draw_translations(batch_size or count, (height, width), max_shift, rng)
+    if positions is not None:
+        drawn = [(pixels[positions], sixteenths[positions]) for pixels, sixteenths in drawn]
+    (rows, y), (columns, x) = drawn
     windows = _take_windows(
         _pad(images, margins, 1), rows + margins[0], columns + margins[1], (height + 1, width + 1)
     ).astype("uint16" if images.dtype == np.uint8 else images.dtype if images.dtype.kind == "f" else "float32")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,8 +14,10 @@ from cnnzoo import cards
 from cnnzoo.core.arguments import OF_DATA, check_arguments
 from cnnzoo.core.card_fields import check_target_accuracy
 from cnnzoo.core.compilation import use_compilation_cache
+from cnnzoo.core.connection import connection_errors
 from cnnzoo.core.errors import InputError, check_integer, unknown_name
 from cnnzoo.core.paths import check_path
+from cnnzoo.core.processes import check_same, count_processes, is_main_process
 from cnnzoo.core.progress import show_progress
 from cnnzoo.core.warn import warn_caller
 from cnnzoo.data.images import ImageData
@@ -139,6 +142,9 @@ def evaluate(
             data = bind_to_model(model, data, **transform)
     class_names = match_class_names(card.classes, data.classes)
     check_not_empty(data, split)
+    if count_processes() > 1:
+        facts = {"split": split, "fingerprint": data.fingerprints[split], "calibration": card.calibration}
+        check_same(facts if isinstance(model, Classifier) else facts | {"weights": hash_weights(model)})
     training_images = _find_training_images(card, data, split)
     if training_images is None and CARD_KEY in card.training:
         remarks.append(
@@ -163,6 +169,14 @@ def evaluate(
     if split != "train" and report.training_images_summary:
         warn_caller(report.training_images_summary)
     return report
+
+
+def hash_weights(model: keras.Model) -> str:
+    """Return a hash of all weights of a model."""
+    digest = hashlib.sha256()
+    for weight in model.get_weights():
+        digest.update(np.ascontiguousarray(weight).data)
+    return digest.hexdigest()
 
 
 def _open_model(model: keras.Model | Classifier | str | os.PathLike[str], **transform: Any) -> keras.Model | Classifier:
@@ -249,9 +263,13 @@ def predict_split(
     use_compilation_cache()
     images = data.splits[split]
     batches = make_prediction_batches(model, data, split, batch_size)
-    evaluating = show_progress(f"Evaluating on the {split} split", len(images), "images", verbose)
-    with evaluating as progress, loading_errors(batches):
-        probabilities = predict_probabilities(model, batches, progress=progress, count=len(images))
+    count = batches.own_images
+    evaluating = show_progress(f"Evaluating on the {split} split", count, "images", verbose and is_main_process())
+    probabilities = np.empty((0, len(data.classes)))
+    with evaluating as progress, loading_errors(batches), connection_errors():
+        if count or count_processes() == 1:
+            probabilities = predict_probabilities(model, batches, progress=progress, count=count)
+        probabilities = batches.gather(probabilities)
     if bad := int((~np.isfinite(probabilities).all(axis=1)).sum()):
         raise InputError(
             f"{model.name} predicts NaN or infinite values for {bad} of {len(images)} images; its weights may be broken"

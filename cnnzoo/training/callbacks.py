@@ -13,9 +13,10 @@ import keras
 import numpy as np
 
 from cnnzoo.core.errors import Interrupted, TrainingError
+from cnnzoo.core.processes import count_processes, share
 from cnnzoo.data.batches import Batches
 from cnnzoo.surgery.lazy_logs import LazyCallbackList
-from cnnzoo.training.distribution import restore_metric
+from cnnzoo.training.distribution import assign_value, assign_weights, restore_metric
 from cnnzoo.training.optimizer import moving_averages
 from cnnzoo.training.progress import Logs, without_output_prefix
 from cnnzoo.training.run import Run
@@ -119,12 +120,17 @@ class CheckpointCallback(keras.callbacks.Callback):
         assert logs
         self.step += 1
         self.unchecked.append((self.step, logs))
-        now = time.monotonic()
-        if len(self.unchecked) >= LOSS_STEPS or now - self.checked_at >= LOSS_SECONDS:
+        # Several processes go by steps, and agree on what depends on a clock: see `AgreementCallback`.
+        is_alone = count_processes() == 1
+        if len(self.unchecked) >= LOSS_STEPS or (is_alone and time.monotonic() - self.checked_at >= LOSS_SECONDS):
             self.check_losses()
-        interval = max(self.interval, CHECKPOINT_SPACING * self.save_seconds) if self.interval else 0
-        if now - self.saved_at >= interval and self.step < self.steps_per_epoch:
+        if self.step < self.steps_per_epoch and (not self.interval or (is_alone and self.is_save_due())):
             self.save_state()
+
+    def is_save_due(self) -> bool:
+        """Return whether it is time to save a state within the epoch."""
+        interval = max(self.interval, CHECKPOINT_SPACING * self.save_seconds) if self.interval else 0
+        return time.monotonic() - self.saved_at >= interval
 
     def check_losses(self) -> None:
         """Raise `TrainingError` if the loss of a step that is not checked yet is NaN or infinite."""
@@ -135,7 +141,8 @@ class CheckpointCallback(keras.callbacks.Callback):
                 self.check_finite("loss", logs["loss"], step)
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
-        logs = without_output_prefix(logs)
+        # Rank 0 decides for all, so that no rounding can make a process stop alone.
+        logs = share({name: float(value) for name, value in without_output_prefix(logs).items()})
         if "val_loss" in logs:
             self.check_finite("validation loss", logs["val_loss"], self.step)
         else:
@@ -227,7 +234,9 @@ class CheckpointCallback(keras.callbacks.Callback):
 
     def restore_good_weights(self) -> None:
         """Give the model the weights that a failed training ends with."""
-        self.model.set_weights(self.best if self.start is None else self.start)
+        weights = self.best if self.start is None else self.start
+        assert weights
+        assign_weights(self.model, weights)
 
 
 def averaged_weights(model: keras.Model) -> list[np.ndarray]:
@@ -245,11 +254,13 @@ def swap_averaged_weights(model: keras.Model) -> None:
     for variable, average in zip(model.trainable_variables, moving_averages(model.optimizer), strict=False):
         value = keras.ops.convert_to_numpy(variable).copy()
         variable.assign(average)
-        average.assign(value)
+        assign_value(average, value)
 
 
 class InterruptCallback(keras.callbacks.Callback):
     """Saves the state and ends training after the current step at Ctrl-C; a second Ctrl-C ends it immediately.
+
+    Several processes end at a step that they agree on: see `AgreementCallback`.
 
     A context manager that handles SIGINT within its block, in the main thread.
     """
@@ -275,10 +286,10 @@ class InterruptCallback(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
         # After the last step of an epoch, validation and the epoch's own checkpoint come first.
-        if self.requested and self.checkpoint.step < self.checkpoint.steps_per_epoch:
+        if self.requested and self.checkpoint.step < self.checkpoint.steps_per_epoch and count_processes() == 1:
             self.checkpoint.save_state()
             raise Interrupted
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
-        if self.requested:
+        if self.requested and count_processes() == 1:
             raise Interrupted

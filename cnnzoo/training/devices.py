@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import keras
 
 from cnnzoo.core.errors import InputError, shorten_repr, unknown_name
+from cnnzoo.core.processes import count_processes
 from cnnzoo.core.text import format_count
 
 BACKENDS = ("tensorflow", "jax")  # whose devices can be chosen
@@ -22,7 +23,11 @@ def resolve_devices(devices: str | Sequence[str] | None) -> list[str]:
 
     Raises:
         InputError: if a device does not exist or is named twice, or if the backend is neither TensorFlow nor JAX.
+
+    Several processes use all of their devices together.
     """
+    if count_processes() > 1:
+        return _list_devices_of_all_processes(devices)
     if devices is None:
         return []
     backend = keras.backend.backend()
@@ -48,6 +53,19 @@ def resolve_devices(devices: str | Sequence[str] | None) -> list[str]:
     if len({name.partition(":")[0] for name in requested}) > 1:
         raise InputError(f"devices must be of one kind. Received: {', '.join(requested)}")
     return [] if requested == [*preferred, *others][:1] else requested
+
+
+def _list_devices_of_all_processes(devices: str | Sequence[str] | None) -> list[str]:
+    """Return the names of the devices of all processes, in the order of the ranks."""
+    import jax
+
+    if devices not in (None, "auto"):
+        raise InputError(
+            f"Several processes train on all of their devices together. Received: devices={shorten_repr(devices)}. "
+            "Leave it out (--devices), and hide devices that are not to be used with CUDA_VISIBLE_DEVICES"
+        )
+    ordered = sorted(jax.devices(), key=lambda device: (device.process_index, device.id))
+    return [f"{device.platform.upper()}:{device.id}" for device in ordered]
 
 
 def _list_tensorflow_devices() -> tuple[list[str], list[str]]:

@@ -13,7 +13,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from cnnzoo.core.errors import InputError
+from cnnzoo.core.errors import ConnectionLostError, InputError
+from cnnzoo.core.processes import count_processes, share_arrays
 from cnnzoo.surgery.walk import all_layers
 from cnnzoo.training.devices import resolve_devices
 
@@ -44,10 +45,19 @@ def replicate(model: keras.Model, devices: str | Sequence[str] | None) -> Iterat
                 layer.trainable = original.trainable
         try:
             yield copy
-        finally:
-            if hasattr(copy, "jax_state_sync"):
-                copy.jax_state_sync()
-            _copy_variables(copy, model)
+        except ConnectionLostError:
+            raise  # the variables may never be computed
+        except BaseException:
+            _transfer(copy, model)
+            raise
+        _transfer(copy, model)
+
+
+def _transfer(copy: keras.Model, model: keras.Model) -> None:
+    """Give `model` the variables of its copy, which has been trained."""
+    if hasattr(copy, "jax_state_sync"):
+        copy.jax_state_sync()
+    _copy_variables(copy, model)
 
 
 def _enter_devices(names: Sequence[str]) -> Any:
@@ -109,7 +119,37 @@ class SharedDropout(keras.layers.Dropout):
 def _copy_variables(source: keras.Model, target: keras.Model) -> None:
     """Give `target` the weights of `source`, and the states of its random generators."""
     for variable, value in zip(_list_variables(target), _list_variables(source), strict=True):
-        variable.assign(keras.ops.convert_to_numpy(value))
+        assign_value(variable, keras.ops.convert_to_numpy(value))
+
+
+def assign_value(variable: Any, value: np.ndarray) -> None:
+    """Give a variable a value, which is the same in all processes, whether all of them do so or this one alone.
+
+    Keras' own `assign` of an array lets JAX compare it among the processes: a collective operation for each variable.
+    """
+    sharding = getattr(variable.value, "sharding", None)
+    if sharding is None or sharding.is_fully_addressable:
+        variable.assign(value)
+        return
+    import jax
+
+    value = np.asarray(value, variable.value.dtype)
+    variable.assign(jax.make_array_from_callback(value.shape, sharding, lambda index: value[index]))
+
+
+def assign_weights(model: keras.Model, weights: Sequence[np.ndarray]) -> None:
+    """Give a model its weights, in the order of `model.weights`, as `assign_value` does."""
+    for variable, value in zip(model.weights, weights, strict=True):
+        assign_value(variable, value)
+
+
+def share_weights(model: keras.Model) -> None:
+    """Give the model of all processes the variables of rank 0."""
+    if count_processes() > 1:
+        variables = _list_variables(model)
+        values = [keras.ops.convert_to_numpy(variable) for variable in variables]
+        for variable, value in zip(variables, share_arrays(values), strict=True):
+            variable.assign(value)
 
 
 def _list_variables(model: keras.Model) -> list[Any]:
@@ -147,11 +187,11 @@ def read_metric(variable: keras.Variable) -> np.ndarray:
 def restore_metric(variable: keras.Variable, value: np.ndarray) -> None:
     """Give a metric's variable the value that `read_metric` has returned, perhaps for another number of devices."""
     if value.ndim == len(variable.shape):
-        variable.assign(value)
+        assign_value(variable, value)
         return
     parts = _list_replicas(variable)
     if len(parts) != len(value):
-        variable.assign(value.sum(axis=0))
+        assign_value(variable, value.sum(axis=0))
         return
     for part, own in zip(parts, value, strict=True):
         part.assign(own)

@@ -12,6 +12,7 @@ import numpy as np
 from cnnzoo import cards
 from cnnzoo.core.errors import InputError, TrainingError
 from cnnzoo.core.numbers import format_score, format_share
+from cnnzoo.core.processes import is_main_process, share
 from cnnzoo.core.progress import show_progress
 from cnnzoo.data.images import ImageData
 from cnnzoo.evaluation.calibration import apply_temperature, log_losses
@@ -63,7 +64,8 @@ class FineTuner(Trainer):
     def _replace_head(self, data: ImageData) -> ImageData:
         """Give the model a new head for the classes of `data`; return the data with a note that says so."""
         # Check the run directory first, so that an error leaves the head of the model unchanged.
-        check_run_dir(self.options.run_dir, self.options.resume, self.options.overwrite)
+        if is_main_process():
+            check_run_dir(self.options.run_dir, self.options.resume, self.options.overwrite)
         old_classes = cards.card(self.model).classes
         old_head = f"{len(old_classes)} classes" if len(old_classes) > 5 else ", ".join(old_classes)
         keras.utils.set_random_seed(self.options.seed)
@@ -150,8 +152,8 @@ class FineTuner(Trainer):
         The last epoch is compared once with the probe, after the learning rate has fallen to its end. The best of many
         epochs would exceed the probe by chance.
         """
-        latest = self.run.latest
-        start = restore_start(latest, self.network) if latest else averaged_weights(self.network)
+        is_begun = self.run.is_begun
+        start = restore_start(self.run.latest, self.network) if is_begun else averaged_weights(self.network)
         return {"start": start, "keeps_last": self.recipe.patience is None}
 
     def _choose_weights(self) -> None:
@@ -178,6 +180,6 @@ class FineTuner(Trainer):
             "tuned_validation_log_loss": float(losses.mean()),
             "standard_error": standard_error,
         }
-        if accuracy < run_state.probe["validation_accuracy"] or gains.mean() <= standard_error:
+        if share(bool(accuracy < run_state.probe["validation_accuracy"] or gains.mean() <= standard_error)):
             self.model.set_weights(start)
             run_state.best_epoch = 0

@@ -11,6 +11,7 @@ import keras
 
 from cnnzoo.core.errors import InputError
 from cnnzoo.surgery.features import group_layers_by_stage
+from cnnzoo.training.distribution import assign_value
 from cnnzoo.training.recipe import Recipe
 
 ops = keras.ops
@@ -185,7 +186,7 @@ def make_optimizer(model: keras.Model, recipe: Recipe, steps_per_epoch: int) -> 
         optimizer = LossScaling(optimizer)
     optimizer.build(variables)
     for variable, mean in zip(variables, moving_averages(optimizer), strict=False):
-        mean.assign(ops.convert_to_numpy(variable).copy())  # Keras leaves zeros there until the first step
+        assign_value(mean, ops.convert_to_numpy(variable).copy())  # Keras leaves zeros there until the first step
     return optimizer
 
 

@@ -15,6 +15,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from cnnzoo.core.errors import InputError
+from cnnzoo.core.processes import run_on_main, share_arrays
 from cnnzoo.core.progress import show_progress
 from cnnzoo.data.batches import loading_errors
 from cnnzoo.data.images import ImageData
@@ -47,16 +48,26 @@ def fit_linear_probe(
     if not isinstance(layer, keras.layers.Dense):
         raise InputError(f"A linear probe needs a model that ends in a Dense layer. {model.name} ends in {layer.name}")
     batches = make_prediction_batches(model, data, "train")
-    computing = show_progress("Computing features", len(data.train), "images", verbose)
+    count = batches.own_images
+    features = np.empty((0, layer.input.shape[-1]), "float32")
+    computing = show_progress("Computing features", count, "images", verbose)
     with computing as progress, loading_errors(batches):
         backbone = keras.Model(model.input, layer.input)
-        features = backbone.predict(batches, verbose=0, callbacks=count_images(backbone, progress, len(data.train)))
-        features = features[: len(data.train)].astype("float64")
-    with show_progress("Fitting the linear probe", verbose=verbose):
-        c, kernel, bias = fit_logistic_regression(
-            features, data.train.labels, seed, balanced, layer.use_bias, sample_weight
-        )
-    layer.set_weights([kernel, bias] if layer.use_bias else [kernel])
+        if count:
+            features = backbone.predict(batches, verbose=0, callbacks=count_images(backbone, progress, count))[:count]
+    features = batches.gather(features).astype("float64")
+    weights: list[np.ndarray] = []
+
+    def fit() -> float:
+        with show_progress("Fitting the linear probe", verbose=verbose):
+            c, kernel, bias = fit_logistic_regression(
+                features, data.train.labels, seed, balanced, layer.use_bias, sample_weight
+            )
+        weights.extend([kernel, bias] if layer.use_bias else [kernel])
+        return c
+
+    c = run_on_main(fit)
+    layer.set_weights(share_arrays(weights))
     return c
 
 

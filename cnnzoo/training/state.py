@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +16,7 @@ from cnnzoo.core.digests import check_digests, digest_folder
 from cnnzoo.core.errors import InputError, TrainingError
 from cnnzoo.core.files import atomic_write
 from cnnzoo.core.json_files import Finite, dump_json, read_json
+from cnnzoo.core.processes import run_on_main, share_arrays
 
 if TYPE_CHECKING:
     import keras
@@ -115,9 +118,10 @@ def _find_contradiction(values: dict[str, Any]) -> str:
     return ""
 
 
-def check_progress(state: Path, training_state: TrainingState, epochs: int, steps_per_epoch: int) -> None:
+def check_progress(state: Path | None, training_state: TrainingState, epochs: int, steps_per_epoch: int) -> None:
     """Check that a run of so many epochs and steps can have reached a state; raise `InputError` if it cannot."""
     if training_state.epoch > epochs or training_state.step >= steps_per_epoch:
+        assert state
         raise InputError(
             f"{state / STATE_FILE} cannot be read: epoch {training_state.epoch} and step {training_state.step} of a "
             f"run of {epochs} epochs of {steps_per_epoch} steps; {RESTART_HINT}"
@@ -168,8 +172,8 @@ def write_state(
     remove_old_states(folder)
 
 
-def restore_state(state: Path, model: keras.Model) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Put a saved state into a compiled model and its optimizer.
+def restore_state(state: Path | None, model: keras.Model) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Put a saved state into a compiled model and its optimizer; of several processes, rank 0 reads it.
 
     Returns:
         The best weights, and the values of the metrics.
@@ -177,28 +181,59 @@ def restore_state(state: Path, model: keras.Model) -> tuple[list[np.ndarray], li
     Raises:
         InputError: if the files are broken, or belong to another model.
     """
-    try:
+    from cnnzoo.training.distribution import assign_value  # imports Keras, which takes seconds
+
+    def read() -> list[list[np.ndarray]]:
+        assert state
         best = _load_weights(state / BEST_FILE, model)
         with np.load(state / LAST_FILE, allow_pickle=False) as file:
-            values = {name: file[name] for name in file.files}
-        metric_values = [values.pop(name) for name in list(values) if name.startswith("m")]
-        for variable, value in zip(_state_variables(model), values.values(), strict=True):
-            variable.assign(value)
-    except Exception as error:  # NumPy raises many kinds of errors for a damaged file
-        raise InputError(f"The state {state} cannot be read: {error}; {RESTART_HINT}") from None
+            arrays = {name: file[name] for name in file.files}
+        metric_values = [arrays.pop(name) for name in list(arrays) if name.startswith("m")]
+        values = list(arrays.values())
+        for variable, value in zip(variables, values, strict=True):
+            if tuple(variable.shape) != value.shape:
+                raise ValueError(f"{LAST_FILE} does not hold the state of this model")
+        return [best, values, metric_values]
+
+    variables = _state_variables(model)
+    best, values, metric_values = _read_on_main(state, read)
+    for variable, value in zip(variables, values, strict=True):
+        assign_value(variable, value)
     return best, metric_values
 
 
-def restore_start(state: Path, model: keras.Model) -> list[np.ndarray]:
-    """Return the weights before the first epoch, as a saved state holds them.
+def restore_start(state: Path | None, model: keras.Model) -> list[np.ndarray]:
+    """Return the weights before the first epoch, as a saved state holds them, which rank 0 reads.
 
     Raises:
         InputError: if the file is broken, or belongs to another model.
     """
-    try:
-        return _load_weights(state / START_FILE, model)
-    except Exception as error:
-        raise InputError(f"The state {state} cannot be read: {error}; {RESTART_HINT}") from None
+
+    def read() -> list[list[np.ndarray]]:
+        assert state
+        return [_load_weights(state / START_FILE, model)]
+
+    return _read_on_main(state, read)[0]
+
+
+def _read_on_main(state: Path | None, read: Callable[[], list[list[np.ndarray]]]) -> list[list[np.ndarray]]:
+    """Return the lists of arrays that `read` returns on rank 0, on all processes.
+
+    Raises:
+        InputError: on all processes, if `read` raises anything.
+    """
+    groups: list[list[np.ndarray]] = []
+
+    def read_lengths() -> list[int]:
+        try:
+            groups.extend(read())
+        except Exception as error:  # NumPy raises many kinds of errors for a damaged file
+            raise InputError(f"The state {state} cannot be read: {error}; {RESTART_HINT}") from None
+        return [len(group) for group in groups]
+
+    lengths = run_on_main(read_lengths)
+    arrays = iter(share_arrays([array for group in groups for array in group]))
+    return [list(itertools.islice(arrays, length)) for length in lengths]
 
 
 def _load_weights(path: Path, model: keras.Model) -> list[np.ndarray]:

@@ -13,8 +13,16 @@ import numpy as np
 
 from cnnzoo import cards
 from cnnzoo.core.compilation import use_compilation_cache
-from cnnzoo.core.errors import InputError, TrainingError
+from cnnzoo.core.connection import connection_errors
+from cnnzoo.core.errors import ConnectionLostError, InputError, TrainingError
 from cnnzoo.core.paths import path_exists
+from cnnzoo.core.processes import (
+    count_processes,
+    is_main_process,
+    run_on_main,
+    share,
+    wait_for_all,
+)
 from cnnzoo.core.progress import show_progress
 from cnnzoo.core.text import format_duration
 from cnnzoo.core.warn import warn_caller
@@ -46,10 +54,11 @@ from cnnzoo.surgery.accelerator import device_batch_size
 from cnnzoo.surgery.outputs import as_functional, warn_if_no_logits
 from cnnzoo.surgery.precision import mixed_precision
 from cnnzoo.training import state
+from cnnzoo.training.agreement import agreement_callbacks
 from cnnzoo.training.budget import count_epochs, describe_needs, measure_speed, shorten_recipe
 from cnnzoo.training.callbacks import CheckpointCallback, InterruptCallback, combine_callbacks
 from cnnzoo.training.devices import check_batch_size, resolve_devices, round_up
-from cnnzoo.training.distribution import check_distribution, replicate
+from cnnzoo.training.distribution import assign_weights, check_distribution, replicate, share_weights
 from cnnzoo.training.lr_range import run_range_test
 from cnnzoo.training.options import TrainerOptions, adapt_to_no_validation
 from cnnzoo.training.plan import make_plan, resolve_sample_weight
@@ -66,6 +75,7 @@ from cnnzoo.training.progress import ProgressCallback, tell
 from cnnzoo.training.recipe import Recipe
 from cnnzoo.training.recipes import RECIPES, find_named_recipe
 from cnnzoo.training.run import Run, failure_reason, flatten_dict, installed_versions
+from cnnzoo.training.shared_run import check_processes_agree, open_run
 
 RECIPE_DEFAULTS = {field.name: field.default for field in fields(Recipe)}
 NO_TEMPERATURE = "there are no validation images"
@@ -98,7 +108,8 @@ class Trainer:
         self.started = time.perf_counter()
         use_compilation_cache()
         check_not_empty(check_image_data(data), "train", "test")
-        self.options, self.validates = options, len(data.validation) > 0
+        self.options = options if is_main_process() else replace(options, verbose=False)
+        self.validates = len(data.validation) > 0
         if not self.validates:
             recipe = adapt_to_no_validation(recipe, options, data.source)
         self.sample_weight = resolve_sample_weight(options.sample_weight, data)
@@ -143,10 +154,13 @@ class Trainer:
         warn_if_no_logits(self.model)
         self.plan = make_plan(self.task, self.model, self.data, self.recipe, options.seed, self.sample_weight)
         notes = (self.data.describe_transform(), *self.data.notes, *self._describe_missing_validation())
-        with Run(options.run_dir, self.plan, notes, resume=options.resume, overwrite=options.overwrite) as self.run:
+        check_processes_agree(self.plan, checkpoint_every=options.checkpoint_every, minutes=options.minutes)
+        opened = open_run(options.run_dir, self.plan, notes, options.resume, options.overwrite)
+        with opened as self.run, connection_errors():
             self._update_card()
             make_reproducible(options.seed, options.deterministic)
-            if not self.run.latest:
+            share_weights(self.model)
+            if not self.run.is_begun:
                 self._before_first_epoch()
             self.fit()
             report = self.report()
@@ -154,6 +168,7 @@ class Trainer:
             self._save(report)
             seconds = time.perf_counter() - self.started
             self.run.close("done", seconds=round(seconds, 1), accuracy=report.accuracy)
+            wait_for_all()
         tell(f"The run took {format_duration(seconds)} in all", options.verbose)
         return report
 
@@ -201,14 +216,18 @@ class Trainer:
             self._limit_epochs()
             with ExitStack() as stack:
                 self._prepare_network(stack)
-                self._prepare_callbacks(stack)
-                self.callbacks.begin()
-                self._fit_rest_of_epoch()
-                self._fit_whole_epochs()
-                self.callbacks.end()
-                self.network.set_weights(self.checkpoint.best)
+                with connection_errors():
+                    self._prepare_callbacks(stack)
+                    self.callbacks.begin()
+                    self._fit_rest_of_epoch()
+                    self._fit_whole_epochs()
+                    self.callbacks.end()
+                assert self.checkpoint.best
+                assign_weights(self.network, self.checkpoint.best)
             self._choose_weights()
             recompile_for_saving(self.model)
+        except ConnectionLostError:
+            raise
         except TrainingError as error:
             self._save_after_failure(error)
             raise
@@ -217,32 +236,36 @@ class Trainer:
         """Replace the learning rate "auto" by the one that the range test suggests, which runs once per run."""
         if self.recipe.learning_rate != "auto":
             return
-        run, options = self.run, self.options
+        run = self.run
         if run.state.learning_rate is None:
-            rate_test = run_range_test(
-                self.model,
-                self.data,
-                self.recipe,
-                seed=options.seed,
-                sample_weight=self.sample_weight,
-                verbose=options.verbose,
-            )
-            run.state.learning_rate = rate_test.suggestion
-            if run.folder:
-                rate_test.save(run.folder / "lr_find.png")
+            run.state.learning_rate = run_on_main(self._run_range_test)
         self.recipe = replace(self.recipe, learning_rate=run.state.learning_rate)
+
+    def _run_range_test(self) -> float:
+        """Return the learning rate that the range test suggests, and draw its figure into the run's folder."""
+        rate_test = run_range_test(
+            self.model,
+            self.data,
+            self.recipe,
+            seed=self.options.seed,
+            sample_weight=self.sample_weight,
+            verbose=self.options.verbose,
+        )
+        if self.run.folder:
+            rate_test.save(self.run.folder / "lr_find.png")
+        return rate_test.suggestion
 
     def _limit_epochs(self) -> None:
         """Shorten the schedule to the epochs that the time budget allows; a resumed run keeps its schedule."""
         run, minutes, asked = self.run, self.options.minutes, self.recipe.epochs
-        if minutes is not None and not run.latest and not run.state.stopped:
+        if minutes is not None and not run.is_begun and not run.state.stopped:
             with ExitStack() as stack:
                 stack.enter_context(show_progress("Measuring the time of an epoch", verbose=self.options.verbose))
                 self._prepare_network(stack)
                 speed = measure_speed(self.network, self.batches, self.validation_batches)
             seconds_left = 60 * minutes - (time.perf_counter() - self.started)
             images = len(self.data.validation) + len(self.data.test)
-            epochs = min(count_epochs(seconds_left, speed, images), asked)
+            epochs = share(min(count_epochs(seconds_left, speed, images), asked))
             run.state.epochs = max(epochs, 1)
             budget = f"{minutes:g} {'minute' if minutes == 1 else 'minutes'}"
             needs = describe_needs(speed, images, 60 * minutes - seconds_left)
@@ -266,6 +289,8 @@ class Trainer:
 
         Frozen layers and mixed precision are undone when `stack` closes.
         """
+        if count_processes() > 1:  # rank 0 may have drawn more random numbers before
+            make_reproducible(self.options.seed, self.options.deterministic)
         self.network = stack.enter_context(replicate(self.model, self.options.devices))
         stack.enter_context(frozen_layers(self.network, self.recipe))
         stack.enter_context(batch_norm_momentum(self.network, self.recipe.bn_momentum))
@@ -295,7 +320,7 @@ class Trainer:
         """Return batches of a split, from the device if the images are to stay there."""
         images, classes = self.data.splits[split], len(self.data.classes)
         if self.data.sizing.cache != "device":
-            return Batches(images, classes, *arguments, **options)
+            return Batches(images, classes, *arguments, shared=True, **options)
         if split not in self.device_images:
             with show_progress("Copying the images to the device", verbose=self.options.verbose):
                 self.device_images[split] = put_on_device(images, self.recipe.augment if split == "train" else None)
@@ -323,8 +348,8 @@ class Trainer:
         run, options, steps = self.run, self.options, len(self.batches)
         best: list[Any] | None = None
         metric_values: list[Any] = []
-        if run.latest:
-            state.check_progress(run.latest, run.state, self.recipe.epochs, steps)
+        if run.is_begun:
+            run_on_main(lambda: state.check_progress(run.latest, run.state, self.recipe.epochs, steps))
             best, metric_values = state.restore_state(run.latest, self.network)
         self.checkpoint = CheckpointCallback(
             run,
@@ -343,6 +368,7 @@ class Trainer:
             steps_done = run.state.epoch * steps + run.state.step
             images = {"train_images": len(self.data.train), "validation_images": len(self.data.validation)}
             callbacks.append(stack.enter_context(ProgressCallback(self.recipe.epochs, steps, steps_done, **images)))
+        callbacks += agreement_callbacks(self.checkpoint, interrupt)
         self.callbacks = combine_callbacks(self.network, callbacks, epochs=self.recipe.epochs, steps=steps)
 
     def _weights_to_keep(self) -> dict[str, Any]:

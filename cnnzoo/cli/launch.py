@@ -1,0 +1,243 @@
+"""The command that starts several processes which train one model, and watches them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import click
+
+from cnnzoo.cli import commands
+from cnnzoo.cli.output import echo
+from cnnzoo.core.errors import InputError, shorten_repr
+
+SHARED_COMMANDS = ("train", "fine-tune", "evaluate")  # of cnnzoo, which several processes can run together
+GRACE_SECONDS, KILLED_GRACE_SECONDS = 10.0, 2.0  # for the others to end, after one has failed or was killed
+POLL_SECONDS = 0.1
+INTERRUPTED = 130  # exit code
+MAX_LOG_CHARACTERS = 2_000
+
+
+@commands.command(context_settings={"allow_interspersed_args": False})
+@commands.argument("words", nargs=-1, required=True, type=click.UNPROCESSED, metavar="COMMAND ...", help="A command.")
+@commands.option(
+    "-n", "--processes", type=click.IntRange(1, 1024), default=1, show_default=True, help="Processes on this host."
+)
+@commands.option("--hosts", help="Names or addresses of all hosts, separated by commas, or their number.")
+@commands.option("--rank", type=click.IntRange(0), help="Number of this host, from 0 on, if its name does not tell.")
+@commands.option("--address", help="HOST:PORT of the first host, where all processes meet.")
+def launch(words: tuple[str, ...], processes: int, hosts: str | None, rank: int | None, address: str | None) -> None:
+    """Start COMMAND in several processes that train one model.
+
+    COMMAND is train, fine-tune or evaluate of cnnzoo, or a program such as python train.py. Run the same command on
+    every host; the results are those of one process. It needs the JAX backend (KERAS_BACKEND=jax).
+
+    Under Slurm (srun) and Open MPI (mpirun), and in indexed jobs of Kubernetes, the number of this host is known.
+    """
+    from cnnzoo.core.cluster import find_place
+    from cnnzoo.core.connection import check_backend
+
+    program = _find_program(words)
+    place = find_place(hosts, rank, address)
+    count = place.number * processes
+    if count > 1:
+        check_backend()
+    ranks = range(place.rank * processes, (place.rank + 1) * processes)
+    with tempfile.TemporaryDirectory(prefix="cnnzoo-launch-") as folder:
+        children = _start(program, ranks, count, place.address, Path(folder))
+        code = _Supervisor(children, count).wait()
+    if code:
+        raise SystemExit(code)
+
+
+def _find_program(words: Sequence[str]) -> list[str]:
+    """Return the program and its arguments that the words after `launch` mean; raise InputError if there is none."""
+    if words[0] in SHARED_COMMANDS:
+        return [sys.executable, "-m", "cnnzoo", *words]
+    if words[0] == "cnnzoo" and words[1:2] and words[1] in SHARED_COMMANDS:
+        return [sys.executable, "-m", *words]
+    if words[0] == "python" or (words[0] != "cnnzoo" and shutil.which(words[0])):
+        return [sys.executable if words[0] == "python" else words[0], *words[1:]]
+    raise InputError(
+        f"cnnzoo launch starts {', '.join(SHARED_COMMANDS)}, or a program such as python train.py. Received: "
+        f"{shorten_repr(' '.join(words))}. Example: cnnzoo launch -n 2 -- train resnet18 photos/"
+    )
+
+
+class Child(NamedTuple):
+    """A process that was started, the file of its messages if the terminal does not show them, and that of JAX's."""
+
+    rank: int
+    process: subprocess.Popen[bytes]
+    log: Path | None
+    jax_log: Path
+
+
+def _start(program: Sequence[str], ranks: Sequence[int], count: int, address: str, folder: Path) -> list[Child]:
+    """Start the processes of this host; the first one of all has the terminal for its output."""
+    from cnnzoo.core.connection import ADDRESS, COUNT, LOG_FILE, RANK
+
+    gpus, cores = _share_devices(len(ranks))
+    children = []
+    for i, rank in enumerate(ranks):
+        environment = dict(os.environ) | gpus[i]
+        if count > 1:
+            environment |= {ADDRESS: address, COUNT: str(count), RANK: str(rank)}
+            environment |= {LOG_FILE: str(folder / f"{rank}.jax")}  # `explain` reads it
+        log = folder / f"{rank}.log" if i else None
+        with (log or Path(os.devnull)).open("wb") as messages:
+            process = subprocess.Popen(
+                program,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL if rank else None,
+                stderr=messages if log else None,
+                start_new_session=True,  # Ctrl-C reaches the supervisor alone, which passes it on
+                preexec_fn=cores[i],  # there are no threads here
+            )
+        children.append(Child(rank, process, log, folder / f"{rank}.jax"))
+    return children
+
+
+def _share_devices(count: int) -> tuple[list[dict[str, str]], list[Callable[[], None] | None]]:
+    """Return for each of `count` processes of this host its GPUs, as variables, and what gives it its cores.
+
+    Raises:
+        InputError: if there are GPUs, but not as many as processes.
+    """
+    from cnnzoo.core.cluster import split_evenly
+
+    if count == 1:
+        return [{}], [None]
+    gpus = _list_gpus()
+    if gpus and len(gpus) < count:
+        raise InputError(
+            f"{count} processes cannot share {len(gpus)} GPU{'' if len(gpus) == 1 else 's'}. Use -n {len(gpus)}, or "
+            "CUDA_VISIBLE_DEVICES= (empty) to train on the processor"
+        )
+    shares = split_evenly(range(len(gpus)), count)
+    variables = [{"CUDA_VISIBLE_DEVICES": ",".join(gpus[i] for i in share)} if gpus else {} for share in shares]
+    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_setaffinity") else []
+    if len(cores) < count:
+        return variables, [None] * count
+    return variables, [_core_setter(share) for share in split_evenly(cores, count)]
+
+
+def _core_setter(cores: Sequence[int]) -> Callable[[], None]:
+    return lambda: os.sched_setaffinity(0, cores)
+
+
+def _list_gpus() -> list[str]:
+    """Return the numbers or names of the GPUs of NVIDIA that a process here may use."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return [name for name in visible.split(",") if name.strip() and name.strip() != "-1"]
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return []
+    try:
+        listing = subprocess.run([program, "-L"], capture_output=True, text=True, timeout=60, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return [str(i) for i, line in enumerate(listing.splitlines()) if line.startswith("GPU ")]
+
+
+class _Supervisor:
+    """Waits for processes, passes Ctrl-C on to them, and ends all if one has failed."""
+
+    def __init__(self, children: Sequence[Child], count: int) -> None:
+        self.children, self.count = children, count
+        self.interrupts = 0
+
+    def wait(self) -> int:
+        """Wait until all have ended; return the exit code, after printing why if none of them could."""
+        handlers = {number: signal.signal(number, self.pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
+        ended: list[Child] = []
+        deadline = None
+        try:
+            while len(ended) < len(self.children):
+                time.sleep(POLL_SECONDS)
+                ended += [child for child in self.children if child not in ended and child.process.poll() is not None]
+                failed = [child for child in ended if child.process.returncode]
+                if failed and deadline is None:
+                    grace = KILLED_GRACE_SECONDS if failed[0].process.returncode < 0 else GRACE_SECONDS
+                    deadline = time.monotonic() + grace
+                if deadline is not None and time.monotonic() > deadline:
+                    self.kill()
+        except BaseException:
+            self.kill()
+            raise
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+        return self.explain([child for child in ended if child.process.returncode])
+
+    def kill(self) -> None:
+        """End the processes that still run, also stopped ones, and wait for their end."""
+        for child in self.children:
+            if child.process.poll() is None:
+                child.process.kill()
+                child.process.wait()
+
+    def pass_on(self, *_: object) -> None:
+        """Pass Ctrl-C on: at the first one, a training saves its state, at the second it ends, at the third all end."""
+        self.interrupts += 1
+        if self.interrupts > 2:
+            self.kill()
+        for child in self.children:
+            if child.process.poll() is None:
+                child.process.send_signal(signal.SIGINT)
+
+    def explain(self, failed: Sequence[Child]) -> int:
+        """Return the exit code of processes of which some have failed; print the reason if the terminal has none."""
+        from cnnzoo.core.connection import KEEP_GOING
+
+        codes = [child.process.returncode for child in failed]
+        if not codes:
+            return 0
+        if INTERRUPTED in codes or (self.interrupts and codes):
+            return INTERRUPTED
+        first = failed[0]
+        own_code = next((code for code in codes if code > 0), 1)
+        # JAX aborts what has lost the first process; whatever else ended a process has come first.
+        killed = [child for child in failed if child.process.returncode < 0]
+        killed.sort(key=lambda child: (-child.process.returncode == signal.SIGABRT, failed.index(child)))
+        if killed and first.process.returncode < 0:
+            echo(f"Error: {self.describe_end(killed[0])}, so all have ended. {KEEP_GOING}", err=True)
+            return 1
+        # The terminal shows the messages of this host's first process, unless that was ended here.
+        if first.log is not None and self.children[0].process.returncode <= 0:
+            self._show_log(first)
+        return own_code
+
+    def describe_end(self, child: Child) -> str:
+        """Return how a process was ended: by a signal, also by JAX, which aborts processes."""
+        from cnnzoo.core.connection import JOIN_SECONDS
+
+        name = f"Process {child.rank} of {self.count}"
+        signal_name = signal.Signals(-child.process.returncode).name
+        if signal_name != "SIGABRT":
+            return f"{name} was ended by {signal_name}"
+        messages = child.jax_log.read_text(encoding="utf-8", errors="replace") if child.jax_log.exists() else ""
+        if "incarnation" in messages:
+            return f"{name} found that another process has the same number (--rank)"
+        if "RegisterTask" in messages:
+            return f"{name} was not joined by all others within {JOIN_SECONDS} seconds"
+        return f"{name} has lost the connection to the first process"
+
+    def _show_log(self, child: Child) -> None:
+        """Print what a process has written to stderr."""
+        assert child.log
+        text = child.log.read_text(encoding="utf-8", errors="replace").strip()[-MAX_LOG_CHARACTERS:]
+        echo(f"Process {child.rank} of {self.count}:\n{text}", err=True)
+
+
+COMMANDS = (launch,)

@@ -1,0 +1,108 @@
+"""cnnzoo launch starts processes and watches them: here small programs, which begin at once."""
+
+import os
+import signal
+import sys
+
+import pytest
+from helpers.commands import run_command
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals")
+
+
+@pytest.fixture(autouse=True)
+def jax(monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+
+
+def launch(code, *options):
+    """Launch processes of a program; `rank` and `say` are names in its code."""
+    start = "import os, signal, sys, time; rank = int(os.environ.get('KERAS_DISTRIBUTION_PROCESS_ID', 0))\n"
+    return run_command("launch", *options, "--", sys.executable, "-c", start + code)
+
+
+def test_every_process_knows_its_place(tmp_path):
+    names = "NUM_PROCESSES", "PROCESS_ID", "JOB_ADDRESSES"
+    code = f"open(str(rank), 'w').write(' '.join(os.environ['KERAS_DISTRIBUTION_' + n] for n in {names}))"
+    result = launch(
+        f"os.chdir({str(tmp_path)!r}); {code}", "-n", "2", "--hosts", "2", "--rank", "1", "--address", "a:5"
+    )
+    assert (result.code, result.err) == (0, "")
+    texts = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    assert texts == {"2": "4 2 a:5", "3": "4 3 a:5"}
+
+
+def test_one_process_is_started_as_it_is(tmp_path):
+    code = f"open({str(tmp_path / 'file')!r}, 'w').write(repr(os.environ.get('KERAS_DISTRIBUTION_NUM_PROCESSES')))"
+    assert launch(code).code == 0
+    assert (tmp_path / "file").read_text() == "None"
+
+
+def test_a_failure_ends_the_others_and_gives_the_code():
+    result = launch("rank and sys.exit('no such file'); time.sleep(0 if rank else 600)", "-n", "2")
+    assert result.code == 1
+    assert "Process 1 of 2:\nno such file" in result.err
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_killed_process_ends_the_others_with_one_line(rank):
+    result = launch(f"rank == {rank} and os.kill(os.getpid(), signal.SIGKILL); time.sleep(600)", "-n", "2")
+    assert result.code == 1
+    assert result.err == (
+        f"Error: Process {rank} of 2 was ended by SIGKILL, so all have ended. The same command continues the run from "
+        "its last state\n"
+    )
+
+
+def test_a_stopped_process_ends_with_the_others():
+    """The others notice that it does not answer, and fail."""
+    code = "rank and os.kill(os.getpid(), signal.SIGSTOP); time.sleep(0.5); os._exit(1)"
+    assert launch(code, "-n", "2").code == 1
+
+
+def test_ctrl_c_reaches_every_process(tmp_path):
+    """Each may save its state first; the exit code is that of an interrupted training."""
+    code = f"""
+def stop(*_):
+    open({str(tmp_path)!r} + f'/{{rank}}', 'w').close()
+    sys.exit(130)
+signal.signal(signal.SIGINT, stop)
+open({str(tmp_path)!r} + f'/ready{{rank}}', 'w').close()
+while not rank and len(os.listdir({str(tmp_path)!r})) < 2:
+    time.sleep(0.05)
+rank or os.kill(os.getppid(), signal.SIGINT)
+time.sleep(600)
+"""
+    assert launch(code, "-n", "2").code == 130
+    assert {path.name for path in tmp_path.iterdir()} == {"0", "1", "ready0", "ready1"}
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("-n", "2", "--", "predict", "a", "b"), "starts train, fine-tune, evaluate, or a program"),
+        (("no-such-program",), "Received: 'no-such-program'. Example: cnnzoo launch -n 2 --"),
+        (("-n", "2", "--hosts", "2", "--", "train"), "not named in --hosts 2"),
+        (("-n", "0", "--", "train"), "-n|--processes must be a number|from 1 to 1024"),
+    ],
+)
+def test_wrong_words_are_refused(words, message):
+    result = run_command("launch", *words)
+    assert result.code == 2
+    assert any(part in result.err for part in message.split("|"))
+
+
+def test_more_processes_than_gpus_are_refused(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    result = launch("", "-n", "2")
+    assert result.code == 2
+    assert "2 processes cannot share 1 GPU. Use -n 1" in result.err
+
+
+def test_tensorflow_is_refused(monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
+    result = run_command("launch", "-n", "2", "--", "train", "lenet5", "digits")
+    assert result.code == 2
+    assert "JAX backend only. Received: tensorflow" in result.err

@@ -26,7 +26,9 @@ ENVIRONMENT = {
 def answers(tmp_path_factory):
     """What `helpers/several_processes.py` found out, by name."""
     folder = tmp_path_factory.mktemp("processes")
-    paths = os.pathsep.join([str(ROOT / "tests"), str(ROOT), os.environ.get("PYTHONPATH", "")])
+    (folder / "blocked").mkdir()
+    (folder / "blocked" / "tensorflow.py").write_text("raise ImportError('blocked')")  # its import takes seconds
+    paths = os.pathsep.join([str(folder / "blocked"), str(ROOT / "tests"), str(ROOT), os.environ.get("PYTHONPATH", "")])
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -58,7 +60,7 @@ def test_two_processes_have_the_numbers_of_one(answers):
 
 
 def test_only_the_first_process_writes(answers):
-    assert answers["folders"] == ["compiled", "one", "two-0"]
+    assert answers["folders"] == ["blocked", "compiled", "one", "two-0"]
 
 
 def test_arrays_and_messages_are_exchanged_bit_by_bit(answers):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -231,7 +232,8 @@ class _Supervisor:
             return f"{name} found that another process has the same number (--rank)"
         if "RegisterTask" in messages:
             return f"{name} was not joined by all others within {JOIN_SECONDS} seconds"
-        return f"{name} has lost the connection to the first process"
+        reason = re.search(r"absl::Status: (.*)", messages)
+        return f"{name} has lost the connection to the others{f' ({reason[1][:200]})' if reason else ''}"
 
     def _show_log(self, child: Child) -> None:
         """Print what a process has written to stderr."""

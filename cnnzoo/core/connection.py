@@ -5,6 +5,7 @@ The variables of the environment are those of `keras.distribution.initialize`; `
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
@@ -17,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
-from cnnzoo.core.errors import ConnectionLostError, InputError, shorten_repr
+from cnnzoo.core.errors import ConnectionLostError, InputError, Interrupted, shorten_repr
 from cnnzoo.core.processes import count_processes, jax_client, process_rank
 
 ADDRESS, COUNT, RANK = (f"KERAS_DISTRIBUTION_{name}" for name in ("JOB_ADDRESSES", "NUM_PROCESSES", "PROCESS_ID"))
@@ -171,7 +172,17 @@ def watch_processes() -> Monitor:
     if _monitor is None:
         _monitor = Monitor()
         _monitor.start()
+        sys.excepthook = functools.partial(_end_after_error, sys.excepthook)
     return _monitor
+
+
+def _end_after_error(show_error: Any, kind: type[BaseException], error: BaseException, traceback: Any) -> None:
+    """Show an error that nothing has caught, and end: JAX would first wait for processes that wait for this one."""
+    show_error(kind, error, traceback)
+    if count_processes() > 1 and not issubclass(kind, Interrupted):
+        watch_processes().tell_failure(f"{kind.__name__}: {error}")
+        sys.stdout.flush()
+        os._exit(1)
 
 
 class Monitor(threading.Thread):

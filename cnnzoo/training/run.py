@@ -216,9 +216,12 @@ class Run:
             if self.folder:
                 self.lock.release()
         if interrupted:
-            kept = f"and kept in {self.folder}: the same call or command resumes the run"
-            rest = kept if self.folder else "but not kept, as there is no run_dir"
-            raise Interrupted(f"Stopped; {self.progress()} {rest}") from None
+            raise Interrupted(f"Stopped; {self.progress()} {self.describe_kept_state()}") from None
+
+    def describe_kept_state(self) -> str:
+        """Return where the progress of an interrupted run is kept, as a phrase."""
+        kept = f"and kept in {self.folder}: the same call or command resumes the run"
+        return kept if self.folder else "but not kept, as there is no run_dir"
 
     def kept_weights(self) -> dict[str, Any]:
         """Return which weights the run keeps if it fails now: their epoch, 0 for the start, and their name."""

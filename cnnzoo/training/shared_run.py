@@ -22,6 +22,10 @@ class FollowingRun(Run):
         self.state = TrainingState(**facts["state"] | {"best": tuple(facts["state"]["best"])})
         self.record |= facts["record"]
 
+    def describe_kept_state(self) -> str:
+        """Return who keeps the progress of an interrupted run."""
+        return "and kept by process 0, if it has a run_dir: the same call or command resumes the run"
+
     @property
     def is_begun(self) -> bool:
         """Whether rank 0 has a part of the training in its folder."""

@@ -32,17 +32,17 @@ def test_a_single_host_needs_nothing():
 
 
 def test_a_host_finds_itself_among_the_names():
-    hosts = f"192.0.2.1,{socket.gethostname()}"  # the first is reserved for documentation
-    assert find_place(hosts, None, None) == (1, 2, "192.0.2.1:7654")
-    assert find_place("192.0.2.1:99,127.0.0.1", None, None) == (1, 2, "192.0.2.1:99")
-    assert find_place("192.0.2.1,192.0.2.2", 0, "192.0.2.9:5") == (0, 2, "192.0.2.9:5")
+    hosts = f"240.0.0.1,{socket.gethostname()}"  # the first is that of no host
+    assert find_place(hosts, None, None) == (1, 2, "240.0.0.1:7654")
+    assert find_place("240.0.0.1:99,127.0.0.1", None, None) == (1, 2, "240.0.0.1:99")
+    assert find_place("240.0.0.1,240.0.0.2", 0, "240.0.0.9:5") == (0, 2, "240.0.0.9:5")
     assert find_place("3", 2, "a:1") == (2, 3, "a:1")
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("192.0.2.1,192.0.2.2", None, None), "none of them .* --rank, from 0 on"),
+        (("240.0.0.1,240.0.0.2", None, None), "none of them .* --rank, from 0 on"),
         (("127.0.0.1,localhost", None, None), "several of them"),
         (("2", None, "a:1"), "not named in --hosts 2"),
         (("2", 2, "a:1"), "from 0 to 1, as there are 2 hosts. Received: 2"),

@@ -51,7 +51,7 @@ def test_another_backend_is_refused_with_what_to_do(variables, monkeypatch):
 
 
 def test_the_backend_may_be_that_of_the_file_of_keras(tmp_path, monkeypatch):
-    monkeypatch.delenv("KERAS_BACKEND")
+    monkeypatch.delenv("KERAS_BACKEND", raising=False)
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     with pytest.raises(cnnzoo.InputError, match="Received: tensorflow"):
         check_backend()

@@ -106,3 +106,23 @@ def test_tensorflow_is_refused(monkeypatch):
     result = run_command("launch", "-n", "2", "--", "train", "lenet5", "digits")
     assert result.code == 2
     assert "JAX backend only. Received: tensorflow" in result.err
+
+
+@pytest.mark.parametrize(
+    ("message", "reason"),
+    [
+        ("1 unexpectedly tried to connect with a different incarnation.", "another process has the same number"),
+        ("DEADLINE_EXCEEDED\n\nRPC: /CoordinationService/RegisterTask", "not joined by all others within 300 seconds"),
+        (
+            "absl::Status: UNAVAILABLE: no heartbeat\nmore",
+            "the connection to the others (UNAVAILABLE: no heartbeat)",
+        ),
+    ],
+)
+def test_an_abort_of_jax_is_explained_in_one_line(message, reason):
+    code = f"open(os.environ['CNNZOO_PROCESS_LOG'], 'w').write({message!r}); os.kill(os.getpid(), signal.SIGABRT)"
+    result = launch(f"time.sleep(600) if rank else exec({code!r})", "-n", "2")
+    assert result.code == 1
+    assert result.err.startswith("Error: Process 0 of 2 ")
+    assert reason in result.err
+    assert result.err.count("\n") == 1

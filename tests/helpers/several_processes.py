@@ -29,7 +29,11 @@ def train(data, folder):
         fit(new_network(), data, recipe=RECIPE, run_dir=f"{folder}/torn", callbacks=[CrashAt(1, 1)], checkpoint_every=0)
     fit(new_network(), data, recipe=RECIPE, run_dir=f"{folder}/torn", checkpoint_every=0)
     tuned = cnnzoo.fine_tune(
-        model, data, recipe=cnnzoo.recipe("finetune", epochs=1, batch_size=12), run_dir=f"{folder}/tuned", verbose=False
+        model,
+        data,
+        recipe=cnnzoo.recipe("finetune", epochs=1, batch_size=12, keep="last"),
+        run_dir=f"{folder}/tuned",
+        verbose=False,
     )
     evaluated = cnnzoo.evaluate(model, data, split="train", verbose=False)
     weights = b"".join(weight.tobytes() for weight in model.get_weights())

@@ -59,6 +59,10 @@ def test_two_processes_have_the_numbers_of_one(answers):
     np.testing.assert_allclose(two["evaluated"], one["evaluated"], rtol=1e-3)
 
 
+def test_an_interrupted_training_ends_with_the_same_report(answers):
+    assert answers["reports are equal"]
+
+
 def test_only_the_first_process_writes(answers):
     assert answers["folders"] == ["blocked", "compiled", "one", "two-0"]
 

@@ -269,14 +269,20 @@ def _end(problem: str) -> NoReturn:
 
 
 def _set_jax_messages_aside() -> None:
-    """Keep what JAX writes to stderr in a file of `cnnzoo launch`, which prints one line if the process is aborted."""
+    """Keep what JAX itself writes in a file of `cnnzoo launch`, which prints one line if the process is aborted.
+
+    Python's streams get file descriptors of their own; those that C++ writes to become the file.
+    """
     path = os.environ.get(LOG_FILE)
     if not path:
         return
-    sys.stderr.flush()
-    sys.stderr = os.fdopen(os.dup(2), "w", encoding=sys.stderr.encoding, errors="backslashreplace", buffering=1)
     log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    os.dup2(log, 2)
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        stream = getattr(sys, name)
+        stream.flush()
+        own = os.fdopen(os.dup(number), "w", encoding=stream.encoding, errors="backslashreplace", buffering=1)
+        setattr(sys, name, own)
+        os.dup2(log, number)
     os.close(log)
 
 

@@ -63,8 +63,18 @@ def check_small_network():
     check_resume(2, "two")
 
 
+def check_odd_validation():
+    """Check that four devices validate 1,003 images, which do not fill whole batches, exactly as one does."""
+    data = cnnzoo.load_data(make_blobs(1254), splits=(0.1, 0.8, 0.1))
+    assert len(data.validation) == 1003
+    histories = [train(count, data=data)[1] for count in (1, 4)]
+    assert histories[0]["val_accuracy"] == histories[1]["val_accuracy"]
+    np.testing.assert_allclose(histories[0]["val_loss"], histories[1]["val_loss"], rtol=1e-5)
+
+
 if __name__ == "__main__":
     check_small_network()
+    check_odd_validation()
     check_equal(train(4), train(1, devices="auto"))
     assert keras.distribution.distribution() is None
     print("equal")

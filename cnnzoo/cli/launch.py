@@ -207,7 +207,8 @@ class _Supervisor:
         if INTERRUPTED in codes or (self.interrupts and codes):
             return INTERRUPTED
         first = failed[0]
-        own_code = next((code for code in codes if code > 0), 1)
+        # Those that end because of another one's error have 1.
+        own_code = next((code for code in codes if code > 1), 1)
         # JAX aborts what has lost the first process; whatever else ended a process has come first.
         killed = [child for child in failed if child.process.returncode < 0]
         killed.sort(key=lambda child: (-child.process.returncode == signal.SIGABRT, failed.index(child)))

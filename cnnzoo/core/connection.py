@@ -239,7 +239,7 @@ class Monitor(threading.Thread):
             sign = json.loads(text)
             name = f"Process {rank} of {count_processes()} ({sign['host']})"
             if sign["failure"]:
-                _end(f"{name} has failed: {sign['failure']}")
+                _end(f"{name} has failed: {sign['failure']}", remedy="")
             if now - seen_at > SILENT_SECONDS:
                 _end(f"{name} does not answer for {SILENT_SECONDS:.0f} seconds")
         limit = max(HANG_SECONDS, HANG_FACTOR * self.longest_step)
@@ -251,6 +251,7 @@ class Monitor(threading.Thread):
     def tell_failure(self, failure: str) -> None:
         """Let the others end because this process fails; rank 0 waits until they have read it."""
         self.failure = failure
+        self.stopped.set()  # so that this process does not name another one, which may fail for the same reason
         try:
             self._beat()
         except Exception:  # the coordinator has gone, and with it all others
@@ -262,9 +263,9 @@ class Monitor(threading.Thread):
 _monitor: Monitor | None = None
 
 
-def _end(problem: str) -> NoReturn:
+def _end(problem: str, remedy: str = f". {KEEP_GOING}") -> NoReturn:
     """Print one line, and end this process at once: its main thread may wait forever for the others."""
-    os.write(sys.stderr.fileno(), f"Error: {problem}. {KEEP_GOING}\n".encode())
+    os.write(sys.stderr.fileno(), f"Error: {problem}{remedy}\n".encode())
     os._exit(1)
 
 

@@ -157,6 +157,7 @@ class _Supervisor:
     def __init__(self, children: Sequence[Child], count: int) -> None:
         self.children, self.count = children, count
         self.interrupts = 0
+        self.ended_here: list[Child] = []
 
     def wait(self) -> int:
         """Wait until all have ended; return the exit code, after printing why if none of them could."""
@@ -179,12 +180,14 @@ class _Supervisor:
         finally:
             for number, handler in handlers.items():
                 signal.signal(number, handler)
-        return self.explain([child for child in ended if child.process.returncode])
+        failed = [child for child in ended if child.process.returncode]
+        return self.explain([child for child in failed if child not in self.ended_here] or failed)
 
     def kill(self) -> None:
         """End the processes that still run, also stopped ones, and wait for their end."""
         for child in self.children:
             if child.process.poll() is None:
+                self.ended_here.append(child)
                 child.process.kill()
                 child.process.wait()
 

@@ -1,6 +1,7 @@
 """Measure how work grows with processes on one machine: images per second, and the efficiency against one process.
 
 python benchmarks/scale.py predict photos/ --model resnet18 --counts 1,2,4
+python benchmarks/scale.py train photos/ --model resnet18 --counts 1,2,4
 
 Each process is bound to cores of its own, as if it were a host with so many cores (`--cores`, by default 1). Counts for
 which there are too few cores share them, and their efficiency says little.
@@ -9,6 +10,8 @@ which there are too few cores share them, and their efficiency says little.
 import multiprocessing
 import os
 import queue
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -73,9 +76,57 @@ def measure_prediction(photos, model, count, cores_each):
     return sum(images), max(ended) - min(started), has_own
 
 
+TIMED_EPOCHS = 3  # after a first one, which compiles the steps
+
+
+def time_training():
+    """Train in this process, which `cnnzoo launch` has started with others; process 0 writes images and seconds.
+
+    The arguments are the images, the model, and the file to write.
+    """
+    photos, name, out = sys.argv[1:]
+    import keras
+
+    if os.environ.get("KERAS_DISTRIBUTION_NUM_PROCESSES"):
+        keras.distribution.initialize()
+    import cnnzoo
+    from cnnzoo.core.processes import is_main_process
+
+    data = cnnzoo.load_data(photos, splits=(0.8, 0.1, 0.1))
+    recipe = cnnzoo.recipe("sgd", epochs=1 + TIMED_EPOCHS, batch_size=32)
+    model = cnnzoo.get(name, classes=data.classes)
+    ends = []
+    timer = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: ends.append(time.perf_counter()))
+    cnnzoo.fit_and_evaluate(model, data, recipe=recipe, callbacks=[timer], verbose=False)
+    if is_main_process():
+        images = TIMED_EPOCHS * (len(data.train) + len(data.validation))
+        Path(out).write_text(f"{images} {ends[-1] - ends[0]}")
+
+
+def measure_training(photos, model, count, cores_each):
+    """Return images and seconds of a training, with validation, in `count` processes on the JAX backend."""
+    available = sorted(os.sched_getaffinity(0))
+    has_own = count * cores_each <= len(available)
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "times"
+        program = [sys.executable, "-c", "import scale; scale.time_training()", photos, model, str(out)]
+        paths = [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
+        os.sched_setaffinity(0, available[: count * cores_each])  # `launch` gives each process its share of them
+        try:
+            subprocess.run(
+                [sys.executable, "-m", "cnnzoo", "launch", "-n", str(count), "--", *program],
+                env=os.environ | {"KERAS_BACKEND": "jax", "PYTHONPATH": os.pathsep.join(paths)},
+                check=True,
+            )
+        finally:
+            os.sched_setaffinity(0, available)
+        images, seconds = out.read_text().split()
+    return int(images), float(seconds), has_own
+
+
 # What can be measured: each function takes the images, the model, the number of processes and the cores of each, and
 # returns images, seconds, and whether each process had cores of its own.
-PARTS = {"predict": measure_prediction}
+PARTS = {"predict": measure_prediction, "train": measure_training}
 
 
 def table_lines(rows):

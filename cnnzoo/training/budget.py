@@ -13,7 +13,7 @@ import keras
 from cnnzoo.core.processes import share
 from cnnzoo.core.text import format_duration
 from cnnzoo.data.batches import Batches
-from cnnzoo.training.distribution import share_of_batch
+from cnnzoo.training.distribution import assign_value, share_of_batch
 from cnnzoo.training.recipe import Recipe
 
 TRIAL_SECONDS = 3.0  # of training steps that are measured, and at least two of them
@@ -41,7 +41,7 @@ def measure_speed(network: keras.Model, batches: Batches, validation_batches: Ba
         measured_step = _time_calls(lambda i: network.test_on_batch(*share_of_batch(network, measured[0])), 0.0)
     finally:
         for variable, value in zip(network.variables, original_values, strict=True):
-            variable.assign(value)
+            assign_value(variable, value)
     image = measured_step / min(measured.batch_size, len(measured.split))
     validation = 0 if validation_batches is None else image * len(validation_batches.split)
     return Speed(step * len(batches) + validation, image)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 import warnings
 from pathlib import Path
@@ -225,6 +226,8 @@ def predict(
         summary |= {"shard": share} if share else {}
         text = f"{format_count(result.images, 'image')}{unreadable}{unsure}; written to {result.path}"
         echo(json.dumps(summary) if as_json else text)
+        if share and not as_json:
+            echo(f"When all shards are complete: cnnzoo merge {shlex.quote(str(out))}", err=True)
         error_count = result.errors
     else:
         image_count = unsure_count = 0

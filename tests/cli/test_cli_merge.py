@@ -47,6 +47,7 @@ def test_shards_are_predicted_and_merged(cli, scans, tmp_path, monkeypatch):
     second = cli("predict", "lenet5:mnist", scans, "--out", out, "--shard", "auto")
     assert second.code == 0, "also of the shard with the torn file: a batch system would repeat it"
     assert "This process predicts shard 2/2, from SLURM_PROCID=1, SLURM_NTASKS=2" in second.err
+    assert f"When all shards are complete: cnnzoo merge {out}\n" in second.err
 
     merged = cli("merge", out, "--json")
     assert merged.code == 2, "as predict has it, because of the torn file"

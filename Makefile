@@ -75,7 +75,7 @@ test-backends:  ## Golden logits, and what every row promises, on JAX and torch:
 
 test-beam:  ## The transform for Apache Beam, which needs an older protobuf than the other extras
 	$(MAKE) VENV=.venv-beam .venv-beam/installed
-	.venv-beam/bin/python .ci/install.py -e '.[beam,export]' pytest
+	.venv-beam/bin/python .ci/install.py -e '.[beam]' pytest
 	.venv-beam/bin/python -m pytest tests/inference/test_beam.py -W default
 
 .venv-floors.txt: pyproject.toml

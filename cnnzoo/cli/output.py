@@ -2,7 +2,9 @@
 
 import contextlib
 import os
+import shlex
 import sys
+from pathlib import Path
 from typing import TextIO
 
 import click
@@ -26,6 +28,14 @@ def echo(message: object = "", err: bool = False) -> None:
         click.echo(wrap_for_terminal(text, sys.stderr if err else sys.stdout), err=err)
     except BrokenPipeError:
         raise ReaderGoneError from None  # click would end the process with 1 itself
+
+
+def echo_next_steps(folder: Path) -> None:
+    """Print what can be done with the folder of a training or of a search, as commands to copy."""
+    model = shlex.quote(str(folder))
+    echo(f"Open {folder}/report.html in a browser. Try next:")
+    echo(f"  cnnzoo predict {model} new_images/ --out answers.csv")
+    echo(f"  cnnzoo export {model} exported")
 
 
 def prepare_streams() -> None:

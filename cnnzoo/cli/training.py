@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shlex
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -25,7 +24,7 @@ from cnnzoo.cli.checks import (
 from cnnzoo.cli.complete import complete_recipes
 from cnnzoo.cli.declare import CheckedPath, take_options
 from cnnzoo.cli.options import MODEL, SOURCE, TRAINED_MODEL, DataOptions, ModelOptions, RecipeOptions, RunOptions
-from cnnzoo.cli.output import echo
+from cnnzoo.cli.output import echo, echo_next_steps
 from cnnzoo.cli.startup import import_keras_quietly, join_processes
 from cnnzoo.core.errors import InputError
 from cnnzoo.core.paths import path_exists
@@ -196,11 +195,8 @@ def _print_result(report: Report, images: ImageData) -> None:
     files += ["fix_list.csv"] if images.fix_list else []
     echo(f"Written to {report.run_dir}: {', '.join(files)}")
     echo(report)
-    # Quoted, so that the commands can be copied
-    run = shlex.quote(str(report.run_dir))
-    echo(f"Open {report.run_dir}/report.html in a browser. Try next:")
-    echo(f"  cnnzoo predict {run} new_images/ --out answers.csv")
-    echo(f"  cnnzoo export {run} exported")
+    assert report.run_dir
+    echo_next_steps(report.run_dir)
 
 
 @commands.command("lr-find")

@@ -21,7 +21,7 @@ from cnnzoo.cli.commands import COMMON, MACHINE, SEARCH, Choice
 from cnnzoo.cli.complete import complete_trained_models
 from cnnzoo.cli.declare import CheckedPath, option, take_options
 from cnnzoo.cli.options import MODEL, SOURCE, ModelOptions, RecipeOptions, RunDirOptions, SearchDataOptions
-from cnnzoo.cli.output import echo
+from cnnzoo.cli.output import echo, echo_next_steps
 from cnnzoo.cli.startup import import_keras_quietly
 
 METRIC_NAMES = (  # those of `evaluation.report`, which is slow to import; a test compares them
@@ -182,6 +182,7 @@ def tune(
     if result:
         echo(result)
         echo(f"Written to {result.run_dir}: report.html, trials.csv, best.toml; the best model: {result.run}")
+        echo_next_steps(result.run_dir)
 
 
 def default_search_dir(name: str, data: str) -> Path:

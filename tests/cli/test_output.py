@@ -2,6 +2,8 @@
 
 import os
 import re
+import shlex
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from helpers.processes import ForkedProcess, run_code
 from PIL import Image
 
 import cnnzoo
+from cnnzoo.cli.output import echo_next_steps
 from cnnzoo.core.memory import describe_memory_error
 
 ODD_NAMES = {
@@ -191,3 +194,13 @@ def test_an_empty_path_is_not_the_current_folder(cli, tmp_path, monkeypatch, wor
     assert "empty" in answer.err
     assert "current folder" in answer.err
     assert not os.listdir(tmp_path)  # noqa: PTH208
+
+
+def test_next_steps_can_be_copied(capsys):
+    echo_next_steps(Path("a search"))
+    title, *commands = capsys.readouterr().out.splitlines()
+    assert title == "Open a search/report.html in a browser. Try next:"
+    assert [shlex.split(command)[:3] for command in commands] == [
+        ["cnnzoo", "predict", "a search"],
+        ["cnnzoo", "export", "a search"],
+    ]

@@ -76,6 +76,15 @@ def free_memory():
     gc.collect()
 
 
+@pytest.fixture
+def fast_variables():
+    """Build and load networks in half the time; what is built within the test has values only there."""
+    from helpers.building import values_beside_variables
+
+    with values_beside_variables():
+        yield
+
+
 @pytest.fixture(scope="session")
 def cli():
     """Run the command line in this process: cli("list", "lenet*") gives code, out and err."""

@@ -15,12 +15,18 @@ from cnnzoo.checkpoints.tensors import named_variables
 from cnnzoo.models.inception import googlenet_modules, inception_v3_modules
 
 pytestmark = pytest.mark.usefixtures("free_memory", "kept_memory")
-# The VGGs first and on one worker: each takes 4 GB while it is loaded, and they share their largest tensors.
-# The others end with the smallest, which fill the time until the last worker is done.
-FILES = sorted(
-    (GOLDEN / "logits").glob("*.npz"),
-    key=lambda path: (not path.stem.startswith("vgg"), -path.stat().st_size, path.name),
-)
+
+
+def running_order(path):
+    """The VGGs first, and on one worker: each takes 4 GB while it is loaded, and those of a publisher share tensors.
+
+    The others end with the smallest, which fill the time until the last worker is done.
+    """
+    is_vgg, publisher = path.stem.startswith("vgg"), path.stem.rpartition("-")[2]
+    return not is_vgg, publisher if is_vgg else "", -path.stat().st_size, path.name
+
+
+FILES = sorted((GOLDEN / "logits").glob("*.npz"), key=running_order)
 ON_ONE_WORKER = {True: [pytest.mark.xdist_group("vgg")], False: []}
 each = pytest.mark.parametrize(
     "path", [pytest.param(path, id=path.stem, marks=ON_ONE_WORKER[path.stem.startswith("vgg")]) for path in FILES]

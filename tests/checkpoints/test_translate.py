@@ -19,7 +19,7 @@ from cnnzoo.checkpoints.layouts import LAYOUTS, fill_template
 from cnnzoo.checkpoints.tensors import adapt_first_kernel, named_variables
 from cnnzoo.checkpoints.weight_sets import clean_names, find_layouts
 
-pytestmark = pytest.mark.usefixtures("small_models")
+pytestmark = pytest.mark.usefixtures("small_models", "fast_variables")
 
 
 def small_golden(stem):

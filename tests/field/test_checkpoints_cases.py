@@ -29,6 +29,8 @@ import cnnzoo
 from cnnzoo.checkpoints import readers
 from cnnzoo.checkpoints.tensors import named_variables
 
+pytestmark = pytest.mark.usefixtures("fast_variables")
+
 
 @pytest.fixture(scope="module", autouse=True)
 def small_models():

@@ -7,6 +7,8 @@ import pytest
 import cnnzoo
 from cnnzoo.surgery.features import feature_layer_names
 
+pytestmark = pytest.mark.usefixtures("fast_variables")
+
 
 @pytest.fixture(scope="module")
 def headless_resnet20():

@@ -164,6 +164,23 @@ def test_facts_of_another_version_are_found_again(packed, monkeypatch):
     assert all(image.facts for image in images if image.source.problem)
 
 
+@pytest.mark.slow
+def test_a_training_on_the_folder_goes_on_with_packed_data(cli, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_class_folders(tmp_path / "photos", {"a": 20, "b": 20}, size=(20, 24))
+    cnnzoo.pack("photos", "packed", shards=3)
+    words = ("train", "lenet5", "--epochs", "1", "--batch-size", "8", "--run-dir", "run")
+    first = cli(*words[:2], "photos", *words[2:])
+    assert first.code == 0, first.err
+    report = (tmp_path / "run" / "report.json").read_bytes()
+    again = cli(*words[:2], "packed", *words[2:], "--resume")
+    assert again.code == 0, again.err
+    assert (tmp_path / "run" / "report.json").read_bytes() == report
+    result = cli("evaluate", "run", "packed")
+    assert result.code == 0, result.err
+    assert "packed holds the data that lenet5 was trained on, so the test split" in result.out
+
+
 # Other sources
 
 

@@ -44,6 +44,9 @@ def test_tensorflow_datasets(tmp_path):
     expected = {make_scene(seed=100 + i).tobytes() for i in range(6)}
     original = cnnzoo.load_data(builder.data_dir)
     assert {image.tobytes() for image in original.test.images} == expected
+    pytest.importorskip("array_record.python.array_record_module")
+    cnnzoo.pack(builder.data_dir, tmp_path / "packed")
+    assert cnnzoo.load_data(tmp_path / "packed").fingerprints == original.fingerprints
     with pytest.raises(cnnzoo.InputError, match="TensorFlow Datasets cannot load 'no_such_set'"):
         cnnzoo.load_data("tfds:no_such_set")
 

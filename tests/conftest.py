@@ -12,7 +12,7 @@ from helpers.paths import ROOT, TEST_DATA
 
 import cnnzoo
 
-gc.disable()  # until all is imported, see `pytest_collection_finish`
+gc.disable()  # until all is imported, see `pytest_collection`
 
 LONGEST = ("tuning", "export", "cli", "docs", "training", "runtimes", "inference")  # folders, the slowest first
 WITHOUT_SHARED_FIXTURES = ("test_golden.py", "test_build.py")  # files whose tests may run on any worker
@@ -44,10 +44,14 @@ def pytest_collection_modifyitems(config, items):
             item.add_marker(pytest.mark.xdist_group(item.path.relative_to(ROOT).as_posix()))
 
 
-def pytest_collection_finish():
-    """Exempt what was imported from garbage collection, which would look at a million objects again and again."""
-    gc.freeze()
-    gc.enable()
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """Exempt what is imported from garbage collection, which would look at a million objects again and again."""
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.fixture(scope="session")

@@ -30,6 +30,7 @@ def scans(tmp_path):
     return folder
 
 
+@pytest.mark.slow
 def test_shards_are_predicted_and_merged(cli, scans, tmp_path, monkeypatch):
     out = tmp_path / "answers.csv"
     answer = cli("predict", "lenet5:mnist", scans, "--out", out, "--shard", "1/2", "--json")

@@ -5,6 +5,7 @@ The variables of the environment are those of `keras.distribution.initialize`; `
 
 from __future__ import annotations
 
+import atexit
 import functools
 import json
 import os
@@ -14,7 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
@@ -142,7 +143,7 @@ def disconnect_processes(failure: str = "") -> None:
     if failure:
         monitor.tell_failure(failure)
         return
-    monitor.stopped.set()
+    monitor.leave()
     import jax
 
     distributed: Any = jax.distributed
@@ -172,6 +173,7 @@ def watch_processes() -> Monitor:
     if _monitor is None:
         _monitor = Monitor()
         _monitor.start()
+        atexit.register(_monitor.leave)  # before JAX disconnects, at the end of a program
         sys.excepthook = functools.partial(_end_after_error, sys.excepthook)
     return _monitor
 
@@ -195,7 +197,7 @@ class Monitor(threading.Thread):
     def __init__(self) -> None:
         super().__init__(name="cnnzoo-monitor", daemon=True)
         self.stopped = threading.Event()
-        self.beats, self.steps, self.failure = 0, 0, ""
+        self.beats, self.steps, self.failure, self.has_left = 0, 0, "", False
         self.step_started: float | None = None  # of a step that must not hang
         self.longest_step = 0.0
         self.seen: dict[str, tuple[str, float]] = {}  # by rank: the last sign of life, and when it came
@@ -225,6 +227,7 @@ class Monitor(threading.Thread):
     def _beat(self) -> None:
         self.beats += 1
         sign = {"beat": self.beats, "host": socket.gethostname(), "steps": self.steps, "failure": self.failure}
+        sign |= {"left": self.has_left}
         jax_client().key_value_set(f"cnnzoo-alive/{process_rank()}", json.dumps(sign), allow_overwrite=True)
 
     def _check(self, signs: dict[str, str]) -> None:
@@ -240,13 +243,22 @@ class Monitor(threading.Thread):
             name = f"Process {rank} of {count_processes()} ({sign['host']})"
             if sign["failure"]:
                 _end(f"{name} has failed: {sign['failure']}", remedy="")
-            if now - seen_at > SILENT_SECONDS:
+            if now - seen_at > SILENT_SECONDS and not sign.get("left"):
                 _end(f"{name} does not answer for {SILENT_SECONDS:.0f} seconds")
         limit = max(HANG_SECONDS, HANG_FACTOR * self.longest_step)
         if self.step_started is not None and now - self.step_started > limit:
             slowest = min(signs, key=lambda rank: json.loads(signs[rank])["steps"])
             host = json.loads(signs[slowest])["host"]
             _end(f"Process {slowest} of {count_processes()} ({host}) hangs: no step ended for {limit:.0f} seconds")
+
+    def leave(self) -> None:
+        """Stop, and tell the others that this process has ended as it should."""
+        if self.stopped.is_set() or jax_client() is None:
+            return
+        self.has_left = True
+        self.stopped.set()
+        with suppress(Exception):  # the coordinator has gone
+            self._beat()
 
     def tell_failure(self, failure: str) -> None:
         """Let the others end because this process fails; rank 0 waits until they have read it."""

@@ -24,11 +24,11 @@ def check(monkeypatch):
         monkeypatch.setattr(connection.time, "monotonic", lambda: clock.now)
         monitor = Monitor()
 
-        def check_at(now, beat, failure="", steps=0):
+        def check_at(now, beat, failure="", steps=0, left=False):
             clock.now = now
             signs = [
                 {"beat": now, "host": "here", "steps": monitor.steps, "failure": ""},
-                {"beat": beat, "host": "there", "steps": steps, "failure": failure},
+                {"beat": beat, "host": "there", "steps": steps, "failure": failure, "left": left},
             ]
             try:
                 monitor._check({str(rank): json.dumps(sign) for rank, sign in enumerate(signs)})
@@ -42,6 +42,10 @@ def check(monkeypatch):
 def test_a_process_that_shows_no_sign_of_life_counts_as_dead(check):
     assert [check.at(now, beat) for now, beat in ((0, 1), (19, 1), (20, 2), (40, 2))] == [""] * 4
     assert check.at(41, 2) == "Process 1 of 2 (there) does not answer for 20 seconds"
+
+
+def test_a_process_that_has_left_may_be_silent(check):
+    assert [check.at(now, 1, left=True) for now in (0, 100)] == ["", ""]
 
 
 def test_the_failure_of_another_process_is_passed_on(check):

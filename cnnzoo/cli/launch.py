@@ -10,7 +10,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -94,7 +95,7 @@ def _start(program: Sequence[str], ranks: Sequence[int], count: int, address: st
             environment |= {ADDRESS: address, COUNT: str(count), RANK: str(rank)}
             environment |= {LOG_FILE: str(folder / f"{rank}.jax")}  # `explain` reads it
         log = folder / f"{rank}.log" if i else None
-        with (log or Path(os.devnull)).open("wb") as messages:
+        with (log or Path(os.devnull)).open("wb") as messages, _use_cores(cores[i]):
             process = subprocess.Popen(
                 program,
                 env=environment,
@@ -102,14 +103,13 @@ def _start(program: Sequence[str], ranks: Sequence[int], count: int, address: st
                 stdout=subprocess.DEVNULL if rank else None,
                 stderr=messages if log else None,
                 start_new_session=True,  # Ctrl-C reaches the supervisor alone, which passes it on
-                preexec_fn=cores[i],  # there are no threads here
             )
         children.append(Child(rank, process, log, folder / f"{rank}.jax"))
     return children
 
 
-def _share_devices(count: int) -> tuple[list[dict[str, str]], list[Callable[[], None] | None]]:
-    """Return for each of `count` processes of this host its GPUs, as variables, and what gives it its cores.
+def _share_devices(count: int) -> tuple[list[dict[str, str]], list[Sequence[int]]]:
+    """Return for each of `count` processes of this host its GPUs, as variables, and its cores; none if it has all.
 
     Raises:
         InputError: if there are GPUs, but not as many as processes.
@@ -117,7 +117,7 @@ def _share_devices(count: int) -> tuple[list[dict[str, str]], list[Callable[[], 
     from cnnzoo.core.cluster import split_evenly
 
     if count == 1:
-        return [{}], [None]
+        return [{}], [()]
     gpus = _list_gpus()
     if gpus and len(gpus) < count:
         raise InputError(
@@ -128,12 +128,25 @@ def _share_devices(count: int) -> tuple[list[dict[str, str]], list[Callable[[], 
     variables = [{"CUDA_VISIBLE_DEVICES": ",".join(gpus[i] for i in share)} if gpus else {} for share in shares]
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_setaffinity") else []
     if len(cores) < count:
-        return variables, [None] * count
-    return variables, [_core_setter(share) for share in split_evenly(cores, count)]
+        return variables, [()] * count
+    return variables, list(split_evenly(cores, count))
 
 
-def _core_setter(cores: Sequence[int]) -> Callable[[], None]:
-    return lambda: os.sched_setaffinity(0, cores)
+@contextmanager
+def _use_cores(cores: Sequence[int]) -> Iterator[None]:
+    """Bind this process to some cores, of which a process that it starts takes over the binding; all if none are given.
+
+    A function that the child calls before it starts the program would fork this process, with what threads it has.
+    """
+    if not cores:
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def _list_gpus() -> list[str]:

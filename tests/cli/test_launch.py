@@ -33,6 +33,16 @@ def test_every_process_knows_its_place(tmp_path):
     assert texts == {"2": "4 2 a:5", "3": "4 3 a:5"}
 
 
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="cores are bound on Linux only")
+def test_processes_share_the_cores(tmp_path):
+    cores = os.sched_getaffinity(0)
+    code = f"open({str(tmp_path)!r} + f'/{{rank}}', 'w').write(' '.join(map(str, os.sched_getaffinity(0))))"
+    assert launch(code, "-n", "2").code == 0
+    shares = [set(map(int, (tmp_path / str(rank)).read_text().split())) for rank in (0, 1)]
+    assert shares[0] | shares[1] == cores == os.sched_getaffinity(0)
+    assert len(cores) < 2 or not shares[0] & shares[1]
+
+
 def test_one_process_is_started_as_it_is(tmp_path):
     code = f"open({str(tmp_path / 'file')!r}, 'w').write(repr(os.environ.get('KERAS_DISTRIBUTION_NUM_PROCESSES')))"
     assert launch(code).code == 0

@@ -144,7 +144,7 @@ def test_fine_tuning_with_keep_last_does_not_compare_with_the_probe(data):
 
 def test_a_time_budget_needs_no_validation(whole_data):
     report = fit(new_lenet(), whole_data, recipe=SHORT, minutes=1)
-    assert any("time budget of 1 minutes" in note for note in report.notes)
+    assert any("time budget of 1 minute" in note for note in report.notes)
 
 
 def test_the_command_line_trains_on_everything(cli, tmp_path):

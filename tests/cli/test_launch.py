@@ -7,6 +7,8 @@ import sys
 import pytest
 from helpers.commands import run_command
 
+from cnnzoo.cli import launch as cli_launch
+
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals")
 
 
@@ -14,6 +16,8 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals")
 def jax(monkeypatch):
     monkeypatch.setenv("KERAS_BACKEND", "jax")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.setattr(cli_launch, "GRACE_SECONDS", 1.0)
+    monkeypatch.setattr(cli_launch, "KILLED_GRACE_SECONDS", 0.5)
 
 
 def launch(code, *options):

@@ -40,7 +40,7 @@ import sys, time
 from cnnzoo.core import progress
 name = "Keras"
 end = time.monotonic() + (60 if sys.argv[3] == "shown" else 0.5)
-while time.monotonic() < end and not progress._board._shown:
+while time.monotonic() < end and "Importing Keras" not in [work.activity for work in list(progress._board._shown)]:
     time.sleep(0.01)
 """
 

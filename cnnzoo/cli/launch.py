@@ -54,8 +54,11 @@ def launch(words: tuple[str, ...], processes: int, hosts: str | None, rank: int 
         check_backend()
     ranks = range(place.rank * processes, (place.rank + 1) * processes)
     with tempfile.TemporaryDirectory(prefix="cnnzoo-launch-") as folder:
-        children = _start(program, ranks, count, place.address, Path(folder))
-        code = _Supervisor(children, count).wait()
+        supervisor = _Supervisor(count)
+        with supervisor.pass_signals_on():  # before any process is there, which would go on alone
+            for child in _start(program, ranks, count, place.address, Path(folder)):
+                supervisor.children.append(child)
+            code = supervisor.wait()
     if code:
         raise SystemExit(code)
 
@@ -83,12 +86,11 @@ class Child(NamedTuple):
     jax_log: Path
 
 
-def _start(program: Sequence[str], ranks: Sequence[int], count: int, address: str, folder: Path) -> list[Child]:
+def _start(program: Sequence[str], ranks: Sequence[int], count: int, address: str, folder: Path) -> Iterator[Child]:
     """Start the processes of this host; the first one of all has the terminal for its output."""
     from cnnzoo.core.connection import ADDRESS, COUNT, LOG_FILE, RANK
 
     gpus, cores = _share_devices(len(ranks))
-    children = []
     for i, rank in enumerate(ranks):
         environment = dict(os.environ) | gpus[i]
         if count > 1:
@@ -104,8 +106,7 @@ def _start(program: Sequence[str], ranks: Sequence[int], count: int, address: st
                 stderr=messages if log else None,
                 start_new_session=True,  # Ctrl-C reaches the supervisor alone, which passes it on
             )
-        children.append(Child(rank, process, log, folder / f"{rank}.jax"))
-    return children
+        yield Child(rank, process, log, folder / f"{rank}.jax")
 
 
 def _share_devices(count: int) -> tuple[list[dict[str, str]], list[Sequence[int]]]:
@@ -167,32 +168,41 @@ def _list_gpus() -> list[str]:
 class _Supervisor:
     """Waits for processes, passes Ctrl-C on to them, and ends all if one has failed."""
 
-    def __init__(self, children: Sequence[Child], count: int) -> None:
-        self.children, self.count = children, count
+    def __init__(self, count: int) -> None:
+        self.count = count  # of all hosts
+        self.children: list[Child] = []  # of this host
         self.interrupts = 0
+        self.interrupted: set[int] = set()  # ranks that Ctrl-C was passed on to
         self.ended_here: list[Child] = []
 
-    def wait(self) -> int:
-        """Wait until all have ended; return the exit code, after printing why if none of them could."""
+    @contextmanager
+    def pass_signals_on(self) -> Iterator[None]:
+        """Let Ctrl-C and SIGTERM reach the children; an error within the block ends them."""
         handlers = {number: signal.signal(number, self.pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
-        ended: list[Child] = []
-        deadline = None
         try:
-            while len(ended) < len(self.children):
-                time.sleep(POLL_SECONDS)
-                ended += [child for child in self.children if child not in ended and child.process.poll() is not None]
-                failed = [child for child in ended if child.process.returncode]
-                if failed and deadline is None:
-                    grace = KILLED_GRACE_SECONDS if failed[0].process.returncode < 0 else GRACE_SECONDS
-                    deadline = time.monotonic() + grace
-                if deadline is not None and time.monotonic() > deadline:
-                    self.kill()
+            yield
         except BaseException:
             self.kill()
             raise
         finally:
             for number, handler in handlers.items():
                 signal.signal(number, handler)
+
+    def wait(self) -> int:
+        """Wait until all have ended; return the exit code, after printing why if none of them could."""
+        if self.interrupts:  # while they were being started
+            self._interrupt([child for child in self.children if child.rank not in self.interrupted])
+        ended: list[Child] = []
+        deadline = None
+        while len(ended) < len(self.children):
+            time.sleep(POLL_SECONDS)
+            ended += [child for child in self.children if child not in ended and child.process.poll() is not None]
+            failed = [child for child in ended if child.process.returncode]
+            if failed and deadline is None:
+                grace = KILLED_GRACE_SECONDS if failed[0].process.returncode < 0 else GRACE_SECONDS
+                deadline = time.monotonic() + grace
+            if deadline is not None and time.monotonic() > deadline:
+                self.kill()
         failed = [child for child in ended if child.process.returncode]
         return self.explain([child for child in failed if child not in self.ended_here] or failed)
 
@@ -209,7 +219,11 @@ class _Supervisor:
         self.interrupts += 1
         if self.interrupts > 2:
             self.kill()
-        for child in self.children:
+        self._interrupt(self.children)
+
+    def _interrupt(self, children: Sequence[Child]) -> None:
+        for child in children:
+            self.interrupted.add(child.rank)
             if child.process.poll() is None:
                 child.process.send_signal(signal.SIGINT)
 

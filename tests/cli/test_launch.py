@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import time
 
 import pytest
 from helpers.commands import run_command
@@ -24,6 +25,11 @@ def launch(code, *options):
     """Launch processes of a program; `rank` and `say` are names in its code."""
     start = "import os, signal, sys, time; rank = int(os.environ.get('KERAS_DISTRIBUTION_PROCESS_ID', 0))\n"
     return run_command("launch", *options, "--", sys.executable, "-c", start + code)
+
+
+def wait_for(path):
+    while not path.exists():
+        time.sleep(0.01)
 
 
 def test_every_process_knows_its_place(tmp_path):
@@ -91,6 +97,24 @@ time.sleep(600)
     assert launch(code, "-n", "2").code == 130
     assert {path.name for path in tmp_path.iterdir()} == {"0", "1", "ready0", "ready1"}
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_ctrl_c_while_processes_start_reaches_those_that_start_later(tmp_path, monkeypatch):
+    start = cli_launch._start
+
+    def start_with_interrupt(*arguments):
+        for child in start(*arguments):
+            yield child
+            if child.rank == 0:
+                wait_for(tmp_path / "0")  # it has a handler now
+                os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(cli_launch, "_start", start_with_interrupt)
+    path = f"os.path.join({str(tmp_path)!r}, str(rank))"
+    result = launch(
+        f"signal.signal(2, lambda *_: sys.exit(130)); open({path}, 'w').close(); time.sleep(600)", "-n", "2"
+    )
+    assert (result.code, result.err) == (130, "")
 
 
 @pytest.mark.parametrize(

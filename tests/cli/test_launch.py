@@ -1,9 +1,8 @@
 """cnnzoo launch starts processes and watches them: here small programs, which begin at once."""
 
 import os
-import signal
+import subprocess
 import sys
-import time
 
 import pytest
 from helpers.commands import run_command
@@ -11,6 +10,9 @@ from helpers.commands import run_command
 from cnnzoo.cli import launch as cli_launch
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals")
+
+
+START = "import os, signal, sys, time; rank = int(os.environ.get('KERAS_DISTRIBUTION_PROCESS_ID', 0))\n"
 
 
 @pytest.fixture(autouse=True)
@@ -23,13 +25,15 @@ def jax(monkeypatch):
 
 def launch(code, *options):
     """Launch processes of a program; `rank` and `say` are names in its code."""
-    start = "import os, signal, sys, time; rank = int(os.environ.get('KERAS_DISTRIBUTION_PROCESS_ID', 0))\n"
-    return run_command("launch", *options, "--", sys.executable, "-c", start + code)
+    return run_command("launch", *options, "--", sys.executable, "-c", START + code)
 
 
-def wait_for(path):
-    while not path.exists():
-        time.sleep(0.01)
+def launch_apart(code, *options, preparation=""):
+    """Launch processes as `launch` does, from a process that may get signals."""
+    words = ["launch", *options, "--", sys.executable, "-c", START + code]
+    restore = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    program = f"{restore}{preparation}\nfrom cnnzoo.cli.main import main; main({words!r})"
+    return subprocess.run([sys.executable, "-c", program], timeout=120)
 
 
 def test_every_process_knows_its_place(tmp_path):
@@ -94,27 +98,29 @@ while not rank and len(os.listdir({str(tmp_path)!r})) < 2:
 rank or os.kill(os.getppid(), signal.SIGINT)
 time.sleep(600)
 """
-    assert launch(code, "-n", "2").code == 130
+    assert launch_apart(code, "-n", "2").returncode == 130
     assert {path.name for path in tmp_path.iterdir()} == {"0", "1", "ready0", "ready1"}
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+INTERRUPTED_START = """
+import os, signal, time
+from pathlib import Path
+from cnnzoo.cli import launch
+start = launch._start
+def start_with_interrupt(*arguments):
+    for child in start(*arguments):
+        yield child
+        while not child.rank and not Path("0").exists():
+            time.sleep(0.01)
+        child.rank or os.kill(os.getpid(), signal.SIGINT)
+launch._start = start_with_interrupt
+"""
 
 
 def test_ctrl_c_while_processes_start_reaches_those_that_start_later(tmp_path, monkeypatch):
-    start = cli_launch._start
-
-    def start_with_interrupt(*arguments):
-        for child in start(*arguments):
-            yield child
-            if child.rank == 0:
-                wait_for(tmp_path / "0")  # it has a handler now
-                os.kill(os.getpid(), signal.SIGINT)
-
-    monkeypatch.setattr(cli_launch, "_start", start_with_interrupt)
-    path = f"os.path.join({str(tmp_path)!r}, str(rank))"
-    result = launch(
-        f"signal.signal(2, lambda *_: sys.exit(130)); open({path}, 'w').close(); time.sleep(600)", "-n", "2"
-    )
-    assert (result.code, result.err) == (130, "")
+    monkeypatch.chdir(tmp_path)
+    code = "signal.signal(2, lambda *_: sys.exit(130)); open(str(rank), 'w').close(); time.sleep(600)"
+    assert launch_apart(code, "-n", "2", preparation=INTERRUPTED_START).returncode == 130
 
 
 @pytest.mark.parametrize(

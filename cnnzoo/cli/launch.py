@@ -95,7 +95,7 @@ def _start(program: Sequence[str], ranks: Sequence[int], count: int, address: st
         environment = dict(os.environ) | gpus[i]
         if count > 1:
             environment |= {ADDRESS: address, COUNT: str(count), RANK: str(rank)}
-            environment |= {LOG_FILE: str(folder / f"{rank}.jax")}  # `explain` reads it
+            environment |= {LOG_FILE: str(folder / f"{rank}.jax")}  # `explain_failure` reads it
         log = folder / f"{rank}.log" if i else None
         with (log or Path(os.devnull)).open("wb") as messages, _use_cores(cores[i]):
             process = subprocess.Popen(
@@ -191,7 +191,7 @@ class _Supervisor:
     def wait(self) -> int:
         """Wait until all have ended; return the exit code, after printing why if none of them could."""
         if self.interrupts:  # while they were being started
-            self._interrupt([child for child in self.children if child.rank not in self.interrupted])
+            self._interrupt_children([child for child in self.children if child.rank not in self.interrupted])
         ended: list[Child] = []
         deadline = None
         while len(ended) < len(self.children):
@@ -204,7 +204,7 @@ class _Supervisor:
             if deadline is not None and time.monotonic() > deadline:
                 self.kill()
         failed = [child for child in ended if child.process.returncode]
-        return self.explain([child for child in failed if child not in self.ended_here] or failed)
+        return self.explain_failure([child for child in failed if child not in self.ended_here] or failed)
 
     def kill(self) -> None:
         """End the processes that still run, also stopped ones, and wait for their end."""
@@ -219,15 +219,15 @@ class _Supervisor:
         self.interrupts += 1
         if self.interrupts > 2:
             self.kill()
-        self._interrupt(self.children)
+        self._interrupt_children(self.children)
 
-    def _interrupt(self, children: Sequence[Child]) -> None:
+    def _interrupt_children(self, children: Sequence[Child]) -> None:
         for child in children:
             self.interrupted.add(child.rank)
             if child.process.poll() is None:
                 child.process.send_signal(signal.SIGINT)
 
-    def explain(self, failed: Sequence[Child]) -> int:
+    def explain_failure(self, failed: Sequence[Child]) -> int:
         """Return the exit code of processes of which some have failed; print the reason if the terminal has none."""
         from cnnzoo.core.connection import KEEP_GOING
 

@@ -48,8 +48,11 @@ def find_place(hosts: str | None, rank: int | None, address: str | None) -> Host
         return _place_among(hosts, rank, address)
     if rank is not None:
         raise InputError(f"--rank needs --hosts, the number of all hosts or their names. Received: --rank {rank}")
-    _check_kubernetes()
-    return _slurm_place(address) or _open_mpi_place(address) or HostPlace(0, 1, address or LOCAL)
+    # Under Slurm, mpirun starts a helper on each host, whose variables of Slurm all of its processes inherit.
+    place = _open_mpi_place(address) or _slurm_place(address)
+    if place is None:
+        _check_kubernetes()
+    return place or HostPlace(0, 1, address or LOCAL)
 
 
 def _place_among(hosts: str, rank: int | None, address: str | None) -> HostPlace:
@@ -107,8 +110,9 @@ def _slurm_place(address: str | None) -> HostPlace | None:
     if not nodes or "SLURM_PROCID" not in os.environ:
         return None
     count = _read_number("SLURM_STEP_NUM_TASKS" if "SLURM_STEP_NUM_TASKS" in os.environ else "SLURM_NTASKS")
-    first = first_slurm_host(nodes)
-    return HostPlace(_read_number("SLURM_PROCID"), count, address or f"{first}:{_job_port('SLURM_JOB_ID')}")
+    rank = _read_number("SLURM_PROCID")
+    _check_told_rank(rank, count, "SLURM_PROCID")
+    return HostPlace(rank, count, address or f"{first_slurm_host(nodes)}:{_job_port('SLURM_JOB_ID')}")
 
 
 def first_slurm_host(nodes: str) -> str:
@@ -130,6 +134,7 @@ def _open_mpi_place(address: str | None) -> HostPlace | None:
     if "OMPI_COMM_WORLD_SIZE" not in os.environ:
         return None
     count, rank = _read_number("OMPI_COMM_WORLD_SIZE"), _read_number("OMPI_COMM_WORLD_RANK")
+    _check_told_rank(rank, count, "OMPI_COMM_WORLD_RANK")
     if address is None and os.environ.get("OMPI_COMM_WORLD_LOCAL_SIZE") == str(count):
         address = LOCAL
     if address is None:
@@ -154,10 +159,19 @@ def _job_port(variable: str) -> int:
     return JOB_PORTS[_read_number(variable) % len(JOB_PORTS)]
 
 
+def _check_told_rank(rank: int, count: int, variable: str) -> None:
+    """Raise InputError unless the variables of a batch system name one of its processes."""
+    if not 0 <= rank < count <= MAX_PROCESSES:
+        raise InputError(
+            f"{variable} says that this is process {rank}, from 0 on, but there are {count} of them. Name the hosts "
+            "with --hosts, and this one with --rank"
+        )
+
+
 def _read_number(variable: str) -> int:
     """Return the number that a variable holds; raise InputError if it is none."""
     text = os.environ.get(variable, "")
-    if not text.isdecimal():
+    if not text.isdecimal() or len(text) > 9:
         raise InputError(f"{variable} must be a number. Received: {text!r:.50}")
     return int(text)
 

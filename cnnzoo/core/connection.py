@@ -214,14 +214,14 @@ class Monitor(threading.Thread):
         parent = os.getppid() if os.environ.get(LOG_FILE) else None
         while not self.stopped.wait(BEAT_SECONDS):
             if parent is not None and os.getppid() != parent:
-                _end(f"cnnzoo launch, which started process {process_rank()}, has ended")
+                _end_process(f"cnnzoo launch, which started process {process_rank()}, has ended")
             try:
                 self._beat()
                 entries = jax_client().key_value_dir_get("cnnzoo-alive/")
             except Exception as error:  # JaxRuntimeError
                 if self.stopped.is_set():
                     return
-                _end(f"Process {process_rank()} has lost the connection to process 0: {_first_line(error)}")
+                _end_process(f"Process {process_rank()} has lost the connection to process 0: {_first_line(error)}")
             self._check({key.rpartition("/")[2]: value for key, value in entries})
 
     def _beat(self) -> None:
@@ -242,14 +242,16 @@ class Monitor(threading.Thread):
             sign = json.loads(text)
             name = f"Process {rank} of {count_processes()} ({sign['host']})"
             if sign["failure"]:
-                _end(f"{name} has failed: {sign['failure']}", remedy="")
+                _end_process(f"{name} has failed: {sign['failure']}", remedy="")
             if now - seen_at > SILENT_SECONDS and not sign.get("left"):
-                _end(f"{name} does not answer for {SILENT_SECONDS:.0f} seconds")
+                _end_process(f"{name} does not answer for {SILENT_SECONDS:.0f} seconds")
         limit = max(HANG_SECONDS, HANG_FACTOR * self.longest_step)
         if self.step_started is not None and now - self.step_started > limit:
             slowest = min(signs, key=lambda rank: json.loads(signs[rank])["steps"])
             host = json.loads(signs[slowest])["host"]
-            _end(f"Process {slowest} of {count_processes()} ({host}) hangs: no step ended for {limit:.0f} seconds")
+            _end_process(
+                f"Process {slowest} of {count_processes()} ({host}) hangs: no step ended for {limit:.0f} seconds"
+            )
 
     def leave(self) -> None:
         """Stop, and tell the others that this process has ended as it should."""
@@ -275,10 +277,19 @@ class Monitor(threading.Thread):
 _monitor: Monitor | None = None
 
 
-def _end(problem: str, remedy: str = f". {KEEP_GOING}") -> NoReturn:
+def _end_process(problem: str, remedy: str = f". {KEEP_GOING}") -> NoReturn:
     """Print one line, and end this process at once: its main thread may wait forever for the others."""
-    os.write(sys.stderr.fileno(), f"Error: {problem}{remedy}\n".encode())
+    with suppress(OSError):  # a terminal that was closed
+        os.write(_stderr_descriptor(), f"Error: {problem}{remedy}\n".encode(errors="replace"))
     os._exit(1)
+
+
+def _stderr_descriptor() -> int:
+    """Return the file descriptor of `sys.stderr`, also where a notebook or a program has put another object there."""
+    try:
+        return sys.stderr.fileno()
+    except (AttributeError, OSError, ValueError):
+        return 2
 
 
 def _set_jax_messages_aside() -> None:

@@ -74,7 +74,7 @@ def check_same(facts: dict[str, Any]) -> None:
     if count_processes() == 1:
         return
     own = {"host": socket.gethostname(), "facts": json.loads(json.dumps(facts))}
-    first, *others = gather(own)
+    first, *others = gather_values(own)
     for rank, other in enumerate(others, 1):
         differences = [
             f"{name}: {value!r:.200} and {other['facts'].get(name)!r:.200}"
@@ -89,7 +89,7 @@ def check_same(facts: dict[str, Any]) -> None:
             )
 
 
-def share(value: Any) -> Any:
+def share_value(value: Any) -> Any:
     """Return the `value` of rank 0 on all processes; it must be plain, as in JSON."""
     if count_processes() == 1:
         return value
@@ -101,7 +101,7 @@ def share(value: Any) -> Any:
     return json.loads(_wait_for(key))
 
 
-def gather(value: Any) -> list[Any]:
+def gather_values(value: Any) -> list[Any]:
     """Return the `value` of each process, by its rank, on all processes; they must be plain, as in JSON."""
     if count_processes() == 1:
         return [value]
@@ -121,7 +121,7 @@ def gather(value: Any) -> list[Any]:
 
 def wait_for_all() -> None:
     """Wait until all processes are here, however long that takes."""
-    gather(None)
+    gather_values(None)
 
 
 def run_on_main(function: Callable[[], T]) -> T:
@@ -133,7 +133,7 @@ def run_on_main(function: Callable[[], T]) -> T:
     if count_processes() == 1:
         return function()
     if not is_main_process():
-        message = share(None)
+        message = share_value(None)
         if "error" in message:
             raise ERRORS[message["kind"]](message["error"])
         result: T = message["value"]
@@ -142,9 +142,9 @@ def run_on_main(function: Callable[[], T]) -> T:
         value = function()
     except tuple(ERRORS.values()) as error:
         kind = next(name for name, kind in ERRORS.items() if isinstance(error, kind))
-        share({"error": str(error), "kind": kind})
+        share_value({"error": str(error), "kind": kind})
         raise
-    share({"value": value})
+    share_value({"value": value})
     return value
 
 
@@ -177,7 +177,7 @@ def _share_bytes(content: memoryview) -> bytes:
     """Return the bytes of rank 0 on all processes."""
     from jax.experimental.multihost_utils import broadcast_one_to_all
 
-    size, parts = share(len(content)), []
+    size, parts = share_value(len(content)), []
     for start in range(0, size, CHUNK_BYTES):
         part = np.zeros(min(CHUNK_BYTES, size - start), "uint8")
         if is_main_process():

@@ -269,7 +269,7 @@ def predict_split(
     with evaluating as progress, loading_errors(batches), connection_errors():
         if count or count_processes() == 1:
             probabilities = predict_probabilities(model, batches, progress=progress, count=count)
-        probabilities = batches.gather(probabilities)
+        probabilities = batches.gather_results(probabilities)
     if bad := int((~np.isfinite(probabilities).all(axis=1)).sum()):
         raise InputError(
             f"{model.name} predicts NaN or infinite values for {bad} of {len(images)} images; its weights may be broken"

@@ -42,7 +42,7 @@ class ImageBatches(Batches):
     def __getitem__(self, index: int) -> tuple[Any, ...]:
         return super().__getitem__(index)[:1]
 
-    def gather(self, results: np.ndarray) -> np.ndarray:
+    def gather_results(self, results: np.ndarray) -> np.ndarray:
         """Return the results (N, ...) of all images from those of the own ones in each process."""
         if count_processes() == 1:
             return results

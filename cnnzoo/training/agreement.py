@@ -9,7 +9,7 @@ import keras
 
 from cnnzoo.core.connection import watch_processes
 from cnnzoo.core.errors import Interrupted
-from cnnzoo.core.processes import count_processes, gather
+from cnnzoo.core.processes import count_processes, gather_values
 from cnnzoo.training.callbacks import CheckpointCallback, InterruptCallback
 from cnnzoo.training.progress import Logs
 
@@ -51,7 +51,7 @@ class AgreementCallback(keras.callbacks.Callback):
     def _agree(self) -> None:
         seconds = max((time.monotonic() - self.agreed_at) / self.steps, 1e-6)
         steps = min(max(int(AGREEMENT_SECONDS / seconds), 1), MAX_STEPS, 2 * self.steps)
-        answers = gather([self.checkpoint.is_save_due(), steps, self.interrupt.requested, self.wants_stop])
+        answers = gather_values([self.checkpoint.is_save_due(), steps, self.interrupt.requested, self.wants_stop])
         saves, self.steps = answers[0][:2]
         self.steps_left, self.agreed_at = self.steps, time.monotonic()
         interrupted, stops = any(answer[2] for answer in answers), any(answer[3] for answer in answers)
@@ -65,7 +65,7 @@ class AgreementCallback(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         self.monitor.count_step(is_last=True)
-        answers = gather([self.interrupt.requested, self.wants_stop or bool(self.model.stop_training)])
+        answers = gather_values([self.interrupt.requested, self.wants_stop or bool(self.model.stop_training)])
         if any(interrupted for interrupted, _ in answers):
             raise Interrupted
         self.model.stop_training = any(stops for _, stops in answers)

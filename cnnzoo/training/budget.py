@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import keras
 
-from cnnzoo.core.processes import share
+from cnnzoo.core.processes import share_value
 from cnnzoo.core.text import format_duration
 from cnnzoo.data.batches import Batches
 from cnnzoo.training.distribution import assign_value, share_of_batch
@@ -51,7 +51,7 @@ def _time_calls(call: Callable[[int], Any], seconds: float) -> float:
     """Return the seconds per call, after a first one that compiles, in calls of so many seconds, two at least."""
     call(0)
     started, calls = time.perf_counter(), 0
-    while share(calls < 2 or time.perf_counter() - started < seconds):
+    while share_value(calls < 2 or time.perf_counter() - started < seconds):
         calls += 1
         call(calls)
     return (time.perf_counter() - started) / calls

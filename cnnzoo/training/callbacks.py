@@ -13,7 +13,7 @@ import keras
 import numpy as np
 
 from cnnzoo.core.errors import Interrupted, TrainingError
-from cnnzoo.core.processes import count_processes, share
+from cnnzoo.core.processes import count_processes, share_value
 from cnnzoo.data.batches import Batches
 from cnnzoo.surgery.lazy_logs import LazyCallbackList
 from cnnzoo.training.distribution import assign_value, assign_weights, restore_metric
@@ -142,7 +142,7 @@ class CheckpointCallback(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         # Rank 0 decides for all, so that no rounding can make a process stop alone.
-        logs = share({name: float(value) for name, value in without_output_prefix(logs).items()})
+        logs = share_value({name: float(value) for name, value in without_output_prefix(logs).items()})
         if "val_loss" in logs:
             self.check_finite("validation loss", logs["val_loss"], self.step)
         else:

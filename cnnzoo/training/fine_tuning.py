@@ -12,7 +12,7 @@ import numpy as np
 from cnnzoo import cards
 from cnnzoo.core.errors import InputError, TrainingError
 from cnnzoo.core.numbers import format_score, format_share
-from cnnzoo.core.processes import is_main_process, share
+from cnnzoo.core.processes import is_main_process, share_value
 from cnnzoo.core.progress import show_progress
 from cnnzoo.data.images import ImageData
 from cnnzoo.evaluation.calibration import apply_temperature, log_losses
@@ -180,6 +180,6 @@ class FineTuner(Trainer):
             "tuned_validation_log_loss": float(losses.mean()),
             "standard_error": standard_error,
         }
-        if share(bool(accuracy < run_state.probe["validation_accuracy"] or gains.mean() <= standard_error)):
+        if share_value(bool(accuracy < run_state.probe["validation_accuracy"] or gains.mean() <= standard_error)):
             self.model.set_weights(start)
             run_state.best_epoch = 0

@@ -55,7 +55,7 @@ def fit_linear_probe(
         backbone = keras.Model(model.input, layer.input)
         if count:
             features = backbone.predict(batches, verbose=0, callbacks=count_images(backbone, progress, count))[:count]
-    features = batches.gather(features).astype("float64")
+    features = batches.gather_results(features).astype("float64")
     weights: list[np.ndarray] = []
 
     def fit() -> float:

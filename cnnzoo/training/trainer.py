@@ -20,7 +20,7 @@ from cnnzoo.core.processes import (
     count_processes,
     is_main_process,
     run_on_main,
-    share,
+    share_value,
     wait_for_all,
 )
 from cnnzoo.core.progress import show_progress
@@ -265,7 +265,7 @@ class Trainer:
                 speed = measure_speed(self.network, self.batches, self.validation_batches)
             seconds_left = 60 * minutes - (time.perf_counter() - self.started)
             images = len(self.data.validation) + len(self.data.test)
-            epochs = share(min(count_epochs(seconds_left, speed, images), asked))
+            epochs = share_value(min(count_epochs(seconds_left, speed, images), asked))
             run.state.epochs = max(epochs, 1)
             budget = f"{minutes:g} {'minute' if minutes == 1 else 'minutes'}"
             needs = describe_needs(speed, images, 60 * minutes - seconds_left)

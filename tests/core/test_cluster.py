@@ -85,6 +85,26 @@ def test_open_mpi_tells_the_number_but_not_the_address(monkeypatch):
     assert find_place(None, None, None) == (3, 4, "127.0.0.1:7654")
 
 
+def test_open_mpi_counts_before_slurm_which_has_started_its_helpers(monkeypatch):
+    set_variables(monkeypatch, SLURM | OPEN_MPI)
+    assert find_place(None, None, "a:1") == (3, 4, "a:1")
+
+
+@pytest.mark.parametrize(
+    ("variables", "message"),
+    [
+        (SLURM | {"SLURM_PROCID": "3"}, "SLURM_PROCID says that this is process 3, from 0 on, but there are 3"),
+        (SLURM | {"SLURM_STEP_NUM_TASKS": "0"}, "but there are 0"),
+        (SLURM | {"SLURM_JOB_ID": "9" * 5000}, "SLURM_JOB_ID must be a number"),
+        (OPEN_MPI | {"OMPI_COMM_WORLD_RANK": "4"}, "OMPI_COMM_WORLD_RANK says that this is process 4"),
+    ],
+)
+def test_variables_that_contradict_each_other_are_refused(monkeypatch, variables, message):
+    set_variables(monkeypatch, variables)
+    with pytest.raises(cnnzoo.InputError, match=message):
+        find_place(None, None, "a:1" if "OMPI_COMM_WORLD_RANK" in variables else None)
+
+
 def test_kubernetes_tells_the_number_alone(monkeypatch):
     monkeypatch.setenv("JOB_COMPLETION_INDEX", "1")
     with pytest.raises(cnnzoo.InputError, match="number of pods with --hosts"):

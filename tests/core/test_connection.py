@@ -4,7 +4,15 @@ import pytest
 
 import cnnzoo
 from cnnzoo.core.connection import ADDRESS, COUNT, RANK, check_backend, connect_processes, read_place
-from cnnzoo.core.processes import check_same, gather, gather_rows, own_rows, run_on_main, share, share_arrays
+from cnnzoo.core.processes import (
+    check_same,
+    gather_rows,
+    gather_values,
+    own_rows,
+    run_on_main,
+    share_arrays,
+    share_value,
+)
 
 
 @pytest.fixture
@@ -66,8 +74,8 @@ def test_a_process_without_variables_is_alone(monkeypatch):
     monkeypatch.delenv(COUNT, raising=False)
     assert connect_processes() is False
     check_same({"anything": object()})
-    assert share(object) is object
-    assert gather(3) == [3]
+    assert share_value(object) is object
+    assert gather_values(3) == [3]
     assert run_on_main(lambda: 4) == 4
     assert own_rows(5) == slice(0, 5)
     assert share_arrays([2.0]) == [2.0]

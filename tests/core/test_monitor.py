@@ -1,6 +1,7 @@
 """A process ends when another one has failed, is silent, or hangs; here the signs of life and the clock are given."""
 
 import json
+from io import StringIO
 from types import SimpleNamespace
 from unittest import mock
 
@@ -19,7 +20,11 @@ class EndError(Exception):
 def check(monkeypatch):
     """A function that shows process 0 of 2 the signs of process 1 at some time; and its monitor."""
     clock = SimpleNamespace(now=0.0)
-    functions = {"count_processes": lambda: 2, "process_rank": lambda: 0, "_end": mock.Mock(side_effect=EndError)}
+    functions = {
+        "count_processes": lambda: 2,
+        "process_rank": lambda: 0,
+        "_end_process": mock.Mock(side_effect=EndError),
+    }
     with mock.patch.multiple(connection, **functions):
         monkeypatch.setattr(connection.time, "monotonic", lambda: clock.now)
         monitor = Monitor()
@@ -33,7 +38,7 @@ def check(monkeypatch):
             try:
                 monitor._check({str(rank): json.dumps(sign) for rank, sign in enumerate(signs)})
             except EndError:
-                return connection._end.call_args[0][0]
+                return connection._end_process.call_args[0][0]
             return ""
 
         yield SimpleNamespace(at=check_at, monitor=monitor)
@@ -70,3 +75,14 @@ def test_errors_of_jax_that_come_from_another_process_are_told(check, kind):
         raise kind("UNKNOWN: Gloo AllGather failed: Connection closed by peer [127.0.0.1]:37765")
     with pytest.raises(kind, match="^shapes differ$"), connection_errors():
         raise kind("shapes differ")
+
+
+@pytest.mark.parametrize("stream", [None, SimpleNamespace(), StringIO()], ids=["none", "object", "text"])
+def test_a_process_ends_also_where_stderr_is_not_a_file(monkeypatch, stream):
+    written, codes = [], []
+    monkeypatch.setattr(connection.sys, "stderr", stream)
+    monkeypatch.setattr(connection.os, "write", lambda descriptor, line: written.append((descriptor, line)))
+    monkeypatch.setattr(connection.os, "_exit", codes.append)
+    connection._end_process("lost \ud800")
+    assert codes == [1]
+    assert written == [(2, f"Error: lost ?. {connection.KEEP_GOING}\n".encode())]

@@ -75,7 +75,7 @@ def exchange(rank):
     return {
         "arrays": all(a.tobytes() == b.tobytes() and a.dtype == b.dtype for a, b in zip(odd, shared, strict=True)),
         "rows": rows.tolist(),
-        "share": processes.share(f"from {rank}"),
+        "share": processes.share_value(f"from {rank}"),
         "on main": processes.run_on_main(lambda: rank),
         "failure": failure,
         "differ": find_error(lambda: processes.check_same({"same": 1, "version": rank})),
@@ -89,7 +89,10 @@ def main():
     keras.utils.set_random_seed(rank)
     data = cnnzoo.load_data(make_blobs(66), splits=(0.6, 0.2, 0.2))
     continue_training(data, f"two-{rank}")
-    answers = {"two": processes.gather(train(data, f"two-{rank}")), "exchanged": processes.gather(exchange(rank))}
+    answers = {
+        "two": processes.gather_values(train(data, f"two-{rank}")),
+        "exchanged": processes.gather_values(exchange(rank)),
+    }
     odd = replace(RECIPE, batch_size=7)
     named = {"recipe": RECIPE, "devices": ["CPU:0"]}
     answers["errors"] = [

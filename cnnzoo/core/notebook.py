@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 100_000  # of what one object shows
 MAX_CHART_BYTES = 60_000  # of all charts together; those that do not fit are left out
-STYLE_BYTES = 10_000  # of the style, and of texts of usual length
+STYLE_BYTES = 13_000  # of the style, and of texts of usual length
 MAX_ROWS = 20  # of a table
 TEXT_LENGTHS = (300, 80, 20)  # letters of a line; the largest that keeps within the bytes
 CELL_SHARE = 1 / 4  # of these, for a cell of a table

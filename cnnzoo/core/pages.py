@@ -16,29 +16,56 @@ A page is a Jinja template in the package that fills it; it extends the skeleton
     {% endcall %}
     {% endblock %}
 
-`parts.html` also has `facts`, `commands`, `figure` (for the charts of `cnnzoo.core.charts`) and `picture` (inside
-`<div class="gallery">`). A template that extends "fragment.html" instead, with the block `main` only, is shown in
-notebooks. Colors come from the variables of `page.css`, which have a light and a dark value, so a template needs no
-style of its own; folded parts are `<details>`. There are no scripts and no addresses of other hosts.
+`parts.html` also has `steps` (what to do next, each a `Step`), `contents` (links to the sections of a long page),
+`facts`, `commands`, `figure` (for the charts of `cnnzoo.core.charts`, `small_charts` and `matrix_chart`) and `picture`
+(inside `<div class="gallery">`). A page starts with one headline, which has the interval of its figure below it, and
+then says what to do next; its sections are `<section aria-labelledby="id"><h2 id="id">`. A template that extends
+"fragment.html" instead, with the block `main` only, is shown in notebooks. Colors come from the variables of
+`page.css`, which have a light and a dark value, so a template needs no style of its own; folded parts are `<details>`.
+
+`parts.table(..., sortable=true)` lets readers sort a table. The only script of a page is `page.js`, which does that:
+the page's Content-Security-Policy permits it by its hash, and nothing else. There are no addresses of other hosts.
 
 Everything a template prints is escaped: for HTML, and what acts on a terminal or turns the direction of writing as
 `escape_controls` does. Addresses of files are made by `file_address`, pictures by `picture_uri`.
 """
 
 import base64
+import hashlib
 import io
 import os
 import re
 import urllib.parse
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from markupsafe import Markup
 
 from cnnzoo.core.text import escape_controls
 
-COPIED = re.compile(r"(<style>.*?</style>|<pre.*?</pre>|<[^>]*>)", re.DOTALL)
+SCRIPT = Path(__file__).with_name("page.js").read_text(encoding="utf-8")
+SCRIPT_HASH = f"sha256-{base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()}"
+COPIED = re.compile(r"(<style>.*?</style>|<script>.*?</script>|<pre.*?</pre>|<[^>]*>)", re.DOTALL)
 UNIT = re.compile(r"(?<=\d) (?=(?:%|ms|s|kB|MB|GB|GiB)(?!\w))")  # the space between a number and its unit
+
+
+class Step(NamedTuple):
+    """What a reader of a page can do next, for `parts.steps`.
+
+    Attributes:
+        title: what to do, as a short sentence without a period.
+        evidence: why: the figures of the page that suggest it.
+        command: a ready command, if there is one.
+        address: where to look, such as "#mistakes".
+        link: the text of the link to it.
+    """
+
+    title: str
+    evidence: str = ""
+    command: str = ""
+    address: str = ""
+    link: str = ""
 
 
 def render_page(package: str, template: str, **values: Any) -> str:
@@ -62,7 +89,8 @@ def render_page(package: str, template: str, **values: Any) -> str:
     loader = ChoiceLoader([PackageLoader(package, "."), PackageLoader("cnnzoo.core", ".")])
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, finalize=_escape_names)
     environment.filters["thousands"] = "{:,}".format
-    return join_units(environment.get_template(template).render(version=cnnzoo.__version__, **values))
+    shared = {"version": cnnzoo.__version__, "script": Markup(SCRIPT), "script_hash": SCRIPT_HASH}
+    return join_units(environment.get_template(template).render(shared | values))
 
 
 def _escape_names(value: Any) -> Any:

@@ -9,7 +9,7 @@ import pytest
 from helpers.contrast import COLORS, CSS, contrast
 
 from cnnzoo.core import pages
-from cnnzoo.core.pages import file_address, picture_uri, render_page
+from cnnzoo.core.pages import SCRIPT, Step, file_address, picture_uri, render_page
 
 CORE = Path(pages.__file__).parent
 HOSTILE = '</title><script>alert("x")</script>&\'"\x1b[2J\u202e\ud800'
@@ -47,24 +47,30 @@ def test_everything_printed_is_escaped(render):
     source = (
         '{% extends "page.html" %}{% import "parts.html" as parts %}{% block title %}{{ x }}{% endblock %}'
         "{% block main %}{{ parts.headline(x, [x]) }}{{ parts.facts([(x, x, x)]) }}{{ parts.commands([(x, x)]) }}"
+        "{{ parts.contents([(x, x)]) }}{{ parts.steps([step]) }}"
         "{{ parts.figure(x, x) }}{{ parts.figure(x, x, wide=true) }}"
         '{% call parts.table(x, [x, x], [x]) %}<tr><th scope="row">{{ x }}</th></tr>{% endcall %}'
         "{% call parts.picture(x, x, x) %}{{ x }}{% endcall %}{% endblock %}"
     )
-    page = render(source, x=HOSTILE)
-    assert "<script" not in page
+    page = render(source, x=HOSTILE, step=Step(*[HOSTILE] * 5))
+    assert page.count("<script") == 1
     assert "\x1b" not in page
     assert "\u202e" not in page
     page.encode("utf-8")
     assert page.count("&lt;script&gt;") > 15
     for attribute in re.findall(r'(?:alt|src|href|aria-label)="([^"]*)"', page):
-        assert "alert(" in attribute  # no quotation mark ended it early
+        assert "alert(" in attribute or attribute in (
+            "#main",
+            "Sections of this page",
+        )  # no quotation mark ended it early
 
 
-def test_a_page_loads_nothing_and_runs_nothing():
+def test_a_page_loads_nothing_and_runs_only_the_script_that_it_permits():
     page = render_page("cnnzoo.core", "page.html")
     assert "default-src 'none'" in page
-    assert not re.findall(r"<script|javascript:|https?://|@import|url\(|\son\w+=", page)
+    assert f"<script>{SCRIPT}</script>" in page
+    assert not re.findall(r"javascript:|https?://|@import|url\(|\son\w+=", page)
+    assert not re.findall(r"innerHTML|eval|document\.write|fetch|import", SCRIPT)
     assert '<html lang="en">' in page
     assert '<meta name="viewport"' in page
 
@@ -87,6 +93,20 @@ def test_tables_scroll_and_have_captions_and_scopes(render):
     assert '<div class="scroll" tabindex="0" role="region" aria-label="Classes">' in page
     assert "<caption><span>Classes</span></caption>" in page
     assert '<th scope="col">class</th><th scope="col" class="words">why</th>' in page
+
+
+def test_only_tables_that_ask_for_it_are_sortable(render):
+    source = '{% import "parts.html" as parts %}{% call parts.table("a", ["b"], sortable=true) %}<tr></tr>{% endcall %}'
+    assert '<table class="sortable">' in render(source)
+    assert "sortable" not in render(source.replace(", sortable=true", ""))
+
+
+def test_steps_are_numbered_by_their_order_and_have_commands_and_links(render):
+    steps = [Step("Look", "3 of 9 are wrong", address="#mistakes", link="mistakes"), Step("Run", command="cnnzoo zoo")]
+    page = render('{% import "parts.html" as parts %}{{ parts.steps(steps) }}', steps=steps)
+    assert page.count("<li>") == 2
+    assert page.index("Look") < page.index("3 of 9 are wrong") < page.index('<a href="#mistakes">mistakes</a>')
+    assert page.count("<pre>") == 1
 
 
 def test_file_addresses_are_relative_inside_the_folder_of_the_page(tmp_path):

@@ -5,9 +5,9 @@ right, and its "losses", where A alone is right. All functions take numbers or a
 
 * McNemar's exact test asks whether gains and losses differ by more than chance: each of them would be a gain with
   probability 1/2 (McNemar 1947).
-* The interval of the difference in accuracy, and the tests of a margin, come from one score test (Tango 1998, Statistics
-  in Medicine 17: 891-908). The interval holds the differences that this test does not reject. docs/decisions.md says
-  how often it contains the true difference, and why Newcombe's interval and the bootstrap are not used.
+* The interval of the difference in accuracy, and the tests of a margin, come from one score test (Tango 1998,
+  Statistics in Medicine 17: 891-908). The interval holds the differences that this test does not reject.
+  docs/decisions.md says how often it contains the true difference, and why Newcombe's interval is not used.
 * Several comparisons at once are corrected by Holm's method (Holm 1979), which bounds the probability of any false one.
 """
 

@@ -2,6 +2,7 @@ from .build import get as get
 from .cards import Card as Card
 from .cards import card as card
 from .checkpoints.tensors import save_weights as save_weights
+from .core.connection import connect_processes as connect_processes
 from .core.errors import InputError as InputError
 from .core.errors import Interrupted as Interrupted
 from .core.errors import TrainingError as TrainingError

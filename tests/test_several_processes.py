@@ -2,44 +2,27 @@
 
 import json
 import os
-import socket
 import sys
 
 import numpy as np
 import pytest
 from helpers.commands import run_command
-from helpers.paths import ROOT
+from helpers.jax_processes import free_port, jax_variables
 
 pytest.importorskip("jax")
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.name != "posix", reason="signals")]
-
-ENVIRONMENT = {
-    "KERAS_BACKEND": "jax",
-    "CUDA_VISIBLE_DEVICES": "",
-    # Equal programs are compiled once.
-    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-    "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
-}
 
 
 @pytest.fixture(scope="module")
 def answers(tmp_path_factory):
     """What `helpers/several_processes.py` found out, by name."""
     folder = tmp_path_factory.mktemp("processes")
-    (folder / "blocked").mkdir()
-    (folder / "blocked" / "tensorflow.py").write_text("raise ImportError('blocked')")  # its import takes seconds
-    paths = os.pathsep.join([str(folder / "blocked"), str(ROOT / "tests"), str(ROOT), os.environ.get("PYTHONPATH", "")])
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in ENVIRONMENT.items():
+        for name, value in jax_variables(folder).items():
             patch.setenv(name, value)
-        patch.setenv("PYTHONPATH", paths)
-        patch.setenv("JAX_COMPILATION_CACHE_DIR", str(folder / "compiled"))
         patch.chdir(folder)
         program = [sys.executable, "-m", "helpers.several_processes"]
-        result = run_command("launch", "-n", "2", "--address", f"127.0.0.1:{port}", "--", *program)
+        result = run_command("launch", "-n", "2", "--address", f"127.0.0.1:{free_port()}", "--", *program)
     assert result.code == 0, result.err
     return json.loads((folder / "answers.json").read_text())
 

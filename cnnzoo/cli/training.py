@@ -188,6 +188,8 @@ def _recorded_command_line() -> Iterator[None]:
 
 def _print_result(report: Report, images: ImageData) -> None:
     """Print the files of the run directory, then the report, which says why training ended early, and what is next."""
+    if report.run_dir is None:  # of several processes, the first one writes and prints
+        return
     files = ["report.html", "report.json", "predictions.csv"]
     files += ["labels_to_check.csv"] if len(report.suspects) else []
     files += ["model.keras", "run.json"]
@@ -195,7 +197,6 @@ def _print_result(report: Report, images: ImageData) -> None:
     files += ["fix_list.csv"] if images.fix_list else []
     echo(f"Written to {report.run_dir}: {', '.join(files)}")
     echo(report)
-    assert report.run_dir
     echo_next_steps(report.run_dir)
 
 

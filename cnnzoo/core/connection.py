@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 from cnnzoo.core.errors import ConnectionLostError, InputError, Interrupted, shorten_repr
+from cnnzoo.core.host_address import use_reachable_address
 from cnnzoo.core.processes import count_processes, jax_client, process_rank
 
 ADDRESS, COUNT, RANK = (f"KERAS_DISTRIBUTION_{name}" for name in ("JOB_ADDRESSES", "NUM_PROCESSES", "PROCESS_ID"))
@@ -28,7 +29,7 @@ MAX_PROCESSES = 100_000
 JOIN_SECONDS = 300  # for all processes to start
 BEAT_SECONDS = 2.0  # between two signs of life
 SILENT_SECONDS = 20.0  # without one, after which a process counts as dead
-HEARTBEAT_SECONDS = 30  # of JAX itself, if this module's thread cannot run
+HEARTBEAT_SECONDS = 60  # of JAX itself, if this module's threads cannot run
 HANG_SECONDS, HANG_FACTOR = 100.0, 20.0  # a step may take so long, or so many times the longest one before
 KEEP_GOING = "The same command continues the run from its last state"
 # Of JAX, also in a ValueError: of its collective operations, and of its coordinator
@@ -98,10 +99,20 @@ def check_backend() -> None:
 
 
 def connect_processes() -> bool:
-    """Connect this process to the others if its environment names them; return whether it does.
+    """Connect this process to those that train with it, which `cnnzoo launch` has started here or on other hosts.
+
+    Call it at the start of a program, before a model is made. The commands of cnnzoo do so themselves.
+
+    Returns:
+        Whether there are others. A program that was started without `cnnzoo launch` trains alone.
 
     Raises:
-        InputError: if Keras uses another backend than JAX, or the others do not come within `JOIN_SECONDS`.
+        InputError: if Keras uses another backend than JAX, or the others do not come within 300 seconds.
+
+    Example:
+        >>> import cnnzoo
+        >>> cnnzoo.connect_processes()  # this program was started alone
+        False
     """
     place = read_place()
     if place is None:
@@ -132,6 +143,7 @@ def connect_processes() -> bool:
             f"{JOIN_SECONDS} seconds, and number 0 on the host of the address"
         ) from None
     watch_processes()
+    use_reachable_address(place.address)
     return True
 
 
@@ -201,6 +213,7 @@ class Monitor(threading.Thread):
         self.step_started: float | None = None  # of a step that must not hang
         self.longest_step = 0.0
         self.seen: dict[str, tuple[str, float]] = {}  # by rank: the last sign of life, and when it came
+        self.answered_at = time.monotonic()  # when the coordinator, in process 0, has answered last
 
     def count_step(self, *, is_last: bool = False) -> None:
         """Note that a step of the training is done, and that the next one begins unless it was the last one."""
@@ -212,17 +225,29 @@ class Monitor(threading.Thread):
 
     def run(self) -> None:
         parent = os.getppid() if os.environ.get(LOG_FILE) else None
+        threading.Thread(target=self._watch_coordinator, name="cnnzoo-coordinator", daemon=True).start()
         while not self.stopped.wait(BEAT_SECONDS):
             if parent is not None and os.getppid() != parent:
                 _end_process(f"cnnzoo launch, which started process {process_rank()}, has ended")
             try:
                 self._beat()
                 entries = jax_client().key_value_dir_get("cnnzoo-alive/")
+                self.answered_at = time.monotonic()
             except Exception as error:  # JaxRuntimeError
                 if self.stopped.is_set():
                     return
                 _end_process(f"Process {process_rank()} has lost the connection to process 0: {_first_line(error)}")
             self._check({key.rpartition("/")[2]: value for key, value in entries})
+
+    def _watch_coordinator(self) -> None:
+        """End this process if the coordinator does not answer: a call waits for it without a limit of time."""
+        while not self.stopped.wait(BEAT_SECONDS):
+            self._check_coordinator()
+
+    def _check_coordinator(self) -> None:
+        if time.monotonic() - self.answered_at > SILENT_SECONDS:
+            name = f"Process {process_rank()} of {count_processes()} ({socket.gethostname()})"
+            _end_process(f"{name} does not reach process 0 for {SILENT_SECONDS:.0f} seconds")
 
     def _beat(self) -> None:
         self.beats += 1

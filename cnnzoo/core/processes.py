@@ -10,12 +10,14 @@ A single process, on any backend, is rank 0 of 1, and exchanges nothing.
 
 from __future__ import annotations
 
+import functools
 import io
 import itertools
 import json
 import socket
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import numpy as np
@@ -213,3 +215,16 @@ def _state() -> Any:
 def jax_client() -> Any:
     """Return the client of JAX's coordinator; None if this process is alone, or on another backend."""
     return _state().client if "jax" in sys.modules else None
+
+
+def set_collectives_host(host: str) -> None:
+    """Let JAX's collective operations on CPUs use an address of this host, instead of the one that its name has.
+
+    JAX has no option for it. A release without this function keeps its own choice.
+    """
+    from jax._src import xla_bridge
+
+    bridge: Any = xla_bridge
+    library = bridge._jax if hasattr(bridge, "_jax") else bridge.xla_client._xla
+    with suppress(AttributeError):
+        library.make_gloo_tcp_collectives = functools.partial(library.make_gloo_tcp_collectives, hostname=host)

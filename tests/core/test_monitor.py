@@ -86,3 +86,14 @@ def test_a_process_ends_also_where_stderr_is_not_a_file(monkeypatch, stream):
     connection._end_process("lost \ud800")
     assert codes == [1]
     assert written == [(2, f"Error: lost ?. {connection.KEEP_GOING}\n".encode())]
+
+
+def test_a_coordinator_that_does_not_answer_ends_the_process(check):
+    check.monitor.answered_at = 5.0
+    assert check.at(24, 1) == ""
+    check.monitor._check_coordinator()
+    check.at(26, 2)
+    with pytest.raises(EndError):
+        check.monitor._check_coordinator()
+    assert "Process 0 of 2 (" in connection._end_process.call_args[0][0]
+    assert ") does not reach process 0 for 20 seconds" in connection._end_process.call_args[0][0]

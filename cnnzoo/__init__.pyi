@@ -12,6 +12,8 @@ from .data.packed import PackedData as PackedData
 from .data.packing import pack as pack
 from .data.transform import Transform as Transform
 from .data.transform import transform as transform
+from .evaluation.board import Board as Board
+from .evaluation.board import board as board
 from .evaluation.evaluate import evaluate as evaluate
 from .evaluation.report import Report as Report
 from .export.export import export as export

@@ -100,13 +100,14 @@ def evaluate(
         check_out_folder(out)
     check_source(data)
 
+    from cnnzoo.evaluation.evaluations import evaluation_of
     from cnnzoo.inference.exported import runtime_to_measure
 
     changes: dict[str, Any] = {"crop": data_options.crop, "interpolation": interpolation, "pad": data_options.pad}
     classifier = open_classifier(model, runtime_to_measure(model), allow_failed=allow_failed, **changes)
     images, split = load_evaluation_data(classifier.card, data, split, data_options)
     network = classifier if classifier.model is None else classifier.model  # an export itself is measured
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), evaluation_of(model):
         warnings.filterwarnings("ignore", "(?s).* training images of ")  # the report says so
         report = cnnzoo.evaluate(network, images, split=split, target_accuracy=target_accuracy)
     if out and is_first:

@@ -17,6 +17,7 @@ import warnings
 import click
 
 import cnnzoo
+from cnnzoo.cli.board import COMMANDS as BOARD_COMMANDS
 from cnnzoo.cli.checks import describe_missing_model
 from cnnzoo.cli.commands import Command, Group, argument
 from cnnzoo.cli.complete import COMMANDS as COMPLETION_COMMANDS
@@ -60,6 +61,7 @@ def cli() -> None:
     Fine-tune:           cnnzoo fine-tune resnet50:imagenet photos/ --run-dir runs/b
     Train on hosts:      cnnzoo launch -n 2 -- train resnet18 photos/
     Search for recipes:  cnnzoo tune resnet18 photos/ --trials 20 --run-dir runs/c
+    Compare runs:        cnnzoo board runs/
     Classify images:     cnnzoo predict runs/a photo.png;  cnnzoo predict resnet50:imagenet photo.jpg
     Classify a folder:   cnnzoo predict runs/a photos/ --out predictions.csv
     On many machines:    cnnzoo predict runs/a photos/ --out answers.parquet --shard 3/16
@@ -84,6 +86,7 @@ def help_command(context: click.Context, name: str | None) -> None:
 
 
 for command in (
+    *BOARD_COMMANDS,
     *COMPLETION_COMMANDS,
     *DATA_COMMANDS,
     *DEMO_COMMANDS,

@@ -16,6 +16,7 @@ OTHER_NAMES = {
     "fit": "fit_and_evaluate",
     "get_model": "get",
     "image_dataset_from_directory": "load_data",
+    "leaderboard": "board",
     "learning_rate_finder": "lr_find",
     "load_model": "load",
     "model_info": "info",

@@ -151,6 +151,11 @@ class ImageData(SuggestsAttributes):
         """SHA-256 of each split, over its images and labels in order and the class names."""
         return {name: split.fingerprint(self.classes) for name, split in self.splits.items()}
 
+    @cached_property
+    def content_fingerprints(self) -> dict[str, str]:
+        """SHA-256 of the images and class names of each split, whatever their order and the size of the model."""
+        return {name: split.content_fingerprint(self.classes) for name, split in self.splits.items()}
+
     def resize_to(self, shape: Sequence[int], pad: int, evaluation: Mapping[str, Any] | None = None) -> "ImageData":
         """Return the same data with every image brought to a model's input.
 

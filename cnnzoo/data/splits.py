@@ -66,6 +66,21 @@ class Split(SuggestsAttributes):
         digest.update(self.labels.astype("<i8").data)
         return digest.hexdigest()
 
+    def content_fingerprint(self, classes: tuple[str, ...]) -> str:
+        """Return a SHA-256 of the images as they were loaded, with their class names: equal for equal sets of images.
+
+        Unlike `fingerprint`, it does not depend on the size that arrays were resized to, nor on the order of the images
+        and the classes, so it tells whether the figures of two models are from the same images.
+        """
+        digests, labels = self.image_digests(), np.asarray(self.labels)
+        names = sorted(classes)
+        ranks = np.array([names.index(name) for name in classes], "<i8")[labels]
+        order = np.lexsort((ranks, digests))
+        digest = hashlib.sha256(repr(names).encode())
+        digest.update(digests[order].astype("<u8").data)
+        digest.update(ranks[order].data)
+        return digest.hexdigest()
+
     def take(self, indices: Indices) -> "Split":
         """Return the images at `indices`, in that order."""
         images = self.images.take(indices) if isinstance(self.images, Photos) else self.images[indices]

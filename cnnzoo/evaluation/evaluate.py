@@ -33,6 +33,7 @@ from cnnzoo.evaluation.compatibility import (
     check_output_matches,
     match_class_names,
 )
+from cnnzoo.evaluation.evaluations import record_evaluation_of
 from cnnzoo.evaluation.min_probability import choose_min_probability
 from cnnzoo.evaluation.report import Report
 from cnnzoo.evaluation.temperature import choose_temperature
@@ -166,6 +167,7 @@ def evaluate(
         suggestion = {"temperature": card.temperature, "calibration": card.calibration}
     report = make_report(model, data, split, class_names, probabilities)
     report = replace(report, training_images=training_images, remarks=tuple(remarks), **suggestion)
+    record_evaluation_of(received, data, report)
     if split != "train" and report.training_images_summary:
         warn_caller(report.training_images_summary)
     return report

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +16,19 @@ else:
     keras = Lazy("keras")
 
 MAX_SHOWN = 5  # names of variables in a message
+STATISTICS = ("moving_mean", "moving_variance")  # of batch norms, which are no parameters
+
+
+def count_model_parameters(model: keras.Model) -> int:
+    """Return the number of parameters of a model, also of frozen layers, as papers count them.
+
+    Example:
+        >>> from cnnzoo.surgery.weights import count_model_parameters
+        >>> count_model_parameters(cnnzoo.get("lenet5"))
+        61706
+    """
+    counted = (weight for weight in model.weights if weight.name not in STATISTICS)
+    return sum(math.prod(weight.shape) for weight in counted)
 
 
 def check_weights(model: keras.Model, name: str, remedy: str) -> None:

@@ -18,6 +18,7 @@ from cnnzoo.data.images import ImageData
 from cnnzoo.evaluation.calibration import apply_temperature, log_losses
 from cnnzoo.evaluation.compatibility import bind_to_model, check_output_matches, same_class_names
 from cnnzoo.evaluation.evaluate import make_report, predict_split
+from cnnzoo.evaluation.evaluations import record_evaluation
 from cnnzoo.evaluation.report import Report
 from cnnzoo.evaluation.temperature import fit_temperature
 from cnnzoo.surgery.head import adopt_head, replace_head
@@ -106,6 +107,7 @@ class FineTuner(Trainer):
             self._tell_probe(accuracy)
         test = predict_split(self.model, self.data, "test", verbose=options.verbose)
         test_report = make_report(self.model, self.data, "test", self.data.classes, test)
+        record_evaluation(self.run.folder, self.data, "test", test_report.accuracy, "linear probe")
         run_state.probe = {
             "C": c,
             **validation,

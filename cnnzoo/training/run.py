@@ -6,6 +6,7 @@ import json
 import platform
 import shutil
 import sys
+import time
 from collections.abc import Sequence
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -58,6 +59,9 @@ OPTIONAL_RECORD_FIELDS = {
     "folder": str,
     "versions": dict[str, str],
     "seconds": float,
+    "fingerprints": dict[str, str],
+    "parameters": int,
+    "figures": dict[str, Any],
 }
 # Prefixes of the temporary folders of core.files.atomic_write
 SCRATCH_PREFIXES = (".step-", *(f".{name}." for name in (*RUN_FILES, "run.json")))
@@ -75,6 +79,7 @@ class Run:
         plan: everything that the run's numbers depend on; see `training.plan`.
         state: the progress of the training.
         record: the content of run.json.
+        started: when this process began the work on the run, by `time.perf_counter`.
     """
 
     files: ClassVar[tuple[str, ...]] = RUN_FILES
@@ -102,6 +107,7 @@ class Run:
             BusyError: if another process uses the folder.
         """
         self.plan, self.state, self.record = plan, TrainingState(), dict[str, Any](notes=list(notes))
+        self.started = time.perf_counter()
         if resume and overwrite:
             raise InputError("Pass either resume, which continues the run, or overwrite, which replaces it")
         if folder is None and resume:
@@ -266,12 +272,21 @@ class Run:
         if self.folder:
             self._write_record()
 
+    def add_facts(self, **facts: Any) -> None:
+        """Add facts about the run to run.json, unless they are there already."""
+        if self.record | facts == self.record:
+            return
+        self.record |= facts
+        if self.folder:
+            self._write_record()
+
     def close(self, status: str, **facts: Any) -> None:
-        """Record how the run ended: "done", "interrupted" or "failed", with `facts`."""
+        """Record how the run ended: "done", "interrupted" or "failed", with `facts`, and its seconds in all."""
         if self.folder is None:
             return
         self.record.pop("failure", None)  # of an earlier attempt
-        self.record |= {"status": status, "ended": _utc_now(), **facts}
+        seconds = self.record.get("seconds", 0.0) + time.perf_counter() - self.started
+        self.record |= {"status": status, "ended": _utc_now(), "seconds": round(seconds, 1), **facts}
         self._write_record()
 
     def _write_record(self) -> None:

@@ -46,6 +46,7 @@ from cnnzoo.evaluation.compatibility import (
     match_class_names,
 )
 from cnnzoo.evaluation.evaluate import calibrate_on_validation, make_report, predict_split
+from cnnzoo.evaluation.evaluations import record_evaluation
 from cnnzoo.evaluation.min_probability import explain_too_few_images
 from cnnzoo.evaluation.report import Report
 from cnnzoo.evaluation.summary import CARD_KEY as FIGURES_KEY
@@ -53,6 +54,7 @@ from cnnzoo.evaluation.summary import EPOCHS_KEY, RECIPE_NAME_KEY, SETTINGS_KEY,
 from cnnzoo.surgery.accelerator import device_batch_size
 from cnnzoo.surgery.outputs import as_functional, warn_if_no_logits
 from cnnzoo.surgery.precision import mixed_precision
+from cnnzoo.surgery.weights import count_model_parameters
 from cnnzoo.training import state
 from cnnzoo.training.agreement import agreement_callbacks
 from cnnzoo.training.budget import count_epochs, describe_needs, measure_speed, shorten_recipe
@@ -157,6 +159,10 @@ class Trainer:
         check_processes_agree(self.plan, checkpoint_every=options.checkpoint_every, minutes=options.minutes)
         opened = open_run(options.run_dir, self.plan, notes, options.resume, options.overwrite)
         with opened as self.run, connection_errors():
+            self.run.started = self.started
+            self.run.add_facts(
+                fingerprints=self.data.content_fingerprints, parameters=count_model_parameters(self.model)
+            )
             self._update_card()
             make_reproducible(options.seed, options.deterministic)
             share_weights(self.model)
@@ -167,7 +173,8 @@ class Trainer:
             self._add_figures_to_card(report)
             self._save(report)
             seconds = time.perf_counter() - self.started
-            self.run.close("done", seconds=round(seconds, 1), accuracy=report.accuracy)
+            figures = summarize_report(report) | {"best_epoch": report.best_epoch}
+            self.run.close("done", accuracy=report.accuracy, figures=figures)
             wait_for_all()
         tell(f"The run took {format_duration(seconds)} in all", options.verbose)
         return report
@@ -428,8 +435,10 @@ class Trainer:
             card = replace(cards.card(self.model), calibration={"temperature": {"reason": NO_TEMPERATURE}})
         cards.attach_card(self.model, card)
         probabilities = predict_split(self.model, self.data, "test", verbose=self.options.verbose)
+        report = make_report(self.model, self.data, "test", self.data.classes, probabilities)
+        record_evaluation(self.run.folder, self.data, "test", report.accuracy, "training")
         return replace(
-            make_report(self.model, self.data, "test", self.data.classes, probabilities),
+            report,
             history=run_state.history,
             best_epoch=run_state.best_epoch,
             probe=run_state.probe,

@@ -1,0 +1,45 @@
+"""The command that shows the leaderboard of runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cnnzoo
+from cnnzoo.cli import commands
+from cnnzoo.cli.complete import complete_files
+from cnnzoo.cli.declare import CheckedPath
+from cnnzoo.cli.options import JSON
+from cnnzoo.cli.output import echo
+from cnnzoo.core.errors import InputError
+
+
+@commands.command()
+@commands.argument(
+    "runs",
+    type=CheckedPath(),
+    required=False,
+    default=Path("runs"),
+    shell_complete=complete_files,
+    help="The folder that holds the runs; runs by default.",
+)
+@commands.option("--out", type=CheckedPath(), help="Folder for board.html and board.csv.", show_default="RUNS")
+@commands.option("--json", "as_json", **JSON)
+def board(runs: Path, out: Path | None, as_json: bool) -> None:
+    """Compare all runs below RUNS in a leaderboard.
+
+    Only runs that were evaluated on the same images share a table, which also tells how often these images were
+    evaluated. Unfinished, failed and damaged runs are shown with their state. The trials of searches have rows too.
+
+    The command prints the tables, and writes board.html, with links to the reports, and board.csv into RUNS.
+
+    --json prints an object: folder, runs, notes.
+    """
+    if out and out.exists() and not out.is_dir():
+        raise InputError(f"--out must be a folder; {str(out)!r} is a file")
+    leaderboard = cnnzoo.board(runs)
+    leaderboard.save(out or runs)
+    echo(leaderboard.to_json().rstrip() if as_json else leaderboard)
+    echo(f"Written to {out or runs}: board.html, board.csv", err=as_json)
+
+
+COMMANDS = (board,)

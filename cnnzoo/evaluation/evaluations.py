@@ -1,0 +1,95 @@
+"""How often a run was evaluated: a line in its folder for each evaluation, which `cnnzoo board` counts."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cnnzoo.core.files import read_bounded
+from cnnzoo.core.paths import path_exists
+from cnnzoo.core.processes import is_main_process
+from cnnzoo.inference.runs import MODEL_FILE, RECORD_FILE, find_winner
+
+if TYPE_CHECKING:
+    from cnnzoo.data.images import ImageData
+    from cnnzoo.evaluation.report import Report
+
+EVALUATIONS_FILE = "evaluations.jsonl"  # is kept when --overwrite replaces the run: the images were seen all the same
+EVALUATED: ContextVar[str | os.PathLike[str] | None] = ContextVar("EVALUATED", default=None)  # see `evaluation_of`
+MAX_BYTES = 2**24  # of the file; a line has about 250 bytes
+
+
+def record_evaluation(folder: Path | None, data: ImageData, split: str, accuracy: float, what: str) -> None:
+    """Append a line about an evaluation to the folder of a run; a folder that cannot be written to stays as it is.
+
+    Args:
+        folder: the folder of the run; None records nothing.
+        data: the data, whose fingerprint tells which images were seen.
+        split: the split that was evaluated.
+        accuracy: the accuracy on it.
+        what: what was evaluated, such as "training" for the model at the end of its training.
+    """
+    if folder is None or not is_main_process():
+        return
+    line = {
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "what": what,
+        "split": split,
+        "images": len(data.splits[split]),
+        "fingerprint": data.content_fingerprints[split],
+        "accuracy": accuracy,
+    }
+    with suppress(OSError):
+        descriptor = os.open(folder / EVALUATIONS_FILE, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+        try:
+            os.write(descriptor, json.dumps(line).encode() + b"\n")  # in one piece, beside other processes
+        finally:
+            os.close(descriptor)
+
+
+@contextmanager
+def evaluation_of(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Let `evaluate` in the block record that it evaluates the model at `path`, which was opened already."""
+    token = EVALUATED.set(path)
+    try:
+        yield
+    finally:
+        EVALUATED.reset(token)
+
+
+def record_evaluation_of(model: Any, data: ImageData, report: Report) -> None:
+    """Record an evaluation, if `model` is the path of a run, a search, or the model file of a run; or was opened so."""
+    path = model if isinstance(model, str | os.PathLike) else EVALUATED.get()
+    folder = None if path is None else find_run_folder(path)
+    record_evaluation(folder, data, report.split, report.accuracy, "evaluate")
+
+
+def find_run_folder(path: str | os.PathLike[str]) -> Path | None:
+    """Return the folder of the run that a model comes from; None for exports, other files and names of models."""
+    folder = Path(path)
+    if folder.name == MODEL_FILE and not folder.is_dir():
+        folder = folder.parent
+    if not path_exists(folder / RECORD_FILE):
+        return None
+    return folder if path_exists(folder / MODEL_FILE) else find_winner(folder)
+
+
+def read_evaluations(folder: Path) -> list[dict[str, Any]]:
+    """Return the evaluations of a run, the earliest first; lines that are torn are left out."""
+    lines = []
+    try:
+        content = read_bounded(folder / EVALUATIONS_FILE, MAX_BYTES)
+    except OSError:
+        return []
+    for text in content.splitlines():
+        with suppress(ValueError, RecursionError):
+            line = json.loads(text)
+            if isinstance(line, dict) and isinstance(line.get("fingerprint"), str):
+                lines.append(line)
+    return lines

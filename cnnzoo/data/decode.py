@@ -16,6 +16,7 @@ from cnnzoo.core.file_signatures import describe_content, find_file_kind
 from cnnzoo.data import image_limits
 from cnnzoo.data.bit_depth import STRIP_PIXELS, Levels, has_deep_levels, iter_levels, scale_levels
 from cnnzoo.data.image_limits import MAX_PIXELS
+from cnnzoo.data.packed_folder import PACKED_FOLDER, is_packed
 from cnnzoo.data.plain_jpeg import PlainJpeg, is_plain
 from cnnzoo.data.repair import JpegLayout, may_be_turned, read_jpeg_layout, repair_content
 
@@ -197,7 +198,7 @@ def read_image_bytes(path: str | os.PathLike[str]) -> bytes:
     try:
         status = os.stat(path)  # noqa: PTH116  # called for every image of every epoch: building a Path costs more
         if not stat.S_ISREG(status.st_mode):  # reading a pipe would block forever
-            raise InputError("a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file")
+            raise InputError(_describe_no_file(path, status))
         if not status.st_size:
             raise InputError("the file is empty")
         if status.st_size > MAX_BYTES:
@@ -214,6 +215,13 @@ def read_image_bytes(path: str | os.PathLike[str]) -> bytes:
         raise
     except (OSError, ValueError) as error:
         raise InputError(getattr(error, "strerror", None) or str(error)) from None
+
+
+def _describe_no_file(path: str | os.PathLike[str], status: os.stat_result) -> str:
+    """Return what is at the path of an image that is no file."""
+    if not stat.S_ISDIR(status.st_mode):
+        return "not a regular file"
+    return f"a folder of {PACKED_FOLDER}" if is_packed(os.fsdecode(path)) else "a folder"
 
 
 def to_upright(image: "Opened", channels: int = 3, levels: Levels | None = None) -> "PillowImage":

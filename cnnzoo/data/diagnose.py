@@ -17,7 +17,8 @@ from cnnzoo.data.findings import Finding
 from cnnzoo.data.fix_list import FixList
 from cnnzoo.data.folder_options import FolderOptions
 from cnnzoo.data.listing import ListedImage
-from cnnzoo.data.packed import check_shards, is_packed, read_manifest
+from cnnzoo.data.packed import check_shards, read_manifest
+from cnnzoo.data.packed_folder import is_packed
 from cnnzoo.data.scan import scan_with_progress
 from cnnzoo.data.sources import list_source
 from cnnzoo.data.splits import DEFAULT_SHARES

@@ -22,6 +22,7 @@ from cnnzoo.data.listing import (
     scan_entries,
     walk_files,
 )
+from cnnzoo.data.packed_folder import PACKED_FOLDER
 
 
 def list_folder(root: Path, options: FolderOptions) -> Listing:
@@ -46,11 +47,14 @@ def list_folder(root: Path, options: FolderOptions) -> Listing:
     images: list[ListedImage] = []
     images_of: dict[str, int] = {}
     above = {folder_identity(folder.path) for folder in layout.passed} | {folder_identity(root)}
+    packed = set[str]()  # labels of folders that hold packed data, which `left_out` explains
     label_of: dict[str, str] = {}  # one for names that look alike, as macOS and Linux write "é" differently
     for class_folder in layout.classes:
         label = label_of.setdefault(unicodedata.normalize("NFC", class_folder.label), class_folder.label)
         count = len(images)
         for path, problem in _walk_in_order(class_folder.folder, set(above)):
+            if problem == PACKED_FOLDER:
+                packed.add(label)
             if problem or not class_folder.folder.holds_images:
                 left_out.append(_leave_out(path, root, problem or "not in the folder of a class"))
             else:
@@ -59,10 +63,12 @@ def list_folder(root: Path, options: FolderOptions) -> Listing:
     if not images:
         are = choose_form(len(left_out), "is", "are")
         hint = f"; {format_count(len(left_out), 'file')} {are} outside such folders" if left_out else ""
+        if inner := next((file for file in left_out if file.reason == PACKED_FOLDER), None):
+            hint = f"; {inner.name!r} in it is {PACKED_FOLDER}"
         raise InputError(f"{str(root)!r} has no images in sub-folders named after their classes{hint}")
 
     # Classes without images
-    empty = [printable_name(label) for label, count in images_of.items() if not count]
+    empty = [printable_name(label) for label, count in images_of.items() if not count and label not in packed]
     notes = list(layout.notes)
     if empty:
         s, are = ("s", "are no classes") if len(empty) > 1 else ("", "is no class")

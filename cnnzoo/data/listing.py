@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from cnnzoo.core.errors import InputError
 from cnnzoo.data.litter import is_litter
+from cnnzoo.data.packed_folder import PACKED_FOLDER, is_packed
 from cnnzoo.data.sorted_entries import Entry, sort_entries
 from cnnzoo.data.sorted_entries import is_dir as is_dir
 from cnnzoo.data.sorted_entries import natural_sort_key as natural_sort_key
@@ -105,6 +106,9 @@ def _walk(root: str, seen: set[tuple[int, int]], ordered: bool) -> Iterator[tupl
                 continue
             if identity in seen:
                 yield path, REPEATED_FOLDER
+            elif is_packed(path):
+                yield path, PACKED_FOLDER
+                entries = iter(())
             seen.add(identity)
             pending.append(_iter_paths(path, entries))
 

@@ -2,24 +2,22 @@
 
 import hashlib
 import os
+import stat
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from cnnzoo.core.errors import InputError
-from cnnzoo.core.files import read_bounded
-from cnnzoo.core.json_files import MAX_JSON_BYTES, check_fields, parse_json, read_json
+from cnnzoo.core.json_files import check_fields, read_json
 from cnnzoo.core.progress import show_progress
 from cnnzoo.core.text import format_count
 from cnnzoo.data.listing import LeftOutFile, ListedImage, Listing
-from cnnzoo.data.packed_image import REPAIR, PackedImage, Shard
-from cnnzoo.data.scan import SCAN_VERSION, ImageFacts
+from cnnzoo.data.packed_folder import FORMAT, MANIFEST_FILE, VERSION, shard_name
+from cnnzoo.data.packed_image import REPAIR, Shard
+from cnnzoo.data.packed_index import ShardEntry, read_index
+from cnnzoo.data.scan import SCAN_VERSION
 
-MANIFEST_FILE = "packed.json"  # is written last, so a folder that has it is complete
-PLAN_FILE = "packing.json"  # is there until then
-FORMAT, VERSION = "cnnzoo packed images", 1
-SHARD_SUFFIX, INDEX_SUFFIX = ".array_record", ".json"
 HASH_CHUNK = 2**22  # bytes that are read at once
 MANIFEST_FIELDS = {
     "format": str,
@@ -36,27 +34,6 @@ MANIFEST_FIELDS = {
     "shards": list[dict[str, Any]],
 }
 SHARD_FIELDS = {"images": int, "bytes": int, "sha256": str, "index_sha256": str}
-INDEX_FIELDS = {
-    "plan": str,
-    "sha256": str,
-    "names": list[str],
-    "labels": list[str],
-    "splits": list[str],
-    "groups": list[str],
-    "starts": list[int],
-    "lengths": list[int],
-    "checksums": list[int],
-    "facts": dict[str, list[Any]],
-}
-
-
-class ShardEntry(NamedTuple):
-    """What the manifest knows about a shard: its images, its bytes, and the SHA-256 of the file and of its index."""
-
-    images: int
-    bytes: int
-    sha256: str
-    index_sha256: str
 
 
 @dataclass(frozen=True)
@@ -117,21 +94,6 @@ class PackedData:
         return "\n".join(lines)
 
 
-def shard_name(number: int, count: int) -> str:
-    """Return the name of a shard's file."""
-    return f"images-{number:05d}-of-{count:05d}{SHARD_SUFFIX}"
-
-
-def index_path(shard: Shard) -> Path:
-    """Return the path of the file that lists the images of a shard."""
-    return Path(shard.path).with_suffix(INDEX_SUFFIX)
-
-
-def is_packed(folder: Path) -> bool:
-    """Return whether `cnnzoo.pack` wrote this folder, or has begun to."""
-    return (folder / MANIFEST_FILE).is_file() or (folder / PLAN_FILE).is_file()
-
-
 def read_manifest(folder: Path) -> PackedData:
     """Return the manifest of packed data.
 
@@ -151,7 +113,11 @@ def read_manifest(folder: Path) -> PackedData:
             f"version {VERSION} of {FORMAT!r}. Use a newer cnnzoo, or pack the images again"
         )
     values = check_fields(values, path, MANIFEST_FIELDS, remedy=REPAIR)
-    shards = [check_fields(shard, path, SHARD_FIELDS, remedy=REPAIR) for shard in values["shards"]]
+    checked = [check_fields(shard, path, SHARD_FIELDS, remedy=REPAIR) for shard in values["shards"]]
+    shards = [ShardEntry(*(shard[name] for name in SHARD_FIELDS)) for shard in checked]
+    numbers = [values["images"], values["unusable"], *(number for shard in shards for number in shard[:2])]
+    if not shards or min(numbers) < 0 or sum(shard.images for shard in shards) != values["images"]:
+        raise InputError(f"{path} has numbers of images or bytes that cannot be. {REPAIR}")
     return PackedData(
         folder,
         values["source"],
@@ -159,7 +125,7 @@ def read_manifest(folder: Path) -> PackedData:
         values["unusable"],
         values["classes"],
         values["size"],
-        tuple(ShardEntry(**shard) for shard in shards),
+        tuple(shards),
         tuple(values["notes"]),
         tuple(values["left_out"]),
         values["has_written_labels"],
@@ -193,54 +159,21 @@ def iter_images(packed: PackedData) -> Iterator[ListedImage]:
         yield from read_index(shard, entry, packed.scan_version)
 
 
-def read_index(shard: Shard, entry: ShardEntry, scan_version: int = SCAN_VERSION) -> list[ListedImage]:
-    """Return the images of a shard, from its index."""
-    path = index_path(shard)
-    try:
-        content = read_bounded(path, MAX_JSON_BYTES)
-    except OSError as error:
-        raise InputError(f"Cannot read the index {str(path)!r} of a shard: {error.strerror}. {REPAIR}") from None
-    if hashlib.sha256(content).hexdigest() != entry.index_sha256:
-        raise InputError(f"The index {str(path)!r} was changed, or belongs to another pack. {REPAIR}")
-    index = check_fields(parse_json(content, str(path), REPAIR), path, INDEX_FIELDS, remedy=REPAIR)
-    facts = _facts_of(index["facts"], len(index["names"]))
-    columns = [index[name] for name in ("names", "labels", "splits", "groups", "starts", "lengths", "checksums")]
-    images = []
-    for name, label, split, group, start, length, checksum, fact in zip(*columns, facts, strict=True):
-        source = PackedImage(shard, start, length, checksum, fact.problem)
-        is_current = scan_version == SCAN_VERSION or fact.problem
-        images.append(ListedImage(source, name, label, split, group, facts=fact if is_current else None))
-    return images
-
-
-def facts_to_columns(facts: list[ImageFacts]) -> dict[str, list[Any]]:
-    """Return facts as a table, without the columns that hold nothing."""
-    rows = [asdict(fact) for fact in facts]
-    columns = {name: ([row[name] for row in rows], default) for name, default in asdict(ImageFacts()).items()}
-    return {name: column for name, (column, default) in columns.items() if any(value != default for value in column)}
-
-
-def _facts_of(columns: dict[str, list[Any]], count: int) -> list[ImageFacts]:
-    """Return the facts that `facts_to_columns` has written."""
-    if levels := columns.get("levels"):
-        columns = {**columns, "levels": [None if pair is None else tuple(pair) for pair in levels]}
-    rows = zip(*columns.values(), strict=True) if columns else [()] * count
-    return [ImageFacts(**dict(zip(columns, row, strict=True))) for row in rows]
-
-
 # Checks
 
 
 def _check_size(shard: Shard, size: int) -> None:
     """Raise InputError if a shard is missing, or has another size than when it was packed."""
     try:
-        found = os.stat(shard.path).st_size  # noqa: PTH116
+        status = os.stat(shard.path)  # noqa: PTH116
     except OSError as error:
         raise InputError(f"Cannot read the shard {shard.path!r}: {error.strerror}. {REPAIR}") from None
-    if found != size:
+    if not stat.S_ISREG(status.st_mode):
+        raise InputError(f"The shard {shard.path!r} is no regular file. {REPAIR}")
+    if status.st_size != size:
         raise InputError(
-            f"The shard {shard.path!r} has {found:,} bytes instead of {size:,}: it was cut or changed, or belongs to "
-            f"another pack. {REPAIR}"
+            f"The shard {shard.path!r} has {status.st_size:,} bytes instead of {size:,}: it was cut or changed, or "
+            f"belongs to another pack. {REPAIR}"
         )
 
 

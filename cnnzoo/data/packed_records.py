@@ -3,6 +3,7 @@
 Grain, TensorFlow Datasets and whoever else reads ArrayRecord files can use them without this package.
 """
 
+import errno
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,7 +43,7 @@ def open_writer(path: Path) -> Iterator[Any]:
     """Provide a new ArrayRecord file, whose `write` takes a record; it is complete at the end of the block.
 
     Raises:
-        InputError: if it cannot be written, as on a full disk.
+        OSError: if it cannot be written, as on a full disk.
     """
     try:
         writer = import_array_record().ArrayRecordWriter(str(path), WRITER_OPTIONS)
@@ -50,8 +51,9 @@ def open_writer(path: Path) -> Iterator[Any]:
             yield writer
         finally:
             writer.close()
-    except RuntimeError as error:  # array_record's
-        raise InputError(f"Cannot write {str(path)!r}: {error}") from None
+    except RuntimeError as error:  # array_record's: "write() failed: No space left on device; writing ...; at byte ..."
+        reason = str(error).partition(";")[0].rpartition("failed: ")[2]
+        raise OSError(errno.EIO, reason, str(path)) from None
 
 
 def encode_example(features: Mapping[str, bytes | str | int]) -> bytes:

@@ -16,8 +16,10 @@ from cnnzoo.core.threads import thread_pool
 from cnnzoo.data.bit_depth import has_deep_levels
 from cnnzoo.data.decode import open_image, read_image_bytes, upright_size
 from cnnzoo.data.listing import ListedImage
-from cnnzoo.data.packed import INDEX_FIELDS, ShardEntry, facts_to_columns, hash_file, index_path, shard_name
+from cnnzoo.data.packed import hash_file
+from cnnzoo.data.packed_folder import shard_name
 from cnnzoo.data.packed_image import PackedImage, Shard, open_shard
+from cnnzoo.data.packed_index import INDEX_FIELDS, ShardEntry, facts_to_columns, index_path
 from cnnzoo.data.packed_records import encode_example, find_records, open_writer
 from cnnzoo.data.scan import SCAN_VERSION, ImageFacts, examine_image, find_facts
 from cnnzoo.data.transform import Transform, array_to_pillow

@@ -1,13 +1,14 @@
 """pack: write the images of a folder or a table into a few large files, which `load_data` reads by index."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from cnnzoo.core.arguments import check_arguments
 from cnnzoo.core.errors import InputError, Interrupted, check_integer
-from cnnzoo.core.json_files import read_json, write_json
+from cnnzoo.core.json_files import write_json
 from cnnzoo.core.paths import check_path
 from cnnzoo.core.progress import Progress, show_progress
 from cnnzoo.core.text import format_count
@@ -15,18 +16,28 @@ from cnnzoo.core.threads import thread_pool
 from cnnzoo.core.warn import warn_caller
 from cnnzoo.data.folder_options import FolderOptions
 from cnnzoo.data.listing import Listing, natural_sort_key
-from cnnzoo.data.packed import FORMAT, MANIFEST_FILE, PLAN_FILE, VERSION, PackedData, ShardEntry
+from cnnzoo.data.packed import PackedData
+from cnnzoo.data.packed_folder import FORMAT, MANIFEST_FILE, PLAN_FILE, VERSION
+from cnnzoo.data.packed_index import ShardEntry
 from cnnzoo.data.packed_records import import_array_record
 from cnnzoo.data.packed_shards import ShardWriter, find_complete_shard, source_bytes
+from cnnzoo.data.packing_folder import (
+    Place,
+    begin_packing,
+    check_outside,
+    end_packing,
+    find_place,
+    lock_folder,
+    replace_packed,
+)
 from cnnzoo.data.python_sources import find_tables, split_parts
-from cnnzoo.data.sources import check_source_exists, list_source
+from cnnzoo.data.sources import list_source
 from cnnzoo.data.tables import TableOptions, list_tables
 
 MAX_SHARDS = 9999
 MAX_SHARD_IMAGES = 50_000  # whose names and facts fit into one index
 AUTO_SHARD_BYTES = 2**28
 MIN_SIZE, MAX_SIZE = 16, 8192  # pixels
-PLAN_FIELDS = {"shards": int, "size": int | None, "source": str}
 
 
 @check_arguments()
@@ -63,7 +74,7 @@ def pack(
         path_column, label_column, split_column, group_column, image_dir: of a table; see `load_data`.
         class_folders, split_folders: of a folder; see `load_data`.
         strict: raise an error if an image cannot be decoded, instead of listing it with the reason.
-        overwrite: replace the packed data in `folder`.
+        overwrite: replace the packed data in `folder`, once the new one is complete; the disk must have room for both.
         verbose: show progress, if it takes more than two seconds.
 
     Returns:
@@ -92,40 +103,50 @@ def pack(
         check_integer("size", size, MIN_SIZE, MAX_SIZE)
     import_array_record()
     path = check_path(folder, "the folder to write")
-    _check_outside(source, path)
-    plan = _check_folder(path, shards, size, overwrite)
+    check_outside(source, path)
+    place = find_place(path, shards, size, overwrite)
 
     # List the source
     columns = TableOptions(path_column, label_column, split_column, group_column, image_dir)
     with show_progress("Listing the images", verbose=verbose):
         name, listing = _list_any(source, columns, FolderOptions(None, class_folders, split_folders))
         sizes = list(thread_pool().map(source_bytes, [image.source for image in listing.images]))
-    count = plan["shards"] if plan else _count_shards(shards, sum(sizes), len(listing.images))
+    count = _count_shards(place, shards, sum(sizes), len(listing.images))
 
-    # Begin: from here on, the folder holds packed data that is not complete
-    if overwrite:
-        _delete_packed(path)
-    write_json(path / PLAN_FILE, {"shards": count, "size": size, "source": name})
-    total = len(listing.images)
-    with show_progress("Packing", total, "images", verbose=verbose) as progress:
-        if plan:
-            progress.say(f"Going on with the packed data in {path}, which was interrupted")
-        try:
-            entries = _write_shards(path, listing, count, size, strict, progress)
-        except KeyboardInterrupt:
-            raise Interrupted(
-                f"Stopped after {progress.done:,.0f} of {total:,} images; the same command goes on with the shards "
-                "that are missing"
-            ) from None
+    # Begin, or go on
+    with lock_folder(path):
+        replace_packed(path)
+        place = find_place(path, shards, size, overwrite, name)
+        count = _count_shards(place, shards, sum(sizes), len(listing.images))
+        show = show_progress("Packing", len(listing.images), "images", verbose=verbose)
+        with show as progress, _writing_errors(place, path, progress):
+            begin_packing(place, count, size, name)
+            if place.plan:
+                progress.say(f"Going on with the packed data in {path}, which was interrupted")
+            entries = _write_shards(place.folder, listing, count, size, strict, progress)
 
-    # End with the manifest
-    packed = _summarize(path, name, listing, entries, size)
-    write_json(path / MANIFEST_FILE, _to_dict(packed), indent=1, add_sum=True)
-    (path / PLAN_FILE).unlink(missing_ok=True)
+            # End with the manifest
+            packed = _summarize(path, name, listing, entries, size)
+            write_json(place.folder / MANIFEST_FILE, _to_dict(packed), indent=1, add_sum=True)
+            end_packing(place, path)
     if problems := [problem for _, found in entries for problem in found]:
         images = format_count(len(problems), "image")
         warn_caller(f"{name}: {images} cannot be decoded and not packed: {_list_problems(problems)}")
     return packed
+
+
+@contextmanager
+def _writing_errors(place: Place, folder: Path, progress: Progress) -> Iterator[None]:
+    """Say what is left of packed data if Ctrl-C or a full disk ends the block."""
+    rest = "the same command goes on with the shards that are missing"
+    if place.folder != folder:
+        rest += f". Until then, {str(folder)!r} holds the packed data from before"
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Interrupted(f"Stopped after {progress.done:,.0f} of {progress.total:,} images; {rest}") from None
+    except OSError as error:
+        raise InputError(f"Cannot write to {str(place.folder)!r}: {error.strerror or error}; {rest}") from None
 
 
 # What is packed
@@ -150,8 +171,10 @@ def _list_any(source: Any, columns: TableOptions, layout: FolderOptions) -> tupl
     return name, listing
 
 
-def _count_shards(shards: int | str, total_bytes: int, images: int) -> int:
-    """Return the number of shards, each with at least one image."""
+def _count_shards(place: Place, shards: int | str, total_bytes: int, images: int) -> int:
+    """Return the number of shards, each with at least one image: that of the call that goes on, or as `shards` says."""
+    if place.plan:
+        shards = check_integer(f"shards in {place.folder / PLAN_FILE}", place.plan["shards"], 1, MAX_SHARDS)
     fewest = -(-images // MAX_SHARD_IMAGES)
     if isinstance(shards, str):
         return min(max(-(-total_bytes // AUTO_SHARD_BYTES), fewest, 1), images, MAX_SHARDS)
@@ -186,66 +209,6 @@ def _write_shards(
     if kept:
         progress.say(f"Kept {format_count(kept, 'shard')} of {count:,} that {'was' if kept == 1 else 'were'} complete")
     return entries
-
-
-# The folder
-
-
-def _check_outside(source: Any, folder: Path) -> None:
-    """Raise InputError if the folder to write is the source, or lies in it."""
-    if not isinstance(source, str | os.PathLike) or os.fsdecode(source).startswith("tfds:"):
-        return
-    check_source_exists(source)
-    root = Path(os.fsdecode(source)).resolve()
-    if root.is_dir() and folder.resolve().is_relative_to(root):
-        raise InputError(
-            f"The folder to write, {str(folder)!r}, lies in the source {str(source)!r}, where its files would count as "
-            "part of the images; choose one outside"
-        )
-
-
-def _check_folder(folder: Path, shards: int | str, size: int | None, overwrite: bool) -> dict[str, Any] | None:
-    """Return the plan of the interrupted call that this call continues, or None if it begins anew.
-
-    Raises:
-        InputError: if the folder is a file, or holds packed data that is complete or of another plan, or other files.
-    """
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"The folder to write, {str(folder)!r}, is a file")
-    if not folder.exists():
-        return None
-    if (folder / MANIFEST_FILE).is_file():
-        if not overwrite:
-            raise InputError(
-                f"{str(folder)!r} holds packed data already; overwrite=True (--overwrite) replaces it, or choose "
-                "another folder"
-            )
-        return None
-    if not (folder / PLAN_FILE).is_file():
-        if any(not entry.name.startswith(".") for entry in folder.iterdir()):
-            raise InputError(f"{str(folder)!r} is not empty and holds no packed data; choose another folder")
-        return None
-    if overwrite:
-        return None
-    plan = read_json(folder / PLAN_FILE, PLAN_FIELDS, remedy="overwrite=True (--overwrite) begins anew")
-    given = {"size": size, "shards": plan["shards"] if shards == "auto" else shards}
-    if changed := [name for name, value in given.items() if plan[name] != value]:
-        was = ", ".join(f"{name}={plan[name]}" for name in changed)
-        raise InputError(
-            f"{str(folder)!r} holds packed data of {plan['source']} that was interrupted, with {was}. The same options "
-            "go on with it; overwrite=True (--overwrite) begins anew"
-        )
-    return plan
-
-
-def _delete_packed(folder: Path) -> None:
-    """Delete packed data, the manifest first, so that what is left never looks complete."""
-    if not folder.is_dir():
-        return
-    (folder / MANIFEST_FILE).unlink(missing_ok=True)
-    (folder / PLAN_FILE).unlink(missing_ok=True)
-    for path in folder.glob("images-[0-9]*-of-[0-9]*.*"):
-        path.unlink()
 
 
 # The manifest

@@ -67,6 +67,21 @@ class ImageFacts:
     problem: str = ""  # why the file cannot be used; empty if it can
 
 
+FACT_TYPES: dict[str, Any] = {  # in JSON, where the levels are a list
+    "digest": str,
+    "format": str,
+    "mode": str,
+    "height": int,
+    "width": int,
+    "phash": int | None,
+    "constant": bool,
+    "colors": int,
+    "levels": list | None,
+    "faint": int,
+    "repairs": str,
+    "unused": str,
+    "problem": str,
+}
 FileKey = tuple[bytes, int, int]  # absolute path, size in bytes, modification time in nanoseconds
 
 
@@ -211,6 +226,15 @@ def _file_key(source: Any) -> FileKey | None:
         return None
 
 
+def parse_levels(pair: Any) -> tuple[float, float] | None:
+    """Return the levels of `ImageFacts` from JSON; raise ValueError if they are no pair of numbers."""
+    if pair is None:
+        return None
+    if len(pair) != 2 or not all(isinstance(level, int | float) for level in pair):
+        raise ValueError(f"levels must be two numbers. Received: {pair!r:.100}")
+    return pair[0], pair[1]
+
+
 class _ScanCache:
     """The facts of earlier scans in a database; without a database, nothing is stored."""
 
@@ -227,16 +251,14 @@ class _ScanCache:
             facts = ImageFacts(**parse_json(row[0], "the facts of a file")) if row else None
         except (sqlite3.Error, TypeError, ValueError):
             return None
-        types = (str, str, str, int, int, int | None, bool, int, list | None, int, str, str, str)
         if not facts or facts.format not in FORMAT_SUFFIXES:
             return None
-        if not all(isinstance(value, kind) for value, kind in zip(asdict(facts).values(), types, strict=True)):
+        if not all(isinstance(value, FACT_TYPES[name]) for name, value in asdict(facts).items()):
             return None
-        if facts.levels is not None:
-            if len(facts.levels) != 2 or not all(isinstance(level, int | float) for level in facts.levels):
-                return None
-            facts = replace(facts, levels=(facts.levels[0], facts.levels[1]))
-        return facts
+        try:
+            return replace(facts, levels=parse_levels(facts.levels))
+        except ValueError:
+            return None
 
     def put(self, rows: Iterable[tuple[FileKey, ImageFacts, bool]]) -> None:
         """Store the facts of files."""

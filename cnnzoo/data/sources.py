@@ -14,7 +14,8 @@ from cnnzoo.data.folders import list_folder
 from cnnzoo.data.labels import examine_labels
 from cnnzoo.data.listing import Listing
 from cnnzoo.data.metadata import find_metadata, list_metadata
-from cnnzoo.data.packed import is_packed, list_packed
+from cnnzoo.data.packed import list_packed
+from cnnzoo.data.packed_folder import is_packed
 from cnnzoo.data.table_files import TABLE_SUFFIXES, check_file_kind, check_parquet, has_table_suffix, read_table_file
 from cnnzoo.data.tables import NO_OPTIONS, TableOptions, list_tables
 from cnnzoo.data.tfds import check_tfds, is_tfds_folder, read_tfds

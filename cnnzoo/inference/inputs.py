@@ -20,8 +20,9 @@ from cnnzoo.core.threads import thread_pool
 from cnnzoo.core.warn import warn_caller
 from cnnzoo.data.listing import iter_file_names
 from cnnzoo.data.litter import is_note
-from cnnzoo.data.packed import is_packed, read_manifest
 from cnnzoo.data.packed import iter_images as iter_packed_images
+from cnnzoo.data.packed import read_manifest
+from cnnzoo.data.packed_folder import is_packed
 from cnnzoo.inference.path_lists import is_path_list, iter_listed_paths
 from cnnzoo.inference.patterns import is_pattern, iter_matches
 from cnnzoo.inference.sources import (

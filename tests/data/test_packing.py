@@ -14,7 +14,8 @@ import cnnzoo
 from cnnzoo.core.json_files import read_json, write_json
 from cnnzoo.data import packed_shards
 from cnnzoo.data.diagnose import diagnose_source
-from cnnzoo.data.packed import MANIFEST_FILE, PLAN_FILE, is_packed, read_manifest
+from cnnzoo.data.packed import read_manifest
+from cnnzoo.data.packed_folder import MANIFEST_FILE, PLAN_FILE, is_packed
 
 pytest.importorskip("array_record.python.array_record_module")
 SHARDS = 4

@@ -20,6 +20,7 @@ from cnnzoo.core.files import atomic_write
 from cnnzoo.core.json_files import read_json, write_json
 from cnnzoo.core.paths import check_path, resolve_path
 from cnnzoo.inference.inputs import NamedImage
+from cnnzoo.inference.plans import describe_changes
 from cnnzoo.inference.prediction import Prediction
 from cnnzoo.inference.rows import SUFFIXES, TEXT_FORMATS, Row, arrow_schema, import_pyarrow, prediction_to_row
 from cnnzoo.inference.shards import NameSet, hash_name
@@ -108,13 +109,8 @@ class PredictionWriter:
         earlier_plan, self.rows, self.errors, self.size, self.last_path = values
         self.unsure = record.get("unsure", 0)
         self.names = NameSet.from_json(*record["names"]) if "names" in record else None
-        changes = [
-            f"{key}: {earlier_plan.get(key)!r} then, {value!r} now"
-            for key, value in self.plan.items()
-            if earlier_plan.get(key) != value
-        ]
-        if changes:
-            raise InputError(f"{self.path} was begun with other settings: {'; '.join(changes)}; {RESTART_HINT}")
+        if changes := describe_changes(earlier_plan, self.plan):
+            raise InputError(f"{self.path} was begun with other settings: {changes}; {RESTART_HINT}")
         if not self._has_recorded_rows():  # someone removed the file, but not its record
             self._start_again()
 

@@ -22,7 +22,8 @@ from cnnzoo.inference.answers import (
     shards_folder,
 )
 from cnnzoo.inference.merge_rows import ROW_MERGERS
-from cnnzoo.inference.shard_files import REMEDY, ShardRecord, describe_changes, iter_shards, read_record, record_path
+from cnnzoo.inference.plans import describe_changes
+from cnnzoo.inference.shard_files import REMEDY, ShardRecord, iter_shards, read_record, record_path
 from cnnzoo.inference.shards import Shard
 
 MAX_SHOWN = 8  # shards that a message names

@@ -20,6 +20,7 @@ from cnnzoo.inference.shard_files import REMEDY, ShardRecord
 from cnnzoo.inference.shards import NameSet, hash_name
 
 BATCH_ROWS = 4_096  # of each shard that are read from Parquet files at a time
+MAX_DIGITS = 18  # of the number of an image
 NUMBERED = tuple[int, str]  # the number of an image in the listing, and its row as text
 
 
@@ -83,14 +84,16 @@ class _Echo:
 def _read_csv(record: ShardRecord, headers: list[str]) -> Iterator[NUMBERED]:
     check, format_row = RowCheck(record), csv.writer(_Echo()).writerow
     with record.path.open(encoding="utf-8", newline="") as file:
-        rows = csv.reader(_decode_lines(file, check))
+        rows = _iter_cells(file, check)
         header = next(rows, [])
         if header[:2] != [INDEX, "path"] and (header or record.rows):
             raise check.damage()
         if header and not headers:
             headers.append(str(format_row(header[1:])))
+        if header and headers[0] != format_row(header[1:]):
+            raise check.damage()
         for row in rows:
-            if len(row) != len(header) or not row[0].isdecimal():
+            if len(row) != len(header) or not row[0].isdecimal() or len(row[0]) > MAX_DIGITS:
                 raise check.damage()
             check.add([int(row[0])], [unescape_cell(row[1])])
             yield int(row[0]), str(format_row(row[1:]))
@@ -105,10 +108,18 @@ def _read_json_lines(record: ShardRecord, headers: list[str]) -> Iterator[NUMBER
                 row = json.loads(line)
                 index = int(row.pop(INDEX))
                 check.add([index], [row["path"]])
-            except (ValueError, TypeError, LookupError, AttributeError):
+            except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
                 raise check.damage() from None
             yield index, json.dumps(row, ensure_ascii=False) + "\n"
     check.end()
+
+
+def _iter_cells(file: IO[str], check: RowCheck) -> Iterator[list[str]]:
+    """Yield the rows of a CSV file; raise InputError if it is none."""
+    try:
+        yield from csv.reader(_decode_lines(file, check))
+    except csv.Error:  # such as a cell of a megabyte
+        raise check.damage() from None
 
 
 def _decode_lines(file: IO[str], check: RowCheck) -> Iterator[str]:
@@ -132,7 +143,8 @@ def merge_parquet(records: Sequence[ShardRecord], path: Path, progress: Progress
     """
     arrow, parquet = import_pyarrow()
     path.mkdir()
-    readers = [_read_parts(record) for record in records]
+    schemas = list[Any]()
+    readers = [_read_parts(record, schemas) for record in records]
     batches = [next(reader, None) for reader in readers]
     pending, count, written = list[Any](), 0, 0
 
@@ -165,8 +177,8 @@ def merge_parquet(records: Sequence[ShardRecord], path: Path, progress: Progress
         write_part()
 
 
-def _read_parts(record: ShardRecord) -> Iterator[Any]:
-    """Yield tables of some rows of a Parquet data set, in order."""
+def _read_parts(record: ShardRecord, schemas: list[Any]) -> Iterator[Any]:
+    """Yield tables of some rows of a Parquet data set, in order; the first one of all adds its columns to `schemas`."""
     arrow, parquet = import_pyarrow()
     check = RowCheck(record)
     for part in sorted(record.path.glob("part-*.parquet")):
@@ -175,9 +187,12 @@ def _read_parts(record: ShardRecord) -> Iterator[Any]:
                 for batch in file.iter_batches(BATCH_ROWS):
                     table = arrow.Table.from_batches([batch])
                     table.validate(full=True)
+                    schemas[:] = schemas or [table.schema]
+                    if table.schema != schemas[0] or not len(table):
+                        raise check.damage()
                     check.add(table[INDEX].to_pylist(), table["path"].to_pylist())
                     yield table
-        except (arrow.ArrowException, OSError, LookupError):
+        except (arrow.ArrowException, OSError, LookupError, TypeError):
             raise check.damage() from None
     check.end()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import os
 from collections.abc import Iterator
@@ -83,7 +84,7 @@ def _read_csv(file: str, lines: Iterator[str], separator: str) -> Iterator[str]:
             continue
         if column >= len(row):
             raise InputError(f"{file}, line {rows.line_num} has {len(row)} values for {len(header)} columns")
-        yield row[column]
+        yield _check_listed(row[column], f"line {rows.line_num} of {file!r}")
 
 
 def _read_json_lines(lines: Iterator[str]) -> Iterator[str]:
@@ -94,7 +95,7 @@ def _read_json_lines(lines: Iterator[str]) -> Iterator[str]:
         try:
             record = json.loads(line)
             column = column or find_path_column(list(record))
-            yield str(record[column])
+            yield _check_listed(record[column], f"line {number} of the list of images")
         except (ValueError, TypeError, LookupError, RecursionError) as error:
             if isinstance(error, InputError):
                 raise
@@ -108,8 +109,16 @@ def _read_parquet(file: str) -> Iterator[str]:
     arrow, parquet = import_pyarrow()
     try:
         with parquet.ParquetFile(file) as table:
-            column = find_path_column(table.schema_arrow.names)
+            column, number = find_path_column(table.schema_arrow.names), itertools.count(1)
             for batch in table.iter_batches(PARQUET_BATCH_ROWS, columns=[column]):
-                yield from map(str, batch.column(0).to_pylist())
+                for path in batch.column(0).to_pylist():
+                    yield _check_listed(path, f"row {next(number)} of {file!r}")
     except arrow.ArrowException as error:
         raise InputError(f"Cannot read {file!r} as a list of images: {str(error)[:300]}") from None
+
+
+def _check_listed(path: object, where: str) -> str:
+    """Return a path of a list; raise InputError if it is empty or no text, which would stand for another file."""
+    if not isinstance(path, str) or not path:
+        raise InputError(f"{where} has no path. Received: {shorten_repr(path)}. Remove the row, or complete it")
+    return path

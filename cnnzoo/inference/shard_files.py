@@ -9,14 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cnnzoo.core.digests import check_digest, digest_file, digest_folder
+from cnnzoo.core.digests import check_digest, check_digests, digest_file, digest_folder
 from cnnzoo.core.errors import InputError
-from cnnzoo.core.json_files import read_json, write_json
+from cnnzoo.core.json_files import Finite, read_json, write_json
 from cnnzoo.inference.answers import PredictionWriter, WriteResult, check_predictions_file, shards_folder
+from cnnzoo.inference.plans import describe_changes
 from cnnzoo.inference.rows import SUFFIXES
 from cnnzoo.inference.shards import NameSet, Shard, ShardedImages
 
-MAX_SETTING = 160  # characters of a setting in a message
 NAME_PATTERN = re.compile(r"(\d{5})-of-(\d{5})(\.\w+)")
 RECORD_FIELDS = {
     "shard": tuple[int, int],
@@ -27,7 +27,7 @@ RECORD_FIELDS = {
     "errors": int,
     "unsure": int,
     "listed": list[tuple[int, str]],
-    "ended_at": float,
+    "ended_at": Finite,
 }
 REMEDY = "predict this shard again with overwrite=True (--overwrite)"
 
@@ -59,8 +59,10 @@ class ShardRecord(NamedTuple):
 
     def check_files(self) -> None:
         """Raise InputError if a file of the shard is missing or has other bytes."""
-        for name, digest in self.digests.items():
-            check_digest(self.path / name if name else self.path, digest, REMEDY)
+        if set(self.digests) == {""}:
+            check_digest(self.path, self.digests[""], REMEDY)
+        else:
+            check_digests(self.path, self.digests, REMEDY)
 
     @property
     def own_names(self) -> tuple[int, str]:
@@ -86,10 +88,16 @@ def read_record(path: Path) -> ShardRecord:
     """
     values = read_json(path, RECORD_FIELDS, remedy=REMEDY)
     number, count = values["shard"]
-    if not 1 <= number <= count or count != len(values["listed"]) or "/" in values["file"]:
-        raise InputError(f"{path} is not the record of a shard; {REMEDY}")
+    file, listed = values["file"], values["listed"]
+    match = NAME_PATTERN.fullmatch(file)
+    if not match or match[3] not in SUFFIXES or (int(match[1]), int(match[2])) != (number, count):
+        raise InputError(f"{path} is not the record of a shard: it names the file {file!r:.100}; {REMEDY}")
+    if not 1 <= number <= count == len(listed) or values["rows"] != listed[number - 1][0]:
+        raise InputError(f"{path} is not the record of a shard: its numbers of images cannot be; {REMEDY}")
+    if not all(0 <= values[name] <= values["rows"] for name in ("errors", "unsure")):
+        raise InputError(f"{path} is not the record of a shard: its numbers of errors cannot be; {REMEDY}")
     fields = {name: value for name, value in values.items() if name in ShardRecord._fields and name != "shard"}
-    return ShardRecord(path.with_name(values["file"]), Shard(number, count), **fields)
+    return ShardRecord(path.with_name(file), Shard(number, count), **fields)
 
 
 def iter_shards(folder: Path) -> Iterator[tuple[Shard, Path, bool]]:
@@ -159,21 +167,6 @@ def find_complete(path: Path, plan: dict[str, Any], images: ShardedImages) -> Wr
             f"{names.count:,} now; {REMEDY}"
         )
     return WriteResult(path, record.rows, record.errors, record.unsure)
-
-
-def describe_changes(before: dict[str, Any], now: dict[str, Any], then: str = "then", later: str = "now") -> str:
-    """Return which settings differ between two plans, as text; "" if none does."""
-    return "; ".join(
-        f"{key}: {shorten_setting(before.get(key))} {then}, {shorten_setting(value)} {later}"
-        for key, value in now.items()
-        if before.get(key) != value
-    )
-
-
-def shorten_setting(value: Any) -> str:
-    """Return the value of a setting for a message; that of a long one, such as a card, is cut."""
-    text = repr(value)
-    return text if len(text) <= MAX_SETTING else f"{text[:MAX_SETTING]}..."
 
 
 class ShardWriter(PredictionWriter):

@@ -46,7 +46,7 @@ class Scheduler:
 
 
 SLURM_ARRAY = Scheduler(
-    "Slurm's array",
+    "Slurm's arrays",
     "SLURM_ARRAY_TASK_ID",
     "SLURM_ARRAY_TASK_COUNT",
     "SLURM_ARRAY_TASK_MIN",
@@ -146,8 +146,8 @@ def _find_shard(count: int | None, environment: Mapping[str, str]) -> Shard:
 
     if told_count is None and count is None:
         raise InputError(
-            f"{scheduler.name} tells the index of a process ({origin}), but not how many there are. Add their number: "
-            "--shard auto/16"
+            f"The variables of {scheduler.name} tell the index of this process ({origin}), but not how many there are. "
+            f"Add their number, as in shard='auto/16' (--shard auto/16)"
         )
     if told_count is not None and count is not None and told_count != count:
         raise InputError(

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import re
 import warnings
 from pathlib import Path
@@ -15,6 +16,8 @@ from PIL import Image
 from safetensors.numpy import save_file
 
 import cnnzoo
+from cnnzoo.core.connection import check_backend
+from cnnzoo.data.packed_folder import FORMAT, PLAN_FILE
 
 PAGE = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
 MESSAGES = dict(re.findall(r"^## ([^\n]+)\n\n```none\n(.*?)\n```", PAGE, re.M | re.S))
@@ -160,6 +163,33 @@ def load_12_bits():
         cnnzoo.load_data("dim")
 
 
+def load_interrupted_packed_data():
+    Path("packed").mkdir()
+    Path("packed", PLAN_FILE).write_text(json.dumps({"format": FORMAT, "shards": 2, "size": None, "source": "photos"}))
+    cnnzoo.load_data("packed")
+
+
+def load_a_shard_that_was_cut():
+    write_noise(Path("pairs/a"), 2)
+    write_noise(Path("pairs/b"), 2)
+    cnnzoo.pack("pairs", "packed")
+    os.truncate(next(Path("packed").glob("*.array_record")), 100)
+    cnnzoo.load_data("packed")
+
+
+def merge_without_a_shard():
+    images = cnnzoo.load_data("digits").test.images[:9]
+    classifier = cnnzoo.Classifier.of(cnnzoo.get("lenet5", weights="digits"))
+    for shard in ("1/3", "3/3"):
+        classifier.predict_to("all.csv", images, shard=shard, verbose=False)
+    cnnzoo.merge_predictions("all.csv")
+
+
+def launch_on_tensorflow():
+    with mock.patch.dict(os.environ, {"KERAS_BACKEND": "tensorflow"}):
+        check_backend()
+
+
 CAUSES = {
     "Unknown model": lambda: cnnzoo.get("resnet51"),
     "Unknown data source": lambda: cnnzoo.load_data("photos/"),
@@ -181,6 +211,10 @@ CAUSES = {
     "The run has failed": load_a_failed_run,
     "A model has weights that are no numbers": load_broken_weights,
     "An export is damaged": load_a_damaged_export,
+    "Packed data is not complete": load_interrupted_packed_data,
+    "A shard of packed data was cut or changed": load_a_shard_that_was_cut,
+    "Shards of a prediction are missing": merge_without_a_shard,
+    "Several processes need the JAX backend": launch_on_tensorflow,
     "TensorFlow was started before a fork": load_in_a_fork,
     "An image is too large": read_a_large_image,
     "Images of 16 bits are nearly black": load_12_bits,

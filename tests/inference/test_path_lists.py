@@ -60,6 +60,8 @@ def test_paths_are_relative_to_the_list(photos, tmp_path):
         ("a.csv", "label,split\ncat,train\n", "no column for paths"),
         ("a.csv", "label,path\ncat,1.png\ndog\n", "line 3 has 1 values for 2 columns"),
         ("a.jsonl", '{"path": "1.png"}\n[1]\n', "line 2 of the list of images must be a record"),
+        ("a.csv", "label,path\ncat,1.png\ndog,\n", r"line 3 of '.*a.csv' has no path. Received: ''"),
+        ("a.jsonl", '{"path": "1.png"}\n{"path": null}\n', "line 2 of the list of images has no path. Received: None"),
         ("a.parquet", "PAR1", "Cannot read .* as a list of images"),
     ],
 )
@@ -71,3 +73,12 @@ def test_lists_that_cannot_be_read_are_named(name, content, message, tmp_path, c
     if "line" not in message:  # a wrong list among other images costs its own row only
         named = list(iter_images([str(tmp_path / "1.png"), str(tmp_path / name)]))
         assert [name for name, _ in named] == [str(tmp_path / "1.png"), str(tmp_path / name)]
+
+
+def test_tables_with_rows_without_a_path_are_refused(tmp_path):
+    arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    (tmp_path / "1.png").touch()
+    for value in (None, ""):
+        parquet.write_table(arrow.table({"path": ["1.png", value]}), tmp_path / "a.parquet")
+        with pytest.raises(cnnzoo.InputError, match=r"row 2 of '.*a.parquet' has no path"):
+            list(iter_images(tmp_path / "a.parquet"))

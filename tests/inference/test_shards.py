@@ -303,3 +303,74 @@ def test_damaged_parquet_shards_are_refused(copy):
     with pytest.raises(cnnzoo.InputError, match=r"part-000000000000.parquet cannot be read"):
         cnnzoo.merge_predictions(path)
     assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"file": "../secret.csv"}, "it names the file '../secret.csv'"),
+        ({"file": "00002-of-00003.csv"}, "it names the file '00002-of-00003.csv'"),
+        ({"file": "00001-of-00003.exe"}, "it names the file"),
+        ({"shard": [4, 3], "file": "00004-of-00003.csv"}, "numbers of images cannot be"),
+        ({"listed": []}, "numbers of images cannot be"),
+        ({"rows": 10**15}, "numbers of images cannot be"),
+        ({"errors": -1}, "numbers of errors cannot be"),
+        ({"unsure": 10**15}, "numbers of errors cannot be"),
+        ({"ended_at": float("inf")}, "must be a finite number"),
+        ({"digests": {"../../secret": {"size": 1, "sha256": ""}}}, "must lie in it. Received: '../../secret'"),
+    ],
+    ids=str,
+)
+def test_records_that_cannot_be_are_refused(copy, changes, message):
+    path = copy()
+    edit_record(path.with_name("answers.csv.shards") / "00001-of-00003.json", **changes)
+    with pytest.raises(cnnzoo.InputError, match=message):
+        cnnzoo.merge_predictions(path)
+    assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    ("suffix", "damage"),
+    [
+        (".csv", lambda text: text.replace("path,", "paths,", 1)),
+        (".csv", lambda text: text.replace(",error,", ",reason,", 1)),
+        (".csv", lambda text: text + "9" * 5000 + text.splitlines()[-1].lstrip("0123456789") + "\n"),
+        (".csv", lambda text: text + '"' + "x" * 2**18),
+        (".jsonl", lambda text: text + "[" * 100_000),
+        (".jsonl", lambda text: text + "{}"),
+    ],
+    ids=["path", "column", "number", "cell", "depth", "fields"],
+)
+def test_rows_that_no_shard_has_written_are_refused(copy, suffix, damage):
+    path = copy(suffix)
+    folder = path.with_name(f"{path.name}.shards")
+    file = folder / f"00003-of-00003{suffix}"
+    file.write_text(damage(file.read_text()))
+    edit_record(folder / "00003-of-00003.json", digests={})  # somebody who knows the format
+    with pytest.raises(cnnzoo.InputError, match="does not hold the .* rows that shard 3/3 has written"):
+        cnnzoo.merge_predictions(path)
+    assert not path.exists()
+
+
+def test_parquet_shards_with_other_columns_are_refused(copy):
+    arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    path = copy(".parquet")
+    folder = path.with_name("answers.parquet.shards")
+    part = next((folder / "00002-of-00003.parquet").iterdir())
+    table = parquet.read_table(part)
+    numbers = arrow.array([None] * len(table), "int64")
+    for changed in (table.rename_columns([*table.column_names[:-1], "x"]), table.set_column(0, "index", numbers)):
+        parquet.write_table(changed, part)
+        edit_record(folder / "00002-of-00003.json", digests={})
+        with pytest.raises(cnnzoo.InputError, match="rows that shard 2/3 has written"):
+            cnnzoo.merge_predictions(path)
+
+
+def test_the_fields_of_other_cards_are_named(copy):
+    path = copy()
+    record = path.with_name("answers.csv.shards") / "00002-of-00003.json"
+    plan = json.loads(record.read_text())["plan"]
+    card = json.loads(plan["model"]) | {"pad": 7}
+    edit_record(record, plan=plan | {"model": json.dumps(card), "later": 1})
+    with pytest.raises(cnnzoo.InputError, match=r": model.pad: 0 in shard 1/3, 7 in shard 2/3; later: None in .*1 in"):
+        cnnzoo.merge_predictions(path)

@@ -26,8 +26,9 @@ then says what to do next; its sections are `<section aria-labelledby="id"><h2 i
 `parts.table(..., sortable=true)` lets readers sort a table. The only script of a page is `page.js`, which does that:
 the page's Content-Security-Policy permits it by its hash, and nothing else. There are no addresses of other hosts.
 
-Everything a template prints is escaped: for HTML, and what acts on a terminal or turns the direction of writing as
-`escape_controls` does. Addresses of files are made by `file_address`, pictures by `picture_uri`.
+Everything a template prints is escaped: for HTML, and line ends and what acts on a terminal or turns the direction of
+writing as `escape_controls` does; texts that may have several lines, such as messages, keep them by `| lines`.
+Addresses of files are made by `file_address`, pictures by `picture_uri`.
 """
 
 import base64
@@ -88,14 +89,19 @@ def render_page(package: str, template: str, **values: Any) -> str:
 
     loader = ChoiceLoader([PackageLoader(package, "."), PackageLoader("cnnzoo.core", ".")])
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, finalize=_escape_names)
-    environment.filters["thousands"] = "{:,}".format
+    environment.filters |= {"thousands": "{:,}".format, "lines": _keep_lines}
     shared = {"version": cnnzoo.__version__, "script": Markup(SCRIPT), "script_hash": SCRIPT_HASH}
     return join_units(environment.get_template(template).render(shared | values))
 
 
 def _escape_names(value: Any) -> Any:
-    """Escape what acts on terminals in names; HTML that is already escaped stays as it is."""
-    return value if hasattr(value, "__html__") or not isinstance(value, str) else escape_controls(value, keep="\n")
+    """Escape what acts on terminals in names, and line ends; HTML that is already escaped stays as it is."""
+    return value if hasattr(value, "__html__") or not isinstance(value, str) else escape_controls(value)
+
+
+def _keep_lines(value: Any) -> Markup:
+    """Escape a text that may have several lines, such as a message or a command."""
+    return Markup.escape(escape_controls(str(value), keep="\n"))
 
 
 def join_units(page: str) -> str:

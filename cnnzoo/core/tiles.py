@@ -28,7 +28,9 @@ class Tile(NamedTuple):
     problem: str = ""
 
 
-def fit_thumbnails(tiles: Sequence[Tile], max_bytes: int = MAX_PICTURE_BYTES) -> list[str]:
+def fit_thumbnails(
+    tiles: Sequence[Tile], max_bytes: int = MAX_PICTURE_BYTES, sides: Sequence[int] = THUMBNAIL_SIDES
+) -> list[str]:
     """Return the pictures of the first tiles as data URIs of at most `max_bytes` in all; "" for a tile without one.
 
     Pictures get smaller to fit, all to the same size; if that is not enough, the last ones are left out.
@@ -36,7 +38,7 @@ def fit_thumbnails(tiles: Sequence[Tile], max_bytes: int = MAX_PICTURE_BYTES) ->
     from cnnzoo.core.pages import picture_uri
 
     uris: list[str] = []
-    for side in THUMBNAIL_SIDES:
+    for side in sides:
         uris = ["" if tile.pixels is None else picture_uri(tile.pixels, side) for tile in tiles]
         if sum(map(len, uris)) <= max_bytes:
             return uris

@@ -11,6 +11,7 @@ from cnnzoo.evaluation import calibration
 from cnnzoo.evaluation.calibration import wilson_interval
 from cnnzoo.evaluation.min_probability import measure_answers
 
+MAX_DRAWN_CELLS = 2_000_000  # of a confusion matrix, in all resamples that are drawn at a time
 BOOTSTRAP_RESAMPLES = 2000
 
 
@@ -190,7 +191,8 @@ def bootstrap_intervals(matrix: np.ndarray, seed: int) -> dict[str, list[float]]
     """Return 95 % percentile intervals of balanced accuracy and macro F1.
 
     Drawing images with replacement is the same as drawing the cells of their confusion matrix from a multinomial
-    distribution. So all resamples are one array (resamples, classes, classes), and no metric is computed in a loop.
+    distribution. Only cells that count images are drawn, as there are a million cells of 1,000 classes, and some
+    resamples at a time; sparse matrices add them up to the images of each class.
 
     A metric that is the same in all resamples has none: of 13 right images of 13, every resample is right too, and an
     interval without width would look like a proof.
@@ -199,13 +201,26 @@ def bootstrap_intervals(matrix: np.ndarray, seed: int) -> dict[str, list[float]]
         matrix: confusion matrix (classes, classes), one row per true class.
         seed: seed of the resampling.
     """
-    probabilities = matrix.ravel() / matrix.sum()
-    draws = np.random.default_rng(seed).multinomial(matrix.sum(), probabilities, BOOTSTRAP_RESAMPLES)
-    draws = draws.reshape(BOOTSTRAP_RESAMPLES, *matrix.shape).astype("float64")
-    hits, actual, predicted = np.einsum("rii->ri", draws), draws.sum(2), draws.sum(1)
-    with np.errstate(invalid="ignore"):  # Both are averaged over the classes that have images in a resample.
-        recall = np.nanmean(hits / actual, axis=1)
-        f1 = np.nanmean(np.where(actual > 0, 2 * hits / (actual + predicted), np.nan), axis=1)
+    from scipy.sparse import csr_array
+
+    # The last cell receives what is left, so it is always among them.
+    cells = np.union1d(np.flatnonzero(matrix), matrix.size - 1)
+    rows, columns = np.unravel_index(cells, matrix.shape)
+    numbers = np.arange(len(cells))
+    of_row, of_column, of_diagonal = (
+        csr_array((weights, (classes, numbers)), (len(matrix), len(cells)))
+        for weights, classes in ((np.ones(len(cells)), rows), (np.ones(len(cells)), columns), (rows == columns, rows))
+    )
+    rng, probabilities = np.random.default_rng(seed), matrix.ravel()[cells] / matrix.sum()
+    chunk = max(MAX_DRAWN_CELLS // len(cells), 1)
+    recall, f1 = np.empty(BOOTSTRAP_RESAMPLES), np.empty(BOOTSTRAP_RESAMPLES)
+    for start in range(0, BOOTSTRAP_RESAMPLES, chunk):
+        part = slice(start, min(start + chunk, BOOTSTRAP_RESAMPLES))
+        draws = rng.multinomial(matrix.sum(), probabilities, part.stop - start).T
+        hits, actual, predicted = (np.ascontiguousarray((of @ draws).T) for of in (of_diagonal, of_row, of_column))
+        with np.errstate(invalid="ignore"):  # Both are averaged over the classes that have images in a resample.
+            recall[part] = np.nanmean(hits / actual, axis=1)
+            f1[part] = np.nanmean(np.where(actual > 0, 2 * hits / (actual + predicted), np.nan), axis=1)
     values = {"balanced_accuracy": recall, "macro_f1": f1}
     bounds = {name: np.quantile(value, [0.025, 0.975]).tolist() for name, value in values.items()}
     return {name: interval for name, interval in bounds.items() if interval[0] < interval[1]}

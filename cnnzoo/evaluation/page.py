@@ -7,15 +7,17 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from markupsafe import Markup
 
-from cnnzoo.core.charts import Plot, format_percent, round_range
-from cnnzoo.core.matrix_chart import MAX_NAMED, MAX_WITH_SHARES, matrix_chart
+from cnnzoo.core.charts import shorten_label
 from cnnzoo.core.numbers import format_score, format_share, format_share_interval
-from cnnzoo.core.pages import file_address, picture_uri, render_page
-from cnnzoo.data.fix_list import FIX_LIST_FILE, LABELS_FILE
+from cnnzoo.core.pages import file_address, render_page
+from cnnzoo.core.tiles import Tile, fit_thumbnails
+from cnnzoo.data.fix_list import LABELS_FILE
 from cnnzoo.data.photos import Photos
+from cnnzoo.evaluation.commands import evaluate_command
 from cnnzoo.evaluation.metrics import confident_classes
+from cnnzoo.evaluation.next_steps import suggest_steps
+from cnnzoo.evaluation.report_charts import draw_curves, draw_matrices, draw_reliability
 
 Report = Any  # `evaluation.report` imports this file, so this file cannot import its class
 
@@ -24,6 +26,13 @@ LOW_F1 = 0.05  # below the average, from where on a class is highlighted
 LOW_CAPTION = f"Highlighted: classes whose F1 is more than {100 * LOW_F1:.0f} points below the average of the classes"
 MAX_UNFOLDED_CLASSES, LOWEST_CLASSES = 40, 15  # more classes are folded, but those with the lowest F1
 PIXELATED = 64  # pixels; smaller images are enlarged without smoothing
+# A page has at most 3 MB, whatever the data (tests/evaluation/test_report_size.py)
+MAX_PICTURE_BYTES = 1_200_000  # of all pictures
+MAX_CLASSES = 1000  # in the table of classes
+MAX_CAPTION = 60  # letters of a name
+# Sides of the pictures in pixels, the largest that keep within the bytes: those of arrays can be enlarged in the page,
+# those of files open the file.
+SIDES = {False: (480, 320, 240, 160, 112, 80, 56), True: (320, 240, 160, 112, 80, 56)}
 
 
 def render_report(report: Report, folder: str | os.PathLike[str] | None = None) -> str:
@@ -36,6 +45,10 @@ def render_report(report: Report, folder: str | os.PathLike[str] | None = None) 
     images, class_rows = len(report.labels), _format_class_rows(report)
     better_labels = confident_classes(report.labels, report.probabilities)
     is_any_low = any(row["low"] for row in class_rows)
+    lowest_rows = _find_lowest(class_rows)
+    mistakes = [(i, report.predicted[i]) for i in report.worst[:MAX_PICTURES]]
+    suspects = [(i, better_labels[i]) for i in report.suspects[:MAX_PICTURES]]
+    pictures = iter(_draw_pictures(report, [i for i, _ in (*mistakes, *suspects)]))
     return render_page(
         "cnnzoo.evaluation",
         "report.html",
@@ -47,22 +60,40 @@ def render_report(report: Report, folder: str | os.PathLike[str] | None = None) 
         facts=[
             (name, value, f"95 %: {interval}" if interval else "") for name, value, interval in report.headlines()[1:]
         ],
+        steps=suggest_steps(report),
         commands=suggest_commands(report),
+        sections=_list_sections(report),
         files=_list_files(report) if folder is not None else [],
-        matrix=matrix_chart(report.metrics["confusion_matrix"], report.classes),
-        matrix_caption=_describe_matrix(len(report.classes)),
+        matrices=draw_matrices(report),
         pairs=_format_pairs(report),
-        mistakes=[describe_image(report, i, folder) for i in report.worst[:MAX_PICTURES]],
-        suspects=[describe_image(report, i, folder, better_labels[i]) for i in report.suspects[:MAX_PICTURES]],
-        class_rows=class_rows,
-        lowest_rows=_find_lowest(class_rows) if len(report.classes) > MAX_UNFOLDED_CLASSES else [],
+        mistakes=[describe_image(report, i, other, next(pictures), folder) for i, other in mistakes],
+        suspects=[describe_image(report, i, other, next(pictures), folder) for i, other in suspects],
+        class_rows=_limit_rows(class_rows),
+        lowest_rows=lowest_rows[:LOWEST_CLASSES] if len(report.classes) > MAX_UNFOLDED_CLASSES else [],
         class_caption=LOW_CAPTION if is_any_low else "Each class against all others",
+        classes_title=_describe_rows(len(report.classes)),
         calibration_summary=describe_calibration(report),
-        reliability=_draw_reliability(report),
-        curves=_draw_curves(report),
+        reliability=draw_reliability(report),
+        curves=draw_curves(report),
         settings=_tell_trained_epochs(report, report.record),
         defaults=_tell_trained_epochs(report, report.defaults),
     )
+
+
+def _list_sections(report: Report) -> list[tuple[str, str]]:
+    """Return the sections that the page has: (id, name)."""
+    sections = {
+        "next": ("What next", True),
+        "figures": ("Figures", True),
+        "confusion": ("Confusion", True),
+        "mistakes": ("Mistakes", len(report.worst)),
+        "suspects": ("Labels to check", len(report.suspects)),
+        "classes": ("Classes", True),
+        "calibration": ("Calibration", True),
+        "training": ("Training", report.history),
+        "setup": ("Setup", report.record or report.notes),
+    }
+    return [(name, title) for name, (title, is_present) in sections.items() if is_present]
 
 
 def _list_files(report: Report) -> list[tuple[str, str, str]]:
@@ -94,47 +125,45 @@ def suggest_commands(report: Report) -> list[tuple[str, str]]:
     if report.run_dir is None:
         return []
     run = shlex.quote(str(report.run_dir.absolute()))
-    commands = [
+    return [
         ("Classify a folder of new images", f"cnnzoo predict {run} new_images/ --out answers.csv"),
         ("Export the model, with a card that says how to call it", f"cnnzoo export {run} exported --format onnx"),
-        ("Evaluate it on other labeled images", f"cnnzoo evaluate {run} other_images/ --out other_report"),
+        ("Evaluate it on other labeled images", evaluate_command(report)),
     ]
-    if len(report.suspects):
-        fixes = shlex.quote(str(report.run_dir.absolute() / LABELS_FILE))
-        purpose = f"Evaluate it again on the images of the training, once the actions in {LABELS_FILE} are edited"
-        if report.source:
-            images = shlex.quote(report.source)
-        else:
-            images, purpose = "PHOTOS", f"{purpose}; PHOTOS stands for their folder"
-        lists = f"--fix-list {fixes}"
-        if report.has_fix_list:  # without it, the images are not divided as they were for the training
-            lists = f"--fix-list {shlex.quote(str(report.run_dir.absolute() / FIX_LIST_FILE))} {lists}"
-        commands.append((purpose, f"cnnzoo evaluate {run} {images} {lists} --out corrected_report"))
-    return commands
+
+
+def _draw_pictures(report: Report, indices: Sequence[int]) -> list[str]:
+    """Return pictures of images as data URIs: large if there is no file to look at, and small enough for the page."""
+    sides = SIDES[isinstance(report.images, Photos)]
+    unique = list(dict.fromkeys(map(int, indices)))
+    tiles = [Tile(np.asarray(report.images[i : i + 1])[0], ()) for i in unique]
+    # Images that are in both galleries are in the page twice.
+    max_bytes = MAX_PICTURE_BYTES * len(unique) // max(len(indices), 1)
+    uris = dict(zip(unique, fit_thumbnails(tiles, max_bytes, sides), strict=False))
+    return [uris.get(int(i), "") for i in indices]
 
 
 def describe_image(
-    report: Report, i: int, folder: str | os.PathLike[str] | None, other: int | None = None
+    report: Report, i: int, other: int, uri: str, folder: str | os.PathLike[str] | None
 ) -> dict[str, Any]:
     """Return picture and caption of an image: its name, its label and another class, with the probabilities of both.
 
     Args:
         report: the report.
         i: index of the image.
+        other: index of the other class, such as the predicted one.
+        uri: the picture.
         folder: where the page will be.
-        other: index of the other class; None for the predicted one.
     """
-    other = report.predicted[i] if other is None else other
-    true, predicted = report.classes[report.labels[i]], report.classes[other]
-    p = report.probabilities[i]
-    pixels = np.asarray(report.images[i : i + 1])[0]
+    true, predicted = (shorten_label(report.classes[c], MAX_CAPTION) for c in (report.labels[i], other))
+    name, p = shorten_label(str(report.names[i]), MAX_CAPTION), report.probabilities[i]
     source = report.images.photos[i].source if isinstance(report.images, Photos) else None
     return {
-        "uri": picture_uri(pixels),
-        "pixelated": max(pixels.shape[:2]) <= PIXELATED,
-        "alt": f"{report.names[i]}: {true}, taken for {predicted}",
+        "uri": uri,
+        "pixelated": max(report.images.shape[1:3]) <= PIXELATED,
+        "alt": f"{name}: {true}, taken for {predicted}",
         "address": file_address(source, folder) if isinstance(source, str | os.PathLike) else None,
-        "name": str(report.names[i]),
+        "name": name,
         "true": true,
         "true_probability": format_share(float(p[report.labels[i]])),
         "predicted": predicted,
@@ -142,19 +171,15 @@ def describe_image(
     }
 
 
-def _describe_matrix(classes: int) -> str:
-    cells = "The strength of a color is the share of the true class: blue for right answers, orange for mistakes."
-    if classes <= MAX_WITH_SHARES:
-        return f"Images and their share of the true class (rows). {cells}"
-    if classes <= MAX_NAMED:
-        return f"{cells} Hold the pointer over a cell for its numbers."
-    return f"{cells} One row for each of the {classes:,} true classes, one column for each predicted class."
-
-
 def _format_pairs(report: Report) -> list[dict[str, Any]]:
     """Return the most confused pairs, with shares as text."""
     images = {name: row["images"] for name, row in report.metrics["per_class"].items()}
-    return [pair | {"share": format_share(pair["share"], images[pair["true"]])} for pair in report.metrics["confused"]]
+    return [
+        pair
+        | {"share": format_share(pair["share"], images[pair["true"]])}
+        | {key: shorten_label(pair[key], MAX_CAPTION) for key in ("true", "taken_for")}
+        for pair in report.metrics["confused"]
+    ]
 
 
 def _format_class_rows(report: Report) -> list[dict[str, Any]]:
@@ -168,7 +193,7 @@ def _format_class_rows(report: Report) -> list[dict[str, Any]]:
     metrics = report.metrics
     rows = [
         {
-            "name": name,
+            "name": shorten_label(name, MAX_CAPTION),
             "average": False,
             "f1": scores["f1"] if scores["images"] else math.inf,
             "cells": format_row(scores, scores["images"]),
@@ -195,8 +220,20 @@ def _tell_trained_epochs(report: Report, settings: dict[str, Any]) -> dict[str, 
 
 
 def _find_lowest(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the rows of the classes with the lowest F1; classes without images are not among them."""
-    return sorted((row for row in rows if not row["average"]), key=lambda row: row["f1"])[:LOWEST_CLASSES]
+    """Return the rows of the classes, the lowest F1 first; classes without images are last."""
+    return sorted((row for row in rows if not row["average"]), key=lambda row: row["f1"])
+
+
+def _limit_rows(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return all rows; of more classes than a page has room for, those with the lowest F1, and the averages."""
+    averages = [row for row in rows if row["average"]]
+    return [*rows] if len(rows) - len(averages) <= MAX_CLASSES else [*_find_lowest(rows)[:MAX_CLASSES], *averages]
+
+
+def _describe_rows(classes: int) -> str:
+    if classes <= MAX_CLASSES:
+        return f"All {classes:,} classes"
+    return f"The {MAX_CLASSES:,} of {classes:,} classes with the lowest F1; report.json has all"
 
 
 def describe_calibration(report: Report) -> str:
@@ -209,63 +246,3 @@ def describe_calibration(report: Report) -> str:
         f"calibrated model has {format_share(metrics['chance_calibration_error'], images)} on as many images."
     )
     return " ".join(filter(None, [text, report.calibration_summary]))
-
-
-def _draw_reliability(report: Report) -> list[tuple[Markup, str]]:
-    """Return charts (chart, caption) of accuracy over confidence: without and with the temperature, if there is one."""
-    metrics = report.metrics
-    calibrated = metrics.get("calibrated", {"temperature": 1})
-    if calibrated["temperature"] == 1:
-        stages = [("", metrics)]
-    elif "uncalibrated" in metrics:
-        stages = [(" before calibration", metrics["uncalibrated"]), (" after calibration", metrics)]
-    else:
-        stages = [("", metrics), (f" with a temperature of {calibrated['temperature']:.3g}", calibrated)]
-    return [_draw_reliability_of(f"Reliability{stage}", values, metrics["images"]) for stage, values in stages]
-
-
-def _draw_reliability_of(title: str, measured: dict[str, Any], images: int) -> tuple[Markup, str]:
-    """Return a chart of the bins that `measure_calibration` returns, and its caption."""
-    bins = measured["reliability"]
-    columns = ("confidence", "accuracy", "images", "low", "high")
-    rows = [row for row in zip(*(bins[column] for column in columns), strict=True) if row[2]]
-    confidence, accuracy, counts, low, high = zip(*rows, strict=True)
-    plot = Plot(title, "confidence", "accuracy", (0, 1), (0, 1), format_x=format_percent, format_y=format_percent)
-    plot.add_line([0, 1], [0, 1], "gray", "perfectly calibrated", dashed=True)
-    intervals = list(zip(low, high, strict=True))
-    plot.add_points(confidence, accuracy, "blue", "accuracy, 95 % interval", intervals=intervals)
-    most = max(rows, key=lambda row: row[2])
-    caption = (
-        f"Expected calibration error {format_share(measured['calibration_error'], images)} (95 %: "
-        f"{format_share_interval(measured['intervals_95']['calibration_error'], images)}). "
-        f"{format_share(most[2] / sum(counts), images)} of the images are in the bin around "
-        f"{format_share(most[0], images)}."
-    )
-    return plot.to_svg(), caption
-
-
-def _draw_curves(report: Report) -> list[Markup]:
-    """Return charts of loss and accuracy over the epochs, with the epoch whose weights were kept."""
-    if not report.history:
-        return []
-    charts = []
-    for key in ("loss", "accuracy"):
-        curves = {"training": report.history[key]}
-        if f"val_{key}" in report.history:
-            curves["validation"] = report.history[f"val_{key}"]
-        values = [value for curve in curves.values() for value in curve if np.isfinite(value)] or [0.0]
-        probe = (report.probe or {}).get("validation_accuracy") if key == "accuracy" else None
-        values += [] if probe is None else [probe]
-        y_range = (min(0.0, *values), max(values)) if key == "loss" else (min(values), 1.0)
-        epochs = range(1, len(report.history[key]) + 1)
-        plot = Plot(key.capitalize(), "epoch", key, (1, max(epochs)), round_range(*y_range), whole_x=True)
-        if key == "accuracy":
-            plot.format_y = format_percent
-        for (name, curve), color in zip(curves.items(), ("blue", "orange"), strict=False):
-            plot.add_line(epochs, curve, color, name, dashed=name == "validation")
-        if probe is not None:
-            plot.add_line(plot.x_range, [probe, probe], "gray", "linear probe, validation")
-        if report.best_epoch:
-            plot.add_vertical(report.best_epoch, f"kept: epoch {report.best_epoch}")
-        charts.append(plot.to_svg())
-    return charts

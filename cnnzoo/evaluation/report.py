@@ -71,6 +71,8 @@ class Report(SuggestsAttributes):
         ending: why the training ended before its last epoch, if it did.
         source: path of the images, for a command on the page; empty if it is not known.
         has_fix_list: whether a fix list changed the data of the training; the run's folder holds a copy.
+        command: the arguments of `cnnzoo`, or of Python, that started the training; empty if they are not known.
+        training_counts: number of training images of each class; empty if it is not known.
 
     Example:
         >>> data = cnnzoo.load_data("digits")
@@ -107,6 +109,8 @@ class Report(SuggestsAttributes):
     ending: str = ""
     source: str = field(default="", repr=False)
     has_fix_list: bool = field(default=False, repr=False)
+    command: tuple[str, ...] = field(default=(), repr=False)
+    training_counts: dict[str, int] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "history", NamedValues(self.history))  # so that a wrong name suggests the right one

@@ -52,6 +52,7 @@ from cnnzoo.evaluation.report import Report
 from cnnzoo.evaluation.summary import CARD_KEY as FIGURES_KEY
 from cnnzoo.evaluation.summary import EPOCHS_KEY, RECIPE_NAME_KEY, SETTINGS_KEY, summarize_report
 from cnnzoo.surgery.accelerator import device_batch_size
+from cnnzoo.surgery.features import group_layers_by_stage
 from cnnzoo.surgery.outputs import as_functional, warn_if_no_logits
 from cnnzoo.surgery.precision import mixed_precision
 from cnnzoo.surgery.weights import count_model_parameters
@@ -450,7 +451,14 @@ class Trainer:
             ending=self._describe_early_end(),
             source=self._source_path(),
             has_fix_list=self.data.fix_list is not None,
+            command=tuple(self.run.record.get("command", ())),
+            training_counts=self._count_training_images(),
         )
+
+    def _count_training_images(self) -> dict[str, int]:
+        """Return the number of training images of each class."""
+        counts = np.bincount(self.data.train.labels, minlength=len(self.data.classes))
+        return dict(zip(self.data.classes, counts.tolist(), strict=True))
 
     def _describe_kept_epoch(self) -> tuple[str, ...]:
         """Return a note if the last epoch was kept although another one was better on validation."""
@@ -502,11 +510,18 @@ class Trainer:
             | {
                 "recipe": {name: value for name, value in self.plan["recipe"].items() if name not in defaults},
                 "pretrained weights": self._describe_initial_weights(),
+                **self._count_frozen_stages(),
                 "seed": self.options.seed,
                 "images": self.plan["data"]["images"],
                 **installed_versions(),
             }
         )
+
+    def _count_frozen_stages(self) -> dict[str, int]:
+        """Return how many stages before the head are not trained, if the recipe limits those that are."""
+        if self.recipe.stages is None:
+            return {}
+        return {"frozen stages": max(len(group_layers_by_stage(self.model)) - 1 - self.recipe.stages, 0)}
 
     def _describe_initial_weights(self) -> str:
         """Return the tag or the file of the pretrained weights that the training started from."""

@@ -1,5 +1,7 @@
 """Every metric equals an independent computation from the same predictions."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from scipy.stats import bootstrap as scipy_bootstrap
@@ -149,3 +151,25 @@ def test_classes_that_do_not_occur_are_left_out_of_the_means():
     one_class = metrics.compute_metrics([1, 1], [[0.1, 0.9], [0.2, 0.8]], ["a", "b"])
     assert one_class["macro_f1"] == one_class["balanced_accuracy"] == 1
     assert one_class["roc_auc"] is None
+
+
+def test_intervals_of_a_thousand_classes_need_no_array_of_all_cells():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 1000, 5000)
+    guesses = np.where(rng.random(5000) < 0.7, labels, rng.integers(0, 1000, 5000))
+    matrix = np.zeros((1000, 1000), int)
+    np.add.at(matrix, (labels, guesses), 1)
+    tracemalloc.start()
+    intervals = metrics.bootstrap_intervals(matrix, seed=0)
+    assert tracemalloc.get_traced_memory()[1] < 300e6, "not 2,000 resamples of a million cells"
+    tracemalloc.stop()
+    assert 0.65 < intervals["balanced_accuracy"][0] < 0.7 < intervals["balanced_accuracy"][1] < 0.75
+
+
+def test_cells_without_images_change_no_interval():
+    matrix = np.array([[8, 2, 0], [0, 9, 3], [1, 0, 7]])
+    padded = np.zeros((40, 40), int)
+    padded[:3, :3] = matrix
+    intervals = metrics.bootstrap_intervals(matrix, 0)
+    for name, interval in metrics.bootstrap_intervals(padded, 0).items():
+        assert interval == pytest.approx(intervals[name], abs=0.02)

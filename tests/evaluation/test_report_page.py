@@ -14,8 +14,10 @@ from helpers.pages import Page
 import cnnzoo
 from cnnzoo.cli.main import cli as commands
 from cnnzoo.core.text import escape_controls
-from cnnzoo.evaluation import page
+from cnnzoo.evaluation import page, report_charts
 from cnnzoo.evaluation.calibration import apply_temperature
+from cnnzoo.evaluation.commands import check_labels_command
+from cnnzoo.evaluation.next_steps import suggest_steps
 from cnnzoo.evaluation.report import Report
 
 HOSTILE = "</td><script>alert('x')</script>\x1b[2J\u202e"
@@ -108,8 +110,9 @@ def test_commands_name_the_run_and_are_valid(trained, report, tmp_path):
     suggested = commands_of(trained.report)
     assert [command[1] for command in suggested[:3]] == ["predict", "export", "evaluate"]
     doubtful = replace(report, run_dir=tmp_path / "a run")
-    assert commands_of(doubtful)[-1][-3:-2] == [str(tmp_path / "a run" / "labels_to_check.csv")]
-    for name, subcommand, *arguments in (*suggested, *commands_of(doubtful)):
+    steps = [shlex.split(step.command) for step in suggest_steps(doubtful) if step.command]
+    assert str(tmp_path / "a run" / "labels_to_check.csv") in str(steps)
+    for name, subcommand, *arguments in (*suggested, *commands_of(doubtful), *steps):
         assert name == "cnnzoo"
         assert arguments[0] in (str(trained.folder), str(tmp_path / "a run"))
         commands.commands[subcommand].make_context(subcommand, arguments)  # exits if an option is unknown
@@ -207,15 +210,13 @@ def test_the_baseline_names_a_class_only_if_one_is_the_most_frequent(report):
 
 def test_the_command_for_corrected_labels_names_the_photos_or_a_placeholder(report, tmp_path):
     with_run = replace(report, run_dir=tmp_path)
-    purpose, command = page.suggest_commands(with_run)[-1]
-    assert f"cnnzoo evaluate {tmp_path} PHOTOS --fix-list" in command
-    assert "PHOTOS stands for their folder" in purpose
-    purpose, command = page.suggest_commands(replace(with_run, source="/my photos"))[-1]
-    assert f"cnnzoo evaluate {tmp_path} '/my photos' --fix-list" in command
-    both = replace(with_run, source="/my photos", has_fix_list=True)
+    assert f"cnnzoo evaluate {tmp_path} PHOTOS --fix-list" in check_labels_command(with_run)
+    assert "PHOTOS stands for the folder" in str(suggest_steps(with_run))
+    photos = replace(with_run, source="/my photos")
+    assert f"cnnzoo evaluate {tmp_path} '/my photos' --fix-list" in check_labels_command(photos)
+    assert "stands for" not in str(suggest_steps(photos))
     lists = f"--fix-list {tmp_path}/fix_list.csv --fix-list {tmp_path}/labels_to_check.csv"
-    assert lists in page.suggest_commands(both)[-1][1]
-    assert "stands for" not in purpose
+    assert lists in check_labels_command(replace(photos, has_fix_list=True))
 
 
 def test_epochs_are_told_as_planned_and_as_trained(report):
@@ -226,6 +227,6 @@ def test_epochs_are_told_as_planned_and_as_trained(report):
 
 def test_the_lowest_tick_of_a_chart_has_a_number_and_no_title_is_repeated(report):
     history = {key: [0.53, 0.97] for key in report.history}
-    charts = page._draw_curves(replace(report, history=history))
+    charts = report_charts.draw_curves(replace(report, history=history))
     assert ">50 %</text>" in charts[1]
     assert all(chart.count(f">{name}</text>") == 0 for chart, name in zip(charts, ("loss", "accuracy"), strict=True))

@@ -3,8 +3,8 @@
 python benchmarks/training/imagenette.py
 
 With --whole, all 9,469 other photos are trained on and the last epoch is evaluated, as fastai's leaderboard has it:
-python benchmarks/training/imagenette.py --whole --set epochs=20. Choose fields of the recipe without --whole, on the
-validation accuracy.
+python benchmarks/training/imagenette.py --whole --recipe imagenette --set epochs=20. Choose fields of the recipe
+without --whole, on the validation accuracy.
 """
 
 from pathlib import Path

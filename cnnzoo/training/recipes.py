@@ -56,7 +56,7 @@ RECIPES = {
         precision="auto",
         bn_momentum=0.9,
         keep="last",
-        source="fastai's leaderboard for Imagenette: all photos, a flat rate, then a cosine; its other rows have 20 and 80 epochs",
+        source="fastai's leaderboard for Imagenette: all photos, a flat rate, then a cosine; other rows: 20, 80 epochs",
         cost="52 minutes on Imagenette at 128 pixels, resnet34d, beside other programs",
         result="resnet34d on Imagenette's 3,925 photos: 79.16 % after 5 epochs of all 9,469 others, one seed",
     ),

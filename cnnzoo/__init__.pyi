@@ -14,6 +14,8 @@ from .data.transform import Transform as Transform
 from .data.transform import transform as transform
 from .evaluation.board import Board as Board
 from .evaluation.board import board as board
+from .evaluation.compare import compare as compare
+from .evaluation.comparison import Comparison as Comparison
 from .evaluation.evaluate import evaluate as evaluate
 from .evaluation.report import Report as Report
 from .export.export import export as export

@@ -20,6 +20,7 @@ import cnnzoo
 from cnnzoo.cli.board import COMMANDS as BOARD_COMMANDS
 from cnnzoo.cli.checks import describe_missing_model
 from cnnzoo.cli.commands import Command, Group, argument
+from cnnzoo.cli.compare import COMMANDS as COMPARE_COMMANDS
 from cnnzoo.cli.complete import COMMANDS as COMPLETION_COMMANDS
 from cnnzoo.cli.data import COMMANDS as DATA_COMMANDS
 from cnnzoo.cli.demo import COMMANDS as DEMO_COMMANDS
@@ -66,6 +67,7 @@ def cli() -> None:
     Classify a folder:   cnnzoo predict runs/a photos/ --out predictions.csv
     On many machines:    cnnzoo predict runs/a photos/ --out answers.parquet --shard 3/16
                          cnnzoo merge answers.parquet
+    Compare two runs:    cnnzoo compare runs/a runs/b --out compare.html
     Deploy:              cnnzoo export runs/a exported
     """
 
@@ -87,6 +89,7 @@ def help_command(context: click.Context, name: str | None) -> None:
 
 for command in (
     *BOARD_COMMANDS,
+    *COMPARE_COMMANDS,
     *COMPLETION_COMMANDS,
     *DATA_COMMANDS,
     *DEMO_COMMANDS,

@@ -36,6 +36,7 @@ from cnnzoo.evaluation.compatibility import (
 from cnnzoo.evaluation.evaluations import record_evaluation_of
 from cnnzoo.evaluation.min_probability import choose_min_probability
 from cnnzoo.evaluation.report import Report
+from cnnzoo.evaluation.report_tables import digest_names_and_images
 from cnnzoo.evaluation.temperature import choose_temperature
 from cnnzoo.inference.classifier import Classifier
 from cnnzoo.inference.exported import runtime_to_measure
@@ -238,6 +239,7 @@ def make_report(
         uncalibrated_probabilities=uncalibrated,
         min_probability=card.min_probability,
         calibration=card.calibration,
+        images_digest=digest_names_and_images(images.names, images.image_digests()),
     )
 
 

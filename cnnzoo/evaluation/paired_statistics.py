@@ -67,7 +67,7 @@ def difference_interval(
             middle = (inside + outside) / 2
             is_rejected = np.abs(score(b, c, n, middle)) > limit
             outside, inside = np.where(is_rejected, middle, outside), np.where(is_rejected, inside, middle)
-        return inside
+        return np.asarray(inside)
 
     return find_end(-1.0), find_end(1.0)
 
@@ -80,7 +80,7 @@ def noninferiority_p(gains: ArrayLike, losses: ArrayLike, images: ArrayLike, mar
 def equivalence_p(gains: ArrayLike, losses: ArrayLike, images: ArrayLike, margin: float) -> np.ndarray:
     """Return the p-values against "the accuracies differ by `margin` or more": of two one-sided tests, the larger."""
     not_above = np.asarray(ndtr(score(gains, losses, images, margin)))
-    return np.maximum(noninferiority_p(gains, losses, images, margin), not_above)
+    return np.asarray(np.maximum(noninferiority_p(gains, losses, images, margin), not_above))
 
 
 def score(gains: ArrayLike, losses: ArrayLike, images: ArrayLike, difference: ArrayLike) -> np.ndarray:

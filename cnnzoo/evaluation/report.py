@@ -11,6 +11,7 @@ import numpy as np
 
 from cnnzoo.core.arguments import check_arguments
 from cnnzoo.core.attributes import NamedValues, SuggestsAttributes
+from cnnzoo.core.digests import digest_file
 from cnnzoo.core.errors import check_integer
 from cnnzoo.core.files import atomic_write
 from cnnzoo.core.gallery import MAX_TILES, Gallery
@@ -73,6 +74,7 @@ class Report(SuggestsAttributes):
         has_fix_list: whether a fix list changed the data of the training; the run's folder holds a copy.
         command: the arguments of `cnnzoo`, or of Python, that started the training; empty if they are not known.
         training_counts: number of training images of each class; empty if it is not known.
+        images_digest: SHA-256 of the names and the pixels of the images, whatever their order; empty if not known.
 
     Example:
         >>> data = cnnzoo.load_data("digits")
@@ -111,6 +113,7 @@ class Report(SuggestsAttributes):
     has_fix_list: bool = field(default=False, repr=False)
     command: tuple[str, ...] = field(default=(), repr=False)
     training_counts: dict[str, int] = field(default_factory=dict, repr=False)
+    images_digest: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "history", NamedValues(self.history))  # so that a wrong name suggests the right one
@@ -383,5 +386,13 @@ class Report(SuggestsAttributes):
                 write_labels_to_check(file, self.classes, self.names, self.labels, self.probabilities)
         with atomic_write(folder / "report.html") as new:
             new.write_text(self.to_html(folder), encoding="utf-8")
+        # `compare` notices by these whether the predictions were changed, and whether two reports have the same images.
+        digests = {"predictions_sha256": digest_file(folder / "predictions.csv")["sha256"]}
+        digests |= {"images_sha256": self.images_digest} if self.images_digest else {}
         with atomic_write(folder / "report.json") as new:
-            new.write_text(self.to_json(), encoding="utf-8")
+            new.write_text(_add_fields(self.to_json(), digests), encoding="utf-8")
+
+
+def _add_fields(text: str, fields: dict[str, str]) -> str:
+    """Return the JSON of a report with more fields at its end."""
+    return json.dumps(json.loads(text) | fields, indent=1, ensure_ascii=False) + "\n"

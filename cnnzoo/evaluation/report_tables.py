@@ -1,6 +1,7 @@
 """The tables of a report as CSV files: the predictions, and the labels to check."""
 
 import csv
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TextIO
@@ -79,3 +80,9 @@ def is_edited(file: Path) -> bool:
     except InputError:
         return True
     return fixes.count("keep") < len(fixes)
+
+
+def digest_names_and_images(names: np.ndarray, digests: np.ndarray) -> str:
+    """Return a SHA-256 of the names (N,) and the digests (N,) of images, whatever their order."""
+    rows = sorted(f"{name}\0{digest:016x}" for name, digest in zip(names, digests.tolist(), strict=True))
+    return hashlib.sha256("\n".join(rows).encode("utf-8", "surrogateescape")).hexdigest()

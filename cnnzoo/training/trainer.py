@@ -175,7 +175,9 @@ class Trainer:
             self._save(report)
             seconds = time.perf_counter() - self.started
             figures = summarize_report(report) | {"best_epoch": report.best_epoch}
-            self.run.close("done", accuracy=report.accuracy, figures=figures)
+            # `compare` finds the pictures by the source.
+            facts = {"source": report.source} if report.source else {}
+            self.run.close("done", accuracy=report.accuracy, figures=figures, **facts)
             wait_for_all()
         tell(f"The run took {format_duration(seconds)} in all", options.verbose)
         return report

@@ -8,7 +8,7 @@ import cnnzoo
 
 def main() -> None:
     """Compare LeNet-5 trained on MNIST with LeNet-5 trained on the digits that both are tested on."""
-    data = cnnzoo.load_data("digits")
+    data = cnnzoo.load_data("digits", splits=(0.7, 0.1, 0.2))
     a = cnnzoo.evaluate(cnnzoo.get("lenet5", weights="mnist"), data)
     b = cnnzoo.evaluate(cnnzoo.get("lenet5", weights="digits"), data)
 

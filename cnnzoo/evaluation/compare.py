@@ -62,7 +62,7 @@ def compare(
             if an argument is wrong.
 
     Example:
-        >>> data = cnnzoo.load_data("digits")
+        >>> data = cnnzoo.load_data("digits", splits=(0.7, 0.1, 0.2))
         >>> a = cnnzoo.evaluate(cnnzoo.get("lenet5", weights="mnist"), data)
         >>> b = cnnzoo.evaluate(cnnzoo.get("lenet5", weights="digits"), data)
         >>> comparison = cnnzoo.compare(a, b, margin=0.01)

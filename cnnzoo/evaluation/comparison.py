@@ -49,7 +49,7 @@ class Comparison(SuggestsAttributes):
         notes: what was left out.
 
     Example:
-        >>> data = cnnzoo.load_data("digits")
+        >>> data = cnnzoo.load_data("digits", splits=(0.7, 0.1, 0.2))
         >>> reports = [cnnzoo.evaluate(cnnzoo.get("lenet5", weights=tag), data) for tag in ("mnist", "digits")]
         >>> comparison = cnnzoo.compare(*reports)
         >>> len(comparison.gains) > len(comparison.losses)

@@ -18,6 +18,8 @@ from .evaluation.compare import compare as compare
 from .evaluation.comparison import Comparison as Comparison
 from .evaluation.evaluate import evaluate as evaluate
 from .evaluation.report import Report as Report
+from .explain.explain import explain as explain
+from .explain.explanation import Explanation as Explanation
 from .export.export import export as export
 from .inference.classifier import Classifier as Classifier
 from .inference.load import load as load

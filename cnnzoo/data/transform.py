@@ -165,15 +165,24 @@ class Transform:
         Only the pixels of the crop are computed. Pillow takes the box of the crop in single precision, so about one
         pixel in two hundred of a photo differs by one level from cropping the resized image.
         """
-        size = inner_size(self.size, self.pad)
-        original = image.size[::-1]
-        scales, begins = [], []
-        for side, resized, cropped in zip(original, self.resized_size(original), size, strict=True):
-            scales.append(side / resized)
-            begins.append(center_offset(resized, cropped) * side / resized)
-        ends = [min(b + n * s, side) for b, n, s, side in zip(begins, size, scales, original, strict=True)]
-        pixels = self._resize(image, size, (begins[1], begins[0], ends[1], ends[0]))
+        top, left, bottom, right = self.crop_box(image.size[::-1])
+        pixels = self._resize(image, inner_size(self.size, self.pad), (left, top, right, bottom))
         return np.pad(pixels, ((self.pad, self.pad), (self.pad, self.pad), (0, 0))) if self.pad else pixels
+
+    def crop_box(self, size: Sequence[int]) -> tuple[float, float, float, float]:
+        """Return top, left, bottom and right of what the center crop keeps, in pixels of an image (height, width).
+
+        Example:
+            >>> cnnzoo.Transform((224, 224), crop=0.875).crop_box((512, 1024))
+            (32.0, 288.0, 480.0, 736.0)
+        """
+        begins, ends = [], []
+        inner = inner_size(self.size, self.pad)
+        for side, resized, cropped in zip(size, self.resized_size(size), inner, strict=True):
+            begin = center_offset(resized, cropped) * side / resized
+            begins.append(begin)
+            ends.append(min(begin + cropped * (side / resized), side))
+        return begins[0], begins[1], ends[0], ends[1]
 
     def resized_size(self, size: Sequence[int]) -> tuple[int, int]:
         """Return the (height, width) that an image of `size` is resized to before its center is cropped."""

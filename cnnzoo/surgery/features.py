@@ -158,8 +158,12 @@ def _cumulative_strides(model: keras.Model) -> dict[str, int]:
     """Return, for each layer, the distance in image pixels between two neighbors in its feature maps."""
     strides: dict[str, int] = {}
     for layer in model.operations:
-        own_strides = getattr(layer, "strides", None) or 1
-        own_stride = own_strides if isinstance(own_strides, int) else max(own_strides)
         input_strides = (strides[source.name] for source in walk.input_layers(layer))
-        strides[layer.name] = own_stride * max(input_strides, default=1)
+        strides[layer.name] = own_stride(layer) * max(input_strides, default=1)
     return strides
+
+
+def own_stride(layer: keras.Operation) -> int:
+    """Return the stride of one layer; 1 if it has none."""
+    strides: int | tuple[int, ...] = getattr(layer, "strides", None) or 1
+    return strides if isinstance(strides, int) else max(strides)

@@ -34,6 +34,33 @@ def mixed_precision(model: keras.Model, precision: str) -> Iterator[None]:
                 _restore_policy(layer, policy)
 
 
+@contextmanager
+def float32_precision(model: keras.Model) -> Iterator[None]:
+    """Make all layers of `model` compute in float32 within the block, also those of nested models."""
+    policies = [(layer, layer.dtype_policy) for layer in all_layers(model) if layer.compute_dtype != "float32"]
+    try:
+        for layer, policy in policies:
+            layer.dtype_policy = Float32Computation(policy.variable_dtype)
+        yield
+    finally:
+        for layer, policy in policies:
+            _restore_policy(layer, policy)
+
+
+class Float32Computation(keras.DTypePolicy):
+    """Computes in float32 with variables of another type, which Keras then casts."""
+
+    def __init__(self, variable_dtype: str) -> None:
+        """Keep variables in `variable_dtype`."""
+        super().__init__("float32")
+        self.kept_dtype = variable_dtype
+
+    @property
+    def variable_dtype(self) -> str:
+        """The type of the variables."""
+        return self.kept_dtype
+
+
 def _restore_policy(layer: keras.Layer, policy: keras.DTypePolicy) -> None:
     """Give a layer its policy back; in a table of policies, as it holds the card, Keras has added the layer's own."""
     if layer.dtype_policy is policy:

@@ -9,9 +9,11 @@ a graph: a shared layer has several.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import keras
 
 
@@ -52,6 +54,34 @@ def consuming_layers(layer: keras.Operation) -> list[keras.Operation]:
     return [node.operation for node in layer._outbound_nodes]
 
 
+class Call(NamedTuple):
+    """One call of a layer in a graph.
+
+    Attributes:
+        layer: the layer.
+        key: identifies the call.
+        sources: the keys of the calls whose outputs it takes.
+        shape: the shape of its first output.
+    """
+
+    layer: keras.Operation
+    key: int
+    sources: tuple[int, ...]
+    shape: tuple[int | None, ...]
+
+
+def list_calls(model: keras.Model) -> list[Call]:
+    """Return the calls of a functional graph, each after those whose outputs it takes; other graphs do not count."""
+    nodes_by_depth = functional_graph(model)._nodes_by_depth
+    calls = []
+    for depth in sorted(nodes_by_depth, reverse=True):
+        for node in nodes_by_depth[depth]:
+            histories = [tensor._keras_history for tensor in node.input_tensors]
+            sources = tuple(id(history.operation._inbound_nodes[history.node_index]) for history in histories)
+            calls.append(Call(node.operation, id(node), sources, tuple(node.outputs[0].shape)))
+    return calls
+
+
 def all_layers(model: keras.Model) -> list[keras.layers.Layer]:
     """Return the layers of `model`, those inside nested models included."""
     return list(model._flatten_layers(include_self=False))
@@ -62,3 +92,30 @@ def rebuild_in_place(model: keras.Model, outputs: keras.KerasTensor | dict[str, 
     inputs, name = model.input, model.name
     del model._tracker  # Otherwise Keras would still count the layers of the old head.
     model.__init__(inputs, outputs, name=name)
+
+
+def run_graph(model: keras.Model, images: Any, call: Callable[..., Any]) -> Any:
+    """Compute the outputs of a functional model, layer by layer; nested models are taken apart.
+
+    Args:
+        model: a functional model, or a `Sequential` that is built.
+        images: its input.
+        call: computes one layer, `call(layer, *args, **kwargs)`, instead of the layer itself.
+    """
+
+    def operate(layer: Any) -> Callable[..., Any]:
+        if is_graph(layer):
+            return lambda images, **kwargs: run_graph(layer, images, call)
+        return lambda *args, **kwargs: call(layer, *args, **kwargs)
+
+    return functional_graph(model)._run_through_graph(images, operation_fn=operate)
+
+
+def is_graph(layer: keras.Operation) -> bool:
+    """Return whether a layer is a nested model whose layers can be called one by one."""
+    return getattr(layer, "_functional", None) is not None or hasattr(layer, "_run_through_graph")
+
+
+def functional_graph(model: keras.Model) -> keras.Model:
+    """Return the functional model of a `Sequential` that is built, or a functional model itself."""
+    return getattr(model, "_functional", None) or model

@@ -91,6 +91,14 @@ def test_wrong_arguments_are_refused(arguments, message):
         Predict(*arguments)
 
 
+def test_options_reach_the_handler():
+    predict = Predict("runs/a", max_batch_size=7, large_model=True)
+    assert predict.handler.share_model_across_processes()
+    assert predict.handler.batch_elements_kwargs()["max_batch_size"] == 7
+    with pytest.raises(cnnzoo.InputError, match="Did you mean .*max_batch_size.*Received: 'batch_size'"):
+        Predict("runs/a", batch_size=3)
+
+
 def test_a_model_that_the_worker_lacks_is_named(tmp_path):
     with pytest.raises(cnnzoo.InputError, match="there is none at"):
         ClassifierHandler(tmp_path / "gone.keras").load_model()

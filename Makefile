@@ -8,7 +8,7 @@ PYTEST := -m pytest -n 3 --dist loadgroup --no-loadscope-reorder
 # The newest Python that is supported: on the path, or one of pyenv's.
 NEWEST ?= $(shell python3.13 -c 'import sys; print(sys.executable)' 2>/dev/null || ls -d $(HOME)/.pyenv/versions/3.13*/bin/python3.13 2>/dev/null | tail -n 1)
 
-.PHONY: demo check test lint types examples docs fuzz tables pictures notebook wheel floors newest test-floors test-newest test-backends test-beam clean
+.PHONY: demo check test lint types examples docs fuzz tables pictures notebook wheel floors newest test-floors test-newest test-backends test-beam test-track clean
 
 demo: $(VENV)/installed  ## Train, evaluate and export LeNet-5 on handwritten digits
 	$(BIN)/cnnzoo demo
@@ -77,6 +77,11 @@ test-beam:  ## The transform for Apache Beam, which needs an older protobuf than
 	$(MAKE) VENV=.venv-beam .venv-beam/installed
 	.venv-beam/bin/python .ci/install.py -e '.[beam]' pytest
 	.venv-beam/bin/python -m pytest tests/inference/test_beam.py -W default
+
+test-track:  ## Trainings tracked with the real MLflow and Weights & Biases
+	$(MAKE) VENV=.venv-track .venv-track/installed
+	.venv-track/bin/python .ci/install.py -e '.[tensorboard]' mlflow wandb pytest
+	.venv-track/bin/python -m pytest tests/training/test_installed_trackers.py tests/training/test_tracking.py -W default
 
 .venv-floors.txt: pyproject.toml
 	$(PYTHON) -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb"))["project"]; print("\n".join(d.replace(">=", "==") for d in p["dependencies"] + p["optional-dependencies"]["export"]))' > $@

@@ -37,6 +37,7 @@ from cnnzoo.core.errors import InputError
 from cnnzoo.core.extras import install_command
 from cnnzoo.data.folder_options import CLASS_FOLDERS as CLASS_FOLDER_CHOICES
 from cnnzoo.data.policies import POLICIES
+from cnnzoo.training.trackers import TRACKERS, check_tracker
 
 if TYPE_CHECKING:
     from cnnzoo.data.images import ImageData
@@ -434,6 +435,13 @@ class RunOptions(RunDirOptions):
     tensorboard: bool = field(
         metadata=option(is_flag=True, group=RUN, help="Write TensorBoard event files into the run directory.")
     )
+    track: str | None = field(
+        metadata=option(
+            type=Choice(TRACKERS, "tracker"),
+            group=RUN,
+            help="Also send settings, metrics of each epoch, results and files to an experiment tracker.",
+        )
+    )
     deterministic: bool = field(
         metadata=option(
             "--deterministic/--fast",
@@ -467,3 +475,4 @@ class RunOptions(RunDirOptions):
         super().check(run_dir)
         if self.tensorboard and not find_spec("tensorboard"):
             raise InputError(f"Writing event files needs tensorboard: {install_command('tensorboard')}")
+        check_tracker(self.track, run_dir)

@@ -50,6 +50,7 @@ def fit_and_evaluate(
     pad: int | None = None,
     target_accuracy: float | None = None,
     minutes: float | None = None,
+    track: str | None = None,
 ) -> Report:
     """Train `model` on the training split, keep its best epoch, and evaluate it once on the test split.
 
@@ -90,6 +91,9 @@ def fit_and_evaluate(
         minutes: a time budget for the whole call. A few steps are measured; if not all epochs fit, the schedule is
             shortened, so that the learning rate still falls to its end. A note in the report says how many epochs the
             budget allows. A resumed run keeps the schedule of its start.
+        track: "mlflow", "wandb" (Weights & Biases) or "tensorboard": the settings of the run, the metrics of each
+            epoch, the figures on the test split and the files of `run_dir` also go to this tracker. If it fails, there
+            is a warning, and training goes on. A resumed run continues the tracker's run.
 
     Returns:
         The `Report` on the test split, with the training history and the best epoch.
@@ -129,6 +133,7 @@ def fit_and_evaluate(
         pad=pad,
         target_accuracy=target_accuracy,
         minutes=minutes,
+        track=track,
     )
     return Trainer(model, data, resolve_recipe(recipe), options).fit_and_evaluate()
 
@@ -155,6 +160,7 @@ def fine_tune(
     pad: int | None = None,
     target_accuracy: float | None = None,
     minutes: float | None = None,
+    track: str | None = None,
 ) -> Report:
     """Adapt a pretrained `model` to new data, and evaluate it once on the test split.
 
@@ -177,6 +183,7 @@ def fine_tune(
         checkpoint_every, verbose: as in `fit_and_evaluate`.
         crop, interpolation, pad, target_accuracy: as in `fit_and_evaluate`.
         minutes: as in `fit_and_evaluate`. If not even one epoch fits into the time budget, the probe is kept.
+        track: as in `fit_and_evaluate`.
 
     Returns:
         The `Report` on the test split. Its `probe` holds what the linear probe alone reached.
@@ -213,6 +220,7 @@ def fine_tune(
         pad=pad,
         target_accuracy=target_accuracy,
         minutes=minutes,
+        track=track,
     )
     return FineTuner(model, data, resolve_recipe(recipe), options).fit_and_evaluate()
 

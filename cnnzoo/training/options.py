@@ -15,8 +15,10 @@ from numpy.typing import ArrayLike
 from cnnzoo.core.card_fields import check_target_accuracy
 from cnnzoo.core.errors import InputError, check_integer, shorten_repr
 from cnnzoo.core.extras import install_command
+from cnnzoo.core.processes import is_main_process
 from cnnzoo.training.devices import resolve_devices
 from cnnzoo.training.recipe import Recipe
+from cnnzoo.training.trackers import check_tracker
 
 MAX_MINUTES = 1_000_000
 # Callbacks of Keras that set the learning rate, and what the recipe has in their place.
@@ -48,6 +50,7 @@ class TrainerOptions:
     pad: int | None = None
     target_accuracy: float | None = None
     minutes: float | None = None
+    track: str | None = None
 
     def __post_init__(self) -> None:
         """Raise `InputError` if an option is invalid, or useless without another one."""
@@ -72,6 +75,8 @@ class TrainerOptions:
             raise InputError("tensorboard=True writes into the run_dir. Received: run_dir=None")
         if self.tensorboard and not find_spec("tensorboard"):  # Keras' callback imports it
             raise InputError(f"Writing event files needs tensorboard: {install_command('tensorboard')}")
+        if is_main_process():  # the others do not track
+            check_tracker(self.track, self.run_dir)
         resolve_devices(self.devices)
         if self.target_accuracy is not None:
             check_target_accuracy(self.target_accuracy)

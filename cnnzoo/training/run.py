@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import keras
     import numpy as np
 
+TRACKING_FILE = "tracking.json"  # the run of an experiment tracker, which a resumed run continues
 RUN_FILES = (
     "state",
     "report.json",
@@ -44,6 +45,7 @@ RUN_FILES = (
     "doctor.html",
     "lr_find.png",
     "tensorboard",
+    TRACKING_FILE,
 )
 LOCK_FILE = ".lock"
 # The batches and images of a seed: 1 up to cnnzoo 0.9; 2 since 0.10, with full batches and augmentation per image

@@ -79,6 +79,8 @@ from cnnzoo.training.recipe import Recipe
 from cnnzoo.training.recipes import RECIPES, find_named_recipe
 from cnnzoo.training.run import Run, failure_reason, flatten_dict, installed_versions
 from cnnzoo.training.shared_run import check_processes_agree, open_run
+from cnnzoo.training.tracked_facts import describe_figures, describe_settings
+from cnnzoo.training.tracking import Tracking, track_run
 
 RECIPE_DEFAULTS = {field.name: field.default for field in fields(Recipe)}
 NO_TEMPERATURE = "there are no validation images"
@@ -103,6 +105,7 @@ class Trainer:
 
     task: ClassVar[str] = "fit_and_evaluate"  # the public function, as the run's plan records it
     run: Run
+    tracking: Tracking
 
     # Check that everything fits together
 
@@ -159,11 +162,16 @@ class Trainer:
         notes = (self.data.describe_transform(), *self.data.notes, *self._describe_missing_validation())
         check_processes_agree(self.plan, checkpoint_every=options.checkpoint_every, minutes=options.minutes)
         opened = open_run(options.run_dir, self.plan, notes, options.resume, options.overwrite)
-        with opened as self.run, connection_errors():
+        with (
+            opened as self.run,
+            connection_errors(),
+            track_run(options.track, self.run, options.verbose) as self.tracking,
+        ):
             self.run.started = self.started
             self.run.add_facts(
                 fingerprints=self.data.content_fingerprints, parameters=count_model_parameters(self.model)
             )
+            self.tracking.begin(describe_settings(self.run, find_named_recipe(self.recipe)))
             self._update_card()
             make_reproducible(options.seed, options.deterministic)
             share_weights(self.model)
@@ -178,6 +186,7 @@ class Trainer:
             # `compare` finds the pictures by the source.
             facts = {"source": report.source} if report.source else {}
             self.run.close("done", accuracy=report.accuracy, figures=figures, **facts)
+            self.tracking.end("finished", describe_figures(report, self.run))
             wait_for_all()
         tell(f"The run took {format_duration(seconds)} in all", options.verbose)
         return report
@@ -378,6 +387,7 @@ class Trainer:
             steps_done = run.state.epoch * steps + run.state.step
             images = {"train_images": len(self.data.train), "validation_images": len(self.data.validation)}
             callbacks.append(stack.enter_context(ProgressCallback(self.recipe.epochs, steps, steps_done, **images)))
+        callbacks += self.tracking.callbacks()
         callbacks += agreement_callbacks(self.checkpoint, interrupt)
         self.callbacks = combine_callbacks(self.network, callbacks, epochs=self.recipe.epochs, steps=steps)
 

@@ -25,7 +25,7 @@ RECIPE = cnnzoo.Recipe(
 def train(data, folder):
     """Train, fine-tune, and evaluate; return the numbers."""
     model = new_network()
-    report = fit(model, data, recipe=RECIPE, run_dir=f"{folder}/whole")
+    report = fit(model, data, recipe=RECIPE, run_dir=f"{folder}/whole", track="tensorboard")
     recipe = cnnzoo.recipe("finetune", epochs=1, batch_size=12, keep="last")
     tuned = cnnzoo.fine_tune(model, data, recipe=recipe, run_dir=f"{folder}/tuned", verbose=False)
     evaluated = cnnzoo.evaluate(model, data, split="train", verbose=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import replace
@@ -42,6 +41,7 @@ from cnnzoo.inference.classifier import Classifier
 from cnnzoo.inference.exported import runtime_to_measure
 from cnnzoo.inference.load import load
 from cnnzoo.surgery.outputs import as_functional, predict_probabilities, warn_if_no_logits
+from cnnzoo.surgery.weights import hash_weights
 
 if TYPE_CHECKING:
     import keras
@@ -172,14 +172,6 @@ def evaluate(
     if split != "train" and report.training_images_summary:
         warn_caller(report.training_images_summary)
     return report
-
-
-def hash_weights(model: keras.Model) -> str:
-    """Return a hash of all weights of a model."""
-    digest = hashlib.sha256()
-    for weight in model.get_weights():
-        digest.update(np.ascontiguousarray(weight).data)
-    return digest.hexdigest()
 
 
 def _open_model(model: keras.Model | Classifier | str | os.PathLike[str], **transform: Any) -> keras.Model | Classifier:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import logging
 import math
 import os
-import threading
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from functools import partial
@@ -21,7 +18,6 @@ from cnnzoo.core.arguments import check_arguments, check_fields
 from cnnzoo.core.attributes import SuggestsAttributes
 from cnnzoo.core.card_summary import summarize_card
 from cnnzoo.core.errors import ArgumentError, InputError, Interrupted, check_integer
-from cnnzoo.core.forks import check_not_forked
 from cnnzoo.core.gallery import MAX_TILES, Gallery
 from cnnzoo.core.notebook import render_notebook
 from cnnzoo.core.paths import check_path
@@ -33,6 +29,7 @@ from cnnzoo.inference import inputs
 from cnnzoo.inference.answers import PredictionWriter, WriteResult, is_own_file
 from cnnzoo.inference.batches import Batch, iter_array_batches, iter_image_batches
 from cnnzoo.inference.file_reading import count_reading_workers
+from cnnzoo.inference.network import Network
 from cnnzoo.inference.pickling import load_again, model_to_bytes, restore_classifier
 from cnnzoo.inference.prediction import MAX_PICTURES, Prediction, Predictions
 from cnnzoo.inference.scores import check_scores, find_bad_scores, find_best_classes, resolve_min_probability
@@ -40,9 +37,8 @@ from cnnzoo.inference.shard_files import ShardWriter, check_shard_file, find_com
 from cnnzoo.inference.shards import ShardedImages, parse_shard
 from cnnzoo.inference.sources import unify_images
 from cnnzoo.runtimes.choose import OpenRuntime, choose_runtime_for_model, open_model
-from cnnzoo.runtimes.model_program import ModelProgram, start
 from cnnzoo.surgery.outputs import as_functional, warn_if_no_logits, without_aux_heads
-from cnnzoo.surgery.weights import check_weights
+from cnnzoo.surgery.weights import check_weights, hash_weights
 
 if TYPE_CHECKING:
     import keras
@@ -51,7 +47,6 @@ log = logging.getLogger(__name__)
 
 MAX_BATCH_VALUES = 32 * 224 * 224 * 3  # pixel values of an automatic batch; larger batches are not faster
 MAX_BATCH_SIZE = 256  # images of an automatic batch
-BATCHES_AHEAD = 1  # that are handed to an accelerator before the scores of a batch are read
 
 
 @check_fields("Write cnnzoo.Classifier.of(model), or cnnzoo.load(path) for a run, a .keras file or an export")
@@ -110,13 +105,10 @@ class Classifier(SuggestsAttributes):
         """
         height, width, channels = shape
         self.card, self.shape, self.model = card, (height, width, channels), model
-        self.runtime, self.precision, self.format = runtime, precision, format
+        self.format = format
         self.transform = Transform((height, width), channels, **card.evaluation_transform, pad=card.pad)
-        self._open_runtime, self._identity, self._content = open_runtime, identity, content
-        self._reopen = reopen
-        self._opened: OpenRuntime | None = None
-        self._opened_by: int | None = None  # id of the process
-        self._lock = threading.Lock()
+        self._network = Network(card.name, len(card.classes), open_runtime, runtime, precision, is_export=model is None)
+        self._identity, self._content, self._reopen = identity, content, reopen
 
     def __call__(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Raise ArgumentError, as a classifier is no Keras model."""
@@ -215,6 +207,16 @@ class Classifier(SuggestsAttributes):
         """The class names, in the order of the probabilities."""
         return self.card.classes
 
+    @property
+    def runtime(self) -> str:
+        """The name of the runtime."""
+        return self._network.runtime
+
+    @property
+    def precision(self) -> str:
+        """The precision that the runtime computes in."""
+        return self._network.precision
+
     def probabilities(self, images: np.ndarray) -> np.ndarray:
         """Return the probability of every class for an array of images of any size.
 
@@ -238,49 +240,9 @@ class Classifier(SuggestsAttributes):
         Raises:
             InputError: if the runtime cannot run the network on these images, or returns anything but probabilities.
         """
-        scores = self._run(images)
+        scores = self._network.run(images)
         check_scores(scores, self.precision, self.card.name)
         return scores
-
-    def _run(self, images: np.ndarray) -> np.ndarray:
-        """Return what the runtime returns for images: (N, classes), which need not be probabilities."""
-        with self._lock:  # most runtimes serve one caller at a time
-            scores = self._open().run(images)
-        self._check_shape(scores, len(images))
-        return scores
-
-    def _start(self, images: np.ndarray, size: int | None) -> Callable[[], np.ndarray]:
-        """Begin to compute a batch; return a function that returns its scores, as `_run` does.
-
-        Args:
-            images: a batch.
-            size: the size of the batches before it; None for the first.
-        """
-        with self._lock:
-            finish = start(self._open().run, images, size)
-
-        def finish_and_check() -> np.ndarray:
-            scores = finish()
-            self._check_shape(scores, len(images))
-            return scores
-
-        return finish_and_check
-
-    def _open(self) -> OpenRuntime:
-        """Return the network, which is opened now if it has not been yet; the caller holds the lock."""
-        if self._opened or self.model is not None or self.runtime == "keras":
-            check_not_forked(self._opened_by)
-        if self._opened is None:
-            with show_progress(f"Preparing {self.card.name} for {self.runtime}"):
-                self._opened, self._opened_by = self._open_runtime(), os.getpid()
-            self.runtime, self.precision = self._opened.name, self._opened.precision
-        return self._opened
-
-    def _check_shape(self, scores: np.ndarray, count: int) -> None:
-        if scores.shape != (count, len(self.classes)):
-            raise InputError(
-                f"{self.card.name} has {len(self.classes)} classes, but returned scores of shape {scores.shape}"
-            )
 
     @property
     def device_batch_size(self) -> int | None:
@@ -288,20 +250,13 @@ class Classifier(SuggestsAttributes):
 
         The network is opened, which takes some seconds, unless it was used before.
         """
-        if self.runtime != "keras" or self.model is None:
-            return None
-        with self._lock:
-            run = self._open().run
-        return run.batch_size if isinstance(run, ModelProgram) else None
+        return self._network.device_batch_size
 
     def identity(self) -> str:
         """Return what identifies this model among others of its name: a digest of its weights, or the export's path."""
         if self.model is None:
             return self._identity
-        digest = hashlib.sha256()
-        for value in self.model.get_weights():
-            digest.update(np.ascontiguousarray(value).data)
-        return digest.hexdigest()
+        return hash_weights(self.model)
 
     def content_identity(self) -> str:
         """Return what identifies the content of this classifier, wherever its file is."""
@@ -539,7 +494,7 @@ class Classifier(SuggestsAttributes):
         count: int | None = None,
         verbose: bool = False,
     ) -> Iterator[Prediction]:
-        computed, done = self._compute_batches(batches), 0
+        computed, done = self._network.compute_batches(batches), 0
         while True:
             with show_progress("Classifying the images", count, "images", done=done) if verbose else nullcontext():
                 batch, scores = next(computed, (None, None))
@@ -552,31 +507,6 @@ class Classifier(SuggestsAttributes):
                     prediction.keep_pixels(batch.pixels[i])
             pictures = max(pictures - len(predictions), 0)
             yield from predictions
-
-    def _compute_batches(self, batches: Iterator[Batch]) -> Iterator[tuple[Batch, np.ndarray | None]]:
-        """Yield each batch with its scores; with None if none of its images could be read.
-
-        An accelerator gets the next batch while it computes, so that it need not wait for the transfer.
-        """
-        pending: deque[tuple[Batch, Callable[[], np.ndarray | None]]] = deque()
-        size = None
-        for batch in batches:
-            if len(batch.errors) == len(batch.names):
-                pending.append((batch, lambda: None))
-            else:
-                pending.append((batch, self._start(batch.pixels, size)))
-                size = max(size or 0, len(batch.names))
-            while len(pending) > (BATCHES_AHEAD if self._is_on_accelerator else 0):
-                batch, finish = pending.popleft()
-                yield batch, finish()
-        for batch, finish in pending:
-            yield batch, finish()
-
-    @property
-    def _is_on_accelerator(self) -> bool:
-        """Whether the network is open, and runs on an accelerator."""
-        run = self._opened.run if self._opened else None
-        return isinstance(run, ModelProgram) and run.is_on_accelerator
 
     def _make_predictions(
         self, batch: Batch, scores: np.ndarray | None, top: int, threshold: float | None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,14 @@ def count_model_parameters(model: keras.Model) -> int:
     """
     counted = (weight for weight in model.weights if weight.name not in STATISTICS)
     return sum(math.prod(weight.shape) for weight in counted)
+
+
+def hash_weights(model: keras.Model) -> str:
+    """Return the SHA-256 of all weights of a model, in their order."""
+    digest = hashlib.sha256()
+    for weight in model.get_weights():
+        digest.update(np.ascontiguousarray(weight).data)
+    return digest.hexdigest()
 
 
 def check_weights(model: keras.Model, name: str, remedy: str) -> None:

@@ -16,7 +16,7 @@ import os, sys
 import cnnzoo
 assert "tensorflow" not in sys.modules
 model = cnnzoo.get("lenet5", weights="mnist")
-cnnzoo.Classifier.of(model, runtime=sys.argv[1])._run(__import__("numpy").zeros((1, 32, 32, 1), "uint8"))
+cnnzoo.Classifier.of(model, runtime=sys.argv[1])._network.run(__import__("numpy").zeros((1, 32, 32, 1), "uint8"))
 assert not type(sys.modules["tensorflow"].__loader__).__module__.startswith("cnnzoo")
 """
 

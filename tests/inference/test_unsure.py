@@ -72,7 +72,7 @@ def test_an_interrupted_file_keeps_count_and_threshold(
 ):
     monkeypatch.setattr("cnnzoo.inference.answers.RECORD_INTERVAL", 0.0)
     monkeypatch.setattr("cnnzoo.inference.answers.TEXT_CHUNK_ROWS", 4)
-    start, path = classifier._start, tmp_path / "a.csv"
+    start, path = classifier._network.start, tmp_path / "a.csv"
     calls = []
 
     def fail_in_time(images, size):
@@ -81,7 +81,7 @@ def test_an_interrupted_file_keeps_count_and_threshold(
             raise PowerCutError
         return start(images, size)
 
-    monkeypatch.setattr(classifier, "_start", fail_in_time)
+    monkeypatch.setattr(classifier._network, "start", fail_in_time)
     with pytest.raises(PowerCutError):
         classifier.predict_to(path, str(photos), 1, 4, verbose=False, min_probability=threshold)
     record = next(tmp_path.glob(".*.progress.json"))

@@ -101,7 +101,8 @@ def test_on_an_accelerator_the_next_batch_is_handed_over_before_scores_are_read(
         "read 1",
         "read 2",
     ]
-    assert list(classifier._opened.run.programs) == [(8, "uint8")], "one program, though the last batch is smaller"
+    programs = classifier._network.opened.run.programs
+    assert list(programs) == [(8, "uint8")], "one program, though the last batch is smaller"
     assert [len(p.classes) for p in predictions] == [5] * 21
     take_for_accelerator(monkeypatch, False)
     events.clear()

@@ -24,6 +24,7 @@ from cnnzoo.cli.compare import COMMANDS as COMPARE_COMMANDS
 from cnnzoo.cli.complete import COMMANDS as COMPLETION_COMMANDS
 from cnnzoo.cli.data import COMMANDS as DATA_COMMANDS
 from cnnzoo.cli.demo import COMMANDS as DEMO_COMMANDS
+from cnnzoo.cli.explain import COMMANDS as EXPLAIN_COMMANDS
 from cnnzoo.cli.export import COMMANDS as EXPORT_COMMANDS
 from cnnzoo.cli.inference import COMMANDS as INFERENCE_COMMANDS
 from cnnzoo.cli.launch import COMMANDS as LAUNCH_COMMANDS
@@ -64,6 +65,7 @@ def cli() -> None:
     Search for recipes:  cnnzoo tune resnet18 photos/ --trials 20 --run-dir runs/c
     Compare runs:        cnnzoo board runs/
     Classify images:     cnnzoo predict runs/a photo.png;  cnnzoo predict resnet50:imagenet photo.jpg
+    See why:             cnnzoo explain runs/a photos/ --out why.html
     Classify a folder:   cnnzoo predict runs/a photos/ --out predictions.csv
     On many machines:    cnnzoo predict runs/a photos/ --out answers.parquet --shard 3/16
                          cnnzoo merge answers.parquet
@@ -93,6 +95,7 @@ for command in (
     *COMPLETION_COMMANDS,
     *DATA_COMMANDS,
     *DEMO_COMMANDS,
+    *EXPLAIN_COMMANDS,
     *EXPORT_COMMANDS,
     *INFERENCE_COMMANDS,
     *LAUNCH_COMMANDS,

@@ -72,7 +72,20 @@ def explain(
         ...
         cnnzoo.core.errors.InputError: Unknown method. Did you mean gradcam ...? Allowed: ... Received: 'grad-cam'
     """
-    classifier = open_for_explaining(model)
+    images = unify_images(images)
+    explanations = compute_explanations(open_for_explaining(model), images, method, target, layer, verbose)
+    unreadable = [explanation for explanation in explanations if explanation.error]
+    if unreadable and inputs.is_single_image(images):
+        raise InputError(unreadable[0].error)
+    if unreadable:
+        warn_caller(f"{len(unreadable)} of {len(explanations)} images cannot be read. The first: {unreadable[0].error}")
+    return explanations
+
+
+def compute_explanations(
+    classifier: Classifier, images: Any, method: str, target: Any, layer: str | None, verbose: bool
+) -> Explanations:
+    """Return the explanations of images, without a warning of those that cannot be read; arguments as in `explain`."""
     explainer = Explainer(classifier, method, layer)
     targets = parse_targets(target, classifier.card)
     images = unify_images(images)
@@ -81,13 +94,7 @@ def explain(
 
     photos = iter_photos(images, classifier.transform)
     with show_progress("Explaining the predictions", count, "images", verbose and count != 1) as progress:
-        explanations = Explanations(progress.track(explainer.explain(*pair_with_targets(photos, targets))))
-    unreadable = [explanation for explanation in explanations if explanation.error]
-    if unreadable and inputs.is_single_image(images):
-        raise InputError(unreadable[0].error)
-    if unreadable:
-        warn_caller(f"{len(unreadable)} of {len(explanations)} images cannot be read. The first: {unreadable[0].error}")
-    return explanations
+        return Explanations(progress.track(explainer.explain(*pair_with_targets(photos, targets))))
 
 
 def open_for_explaining(model: Any) -> Classifier:

@@ -1,0 +1,93 @@
+"""The command that shows why a model decides as it does."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from cnnzoo.cli import commands
+from cnnzoo.cli.checks import check_images, check_trained_model, describe_missing
+from cnnzoo.cli.commands import Choice
+from cnnzoo.cli.complete import complete_files
+from cnnzoo.cli.declare import CheckedPath, take_options
+from cnnzoo.cli.inference import hint_at_class_names, open_classifier
+from cnnzoo.cli.options import ALLOW_FAILED, TRAINED_MODEL_OR_EXPORT, TransformOptions
+from cnnzoo.cli.output import echo
+from cnnzoo.core.errors import InputError
+from cnnzoo.core.text import escape_controls
+
+METHOD_NAMES = ("gradcam", "gradcam++", "hirescam", "layercam", "scorecam", "occlusion", "integrated_gradients")
+
+
+@commands.command()
+@commands.argument("model", **TRAINED_MODEL_OR_EXPORT)
+@commands.argument(
+    "images", nargs=-1, required=True, shell_complete=complete_files, help="Image files, folders or patterns."
+)
+@commands.option(
+    "--method",
+    type=Choice(METHOD_NAMES, "method"),
+    default="gradcam",
+    show_default=True,
+    help="How maps are made; occlusion also explains exports.",
+)
+@commands.option(
+    "--target",
+    multiple=True,
+    metavar="CLASS",
+    help="Class to explain, by name, id or number; twice: what speaks for the first and not for the second.",
+    show_default="the likeliest of each photo",
+)
+@commands.option("--layer", help="Layer whose feature maps are used.", show_default="the last one before pooling")
+@commands.option(
+    "--out", type=CheckedPath(), default=Path("explain.html"), show_default=True, help="Page (.html) to write."
+)
+@take_options(transform_options=TransformOptions)
+@commands.option("--allow-failed", **ALLOW_FAILED)
+def explain(
+    model: str,
+    images: tuple[str, ...],
+    method: str,
+    target: tuple[str, ...],
+    layer: str | None,
+    out: Path,
+    transform_options: TransformOptions,
+    allow_failed: bool,
+) -> None:
+    """Show which parts of IMAGES speak for the class that MODEL gives them.
+
+    The page of --out shows each photo beside its map, with its likeliest classes. Files that cannot be decoded are
+    reported, all others are explained, and the command exits with 2.
+    """
+    from cnnzoo.explain.page import check_page_path
+
+    check_page_path(out)
+    if len(target) > 2:
+        raise InputError(f"--target is given once, or twice for a contrast. Received: {len(target)} of them")
+    check_trained_model(model, images[-1], allow_failed)
+    for image in check_images(images):
+        echo(f"Error: {describe_missing(image)}", err=True)
+
+    classifier = open_classifier(model, allow_failed=allow_failed, **transform_options.arguments())
+    if hint := hint_at_class_names(model, classifier.card):
+        echo(hint, err=True)
+    from cnnzoo.explain.explain import compute_explanations
+    from cnnzoo.explain.page import write_page
+
+    wanted = (target[0] if len(target) == 1 else target) if target else None
+    explanations = compute_explanations(classifier, list(images), method, wanted, layer, verbose=True)
+    write_page(explanations, out)
+    for explanation in explanations:
+        if explanation.error:
+            echo(f"Error: {escape_controls(explanation.error)}", err=True)
+            continue
+        evidence = "" if explanation.evidence else ", no evidence"
+        name = escape_controls(f"{explanation.source}: {explanation.describe_target()}")
+        echo(f"{name} {100 * explanation.score:.1f} %{evidence}")
+    layers = f" at {explanations[0].layer}" if explanations[0].layer else ""
+    echo(f"Written to {out}: {method}{layers}")
+    if any(explanation.error for explanation in explanations):
+        sys.exit(2)
+
+
+COMMANDS = (explain,)

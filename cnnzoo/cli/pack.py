@@ -34,7 +34,9 @@ from cnnzoo.cli.output import echo
     help="Resize larger images, so that their shorter side has N pixels, and store them as JPEG.",
 )
 @commands.option("--strict", is_flag=True, group=COMMON, help="Fail if an image cannot be decoded.")
-@commands.option("--overwrite", is_flag=True, group=COMMON, help="Replace the packed data in FOLDER.")
+@commands.option(
+    "--overwrite", is_flag=True, group=COMMON, help="Replace the packed data in FOLDER, once the new one is complete."
+)
 @take_options(table_options=TableColumns)
 @commands.option("--class-folders", **CLASS_FOLDERS)
 @commands.option("--split-folder", "split_folders", **SPLIT_FOLDERS)

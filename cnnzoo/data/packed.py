@@ -12,6 +12,7 @@ from cnnzoo.core.errors import InputError
 from cnnzoo.core.json_files import check_fields, read_json
 from cnnzoo.core.progress import show_progress
 from cnnzoo.core.text import format_count
+from cnnzoo.core.warn import warn_caller
 from cnnzoo.data.listing import LeftOutFile, ListedImage, Listing
 from cnnzoo.data.packed_folder import FORMAT, MANIFEST_FILE, VERSION, shard_name
 from cnnzoo.data.packed_image import REPAIR, Shard
@@ -178,7 +179,7 @@ def _check_size(shard: Shard, size: int) -> None:
 
 
 def check_shards(packed: PackedData) -> None:
-    """Read all shards, and compare them with what was packed; `cnnzoo doctor` does so.
+    """Read all shards, and compare them with what was packed; warn of other files. `cnnzoo doctor` does so.
 
     Raises:
         InputError: if one is not what was packed; it names the shard.
@@ -191,6 +192,14 @@ def check_shards(packed: PackedData) -> None:
                 raise InputError(
                     f"The shard {shard.path!r} was changed since it was packed, or belongs to another pack. {REPAIR}"
                 )
+    stems = {Path(shard_name(number, len(packed.shards))).stem for number in range(len(packed.shards))}
+    others = [path.name for path in packed.folder.iterdir() if path.stem not in stems and path.name != MANIFEST_FILE]
+    if others := sorted(name for name in others if not name.startswith(".")):
+        more = f" and {format_count(len(others) - 1, 'other file or folder', 'other files or folders')}"
+        warn_caller(
+            f"{str(packed.folder)!r} is packed data, and also holds {others[0]!r}{more if len(others) > 1 else ''}, "
+            "which is not read"
+        )
 
 
 def hash_file(path: Path, advance: Any = lambda count: None) -> str:

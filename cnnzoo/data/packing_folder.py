@@ -61,8 +61,10 @@ def find_place(folder: Path, shards: int | str, size: int | None, overwrite: boo
                 "another folder"
             )
         new = folder / NEW_FOLDER
-        plan = _read_plan(new) if has_plan(new) else None
-        return Place(new, None if plan is None or _list_changes(plan, shards, size, source) else plan)
+        with suppress(InputError):  # a plan that cannot be read any more: the replacement begins anew
+            if has_plan(new) and not _list_changes(plan := _read_plan(new), shards, size, source):
+                return Place(new, plan)
+        return Place(new, None)
     if not has_plan(folder):
         if folder.exists() and (others := [entry.name for entry in folder.iterdir() if not entry.name.startswith(".")]):
             raise InputError(

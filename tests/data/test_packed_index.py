@@ -9,6 +9,7 @@ from helpers.image_files import write_class_folders
 
 import cnnzoo
 from cnnzoo.core.json_files import read_json, write_json
+from cnnzoo.data.diagnose import diagnose_source
 from cnnzoo.data.packed_folder import MANIFEST_FILE
 
 pytest.importorskip("array_record.python.array_record_module")
@@ -108,3 +109,13 @@ def test_a_shard_that_is_a_folder_or_a_device_is_refused(packed):
     shard.symlink_to("/dev/zero")
     with pytest.raises(cnnzoo.InputError, match=r"\.array_record' is no regular file"):
         cnnzoo.load_data(packed)
+
+
+def test_the_doctor_tells_what_else_is_in_the_folder(packed):
+    diagnose_source(packed)
+    (packed / "cat").mkdir()
+    with pytest.warns(UserWarning, match="is packed data, and also holds 'cat', which is not read"):
+        diagnose_source(packed)
+    (packed / "images-00001-of-00001.json").touch()
+    with pytest.warns(UserWarning, match="'cat' and 1 other file or folder, which is not read"):
+        diagnose_source(packed)

@@ -86,13 +86,17 @@ def test_files_are_moved_by_the_next_call_if_that_was_killed(sources, packed, af
     check_content(packed, sources / "after", 2)
 
 
-def test_other_options_begin_the_replacement_anew(sources, packed, monkeypatch):
+@pytest.mark.parametrize("is_damaged", [False, True])
+def test_other_options_begin_the_replacement_anew(sources, packed, monkeypatch, is_damaged):
     with monkeypatch.context() as patch, pytest.raises(cnnzoo.Interrupted, match=r"Until then, '.*' holds the packed"):
         patch.setattr(ShardWriter, "write", interrupt_write)
         cnnzoo.pack(sources / "after", packed, shards=4, overwrite=True)
     assert (packed / NEW_FOLDER / PLAN_FILE).exists()
     (packed / NEW_FOLDER / ".images-00001-of-00004.json.x1234567.scratch").mkdir()
     (packed / NEW_FOLDER / "images-00001-of-00004.json").touch()
+    if is_damaged:
+        (packed / NEW_FOLDER / "images-00001-of-00004.array_record").touch()
+        (packed / NEW_FOLDER / PLAN_FILE).write_text("{")
     cnnzoo.pack(sources / "after", packed, shards=2, overwrite=True)
     check_content(packed, sources / "after", 2)
 

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from helpers.building import build_without_weights, narrow_dense_layers, values_beside_variables
 from helpers.counting import count_multiply_adds
+from helpers.designs import design, shallow
 from keras.ops import convert_to_numpy as array
 
 import cnnzoo
 from cnnzoo.checkpoints.tensors import named_variables
 from cnnzoo.models import FAMILIES, Variant
-from cnnzoo.models.vgg import VGG
 from cnnzoo.surgery.features import feature_layer_names
 
 pytestmark = pytest.mark.usefixtures("free_memory")
@@ -23,29 +23,7 @@ NAMES = cnnzoo.list_models()
 WITH_OWN_LAYERS = ("lenet5_1998", "alexnet_2012", "vgg11_lrn", "googlenet_2014")
 
 
-def shallow(row):
-    """Return the row with at most two of the equal blocks in a stage, which has all that a deeper one has."""
-    if isinstance(row, VGG):  # whose stages are alike; the third convolution of one can be pointwise
-        return replace(row, depths=(1, 1, 1, 1, 3 if row.pointwise else 2))
-    if hasattr(row, "depths"):
-        return replace(row, depths=tuple(min(depth, 2) for depth in row.depths))
-    if not hasattr(row, "modules"):
-        return row
-    kinds = [(list(module.branches.values()), module.scale) for module in row.modules]
-    kept = [module for i, module in enumerate(row.modules) if kinds[max(i - 2, 0) : i] != [kinds[i]] * 2]
-    return replace(row, modules=tuple(kept))
-
-
-def designs():
-    """Return one name for each graph that differs in more than its depth."""
-    names = {}
-    for name in NAMES:
-        row = replace(shallow(cnnzoo.info(name).row), params=0, macs=0, paper="")
-        names.setdefault(repr(row), name)
-    return list(names.values())
-
-
-DESIGNS = designs()
+DESIGNS = list({design(name): name for name in NAMES[::-1]}.values())  # one name of each
 
 
 def published_multiply_adds():

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 from helpers.building import build_without_weights, values_beside_variables
+from helpers.designs import design
 from helpers.golden import GOLDEN, GoldenLogits, draw
 from helpers.memory import keep_freed_memory
 from keras.ops import convert_to_numpy as array
@@ -31,6 +32,18 @@ ON_ONE_WORKER = {True: [pytest.mark.xdist_group("vgg")], False: []}
 each = pytest.mark.parametrize(
     "path", [pytest.param(path, id=path.stem, marks=ON_ONE_WORKER[path.stem.startswith("vgg")]) for path in FILES]
 )
+
+
+def find_representatives():
+    """Return one file of each design: with the most logits, then of the fewest tensors."""
+    files = {}
+    for path in FILES:
+        golden = GoldenLogits(path)
+        files.setdefault(design(golden.name), []).append((-len(golden.logits), len(golden.tensors), path))
+    return {min(of_one_design)[-1] for of_one_design in files.values()}
+
+
+REPRESENTATIVES = find_representatives()
 # Rows that no publisher has: tests/models checks them against their papers, or reads their published weights.
 WITHOUT_REFERENCE = {"lenet5", "lenet5_relu", "lenet5_1998", "lenet_caffe", "alexnet_2012", "vgg11_lrn", "vgg16_c"}
 WITHOUT_REFERENCE |= {"googlenet_2014", "resnet20", "resnet32", "resnet44", "resnet56", "resnet110", "resnet1202"}
@@ -44,14 +57,14 @@ def kept_memory():
 
 
 @values_beside_variables()
-def relative_errors(golden, file, row):
-    """Return the relative error of each head at each size, with `row` or a changed one in place of the golden's.
+def relative_errors(golden, file, row, sizes=None):
+    """Return the relative error of each head at all or some sizes, with `row` or a changed one as the golden's.
 
     The layers that a network was built with for one size compute the other size too, as they would for open sides
     (tests/test_build.py compares the two). Only those with heads for one size are built again.
     """
     errors, model = {}, None
-    for size in [key for key in golden.logits if key.isdigit()]:
+    for size in sizes or golden.sizes:
         heads = [key.partition("_")[2] for key in golden.logits if key.startswith(f"{size}_")]
         images = draw.images(int(size), int(size))
         options = {"input_shape": images.shape[1:], "preprocessing": "none", "aux": bool(heads)}
@@ -90,8 +103,13 @@ def test_every_model_has_a_reference_implementation():
 @pytest.mark.slow
 @each
 def test_logits(path, tmp_path):
+    """At two sizes, which differ in their padding, for one network of each design, and at the smaller one for the rest.
+
+    Those only repeat more blocks, have more channels, or come from another publisher.
+    """
     golden = GoldenLogits(path)
-    errors = relative_errors(golden, golden.write(tmp_path), golden.name)
+    sizes = golden.sizes if path in REPRESENTATIVES else [min(golden.sizes, key=int)]
+    errors = relative_errors(golden, golden.write(tmp_path), golden.name, sizes)
     print(f"{path.stem}: {max(errors.values()):.1e}")
     assert max(errors.values()) <= 1e-4, errors
 

@@ -38,6 +38,7 @@ class GoldenLogits:
             key.removesuffix("_largest"): arrays.pop(key) for key in list(arrays) if key.endswith("_largest")
         }
         self.logits = arrays  # by size, "224" or "224_aux1"
+        self.sizes = [key for key in self.logits if key.isdigit()]
 
     def write(self, folder):
         """Write the generated weights as a file in the publisher's format; return its path."""

@@ -4,7 +4,10 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALL = $(BIN)/python .ci/install.py
 # Three workers, together of up to 15 GB; tests/conftest.py says which tests stay together and in which order they run.
-PYTEST := -m pytest -n 3 --dist loadgroup --no-loadscope-reorder
+# pytest-xdist may wait forever after it has replaced a worker (its issues 1327 and 1378): the run ends with the first
+# one that is lost. One is ended if a test takes a quarter of an hour, and shows where it waits.
+PYTEST := -m pytest -n 3 --dist loadgroup --no-loadscope-reorder --max-worker-restart 0 \
+	-o faulthandler_timeout=900 -o faulthandler_exit_on_timeout=true
 # The newest Python that is supported: on the path, or one of pyenv's.
 NEWEST ?= $(shell python3.13 -c 'import sys; print(sys.executable)' 2>/dev/null || ls -d $(HOME)/.pyenv/versions/3.13*/bin/python3.13 2>/dev/null | tail -n 1)
 

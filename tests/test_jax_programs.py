@@ -1,35 +1,23 @@
 """On the JAX backend each step is compiled once, kept for the next process, and fed with uint8 without waiting."""
 
 import json
-import os
-import subprocess
-import sys
 
 import pytest
-from helpers.paths import ROOT
+from helpers.jax_processes import jax_variables, run_module
 
 pytest.importorskip("jax")
 pytestmark = pytest.mark.slow
-
-ENVIRONMENT = {  # the programs of the tests are too small to be kept otherwise
-    "KERAS_BACKEND": "jax",
-    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-    "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
-}
 
 
 @pytest.fixture(scope="module")
 def counted(tmp_path_factory):
     """What `helpers/on_jax_programs.py` counted, in a first process and in a second one."""
     folder = tmp_path_factory.mktemp("programs")
-    paths = os.pathsep.join([str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")])
-    environment = os.environ | ENVIRONMENT | {"PYTHONPATH": paths, "CNNZOO_HOME": str(folder / "home")}
-    environment.pop("JAX_COMPILATION_CACHE_DIR", None)
+    variables = jax_variables(folder) | {"CNNZOO_HOME": str(folder / "home")}
+    del variables["JAX_COMPILATION_CACHE_DIR"]
     results = []
     for name in ("first.json", "second.json"):
-        command = [sys.executable, "-m", "helpers.on_jax_programs", str(folder / name)]
-        process = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True)
-        assert process.returncode == 0, process.stderr
+        run_module("on_jax_programs", folder / name, folder=folder, variables=variables)
         results.append(json.loads((folder / name).read_text()))
     return results
 

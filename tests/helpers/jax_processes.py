@@ -2,6 +2,8 @@
 
 import os
 import socket
+import subprocess
+import sys
 
 from helpers.paths import ROOT
 
@@ -10,7 +12,8 @@ def jax_variables(folder):
     """Return the variables of the environment as a dict; `folder` receives a file or two, and compiled programs."""
     blocked = folder / "blocked"
     blocked.mkdir()
-    (blocked / "tensorflow.py").write_text("raise ImportError('blocked')")  # its import takes seconds
+    for module in ("tensorflow", "torch"):  # their imports take seconds
+        (blocked / f"{module}.py").write_text("raise ImportError('blocked')")
     paths = [str(blocked), str(ROOT / "tests"), str(ROOT), os.environ.get("PYTHONPATH", "")]
     return {
         "KERAS_BACKEND": "jax",
@@ -29,3 +32,11 @@ def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+def run_module(module, *arguments, folder, variables):
+    """Run a module of the helpers in a folder, with variables of its environment; return what it wrote to stdout."""
+    command = [sys.executable, "-m", f"helpers.{module}", *(str(argument) for argument in arguments)]
+    process = subprocess.run(command, env=os.environ | variables, cwd=folder, capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr
+    return process.stdout

@@ -43,21 +43,24 @@ def train(data):
     """Train without and with a crash in between."""
     model = new_network()
     report = fit(model, data, recipe=RECIPE, run_dir="whole")
+    validated = cnnzoo.evaluate(model, data, split="validation").accuracy
+    tuned = fine_tune(model, data)
     with contextlib.suppress(CrashError):
         fit(new_network(), data, recipe=RECIPE, run_dir="torn", callbacks=[CrashAt(1, 1)], checkpoint_every=0)
     fit(new_network(), data, recipe=RECIPE, run_dir="torn")
     return {
         "accuracy": report.accuracy,
         "best": report.history["val_accuracy"][report.best_epoch - 1],
-        "validated": cnnzoo.evaluate(model, data, split="validation").accuracy,
+        "validated": validated,
+        "fine-tuned": tuned,
         "reports are equal": read_report(Path("whole")) == read_report(Path("torn")),
     }
 
 
-def fine_tune(data):
-    """Fine-tune LeNet-5; return the accuracy."""
+def fine_tune(model, data):
+    """Fine-tune a trained model; return the accuracy."""
     recipe = cnnzoo.recipe("finetune", epochs=1, batch_size=12, precision="float32")
-    return cnnzoo.fine_tune(cnnzoo.get("lenet5", weights="mnist"), data, recipe=recipe, verbose=False).accuracy
+    return cnnzoo.fine_tune(model, data, recipe=recipe, verbose=False).accuracy
 
 
 def train_on_sources():
@@ -95,7 +98,6 @@ def main(run):
     data = cnnzoo.load_data(make_blobs(), splits=(0.6, 0.2, 0.2))
     answers = {
         "train": train(data),
-        "fine_tune": fine_tune(data),
         "lr_find": cnnzoo.lr_find(new_network(), data, recipe=RECIPE, verbose=False).suggestion,
         "sources": train_on_sources(),
         "predict": predict(run),

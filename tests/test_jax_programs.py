@@ -13,8 +13,7 @@ pytestmark = pytest.mark.slow
 def counted(tmp_path_factory):
     """What `helpers/on_jax_programs.py` counted, in a first process and in a second one."""
     folder = tmp_path_factory.mktemp("programs")
-    variables = jax_variables(folder) | {"CNNZOO_HOME": str(folder / "home")}
-    del variables["JAX_COMPILATION_CACHE_DIR"]
+    variables = jax_variables(folder) | {"CNNZOO_HOME": str(folder / "home"), "JAX_COMPILATION_CACHE_DIR": None}
     results = []
     for name in ("first.json", "second.json"):
         run_module("on_jax_programs", folder / name, folder=folder, variables=variables)

@@ -35,8 +35,12 @@ def free_port():
 
 
 def run_module(module, *arguments, folder, variables):
-    """Run a module of the helpers in a folder, with variables of its environment; return what it wrote to stdout."""
+    """Run a module of the helpers in a folder; return what it wrote to stdout.
+
+    A variable of its environment whose value is None is not set.
+    """
+    environment = {name: value for name, value in (os.environ | variables).items() if value is not None}
     command = [sys.executable, "-m", f"helpers.{module}", *(str(argument) for argument in arguments)]
-    process = subprocess.run(command, env=os.environ | variables, cwd=folder, capture_output=True, text=True)
+    process = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True)
     assert process.returncode == 0, process.stderr
     return process.stdout

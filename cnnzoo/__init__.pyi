@@ -20,6 +20,8 @@ from .evaluation.evaluate import evaluate as evaluate
 from .evaluation.report import Report as Report
 from .explain.explain import explain as explain
 from .explain.explanation import Explanation as Explanation
+from .export.benchmark import benchmark as benchmark
+from .export.benchmark_result import Benchmark as Benchmark
 from .export.export import export as export
 from .inference.classifier import Classifier as Classifier
 from .inference.load import load as load

@@ -17,6 +17,7 @@ import warnings
 import click
 
 import cnnzoo
+from cnnzoo.cli.benchmark import COMMANDS as BENCHMARK_COMMANDS
 from cnnzoo.cli.board import COMMANDS as BOARD_COMMANDS
 from cnnzoo.cli.checks import describe_missing_model
 from cnnzoo.cli.commands import Command, Group, argument
@@ -70,6 +71,7 @@ def cli() -> None:
     On many machines:    cnnzoo predict runs/a photos/ --out answers.parquet --shard 3/16
                          cnnzoo merge answers.parquet
     Compare two runs:    cnnzoo compare runs/a runs/b --out compare.html
+    Choose an export:    cnnzoo benchmark runs/a photos/ --out benchmark.html
     Deploy:              cnnzoo export runs/a exported
     """
 
@@ -90,6 +92,7 @@ def help_command(context: click.Context, name: str | None) -> None:
 
 
 for command in (
+    *BENCHMARK_COMMANDS,
     *BOARD_COMMANDS,
     *COMPARE_COMMANDS,
     *COMPLETION_COMMANDS,

@@ -68,7 +68,8 @@ def load_export_data(model: str, source: str, data_options: DataOptions) -> tupl
     echo(
         f"{source} holds the data that {card.name} was trained on, so the splits of its training are used: "
         f"{format_count(len(own_data.train), 'training image')} for the calibration of int8, "
-        f"{format_count(len(own_data.validation), 'validation image')} to compare on"
+        f"{format_count(len(own_data.validation), 'validation image')} to compare on",
+        err=click.get_current_context().params.get("as_json", False),
     )
     has_own_list = not lists and own_data.fix_list is not None and folder is not None
     return own_data, [str(folder / FIX_LIST_FILE)] if has_own_list and folder else lists

@@ -76,7 +76,7 @@ def compare(
     if on not in SPLITS:
         raise unknown_name("split in on", on, SPLITS)
     if margin is not None:
-        margin = _check_margin(margin)
+        margin = check_margin(margin)
     names = check_slices(slices)
 
     # Read both, and bring them into the same order
@@ -95,7 +95,8 @@ def compare(
     return Comparison(first, second, labels, margin, groups, on, images, (*first.notes, *second.notes))
 
 
-def _check_margin(margin: object) -> float:
+def check_margin(margin: object) -> float:
+    """Return a difference in accuracy as a share above 0 and below 1; raise InputError for anything else."""
     is_number = isinstance(margin, int | float | np.number) and not isinstance(margin, bool)
     if not is_number or not 0 < margin < 1:  # type: ignore[operator]  # also refuses NaN
         hint = ""

@@ -22,7 +22,7 @@ def test_every_command_with_json_is_documented():
     commands = {
         name for name, command in command_group.commands.items() if any(p.name == "as_json" for p in command.params)
     }
-    assert commands == {"list", "info", "predict", "merge", "evaluate", "compare", "doctor", "board"}
+    assert commands == {"list", "info", "predict", "merge", "evaluate", "compare", "benchmark", "doctor", "board"}
     assert all(documented_keys(name) for name in commands)
 
 

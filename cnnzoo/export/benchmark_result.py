@@ -118,10 +118,16 @@ class Benchmark(SuggestsAttributes):
         export_dir: the folder that keeps the exports; None if they were deleted.
 
     Example:
-        >>> model = cnnzoo.get("lenet5", weights="digits")
-        >>> result = cnnzoo.benchmark(model, formats="litert", precisions="float32")
-        >>> result.rows[1].speed.median_ms > 0
-        True
+        >>> from cnnzoo.export.benchmark_result import BenchmarkRow
+        >>> from cnnzoo.export.speed import Speed
+        >>> rows = [
+        ...     BenchmarkRow("keras", "float32", 250_000, speed=Speed(9.0, 12.0, 200, 400.0, 64, None, "keras")),
+        ...     BenchmarkRow("onnx", "float32", 252_000, speed=Speed(3.0, 4.0, 200, 900.0, 32, None, "onnxruntime")),
+        ...     BenchmarkRow("litert", "float32", reason="its package is not installed"),
+        ... ]
+        >>> result = cnnzoo.Benchmark("lenet5", tuple(rows), margin=0.01, split="test")  # as `benchmark` returns it
+        >>> result.recommended
+        <BenchmarkRow onnx float32>
         >>> result.save("benchmark.csv")
     """
 

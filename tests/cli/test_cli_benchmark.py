@@ -14,7 +14,7 @@ from helpers.paths import ROOT
         (("lenet5:digits", "--precision", "int4"), "Did you mean int8?"),
         (("lenet5:digits", "--margin", "5"), "for 5 points, write 0.05"),
         (("lenet5:digits", "--out", "page.pdf"), "--out must be a file that ends in .html, .json, .csv"),
-        (("lenet5:digits", "--export-dir", "."), "export_dir (--export-dir) must be a new or an empty folder"),
+        (("lenet5:digits", "--export-dir", "."), "--export-dir must be a new or an empty folder"),
         (("lenet5:digits", "no/photos"), "no/photos"),
     ],
 )

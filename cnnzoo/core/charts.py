@@ -15,7 +15,7 @@ from cnnzoo.core.text import escape_controls
 
 WIDTH, HEIGHT = 360, 260  # of a plot, in pixels
 LEFT, RIGHT, TOP, BOTTOM = 52, 22, 44, 40  # margins around the plotted area
-LETTER = 6.6  # pixels, the mean width of a letter
+LETTER = 7.2  # pixels, the mean width of a letter in a wide font
 MAX_LABEL = 22  # letters of a name beside a chart
 
 

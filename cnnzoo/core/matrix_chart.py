@@ -15,7 +15,6 @@ CELL_SIDES = {4: 72, MAX_WITH_SHARES: 46, MAX_WITH_COUNTS: 30, MAX_NAMED: 15}  #
 LARGE_SIDE = 600  # pixels; the side of a matrix without names
 MATRIX_OPACITY = 0.45  # of the color of a full cell, so that text on it keeps its contrast
 COLOR_LEVELS = 8  # of the cells of a large matrix
-WIDE_LETTER = 1.1  # the width of a name in a wide font, as a multiple of the usual one
 MAX_LARGE_CELLS = 20_000  # of a large matrix; of more mistakes, the most frequent are drawn
 MAX_TOOLTIP = 60  # letters of a name in a tooltip
 MAX_TOOLTIPS = 200  # cells of a large matrix that have a tooltip: the mistakes that are most frequent
@@ -47,7 +46,7 @@ def matrix_chart(matrix: np.ndarray, classes: Sequence[str], others: np.ndarray 
         matrix, columns = np.column_stack([matrix, others]), [*classes, OTHERS]
     side = next(side for limit, side in CELL_SIDES.items() if count <= limit)
     names = [shorten_label(name) for name in columns]
-    widest, highest = (WIDE_LETTER * max(map(label_width, part)) for part in (names[:count], names))
+    widest, highest = (max(map(label_width, part)) for part in (names[:count], names))
     is_upright = highest > side  # names above the columns that are too long to lie there
     left, top = widest + 28, (highest if is_upright else 14) + 30
     middle, width = count * side / 2, len(columns) * side

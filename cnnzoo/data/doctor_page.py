@@ -3,27 +3,26 @@
 import itertools
 import os
 import random
-import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from cnnzoo.core.charts import bar_chart
+from cnnzoo.core.charts import bar_chart, shorten_label
 from cnnzoo.core.numbers import format_share
 from cnnzoo.core.pages import file_address, render_page
 from cnnzoo.core.progress import show_progress
 from cnnzoo.core.text import format_count
 from cnnzoo.core.threads import thread_pool
 from cnnzoo.data.bit_depth import Levels
+from cnnzoo.data.doctor_steps import suggest_steps
 from cnnzoo.data.findings import FINDING_KINDS, Finding
 from cnnzoo.data.listing import ListedImage
 from cnnzoo.data.split_names import SPLIT_NAMES
-from cnnzoo.data.thumbnails import Thumbnail, make_thumbnail
+from cnnzoo.data.thumbnails import Thumbnail, make_thumbnail, shrink_thumbnails
 
 SHOWN_PER_KIND = 12  # findings of each kind on the page
 PICTURES_PER_FINDING = 4
@@ -32,6 +31,10 @@ SAMPLES_PER_CLASS = (2, 6)  # least and most
 SAMPLE_PICTURES = 120  # of all classes
 SAMPLE_SEED = 0
 MAX_BARS = 40  # classes in a chart
+MAX_CLASSES = 1000  # in the table of classes
+# A page has at most 5 MB, whatever the images (tests/data/test_doctor_size.py)
+MAX_FINDING_BYTES, MAX_SAMPLE_BYTES = 2_500_000, 1_500_000  # of the pictures of findings, and of samples
+MAX_CAPTION = 60  # letters of a name
 SIDE_LIMITS = (32, 64, 128, 224, 512, 1024, 2048)  # pixels
 RATIO_NAMES = {
     1 / 3: "higher than 3:1",
@@ -42,6 +45,9 @@ RATIO_NAMES = {
     3: "wide, to 3:1",
     float("inf"): "wider than 3:1",
 }
+
+
+SECTIONS = {"next": "What next", "findings": "Findings", "classes": "Classes and sizes", "samples": "Samples"}
 
 
 class Picture(NamedTuple):
@@ -116,12 +122,15 @@ class DoctorPage:
             lines=[*([kinds] if kinds else []), f"{used} in {classes} can be used; {self.files}"],
             notes=self.notes,
             facts=self._facts(),
-            commands=self._commands(),
+            steps=suggest_steps(self),
             kinds=self._shown_kinds(),
             splits=self._split_names,
             classes=self._class_rows(),
+            sections=[(name, title) for name, title in SECTIONS.items() if name != "findings" or self.findings],
             charts=self._charts(),
             samples=self._samples(),
+            class_title=self._describe_rows(),
+            is_folded=len(self.counts) > MAX_BARS,
             more_classes=max(len(self.counts) - MAX_SAMPLE_CLASSES, 0),
         )
 
@@ -141,7 +150,9 @@ class DoctorPage:
             if min(counts) == largest:
                 facts.append(("images of each class", f"{largest:,}", ""))
             else:
-                facts.append(("smallest class", f"{min(counts):,}", f"{smallest}; the largest has {largest:,}"))
+                facts.append(
+                    ("smallest class", f"{min(counts):,}", f"{shorten_label(smallest)}; the largest has {largest:,}")
+                )
         if self.sizes:
             sides = np.array(list(self.sizes.values()))
             height, width = np.median(sides, axis=0)
@@ -156,13 +167,29 @@ class DoctorPage:
         return facts
 
     def _class_rows(self) -> list[tuple[str, int, str, list[int]]]:
-        """Return the rows of the table of classes: name, number and share of images, and number in each split."""
+        """Return the rows of the table of classes: name, number and share of images, and number in each split.
+
+        Of more classes than the page has room for, it has the smallest.
+        """
         total = sum(self.counts.values())
         in_split = Counter((self.listed[name].label, split) for name, split in self.splits.items())
+        labels = list(self.counts)
+        if len(labels) > MAX_CLASSES:
+            labels = sorted(labels, key=self.counts.__getitem__)[:MAX_CLASSES]
         return [
-            (label, count, format_share(count / total, total), [in_split[label, split] for split in self._split_names])
-            for label, count in self.counts.items()
+            (
+                shorten_label(label, MAX_CAPTION),
+                self.counts[label],
+                format_share(self.counts[label] / total, total),
+                [in_split[label, split] for split in self._split_names],
+            )
+            for label in labels
         ]
+
+    def _describe_rows(self) -> str:
+        if len(self.counts) <= MAX_CLASSES:
+            return "Images of each class"
+        return f"The {MAX_CLASSES:,} of {len(self.counts):,} classes with the fewest images"
 
     def _charts(self) -> list[tuple[Any, str]]:
         """Return charts of the classes, the sizes and the aspect ratios, each with its caption."""
@@ -186,45 +213,14 @@ class DoctorPage:
         )
         return charts
 
-    # Commands
-
-    def _commands(self) -> list[tuple[str, str]]:
-        """Return what to do next: (purpose, command)."""
-        if not self.location:
-            return []
-        data = shlex.quote(self.location)
-        run_dir = f"--run-dir {shlex.quote(f'runs/{Path(self.source).stem}')}"
-        levels = f" --levels {','.join(f'{level:g}' for level in self.levels)}" if self.levels else ""
-        train = f"cnnzoo fine-tune resnet50:imagenet {data}{levels}"
-        check = f"cnnzoo doctor {data}{levels}"
-        new_list = shlex.quote(self.new_list or ("more_fixes.csv" if self.fix_list else "fixes.csv"))
-        if self.fix_list:
-            train += f" --fix-list {shlex.quote(self.fix_list)}"
-            check += f" --apply-fix-list {shlex.quote(self.fix_list)}"
-        has_fixes = any(FINDING_KINDS[finding.kind].fix and finding.images for finding in self.findings)
-        if not has_fixes:
-            return [("Train on the images", f"{train} {run_dir}")]
-        actions = "in a spreadsheet: keep, exclude or relabel"
-        train_with_list = f"{train} --fix-list {new_list} {run_dir}"
-        if self.fix_list and self.new_list:  # `doctor` applies one list at a time
-            return [(f"Change the actions in {self.new_list} {actions}. Then train with both lists", train_with_list)]
-        if not self.new_list:
-            edit = (f"Write a list of these images, and change its actions {actions}", f"{check} --fix-list {new_list}")
-        else:  # the command above would refuse to replace it
-            edit = (
-                f"Change the actions in {self.new_list} {actions}. See what it leaves",
-                f"{check} --apply-fix-list {new_list}",
-            )
-        return [edit, ("Train with the list applied; no file is changed", train_with_list)]
-
     # Pictures
 
     def _shown_kinds(self) -> list[ShownKind]:
         """Return the findings by kind, the first of each kind with their pictures."""
         by_kind = {kind: [finding for finding in self.findings if finding.kind == kind] for kind in FINDING_KINDS}
         shown = [finding for same in by_kind.values() for finding in same[:SHOWN_PER_KIND]]
-        names = dict.fromkeys(name for finding in shown for name in self._pictured(finding))
-        pictures = self._make_pictures(list(names))
+        uses = Counter(name for finding in shown for name in self._pictured(finding))
+        pictures = self._make_pictures(uses, MAX_FINDING_BYTES)
         kinds = []
         for name, same in by_kind.items():
             if not same:
@@ -253,17 +249,32 @@ class DoctorPage:
             label: random.Random(f"{SAMPLE_SEED} {label}").sample(names, min(count, len(names)))
             for label, names in names_of.items()
         }
-        pictures = self._make_pictures([name for names in drawn.values() for name in names])
-        return [(label, self.counts[label], [pictures[name] for name in names]) for label, names in drawn.items()]
+        pictures = self._make_pictures(Counter(name for names in drawn.values() for name in names), MAX_SAMPLE_BYTES)
+        return [
+            (shorten_label(label, MAX_CAPTION), self.counts[label], [pictures[name] for name in names])
+            for label, names in drawn.items()
+        ]
 
-    def _make_pictures(self, names: Sequence[str]) -> dict[str, Picture]:
-        """Return the pictures of images by name; they are decoded in parallel."""
-        sources = [self.listed[name].source if name in self.listed else None for name in names]
-        with show_progress("Drawing the doctor's page", total=len(names), unit="pictures") as progress:
+    def _make_pictures(self, uses: Mapping[str, int], max_bytes: int) -> dict[str, Picture]:
+        """Return the pictures of images by name; they are decoded in parallel.
+
+        Args:
+            uses: how often the page shows each image, by name.
+            max_bytes: the size of all of them on the page.
+        """
+        sources = [self.listed[name].source if name in self.listed else None for name in uses]
+        with show_progress("Drawing the doctor's page", total=len(uses), unit="pictures") as progress:
             thumbnails = list(progress.track(thread_pool().map(self._make_thumbnail, sources)))
+        thumbnails = shrink_thumbnails(thumbnails, [*uses.values()], max_bytes)
         return {
-            name: Picture(name, self._label(name), self.splits.get(name, ""), self._address(source), thumbnail)
-            for name, source, thumbnail in zip(names, sources, thumbnails, strict=True)
+            name: Picture(
+                shorten_label(name, MAX_CAPTION),
+                shorten_label(self._label(name), MAX_CAPTION),
+                self.splits.get(name, ""),
+                self._address(source),
+                thumbnail,
+            )
+            for name, source, thumbnail in zip(uses, sources, thumbnails, strict=True)
         }
 
     def _make_thumbnail(self, source: Any) -> Thumbnail:

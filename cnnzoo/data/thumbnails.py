@@ -2,6 +2,7 @@
 
 import base64
 import io
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 THUMBNAIL_SIDE = 320  # pixels
 MAX_RATIO = 4  # of the sides of a thumbnail; of a longer image, the middle is shown
+SHRUNK_SIDES = (240, 160, 112, 80, 56)  # pixels; the largest with which all thumbnails of a page keep within its bytes
 SMALL_SIDE = 64  # pixels; smaller images are enlarged without blur
 MAX_FAINT_LEVEL = 8  # of 255; a picture that has no more is stretched
 
@@ -60,11 +62,42 @@ def make_thumbnail(source: Any, levels: Levels | None = None) -> Thumbnail:
         remarks += ["brightened"]
     is_small = max(middle.size) <= SMALL_SIDE
     middle.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
-    out = io.BytesIO()
-    middle.save(out, "PNG" if is_small else "JPEG", quality=82)
-    kind = "png" if is_small else "jpeg"
-    uri = f"data:image/{kind};base64,{base64.b64encode(out.getvalue()).decode()}"
+    uri = _encode(middle, is_small)
     return Thumbnail(uri, ", ".join(dict.fromkeys(remarks)), is_small)
+
+
+def shrink_thumbnails(thumbnails: Sequence[Thumbnail], uses: Sequence[int], max_bytes: int) -> list[Thumbnail]:
+    """Return thumbnails that take at most `max_bytes` on a page, all with sides of the same length.
+
+    Args:
+        thumbnails: the thumbnails.
+        uses: how often the page shows each of them.
+        max_bytes: the size of all of them on the page.
+    """
+    shrunk = list(thumbnails)
+    for side in SHRUNK_SIDES:
+        if sum(len(thumbnail.uri) * count for thumbnail, count in zip(shrunk, uses, strict=True)) <= max_bytes:
+            break
+        shrunk = [_shrink(thumbnail, side) for thumbnail in thumbnails]
+    return shrunk
+
+
+def _shrink(thumbnail: Thumbnail, side: int) -> Thumbnail:
+    """Return a thumbnail whose sides are no longer than `side` pixels."""
+    from PIL import Image
+
+    if not thumbnail.uri or thumbnail.pixelated:
+        return thumbnail
+    with Image.open(io.BytesIO(base64.b64decode(thumbnail.uri.partition(",")[2]))) as picture:
+        picture.thumbnail((side, side))
+        return thumbnail._replace(uri=_encode(picture, is_small=False))
+
+
+def _encode(picture: "PillowImage", is_small: bool) -> str:
+    """Return a picture as a data URI: PNG if it is small, else JPEG."""
+    out = io.BytesIO()
+    picture.save(out, "PNG" if is_small else "JPEG", quality=82)
+    return f"data:image/{'png' if is_small else 'jpeg'};base64,{base64.b64encode(out.getvalue()).decode()}"
 
 
 def _find_levels(source: Any) -> Levels | None:

@@ -11,6 +11,7 @@ from cnnzoo.core.numbers import format_share
 from cnnzoo.core.pages import file_address, render_page
 from cnnzoo.evaluation.report import DECIMAL_METRICS, HEADLINE_METRICS
 from cnnzoo.tuning import figures
+from cnnzoo.tuning.next_steps import suggest_steps
 from cnnzoo.tuning.trial import RUN_FOLDER
 from cnnzoo.tuning.trial_result import TrialResult, rank_trials, succeeded
 
@@ -20,6 +21,13 @@ SEARCH_METHODS = {
     "bayesian": "Bayesian optimization",
     "hyperband": "Hyperband",
     "grid": "grid search",
+}
+
+SECTIONS = {
+    "next": "What next",
+    "recipe": "The best recipe",
+    "trials": "Trials",
+    "failures": "Failures",
 }
 
 TuneResult = Any  # `tuning.result` imports this file, so this file cannot import its class
@@ -43,7 +51,9 @@ def render_search(result: TuneResult) -> str:
         headline=headline,
         headline_lines=lines,
         facts=facts,
+        steps=suggest_steps(result),
         commands=suggest_commands(result),
+        sections=[(name, title) for name, title in SECTIONS.items() if name != "failures" or failures],
         files=_list_files(result),
         varied=[
             (name, result.best.chosen.get(name), result.trials[0].chosen.get(name, result.plan["recipe"].get(name, "")))

@@ -13,6 +13,7 @@ from helpers.pages import Page
 from PIL import Image
 
 from cnnzoo.data.diagnose import diagnose_source
+from cnnzoo.data.diagnosis import Diagnosis
 from cnnzoo.data.thumbnails import make_thumbnail
 
 
@@ -90,7 +91,7 @@ def page(tmp_path_factory):
 
 
 def section(page, kind):
-    return re.search(f'<section id="{kind}">.*?</section>', page, re.S)[0]
+    return re.search(f'<section aria-labelledby="{kind}">.*?</section>', page, re.S)[0]
 
 
 def test_labels_are_under_the_pictures(page):
@@ -113,6 +114,9 @@ def test_each_section_says_why_and_what_to_do(page):
 
 def test_the_page_has_a_verdict_commands_links_charts_and_samples(page, tmp_path):
     assert "<strong>1 finding needs a decision</strong>" in page
+    Page(page).check()
+    assert "Look at the findings, and decide Findings with a remedy in a fix list: " in Page(page).text
+    assert re.search("fix list: .*1 conflict.* Write a list of these images", Page(page).text)
     commands = Page(page).text
     assert re.search(r"cnnzoo doctor '.*my photos' --fix-list fixes.csv", commands)
     assert re.search(r"cnnzoo fine-tune resnet50:imagenet '.*my photos' --fix-list fixes.csv --run-dir ", commands)
@@ -180,7 +184,7 @@ def test_equal_images_have_no_ranges_and_one_vocabulary(tmp_path):
     text = Page(diagnosis.to_html()).text
     assert "images of each class 12" in text
     assert " to 4" not in text.partition("Classes and sizes")[0]
-    assert text.index("images of each class") < text.index("What next")
+    assert text.index("What next") < text.index("images of each class")
     assert '<span class="tag neutral">set\xa0aside</span>' in diagnosis.to_html()
     assert "left out" not in str(diagnosis)
     assert "set aside" in str(diagnosis)
@@ -193,3 +197,10 @@ def test_findings_have_one_state_in_the_terminal_and_on_the_page(tmp_path):
     assert re.search(r"finding +count +state", str(diagnosis))
     assert re.search(r"conflict +1 +to decide", str(diagnosis))
     assert "conflict 1 to decide the same file under two labels" in Page(diagnosis.to_html()).text
+
+
+@pytest.mark.parametrize(("counts", "is_rare"), [((40, 40, 19), True), ((40, 40, 20), False), ((40,), False)])
+def test_images_of_a_rare_class_are_asked_for(counts, is_rare):
+    page = Page(Diagnosis("photos", sum(counts), dict(zip("abc", counts, strict=False)), (), {}).to_html())
+    assert ("Add images of “c” It has 19 images; the median class has 40." in page.text) == is_rare
+    page.check()

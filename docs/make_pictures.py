@@ -103,9 +103,9 @@ def draw_report(folder: Path) -> None:
     print(report)
     page = folder / "run" / "report.html"
     pairs = r'<div class="scroll"[^>]*>.<table>.<caption>The most confused.*?</table>.</div>'
-    write_picture(
-        shoot_sections(page, "confusion", header=True, without=pairs, width=WIDE), "report.png"
-    )
+    use = r"<h3>Use the model</h3>.*?</ul>"
+    top = shoot_sections(page, "next", "figures", header=True, without=use, width=WIDE)
+    write_picture(top, "report.png")
     write_picture(shoot_sections(page, "mistakes", width=WIDE, height=810), "mistakes.png")
     write_picture(shoot_sections(page, "confusion", without=pairs), "confusion.png")
     write_picture(shoot_sections(page, "calibration", width=480), "calibration.png")
@@ -146,7 +146,9 @@ def draw_search(folder: Path) -> None:
     cnnzoo.tune("lenet5", data, space=space, recipe=recipe, trials=12, run_dir=folder / "search")
     page = folder / "search" / "report.html"
     wide_parts = r'<figure><div class="scroll".*?</figure>|<div class="scroll".*?</table>.</div>'
-    write_picture(shoot_sections(page, "trials", header=True, without=wide_parts), "tuning.png")
+    nav = r'<nav class="contents".*?</nav>'
+    shot = shoot_sections(page, "trials", header=True, without=f"{wide_parts}|{nav}")
+    write_picture(shot, "tuning.png")
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ Report = Any  # `evaluation.report` imports this file, so this file cannot impor
 
 MAX_PICTURES = 24  # images in the gallery of mistakes, or of suspect labels
 LOW_F1 = 0.05  # below the average, from where on a class is highlighted
-LOW_CAPTION = f"Highlighted: classes whose F1 is more than {100 * LOW_F1:.0f} points below the average of the classes"
+LOW_CAPTION = f"Marked as low: classes whose F1 is more than {100 * LOW_F1:.0f} points below the average of the classes"
 MAX_UNFOLDED_CLASSES, LOWEST_CLASSES = 40, 15  # more classes are folded, but those with the lowest F1
 PIXELATED = 64  # pixels; smaller images are enlarged without smoothing
 # A page has at most 3 MB, whatever the data (tests/evaluation/test_report_size.py)

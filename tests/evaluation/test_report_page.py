@@ -77,7 +77,7 @@ def test_a_page_of_a_perfect_model_without_training_is_shorter():
     parsed.check()
     assert "0 of 3 test images are classified wrong" in parsed.text
     assert "100 % accuracy" in parsed.text
-    for missing in ("confident mistakes", "Training", "Setup", "taken for", "cnnzoo predict", "Highlighted"):
+    for missing in ("confident mistakes", "Training", "Setup", "taken for", "cnnzoo predict", "Marked as low"):
         assert missing not in parsed.text
 
 

@@ -99,9 +99,11 @@ def draw_report(folder: Path) -> None:
     data = cnnzoo.load_data("digits", splits=(0.2, 0.1, 0.7))
     model = cnnzoo.get("lenet5", classes=data.classes)
     recipe = cnnzoo.recipe("sgd", epochs=20)
-    report = cnnzoo.fit_and_evaluate(model, data, recipe=recipe, run_dir=folder / "run")
+    report = cnnzoo.fit_and_evaluate(model, data, recipe=recipe, run_dir=folder / "digits")
     print(report)
-    page = folder / "run" / "report.html"
+    page = folder / "digits" / "report.html"
+    text = page.read_text(encoding="utf-8")
+    page.write_text(text.replace(str(folder), "runs"), encoding="utf-8")  # not a temporary folder
     pairs = r'<div class="scroll"[^>]*>.<table>.<caption>The most confused.*?</table>.</div>'
     use = r"<h3>Use the model</h3>.*?</ul>"
     top = shoot_sections(page, "next", "figures", header=True, without=use, width=WIDE)

@@ -12,6 +12,7 @@ from cnnzoo.core.matrix_chart import MAX_WITH_COUNTS, matrix_chart
 from cnnzoo.core.notebook import NotebookTable, render_notebook
 from cnnzoo.core.numbers import format_share
 from cnnzoo.core.tiles import Tile
+from cnnzoo.evaluation.next_steps import suggest_steps
 from cnnzoo.evaluation.page import describe_accuracy
 
 Report = Any  # `evaluation.report` imports this file, so this file cannot import its class
@@ -28,6 +29,7 @@ def summarize_report(report: Report) -> str:
         tables = [NotebookTable("The most confused pairs of classes", ("true class", "taken for", "images"), rows)]
     page = f"The whole report is {report.run_dir / 'report.html'}. " if report.run_dir else ""
     summaries = (report.answers_summary, report.ending, report.probe_summary)
+    steps = [f"Next: {step.title}. {step.evidence}".rstrip() for step in suggest_steps(report)[:1]]
     hint = f"{page}report.show_mistakes() shows the mistakes." if len(report.worst) else page
     return render_notebook(
         f"{report.model} on {report.data}: {report.counted_images}, {count:,} classes",
@@ -35,7 +37,7 @@ def summarize_report(report: Report) -> str:
         lines=describe_accuracy(report),
         charts=charts,
         tables=tables,
-        notes=[note for note in (report.training_images_summary, *summaries, *report.remarks, hint) if note],
+        notes=[note for note in (report.training_images_summary, *summaries, *report.remarks, *steps, hint) if note],
     )
 
 

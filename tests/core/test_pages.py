@@ -12,7 +12,7 @@ from cnnzoo.core import pages
 from cnnzoo.core.pages import SCRIPT, Step, file_address, picture_uri, render_page
 
 CORE = Path(pages.__file__).parent
-HOSTILE = '</title><script>alert("x")</script>&\'"\x1b[2J\u202e\ud800'
+HOSTILE = '</title><script>alert("x")</script>&\'"\x1b[2J\u202e\n\ud800'
 
 
 @pytest.fixture
@@ -56,6 +56,7 @@ def test_everything_printed_is_escaped(render):
     assert page.count("<script") == 1
     assert "\x1b" not in page
     assert "\u202e" not in page
+    assert "\\u202e\\n\\ud800" in page
     page.encode("utf-8")
     assert page.count("&lt;script&gt;") > 15
     for attribute in re.findall(r'(?:alt|src|href|aria-label)="([^"]*)"', page):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.notebooks import check_summary
 
 from cnnzoo.cli.main import cli as commands
 from cnnzoo.evaluation.commands import train_again_command
@@ -174,6 +175,12 @@ def test_few_test_images_and_training_images_in_the_test_are_told():
     seen = replace(make_report(GOOD), training_images=np.arange(1500) < 7)
     assert suggest_steps(seen)[0].title == "Evaluate the model on images that it has not seen"
     assert "7 of the 1,500 images are training images" in suggest_steps(seen)[0].evidence
+
+
+def test_a_notebook_shows_the_first_step():
+    report = make_report(GOOD, 40.0, history=FITTED, best_epoch=20)
+    assert "Next: Look at the 60 labels that may be wrong. 4.00" in check_summary(report._repr_html_()).text
+    assert "Next:" not in make_report(GOOD, history=FITTED, best_epoch=20)._repr_html_()
 
 
 def test_steps_of_a_report_without_a_run_have_no_commands():

@@ -12,7 +12,7 @@ from cnnzoo.tuning import figures, page
 from cnnzoo.tuning.result import TuneResult, compare_with_default
 from cnnzoo.tuning.trial_result import TrialResult
 
-HOSTILE = "<script>alert('x')</script>\x1b\u202e"
+HOSTILE = "<script>alert('x')</script>\x1b\u202e\n."
 RATES = (0.01, 0.3, 0.001, 0.05, 0.02, 0.1, 0.003, 0.2, 0.004)
 
 
@@ -52,6 +52,7 @@ def test_the_page_keeps_its_promises_with_hostile_names(result):
     parsed.check()
     assert "\x1b" not in html
     assert "\u202e" not in html
+    assert "\\u202e\\n" in html
     assert len(parsed.all("svg")) == 3, "history, importance, parallel coordinates"
     files = [link["href"] for link in parsed.all("a") if not link["href"].startswith("#")]
     assert {"trials/3/log.txt", "final/3/1/run/report.html", "best.toml", "trials.csv"} <= set(files)

@@ -61,8 +61,6 @@ class Classifier(SuggestsAttributes):
         card: the card of the model.
         shape: height, width and channels of the images that the network takes.
         model: the Keras model, or None for an export.
-        runtime: name of the runtime.
-        precision: the precision that the runtime computes in.
         format: the format of the export; empty for a model.
         transform: the transform that resizes and crops images to `shape`.
 

@@ -17,12 +17,13 @@ from cnnzoo.cli.checks import (
     download_weights,
     is_model_name,
 )
-from cnnzoo.cli.commands import COMMON, MACHINE, SEARCH, Choice
+from cnnzoo.cli.commands import COMMON, MACHINE, RUN, SEARCH, Choice
 from cnnzoo.cli.complete import complete_trained_models
 from cnnzoo.cli.declare import CheckedPath, option, take_options
 from cnnzoo.cli.options import MODEL, SOURCE, ModelOptions, RecipeOptions, RunDirOptions, SearchDataOptions
 from cnnzoo.cli.output import echo, echo_next_steps
 from cnnzoo.cli.startup import import_keras_quietly
+from cnnzoo.training.trackers import TRACKERS, check_tracker
 
 METRIC_NAMES = (  # those of `evaluation.report`, which is slow to import; a test compares them
     "accuracy",
@@ -106,6 +107,13 @@ class SearchOptions:
             help="Seconds without progress after which a trial is stopped as hung.",
         )
     )
+    track: str | None = field(
+        metadata=option(
+            type=Choice(TRACKERS, "tracker"),
+            group=RUN,
+            help="Also send each trial to an experiment tracker, as a run of its own.",
+        )
+    )
     prune: bool = field(
         metadata=option(
             "--prune/--no-prune",
@@ -154,6 +162,7 @@ def tune(
     # Check the request before anything slow.
     from cnnzoo.tuning.space import make_space
 
+    check_tracker(search_options.track, run_options.run_dir or "runs")
     name, _, tag = model.partition(":")
     if not is_model_name(name):
         check_new_model(model, data, None, None)

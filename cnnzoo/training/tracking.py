@@ -36,6 +36,7 @@ from cnnzoo.training.trackers import wait_seconds
 CODE = "import sys; from cnnzoo.training import trackers; trackers.serve(sys.argv[1])"
 SECONDS_AFTER_INTERRUPT = 10.0  # at most, that Ctrl-C waits for a tracker
 SECONDS_TO_EXIT = 10.0  # that the process of a tracker may take after its last call
+SEARCH_LEVELS = 4  # between the folder of a search and those of its runs, at most
 BYTES_PER_SECOND = 1e6  # a slower upload of the run's files is given up
 NOT_SENT = (
     "state",
@@ -192,7 +193,7 @@ class Tracking:
         run = {
             "id": self.id,
             "active": self._active_id,
-            "name": folder.absolute().name if folder else str(self.run.plan["model"]),
+            "name": name_run(folder) if folder else str(self.run.plan["model"]),
             "folder": str(folder.absolute()) if folder else None,
         }
         self.id, is_new = self._call("start", run=run)
@@ -285,6 +286,15 @@ def track_run(name: str | None, run: Run, verbose: bool) -> Iterator[Tracking]:
     except BaseException:
         tracking.end("failed")
         raise
+
+
+def name_run(folder: Path) -> str:
+    """Return the name of a run for people: that of its folder, or "search/trials/3" for a trial of a search."""
+    folder = folder.absolute()
+    for search in list(folder.parents)[:SEARCH_LEVELS]:
+        if (search / "run.json").is_file():
+            return f"{search.name}/{folder.relative_to(search).parent.as_posix()}"
+    return folder.name
 
 
 def start_process(name: str) -> subprocess.Popen[str]:

@@ -54,6 +54,7 @@ class SearchConfig:
         objective: a metric of `Report.metrics`.
         image_size: height and width, or None for the network's own.
         rows: the models that the caller has registered, by name, which trials register too.
+        track: the experiment tracker, which gets each trial as a run; None for none.
     """
 
     space: Space
@@ -62,6 +63,7 @@ class SearchConfig:
     objective: str
     image_size: tuple[int, int] | None = None
     rows: dict[str, Variant] = dataclasses.field(default_factory=dict)
+    track: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,7 +139,14 @@ def _train_and_record(config: SearchConfig, job: TrialJob) -> Any:
     prune = TrialStopCallback(job.stop_after, job.thresholds, run_dir)
     model, recipe, data = _prepare_job(config, job)
     train = fine_tune if config.weights else fit_and_evaluate
-    report = train(model, data, recipe=recipe, run_dir=run_dir, seed=job.seed, resume=True, callbacks=[prune])
+    options: dict[str, Any] = {
+        "run_dir": run_dir,
+        "seed": job.seed,
+        "resume": True,
+        "callbacks": [prune],
+        "track": config.track,
+    }
+    report = train(model, data, recipe=recipe, **options)
     if job.final:
         return report
     outcome = {

@@ -27,6 +27,7 @@ from cnnzoo.registry import registered_variants
 from cnnzoo.training import recipes
 from cnnzoo.training.recipe import OF_RECIPE, Recipe
 from cnnzoo.training.run import RUN_FILES, Run, check_run_dir
+from cnnzoo.training.trackers import check_tracker
 from cnnzoo.tuning.distributed import wait_for_chief
 from cnnzoo.tuning.server import Limits, TrialServer
 from cnnzoo.tuning.space import make_space
@@ -61,6 +62,7 @@ def tune(
     memory_gb: float | None = None,
     timeout: float = 600.0,
     verbose: bool = True,
+    track: str | None = None,
 ) -> TuneResult | None:
     """Search for a recipe, and a model, that is better than the default, and compare both on the test split.
 
@@ -93,6 +95,8 @@ def tune(
         memory_gb: gigabytes of memory that a trial may use; by default 80 % of the machine's, divided by `workers`.
         timeout: the seconds without progress after which a trial counts as hung.
         verbose: whether to show progress.
+        track: "mlflow", "wandb" or "tensorboard", as in `fit_and_evaluate`: each trial, and each training of the final
+            comparison, is a run of the tracker.
 
     Returns:
         The trials, the best recipe and model, and their report; None in a worker whose chief runs elsewhere.
@@ -118,6 +122,7 @@ def tune(
     from cnnzoo.tuning.trial import run_job
 
     # Check the arguments before anything is written or started.
+    check_tracker(track, run_dir or "runs")
     config = _make_config(model, data, space, objective, recipe, weights, image_size)
     check_not_empty(config.data, "train", "validation", "test")
     options = SearchOptions(
@@ -128,7 +133,7 @@ def tune(
         prune=bool(prune) and oracle != "hyperband",
         verbose=verbose,
     )
-    config = replace(config, data=config.data.with_loader(Loader(config.data.workers, share=workers)))
+    config = replace(config, data=config.data.with_loader(Loader(config.data.workers, share=workers)), track=track)
     search = Search(config, options, _resolve_run_dir(model, data, run_dir))
     check_integer("seeds", seeds, 1, 1000)
     for name, value in {"prune": prune, "overwrite": overwrite}.items():

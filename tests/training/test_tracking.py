@@ -219,7 +219,10 @@ def test_wrong_trackers_are_errors(data, tmp_path, cli):
     result = cli("train", "lenet5", "digits", "--track", "wandbb")
     assert result.code == 2
     assert "Did you mean wandb" in result.err
-    for command in ("train", "fine-tune"):
+    with pytest.raises(cnnzoo.InputError, match="Did you mean tensorboard"):
+        cnnzoo.tune("lenet5", data, track="tensorbord")
+    assert "Did you mean mlflow" in cli("tune", "lenet5", "digits", "--track", "mlflo").err
+    for command in ("train", "fine-tune", "tune"):
         assert all(name in cli(command, "--help").out for name in TRACKERS)
 
 

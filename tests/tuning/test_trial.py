@@ -60,6 +60,21 @@ def test_a_trial_of_few_epochs_continues_where_it_ended(config, whole_trial, tmp
 
 
 @pytest.mark.slow
+def test_a_trial_is_tracked_under_the_name_of_its_search(config, tmp_path):
+    search = tmp_path / "search"
+    search.mkdir()
+    (search / "run.json").write_text("{}")
+    folder = search / "trials" / "3"
+    status, outcome = run_trial(replace(config, track="tensorboard"), folder, chosen={"epochs": 2})
+    assert status == "done"
+    events = b"".join(path.read_bytes() for path in (folder / "run" / "tensorboard").iterdir())
+    assert b"search/trials/3" in events
+    assert b"validation_accuracy" in events
+    assert b"test_accuracy" not in events  # no trial sees the test split
+    assert json.loads((folder / "run" / "tracking.json").read_text())["epochs"] == len(outcome["history"]["loss"])
+
+
+@pytest.mark.slow
 def test_a_hopeless_trial_ends_early(config, tmp_path):
     thresholds = (2.0,) * PRUNING_STEPS
     _, outcome = run_trial(config, tmp_path / "a", thresholds=thresholds)

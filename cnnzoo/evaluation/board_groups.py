@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from statistics import NormalDist
 from typing import Any
 
@@ -12,6 +13,7 @@ from cnnzoo.core.numbers import format_share, format_share_interval
 from cnnzoo.core.text import choose_form, format_count, format_duration
 from cnnzoo.evaluation.board_runs import BoardRun
 
+PREDICTIONS_FILE = "predictions.csv"
 NO_VALUE = "-"  # for a setting that a run does not state, as it has its default value
 
 
@@ -97,6 +99,17 @@ class BoardGroup:
             )
         return lines
 
+    def compare_command(self) -> str:
+        """Return the command that tells whether the best run is better than the second; "" for less than two runs.
+
+        Trials have no command of their own, as the search compares the best of them with the default.
+        """
+        compared = [run for run in self.scored if (run.folder / PREDICTIONS_FILE).is_file()][:2]
+        folders = [str(run.folder) for run in compared]
+        if len(compared) < 2 or compared[0].split != "test" or not all(map(str.isprintable, folders)):
+            return ""
+        return f"cnnzoo compare {shlex.quote(folders[1])} {shlex.quote(folders[0])}"
+
     @staticmethod
     def _expected_luck(scored: Sequence[BoardRun]) -> float:
         """Return by how many points the best of equally good, independent runs exceeds their true accuracy."""
@@ -128,8 +141,16 @@ def _make_group(keys: set[str], runs: Sequence[BoardRun], lines: Iterable[dict[s
     """Return a group, with its runs in order and its evaluations counted."""
     evaluations = sum(line["fingerprint"] in keys for line in lines)
     uncounted = [run for run in runs if run.accuracy is not None and not _counts_its_training(run)]
+    loaded = {run.trained_on[0]: run.trained_on[1] for run in runs if run.trained_on[1]}
+    runs = [_add_training_images(run, loaded.get(run.trained_on[0]) or run.trained_on[0]) for run in runs]
     order = sorted(runs, key=lambda run: (-(run.accuracy or -1), -(run.validation_accuracy or -1), run.name))
     return BoardGroup(tuple(order), evaluations + len(uncounted), bool(uncounted))
+
+
+def _add_training_images(run: BoardRun, fingerprint: str) -> BoardRun:
+    """Return a run whose settings tell the training images by their number and a fingerprint."""
+    images = f"{run.settings['training images']} ({fingerprint[:8]})"
+    return replace(run, settings=run.settings | {"training images": images})
 
 
 def _counts_its_training(run: BoardRun) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cnnzoo.core.numbers import format_share, format_share_interval
-from cnnzoo.core.pages import render_page
+from cnnzoo.core.pages import Step, render_page
 from cnnzoo.core.small_charts import sparkline
 from cnnzoo.core.sparklines import thin_out
 from cnnzoo.core.text import escape_controls, format_count
@@ -55,6 +55,7 @@ def describe_group(group: BoardGroup, folder: Path) -> dict[str, Any]:
         "fingerprint": group.fingerprint,
         "lines": group.describe_evaluations(),
         "best": describe_best(group),
+        "steps": suggest_steps(group),
         "setting_titles": [title_setting(name) for name in settings],
         "caption": f"{format_count(len(group.runs), 'run')} on the same {group.counted_images}, the best first",
         "rows": [describe_row(group, run, settings, value_range, folder) for run in group.runs],
@@ -68,6 +69,15 @@ def describe_best(group: BoardGroup) -> tuple[str, list[str]] | None:
     best = group.scored[0]
     interval = f" (95 %: {format_share_interval(best.interval, best.images)})" if best.interval else ""
     return format_share(best.accuracy or 0, best.images), [f"best accuracy{interval}: {escape_controls(best.name)}"]
+
+
+def suggest_steps(group: BoardGroup) -> list[Step]:
+    """Return what a reader can do next with the runs of a group."""
+    command = group.compare_command()
+    if not command:
+        return []
+    evidence = "The intervals of the table are of one run each. Both saw the same images, so a paired test finds more."
+    return [Step("See whether the best run is really better than the second", evidence, escape_controls(command))]
 
 
 def describe_row(

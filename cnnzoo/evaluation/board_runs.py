@@ -41,6 +41,8 @@ class BoardRun:
         source: name of the data.
         split: the split that was evaluated: "test", or "validation" for the trials of a search.
         keys: fingerprints of the images of that split; runs that share one are comparable.
+        trained_on: fingerprints of the training images, as the model gets them, and as they were loaded; the latter is
+            "" if the run was written before cnnzoo 0.12.
         accuracy: the accuracy on it, from 0 to 1; None without a report.
         interval: the 95 % interval of the accuracy, or None.
         images: number of images of the split.
@@ -64,6 +66,7 @@ class BoardRun:
     source: str
     split: str
     keys: frozenset[str]
+    trained_on: tuple[str, str]
     accuracy: float | None = None
     interval: tuple[float, float] | None = None
     images: int | None = None
@@ -147,6 +150,7 @@ def read_run(folder: Path, name: str, record: dict[str, Any], plan: dict[str, An
         source=str(data["source"]),
         split="validation" if is_trial else "test",
         keys=frozenset({evaluated["test"], prints.get("test", evaluated["test"])}),
+        trained_on=(evaluated["train"], prints.get("train", "")),
         accuracy=check_share(figures["accuracy"]) if figures else None,
         interval=read_interval(figures),
         images=data["images"]["test"],
@@ -157,7 +161,7 @@ def read_run(folder: Path, name: str, record: dict[str, Any], plan: dict[str, An
         epochs=epochs,
         best_epoch=best_epoch,
         history=history,
-        settings=describe_settings(plan, prints),
+        settings=describe_settings(plan),
         started=str(record.get("started", "")),
         evaluations=tuple(read_evaluations(folder)),
     )
@@ -262,16 +266,15 @@ def find_validation_accuracy(
     return None
 
 
-def describe_settings(plan: dict[str, Any], prints: dict[str, Any]) -> dict[str, Any]:
+def describe_settings(plan: dict[str, Any]) -> dict[str, Any]:
     """Return what distinguishes a run from others on the same images, by name."""
     weights, data = plan.get("weights") or {}, plan["data"]
-    trained_on = prints.get("train", data["fingerprints"]["train"])
     return {
         "model": plan["model"],
         "function": plan.get("how"),
         "weights": weights.get("tag") or weights.get("file"),
         "seed": plan.get("seed"),
-        "training images": f"{data['images']['train']:,} ({trained_on[:8]})",
+        "training images": f"{data['images']['train']:,}",  # `board_groups` adds a fingerprint
         "fix list": "yes" if data.get("fix_list") else None,
         **{f"recipe.{name}": value for name, value in plan["recipe"].items()},
     }

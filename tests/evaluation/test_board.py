@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import shlex
 import shutil
 from html.parser import HTMLParser
 from urllib.parse import unquote
@@ -15,7 +16,7 @@ from helpers.training import CrashAt, CrashError, fit, new_lenet
 import cnnzoo
 from cnnzoo.evaluation.evaluations import EVALUATIONS_FILE, read_evaluations
 
-NAME = "a <b>&\n\x1b[31m'\""
+NAME = "a <u>&\n\x1b[31m'\""
 
 
 @pytest.fixture
@@ -224,7 +225,9 @@ def test_runs_of_earlier_versions_are_read_from_their_report(runs, trained):
     assert (run.accuracy, run.parameters) == (trained.report.accuracy, None)
     assert run.interval == tuple(trained.report.metrics["intervals_95"]["accuracy"])
     assert run.best_epoch == trained.report.best_epoch
-    assert len(cnnzoo.board(runs).groups) == 1  # by the other fingerprint, which both have
+    (group,) = cnnzoo.board(runs).groups
+    assert group.settings == ["recipe.epochs"]  # the training images are the same, too
+    assert len(group.runs) == 2  # by the other fingerprint, which both have
 
 
 def test_trials_are_compared_on_validation(runs):
@@ -246,7 +249,7 @@ def test_the_page_links_to_the_reports_and_escapes_names(runs, tmp_path):
     cnnzoo.board(runs).save(runs)
     page = (runs / "board.html").read_text()
     links = Links(page)
-    assert "b" not in links.tags
+    assert "u" not in links.tags
     assert "\x1b" not in page
     addresses = [address for address in links.addresses if not address.startswith("#")]
     assert len(addresses) == 2
@@ -282,11 +285,18 @@ def test_long_tables_are_cut_in_the_terminal_only(runs):
 
 
 def test_the_command_prints_the_tables_and_writes_them(runs, cli, tmp_path):
+    assert "second: " not in cli("board", runs).out  # no shell takes this name as it is shown
+    (runs / "nested" / NAME).rename(runs / "it's second")
     result = cli("board", runs)
     assert result.code == 0, result.err
     assert "90 %" in result.out or "90.0 %" in result.out
     assert (runs / "board.html").is_file()
     assert (runs / "board.csv").is_file()
+    command = shlex.split(result.out.rpartition("second: ")[2])
+    assert command[:2] == ["cnnzoo", "compare"]
+    compared = cli(*command[1:], "--out", tmp_path / "compared.html")
+    assert compared.code == 0, compared.err
+    assert "cnnzoo compare" in (runs / "board.html").read_text().replace('</span> <span class="word">', " ")
     shown = cli("board", runs, "--json", "--out", tmp_path / "out")
     content = json.loads(shown.out)
     assert [run["accuracy"] for run in content["runs"]] == [0.9, 0.8]

@@ -20,6 +20,8 @@ from .evaluation.evaluate import evaluate as evaluate
 from .evaluation.report import Report as Report
 from .explain.explain import explain as explain
 from .explain.explanation import Explanation as Explanation
+from .explain.faithfulness import Faithfulness as Faithfulness
+from .explain.faithfulness import faithfulness as faithfulness
 from .export.benchmark import benchmark as benchmark
 from .export.benchmark_result import Benchmark as Benchmark
 from .export.export import export as export

@@ -5,14 +5,16 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import cnnzoo
 from cnnzoo.cli import commands
-from cnnzoo.cli.checks import check_images, check_trained_model, describe_missing
+from cnnzoo.cli.checks import check_images, check_trained_model, describe_missing, is_model_name
 from cnnzoo.cli.commands import Choice
-from cnnzoo.cli.complete import complete_files
+from cnnzoo.cli.complete import complete_files, complete_models
 from cnnzoo.cli.declare import CheckedPath, take_options
 from cnnzoo.cli.inference import hint_at_class_names, open_classifier
 from cnnzoo.cli.options import ALLOW_FAILED, TRAINED_MODEL_OR_EXPORT, TransformOptions
 from cnnzoo.cli.output import echo
+from cnnzoo.cli.startup import import_keras_quietly
 from cnnzoo.core.errors import InputError
 from cnnzoo.core.text import escape_controls
 
@@ -90,4 +92,36 @@ def explain(
         sys.exit(2)
 
 
-COMMANDS = (explain,)
+@commands.command()
+@commands.argument("model", shell_complete=complete_models, help="A run, a .keras file, NAME:TAG, or NAME alone.")
+@commands.argument("image", required=False, shell_complete=complete_files, help="An image file.")
+@commands.option(
+    "--out", type=CheckedPath(), default=Path("filters.html"), show_default=True, help="Page (.html) to write."
+)
+@commands.option("--allow-failed", **ALLOW_FAILED)
+def filters(model: str, image: str | None, out: Path, allow_failed: bool) -> None:
+    """Draw what MODEL has learned: the kernels of its first layer and, for IMAGE, its strongest feature maps.
+
+    The page of --out shows the maps of the last layer of each stage.
+    """
+    from cnnzoo.explain.page import check_page_path
+
+    check_page_path(out)
+    if not is_model_name(model):
+        check_trained_model(model, image or "", allow_failed, takes_exports=False)
+    if image is not None:
+        check_images([image])
+    if is_model_name(model):
+        import_keras_quietly()
+        from cnnzoo.inference.classifier import Classifier
+
+        classifier = Classifier.of(cnnzoo.get(model))
+    else:
+        classifier = open_classifier(model, allow_failed=allow_failed)
+    from cnnzoo.explain.filters import write_filters
+
+    write_filters(classifier, image, out)
+    echo(f"Written to {out}")
+
+
+COMMANDS = (explain, filters)

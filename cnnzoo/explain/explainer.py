@@ -24,7 +24,7 @@ from cnnzoo.explain.targets import Target
 from cnnzoo.inference.classifier import Classifier
 from cnnzoo.preprocessing import resolve_statistics
 from cnnzoo.surgery.logit_graph import LogitGraph
-from cnnzoo.surgery.maps import MapLayer, choose_map_layer
+from cnnzoo.surgery.maps import choose_map_layer
 from cnnzoo.surgery.outputs import without_aux_heads
 
 if TYPE_CHECKING:
@@ -135,7 +135,8 @@ class Explainer:
 
     def _integrate(self, pixels: np.ndarray, target: Target) -> tuple[np.ndarray, np.ndarray, list[float | None]]:
         if self._integrated is None or self.classifier.card.preprocessing is None:
-            self._integrated = IntegratedGradients(self.graph, self._neutral_pixel(pixels[0]), self.batch_size)
+            baseline = neutral_pixel(self.classifier, pixels[0])
+            self._integrated = IntegratedGradients(self.graph, baseline, self.batch_size)
         found = self._integrated.compute(pixels[0], target)
         errors: list[float | None] = [] if found.errors is None else found.errors.tolist()
         return found.maps, self._to_probabilities(found.logits), errors
@@ -154,7 +155,7 @@ class Explainer:
             other = logits[:, target.other] if target.other >= 0 else 0
             return np.asarray(logits[:, target.index] - other)
 
-        fill = self._neutral_pixel(pixels[0])
+        fill = neutral_pixel(self.classifier, pixels[0])
         raw = weigh_by_scores(pixels[0], maps[0], fill, placement, score, self.batch_size)
         return raw[None], probabilities
 
@@ -178,24 +179,12 @@ class Explainer:
     def _occlude(self, pixels: np.ndarray, target: Target) -> tuple[np.ndarray, np.ndarray]:
         probabilities = self._score(pixels)
         target = target.resolve(probabilities[0])
-        fill = self._neutral_pixel(pixels[0])
+        fill = neutral_pixel(self.classifier, pixels[0])
 
         def score(images: np.ndarray) -> np.ndarray:
             return target.log_odds(self._score(images))
 
         return occlude(pixels[0], fill, score, self.batch_size)[None], probabilities
-
-    def _neutral_pixel(self, pixels: np.ndarray) -> np.ndarray:
-        """Return the pixel (C,) that the network sees as zero; of a model without a card, the mean of the image."""
-        channels, preprocessing = self.classifier.shape[2], self.classifier.card.preprocessing
-        if preprocessing is None:
-            return np.asarray(pixels.mean(axis=(0, 1)), "float32")
-        means = list(resolve_statistics(preprocessing)[0])
-        if preprocessing in ("caffe", "bvlc"):  # whose statistics are in the order BGR
-            means.reverse()
-        if len(means) != channels:
-            means = [sum(means) / len(means)] * channels
-        return np.asarray([255 * mean for mean in means], "float32")
 
     def _to_probabilities(self, logits: np.ndarray) -> np.ndarray:
         """Return the probabilities that `predict` gives."""
@@ -226,6 +215,8 @@ class Explainer:
             completeness_error=error,
             _photo=photo,
             _placement=placement,
+            _target=target,
+            _stride=stride,
         )
 
     def _describe_error(self, photo: Photo) -> Explanation:
@@ -245,6 +236,14 @@ class Explainer:
         )
 
 
-def describe_layer(layer: MapLayer | None) -> str:
-    """Return the layer with the size of its maps, or "" for none."""
-    return f"{layer.name} ({layer.size[0]}x{layer.size[1]})" if layer else ""
+def neutral_pixel(classifier: Classifier, pixels: np.ndarray) -> np.ndarray:
+    """Return the pixel (C,) that a network sees as zero; without a card, the mean of an image (H, W, C)."""
+    channels, preprocessing = classifier.shape[2], classifier.card.preprocessing
+    if preprocessing is None:
+        return np.asarray(pixels.mean(axis=(0, 1)), "float32")
+    means = list(resolve_statistics(preprocessing)[0])
+    if preprocessing in ("caffe", "bvlc"):  # whose statistics are in the order BGR
+        means.reverse()
+    if len(means) != channels:
+        means = [sum(means) / len(means)] * channels
+    return np.asarray([255 * mean for mean in means], "float32")

@@ -20,6 +20,7 @@ from cnnzoo.core.tiles import Tile
 from cnnzoo.explain.methods import METHODS, PIXELS
 from cnnzoo.explain.photos import Photo
 from cnnzoo.explain.placement import Placement
+from cnnzoo.explain.targets import Target
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
@@ -74,6 +75,8 @@ class Explanation(SuggestsAttributes):
     error: str = ""
     _photo: Photo | None = field(default=None, repr=False)
     _placement: Placement | None = field(default=None, repr=False)
+    _target: Target | None = field(default=None, repr=False)
+    _stride: int | None = field(default=None, repr=False)  # of the cells, in pixels of the network's input
 
     @property
     def evidence(self) -> bool:

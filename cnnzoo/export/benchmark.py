@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import warnings
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
@@ -196,7 +197,9 @@ def _measure_export(
         row = replace(row, size=_measure_size(target), path=target)
         runtime = prefer_own_runtime(format)
         if reference is not None and data is not None:
-            report = evaluate(load(target, runtime), data, split=split, verbose=False)
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "(?s).*training images")  # the evaluation of the model has warned
+                report = evaluate(load(target, runtime), data, split=split, verbose=False)
             row = replace(row, accuracy=report.accuracy, comparison=compare(reference, report, on=split, margin=margin))
         return replace(row, speed=measure_in_process(target, runtime))
     except (InputError, ImportError, OSError, MemoryError) as error:

@@ -174,6 +174,9 @@ class _Supervisor:
         self.interrupts = 0
         self.interrupted: set[int] = set()  # ranks that Ctrl-C was passed on to
         self.ended_here: list[Child] = []
+        self.signs: dict[int, tuple[str, float]] = {}  # by rank: the last sign of life, and when it came
+        self.looked_at = time.monotonic()  # at the signs of life
+        self.silent: list[Child] = []  # were ended here, as they have shown none for too long
 
     @contextmanager
     def pass_signals_on(self) -> Iterator[None]:
@@ -196,6 +199,7 @@ class _Supervisor:
         deadline = None
         while len(ended) < len(self.children):
             time.sleep(POLL_SECONDS)
+            self._end_silent_children()
             ended += [child for child in self.children if child not in ended and child.process.poll() is not None]
             failed = [child for child in ended if child.process.returncode]
             if failed and deadline is None:
@@ -205,6 +209,27 @@ class _Supervisor:
                 self.kill()
         failed = [child for child in ended if child.process.returncode]
         return self.explain_failure([child for child in failed if child not in self.ended_here] or failed)
+
+    def _end_silent_children(self) -> None:
+        """End processes that were stopped or hang: the other hosts end without them, but nobody else would end them."""
+        from cnnzoo.core.connection import STOPPED_SECONDS, sign_of_life_file
+
+        now, before = time.monotonic(), self.looked_at
+        self.looked_at = now
+        if now - before > STOPPED_SECONDS / 2:  # this process was stopped, perhaps with all others
+            self.signs.clear()
+        for child in self.children:
+            try:
+                sign = sign_of_life_file(child.jax_log).read_text(encoding="ascii")
+            except OSError:  # before the processes are connected, and at the end
+                self.signs.pop(child.rank, None)
+                continue
+            if self.signs.get(child.rank, (None, now))[0] != sign:
+                self.signs[child.rank] = sign, now
+            if now - self.signs[child.rank][1] > STOPPED_SECONDS and child.process.poll() is None:
+                self.silent.append(child)
+                child.process.kill()
+                child.process.wait()
 
     def kill(self) -> None:
         """End the processes that still run, also stopped ones, and wait for their end."""
@@ -252,9 +277,11 @@ class _Supervisor:
 
     def describe_end(self, child: Child) -> str:
         """Return how a process was ended: by a signal, also by JAX, which aborts processes."""
-        from cnnzoo.core.connection import JOIN_SECONDS
+        from cnnzoo.core.connection import JOIN_SECONDS, STOPPED_SECONDS
 
         name = f"Process {child.rank} of {self.count}"
+        if child in self.silent:
+            return f"{name} showed no sign of life for {STOPPED_SECONDS:.0f} seconds and was ended"
         signal_name = signal.Signals(-child.process.returncode).name
         if signal_name != "SIGABRT":
             return f"{name} was ended by {signal_name}"

@@ -7,11 +7,11 @@ import os
 import re
 import socket
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import NamedTuple
 
 from cnnzoo.core.connection import MAX_PROCESSES, check_address
 from cnnzoo.core.errors import InputError, shorten_repr
+from cnnzoo.core.host_address import is_this_host
 
 PORT = 7654  # where rank 0 listens, if no other port is given
 JOB_PORTS = range(61440, 65536)  # of batch systems: each job has one of these
@@ -84,24 +84,6 @@ def _place_among(hosts: str, rank: int | None, address: str | None) -> HostPlace
             raise InputError(f"--hosts {hosts} needs the address of the first host: --address HOST:{PORT}")
         address = LOCAL
     return HostPlace(rank, count, check_address(address))
-
-
-def is_this_host(name: str) -> bool:
-    """Return whether a name or an address belongs to this machine.
-
-    Example:
-        >>> from cnnzoo.core.cluster import is_this_host
-        >>> is_this_host("127.0.0.1")
-        True
-    """
-    if name in (socket.gethostname(), socket.gethostname().partition(".")[0]):
-        return True
-    with suppress(OSError, UnicodeError):
-        for family, kind, protocol, _, place in socket.getaddrinfo(name, 0, type=socket.SOCK_STREAM):
-            with suppress(OSError), socket.socket(family, kind, protocol) as probe:
-                probe.bind(place)  # only an address of this machine can be bound
-                return True
-    return False
 
 
 def _slurm_place(address: str | None) -> HostPlace | None:

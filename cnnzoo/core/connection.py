@@ -19,16 +19,20 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
+import cnnzoo
 from cnnzoo.core.errors import ConnectionLostError, InputError, Interrupted, shorten_repr
-from cnnzoo.core.host_address import use_reachable_address
-from cnnzoo.core.processes import count_processes, jax_client, process_rank
+from cnnzoo.core.host_address import check_first_host, use_reachable_address
+from cnnzoo.core.processes import check_same, count_processes, jax_client, process_rank
 
 ADDRESS, COUNT, RANK = (f"KERAS_DISTRIBUTION_{name}" for name in ("JOB_ADDRESSES", "NUM_PROCESSES", "PROCESS_ID"))
-LOG_FILE = "CNNZOO_PROCESS_LOG"  # names a file for what JAX writes to stderr, if `cnnzoo launch` watches the process
+# Names a file for what JAX writes to stderr if `cnnzoo launch` watches the process, and another one beside it changes
+# as long as the process lives.
+LOG_FILE = "CNNZOO_PROCESS_LOG"
 MAX_PROCESSES = 100_000
 JOIN_SECONDS = 300  # for all processes to start
 BEAT_SECONDS = 2.0  # between two signs of life
-SILENT_SECONDS = 20.0  # without one, after which a process counts as dead
+SILENT_SECONDS = 20.0  # without one, after which a process counts as dead for the others
+STOPPED_SECONDS = 2 * SILENT_SECONDS  # without one, after which `cnnzoo launch` ends the process
 HEARTBEAT_SECONDS = 60  # of JAX itself, if this module's threads cannot run
 HANG_SECONDS, HANG_FACTOR = 100.0, 20.0  # a step may take so long, or so many times the longest one before
 KEEP_GOING = "The same command continues the run from its last state"
@@ -120,6 +124,8 @@ def connect_processes() -> bool:
     if count_processes() > 1:
         return True
     check_backend()
+    if place.rank == 0:
+        check_first_host(place.address)
     _set_jax_messages_aside()
     import jax
 
@@ -143,6 +149,7 @@ def connect_processes() -> bool:
             f"{JOIN_SECONDS} seconds, and number 0 on the host of the address"
         ) from None
     watch_processes()
+    check_same({"number of processes (hosts times -n)": place.number, "version of cnnzoo": cnnzoo.__version__})
     use_reachable_address(place.address)
     return True
 
@@ -184,6 +191,8 @@ def watch_processes() -> Monitor:
     global _monitor
     if _monitor is None:
         _monitor = Monitor()
+        with suppress(Exception):  # the thread will find out why
+            _monitor._beat()  # at once, so that an end before the thread's first one is noticed
         _monitor.start()
         atexit.register(_monitor.leave)  # before JAX disconnects, at the end of a program
         sys.excepthook = functools.partial(_end_after_error, sys.excepthook)
@@ -192,6 +201,8 @@ def watch_processes() -> Monitor:
 
 def _end_after_error(show_error: Any, kind: type[BaseException], error: BaseException, traceback: Any) -> None:
     """Show an error that nothing has caught, and end: JAX would first wait for processes that wait for this one."""
+    if isinstance(error, ConnectionLostError):  # where this process waited says nothing
+        _end_process(str(error), remedy="")
     show_error(kind, error, traceback)
     if count_processes() > 1 and not issubclass(kind, Interrupted):
         watch_processes().tell_failure(f"{kind.__name__}: {error}")
@@ -213,6 +224,8 @@ class Monitor(threading.Thread):
         self.step_started: float | None = None  # of a step that must not hang
         self.longest_step = 0.0
         self.seen: dict[str, tuple[str, float]] = {}  # by rank: the last sign of life, and when it came
+        log_file = os.environ.get(LOG_FILE)
+        self.sign_file = sign_of_life_file(log_file) if log_file else None
         self.answered_at = time.monotonic()  # when the coordinator, in process 0, has answered last
 
     def count_step(self, *, is_last: bool = False) -> None:
@@ -251,6 +264,9 @@ class Monitor(threading.Thread):
 
     def _beat(self) -> None:
         self.beats += 1
+        if self.sign_file:
+            with suppress(OSError):  # the disk is full
+                self.sign_file.write_text(str(self.beats), encoding="ascii")
         sign = {"beat": self.beats, "host": socket.gethostname(), "steps": self.steps, "failure": self.failure}
         sign |= {"left": self.has_left}
         jax_client().key_value_set(f"cnnzoo-alive/{process_rank()}", json.dumps(sign), allow_overwrite=True)
@@ -286,6 +302,12 @@ class Monitor(threading.Thread):
         self.stopped.set()
         with suppress(Exception):  # the coordinator has gone
             self._beat()
+        self._end_signs()
+
+    def _end_signs(self) -> None:
+        """Let `cnnzoo launch` expect no sign of life any more."""
+        if self.sign_file:
+            self.sign_file.unlink(missing_ok=True)
 
     def tell_failure(self, failure: str) -> None:
         """Let the others end because this process fails; rank 0 waits until they have read it."""
@@ -295,8 +317,15 @@ class Monitor(threading.Thread):
             self._beat()
         except Exception:  # the coordinator has gone, and with it all others
             return
+        finally:
+            self._end_signs()
         if process_rank() == 0:
             time.sleep(2 * BEAT_SECONDS)
+
+
+def sign_of_life_file(log_file: str | Path) -> Path:
+    """Return the file that a process with this `LOG_FILE` changes as long as it lives."""
+    return Path(log_file).with_suffix(".alive")
 
 
 _monitor: Monitor | None = None

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
+from cnnzoo.core.errors import InputError
 from cnnzoo.core.processes import gather_values, set_collectives_host
 
 
@@ -69,6 +70,38 @@ def choose_address(own: Route, routes: Sequence[Route]) -> str:
     if not own.own or not _is_loopback(own.own):
         return own.own
     return next((route.first for route in routes if route.first and not _is_loopback(route.first)), own.own)
+
+
+def is_this_host(name: str) -> bool:
+    """Return whether a name or an address belongs to this machine.
+
+    Example:
+        >>> from cnnzoo.core.host_address import is_this_host
+        >>> is_this_host("127.0.0.1")
+        True
+    """
+    if name in (socket.gethostname(), socket.gethostname().partition(".")[0]):
+        return True
+    with suppress(OSError, UnicodeError):
+        for family, kind, protocol, _, place in socket.getaddrinfo(name, 0, type=socket.SOCK_STREAM):
+            with suppress(OSError), socket.socket(family, kind, protocol) as probe:
+                probe.bind(place)  # only an address of this machine can be bound
+                return True
+    return False
+
+
+def check_first_host(address: str) -> None:
+    """Raise InputError unless `address`, host:port, may be one of this host; process 0 calls it.
+
+    A name without an address is let through: some name services know a host only once it has started.
+    """
+    host = address.rpartition(":")[0].strip("[]")
+    route = find_route(address)
+    if route.own and not is_this_host(host):
+        raise InputError(
+            f"Process 0 must run on the host of the address {address}, where all processes meet. Received: process 0 "
+            f"on {socket.gethostname()} ({route.own}). Give this host another --rank, or its own address with --address"
+        )
 
 
 def _is_loopback(address: str) -> bool:

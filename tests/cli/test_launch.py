@@ -8,6 +8,7 @@ import pytest
 from helpers.commands import run_command
 
 from cnnzoo.cli import launch as cli_launch
+from cnnzoo.core import connection
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals")
 
@@ -83,6 +84,33 @@ def test_a_stopped_process_ends_with_the_others():
     """The others notice that it does not answer, and fail."""
     code = "rank and os.kill(os.getpid(), signal.SIGSTOP); time.sleep(0.5); os._exit(1)"
     assert launch(code, "-n", "2").code == 1
+
+
+@pytest.mark.parametrize("code", ["os.kill(os.getpid(), signal.SIGSTOP)", "time.sleep(600)"])
+def test_a_process_without_a_sign_of_life_is_ended_with_one_line(monkeypatch, code):
+    """Also where it is the only one of its host, whose end the others cannot bring about."""
+    monkeypatch.setattr(connection, "STOPPED_SECONDS", 0.5)
+    sign = "open(os.environ['CNNZOO_PROCESS_LOG'].replace('.jax', '.alive'), 'w').close(); "
+    result = launch(sign + code, "--hosts", "2", "--rank", "1", "--address", "a:5")
+    assert result.code == 1
+    assert result.err == (
+        "Error: Process 1 of 2 showed no sign of life for 0 seconds and was ended, so all have ended. The same command "
+        "continues the run from its last state\n"
+    )
+
+
+def test_a_process_may_take_its_time_before_its_first_sign_of_life_and_after_its_last(monkeypatch):
+    monkeypatch.setattr(connection, "STOPPED_SECONDS", 0.5)
+    code = """
+path = os.environ['CNNZOO_PROCESS_LOG'].replace('.jax', '.alive')
+time.sleep(0.7)
+for i in range(7):
+    open(path, 'w').write(str(i))
+    time.sleep(0.1)
+os.remove(path)
+time.sleep(0.7)
+"""
+    assert launch(code, "--hosts", "2", "--rank", "1", "--address", "a:5").code == 0
 
 
 def test_ctrl_c_reaches_every_process(tmp_path):

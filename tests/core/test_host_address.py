@@ -2,7 +2,8 @@
 
 import pytest
 
-from cnnzoo.core.host_address import Route, choose_address, find_route
+import cnnzoo
+from cnnzoo.core.host_address import Route, check_first_host, choose_address, find_route
 
 LOOPBACK, NAMED_LOOPBACK = Route("127.0.0.1", "127.0.0.1"), Route("127.0.1.1", "127.0.1.1")
 OTHER, THIRD = Route("10.0.0.2", "10.0.0.1"), Route("10.0.0.3", "10.0.0.1")
@@ -26,3 +27,13 @@ def test_the_address_is_one_that_all_reach(own, routes, address):
 def test_a_route_needs_no_answer_from_the_other_end():
     assert find_route("127.0.0.1:9") == LOOPBACK
     assert find_route("no-such-host.invalid:9") == Route("", "")
+
+
+def test_process_0_must_be_at_the_address():
+    check_first_host("127.0.0.1:9")
+    check_first_host("no-such-host.invalid:9")  # perhaps it has no address yet
+    elsewhere = "192.0.2.1:9"  # an address for documentation
+    if find_route(elsewhere) == Route("", ""):
+        pytest.skip("needs a network")
+    with pytest.raises(cnnzoo.InputError, match=r"must run on the host of the address 192.0.2.1:9.* another --rank"):
+        check_first_host(elsewhere)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from cnnzoo.core.connection import MAX_PROCESSES, check_address
 from cnnzoo.core.errors import InputError, shorten_repr
-from cnnzoo.core.host_address import is_this_host
+from cnnzoo.core.host_address import find_free_address, is_this_host
 
 PORT = 7654  # where rank 0 listens, if no other port is given
 JOB_PORTS = range(61440, 65536)  # of batch systems: each job has one of these
@@ -52,7 +52,7 @@ def find_place(hosts: str | None, rank: int | None, address: str | None) -> Host
     place = _open_mpi_place(address) or _slurm_place(address)
     if place is None:
         _check_kubernetes()
-    return place or HostPlace(0, 1, address or LOCAL)
+    return place or HostPlace(0, 1, address or find_free_address())
 
 
 def _place_among(hosts: str, rank: int | None, address: str | None) -> HostPlace:
@@ -82,7 +82,7 @@ def _place_among(hosts: str, rank: int | None, address: str | None) -> HostPlace
     if address is None:
         if count > 1:
             raise InputError(f"--hosts {hosts} needs the address of the first host: --address HOST:{PORT}")
-        address = LOCAL
+        address = find_free_address()
     return HostPlace(rank, count, check_address(address))
 
 

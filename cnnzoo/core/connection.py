@@ -21,7 +21,7 @@ from typing import Any, NamedTuple, NoReturn
 
 import cnnzoo
 from cnnzoo.core.errors import ConnectionLostError, InputError, Interrupted, shorten_repr
-from cnnzoo.core.host_address import check_first_host, use_reachable_address
+from cnnzoo.core.host_address import check_first_host, check_port_is_free, use_reachable_address
 from cnnzoo.core.processes import check_same, count_processes, jax_client, process_rank
 
 ADDRESS, COUNT, RANK = (f"KERAS_DISTRIBUTION_{name}" for name in ("JOB_ADDRESSES", "NUM_PROCESSES", "PROCESS_ID"))
@@ -126,6 +126,7 @@ def connect_processes() -> bool:
     check_backend()
     if place.rank == 0:
         check_first_host(place.address)
+        check_port_is_free(place.address)
     _set_jax_messages_aside()
     import jax
 

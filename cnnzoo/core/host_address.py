@@ -7,6 +7,7 @@ which it reaches process 0.
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import socket
 from collections.abc import Sequence
@@ -15,6 +16,8 @@ from typing import NamedTuple
 
 from cnnzoo.core.errors import InputError
 from cnnzoo.core.processes import gather_values, set_collectives_host
+
+MAX_PORT = 65535
 
 
 class Route(NamedTuple):
@@ -102,6 +105,32 @@ def check_first_host(address: str) -> None:
             f"Process 0 must run on the host of the address {address}, where all processes meet. Received: process 0 "
             f"on {socket.gethostname()} ({route.own}). Give this host another --rank, or its own address with --address"
         )
+
+
+def check_port_is_free(address: str) -> None:
+    """Raise InputError if something listens at the port of `address`, host:port; process 0 calls it on its host.
+
+    JAX would share the port with another training, and mix the processes of both.
+    """
+    port = int(address.rpartition(":")[2])
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections that have ended do not count
+        try:
+            probe.bind(("", port))
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+            raise InputError(
+                f"Port {port} of this host is in use, perhaps by another training. Give another one with --address "
+                f"{address.rpartition(':')[0]}:{port + 1 if port < MAX_PORT else port - 1}, on all hosts"
+            ) from None
+
+
+def find_free_address() -> str:
+    """Return a host:port of the loopback that nothing uses."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{probe.getsockname()[1]}"
 
 
 def _is_loopback(address: str) -> bool:

@@ -1,9 +1,18 @@
 """The address of a process for the others: that of its way to process 0, unless it is a loopback."""
 
+import socket
+
 import pytest
 
 import cnnzoo
-from cnnzoo.core.host_address import Route, check_first_host, choose_address, find_route
+from cnnzoo.core.host_address import (
+    Route,
+    check_first_host,
+    check_port_is_free,
+    choose_address,
+    find_free_address,
+    find_route,
+)
 
 LOOPBACK, NAMED_LOOPBACK = Route("127.0.0.1", "127.0.0.1"), Route("127.0.1.1", "127.0.1.1")
 OTHER, THIRD = Route("10.0.0.2", "10.0.0.1"), Route("10.0.0.3", "10.0.0.1")
@@ -37,3 +46,13 @@ def test_process_0_must_be_at_the_address():
         pytest.skip("needs a network")
     with pytest.raises(cnnzoo.InputError, match=r"must run on the host of the address 192.0.2.1:9.* another --rank"):
         check_first_host(elsewhere)
+
+
+def test_a_port_that_is_in_use_is_refused():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        port = listener.getsockname()[1]
+        with pytest.raises(cnnzoo.InputError, match=f"Port {port} of this host is in use.* --address 127.0.0.1:"):
+            check_port_is_free(f"127.0.0.1:{port}")
+    check_port_is_free(find_free_address())

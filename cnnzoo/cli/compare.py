@@ -7,11 +7,14 @@ from pathlib import Path
 
 import cnnzoo
 from cnnzoo.cli import commands
+from cnnzoo.cli.checks import is_model_name
 from cnnzoo.cli.commands import Choice
 from cnnzoo.cli.complete import complete_files
 from cnnzoo.cli.declare import CheckedPath
 from cnnzoo.cli.options import JSON
 from cnnzoo.cli.output import echo
+from cnnzoo.core.errors import InputError
+from cnnzoo.core.paths import path_exists
 
 PREDICTIONS = "a run, the folder of a report, predictions.csv, or what `cnnzoo predict --out` has written."
 
@@ -68,6 +71,8 @@ def compare(
 
     --json prints an object: difference, interval_95, p_value, margin, verdict, per_class, slices, ...
     """
+    if not path_exists(a) and is_model_name(a):
+        raise InputError(f"cnnzoo compare takes runs and predictions. To compare the networks: cnnzoo diff {a} {b}")
     if out is not None:
         from cnnzoo.evaluation.comparison import check_output_path
 

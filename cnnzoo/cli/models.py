@@ -135,6 +135,11 @@ def diff(first: str, second: str) -> None:
 
     For example: cnnzoo diff resnet50 resnet50_v1
     """
+    if path_exists(first) and path_exists(second) and not is_model_name(first):
+        raise InputError(
+            "cnnzoo diff compares networks by their names, as in resnet18. For the results of two runs: cnnzoo "
+            f"compare {first} {second}"
+        )
     for name in (first, second):
         cnnzoo.info(name)  # Fail on an unknown name before anything slow.
     import_keras_quietly()

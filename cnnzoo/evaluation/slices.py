@@ -80,7 +80,7 @@ def group_values(values: Sequence[Any]) -> tuple[list[str], np.ndarray]:
         >>> group_values(list(range(1, 101)))[0]
         ['1 to 25', '26 to 50', '51 to 75', '76 to 100']
     """
-    texts = [MISSING if _is_missing(value) else str(value) for value in values]
+    texts = [MISSING if _is_missing(value) else _to_text(value) for value in values]
     numbers = _to_numbers(values)
     if numbers is not None and len(np.unique(numbers[~np.isnan(numbers)])) > MAX_VALUES:
         texts = _name_quarters(numbers)
@@ -97,6 +97,10 @@ def group_values(values: Sequence[Any]) -> tuple[list[str], np.ndarray]:
 
 def _is_missing(value: Any) -> bool:
     return value is None or value == "" or (isinstance(value, float) and value != value)
+
+
+def _to_text(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _to_numbers(values: Sequence[Any]) -> np.ndarray | None:

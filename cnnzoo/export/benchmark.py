@@ -23,6 +23,7 @@ from cnnzoo.export.export import check_request, export
 from cnnzoo.export.speed import measure_in_process
 from cnnzoo.inference.exported import OWN_FILES, read_export
 from cnnzoo.inference.load import load
+from cnnzoo.inference.runs import MODEL_FILE, RECORD_FILE, find_run_model
 from cnnzoo.runtimes.choose import FORMATS, PRECISIONS, prefer_own_runtime
 from cnnzoo.surgery.saving import save
 
@@ -101,7 +102,7 @@ def benchmark(
     folder = None if export_dir is None else check_export_dir(export_dir)
 
     with tempfile.TemporaryDirectory(prefix="cnnzoo-benchmark-") as scratch:
-        path = _find_model_file(model, Path(scratch), allow_failed)
+        path = _save_if_in_memory(model, Path(scratch))
         classifier = load(path, KERAS, allow_failed=allow_failed)
         if folder:
             folder.mkdir(parents=True, exist_ok=True)
@@ -143,7 +144,7 @@ def check_export_dir(export_dir: str | os.PathLike[str]) -> Path:
     return folder
 
 
-def _find_model_file(model: Any, scratch: Path, allow_failed: bool) -> Path:
+def _save_if_in_memory(model: Any, scratch: Path) -> Path:
     """Return the path of a model, which is saved if it is only in memory."""
     if isinstance(model, str | os.PathLike):
         path = check_path(model, "the model")
@@ -163,7 +164,7 @@ def _measure_model(
     path: Path, data: ImageData | None, split: str, allow_failed: bool
 ) -> tuple[BenchmarkRow, Report | None]:
     """Return the row of the model itself, run by Keras, and its report."""
-    file = path / "model.keras" if path.is_dir() else path
+    file = find_model_file(path, allow_failed)
     row = BenchmarkRow(KERAS, "float32", file.stat().st_size if file.exists() else None)
     report = None
     if data is not None:
@@ -173,6 +174,13 @@ def _measure_model(
         return replace(row, speed=measure_in_process(file, KERAS)), report
     except InputError as error:
         return replace(row, reason=f"its speed was not measured: {error}"), report
+
+
+def find_model_file(path: Path, allow_failed: bool = False) -> Path:
+    """Return the .keras file of a run, or of the best run of a search."""
+    if not path.is_dir():
+        return path
+    return find_run_model(path, allow_failed) if (path / RECORD_FILE).exists() else path / MODEL_FILE
 
 
 def _measure_export(

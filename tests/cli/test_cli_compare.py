@@ -91,6 +91,15 @@ def test_the_folder_of_a_run_that_does_not_exist(cli, predictions):
     assert "Did you mean" in answer.err
 
 
+def test_networks_and_runs_are_compared_by_different_commands(cli, predictions):
+    answer = cli("compare", "resnet18", "resnet50")
+    assert answer.code == 2
+    assert "To compare the networks: cnnzoo diff resnet18 resnet50" in answer.err
+    answer = cli("diff", *predictions)
+    assert answer.code == 2
+    assert f"For the results of two runs: cnnzoo compare {predictions[0]} {predictions[1]}" in answer.err
+
+
 @pytest.mark.slow
 def test_two_runs_are_compared_with_their_pictures(cli, run, train_arguments, npz, tmp_path):
     again = cli(*train_arguments[:-1], 3, "--set", "learning_rate=1e-9", "--run-dir", tmp_path / "b")

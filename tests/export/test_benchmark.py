@@ -11,7 +11,7 @@ from helpers.pages import Page
 import cnnzoo
 from cnnzoo.core.errors import InputError
 from cnnzoo.evaluation.report import Report
-from cnnzoo.export.benchmark import EXPORT_PRECISIONS
+from cnnzoo.export.benchmark import EXPORT_PRECISIONS, find_model_file
 from cnnzoo.export.benchmark_result import Benchmark, BenchmarkRow
 from cnnzoo.export.speed import Speed, measure_in_process, peak_memory
 from cnnzoo.runtimes.choose import FORMATS
@@ -132,6 +132,16 @@ def test_what_is_no_model_is_refused(tmp_path, data):
         cnnzoo.benchmark(3)
     with pytest.raises(InputError, match="data must come from cnnzoo.load_data"):
         cnnzoo.benchmark("runs/a", "photos/")
+
+
+def test_the_model_of_a_search_is_that_of_its_best_run(tmp_path):
+    winner = tmp_path / "final" / "0" / "run"
+    winner.mkdir(parents=True)
+    (winner / "model.keras").write_bytes(b"")
+    (winner / "run.json").write_text('{"status": "done"}')
+    (tmp_path / "run.json").write_text('{"status": "done", "winner": "final/0/run"}')
+    assert find_model_file(tmp_path) == find_model_file(winner) == winner / "model.keras"
+    assert find_model_file(winner / "model.keras") == winner / "model.keras"
 
 
 @pytest.mark.slow

@@ -190,7 +190,7 @@ def draw_picture(source: Any) -> tuple[str, bool, str]:
     from cnnzoo.data.thumbnails import SMALL_SIDE, make_thumbnail
 
     if source is None:
-        return "", False, "the file is not where the run found it"
+        return "", False, "there is no file to show"
     if isinstance(source, np.ndarray):
         return picture_uri(source), max(source.shape[:2]) <= SMALL_SIDE, ""
     try:

@@ -13,6 +13,7 @@ from cnnzoo.core.numbers import format_share
 from cnnzoo.core.pages import file_address, render_page
 from cnnzoo.core.text import format_count
 from cnnzoo.evaluation.compared_images import draw_picture
+from cnnzoo.evaluation.comparison_steps import suggest_steps
 from cnnzoo.evaluation.differences import format_p, format_point_interval, format_points
 from cnnzoo.evaluation.paired_statistics import SIGNIFICANT
 
@@ -21,6 +22,10 @@ Comparison = Any  # `evaluation.comparison` imports this file, so this file cann
 MAX_PICTURES = 24  # of gains, and of losses
 MAX_UNFOLDED, SHOWN_FIRST = 25, 15  # more groups are folded, but those that differ most
 HEADERS = ("images", "A", "B", "B - A", "95 % interval", "only B right", "only A right", "p", "p (Holm)")
+
+
+SECTIONS = [("figures", "Both models"), ("gains", "Gains"), ("losses", "Losses")]
+CALIBRATION = ("calibration", "Calibration")
 
 
 def render_comparison(comparison: Comparison, folder: str | os.PathLike[str] | None = None) -> str:
@@ -40,6 +45,8 @@ def render_comparison(comparison: Comparison, folder: str | os.PathLike[str] | N
         difference=_format_points(comparison),
         headline_lines=describe_difference(comparison),
         verdict=comparison.verdict,
+        steps=suggest_steps(comparison),
+        sections=[*SECTIONS, *((f"by-{i}", f"By {name}") for i, name in enumerate(tables, 1)), CALIBRATION],
         rows=comparison.headlines(),
         agreement=_count_agreement(comparison),
         gains=_describe_flips(comparison, comparison.gains, folder),

@@ -29,7 +29,7 @@ lint: $(VENV)/installed-dev
 types: $(VENV)/installed-dev
 	$(BIN)/mypy
 
-fuzz: $(VENV)/installed-dev  ## Mutated checkpoints, states, cards, exports and images for two minutes; MINUTES=30 SEED=7 for more
+fuzz: $(VENV)/installed-dev  ## Mutated checkpoints, states, cards, exports, images, packed data and shards for two minutes; MINUTES=30 SEED=7 for more
 	PYTHONPATH=tests $(BIN)/python -m fuzz --minutes $(or $(MINUTES),2) --seed $(or $(SEED),0)
 
 examples: $(VENV)/installed-dev

@@ -41,6 +41,8 @@ class RowCheck:
                 raise self.damage()
             self.last_index = index
             self.names.add(hash_name(name))
+        if self.names.count > self.record.rows:  # at once, as a small file may hold billions of rows
+            raise self.damage()
 
     def end(self) -> None:
         """Raise InputError if rows are missing, or are there twice."""
@@ -192,7 +194,7 @@ def _read_parts(record: ShardRecord, schemas: list[Any]) -> Iterator[Any]:
                         raise check.damage()
                     check.add(table[INDEX].to_pylist(), table["path"].to_pylist())
                     yield table
-        except (arrow.ArrowException, OSError, LookupError, TypeError):
+        except (arrow.ArrowException, OSError, LookupError, TypeError, ValueError):  # also of names that are not UTF-8
             raise check.damage() from None
     check.end()
 

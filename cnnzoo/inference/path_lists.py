@@ -108,12 +108,15 @@ def _read_json_lines(lines: Iterator[str]) -> Iterator[str]:
 def _read_parquet(file: str) -> Iterator[str]:
     arrow, parquet = import_pyarrow()
     try:
-        with parquet.ParquetFile(file) as table:
+        with parquet.ParquetFile(file, page_checksum_verification=True) as table:
             column, number = find_path_column(table.schema_arrow.names), itertools.count(1)
             for batch in table.iter_batches(PARQUET_BATCH_ROWS, columns=[column]):
+                batch.validate(full=True)  # text that is not UTF-8
                 for path in batch.column(0).to_pylist():
                     yield _check_listed(path, f"row {next(number)} of {file!r}")
-    except arrow.ArrowException as error:
+    except InputError:
+        raise
+    except (arrow.ArrowException, ValueError) as error:  # also of names that are not UTF-8
         raise InputError(f"Cannot read {file!r} as a list of images: {str(error)[:300]}") from None
 
 

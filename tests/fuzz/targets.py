@@ -254,7 +254,108 @@ def _decode_by_tensorflow(content):
 GRAPHS: list[Any] = []  # the graph that decodes, once it is traced
 
 
-KINDS = {"checkpoints": checkpoints, "states": states, "cards": cards, "exports": exports, "images": images}
+# ---- Packed data, and shards of predictions
+
+
+def packed(folder: Path) -> list[Target]:
+    """The files of packed data; also made by somebody who knows the format, so that no digest hides what is behind."""
+    from helpers.image_files import write_class_folders
+
+    import cnnzoo
+
+    base = folder / "packed"
+    if not base.exists():
+        cnnzoo.pack(write_class_folders(folder / "photos", {"a": 3, "b": 3}, size=(9, 8)), base, shards=1)
+    manifest, index, shard = (
+        next(base.glob(pattern)) for pattern in ("packed.json", "images-*.json", "*.array_record")
+    )
+    unsigned = json.dumps({k: v for k, v in json.loads(manifest.read_bytes()).items() if k != "sha256"}).encode()
+    return [
+        Target("packed/packed.json", manifest.read_bytes(), _read_packed(base, manifest.name), True),
+        Target("packed/packed.json without digest", unsigned, _read_packed(base, manifest.name)),
+        Target("packed/index", index.read_bytes(), _read_packed(base, index.name), True),
+        Target("packed/index with its digest", index.read_bytes(), _read_packed(base, index.name, signs=True)),
+        Target("packed/shard", shard.read_bytes(), _read_packed(base, shard.name), True),
+    ]
+
+
+def _read_packed(base, name, signs=False):
+    def read(content):
+        from cnnzoo.core.json_files import read_json, write_json
+        from cnnzoo.data.packed import list_packed
+
+        changed = _copy_with(base, name, content, base.with_name("changed-packed"))
+        if signs:
+            manifest = read_json(changed / "packed.json", {})
+            manifest["shards"][0]["index_sha256"] = hashlib.sha256(content).hexdigest()
+            write_json(changed / "packed.json", manifest, add_sum=True)
+        source, listing = list_packed(changed)
+        answers = {f"{i}": digest(image.source.read()) for i, image in enumerate(listing.images)}
+        labels = [(image.name, image.label, image.split, image.group) for image in listing.images]
+        return answers | {"source": digest(source, labels, listing.notes, listing.left_out)}
+
+    return read
+
+
+def shards(folder: Path) -> list[Target]:
+    """The file and the record of one of two shards; also without digests."""
+    import cnnzoo
+    from cnnzoo.cards import Card
+    from cnnzoo.runtimes.choose import OpenRuntime
+
+    def compute(pixels):
+        return np.full((len(pixels), 2), 0.5, "float32")
+
+    targets = []
+    card, opened = Card("lenet5", ("cat", "dog")), OpenRuntime("none", "float32", compute)
+    classifier = cnnzoo.Classifier(card, (28, 28, 1), lambda: opened, "none", "float32")  # a network takes seconds
+    pixels = np.arange(9 * 784, dtype="uint8").reshape(9, 28, 28, 1)
+    for suffix in (".csv", ".jsonl", ".parquet"):
+        out = folder / f"answers{suffix}"
+        base = out.with_name(f"{out.name}.shards")
+        if not base.exists():
+            for number in (1, 2):
+                classifier.predict_to(out, pixels, top=2, shard=(number, 2), verbose=False)
+        file, record = base / f"00001-of-00002{suffix}", base / "00001-of-00002.json"
+        file = next(file.iterdir()) if file.is_dir() else file
+        for path in (file, record):
+            name = path.relative_to(base).as_posix()
+            targets.append(Target(f"shards/{path.name}", path.read_bytes(), _read_shards(base, name), True))
+            values = {k: v for k, v in json.loads(record.read_bytes()).items() if k != "sha256"} | {"digests": {}}
+            unsigned = json.dumps(values).encode()
+            content = unsigned if path == record else path.read_bytes()
+            read = _read_shards(base, name, None if path == record else unsigned)
+            targets.append(Target(f"shards/{path.name} without digests", content, read))
+    return targets
+
+
+def _read_shards(base, name, record=None):
+    def read(content):
+        import cnnzoo
+
+        changed = _copy_with(base, name, content, base.with_name(f"changed-{base.name}"))
+        if record is not None:
+            (changed / "00001-of-00002.json").write_bytes(record)
+        out = changed.with_name(changed.name.removesuffix(".shards"))
+        result = cnnzoo.merge_predictions(changed, out, overwrite=True, verbose=False)
+        if not out.is_dir():
+            return {"rows": digest(out.read_bytes(), result[1:])}
+        from pyarrow import parquet
+
+        return {"rows": digest(parquet.read_table(out).to_pylist(), result[1:])}
+
+    return read
+
+
+KINDS = {
+    "checkpoints": checkpoints,
+    "states": states,
+    "cards": cards,
+    "exports": exports,
+    "images": images,
+    "packed": packed,
+    "shards": shards,
+}
 
 
 def make_targets(kinds: list[str], folder: Path) -> list[Target]:

@@ -82,3 +82,14 @@ def test_tables_with_rows_without_a_path_are_refused(tmp_path):
         parquet.write_table(arrow.table({"path": ["1.png", value]}), tmp_path / "a.parquet")
         with pytest.raises(cnnzoo.InputError, match=r"row 2 of '.*a.parquet' has no path"):
             list(iter_images(tmp_path / "a.parquet"))
+
+
+def test_parquet_files_with_text_that_is_not_utf8_are_refused(tmp_path):
+    arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    (tmp_path / "1.png").touch()
+    parquet.write_table(arrow.table({"path": ["1.png", "zzz.png"]}), tmp_path / "a.parquet", compression="none")
+    content = (tmp_path / "a.parquet").read_bytes()
+    for old, new in ((b"zzz.png", b"z\xfaz.png"), (b"path", b"p\xfath")):
+        (tmp_path / "a.parquet").write_bytes(content.replace(old, new))
+        with pytest.raises(cnnzoo.InputError, match="Cannot read .*a.parquet"):
+            list(iter_images(tmp_path / "a.parquet"))

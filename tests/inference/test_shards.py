@@ -364,6 +364,10 @@ def test_parquet_shards_with_other_columns_are_refused(copy):
         edit_record(folder / "00002-of-00003.json", digests={})
         with pytest.raises(cnnzoo.InputError, match="rows that shard 2/3 has written"):
             cnnzoo.merge_predictions(path)
+    parquet.write_table(table, part, compression="none")
+    part.write_bytes(part.read_bytes().replace(b"class_2", b"clas\xfa_2"))  # a name that is not UTF-8
+    with pytest.raises(cnnzoo.InputError, match="rows that shard 2/3 has written"):
+        cnnzoo.merge_predictions(path)
 
 
 def test_the_fields_of_other_cards_are_named(copy):

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import cnnzoo
 from cnnzoo.cli import commands
+from cnnzoo.cli.checks import check_folder_name
 from cnnzoo.cli.complete import complete_files
 from cnnzoo.cli.declare import CheckedPath
 from cnnzoo.cli.options import JSON
 from cnnzoo.cli.output import echo
-from cnnzoo.core.errors import InputError
 
 
 @commands.command()
@@ -34,8 +34,8 @@ def board(runs: Path, out: Path | None, as_json: bool) -> None:
 
     --json prints an object: folder, runs, notes.
     """
-    if out and out.exists() and not out.is_dir():
-        raise InputError(f"--out must be a folder; {str(out)!r} is a file")
+    if out:
+        check_folder_name(out)
     leaderboard = cnnzoo.board(runs)
     leaderboard.save(out or runs)
     echo(leaderboard.to_json().rstrip() if as_json else leaderboard)

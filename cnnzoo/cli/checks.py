@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import warnings
 import zipfile
 from collections.abc import Sequence
@@ -358,10 +359,20 @@ def check_png(out: Path) -> None:
 
 
 def check_out_folder(out: Path | None) -> None:
-    """Raise InputError if the folder for a report is a file, or holds a run."""
+    """Raise InputError if the folder for a report is a file, or is named like one, or holds a run."""
     if out is None:
         return
-    if out.exists() and not out.is_dir():
-        raise InputError(f"--out must be a folder; {str(out)!r} is a file")
+    check_folder_name(out)
     if (out / RECORD_FILE).exists():
         raise InputError(f"{out} holds a run, whose report is not replaced; choose another folder")
+
+
+def check_folder_name(out: Path) -> None:
+    """Raise InputError if a folder to write into is a file, or a new one that is named like a page or a table."""
+    if out.exists() and not out.is_dir():
+        raise InputError(f"--out must be a folder; {str(out)!r} is a file")
+    if not out.exists() and out.suffix.lower() in (".html", ".csv", ".json"):
+        raise InputError(
+            f"--out must be a folder, into which the page and tables are written, and {str(out)!r} is named like a "
+            f"file. For example: --out {shlex.quote(str(out.with_suffix('')))}"
+        )

@@ -324,4 +324,5 @@ def test_a_folder_without_runs_is_an_error(tmp_path, cli, monkeypatch):
     with pytest.raises(cnnzoo.InputError, match="must be a path"):
         cnnzoo.board(3)
     assert "--out must be a folder" in cli("board", "photos", "--out", "file").err
+    assert "For example: --out leaders" in cli("board", "photos", "--out", "leaders.html").err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "photos"]

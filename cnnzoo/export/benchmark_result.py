@@ -168,9 +168,7 @@ class Benchmark(SuggestsAttributes):
         if best.size and self.rows[0].size:
             text += f", and it has {format_size(best.size)}"
         if best.comparison is None:
-            return (
-                f"{text}. Accuracy was not measured, as no data was given; pass it as well. {rule}"
-            )
+            return f"{text}. Accuracy was not measured, as no data was given; pass it as well. {rule}"
         images = self.images or 0
         difference, interval = best.comparison.difference, best.comparison.interval
         return (

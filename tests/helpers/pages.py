@@ -71,6 +71,7 @@ class Page(HTMLParser):
         (policy,) = [meta["content"] for meta in self.all("meta") if "http-equiv" in meta]
         assert f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}';" in policy
         assert len(self.all("h1")) == 1
+        assert self.all("a")[0] == {"class": "skip", "href": "#main"}, "the first stop of the Tab key"
         assert "main" in ids
         for table in self.all("table"):
             assert table.get("class", "sortable") == "sortable"

@@ -7,7 +7,7 @@ they are transparent. No file takes more time or memory than `data.image_limits`
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cnnzoo.core.file_signatures import FILE_KINDS, HEAD_BYTES, TEXT_KINDS
@@ -50,11 +50,11 @@ def decode_files(contents: tf.Tensor, transform: Transform) -> tuple[tf.Tensor, 
         uint8 images (N, height, width, channels), black where a file is no image, and string (N,), why it is none, or
         "".
     """
-    count = tf.size(contents, tf.int64)
+    count, decode = tf.size(contents, tf.int64), trace_decoding(transform)
 
     # Decode in a data set, the only part of a graph that continues after an error.
     files = tf.data.Dataset.from_tensor_slices((tf.range(count), contents))
-    decoded = files.map(lambda i, content: (i, *decode_file(content, transform)), PARALLEL_FILES).ignore_errors()
+    decoded = files.map(lambda i, content: (i, *decode(content)), PARALLEL_FILES).ignore_errors()
 
     # A blank image goes last, so that the batch is not empty when no file can be decoded.
     blank = tf.data.Dataset.from_tensors((count, tf.zeros((*transform.size, transform.channels), tf.uint8), ""))
@@ -65,6 +65,17 @@ def decode_files(contents: tf.Tensor, transform: Transform) -> tuple[tf.Tensor, 
     damaged = tf.fill([count + 1], NOT_AN_IMAGE)
     problems = tf.tensor_scatter_nd_update(damaged, indices[:, None], problems)
     return tf.scatter_nd(indices[:, None], pixels, shape)[:-1], problems[:-1]
+
+
+@lru_cache(maxsize=4)
+def trace_decoding(transform: Transform) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
+    """Return `decode_file` for a transform as a graph, which takes seconds to trace, and is the same in each export."""
+    with tf.init_scope():  # so that it belongs to no other graph
+        function = tf.function(lambda content: decode_file(content, transform), autograph=False)
+        traced: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]] = function.get_concrete_function(
+            tf.TensorSpec((), tf.string)
+        )
+    return traced
 
 
 def decode_file(content: tf.Tensor, transform: Transform) -> tuple[tf.Tensor, tf.Tensor]:

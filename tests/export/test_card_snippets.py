@@ -116,13 +116,17 @@ def color_model():
 
 
 def check_snippet(folder, classifier, photos, monkeypatch):
-    """Run the code of the card, as it is printed, with each of 24 photos as photo.jpg."""
+    """Run the code of the card, as it is printed, with some of the photos as photo.jpg.
+
+    What it reads from every photo is checked above, but for SavedModels, whose graph reads the photos.
+    """
     text = (folder / "model_card.md").read_text()
     code = re.findall(r"^```python\n(.*?)^```", text, re.M | re.S)[-1]
     assert f"{SNIPPET_TOLERANCE:g}" in text
     open_once(monkeypatch)
     differences, labels = {}, []
-    for kind, content in photos.items():
+    every = 1 if "saved_model.load" in code else 4  # another graph is compiled for each photo
+    for kind, content in list(photos.items())[::every]:
         Path("photo.jpg").write_bytes(content)
         scope = {"print": lambda label, probability: labels.append((label, float(probability)))}
         exec(code, scope)

@@ -81,11 +81,11 @@ def benchmark(
 
     Example:
         >>> model = cnnzoo.get("lenet5", weights="digits")
-        >>> result = cnnzoo.benchmark(model, formats="onnx", precisions="float32")
+        >>> result = cnnzoo.benchmark(model, formats="litert", precisions="float32")
         >>> [(row.format, row.precision) for row in result.rows]
-        [('keras', 'float32'), ('onnx', 'float32')]
+        [('keras', 'float32'), ('litert', 'float32')]
         >>> result.recommended.format
-        'onnx'
+        'litert'
     """
     # Check the request before anything slow
     names = _check_names("format", formats, tuple(FORMATS))

@@ -28,7 +28,7 @@ def predictions(tmp_path):
 def test_the_command_prints_the_comparison(cli, predictions, tmp_path):
     answer = cli("compare", *predictions, "--margin", 0.01, "--slices", "folder", "--out", tmp_path / "c.html")
     assert answer.code == 0
-    assert "+25 points" in answer.out
+    assert "+25.0 points" in answer.out
     assert "B is better than A (p = 0.002). B is no worse than A by 1 point (p < 0.001)." in answer.out
     assert "By folder: ." in answer.out
     assert f"Written to {tmp_path / 'c.html'}" in answer.err

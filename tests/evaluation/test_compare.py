@@ -431,7 +431,7 @@ def test_the_page_shows_the_flips(files, photos, tmp_path):
     page = Page((tmp_path / "compare.html").read_text())
     assert "Gains: only B is right on 12" in page.text
     assert "Losses: only A is right on 3" in page.text
-    assert "+15 points" in page.text
+    assert "+15.0 points" in page.text
     assert (tmp_path / "compare.html").read_text().count("data:image/png") == 15
     comparison.save(tmp_path / "compare.json")
     assert json.loads((tmp_path / "compare.json").read_text()) == comparison.to_dict()

@@ -282,7 +282,7 @@ class _Supervisor:
         name = f"Process {child.rank} of {self.count}"
         if child in self.silent:
             return f"{name} showed no sign of life for {STOPPED_SECONDS:.0f} seconds and was ended"
-        signal_name = signal.Signals(-child.process.returncode).name
+        signal_name = name_signal(-child.process.returncode)
         if signal_name != "SIGABRT":
             return f"{name} was ended by {signal_name}"
         messages = child.jax_log.read_text(encoding="utf-8", errors="replace") if child.jax_log.exists() else ""
@@ -298,6 +298,20 @@ class _Supervisor:
         assert child.log
         text = child.log.read_text(encoding="utf-8", errors="replace").strip()[-MAX_LOG_CHARACTERS:]
         echo(f"Process {child.rank} of {self.count}:\n{text}", err=True)
+
+
+def name_signal(number: int) -> str:
+    """Return the name of a signal; those of real time between the first and the last have none.
+
+    Example:
+        >>> from cnnzoo.cli.launch import name_signal
+        >>> name_signal(9), name_signal(50)
+        ('SIGKILL', 'signal 50')
+    """
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 COMMANDS = (launch,)

@@ -1,6 +1,7 @@
 """cnnzoo launch starts processes and watches them: here small programs, which begin at once."""
 
 import os
+import signal
 import subprocess
 import sys
 
@@ -78,6 +79,13 @@ def test_a_killed_process_ends_the_others_with_one_line(rank):
         f"Error: Process {rank} of 2 was ended by SIGKILL, so all have ended. The same command continues the run from "
         "its last state\n"
     )
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="signals of real time")
+def test_a_signal_that_has_no_name_is_told_by_its_number():
+    result = launch("rank == 1 and os.kill(os.getpid(), signal.SIGRTMIN + 9); time.sleep(600)", "-n", "2")
+    assert result.code == 1
+    assert f"Error: Process 1 of 2 was ended by signal {signal.SIGRTMIN + 9}, so all have ended." in result.err
 
 
 def test_a_stopped_process_ends_with_the_others():

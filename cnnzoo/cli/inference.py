@@ -72,6 +72,14 @@ if TYPE_CHECKING:
 @commands.option("--interpolation", **INTERPOLATION)
 @commands.option("--target-accuracy", **TARGET_ACCURACY, group=COMMON)
 @commands.option("--out", type=CheckedPath(), group=COMMON, help="Folder to write the report to.")
+@commands.option(
+    "--maps/--no-maps",
+    "maps",
+    default=None,
+    group=COMMON,
+    help="Show in report.html what speaks for the class of each mistake / do not.",
+    show_default="if it takes a few seconds",
+)
 @commands.option("--json", "as_json", **JSON, group=COMMON)
 @commands.option("--allow-failed", **ALLOW_FAILED)
 def evaluate(
@@ -82,6 +90,7 @@ def evaluate(
     interpolation: str,
     target_accuracy: float | None,
     out: Path | None,
+    maps: bool | None,
     as_json: bool,
     allow_failed: bool,
 ) -> None:
@@ -109,7 +118,9 @@ def evaluate(
     network = classifier if classifier.model is None else classifier.model  # an export itself is measured
     with warnings.catch_warnings(), evaluation_of(model):
         warnings.filterwarnings("ignore", "(?s).* training images of ")  # the report says so
-        report = cnnzoo.evaluate(network, images, split=split, target_accuracy=target_accuracy)
+        # Without --out there is no page to show them on
+        wanted = bool(out) and ("auto" if maps is None else maps)
+        report = cnnzoo.evaluate(network, images, split=split, target_accuracy=target_accuracy, maps=wanted)
     if out and is_first:
         from cnnzoo.evaluation.report import REPORT_FILES
 

@@ -35,6 +35,7 @@ from cnnzoo.evaluation.compatibility import (
 from cnnzoo.evaluation.evaluations import record_evaluation_of
 from cnnzoo.evaluation.min_probability import choose_min_probability
 from cnnzoo.evaluation.report import Report
+from cnnzoo.evaluation.report_maps import add_maps, check_maps
 from cnnzoo.evaluation.report_tables import digest_names_and_images
 from cnnzoo.evaluation.temperature import choose_temperature
 from cnnzoo.inference.classifier import Classifier
@@ -58,6 +59,7 @@ def evaluate(
     interpolation: str = "auto",
     pad: int | None = None,
     target_accuracy: float | None = None,
+    maps: bool | str = "auto",
     verbose: bool = True,
 ) -> Report:
     """Evaluate a model, a run or an export on one split of `data` in a single prediction pass.
@@ -89,6 +91,9 @@ def evaluate(
         target_accuracy: the accuracy, such as 0.95, that the answers of the model shall have: the least probability of
             an answer is chosen for it on the validation split, and the report says how many images of `split` get an
             answer and how many of these are right. The card of the model keeps it, and a temperature if it has none.
+        maps: whether the page of the report shows a map beside each picture: what speaks for the class that the model
+            predicts (Grad-CAM). "auto" makes them if that takes a few seconds at most, and not on JAX. There are none
+            for exports.
         verbose: show progress, if it takes more than two seconds.
 
     Returns:
@@ -126,6 +131,7 @@ def evaluate(
             )
     if batch_size != "auto":
         check_integer("batch_size", batch_size, 1)
+    check_maps(maps)
     transform: dict[str, Any] = {"crop": crop, "interpolation": interpolation, "pad": pad}
     received, model = model, _open_model(model, **transform)
     if not isinstance(model, Classifier):
@@ -169,6 +175,7 @@ def evaluate(
     report = make_report(model, data, split, class_names, probabilities)
     report = replace(report, training_images=training_images, remarks=tuple(remarks), **suggestion)
     record_evaluation_of(received, data, report)
+    report = add_maps(report, model, maps)
     if split != "train" and report.training_images_summary:
         warn_caller(report.training_images_summary)
     return report

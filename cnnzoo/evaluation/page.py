@@ -14,10 +14,12 @@ from cnnzoo.core.pages import file_address, render_page
 from cnnzoo.core.tiles import Tile, fit_thumbnails
 from cnnzoo.data.fix_list import LABELS_FILE
 from cnnzoo.data.photos import Photos
+from cnnzoo.data.transform import array_to_pillow
 from cnnzoo.evaluation.commands import evaluate_command
 from cnnzoo.evaluation.metrics import confident_classes
 from cnnzoo.evaluation.next_steps import suggest_steps
 from cnnzoo.evaluation.report_charts import draw_curves, draw_matrices, draw_reliability
+from cnnzoo.explain.overlay import overlay_map
 
 Report = Any  # `evaluation.report` imports this file, so this file cannot import its class
 
@@ -48,7 +50,7 @@ def render_report(report: Report, folder: str | os.PathLike[str] | None = None) 
     lowest_rows = _find_lowest(class_rows)
     mistakes = [(i, report.predicted[i]) for i in report.worst[:MAX_PICTURES]]
     suspects = [(i, better_labels[i]) for i in report.suspects[:MAX_PICTURES]]
-    pictures = iter(_draw_pictures(report, [i for i, _ in (*mistakes, *suspects)]))
+    pictures = iter(_draw_pictures(report, [*mistakes, *suspects]))
     return render_page(
         "cnnzoo.evaluation",
         "report.html",
@@ -132,19 +134,38 @@ def suggest_commands(report: Report) -> list[tuple[str, str]]:
     ]
 
 
-def _draw_pictures(report: Report, indices: Sequence[int]) -> list[str]:
-    """Return pictures of images as data URIs: large if there is no file to look at, and small enough for the page."""
+def _draw_pictures(report: Report, pairs: Sequence[tuple[int, int]]) -> list[tuple[str, str]]:
+    """Return each image, and the image under its map if there is one, as data URIs.
+
+    They are large if there is no file to look at, and small enough for the page.
+
+    Args:
+        report: the report.
+        pairs: index of each image, and the class that it may have been taken for.
+    """
     sides = SIDES[isinstance(report.images, Photos)]
-    unique = list(dict.fromkeys(map(int, indices)))
-    tiles = [Tile(np.asarray(report.images[i : i + 1])[0], ()) for i in unique]
+    keys = [(int(i), int(other)) for i, other in pairs]
+    indices, maps = list(dict.fromkeys(i for i, _ in keys)), [key for key in dict.fromkeys(keys) if key in report.maps]
+    images = {i: np.asarray(report.images[i : i + 1])[0] for i in indices}
+    tiles = [Tile(images[i], ()) for i in indices]
+    tiles += [Tile(draw_map(images[key[0]], report.maps[key]), ()) for key in maps]
     # Images that are in both galleries are in the page twice.
-    max_bytes = MAX_PICTURE_BYTES * len(unique) // max(len(indices), 1)
-    uris = dict(zip(unique, fit_thumbnails(tiles, max_bytes, sides), strict=False))
-    return [uris.get(int(i), "") for i in indices]
+    shown = len(keys) + sum(key in report.maps for key in keys)
+    uris = fit_thumbnails(tiles, MAX_PICTURE_BYTES * len(tiles) // max(shown, 1), sides)
+    of_images = dict(zip(indices, uris, strict=False))
+    of_maps = dict(zip(maps, uris[len(indices) :], strict=False))
+    return [(of_images.get(key[0], ""), of_maps.get(key, "")) for key in keys]
+
+
+def draw_map(image: np.ndarray, levels: np.ndarray) -> np.ndarray:
+    """Return an image (H, W, C) under its map (H, W) of 0 to 255, as RGB; the image itself if the map is 0."""
+    pixels = np.clip(image if image.shape[2] in (1, 3) else image[..., :1], 0, 255).astype("uint8")
+    picture = array_to_pillow(pixels).convert("RGB")
+    return np.asarray(overlay_map(picture, levels / 255) if levels.any() else picture)
 
 
 def describe_image(
-    report: Report, i: int, other: int, uri: str, folder: str | os.PathLike[str] | None
+    report: Report, i: int, other: int, pictures: tuple[str, str], folder: str | os.PathLike[str] | None
 ) -> dict[str, Any]:
     """Return picture and caption of an image: its name, its label and another class, with the probabilities of both.
 
@@ -152,14 +173,16 @@ def describe_image(
         report: the report.
         i: index of the image.
         other: index of the other class, such as the predicted one.
-        uri: the picture.
+        pictures: the picture, and the one under its map, which may be empty.
         folder: where the page will be.
     """
     true, predicted = (shorten_label(report.classes[c], MAX_CAPTION) for c in (report.labels[i], other))
     name, p = shorten_label(str(report.names[i]), MAX_CAPTION), report.probabilities[i]
     source = report.images.photos[i].source if isinstance(report.images, Photos) else None
     return {
-        "uri": uri,
+        "uri": pictures[0],
+        "map": pictures[1],
+        "has_evidence": bool(report.maps.get((int(i), int(other)), np.zeros(1)).any()),
         "pixelated": max(report.images.shape[1:3]) <= PIXELATED,
         "alt": f"{name}: {true}, taken for {predicted}",
         "address": file_address(source, folder) if isinstance(source, str | os.PathLike) else None,

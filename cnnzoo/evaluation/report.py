@@ -71,6 +71,7 @@ class Report(SuggestsAttributes):
         calibration: how `temperature` and `min_probability` were chosen, or why they were not.
         ending: why the training ended before its last epoch, if it did.
         source: path of the images, for a command on the page; empty if it is not known.
+        maps: for pairs (index of an image, class), what speaks for the class: (height, width), uint8 from 0 to 255.
         has_fix_list: whether a fix list changed the data of the training; the run's folder holds a copy.
         command: the arguments of `cnnzoo`, or of Python, that started the training; empty if they are not known.
         training_counts: number of training images of each class; empty if it is not known.
@@ -114,6 +115,7 @@ class Report(SuggestsAttributes):
     command: tuple[str, ...] = field(default=(), repr=False)
     training_counts: dict[str, int] = field(default_factory=dict, repr=False)
     images_digest: str = field(default="", repr=False)
+    maps: dict[tuple[int, int], np.ndarray] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "history", NamedValues(self.history))  # so that a wrong name suggests the right one

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 import numpy as np
 
 from cnnzoo.core.attributes import SuggestsAttributes
-from cnnzoo.core.errors import InputError, unknown_name
+from cnnzoo.core.errors import InputError
 from cnnzoo.core.files import atomic_write
 from cnnzoo.core.notebook import render_notebook
 from cnnzoo.core.numbers import format_share
@@ -18,6 +18,7 @@ from cnnzoo.core.paths import check_path
 from cnnzoo.core.text import escape_controls, format_count
 from cnnzoo.core.tiles import Tile
 from cnnzoo.explain.methods import METHODS, PIXELS
+from cnnzoo.explain.overlay import COLORS, overlay_map
 from cnnzoo.explain.photos import Photo
 from cnnzoo.explain.placement import Placement
 from cnnzoo.explain.targets import Target
@@ -25,8 +26,6 @@ from cnnzoo.explain.targets import Target
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
 
-COLORS = "viridis"  # of Matplotlib: even steps, also for color-blind readers
-MIN_OPACITY, MAX_OPACITY = 0.15, 0.65  # of the colors over the photo, where the map is 0 and where it is 1
 HIGHEST_SHARE = 99.5  # percent of the pixels that integrated gradients do not clip: a few pixels are far above all
 MAX_SHOWN = 12  # explanations that a notebook shows
 SUFFIXES = (".png", ".jpg", ".jpeg", ".npy")
@@ -120,19 +119,8 @@ class Explanation(SuggestsAttributes):
         Raises:
             InputError: if the photo cannot be read, or there is no such colormap.
         """
-        from matplotlib import colormaps
-        from PIL import Image
-
-        if colors not in colormaps:
-            raise unknown_name("colormap", colors, list(colormaps))
-        photo = self.photo()
-        if not self.evidence:
-            return photo
-        # At most 256 levels, so that a table of colors is enough
-        levels = np.rint(self.map * 255).astype("uint8")
-        table = np.rint(colormaps[colors](np.arange(256))[:, :3] * 255).astype("uint8")
-        opacity = np.rint(255 * (MIN_OPACITY + (MAX_OPACITY - MIN_OPACITY) * np.arange(256) / 255)).astype("uint8")
-        return Image.composite(Image.fromarray(table[levels]), photo, Image.fromarray(opacity[levels]))
+        picture = overlay_map(photo := self.photo(), self.map, colors)
+        return picture if self.evidence else photo
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the overlay as a picture, or the map as an array.

@@ -13,7 +13,7 @@ from cnnzoo.core.errors import InputError
 from cnnzoo.core.files import atomic_write
 from cnnzoo.core.lazy import Lazy
 from cnnzoo.core.pages import picture_uri, render_page, to_data_uri
-from cnnzoo.explain.explanation import COLORS
+from cnnzoo.explain.overlay import COLORS
 from cnnzoo.explain.page import check_page_path
 from cnnzoo.explain.photos import Photo, iter_photos
 from cnnzoo.inference.classifier import Classifier

@@ -49,6 +49,7 @@ from cnnzoo.evaluation.evaluate import calibrate_on_validation, make_report, pre
 from cnnzoo.evaluation.evaluations import record_evaluation
 from cnnzoo.evaluation.min_probability import explain_too_few_images
 from cnnzoo.evaluation.report import Report
+from cnnzoo.evaluation.report_maps import add_maps
 from cnnzoo.evaluation.summary import CARD_KEY as FIGURES_KEY
 from cnnzoo.evaluation.summary import EPOCHS_KEY, RECIPE_NAME_KEY, SETTINGS_KEY, summarize_report
 from cnnzoo.surgery.accelerator import device_batch_size
@@ -451,7 +452,7 @@ class Trainer:
         report = make_report(self.model, self.data, "test", self.data.classes, probabilities)
         record_evaluation(self.run.folder, self.data, "test", report.accuracy, "training")
         return replace(
-            report,
+            add_maps(report, self.model),
             history=run_state.history,
             best_epoch=run_state.best_epoch,
             probe=run_state.probe,

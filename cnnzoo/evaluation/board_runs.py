@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cnnzoo.core.errors import InputError
-from cnnzoo.core.json_files import read_json_value
+from cnnzoo.core.json_files import JSON_ERRORS, Finite, check_fields, read_json_value
 from cnnzoo.evaluation.evaluations import read_evaluations
 from cnnzoo.inference.runs import RECORD_FILE
 
@@ -23,6 +23,9 @@ REPORT_FILE = "report.json"
 PAGE_FILE = "report.html"
 LOCK_FILE = ".lock"
 SKIPPED_FOLDERS = ("state", "tensorboard", "mlruns", "wandb", "__pycache__")  # which hold no runs
+RECORD_FIELDS = {"status": str, "plan": dict[str, Any]}  # of run.json, as far as a leaderboard reads it
+OPTIONAL_RECORD_FIELDS = {"fingerprints": dict[str, str], "parameters": int, "seconds": Finite, "started": str}
+DATA_FIELDS = {"source": str, "classes": list[Any], "images": dict[str, int], "fingerprints": dict[str, str]}
 STATES = ("done", "running", "stopped", "interrupted", "failed")
 ENDED_ELSEWHERE = "its process has ended, or runs on another machine; the same command resumes it"
 
@@ -113,7 +116,7 @@ def read_board_folder(folder: Path, root: Path) -> BoardRun | BoardNote:
         return read_run(folder, name, record, plan)
     except InputError as error:
         return BoardNote(folder, name, f"damaged: {shorten_error(error, folder)}")
-    except (TypeError, ValueError, LookupError, AttributeError) as error:
+    except JSON_ERRORS as error:
         return BoardNote(folder, name, f"damaged: {RECORD_FILE} lacks what every run has ({type(error).__name__})")
 
 
@@ -131,7 +134,9 @@ def describe_search(folder: Path, record: dict[str, Any]) -> str:
 
 def read_run(folder: Path, name: str, record: dict[str, Any], plan: dict[str, Any]) -> BoardRun:
     """Return the run in a folder, from its record, its last state, and, where these are not enough, its report."""
-    data, prints = plan["data"], record.get("fingerprints", {})
+    record = check_fields(record, RECORD_FILE, RECORD_FIELDS, OPTIONAL_RECORD_FIELDS)
+    data = check_fields(plan["data"], RECORD_FILE, DATA_FIELDS)
+    prints = record.get("fingerprints", {})
     state = find_state(folder, record["status"])
     progress, figures = read_progress(folder), dict[str, Any]()
     if state == "done":

@@ -206,6 +206,35 @@ def test_damaged_runs_and_those_of_other_programs_get_a_note(runs):
     assert "torn" in board.to_html()
 
 
+def list_places(value, place=()):
+    """Yield the place of every value in nested objects and lists, of which only the first items count."""
+    if place:
+        yield place
+    items = value.items() if isinstance(value, dict) else enumerate(value[:1]) if isinstance(value, list) else ()
+    for key, item in items:
+        yield from list_places(item, (*place, key))
+
+
+@pytest.mark.parametrize("value", [None, "<u>", -1, float("inf"), 10**400, [], {"a": 1}], ids=lambda v: f"{v!r:.9}")
+def test_no_wrong_value_in_a_record_stops_the_others(runs, value):
+    good = (runs / "first" / "run.json").read_text()
+    places = list(list_places(json.loads(good)))
+    for i, (*parents, key) in enumerate(places):
+        record = json.loads(good)
+        parent = record
+        for name in parents:
+            parent = parent[name]
+        parent[key] = value
+        write_record(runs / f"changed{i}", json.dumps(record))
+    board = cnnzoo.board(runs)
+    assert len(board.runs) + len(board.notes) == len(places) + 2
+    assert {"first", f"nested/{NAME}"} <= {run.name for run in board.runs}
+    assert board.to_html()
+    assert board.to_csv()
+    assert board.to_json()
+    assert str(board)
+
+
 @pytest.mark.parametrize("missing", [("state",), ("report.json", "report.html"), ("state", "report.json")])
 def test_a_run_whose_files_were_deleted_keeps_its_figures(runs, missing):
     for name in missing:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 import cnnzoo
+from cnnzoo.core.arguments import check_arguments
 from cnnzoo.core.errors import ConnectionLostError, InputError, Interrupted, shorten_repr
 from cnnzoo.core.host_address import check_first_host, check_port_is_free, use_reachable_address
 from cnnzoo.core.processes import check_same, count_processes, jax_client, process_rank
@@ -102,6 +103,7 @@ def check_backend() -> None:
         raise InputError(NEEDS_JAX.format(backend=backend))
 
 
+@check_arguments()
 def connect_processes() -> bool:
     """Connect this process to those that train with it, which `cnnzoo launch` has started here or on other hosts.
 

@@ -55,7 +55,7 @@ MISSING_NAMES = {
     "fitAndEvaluate": "Did you mean cnnzoo.fit_and_evaluate?",
     "create_model": "Did you mean cnnzoo.get?",
     "train": "Did you mean cnnzoo.fit_and_evaluate?",
-    "xyz": "It has Card, Classifier, ",
+    "xyz": "It has Benchmark, Board, Card, ",
 }
 
 

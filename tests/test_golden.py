@@ -144,7 +144,8 @@ MUTATIONS = {
 def test_a_graph_with_one_mistake_is_detected(mutation, tmp_path):
     stem, changed = MUTATIONS[mutation]
     golden = GoldenLogits(GOLDEN / "logits" / f"{stem}.npz")
-    assert max(relative_errors(golden, golden.write(tmp_path), changed).values()) > 1e-4
+    file = golden.write(tmp_path)
+    assert any(max(relative_errors(golden, file, changed, [size]).values()) > 1e-4 for size in golden.sizes[::-1])
 
 
 def test_the_padding_of_keras_is_detected(tmp_path, monkeypatch):

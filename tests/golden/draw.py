@@ -4,6 +4,8 @@ import zlib
 
 import numpy as np
 
+CHUNK = 1_000_000  # numbers that are drawn at once
+
 
 def weights(names, shapes, gain):
     """Return the tensors of a checkpoint by name.
@@ -19,7 +21,7 @@ def tensor(name, shape, gain=1.0):
     leaf = name.replace("/", ".").rpartition(".")[2].removesuffix(":0")
     if leaf == "num_batches_tracked":
         return np.array(0)
-    numbers = np.random.RandomState(zlib.crc32(name.encode())).random_sample(shape).astype("float32")  # 0 to 1
+    numbers = _draw(name, shape)
     if leaf in ("running_var", "moving_variance"):
         return numbers + np.float32(0.5)
     if leaf == "gamma" or (leaf == "weight" and len(shape) == 1):
@@ -30,7 +32,20 @@ def tensor(name, shape, gain=1.0):
         fan_in = np.prod(shape[:2])
     else:  # torch has the filters first, Keras last
         fan_in = np.prod(shape[1:] if leaf == "weight" else shape[:-1])
-    return (numbers * 2 - 1) * np.float32(np.sqrt(6 / fan_in))
+    numbers *= 2  # in place, as the system takes longer to provide memory than to compute with it
+    numbers -= 1
+    numbers *= np.float32(np.sqrt(6 / fan_in))
+    return numbers
+
+
+def _draw(name, shape):
+    """Return float32 numbers from 0 to 1, rounded from the 64 bits that are drawn."""
+    state = np.random.RandomState(zlib.crc32(name.encode()))
+    numbers = np.empty(int(np.prod(shape)), "float32")
+    for begin in range(0, numbers.size, CHUNK):
+        part = numbers[begin : begin + CHUNK]
+        part[...] = state.random_sample(part.size)
+    return numbers.reshape(shape)
 
 
 def images(height, width, channels=3):

@@ -18,6 +18,7 @@ from cnnzoo.core.progress import show_progress
 from cnnzoo.evaluation.compare import check_margin, compare
 from cnnzoo.evaluation.compatibility import check_image_data, check_not_empty
 from cnnzoo.evaluation.evaluate import evaluate
+from cnnzoo.evaluation.evaluations import evaluation_of
 from cnnzoo.export.benchmark_result import Benchmark, BenchmarkRow
 from cnnzoo.export.export import check_request, export
 from cnnzoo.export.speed import measure_in_process
@@ -168,7 +169,8 @@ def _measure_model(
     row = BenchmarkRow(KERAS, "float32", file.stat().st_size if file.exists() else None)
     report = None
     if data is not None:
-        report = evaluate(load(path, KERAS, allow_failed=allow_failed), data, split=split, verbose=False)
+        with evaluation_of(path):  # counts as an evaluation of the run
+            report = evaluate(load(path, KERAS, allow_failed=allow_failed), data, split=split, verbose=False)
         row = replace(row, accuracy=report.accuracy)
     try:
         return replace(row, speed=measure_in_process(file, KERAS)), report

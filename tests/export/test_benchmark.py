@@ -10,6 +10,7 @@ from helpers.pages import Page
 
 import cnnzoo
 from cnnzoo.core.errors import InputError
+from cnnzoo.evaluation.evaluations import read_evaluations
 from cnnzoo.evaluation.report import Report
 from cnnzoo.export.benchmark import EXPORT_PRECISIONS, find_model_file
 from cnnzoo.export.benchmark_result import Benchmark, BenchmarkRow
@@ -149,6 +150,7 @@ def test_exports_are_measured(trained, data, tmp_path, monkeypatch):
     monkeypatch.setattr(
         FORMATS["openvino"].__class__, "writer_modules", ("a_module_that_is_not_installed",)
     )  # a real reason
+    evaluations = len(read_evaluations(trained.folder))
     result = cnnzoo.benchmark(
         trained.folder,
         data,
@@ -158,6 +160,7 @@ def test_exports_are_measured(trained, data, tmp_path, monkeypatch):
         margin=0.2,
         verbose=False,
     )
+    assert len(read_evaluations(trained.folder)) == evaluations + 1  # of the run itself
     rows = {(row.format, row.precision): row for row in result.rows}
     assert list(rows) == [("keras", "float32")] + [(f, p) for f in ("openvino", "litert") for p in ("float32", "int8")]
     assert "a_module_that_is_not_installed" in rows["openvino", "float32"].reason

@@ -20,7 +20,7 @@ from cnnzoo.core.progress import show_progress
 from cnnzoo.core.tables import format_table
 from cnnzoo.core.text import format_count
 from cnnzoo.explain.explain import compute_explanations, open_for_explaining
-from cnnzoo.explain.explainer import Explainer, neutral_pixel
+from cnnzoo.explain.explainer import Explainer
 from cnnzoo.explain.explanation import Explanation
 from cnnzoo.explain.placement import place_map
 from cnnzoo.inference.classifier import Classifier
@@ -32,8 +32,9 @@ else:
     keras = Lazy("keras")
 
 STEPS = 20
+RANDOM_MAPS = 5  # whose curves are averaged, so that one lucky map does not count
 RANDOM_CELLS = 7  # of a side of a random map, which is as smooth as that of a ResNet at 224 pixels
-BLUR = 10  # of the blurred image that insertion begins with: the standard deviation at 224 pixels
+BLUR = 10  # of the image without its details: the standard deviation at 224 pixels
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -47,10 +48,11 @@ class Faithfulness(SuggestsAttributes):
         sources: the images (N,).
         targets: the class of each.
         method: the method of the maps.
-        deletion: (N, steps + 1), while the pixels that the map marks most are replaced by gray first.
-        insertion: (N, steps + 1), while they are inserted first into a blurred image.
-        random_deletion: (N, steps + 1), in the order of a random map.
-        random_insertion: (N, steps + 1), in the order of a random map.
+        deletion: (N, steps + 1), while the pixels that the map marks most are replaced first by those of the blurred
+            image, in which nothing new appears as it does with gray.
+        insertion: (N, steps + 1), while they are inserted first into the blurred image.
+        random_deletion: (N, steps + 1), in the order of a random map: the mean of five.
+        random_insertion: (N, steps + 1), in the order of a random map: the mean of five.
         sanity: (N,) rank correlation of each map with that of the same network with randomized weights; None for an
             export. Near 1, the map shows edges of the photo rather than what the network has learned.
 
@@ -193,9 +195,10 @@ def faithfulness(
     curves = []
     with show_progress("Deleting and inserting pixels", len(readable), "images", verbose) as progress:
         for explanation in progress.track(readable):
-            own = _order_pixels(_map_of_network(explanation, classifier))
-            other = _order_pixels(_random_map(classifier.shape[:2], rng))
-            curves.append([_follow(classifier, explanation, order, steps) for order in (own, other)])
+            own = _follow(classifier, explanation, _map_of_network(explanation, classifier), steps)
+            size = classifier.shape[:2]
+            others = [_follow(classifier, explanation, _random_map(size, rng), steps) for _ in range(RANDOM_MAPS)]
+            curves.append([own, np.mean(others, axis=0)])
     found = np.array(curves)  # (N, map or random, deletion or insertion, steps + 1)
     sanity = None if classifier.model is None else _compare_with_randomized(classifier, readable, layer, seed)
     return Faithfulness(
@@ -232,30 +235,28 @@ def _random_map(size: Sequence[int], rng: np.random.Generator) -> np.ndarray:
     return placement.resample(rng.random((RANDOM_CELLS, RANDOM_CELLS), "float32"))
 
 
-def _order_pixels(values: np.ndarray) -> np.ndarray:
-    """Return the indices of the pixels, the largest value first."""
-    return np.argsort(-values, axis=None, kind="stable")
+def _follow(classifier: Classifier, explanation: Explanation, values: np.ndarray, steps: int) -> np.ndarray:
+    """Return the probabilities (2, steps + 1) while pixels are deleted, and while they are inserted.
 
-
-def _follow(classifier: Classifier, explanation: Explanation, order: np.ndarray, steps: int) -> np.ndarray:
-    """Return the probabilities (2, steps + 1) while pixels are deleted, and while they are inserted."""
+    The pixels with the largest of the values (height, width) come first.
+    """
     assert explanation._photo is not None
     image = explanation._photo.pixels
-    gray = np.broadcast_to(np.rint(neutral_pixel(classifier, image)).astype(image.dtype), image.shape)
     blurred = _blur(image)
+    order = np.argsort(-values, axis=None, kind="stable")
     edges = np.rint(np.linspace(0, order.size, steps + 1)).astype(int)
-    shown = np.zeros((steps + 1, order.size), bool)
+    is_done = np.zeros((steps + 1, order.size), bool)
     for i, edge in enumerate(edges):
-        shown[i, order[:edge]] = True
-    masks = shown.reshape(steps + 1, *image.shape[:2], 1)
+        is_done[i, order[:edge]] = True
+    masks = is_done.reshape(steps + 1, *image.shape[:2], 1)
     curves = []
-    for first, second in ((gray, image), (image, blurred)):
+    for first, second in ((blurred, image), (image, blurred)):
         probabilities = classifier.scores(np.where(masks, first, second))
-        curves.append(_score_target(probabilities, explanation, classifier))
+        curves.append(_score_target(probabilities, explanation))
     return np.array(curves)
 
 
-def _score_target(probabilities: np.ndarray, explanation: Explanation, classifier: Classifier) -> np.ndarray:
+def _score_target(probabilities: np.ndarray, explanation: Explanation) -> np.ndarray:
     target = explanation._target
     assert target is not None
     return np.array([target.score(row) for row in probabilities])

@@ -68,10 +68,10 @@ def test_equal_seeds_give_equal_curves(corner):
 
 def test_a_result_is_printed_and_shown(corner):
     model, images = corner
-    result = cnnzoo.faithfulness(model, images, steps=2)
+    result = cnnzoo.faithfulness(model, images, target=1, method="hirescam", steps=2)
     for text in (str(result), result._repr_html_()):
         assert "deletion, lower is better" in text
-    assert repr(result).startswith("<Faithfulness of gradcam on 6 images: deletion 0.")
+    assert repr(result).startswith("<Faithfulness of hirescam on 6 images: deletion ")
 
 
 def test_errors_name_the_remedy(corner, tmp_path):

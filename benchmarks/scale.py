@@ -3,8 +3,9 @@
 python benchmarks/scale.py predict photos/ --model resnet18 --counts 1,2,4
 python benchmarks/scale.py train photos/ --model resnet18 --counts 1,2,4
 
-Each process is bound to cores of its own, as if it were a host with so many cores (`--cores`, by default 1). Counts for
-which there are too few cores share them, and their efficiency says little.
+Each process has cores of its own, as if it were a host with so many cores (`--cores`, by default 1): predicting
+processes are bound to them, training ones have as many threads. Counts for which there are too few cores share them,
+and their efficiency says little.
 """
 
 import multiprocessing
@@ -111,7 +112,7 @@ def measure_training(photos, model, count, cores_each):
         out = Path(folder) / "times"
         program = [sys.executable, "-c", "import scale; scale.time_training()", photos, model, str(out)]
         paths = [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
-        os.sched_setaffinity(0, available[: count * cores_each])  # `launch` gives each process its share of them
+        os.sched_setaffinity(0, available[: count * cores_each])  # of which `launch` gives each process its share
         try:
             subprocess.run(
                 [sys.executable, "-m", "cnnzoo", "launch", "-n", str(count), "--", *program],

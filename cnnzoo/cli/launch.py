@@ -90,14 +90,14 @@ def _start(program: Sequence[str], ranks: Sequence[int], count: int, address: st
     """Start the processes of this host; the first one of all has the terminal for its output."""
     from cnnzoo.core.connection import ADDRESS, COUNT, LOG_FILE, RANK
 
-    gpus, cores = _share_devices(len(ranks))
+    shares = _share_devices(len(ranks))
     for i, rank in enumerate(ranks):
-        environment = dict(os.environ) | gpus[i]
+        environment = dict(os.environ) | shares[i]
         if count > 1:
             environment |= {ADDRESS: address, COUNT: str(count), RANK: str(rank)}
             environment |= {LOG_FILE: str(folder / f"{rank}.jax")}  # `explain_failure` reads it
         log = folder / f"{rank}.log" if i else None
-        with (log or Path(os.devnull)).open("wb") as messages, _use_cores(cores[i]):
+        with (log or Path(os.devnull)).open("wb") as messages:
             process = subprocess.Popen(
                 program,
                 env=environment,
@@ -109,45 +109,30 @@ def _start(program: Sequence[str], ranks: Sequence[int], count: int, address: st
         yield Child(rank, process, log, folder / f"{rank}.jax")
 
 
-def _share_devices(count: int) -> tuple[list[dict[str, str]], list[Sequence[int]]]:
-    """Return for each of `count` processes of this host its GPUs, as variables, and its cores; none if it has all.
+def _share_devices(count: int) -> list[dict[str, str]]:
+    """Return for each of `count` processes of this host its GPUs, and its number of threads, as variables.
+
+    The processes are not bound to cores. A thread that waits for another process is busy (Gloo), and where it has to
+    share a single core with the thread that receives the answer, a sum over two processes takes 30 times as long.
 
     Raises:
         InputError: if there are GPUs, but not as many as processes.
     """
     from cnnzoo.core.cluster import split_evenly
+    from cnnzoo.core.threads import CORES, available_cores
 
     if count == 1:
-        return [{}], [()]
+        return [{}]
     gpus = _list_gpus()
     if gpus and len(gpus) < count:
         raise InputError(
             f"{count} processes cannot share {len(gpus)} GPU{'' if len(gpus) == 1 else 's'}. Use -n {len(gpus)}, or "
             "CUDA_VISIBLE_DEVICES= (empty) to train on the processor"
         )
+    cores = max(available_cores() // count, 1)  # the same for all, so that they compute alike
+    threads = {CORES: str(cores), "PJRT_NPROC": os.environ.get("PJRT_NPROC", str(cores))}  # ours, and those of JAX
     shares = split_evenly(range(len(gpus)), count)
-    variables = [{"CUDA_VISIBLE_DEVICES": ",".join(gpus[i] for i in share)} if gpus else {} for share in shares]
-    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_setaffinity") else []
-    if len(cores) < count:
-        return variables, [()] * count
-    return variables, list(split_evenly(cores, count))
-
-
-@contextmanager
-def _use_cores(cores: Sequence[int]) -> Iterator[None]:
-    """Bind this process to some cores, of which a process that it starts takes over the binding; all if none are given.
-
-    A function that the child calls before it starts the program would fork this process, with what threads it has.
-    """
-    if not cores:
-        yield
-        return
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, cores)
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, before)
+    return [threads | ({"CUDA_VISIBLE_DEVICES": ",".join(gpus[i] for i in share)} if gpus else {}) for share in shares]
 
 
 def _list_gpus() -> list[str]:

@@ -9,13 +9,15 @@ from pathlib import Path
 from cnnzoo.core.errors import InputError, shorten_repr
 
 MAX_WORKERS = 512  # processes
+CORES = "CNNZOO_CORES"  # the variable in which `cnnzoo launch` tells each process how many cores are its share
 CPU_LIMIT_FILE = Path("/sys/fs/cgroup/cpu.max")  # of the container
 
 
 def available_cores() -> int:
-    """Return the number of processor cores that this process may use, in a container also by its share of time."""
+    """Return the number of processor cores that this process may use: fewer in some containers, and under `launch`."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(cores, _container_limit() or cores)
+    share = os.environ.get(CORES, "")
+    return min(cores, _container_limit() or cores, max(int(share), 1) if share.isdecimal() else cores)
 
 
 @cache

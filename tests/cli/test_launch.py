@@ -9,7 +9,7 @@ import pytest
 from helpers.commands import run_command
 
 from cnnzoo.cli import launch as cli_launch
-from cnnzoo.core import connection
+from cnnzoo.core import connection, threads
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals")
 
@@ -49,14 +49,31 @@ def test_every_process_knows_its_place(tmp_path):
     assert texts == {"2": "4 2 a:5", "3": "4 3 a:5"}
 
 
-@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="cores are bound on Linux only")
-def test_processes_share_the_cores(tmp_path):
-    cores = os.sched_getaffinity(0)
-    code = f"open({str(tmp_path)!r} + f'/{{rank}}', 'w').write(' '.join(map(str, os.sched_getaffinity(0))))"
+@pytest.mark.parametrize(("cores", "share"), [(8, "4"), (5, "2"), (1, "1")])
+def test_processes_share_the_cores_by_their_numbers_of_threads(tmp_path, monkeypatch, cores, share):
+    """A process that is bound to one core would wait for its own thread at every exchange with another one."""
+    monkeypatch.setattr(threads, "available_cores", lambda: cores)
+    names = "[os.environ[n] for n in ('CNNZOO_CORES', 'PJRT_NPROC')]"
+    bound = "getattr(os, 'sched_getaffinity', lambda _: {})(0)"
+    code = f"open({str(tmp_path)!r} + f'/{{rank}}', 'w').write(repr(({names}, {bound})))"
     assert launch(code, "-n", "2").code == 0
-    shares = [set(map(int, (tmp_path / str(rank)).read_text().split())) for rank in (0, 1)]
-    assert shares[0] | shares[1] == cores == os.sched_getaffinity(0)
-    assert len(cores) < 2 or not shares[0] & shares[1]
+    expected = repr(([share, share], getattr(os, "sched_getaffinity", lambda _: {})(0)))
+    assert [(tmp_path / str(rank)).read_text() for rank in (0, 1)] == [expected] * 2
+
+
+def test_the_threads_of_jax_are_those_of_the_user(tmp_path, monkeypatch):
+    monkeypatch.setenv("PJRT_NPROC", "3")
+    code = f"open({str(tmp_path)!r} + f'/{{rank}}', 'w').write(os.environ['PJRT_NPROC'])"
+    assert launch(code, "-n", "2").code == 0
+    assert (tmp_path / "0").read_text() == "3"
+
+
+def test_a_process_uses_its_share_of_the_cores(monkeypatch):
+    monkeypatch.delenv("CNNZOO_CORES", raising=False)
+    cores = threads.available_cores()
+    for value, expected in (("1", 1), ("0", 1), ("999", cores), ("many", cores)):
+        monkeypatch.setenv("CNNZOO_CORES", value)
+        assert threads.available_cores() == expected
 
 
 def test_one_process_is_started_as_it_is(tmp_path):

@@ -161,8 +161,8 @@ def faithfulness(
 ) -> Faithfulness:
     """Measure how faithful the maps of `explain` are to a model.
 
-    The pixels that a map marks most are deleted first, or inserted first into a blurred image (Petsiuk et al. 2018,
-    arXiv:1806.07421), and the probability of the class is followed. A random map, and the maps of the same network with
+    The pixels that a map marks most are blurred first, or inserted first into a blurred image (Petsiuk et al. 2018,
+    arXiv:1806.07421), and the probability of the class is followed. Random maps, and the maps of the same network with
     randomized weights (Adebayo et al. 2018, arXiv:1810.03292), are measured for comparison.
 
     Args:

@@ -226,11 +226,25 @@ def test_auxiliary_heads_are_ignored():
     np.testing.assert_allclose(explanation.raw, expected.raw, atol=1e-6)
 
 
-def test_a_file_a_run_and_an_export_are_explained(lenet, digits, tmp_path):
+def test_a_file_is_explained(lenet, digits, tmp_path):
     path = cnnzoo.save(lenet, tmp_path / "digits.keras")
     (of_file,) = cnnzoo.explain(path, digits[:1])
     (of_model,) = cnnzoo.explain(lenet, digits[:1])
     np.testing.assert_allclose(of_file.raw, of_model.raw, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_exports_are_explained_by_occlusion_alone(lenet, digits, tmp_path):
+    pytest.importorskip("onnx")
+    cnnzoo.export(lenet, tmp_path / "onnx", format="onnx")
+    (expected,) = cnnzoo.explain(lenet, digits[:1], method="occlusion")
+    (explanation,) = cnnzoo.explain(tmp_path / "onnx", digits[:1], method="occlusion")
+    np.testing.assert_allclose(explanation.raw, expected.raw, atol=1e-2 * np.ptp(expected.raw))
+    for method in set(METHODS) - {"occlusion"}:
+        with pytest.raises(
+            cnnzoo.InputError, match=r"is an export \(onnx\). Use method='occlusion', or explain the run"
+        ):
+            cnnzoo.explain(tmp_path / "onnx", digits[:1], method=method)
 
 
 @pytest.mark.slow

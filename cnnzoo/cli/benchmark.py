@@ -79,7 +79,7 @@ def benchmark(
     as_json: bool,
     allow_failed: bool,
 ) -> None:
-    """Measure MODEL in every export format and precision, and recommend one.
+    """Measure every export of MODEL, and recommend one.
 
     Every export gets a row: size, accuracy on the test split of DATA with its paired difference to the model in
     float32, time of one image, most images per second, and memory, the last three in a process of its own. A format

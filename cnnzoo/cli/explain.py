@@ -56,7 +56,7 @@ def explain(
     transform_options: TransformOptions,
     allow_failed: bool,
 ) -> None:
-    """Show which parts of IMAGES speak for the class that MODEL gives them.
+    """Show which parts of IMAGES speak for a class of MODEL.
 
     The page of --out shows each photo beside its map, with its likeliest classes. Files that cannot be decoded are
     reported, all others are explained, and the command exits with 2.
@@ -100,9 +100,10 @@ def explain(
 )
 @commands.option("--allow-failed", **ALLOW_FAILED)
 def filters(model: str, image: str | None, out: Path, allow_failed: bool) -> None:
-    """Draw what MODEL has learned: the kernels of its first layer and, for IMAGE, its strongest feature maps.
+    """Draw what MODEL has learned: kernels and feature maps.
 
-    The page of --out shows the maps of the last layer of each stage.
+    The page of --out shows the kernels of the first layer and, for IMAGE, the strongest maps of the last layer of each
+    stage.
     """
     from cnnzoo.explain.page import check_page_path
 

@@ -55,7 +55,7 @@ class Explanation(SuggestsAttributes):
         >>> model = cnnzoo.get("lenet5", weights="digits")
         >>> explanation = cnnzoo.explain(model, cnnzoo.load_data("digits").test.images[:1])[0]
         >>> explanation
-        <Explanation of '4' for image 0: gradcam at c3, probability 100.0 %>
+        <Explanation of '4' for image 0: gradcam at c3, probability 90.8 %>
         >>> explanation.map.shape, explanation.evidence
         ((8, 8), True)
         >>> explanation.save("four.png")

@@ -29,7 +29,6 @@ else:
 MAX_KERNELS = 256  # that are drawn
 COLUMNS, GAP, KERNEL_SIDE = 8, 2, 40  # of the picture of all kernels: per row, and pixels
 STRONGEST_MAPS = 8  # of each stage
-NO_STAGES = ("ZeroPadding2D", "Rescaling", "Normalization")
 PHOTO_SIDE = 420  # pixels
 
 
@@ -74,9 +73,12 @@ def find_strongest_maps(classifier: Classifier, photo: Photo) -> list[Stage]:
     """Return the strongest feature maps of each stage for a photo: of the last layer of each size in the trunk."""
     model = without_aux_heads(_find_model(classifier))
     last: dict[tuple[int, int], MapLayer] = {}
+    is_past_pixels = False  # layers before the first convolution only prepare the pixels
     for layer in list_map_layers(model):
+        is_past_pixels = is_past_pixels or getattr(layer.layer, "kernel", None) is not None
         # A layer of zeros around maps has a size of its own, which is no stage
-        if layer.is_trunk and layer.calls == 1 and min(layer.size) > 1 and type(layer.layer).__name__ not in NO_STAGES:
+        is_stage = is_past_pixels and type(layer.layer).__name__ != "ZeroPadding2D"
+        if is_stage and layer.is_trunk and layer.calls == 1 and min(layer.size) > 1:
             last[layer.size] = layer
     layers = list(last.values())
     if not layers:

@@ -40,6 +40,14 @@ def test_kernels_of_networks_that_take_bgr_are_drawn_in_rgb():
     np.testing.assert_array_equal(kernels[1], weights[1])
 
 
+@pytest.mark.parametrize("preprocessing", ["bvlc", "caffe"])
+def test_the_layers_that_prepare_pixels_are_no_stage(preprocessing):
+    model = cnnzoo.get(shrink_resnet("resnet18"), image_size=64, classes=3, preprocessing=preprocessing)
+    classifier = cnnzoo.Classifier.of(model, "keras")
+    (photo,) = iter_photos(np.zeros((64, 64, 3), "uint8"), classifier.transform)
+    assert find_strongest_maps(classifier, photo)[0].layer == "bn1_relu"
+
+
 def test_the_strongest_maps_are_those_of_the_network(classifier):
     image = np.random.default_rng(0).integers(0, 256, (96, 96, 3), "uint8")
     (photo,) = iter_photos(image, classifier.transform)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import cnnzoo
 from cnnzoo.cli import commands
-from cnnzoo.cli.checks import check_images, check_trained_model, describe_missing, is_model_name
+from cnnzoo.cli.checks import check_images, check_trained_model, describe_missing, is_model_name, read_card
 from cnnzoo.cli.commands import Choice
 from cnnzoo.cli.complete import complete_files, complete_models
 from cnnzoo.cli.declare import CheckedPath, take_options
@@ -66,9 +66,15 @@ def explain(
     check_page_path(out)
     if len(target) > 2:
         raise InputError(f"--target is given once, or twice for a contrast. Received: {len(target)} of them")
+    wanted = (target[0] if len(target) == 1 else target) if target else None
     check_trained_model(model, images[-1], allow_failed)
     for image in check_images(images):
         echo(f"Error: {describe_missing(image)}", err=True)
+    card = read_card(model)
+    if wanted is not None and card is not None and card.classes and not transform_options.classes:
+        from cnnzoo.explain.targets import parse_targets
+
+        parse_targets(wanted, card)  # before Keras is imported
 
     classifier = open_classifier(model, allow_failed=allow_failed, **transform_options.arguments())
     if hint := hint_at_class_names(model, classifier.card):
@@ -76,7 +82,6 @@ def explain(
     from cnnzoo.explain.explain import compute_explanations
     from cnnzoo.explain.page import write_page
 
-    wanted = (target[0] if len(target) == 1 else target) if target else None
     explanations = compute_explanations(classifier, list(images), method, wanted, layer, verbose=True)
     write_page(explanations, out)
     for explanation in explanations:

@@ -99,6 +99,8 @@ def test_files_that_cannot_be_read_are_named_and_the_others_shown(model_file, ph
 )
 def test_errors_write_no_page(model_file, photos, tmp_path, monkeypatch, words, message):
     monkeypatch.chdir(tmp_path)
+    if "--layer" not in words:  # the layers are known once the model is open, the rest before
+        monkeypatch.setattr("cnnzoo.cli.explain.open_classifier", None)
     answer = run_command("explain", model_file, photos, *words)
     assert answer.code == 2
     assert message in answer.err

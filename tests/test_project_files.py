@@ -36,6 +36,17 @@ def test_security_policy_supports_the_current_version():
     assert f"| {minor}.x | yes |" in (ROOT / "SECURITY.md").read_text(encoding="utf-8")
 
 
+def test_a_wheel_has_every_folder_and_every_file_of_the_package():
+    setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
+    folders = [path.parent for path in (ROOT / "cnnzoo").rglob("__init__.py")]
+    names = [".".join(folder.relative_to(ROOT).parts) for folder in folders]
+    assert sorted(setuptools["packages"]) == sorted([*names, "cnnzoo.weights"])
+    for folder, name in zip(folders, names, strict=True):
+        patterns = ["*.py", "*.pyc", *setuptools["package-data"].get(name, [])]
+        files = [path for path in folder.iterdir() if path.is_file()]
+        assert [path for path in files if not any(path.match(pattern) for pattern in patterns)] == [], name
+
+
 @pytest.mark.parametrize("path", YAML_FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_yaml_files_can_be_parsed(path):
     yaml = pytest.importorskip("yaml")

@@ -65,7 +65,7 @@ def difference_interval(
         inside, outside = difference, np.full(difference.shape, far)
         for _ in range(BISECTIONS):
             middle = (inside + outside) / 2
-            is_rejected = np.abs(score(b, c, n, middle)) > limit
+            is_rejected = np.abs(tango_score(b, c, n, middle)) > limit
             outside, inside = np.where(is_rejected, middle, outside), np.where(is_rejected, inside, middle)
         return np.asarray(inside)
 
@@ -74,16 +74,16 @@ def difference_interval(
 
 def noninferiority_p(gains: ArrayLike, losses: ArrayLike, images: ArrayLike, margin: float) -> np.ndarray:
     """Return the p-values against "the accuracy of B is below that of A by `margin` or more"."""
-    return np.asarray(ndtr(-score(gains, losses, images, -margin)))
+    return np.asarray(ndtr(-tango_score(gains, losses, images, -margin)))
 
 
 def equivalence_p(gains: ArrayLike, losses: ArrayLike, images: ArrayLike, margin: float) -> np.ndarray:
     """Return the p-values against "the accuracies differ by `margin` or more": of two one-sided tests, the larger."""
-    not_above = np.asarray(ndtr(score(gains, losses, images, margin)))
+    not_above = np.asarray(ndtr(tango_score(gains, losses, images, margin)))
     return np.asarray(np.maximum(noninferiority_p(gains, losses, images, margin), not_above))
 
 
-def score(gains: ArrayLike, losses: ArrayLike, images: ArrayLike, difference: ArrayLike) -> np.ndarray:
+def tango_score(gains: ArrayLike, losses: ArrayLike, images: ArrayLike, difference: ArrayLike) -> np.ndarray:
     """Return Tango's score of a hypothetical difference of accuracies: about normal if that is the true one.
 
     The variance is that of the most likely probabilities among those with this difference; they solve a quadratic

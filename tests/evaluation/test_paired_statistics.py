@@ -11,7 +11,7 @@ from cnnzoo.evaluation.paired_statistics import (
     equivalence_p,
     mcnemar_p,
     noninferiority_p,
-    score,
+    tango_score,
 )
 
 # (gains, losses, p) of statsmodels 0.15.0: mcnemar([[50, losses], [gains, 50]], exact=True).pvalue
@@ -97,13 +97,13 @@ def test_the_score_uses_the_most_likely_probabilities():
         loss = minimize_scalar(negative_log_likelihood, bounds=bounds, method="bounded", options={"xatol": 1e-12}).x
         variance = images * (2 * loss + difference - difference**2)
         expected = (gains - losses - images * difference) / np.sqrt(variance)
-        assert score(gains, losses, images, difference) == pytest.approx(expected, rel=1e-5)
+        assert tango_score(gains, losses, images, difference) == pytest.approx(expected, rel=1e-5)
 
 
 def test_the_ends_of_the_interval_are_where_the_score_reaches_its_limit():
     low, high = difference_interval([12, 0, 7], [2, 0, 0], [50, 20, 7])
-    np.testing.assert_allclose(score([12, 0], [2, 0], [50, 20], low[:2]), 1.959964, rtol=1e-6)
-    np.testing.assert_allclose(score([12, 0], [2, 0], [50, 20], high[:2]), -1.959964, rtol=1e-6)
+    np.testing.assert_allclose(tango_score([12, 0], [2, 0], [50, 20], low[:2]), 1.959964, rtol=1e-6)
+    np.testing.assert_allclose(tango_score([12, 0], [2, 0], [50, 20], high[:2]), -1.959964, rtol=1e-6)
     assert high[2] == 1  # all images are gains
     mirrored = difference_interval([2], [12], [50])
     np.testing.assert_allclose([-mirrored[1][0], -mirrored[0][0]], [low[0], high[0]], rtol=1e-12)

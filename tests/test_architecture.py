@@ -28,8 +28,9 @@ MAY_IMPORT = {
     "inference": {"runtimes", "data", "surgery", "layers"},  # layers: .keras files need our classes registered
     "tuning": {"build", "training"},
     "export": {"inference", "runtimes", "evaluation", "training"},
+    "serve": {"inference", "explain"},
     "diff": {"build"},
-    "cli": {"tuning", "export", "diff"},
+    "cli": {"tuning", "export", "serve", "diff"},
     "__main__": {"cli"},
     "__init__": set(),
 }

@@ -35,6 +35,7 @@ from cnnzoo.cli.models import COMMANDS as MODEL_COMMANDS
 from cnnzoo.cli.output import READER_GONE, ReaderGoneError, discard_output, echo, prepare_streams
 from cnnzoo.cli.pack import COMMANDS as PACK_COMMANDS
 from cnnzoo.cli.rerun import COMMANDS as RERUN_COMMANDS
+from cnnzoo.cli.serve import COMMANDS as SERVE_COMMANDS
 from cnnzoo.cli.startup import leave_processes
 from cnnzoo.cli.training import COMMANDS as TRAINING_COMMANDS
 from cnnzoo.cli.tuning import COMMANDS as TUNING_COMMANDS
@@ -72,7 +73,7 @@ def cli() -> None:
                          cnnzoo merge answers.parquet
     Compare two runs:    cnnzoo compare runs/a runs/b --out compare.html
     Choose an export:    cnnzoo benchmark runs/a photos/ --out benchmark.html
-    Deploy:              cnnzoo export runs/a exported
+    Deploy:              cnnzoo export runs/a exported;  cnnzoo serve exported
     """
 
 
@@ -106,6 +107,7 @@ for command in (
     *MODEL_COMMANDS,
     *PACK_COMMANDS,
     *RERUN_COMMANDS,
+    *SERVE_COMMANDS,
     *TRAINING_COMMANDS,
     *TUNING_COMMANDS,
 ):

@@ -250,6 +250,19 @@ class Classifier(SuggestsAttributes):
         """
         return self._network.device_batch_size
 
+    def find_batch_size(self, batch_size: int | str = "auto") -> int:
+        """Return the number of images that `predict` computes at a time.
+
+        Args:
+            batch_size: a number, which is returned; "auto" is what keeps the processor or the accelerator busy.
+
+        Raises:
+            InputError: if it is neither.
+        """
+        if batch_size == "auto":
+            return self.device_batch_size or max(1, min(MAX_BATCH_SIZE, MAX_BATCH_VALUES // math.prod(self.shape)))
+        return check_integer("batch_size", batch_size, 1)
+
     def identity(self) -> str:
         """Return what identifies this model among others of its name: a digest of its weights, or the export's path."""
         if self.model is None:
@@ -479,9 +492,7 @@ class Classifier(SuggestsAttributes):
     def _check_sizes(self, top: int, batch_size: int | str) -> tuple[int, int]:
         """Return `top` and `batch_size` as numbers."""
         top = min(check_integer("top", top, 1), len(self.classes))
-        if batch_size == "auto":
-            return top, self.device_batch_size or max(1, min(MAX_BATCH_SIZE, MAX_BATCH_VALUES // math.prod(self.shape)))
-        return top, check_integer("batch_size", batch_size, 1)
+        return top, self.find_batch_size(batch_size)
 
     def _predict_batches(
         self,

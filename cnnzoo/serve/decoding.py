@@ -1,0 +1,43 @@
+"""Decode the images of requests within the limits of the server."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from cnnzoo.core.errors import InputError
+from cnnzoo.data.checks import check_images
+from cnnzoo.data.decode import open_for_decoding, to_upright
+from cnnzoo.data.transform import Transform
+from cnnzoo.serve.limits import Limits
+
+
+def decode(source: bytes | np.ndarray, transform: Transform, limits: Limits) -> np.ndarray:
+    """Return an image at the size of the network, as `Classifier.predict` gives it to the network.
+
+    Args:
+        source: the bytes of a file, or pixels (H, W, C) with values 0 to 255.
+        transform: the transform of the model.
+        limits: the limits of the server.
+
+    Returns:
+        uint8 (height, width, channels).
+
+    Raises:
+        InputError: if it is no image, or a larger one than the limits allow.
+    """
+    if isinstance(source, np.ndarray):
+        check_size(source.shape[1], source.shape[0], limits)
+        return transform.transform_arrays(check_images(source[None]))[0]
+    if not source:
+        raise InputError("Cannot read an image of 0 bytes")
+    if len(source) > limits.image_bytes:
+        raise InputError(f"An image of {len(source):,} bytes is larger than the {limits.image_bytes:,} allowed")
+    with open_for_decoding(source, transform.channels, transform.levels) as image:
+        check_size(image.width, image.height, limits)
+        return transform.resize_and_crop(to_upright(image, transform.channels, transform.levels))
+
+
+def check_size(width: int, height: int, limits: Limits) -> None:
+    """Raise InputError if an image has more pixels than the limits allow."""
+    if width * height > limits.pixels:
+        raise InputError(f"An image of {width}x{height} pixels is larger than the {limits.pixels:,} allowed")

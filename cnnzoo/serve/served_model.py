@@ -1,0 +1,163 @@
+"""A model that is served under a name."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from cnnzoo.core.errors import InputError, check_integer
+from cnnzoo.inference.classifier import Classifier
+from cnnzoo.inference.load import load
+from cnnzoo.inference.scores import find_best_classes
+from cnnzoo.serve.batcher import Batcher, Observe
+from cnnzoo.serve.decoding import decode
+from cnnzoo.serve.errors import RequestError, busy
+from cnnzoo.serve.limits import Limits
+from cnnzoo.serve.names import check_name, make_name
+
+VERSION = "1"  # of every model: another one is served under another name
+
+
+class ServedModel:
+    """A classifier, the queue of images that wait for it, and what the protocols say about it.
+
+    Attributes:
+        name: the name in the addresses.
+        classifier: the classifier.
+        ready: whether it has answered an image.
+        failure: why it cannot answer; empty if it can.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        classifier: Classifier,
+        *,
+        decoders: Executor,
+        queue: int = 256,
+        deadline: float = 10.0,
+        batch_size: int | str = "auto",
+        limits: Limits | None = None,
+        observe: Observe = lambda name, value: None,
+    ) -> None:
+        """Start the thread that predicts.
+
+        Args:
+            name: the name in the addresses.
+            classifier: the classifier.
+            decoders: the threads that decode images.
+            queue: number of images that may wait.
+            deadline: seconds until an answer.
+            batch_size: number of images that are predicted at a time, at most; "auto" as in `Classifier.predict`.
+            limits: what a request may cost.
+            observe: is told about each batch.
+        """
+        self.name, self.classifier, self.queue, self.deadline = name, classifier, queue, deadline
+        self.limits = limits or Limits()
+        self.ready, self.failure = False, ""
+        decode_image = partial(decode, transform=classifier.transform, limits=self.limits)
+        size = classifier.find_batch_size(batch_size)
+        self.batcher = Batcher(decode_image, classifier.scores, size, decoders, observe)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The class names, in the order of the probabilities."""
+        return self.classifier.classes
+
+    def warm_up(self) -> None:
+        """Answer one image, and a full batch, so that the first requests need not wait for the network to be opened."""
+        try:
+            for count in (1, self.batcher.size):
+                self.classifier.scores(np.zeros((count, *self.classifier.shape), "uint8"))
+        except Exception as error:
+            self.failure = f"{self.name} cannot be served: {error}"
+            raise
+        self.ready = True
+
+    async def classify(self, images: Sequence[bytes | np.ndarray]) -> list[np.ndarray | str]:
+        """Return for each image the probabilities of the classes, or why it has none.
+
+        Args:
+            images: the bytes of files, or pixels (H, W, C) with values 0 to 255.
+
+        Raises:
+            RequestError: 400 for no images, 413 for too many, 503 if the queue is full, 504 after the deadline.
+        """
+        if not images:
+            raise RequestError(400, "The request has no images")
+        if len(images) > self.limits.images:
+            raise RequestError(413, f"{len(images)} images are more than the {self.limits.images} allowed in a request")
+        if self.batcher.waiting + len(images) > self.queue:
+            raise busy(f"{self.batcher.waiting} images are waiting already, of at most {self.queue}. Try again later")
+        expires = time.monotonic() + self.deadline
+        futures = [self.batcher.submit(image, expires) for image in images]
+        _, late = await asyncio.wait(futures, timeout=self.deadline)
+        if late:
+            for future in late:
+                future.cancel()
+            raise RequestError(
+                504, f"{len(late)} of {len(images)} images had no answer within {self.deadline:g} seconds"
+            )
+        return [_unpack(future.result()) for future in futures]
+
+    def best_classes(self, scores: np.ndarray, top: int) -> list[tuple[str, float]]:
+        """Return the likeliest classes with their probabilities."""
+        top = min(top, len(self.classes))
+        return [(self.classes[i], float(scores[i])) for i in find_best_classes(scores[None], top)[0]]
+
+    def close(self) -> None:
+        """Answer what waits, and end the thread."""
+        self.batcher.close()
+
+
+def _unpack(result: np.ndarray | Exception) -> np.ndarray | str:
+    """Return the probabilities, or the reason of an image that has none; raise RequestError for a fault of ours."""
+    if isinstance(result, np.ndarray):
+        return result
+    if isinstance(result, InputError):
+        return str(result).replace("the bytes as an image", "the image")
+    raise RequestError(500, "The image could not be classified, which is a fault of the server; its log says more")
+
+
+def load_classifiers(models: Any, runtime: str = "auto", precision: str | None = None) -> dict[str, Classifier]:
+    """Return the classifiers to serve, by their names.
+
+    Args:
+        models: one model, or a mapping from names to models. A model is the path of a run, a .keras file or an export,
+            a classifier, or a Keras model.
+        runtime: as in `cnnzoo.load`.
+        precision: as in `cnnzoo.load`.
+
+    Raises:
+        InputError: for a name that cannot be part of an address, or something that is no model.
+    """
+    if not isinstance(models, Mapping):
+        classifier = _open(models, runtime, precision)
+        return {make_name(classifier.card.name): classifier}
+    if not models:
+        raise InputError("No models to serve were given")
+    for name in models:
+        check_name(name)
+    return {name: _open(model, runtime, precision) for name, model in models.items()}
+
+
+def _open(model: Any, runtime: str, precision: str | None) -> Classifier:
+    if isinstance(model, Classifier):
+        return model
+    if isinstance(model, str | os.PathLike):
+        return load(model, runtime, precision)
+    return Classifier.of(model, runtime, precision)
+
+
+def check_settings(queue: int, deadline: float) -> None:
+    """Check the queue and the deadline of a server; raise InputError if one is out of range."""
+    check_integer("queue", queue, 1, 1_000_000)
+    if isinstance(deadline, bool) or not isinstance(deadline, int | float) or not 0 < deadline <= 3600:
+        raise InputError(f"deadline must be a number of seconds above 0 and at most 3600. Received: {deadline!r:.200}")

@@ -1,0 +1,119 @@
+"""The state of a server: its models, its threads, its metrics."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
+
+import numpy as np
+
+from cnnzoo.core.errors import suggest_names
+from cnnzoo.inference.classifier import Classifier
+from cnnzoo.serve.errors import RequestError
+from cnnzoo.serve.limits import Limits
+from cnnzoo.serve.metrics import Metrics
+from cnnzoo.serve.served_model import VERSION, ServedModel
+
+log = logging.getLogger(__name__)
+
+
+class Server:
+    """The models of a server, and the threads that they share.
+
+    Attributes:
+        models: the models by their names, the first of which is the default.
+        limits: what a request may cost.
+        metrics: what is counted.
+    """
+
+    def __init__(
+        self,
+        classifiers: Mapping[str, Classifier],
+        *,
+        queue: int = 256,
+        deadline: float = 10.0,
+        batch_size: int | str = "auto",
+        limits: Limits | None = None,
+    ) -> None:
+        """Make the models and the threads; arguments as in `create_app`."""
+        self.limits, self.metrics = limits or Limits(), Metrics()
+        self._decoders = ThreadPoolExecutor(os.cpu_count() or 1, "cnnzoo-decode")
+        self.models = {
+            name: ServedModel(
+                name,
+                classifier,
+                decoders=self._decoders,
+                queue=queue,
+                deadline=deadline,
+                batch_size=batch_size,
+                limits=self.limits,
+                observe=partial(self.metrics.observe, name),
+            )
+            for name, classifier in classifiers.items()
+        }
+        self.metrics.watch(self.models.values())
+        self._warm_up: asyncio.Task[None] | None = None
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether every model has answered an image."""
+        return all(model.ready for model in self.models.values())
+
+    def start(self) -> None:
+        """Begin to open the networks, in a thread; to be called in the event loop."""
+        self._warm_up = asyncio.create_task(asyncio.to_thread(self._open_networks))
+
+    async def wait_until_ready(self) -> None:
+        """Wait until every model has answered an image; raise the error of the first that cannot."""
+        assert self._warm_up is not None, "start() comes first"
+        await asyncio.shield(self._warm_up)
+
+    async def stop(self) -> None:
+        """Answer what waits, and end the threads."""
+        if self._warm_up is not None:
+            with suppress(Exception):  # its error is for `wait_until_ready`
+                await self._warm_up
+        self._decoders.shutdown(wait=True)
+        for model in self.models.values():
+            await asyncio.to_thread(model.close)
+
+    def _open_networks(self) -> None:
+        for model in self.models.values():
+            model.warm_up()
+
+    def find_model(self, name: str = "", version: str = VERSION) -> ServedModel:
+        """Return the model of a name, or the only one if no name is given.
+
+        Raises:
+            RequestError: 400 if there are several and no name was given, 404 if there is none of this name or version.
+        """
+        if not name and len(self.models) > 1:
+            raise RequestError(400, f"This server has several models, so a request names one: {', '.join(self.models)}")
+        model = self.models.get(name) if name else next(iter(self.models.values()))
+        if model is None:
+            nearest = suggest_names(name, self.models)
+            hint = f"Did you mean {nearest[0]}? " if nearest else ""
+            raise RequestError(404, f"There is no model {name!r:.100}. {hint}Models: {', '.join(self.models)}")
+        if version != VERSION:
+            raise RequestError(404, f"{model.name} has version {VERSION} alone. Received: {version!r:.50}")
+        return model
+
+    async def classify(self, model: ServedModel, images: list[bytes | np.ndarray]) -> list[np.ndarray | str]:
+        """Return the probabilities of each image, or why it has none; see `ServedModel.classify`.
+
+        Raises:
+            RequestError: also 422, if no image of the request could be decoded.
+        """
+        answers = await model.classify(images)
+        refused = [answer for answer in answers if isinstance(answer, str)]
+        self.metrics.images.labels(model.name, "answered").inc(len(answers) - len(refused))
+        self.metrics.images.labels(model.name, "refused").inc(len(refused))
+        if len(refused) == len(answers):
+            more = f" (the first of {len(refused)} images)" if len(refused) > 1 else ""
+            raise RequestError(422, f"{refused[0]}{more}")
+        return answers

@@ -1,3 +1,4 @@
+from . import serve as serve
 from .build import get as get
 from .cards import Card as Card
 from .cards import card as card

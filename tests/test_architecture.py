@@ -59,7 +59,7 @@ def public_modules():
     """Return the module of each public name, from the stub: {"get": "cnnzoo.build", ...}."""
     tree = ast.parse((PACKAGE / "__init__.pyi").read_text(encoding="utf-8"))
     imports = [node for node in tree.body if isinstance(node, ast.ImportFrom)]
-    return {alias.asname: f"cnnzoo.{node.module}" for node in imports for alias in node.names}
+    return {alias.asname: f"cnnzoo.{node.module or alias.name}" for node in imports for alias in node.names}
 
 
 PUBLIC_MODULES = public_modules()

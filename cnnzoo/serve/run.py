@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import signal
 import socket
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import uvicorn
@@ -19,7 +22,25 @@ if TYPE_CHECKING:
 
     from cnnzoo.serve.server import Server
 
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 STOP_SECONDS = 9  # in which what was accepted is answered after SIGTERM or Ctrl-C; systems kill after 10
+
+
+class QuietlyStoppingServer(uvicorn.Server):
+    """uvicorn's server, for which a signal to stop is a regular end and not the death of the process."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Stop at the first signal, and at a second one without waiting for answers."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, self.handle_exit) for number in STOP_SIGNALS}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -83,7 +104,7 @@ def run_server(app: FastAPI, listener: socket.socket, on_ready: Callable[[], Non
         timeout_graceful_shutdown=STOP_SECONDS,
         h11_max_incomplete_event_size=state.limits.header_bytes,
     )
-    server = uvicorn.Server(config)
+    server = QuietlyStoppingServer(config)
 
     async def serve() -> None:
         serving = asyncio.create_task(server.serve([listener]))

@@ -37,8 +37,8 @@ def board(runs: Path, out: Path | None, as_json: bool) -> None:
     if out:
         check_folder_name(out)
     leaderboard = cnnzoo.board(runs)
+    echo(leaderboard.to_json().rstrip() if as_json else leaderboard)  # first: the folder may be for reading only
     leaderboard.save(out or runs)
-    echo(leaderboard.to_json().rstrip() if as_json else leaderboard)
     echo(f"Written to {out or runs}: board.html, board.csv", err=as_json)
     if not as_json and (command := next(filter(None, (group.compare_command() for group in leaderboard.groups)), "")):
         echo(f"Whether the best run is better than the second: {command}")

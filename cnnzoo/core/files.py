@@ -72,7 +72,7 @@ def _scratch_prefix(path: Path) -> str:
 def _make_scratch(path: Path) -> tuple[Path, int | None]:
     """Return a new, locked temporary folder for `path`, and its lock."""
     unlocked = Path(tempfile.mkdtemp(prefix=_scratch_prefix(path), dir=path.parent))
-    lock = _lock_folder(unlocked)
+    lock = _lock(unlocked)
     # It gets its name once it is locked, so that no other process takes it for one without an owner.
     scratch = unlocked.with_name(unlocked.name + SCRATCH_SUFFIX)
     try:
@@ -85,20 +85,37 @@ def _make_scratch(path: Path) -> tuple[Path, int | None]:
     return scratch, lock
 
 
-def _lock_folder(folder: Path) -> int | None:
-    """Lock a folder for as long as this process lives; None if it is locked already, or cannot be locked here."""
+def _lock(path: Path, shared: bool = False) -> int | None:
+    """Lock a file or a folder until the descriptor that is returned is closed, or this process ends.
+
+    Return None if it is locked already, or cannot be locked here. Several may hold a `shared` lock.
+    """
     if fcntl is None:
         return None
     try:
-        descriptor = os.open(folder, os.O_RDONLY)
+        descriptor = os.open(path, os.O_RDONLY)
     except OSError:
         return None
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except OSError:
         os.close(descriptor)
         return None
     return descriptor
+
+
+def is_locked(path: Path) -> bool:
+    """Return whether a process of this machine holds the lock of a file; True where that cannot be known.
+
+    The lock is taken for a moment, so whoever wants to lock the file tries for longer than a moment.
+    """
+    if not path.exists():
+        return False
+    descriptor = _lock(path, shared=True)
+    if descriptor is None:
+        return True
+    os.close(descriptor)
+    return False
 
 
 def _clean_up_after_killed_process(path: Path) -> None:
@@ -109,7 +126,7 @@ def _clean_up_after_killed_process(path: Path) -> None:
     for scratch in (path.parent / name for name in names):
         if len(scratch.name) != len(prefix) + TOKEN_LENGTH + len(SCRATCH_SUFFIX):  # belongs to a longer name
             continue
-        lock = _lock_folder(scratch)
+        lock = _lock(scratch)
         if lock is None:
             continue
         old = scratch / f"{path.name}.old"

@@ -95,8 +95,8 @@ def render_page(package: str, template: str, **values: Any) -> str:
 
 
 def _escape_names(value: Any) -> Any:
-    """Escape what acts on terminals in names, and line ends; HTML that is already escaped stays as it is."""
-    return value if hasattr(value, "__html__") or not isinstance(value, str) else escape_controls(value)
+    """Escape what acts on terminals in names and paths, and line ends; HTML that is already escaped stays as it is."""
+    return value if hasattr(value, "__html__") or value is None else escape_controls(str(value))
 
 
 def _keep_lines(value: Any) -> Markup:

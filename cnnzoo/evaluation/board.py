@@ -18,7 +18,7 @@ from cnnzoo.core.sparklines import write_sparkline
 from cnnzoo.core.tables import align_columns
 from cnnzoo.core.text import escape_cell, escape_controls, format_count
 from cnnzoo.evaluation.board_groups import BoardGroup, format_figures, group_runs, run_to_dict, title_setting
-from cnnzoo.evaluation.board_runs import BoardNote, BoardRun, find_run_folders, read_board_folder
+from cnnzoo.evaluation.board_runs import BoardNote, BoardRun, read_board_folders
 
 BOARD_FILES = ("board.html", "board.csv")  # which `Board.save` writes
 MAX_ROWS = 20  # of a table in a terminal
@@ -146,7 +146,7 @@ def board(folder: str | os.PathLike[str] = "runs") -> Board:
         near = nearest_path(root)
         hint = f". Did you mean {near}?" if near else "; trainings write their runs to runs/ by default"
         raise InputError(f"{'This is a file' if root.exists() else 'There is no folder'} {str(root)!r}{hint}")
-    entries = [read_board_folder(path, root) for path in find_run_folders(root)]
+    entries = list(read_board_folders(root))
     if not entries:
         raise InputError(
             f"There is no run in {str(root)!r}: neither it nor a folder below it holds a run.json, which trainings "
@@ -167,7 +167,7 @@ def format_group(group: BoardGroup) -> str:
         rows.append([f"  {run.name}", *format_figures(run), write_sparkline(curve, value_range), "; ".join(facts)])
     header = ["  run", "accuracy", "95 %", "validation", "parameters", "time", "curve", "differs in"]
     lines = [
-        group.title,
+        escape_controls(group.title),
         *(f"  {line}" for line in group.describe_evaluations()),
         align_columns([header, *rows], {1, 2, 3, 4, 5}),
     ]

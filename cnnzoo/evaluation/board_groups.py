@@ -143,8 +143,13 @@ def _make_group(keys: set[str], runs: Sequence[BoardRun], lines: Iterable[dict[s
     uncounted = [run for run in runs if run.accuracy is not None and not _counts_its_training(run)]
     loaded = {run.trained_on[0]: run.trained_on[1] for run in runs if run.trained_on[1]}
     runs = [_add_training_images(run, loaded.get(run.trained_on[0]) or run.trained_on[0]) for run in runs]
-    order = sorted(runs, key=lambda run: (-(run.accuracy or -1), -(run.validation_accuracy or -1), run.name))
+    order = sorted(runs, key=lambda run: (_rank(run.accuracy), _rank(run.validation_accuracy), run.name))
     return BoardGroup(tuple(order), evaluations + len(uncounted), bool(uncounted))
+
+
+def _rank(accuracy: float | None) -> float:
+    """Return a number that is the smaller, the higher an accuracy is; the largest for a run without one."""
+    return 1.0 if accuracy is None else -accuracy
 
 
 def _add_training_images(run: BoardRun, fingerprint: str) -> BoardRun:

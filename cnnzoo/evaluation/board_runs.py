@@ -10,14 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from cnnzoo.core.errors import InputError
+from cnnzoo.core.files import is_locked
 from cnnzoo.core.json_files import JSON_ERRORS, Finite, check_fields, read_json_value
 from cnnzoo.evaluation.evaluations import read_evaluations
 from cnnzoo.inference.runs import RECORD_FILE
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
 
 REPORT_FILE = "report.json"
 PAGE_FILE = "report.html"
@@ -26,6 +22,7 @@ SKIPPED_FOLDERS = ("state", "tensorboard", "mlruns", "wandb", "__pycache__")  # 
 RECORD_FIELDS = {"status": str, "plan": dict[str, Any]}  # of run.json, as far as a leaderboard reads it
 OPTIONAL_RECORD_FIELDS = {"fingerprints": dict[str, str], "parameters": int, "seconds": Finite, "started": str}
 DATA_FIELDS = {"source": str, "classes": list[Any], "images": dict[str, int], "fingerprints": dict[str, str]}
+MAX_COUNT = 2**53  # images; a float holds all whole numbers up to it
 STATES = ("done", "running", "stopped", "interrupted", "failed")
 ENDED_ELSEWHERE = "its process has ended, or runs on another machine; the same command resumes it"
 
@@ -94,18 +91,30 @@ class BoardNote:
     note: str
 
 
-def find_run_folders(root: Path) -> Iterator[Path]:
-    """Yield all folders with a run.json in and below `root`, in order; links to folders are not followed."""
-    for path, names, files in os.walk(root):
+def read_board_folders(root: Path) -> Iterator[BoardRun | BoardNote]:
+    """Yield what is in each folder with a run.json in and below `root`, in order, and each that cannot be read.
+
+    Links to folders are not followed.
+    """
+    errors: list[OSError] = []
+    for path, names, files in os.walk(root, onerror=errors.append):
         if RECORD_FILE in files:
-            yield Path(path)
+            yield read_board_folder(Path(path), root)
         names[:] = sorted(name for name in names if name not in SKIPPED_FOLDERS and not name.startswith("."))
+    for error in errors:
+        folder = Path(error.filename)
+        yield BoardNote(folder, name_folder(folder, root), f"the folder cannot be read: {error.strerror}")
+
+
+def name_folder(folder: Path, root: Path) -> str:
+    """Return the path of a folder below `root`, or the name of `root` itself."""
+    name = folder.relative_to(root).as_posix()
+    return folder.absolute().name if name == "." else name
 
 
 def read_board_folder(folder: Path, root: Path) -> BoardRun | BoardNote:
     """Return the run in a folder, or a note if it is a search, is damaged, or was written by another program."""
-    name = folder.relative_to(root).as_posix()
-    name = folder.absolute().name if name == "." else name
+    name = name_folder(folder, root)
     try:
         record = read_json_value(folder / RECORD_FILE)
         plan = record.get("plan") if isinstance(record, dict) else None
@@ -158,7 +167,7 @@ def read_run(folder: Path, name: str, record: dict[str, Any], plan: dict[str, An
         trained_on=(evaluated["train"], prints.get("train", "")),
         accuracy=check_share(figures["accuracy"]) if figures else None,
         interval=read_interval(figures),
-        images=data["images"]["test"],
+        images=check_count(data["images"]["test"]),
         classes=len(data["classes"]),
         validation_accuracy=find_validation_accuracy(history, best_epoch, progress.get("probe")) if figures else None,
         parameters=record.get("parameters"),
@@ -176,24 +185,7 @@ def find_state(folder: Path, status: str) -> str:
     """Return the state of a run: its status, or "stopped" if it says that it runs, but no process here uses it."""
     if status != "running":
         return status if status in STATES else "stopped"
-    return "running" if is_in_use(folder / LOCK_FILE) else "stopped"
-
-
-def is_in_use(lock_file: Path) -> bool:
-    """Return whether a process of this machine holds the lock of a run; True where that cannot be known."""
-    if fcntl is None:
-        return True
-    try:
-        descriptor = os.open(lock_file, os.O_RDONLY)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
+    return "running" if is_locked(folder / LOCK_FILE) else "stopped"
 
 
 def describe_state(state: str, record: dict[str, Any], epochs: int, plan: dict[str, Any]) -> str:
@@ -239,6 +231,13 @@ def read_results(
 def check_history(history: dict[str, Any]) -> dict[str, list[float]]:
     """Return the metrics of each epoch as numbers; raise TypeError or ValueError if they are something else."""
     return {str(name): [float(value) for value in values] for name, values in history.items()}
+
+
+def check_count(value: int) -> int:
+    """Return a number of images; raise ValueError for one that no data set has."""
+    if not 0 <= value <= MAX_COUNT:
+        raise ValueError(value)
+    return value
 
 
 def check_share(value: Any) -> float:

@@ -46,9 +46,14 @@ def record_evaluation(folder: Path | None, data: ImageData, split: str, accuracy
         "accuracy": accuracy,
     }
     with suppress(OSError):
-        descriptor = os.open(folder / EVALUATIONS_FILE, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+        descriptor = os.open(folder / EVALUATIONS_FILE, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
         try:
-            os.write(descriptor, json.dumps(line).encode() + b"\n")  # in one piece, beside other processes
+            content = json.dumps(line).encode() + b"\n"
+            if size := os.lseek(descriptor, 0, os.SEEK_END):
+                os.lseek(descriptor, size - 1, os.SEEK_SET)
+                if os.read(descriptor, 1) != b"\n":  # the line before is torn, as the disk was full
+                    content = b"\n" + content
+            os.write(descriptor, content)  # in one piece, beside other processes
         finally:
             os.close(descriptor)
 

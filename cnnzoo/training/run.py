@@ -48,6 +48,7 @@ RUN_FILES = (
     TRACKING_FILE,
 )
 LOCK_FILE = ".lock"
+LOCK_SECONDS = 0.2  # that a run waits for the lock of its folder
 # The batches and images of a seed: 1 up to cnnzoo 0.9; 2 since 0.10, with full batches and augmentation per image
 NUMERICS, NUMERICS_SINCE = 2, "0.10"
 RECORD_FIELDS = {"status": str, "plan": dict[str, Any]}  # of run.json
@@ -125,9 +126,10 @@ class Run:
         """Lock the folder, then start or reopen its run."""
         check_run_dir(folder, resume, overwrite)
         folder.mkdir(parents=True, exist_ok=True)
-        self.lock = FileLock(folder / LOCK_FILE, timeout=0)
+        self.lock = FileLock(folder / LOCK_FILE)
         try:
-            self.lock.acquire()
+            # `cnnzoo board` holds the lock for a moment, to see whether it is free
+            self.lock.acquire(timeout=LOCK_SECONDS, poll_interval=LOCK_SECONDS / 10)
         except Timeout:
             raise BusyError(f"Another process is using {folder}") from None
         try:

@@ -1,10 +1,13 @@
 """The leaderboard: real runs in one table if their images are the same, and whatever else a folder may hold."""
 
 import csv
+import errno
 import io
 import json
+import os
 import shlex
 import shutil
+import threading
 from html.parser import HTMLParser
 from urllib.parse import unquote
 
@@ -14,7 +17,10 @@ from helpers.images import make_blobs
 from helpers.training import CrashAt, CrashError, fit, new_lenet
 
 import cnnzoo
-from cnnzoo.evaluation.evaluations import EVALUATIONS_FILE, read_evaluations
+from cnnzoo.core.files import is_locked
+from cnnzoo.evaluation.evaluations import EVALUATIONS_FILE, read_evaluations, record_evaluation
+from cnnzoo.training import run as run_file
+from cnnzoo.training.run import Run
 
 NAME = "a <u>&\n\x1b[31m'\""
 
@@ -233,6 +239,91 @@ def test_no_wrong_value_in_a_record_stops_the_others(runs, value):
     assert board.to_csv()
     assert board.to_json()
     assert str(board)
+
+
+def test_a_count_that_no_data_set_has_is_damage(runs):
+    """Beside another run, as the table then says by how much the best accuracy is too high."""
+    record = json.loads((runs / "first" / "run.json").read_text())
+    for name, count in (("huge", 10**400), ("negative", -1)):
+        record["plan"]["data"]["images"]["test"] = count
+        write_record(runs / name, json.dumps(record))
+    board = cnnzoo.board(runs)
+    assert [note.name for note in board.notes] == ["huge", "negative"]
+    assert "damaged" in str(board)
+
+
+def test_names_of_data_and_folders_act_on_no_terminal_and_no_page(trained, tmp_path):
+    root = tmp_path / os.fsdecode(b"runs \xff\n\x1b[31m")
+    folder = shutil.copytree(trained.folder, root / "a")
+    record = json.loads((folder / "run.json").read_text())
+    record["plan"]["data"]["source"] = "<b>\x1b[2J\u202e\udcff\n"
+    (folder / "run.json").write_text(json.dumps(record))
+    board = cnnzoo.board(root)
+    board.save(root)
+    page = (root / "board.html").read_text(encoding="utf-8")
+    for text in (str(board), repr(board), page, board._repr_html_(), board.to_csv(), board.to_json()):
+        assert not set("\x1b\u202e\udcff") & set(text)
+    assert "Leaderboard of " in page
+    assert r"runs \udcff\n\x1b[31m" in page
+
+
+def test_a_folder_that_cannot_be_read_gets_a_note(runs, monkeypatch):
+    (runs / "secret").mkdir()
+    scan = os.scandir
+
+    def refuse(path):
+        if str(path).endswith("secret"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    board = cnnzoo.board(runs)
+    assert [(note.name, note.note) for note in board.notes] == [
+        ("secret", "the folder cannot be read: Permission denied")
+    ]
+    assert len(board.runs) == 2
+
+
+def test_an_accuracy_of_0_stands_before_runs_without_one(runs):
+    change_record(runs / "first", accuracy=0.05)
+    record = json.loads((runs / "first" / "run.json").read_text())
+    record["figures"] |= {"accuracy": 0.0, "intervals_95": {"accuracy": [0.0, 0.1]}}
+    (runs / "first" / "run.json").write_text(json.dumps(record))
+    shutil.rmtree(runs / "nested")
+    shutil.copytree(runs / "first", runs / "a")
+    change_record(runs / "a", status="interrupted")
+    assert [(run.name, run.accuracy) for run in cnnzoo.board(runs).runs] == [("first", 0.0), ("a", None)]
+    assert cnnzoo.board(runs).to_html().count('class="best"') == 1
+
+
+def test_a_line_after_a_torn_one_is_counted(trained, data, tmp_path):
+    folder = shutil.copytree(trained.folder, tmp_path / "a")
+    (folder / EVALUATIONS_FILE).write_text('{"fingerprint": "cut o')
+    for accuracy in (0.25, 0.5):
+        record_evaluation(folder, data, "test", accuracy, "evaluate")
+    assert [line["accuracy"] for line in read_evaluations(folder)] == [0.25, 0.5]
+
+
+def test_the_command_prints_the_tables_where_it_cannot_write(runs, tmp_path, cli):
+    (tmp_path / "file").touch()
+    for arguments in ((), ("--json",)):
+        result = cli("board", runs, "--out", tmp_path / "file" / "board", *arguments)
+        assert result.code == 2
+        assert "first" in result.out
+
+
+def test_a_look_at_its_lock_does_not_keep_a_run_from_starting(runs, monkeypatch):
+    """The leaderboard holds the lock for a moment; another training would hold it for long."""
+    fcntl = pytest.importorskip("fcntl")
+    monkeypatch.setattr(run_file, "LOCK_SECONDS", 30.0)
+    folder, plan = runs / "first", json.loads((runs / "first" / "run.json").read_text())["plan"]
+    descriptor = os.open(folder / ".lock", os.O_RDONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_SH)
+    threading.Timer(0.01, os.close, (descriptor,)).start()
+    with Run(folder, plan, resume=True) as run:
+        assert is_locked(folder / ".lock")
+        assert run.is_trained
+    assert not is_locked(folder / ".lock")
 
 
 @pytest.mark.parametrize("missing", [("state",), ("report.json", "report.html"), ("state", "report.json")])

@@ -73,6 +73,11 @@ def path_exists(path: AnyPath) -> bool:
         return False
 
 
+def path_is_file(path: AnyPath) -> bool:
+    """Return whether there is a file of this name; False for what cannot be a name, or is too long for one."""
+    return os.path.isfile(path)  # noqa: PTH113  # Path.is_file raises an error for what is too long
+
+
 def nearest_path(path: AnyPath) -> str:
     """Return the path with the nearest name in the same folder, or "" if none is near, for a path that does not exist.
 

@@ -86,13 +86,30 @@ def compare(
     if first.pixels is None and pixels is not None and list(first.images) != list(second.images):
         pixels = None
     images = ComparedImages(first.images, data, pixels, first.source or second.source)
+    notes = [*first.notes, *second.notes, *_note_same_file(a, b), *_note_lost_images(images)]
     first, second, labels = _match_classes(first, second, images)
 
     # Compare
     classes = first.classes
     true_classes = [classes[label] for label in labels]
     groups = {name: group_images(name, images, true_classes) for name in names if name != CLASS}
-    return Comparison(first, second, labels, margin, groups, on, images, (*first.notes, *second.notes))
+    return Comparison(first, second, labels, margin, groups, on, images, tuple(notes))
+
+
+def _note_same_file(a: Any, b: Any) -> list[str]:
+    """Return a note if the two are one and the same."""
+    are_paths = isinstance(a, str | os.PathLike) and isinstance(b, str | os.PathLike)
+    if not (a is b or (are_paths and os.path.realpath(a) == os.path.realpath(b))):
+        return []
+    return ["A and B are the same, so that they cannot differ; name two models."]
+
+
+def _note_lost_images(images: ComparedImages) -> list[str]:
+    """Return a note if the images of the run cannot be used any more."""
+    if not images.problem:
+        return []
+    remedy = "data (--data) names the folder or the table of the images, for pictures and slices."
+    return [f"The images are not where the run has found them: {images.problem.rstrip('.')}. {remedy}"]
 
 
 def check_margin(margin: object) -> float:

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from cnnzoo.core.errors import InputError, unknown_name
-from cnnzoo.core.paths import check_path, nearest_path
+from cnnzoo.core.errors import InputError, shorten_repr, unknown_name
+from cnnzoo.core.paths import check_path, nearest_path, path_is_file
 from cnnzoo.core.progress import show_progress
 from cnnzoo.core.threads import thread_pool
 from cnnzoo.data.table_files import Table, has_table_suffix, read_table_file, table_of_frame
@@ -27,7 +27,11 @@ class ComparedImages:
         data: what `compare` received: `ImageData`, a folder, a table, a data frame, or another source of `load_data`.
             None looks for the images where the reports have them.
         pixels: the images (N, H, W, C) of a report, or its `Photos`, in the order of the names; or None.
-        source: path of the images of a run; "" if it is not known.
+        source: path of the images of a run; "" if it is not known. The figures need no images, so that a source which
+            was changed since then only leaves a note.
+
+    Attributes:
+        problem: why the images of `source` cannot be used; "" if they can.
     """
 
     def __init__(self, names: Sequence[str], data: Any = None, pixels: Any = None, source: str = "") -> None:
@@ -35,13 +39,17 @@ class ComparedImages:
         self.table: Table | None = None
         self.folder: Path | None = None
         self.labels: dict[str, str] = {}
+        self.problem = ""
         self._sources: dict[str, Any] = {}  # paths, objects with read(), and arrays
         if data is not None:
             self._open(data)
         elif pixels is not None:
             self._add_pixels(names, pixels)
         elif source and os.path.exists(source):  # noqa: PTH110  # False for what cannot be a path
-            self._open(source)
+            try:
+                self._open(source)
+            except (InputError, OSError, ImportError) as error:
+                self.problem = str(error)
 
     def _open(self, data: Any) -> None:
         from cnnzoo.data.images import ImageData
@@ -69,9 +77,9 @@ class ComparedImages:
         if path.is_file() and has_table_suffix(path):
             self._add_table(read_table_file(path))
             return
-        if path.is_dir() and any((path / name).is_file() for name in self.names[:100]):
+        if path.is_dir() and any(path_is_file(path / name) for name in self.names[:100]):
             self.folder = path
-            if metadata := next((path / name for name in METADATA_FILES if (path / name).is_file()), None):
+            if metadata := next((path / name for name in METADATA_FILES if path_is_file(path / name)), None):
                 self._add_table(read_table_file(metadata))
             return
         from cnnzoo.data.load import load_data
@@ -94,7 +102,9 @@ class ComparedImages:
         from cnnzoo.data.table_columns import LABEL_COLUMNS, PATH_COLUMNS, find_column
 
         self.table, self.folder = table, self.folder or table.folder
-        self._rows = {str(name): i for i, name in enumerate(table.read(find_column(table, None, PATH_COLUMNS, "path")))}
+        self._rows: dict[str, list[int]] = {}
+        for i, name in enumerate(table.read(find_column(table, None, PATH_COLUMNS, "path"))):
+            self._rows.setdefault(str(name), []).append(i)
         try:
             self._table_labels = table.read(find_column(table, None, LABEL_COLUMNS, "label"))
         except InputError:
@@ -112,31 +122,51 @@ class ComparedImages:
         if self.table is None or column not in self.table.columns:
             raise unknown_name("column", column, self.columns)
         values = self.table.read(column)
-        rows = [self._find_row(name) for name in self.names]
-        if all(row is None for row in rows):
+        rows = [self._find_rows(name) for name in self.names]
+        if not any(rows):
             first = next(iter(self._rows), "")
             raise InputError(
                 f"{self.table.name} lists none of the compared images, such as {self.names[0]!r:.200}; its first is "
                 f"{first!r:.200}"
             )
-        return [None if row is None else values[row] for row in rows]
+        return [self._find_value(values, name, f"the column {column!r}") for name in self.names]
 
-    def _find_row(self, name: str) -> int | None:
+    def _find_rows(self, name: str) -> Sequence[int]:
+        """Return the rows of the table that list an image."""
         if name in self._rows or self.folder is None:
-            return self._rows.get(name)
+            return self._rows.get(name, ())
         # `cnnzoo predict` writes paths as they were typed; the table has them relative to its folder.
         try:
-            return self._rows.get(Path(name).absolute().relative_to(self.folder.absolute()).as_posix())
+            return self._rows.get(Path(name).absolute().relative_to(self.folder.absolute()).as_posix(), ())
         except ValueError:
+            return ()
+
+    def _find_value(self, values: Sequence[Any], name: str, what: str) -> Any:
+        """Return the value of an image in a column; None if the table does not list it.
+
+        Raises:
+            InputError: if the table lists the image several times, with different values.
+        """
+        rows = self._find_rows(name)
+        if not rows:
             return None
+        first = values[rows[0]]
+        for row in rows[1:]:
+            if repr(values[row]) != repr(first):
+                assert self.table
+                raise InputError(
+                    f"{self.table.name} lists the image {name!r:.200} more than once, and {what} differs: "
+                    f"{shorten_repr(first, 80)} in {self.table.rows[rows[0]]}, {shorten_repr(values[row], 80)} in "
+                    f"{self.table.rows[row]}. Leave one row for each image"
+                )
+        return first
 
     def find_label(self, name: str, classes: Sequence[str]) -> str | None:
         """Return the true class of an image: of the data or the table, or the name of its folder if it is a class."""
         if name in self.labels:
             return self.labels[name]
-        row = self._find_row(name) if self.table and self._table_labels else None
-        if row is not None:
-            return str(self._table_labels[row])
+        if self.table and self._table_labels and self._find_rows(name):
+            return str(self._find_value(self._table_labels, name, "the label"))
         folder = Path(name).parent.name
         return folder if folder in classes else None
 
@@ -145,7 +175,7 @@ class ComparedImages:
         if name in self._sources:
             return self._sources[name]
         for path in ([self.folder / name] if self.folder else []) + [Path(name)]:
-            if path.is_file():
+            if path_is_file(path):
                 return path
         return None
 

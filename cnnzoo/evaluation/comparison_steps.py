@@ -1,16 +1,18 @@
 """What to do next with a comparison of two models: steps that its figures suggest."""
 
+import math
 from typing import Any
+
+from scipy.special import ndtri
 
 from cnnzoo.core.charts import shorten_label
 from cnnzoo.core.pages import Step
 from cnnzoo.core.text import format_count
 from cnnzoo.evaluation.differences import format_points
-from cnnzoo.evaluation.paired_statistics import difference_interval
+from cnnzoo.evaluation.paired_statistics import LEVEL, SIGNIFICANT, tango_score
 
 Comparison = Any  # `evaluation.comparison` imports the page, which imports this file, so this file cannot import it
 
-SIGNIFICANT = 0.05
 MAX_NAME = 40  # letters of a group
 MAX_FACTOR = 100  # times as many images are still worth naming
 
@@ -40,13 +42,12 @@ def count_images_needed(gains: int, losses: int, images: int) -> int | None:
         >>> count_images_needed(12, 8, 100) > 100
         True
     """
-    factor = 1.0
-    while gains != losses and factor <= MAX_FACTOR:
-        low, high = difference_interval(gains * factor, losses * factor, images * factor)
-        if low > 0 or high < 0:
-            return round(images * factor)
-        factor *= 1.05
-    return None
+    if gains == losses:
+        return None
+    # The interval contains 0 as long as the score of no difference is below the limit; it grows as the square root
+    score = abs(float(tango_score(gains, losses, images, 0.0)))
+    factor = max(1.0, (float(ndtri(0.5 + LEVEL / 2)) / score) ** 2)
+    return math.ceil(images * factor) if factor <= MAX_FACTOR else None
 
 
 def _compare_on_more_images(comparison: Comparison) -> Step | None:

@@ -207,15 +207,22 @@ def _from_answers(file: Path, columns: dict[str, Any]) -> Predictions:
 def _unescape(cells: Sequence[Any], file: Path) -> list[str]:
     if not cells:
         raise InputError(f"{file} has no predictions: it has no rows")
-    if bad := next((cell for cell in cells if not isinstance(cell, str)), None):
-        raise InputError(f"{file} was changed: {bad!r:.80} is not a text; {AGAIN}")
+    check_texts(cells, file)
     if file.suffix != ".csv":
         return list(cells)
     return [unescape_cell(cell) if cell.startswith("'") else cell for cell in cells]
 
 
+def check_texts(cells: Sequence[Any], file: Path) -> None:
+    """Raise InputError for the first name of an image or of a class that is not a text, such as null."""
+    for cell in cells:
+        if not isinstance(cell, str):
+            raise InputError(f"{file} was changed: {shorten_repr(cell, 80)} is not a text; {AGAIN}")
+
+
 def _find_classes(cells: Sequence[Any], classes: Sequence[str], names: Sequence[str], file: Path) -> np.ndarray:
     """Return the indices of class names; raise InputError for one that no column is for."""
+    check_texts(cells, file)
     index = {escape_cell(name) if file.suffix == ".csv" else name: i for i, name in enumerate(classes)}
     codes = np.array([index.get(cell, -1) for cell in cells], "int64")
     if (codes < 0).any():
@@ -233,12 +240,14 @@ def _to_floats(cells: Sequence[Any], names: Sequence[str], file: Path) -> np.nda
     """Return probabilities (N,) as numbers from 0 to 1; raise InputError for anything else."""
     try:
         numbers = np.array(cells, "float64")
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         numbers = np.array([_try_float(cell) for cell in cells])
     bad = np.flatnonzero(~((numbers >= 0) & (numbers <= 1 + MAX_SUM_ERROR)))  # also NaN
     if len(bad):
+        cell = cells[bad[0]]
+        shown = cell[:40] if isinstance(cell, str) else shorten_repr(cell, 40)
         raise InputError(
-            f"{file}: the probability of {names[bad[0]]!r:.200} is {str(cells[bad[0]])[:40]}; probabilities are from 0 "
+            f"{file}: the probability of {names[bad[0]]!r:.200} is {shown}; probabilities are from 0 "
             f"to 1 ({format_count(len(bad), 'such row')}). The file was changed, or the weights of the model are broken"
         )
     return numbers
@@ -247,7 +256,7 @@ def _to_floats(cells: Sequence[Any], names: Sequence[str], file: Path) -> np.nda
 def _try_float(cell: Any) -> float:
     try:
         return float(cell)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return math.nan
 
 
@@ -261,8 +270,16 @@ def check_probabilities(probabilities: np.ndarray, names: Sequence[str], where: 
             f"{where} holds NaN or infinite probabilities for {format_count(len(unreal), 'image')}, such as "
             f"{names[unreal[0]]!r:.200}. The weights of the model may be broken, or the file was changed"
         )
+    # Numbers of which one is beyond 0 and 1 may add up to 1, or to more than a float can hold
+    outside = np.flatnonzero((probabilities < 0).any(axis=1) | (probabilities > 1 + MAX_SUM_ERROR).any(axis=1))
+    if len(outside):
+        i, row = outside[0], probabilities[outside[0]]
+        raise InputError(
+            f"{where} was changed: {names[i]!r:.200} has probabilities from {row.min():.4g} to {row.max():.4g}, not "
+            f"from 0 to 1 ({format_count(len(outside), 'such row')}); {AGAIN}"
+        )
     sums = probabilities.sum(axis=1)
-    wrong = np.flatnonzero((np.abs(sums - 1) > MAX_SUM_ERROR) | (probabilities.min(axis=1) < 0))
+    wrong = np.flatnonzero(np.abs(sums - 1) > MAX_SUM_ERROR)
     if len(wrong):
         raise InputError(
             f"{where} was changed: the probabilities of {names[wrong[0]]!r:.200} add up to {sums[wrong[0]]:.4g}, not 1 "

@@ -34,9 +34,13 @@ def read_columns(file: Path) -> dict[str, Any]:
 def _read_csv(file: Path) -> dict[str, Any]:
     """Read a CSV file in chunks, so that the text of many probabilities is never in memory as a whole."""
     with file.open(encoding="utf-8-sig", newline="") as stream:
-        header = next(csv.reader(stream), [])
+        try:
+            header = next(csv.reader(stream), [])
+        except csv.Error as error:  # a name that is far too long
+            raise InputError(f"{file} was changed, line 1: {error}; {AGAIN}") from None
         if len(set(header)) < len(header):
-            raise InputError(f"{file} has a column twice: {next(h for h in header if header.count(h) > 1)!r}")
+            twice = next(name for name in header if header.count(name) > 1)
+            raise InputError(f"{file} was changed: it has the column {shorten_repr(twice)} twice; {AGAIN}")
         text = [i for i, name in enumerate(header) if not _is_probability(name)]
         if text != list(range(len(text))):
             raise InputError(f"{file} was changed: its columns of probabilities, p(CLASS), are not the last; {AGAIN}")
@@ -134,9 +138,11 @@ def _read_json_lines(file: Path) -> dict[str, Any]:
         for number, line in enumerate(stream, 1):
             try:
                 row = json.loads(line)
+                if not isinstance(row, dict):
+                    raise ValueError("it is not an object, {...}")
                 if number > 1 and row.keys() != columns.keys():
                     raise ValueError("its fields are not those of the first line")
-            except (ValueError, AttributeError, RecursionError) as error:
+            except (ValueError, RecursionError) as error:
                 raise InputError(f"{file} was changed or cut off, line {number}: {error}") from None
             for name, value in row.items():
                 columns.setdefault(name, []).append(value)
@@ -156,6 +162,6 @@ def _read_parquet(file: Path) -> dict[str, Any]:
         if names:
             values["p"] = np.stack([table.column(name).to_numpy().astype("float64") for name in names], axis=1)
             values["p names"] = [name[2:-1] for name in names]
-    except (pyarrow.ArrowException, ValueError) as error:
+    except (pyarrow.ArrowException, ValueError, TypeError) as error:  # TypeError: null in the place of a number
         raise InputError(f"{file} cannot be read as Parquet: {str(error)[:300]}") from None
     return values

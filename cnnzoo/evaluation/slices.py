@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -20,6 +20,7 @@ BUILT_IN = {
     BRIGHTNESS: "the mean gray level of the image, from 0 to 255",
 }
 MAX_VALUES = 8  # of a column of numbers; more are grouped by quarters
+MAX_WHOLE = 1e15  # larger whole numbers are not written with all digits
 MAX_GROUPS = 50  # of a column; the images of rarer values are one group
 MISSING, OTHERS = "(missing)", "(all others)"
 
@@ -80,12 +81,16 @@ def group_values(values: Sequence[Any]) -> tuple[list[str], np.ndarray]:
         >>> group_values(list(range(1, 101)))[0]
         ['1 to 25', '26 to 50', '51 to 75', '76 to 100']
     """
-    texts = [MISSING if _is_missing(value) else _to_text(value) for value in values]
     numbers = _to_numbers(values)
     if numbers is not None and len(np.unique(numbers[~np.isnan(numbers)])) > MAX_VALUES:
         texts = _name_quarters(numbers)
         order = list(dict.fromkeys(texts[i] for i in np.argsort(numbers, kind="stable")))
     else:
+        names = _name_numbers(value for value in values if isinstance(value, float) and not _is_missing(value))
+        texts = [
+            MISSING if _is_missing(value) else names[value] if isinstance(value, float) else str(value)
+            for value in values
+        ]
         counts = Counter(texts)
         if len(counts) > MAX_GROUPS:
             kept = set(sorted(counts, key=lambda text: -counts[text])[: MAX_GROUPS - 1])
@@ -96,19 +101,32 @@ def group_values(values: Sequence[Any]) -> tuple[list[str], np.ndarray]:
 
 
 def _is_missing(value: Any) -> bool:
-    return value is None or value == "" or (isinstance(value, float) and value != value)
-
-
-def _to_text(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):  # those of pandas
+        return True
+    return value == "" if isinstance(value, str) else isinstance(value, float | np.floating) and bool(np.isnan(value))
 
 
 def _to_numbers(values: Sequence[Any]) -> np.ndarray | None:
     """Return values as numbers, NaN where there is none; None if one is text or a truth value."""
-    try:
-        return np.array([np.nan if _is_missing(v) or isinstance(v, bool) else float(v) for v in values], "float64")
-    except (ValueError, TypeError):
+    if any(isinstance(value, bool) for value in values):
         return None
+    try:
+        return np.array([np.nan if _is_missing(value) else float(value) for value in values], "float64")
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
+def _name_numbers(numbers: Iterable[float]) -> dict[float, str]:
+    """Return a text for each number: of whole numbers all digits, of others as many as tell them apart, at least 4."""
+    distinct = set(numbers)
+    names: dict[float, str] = {}
+    for digits in (4, 6, 9, 17):
+        for number in distinct:
+            is_whole = abs(number) < MAX_WHOLE and number == round(number)
+            names[number] = f"{number:.0f}" if is_whole else f"{number:.{digits}g}"
+        if len(set(names.values())) == len(distinct):
+            break
+    return names
 
 
 def _name_quarters(numbers: np.ndarray) -> list[str]:
@@ -116,11 +134,15 @@ def _name_quarters(numbers: np.ndarray) -> list[str]:
     known = ~np.isnan(numbers)
     edges = np.unique(np.quantile(numbers[known], [0.25, 0.5, 0.75], method="lower"))
     quarters = np.searchsorted(edges, numbers, "left")
-    names = {}
+    ranges = {}
     for quarter in np.unique(quarters[known]):
         members = numbers[known & (quarters == quarter)]
-        low, high = f"{members.min():.4g}", f"{members.max():.4g}"
-        names[int(quarter)] = low if low == high else f"{low} to {high}"
+        ranges[int(quarter)] = float(members.min()), float(members.max())
+    texts = _name_numbers(bound for bounds in ranges.values() for bound in bounds)
+    names = {
+        quarter: texts[low] if low == high else f"{texts[low]} to {texts[high]}"
+        for quarter, (low, high) in ranges.items()
+    }
     return [names[int(quarter)] if is_known else MISSING for quarter, is_known in zip(quarters, known, strict=True)]
 
 

@@ -13,7 +13,7 @@ from cnnzoo.core.errors import InputError
 from cnnzoo.core.files import atomic_write
 from cnnzoo.core.numbers import format_probabilities, format_share
 from cnnzoo.core.pages import file_address, picture_uri, render_page
-from cnnzoo.core.paths import check_path
+from cnnzoo.core.paths import check_path, path_is_file
 from cnnzoo.core.text import format_count
 from cnnzoo.explain.explanation import Explanation
 from cnnzoo.explain.methods import METHODS
@@ -84,7 +84,7 @@ def _describe(explanation: Explanation, side: int, folder: Path | None) -> dict[
     if explanation.error:
         return {"name": name, "title": Path(source).name, "error": explanation.error}
     photo, overlay = np.asarray(explanation.photo()), np.asarray(explanation.overlay())
-    is_file = not source.isdecimal() and os.path.isfile(source)  # noqa: PTH113  # takes any text
+    is_file = not source.isdecimal() and path_is_file(source)
     percents = format_probabilities(explanation.probabilities)
     is_contrast = not isinstance(explanation.target, str)
     bars = zip(explanation.classes, explanation.probabilities, percents, strict=True)

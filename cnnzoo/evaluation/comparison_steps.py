@@ -58,7 +58,8 @@ def _compare_on_more_images(comparison: Comparison) -> Step | None:
     evidence = f"Only {len(comparison.gains) + len(comparison.losses):,} of {images:,} images tell the two apart."
     if needed is not None and needed > images:
         difference = format_points(comparison.difference, images)
-        rounded = round(needed, 1 - len(str(needed)) + 1)
+        unit = 10 ** max(len(str(needed)) - 2, 0)  # two digits, rounded up
+        rounded = math.ceil(needed / unit) * unit
         evidence += f" A difference of {difference} would be shown on about {rounded:,} images."
     if comparison.margin is None:
         evidence += " With --margin 0.01, the comparison says whether the two are equivalent within 1 point."

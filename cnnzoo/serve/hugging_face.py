@@ -6,6 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
+from cnnzoo.serve.bodies import read_body
 from cnnzoo.serve.errors import RequestError
 from cnnzoo.serve.requests import check_object, decode_base64, parse_json, parse_top, run_if_large, server_of
 
@@ -13,12 +14,18 @@ router = APIRouter(tags=["Hugging Face"])
 TOP = 5
 
 
+@router.post("/")
+async def classify_with_default(request: Request) -> list[dict[str, Any]]:
+    """Classify one image with the only model, as an endpoint with one model does."""
+    return await classify(request, "")
+
+
 @router.post("/models/{name}")
 async def classify(request: Request, name: str) -> list[dict[str, Any]]:
     """Classify one image: the bytes of its file, or JSON with the image in base64 and parameters."""
     server = server_of(request)
     model = server.find_model(name)
-    body = await request.body()
+    body = await read_body(request)
     top = TOP
     if request.headers.get("content-type", "").partition(";")[0].strip().casefold() == "application/json":
         image, top = await run_if_large(len(body), _parse_body, body)

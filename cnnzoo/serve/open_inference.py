@@ -1,9 +1,13 @@
 """The Open Inference Protocol, version 2, which Triton, KServe and MLServer speak, with its binary tensors.
 
-The model has one input, `images`: BYTES of shape [N], encoded images (in JSON as base64), or UINT8 of shape
-[N, height, width, channels], pixels of any size. It has three outputs: `scores`, FP32 [N, classes]; `labels`, BYTES
-[N], the likeliest class of each image; `errors`, BYTES [N], why an image has no answer, or nothing. The scores of an
-image without an answer are all 0, and its label is empty.
+The inputs and outputs are those of an exported SavedModel. The one input is `image_bytes`, BYTES of shape [N], encoded
+images (in JSON as base64), or `images`, UINT8 of shape [N, height, width, channels], pixels of any size. The outputs:
+
+- `class_names`, BYTES [N, k], and `probabilities`, FP32 [N, k], of the likeliest classes
+- `scores`, FP32 [N, classes]
+- `errors`, BYTES [N], why an image has no answer, or nothing
+
+Of Triton's extensions there are binary tensors, compressed bodies, and the classification of `scores`.
 """
 
 from __future__ import annotations
@@ -17,29 +21,43 @@ import numpy as np
 from fastapi import APIRouter, Request, Response
 
 import cnnzoo
+from cnnzoo.inference.scores import find_best_classes
+from cnnzoo.serve.bodies import compress_answer, read_body
 from cnnzoo.serve.errors import RequestError
 from cnnzoo.serve.requests import (
     check_list,
     check_object,
     decode_base64,
     parse_json,
+    parse_top,
     run_if_large,
     server_of,
     to_pixels,
 )
 from cnnzoo.serve.served_model import VERSION, ServedModel
+from cnnzoo.serve.tensors import (
+    FILES,
+    OUTPUTS,
+    PIXELS,
+    STRINGS,
+    check_input,
+    check_output,
+    default_input,
+    make_outputs,
+    output_shapes,
+)
 
 router = APIRouter(tags=["Open Inference Protocol"])
 HEADER_LENGTH = "inference-header-content-length"  # bytes of JSON before the binary tensors
-INPUT = "images"
-OUTPUTS = {"scores": "FP32", "labels": "BYTES", "errors": "BYTES"}
+EXTENSIONS = ["binary_tensor_data", "classification"]
+CONTENT_TYPES = (None, "base64", "np", "str")  # of an input, as MLServer's clients state them
 LENGTH = struct.Struct("<I")  # of each string in a binary tensor of BYTES
 
 
 @router.get("/v2")
 async def server_metadata() -> dict[str, Any]:
     """Return the name and the version of the server."""
-    return {"name": "cnnzoo", "version": cnnzoo.__version__, "extensions": ["binary_tensor_data"]}
+    return {"name": "cnnzoo", "version": cnnzoo.__version__, "extensions": EXTENSIONS}
 
 
 @router.get("/v2/health/live")
@@ -70,14 +88,23 @@ async def model_ready(request: Request, response: Response, name: str, version: 
 async def model_metadata(request: Request, name: str, version: str = VERSION) -> dict[str, Any]:
     """Return the inputs and outputs of the model."""
     model = server_of(request).find_model(name, version)
-    shapes = {"scores": [-1, len(model.classes)], "labels": [-1], "errors": [-1]}
+    entry: dict[str, Any] = {"name": FILES, "datatype": "BYTES", "shape": [-1]}
+    if default_input(model) == PIXELS:
+        entry = {"name": PIXELS, "datatype": "UINT8", "shape": [-1, -1, -1, model.classifier.shape[2]]}
     return {
         "name": name,
         "versions": [VERSION],
         "platform": f"cnnzoo_{model.classifier.runtime}",
-        "inputs": [{"name": INPUT, "datatype": "BYTES", "shape": [-1]}],
-        "outputs": [{"name": key, "datatype": kind, "shape": shapes[key]} for key, kind in OUTPUTS.items()],
+        "inputs": [entry],
+        "outputs": [
+            {"name": key, "datatype": datatype_of(key), "shape": shape} for key, shape in output_shapes(model).items()
+        ],
     }
+
+
+def datatype_of(output: str) -> str:
+    """Return the type of the values of an output."""
+    return "BYTES" if output in STRINGS else "FP32"
 
 
 @router.post("/v2/models/{name}/infer")
@@ -86,11 +113,12 @@ async def infer(request: Request, name: str, version: str = VERSION) -> Response
     """Classify the images of the input."""
     server = server_of(request)
     model = server.find_model(name, version)
-    body = await request.body()
+    body = await read_body(request)
     message, images = await run_if_large(len(body), parse_request, body, request.headers.get(HEADER_LENGTH), model)
-    answers = await server.classify(model, images)
-    tensors = make_outputs(model, answers)
-    return encode_response(model.name, message, tensors)
+    requested = parse_outputs(message)
+    tensors = make_outputs(model, await server.classify(model, images))
+    response = await run_if_large(tensors["scores"].nbytes, encode_response, model, message, requested, tensors)
+    return await compress_answer(request, response)
 
 
 def parse_request(
@@ -108,19 +136,35 @@ def parse_request(
         if not (header_length.isascii() and header_length.isdigit() and int(header_length[:12]) <= len(body)):
             raise RequestError(400, f"{HEADER_LENGTH} must be at most the {len(body)} bytes of the body")
         length = int(header_length)
+        if not length:  # the body is one image and nothing else
+            return {}, [body]
         body, binary = body[:length], memoryview(body)[length:]
     message = check_object(parse_json(body), "The body")
     tensors = check_list(message.get("inputs"), '"inputs"')
     if len(tensors) != 1:
-        raise RequestError(400, f"The model has one input, {INPUT!r}. Received: {len(tensors)} inputs")
+        raise RequestError(
+            400, f"{model.name} has one input, {default_input(model)!r}. Received: {len(tensors)} inputs"
+        )
     tensor = check_object(tensors[0], "inputs[0]")
-    if tensor.get("name", INPUT) != INPUT:
-        raise RequestError(400, f"The input of the model is {INPUT!r}. Received: {tensor.get('name')!r:.100}")
-    outputs = check_list(message.get("outputs") or [], '"outputs"')
-    for output in outputs:
-        if check_object(output, "An output").get("name") not in OUTPUTS:
-            raise RequestError(400, f"Outputs are {', '.join(OUTPUTS)}. Received: {output.get('name')!r:.100}")
+    check_input(tensor.get("name"), model)
     return message, _read_images(tensor, binary, model.limits.images)
+
+
+def parse_outputs(message: dict[str, Any]) -> list[tuple[str, bool, int]]:
+    """Return the outputs that a request asks for: their names, whether as binary, and of how many classes (0: all)."""
+    parameters = check_object(message.get("parameters") or {}, '"parameters"')
+    all_binary = parameters.get("binary_data_output") is True
+    requested = []
+    for output in check_list(message.get("outputs") or [], '"outputs"'):
+        name = check_output(check_object(output, "An output").get("name"))
+        wishes = check_object(output.get("parameters") or {}, '"parameters"')
+        top = 0
+        if wishes.get("classification") is not None:
+            if name != "scores":
+                raise RequestError(400, f"The classification of {name!r} was requested; only 'scores' has one")
+            top = parse_top(wishes["classification"], 0)
+        requested.append((name, wishes.get("binary_data", all_binary) is True, top))
+    return requested or [(name, all_binary, 0) for name in OUTPUTS]
 
 
 def _read_images(tensor: dict[str, Any], binary: memoryview, limit: int) -> list[bytes | np.ndarray]:
@@ -131,7 +175,10 @@ def _read_images(tensor: dict[str, Any], binary: memoryview, limit: int) -> list
     count = shape[0] if shape else 0
     if count > limit:
         raise RequestError(413, f"{count} images are more than the {limit} allowed in a request")
-    size = check_object(tensor.get("parameters") or {}, '"parameters"').get("binary_data_size")
+    parameters = check_object(tensor.get("parameters") or {}, '"parameters"')
+    size, content_type = parameters.get("binary_data_size"), parameters.get("content_type")
+    if content_type not in CONTENT_TYPES:
+        raise RequestError(400, f'The "content_type" of the input may be base64. Received: {content_type!r:.100}')
     if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size != len(binary)):
         raise RequestError(
             400, f'"binary_data_size" is {size!r:.50}, but {len(binary)} bytes follow the JSON of the request'
@@ -139,7 +186,10 @@ def _read_images(tensor: dict[str, Any], binary: memoryview, limit: int) -> list
     if kind == "BYTES" and math.prod(shape) == count:  # [N] or [N, 1]
         images: list[bytes | np.ndarray]
         if size is not None:
-            images = list(_split_strings(binary))
+            strings = _split_strings(binary)
+            images = list(strings)
+            if content_type == "base64":
+                images = [decode_base64(text.decode("latin-1"), f"Image {i}") for i, text in enumerate(strings)]
         else:
             values = _flatten(check_list(tensor.get("data"), 'The "data" of the input'))
             images = [decode_base64(value, f"Image {i}") for i, value in enumerate(values)]
@@ -150,8 +200,8 @@ def _read_images(tensor: dict[str, Any], binary: memoryview, limit: int) -> list
         return _read_pixels(tensor, binary if size is not None else None, shape)
     raise RequestError(
         400,
-        f'The input "{INPUT}" is BYTES of shape [N], encoded images, or UINT8 of shape [N, height, width, channels]. '
-        f"Received: {kind!r:.50} of shape {shape!r:.100}",
+        f"The input is BYTES of shape [N], encoded images, or UINT8 of shape [N, height, width, channels]. Received: "
+        f"{kind!r:.50} of shape {shape!r:.100}",
     )
 
 
@@ -189,38 +239,23 @@ def _flatten(values: list[Any]) -> list[Any]:
     return [value[0] if isinstance(value, list) and len(value) == 1 else value for value in values]
 
 
-def make_outputs(model: ServedModel, answers: list[np.ndarray | str]) -> dict[str, np.ndarray | list[str]]:
-    """Return the outputs by their names."""
-    scores = np.zeros((len(answers), len(model.classes)), "float32")
-    labels, errors = [""] * len(answers), [""] * len(answers)
-    for i, answer in enumerate(answers):
-        if isinstance(answer, str):
-            errors[i] = answer
-        else:
-            scores[i] = answer
-            labels[i] = model.best_classes(answer, 1)[0][0]
-    return {"scores": scores, "labels": labels, "errors": errors}
-
-
-def encode_response(name: str, message: dict[str, Any], tensors: dict[str, np.ndarray | list[str]]) -> Response:
+def encode_response(
+    model: ServedModel, message: dict[str, Any], requested: list[tuple[str, bool, int]], tensors: dict[str, np.ndarray]
+) -> Response:
     """Return the answer with the outputs that a request asks for, as JSON or binary, as it says."""
-    parameters = check_object(message.get("parameters") or {}, '"parameters"')
-    all_binary = parameters.get("binary_data_output") is True
-    requested = message.get("outputs") or [{"name": key} for key in OUTPUTS]
     outputs, parts = [], []
-    for output in requested:
-        key = output["name"]
-        values = tensors[key]
-        shape = list(values.shape) if isinstance(values, np.ndarray) else [len(values)]
-        described: dict[str, Any] = {"name": key, "datatype": OUTPUTS[key], "shape": shape}
-        wishes = check_object(output.get("parameters") or {}, '"parameters"')
-        if wishes.get("binary_data", all_binary) is True:
+    for name, is_binary, top in requested:
+        values, kind = tensors[name], datatype_of(name)
+        if top:
+            values, kind = classify_scores(values, model.classes, top), "BYTES"
+        described: dict[str, Any] = {"name": name, "datatype": kind, "shape": list(values.shape)}
+        if is_binary:
             parts.append(_to_binary(values))
             described["parameters"] = {"binary_data_size": len(parts[-1])}
         else:
-            described["data"] = values.ravel().tolist() if isinstance(values, np.ndarray) else values
+            described["data"] = values.ravel().tolist()
         outputs.append(described)
-    answer: dict[str, Any] = {"model_name": name, "model_version": VERSION, "outputs": outputs}
+    answer: dict[str, Any] = {"model_name": model.name, "model_version": VERSION, "outputs": outputs}
     if isinstance(message.get("id"), str):
         answer["id"] = message["id"]
     head = json.dumps(answer).encode()
@@ -230,8 +265,15 @@ def encode_response(name: str, message: dict[str, Any], tensors: dict[str, np.nd
     return Response(b"".join([head, *parts]), media_type="application/octet-stream", headers=headers)
 
 
-def _to_binary(values: np.ndarray | list[str]) -> bytes:
-    if isinstance(values, np.ndarray):
+def classify_scores(scores: np.ndarray, classes: tuple[str, ...], top: int) -> np.ndarray:
+    """Return the likeliest classes (N, top) as Triton does: "score:index:class"."""
+    best = find_best_classes(scores, min(top, len(classes)))
+    rows = [[f"{row[i]:f}:{i}:{classes[i]}" for i in order] for row, order in zip(scores, best, strict=True)]
+    return np.array(rows, "object")
+
+
+def _to_binary(values: np.ndarray) -> bytes:
+    if values.dtype != "object":
         return values.astype("<f4").tobytes()
-    encoded = [value.encode() for value in values]
+    encoded = [text.encode() for text in values.ravel()]
     return b"".join(LENGTH.pack(len(text)) + text for text in encoded)

@@ -148,7 +148,7 @@ class Explainer:
         target = target.resolve(probabilities[0])
         height, width = pixels.shape[1:3]
         box = (0.0, 0.0, float(height), float(width))
-        placement = place_map((height, width), box, (height, width), 0, self.layer.size, self.layer.stride)
+        placement = place_map((height, width), box, (height, width), 0, self.layer.size, self.layer.strides)
 
         def score(images: np.ndarray) -> np.ndarray:
             logits, _ = self._run(images)
@@ -197,9 +197,9 @@ class Explainer:
     ) -> Explanation:
         classes, best = self.classifier.classes, np.argsort(-probabilities, kind="stable")[:CLASSES_KEPT]
         height, width, _ = self.classifier.shape
-        stride = self.layer.stride if self.layer else None
+        strides = self.layer.strides if self.layer else None
         cells = (raw.shape[0], raw.shape[1])
-        placement = place_map(photo.size, photo.box, (height, width), photo.transform.pad, cells, stride)
+        placement = place_map(photo.size, photo.box, (height, width), photo.transform.pad, cells, strides)
         if not np.isfinite(raw).all():
             raise InputError(f"The map of {self.classifier.card.name} for {photo.name} is not finite: {self.method}")
         return Explanation(
@@ -216,7 +216,7 @@ class Explainer:
             _photo=photo,
             _placement=placement,
             _target=target,
-            _stride=stride,
+            _strides=strides,
         )
 
     def _describe_error(self, photo: Photo) -> Explanation:

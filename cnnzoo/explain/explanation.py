@@ -14,7 +14,7 @@ from cnnzoo.core.errors import InputError
 from cnnzoo.core.files import atomic_write
 from cnnzoo.core.notebook import render_notebook
 from cnnzoo.core.numbers import format_share
-from cnnzoo.core.paths import check_path
+from cnnzoo.core.paths import check_path, path_is_file
 from cnnzoo.core.text import escape_controls, format_count
 from cnnzoo.core.tiles import Tile
 from cnnzoo.explain.methods import METHODS, PIXELS
@@ -75,7 +75,7 @@ class Explanation(SuggestsAttributes):
     _photo: Photo | None = field(default=None, repr=False)
     _placement: Placement | None = field(default=None, repr=False)
     _target: Target | None = field(default=None, repr=False)
-    _stride: int | None = field(default=None, repr=False)  # of the cells, in pixels of the network's input
+    _strides: tuple[int, int] | None = field(default=None, repr=False)  # of the cells, in pixels of the network
 
     @property
     def evidence(self) -> bool:
@@ -91,6 +91,9 @@ class Explanation(SuggestsAttributes):
         Raises:
             InputError: if the photo could not be read.
         """
+        return self._compute_map()
+
+    def _compute_map(self) -> np.ndarray:
         if self.error or self._placement is None:
             raise InputError(self.error or "This explanation has no photo")
         positive = np.maximum(self.raw, 0)
@@ -104,7 +107,7 @@ class Explanation(SuggestsAttributes):
         """Return the upright photo as an RGB Pillow image; its file is read again.
 
         Raises:
-            InputError: if it cannot be read.
+            InputError: if it cannot be read any more, or was replaced by an image of another size.
         """
         if self.error or self._photo is None:
             raise InputError(self.error or "This explanation has no photo")
@@ -119,7 +122,9 @@ class Explanation(SuggestsAttributes):
         Raises:
             InputError: if the photo cannot be read, or there is no such colormap.
         """
-        picture = overlay_map(photo := self.photo(), self.map, colors)
+        # A map is as large as its photo, so it is kept only if somebody has asked for it
+        values = self.__dict__["map"] if "map" in self.__dict__ else self._compute_map()
+        picture = overlay_map(photo := self.photo(), values, colors)
         return picture if self.evidence else photo
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -129,9 +134,11 @@ class Explanation(SuggestsAttributes):
             path: a .png or .jpg file for the overlay, or a .npy file for the map; it is replaced if it exists.
 
         Raises:
-            InputError: if the path has another suffix, or the photo cannot be read.
+            InputError: if the path has another suffix, is the photo itself, or the photo cannot be read.
         """
         path = check_path(path, "the picture")
+        if path_is_file(path) and path_is_file(self.source) and path.samefile(self.source):
+            raise InputError(f"{str(path)!r} is the photo itself, which would be lost; give another path")
         suffix = path.suffix.lower()
         if suffix not in SUFFIXES:
             raise InputError(
@@ -153,11 +160,15 @@ class Explanation(SuggestsAttributes):
         """Return the overlay with the target and the likeliest classes."""
         if self.error:
             return Tile(None, (self.source,), problem=self.error)
+        try:
+            picture = np.asarray(self.overlay())
+        except InputError as error:  # the photo was moved or deleted since it was explained
+            return Tile(None, (self.source,), problem=str(error))
         name = f"image {self.source}" if self.source.isdecimal() else self.source
         remark = () if self.evidence else ("no evidence: the map is 0",)
         lines = (name, f"for {self.describe_target()}", *remark)
         shares = tuple(zip(self.classes[:3], self.probabilities[:3], strict=True))
-        return Tile(np.asarray(self.overlay()), lines, shares)
+        return Tile(picture, lines, shares)
 
     def _repr_html_(self) -> str:
         """Return the overlay with its classes, for a notebook."""

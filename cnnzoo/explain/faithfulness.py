@@ -224,7 +224,7 @@ def _map_of_network(explanation: Explanation, classifier: Classifier) -> np.ndar
     height, width, _ = classifier.shape
     box = (0.0, 0.0, float(height), float(width))
     cells = (explanation.raw.shape[0], explanation.raw.shape[1])
-    return place_map((height, width), box, (height, width), 0, cells, explanation._stride).resample(explanation.raw)
+    return place_map((height, width), box, (height, width), 0, cells, explanation._strides).resample(explanation.raw)
 
 
 def _random_map(size: Sequence[int], rng: np.random.Generator) -> np.ndarray:

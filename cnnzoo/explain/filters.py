@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -129,7 +130,9 @@ def write_filters(classifier: Classifier, image: str | os.PathLike[str] | None, 
     file = check_page_path(path)
     photo = None
     if image is not None:
-        photo = next(iter_photos(image, classifier.transform))
+        photo, *others = itertools.islice(iter_photos(image, classifier.transform), 2)
+        if others:
+            raise InputError(f"Feature maps are shown of one image; {str(image)!r:.200} holds several. Name one file")
         if photo.error:
             raise InputError(photo.error)
     text = render_filters(classifier, photo)

@@ -117,7 +117,9 @@ def _with_torch(function: Function, model: keras.Model) -> Differentiator:
         weights = [(variable, variable.value.detach()) for variable in variables]
         with torch.enable_grad(), keras.StatelessScope(state_mapping=weights):
             value, results = function(tensor, *others)
-            (gradient,) = torch.autograd.grad(value, tensor)
+            # A value that does not depend on the point has no gradient: it is zero, as on the other backends
+            gradient = torch.autograd.grad(value, tensor, allow_unused=True)[0] if value.requires_grad else None
+        gradient = torch.zeros_like(tensor) if gradient is None else gradient
         return keras.ops.convert_to_numpy(gradient), [keras.ops.convert_to_numpy(result) for result in results]
 
     return differentiate

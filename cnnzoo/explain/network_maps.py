@@ -49,7 +49,7 @@ def compute_network_maps(model: Any, images: Any, indices: Sequence[int], target
             maps.extend(combine(*gradients.compute(pixels, classes)[:2]))
     height, width = model.input_shape[1:3]
     box = (0.0, 0.0, float(height), float(width))
-    placement = place_map((height, width), box, (height, width), 0, layer.size, layer.stride)
+    placement = place_map((height, width), box, (height, width), 0, layer.size, layer.strides)
     values = np.stack([placement.resample(np.maximum(cells, 0)) for cells in maps])
     largest = values.max(axis=(1, 2), keepdims=True)
     return np.asarray(values / np.where(largest > 0, largest, 1), "float32").clip(0, 1)

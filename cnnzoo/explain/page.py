@@ -14,7 +14,7 @@ from cnnzoo.core.files import atomic_write
 from cnnzoo.core.numbers import format_probabilities, format_share
 from cnnzoo.core.pages import file_address, picture_uri, render_page
 from cnnzoo.core.paths import check_path, path_is_file
-from cnnzoo.core.text import format_count
+from cnnzoo.core.text import choose_form, format_count
 from cnnzoo.explain.explanation import Explanation
 from cnnzoo.explain.methods import METHODS
 
@@ -37,9 +37,11 @@ def write_page(explanations: Sequence[Explanation], path: str | os.PathLike[str]
     """Write the page of some explanations of one model, which is replaced if it exists.
 
     Raises:
-        InputError: if the path has another suffix or cannot be written to.
+        InputError: if the path has another suffix or cannot be written to, or there are no explanations.
     """
     file = check_page_path(path)
+    if not explanations:
+        raise InputError("A page needs at least one explanation. Received: none")
     text = render_explanations(explanations, file.parent)
     with atomic_write(file) as new:
         new.write_text(text, encoding="utf-8", errors="backslashreplace")
@@ -71,8 +73,8 @@ def _notes(count: int, unreadable: int, without: int) -> Iterator[str]:
     if unreadable:
         yield f"{format_count(unreadable, 'photo')} could not be read."
     if without:
-        are = "is" if without == 1 else "are"
-        yield f"For {format_count(without, 'photo')} there {are} no evidence: everything speaks against the class."
+        them = choose_form(without, "it", "them")
+        yield f"For {format_count(without, 'photo')} there is no evidence: nothing in {them} speaks for the class."
     if count > MAX_PHOTOS:
         yield f"The first {MAX_PHOTOS} of {count:,} photos are shown."
 
@@ -83,7 +85,10 @@ def _describe(explanation: Explanation, side: int, folder: Path | None) -> dict[
     name = f"image {source}" if source.isdecimal() else source
     if explanation.error:
         return {"name": name, "title": Path(source).name, "error": explanation.error}
-    photo, overlay = np.asarray(explanation.photo()), np.asarray(explanation.overlay())
+    try:
+        photo, overlay = np.asarray(explanation.photo()), np.asarray(explanation.overlay())
+    except InputError as error:  # the file was moved or deleted while the others were explained
+        return {"name": name, "title": Path(source).name, "error": str(error)}
     is_file = not source.isdecimal() and path_is_file(source)
     percents = format_probabilities(explanation.probabilities)
     is_contrast = not isinstance(explanation.target, str)

@@ -51,8 +51,15 @@ class Photo:
         """Return the upright original as an RGB picture; its file is read again.
 
         Raises:
-            InputError: if it cannot be read.
+            InputError: if it cannot be read any more, or has another size than when it was explained.
         """
+        picture = self._open_picture()
+        if picture.size[::-1] != self.size:
+            was, now = ("x".join(map(str, size)) for size in (self.size, picture.size[::-1]))
+            raise InputError(f"{self.name} was replaced since it was explained: it has {now} pixels instead of {was}")
+        return picture
+
+    def _open_picture(self) -> PillowImage:
         if self.error:
             raise InputError(self.error)
         channels, levels = self.transform.channels, self.transform.levels

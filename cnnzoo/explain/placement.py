@@ -52,12 +52,12 @@ def place_map(
     input_size: tuple[int, int],
     pad: int,
     cells: tuple[int, int],
-    stride: float | None,
+    strides: tuple[float, float] | None,
 ) -> Placement:
     """Return where the cells of a map lie in a photo.
 
     Convolutions without padding lose as much on either side, so the cells lie around the center of the network's
-    input, `stride` pixels apart; without a stride they fill it.
+    input, `strides` pixels apart; without strides they fill it.
 
     Args:
         size: (height, width) of the photo.
@@ -65,12 +65,12 @@ def place_map(
         input_size: (height, width) of the network's input.
         pad: pixels of the border.
         cells: (height, width) of the map.
-        stride: distance of neighboring cells in pixels of the input; None if it is not known.
+        strides: vertical and horizontal distance of neighboring cells in pixels of the input; None if not known.
     """
     origin, cell = [], []
     for axis in (0, 1):
         side, count = input_size[axis], cells[axis]
-        step = side / count if stride is None else stride
+        step = side / count if strides is None else strides[axis]
         scale = (box[axis + 2] - box[axis]) / (side - 2 * pad)  # pixels of the photo for each of the input
         begin = (side - count * step) / 2
         origin.append(box[axis] + (begin - pad) * scale)

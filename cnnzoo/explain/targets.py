@@ -13,6 +13,7 @@ from cnnzoo.cards import Card
 from cnnzoo.core.errors import InputError, shorten_repr, unknown_name
 
 PREDICTED = -1  # stands for the likeliest class
+MAX_DIGITS = 9  # of the number of a class
 NO_CLASS = -2  # no other class to compare with
 
 
@@ -107,6 +108,6 @@ def _find_class(name: Any, card: Card) -> int:
             )
         if matches:
             return matches[0]
-    if name.isdecimal():  # as on the command line
-        return _find_class(int(name[:9]), card)
+    if name.isdecimal() and len(name) <= MAX_DIGITS:  # as on the command line
+        return _find_class(int(name), card)
     raise unknown_name("class", name, classes)

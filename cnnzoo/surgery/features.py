@@ -165,5 +165,11 @@ def _cumulative_strides(model: keras.Model) -> dict[str, int]:
 
 def own_stride(layer: keras.Operation) -> int:
     """Return the stride of one layer; 1 if it has none."""
+    return max(own_strides(layer))
+
+
+def own_strides(layer: keras.Operation) -> tuple[int, int]:
+    """Return the vertical and the horizontal stride of one layer; (1, 1) if it has none."""
     strides: int | tuple[int, ...] = getattr(layer, "strides", None) or 1
-    return strides if isinstance(strides, int) else max(strides)
+    rows, columns = (strides, strides) if isinstance(strides, int) else (strides[0], strides[-1])
+    return rows, columns

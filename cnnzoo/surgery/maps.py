@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from cnnzoo.core.errors import InputError, unknown_name
 from cnnzoo.core.lazy import Lazy
 from cnnzoo.surgery import walk
-from cnnzoo.surgery.features import NON_FEATURE_LAYERS, own_stride
+from cnnzoo.surgery.features import NON_FEATURE_LAYERS, own_strides
 from cnnzoo.surgery.outputs import logits_output
 
 if TYPE_CHECKING:
@@ -22,6 +22,9 @@ COPIES = ("Dropout", "SpatialDropout2D", "Identity", "GaussianNoise", "GaussianD
 RESIZING = ("Transpose", "UpSampling", "Resizing", "Adaptive", "Cropping", "RandomCrop", "CenterCrop")
 
 
+Strides = tuple[int, int]  # vertical, horizontal
+
+
 class MapLayer(NamedTuple):
     """A layer with feature maps.
 
@@ -29,7 +32,8 @@ class MapLayer(NamedTuple):
         layer: the layer.
         size: (height, width) of its maps.
         channels: the number of its maps.
-        stride: the distance of neighboring cells in pixels of the model's input; None if it is not known.
+        strides: the distances of neighboring cells, vertical and horizontal, in pixels of the model's input; None if
+            they are not known.
         is_trunk: whether every path from the images to the logits leads through it.
         is_last: whether no convolution follows.
         calls: how often the model calls the layer.
@@ -38,7 +42,7 @@ class MapLayer(NamedTuple):
     layer: keras.Operation
     size: tuple[int, int]
     channels: int
-    stride: int | None
+    strides: Strides | None
     is_trunk: bool
     calls: int = 1
     is_last: bool = False
@@ -55,7 +59,7 @@ def list_map_layers(model: keras.Model) -> list[MapLayer]:
     Args:
         model: a functional Keras classifier with an input of a fixed size. Auxiliary heads are left out.
     """
-    layers = _list_layers(keras.Model(model.inputs, logits_output(model)), 1, True)[0]
+    layers = _list_layers(keras.Model(model.inputs, logits_output(model)), (1, 1), True)[0]
     convolutions = [i for i, layer in enumerate(layers) if "Conv" in type(layer.layer).__name__]
     last = max(convolutions, default=-1)
     return [layer._replace(is_last=i >= last) for i, layer in enumerate(layers)]
@@ -120,18 +124,18 @@ def _is_feature(layer: keras.Operation) -> bool:
     return kind not in (*NON_FEATURE_LAYERS, *POOLS, *COPIES) and not any(word in kind for word in RESIZING)
 
 
-def _list_layers(model: keras.Model, stride: int | None, is_trunk: bool) -> tuple[list[MapLayer], int | None]:
-    """Return the layers with feature maps of a graph, and the stride of its output.
+def _list_layers(model: keras.Model, own: Strides | None, is_trunk: bool) -> tuple[list[MapLayer], Strides | None]:
+    """Return the layers with feature maps of a graph, and the strides of its output.
 
     Args:
         model: a functional model, which may be nested in another.
-        stride: the stride of its input.
+        own: the strides of its input.
         is_trunk: whether the model itself belongs to the trunk.
     """
     calls = walk.list_calls(model)
     uses = Counter(source for call in calls for source in call.sources)
     counts = Counter(id(call.layer) for call in calls)
-    strides: dict[int, int | None] = {}
+    strides: dict[int, Strides | None] = {}
     pending_uses: Counter[int] = Counter()
     layers: list[MapLayer] = []
     for call in calls:
@@ -140,16 +144,19 @@ def _list_layers(model: keras.Model, stride: int | None, is_trunk: bool) -> tupl
             pending_uses[source] -= 1
         pending_uses += Counter()  # drops what is not needed
         meets = is_trunk and not pending_uses
-        steps = [strides[source] for source in call.sources] or [stride]
-        before = None if None in steps else max(step for step in steps if step)
+        steps = [strides[source] for source in call.sources] or [own]
+        known = [step for step in steps if step is not None]
+        before = None if len(known) < len(steps) else (max(rows for rows, _ in known), max(cols for _, cols in known))
 
         kind = type(call.layer).__name__
         if walk.is_graph(call.layer):
             nested, strides[call.key] = _list_layers(call.layer, before, meets)
             layers += [layer._replace(calls=max(layer.calls, counts[id(call.layer)])) for layer in nested]
         else:
-            is_known = before is not None and not any(word in kind for word in RESIZING)
-            strides[call.key] = before * own_stride(call.layer) if is_known and before else None
+            strides[call.key] = None
+            if before is not None and not any(word in kind for word in RESIZING):
+                rows, columns = own_strides(call.layer)
+                strides[call.key] = before[0] * rows, before[1] * columns
             sides = [side for side in call.shape[1:] if side is not None]
             if len(call.shape) == 4 and len(sides) == 3 and kind != "InputLayer":
                 size = sides[0], sides[1]

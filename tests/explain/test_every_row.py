@@ -30,7 +30,7 @@ def test_every_row_has_a_layer(family):
         layer = choose_map_layer(model)
         assert min(layer.size) >= 4, name
         assert layer.is_trunk, name
-        assert layer.stride, name
+        assert layer.strides, name
         if name.startswith("vgg"):
             assert layer.name.startswith("relu5_"), name
         elif name in LAST_BEFORE_POOL:

@@ -13,13 +13,13 @@ def test_interpolation_is_that_of_pillow():
     cells = np.random.default_rng(0).random((6, 4), "float32")
     for size in ((96, 100), (5, 3)):  # enlarged, and averaged where cells are smaller than pixels
         box = (0.0, 0.0, float(size[0]), float(size[1]))
-        placement = place_map(size, box, (48, 32), 0, (6, 4), 8)
+        placement = place_map(size, box, (48, 32), 0, (6, 4), (8, 8))
         expected = np.asarray(Image.fromarray(cells).resize(size[::-1], Image.Resampling.BILINEAR))
         np.testing.assert_allclose(placement.resample(cells), expected, atol=1e-5)
 
 
 def test_nothing_lies_outside_of_the_crop():
-    placement = place_map((100, 200), (10, 60, 90, 140), (32, 32), 0, (4, 4), 8)
+    placement = place_map((100, 200), (10, 60, 90, 140), (32, 32), 0, (4, 4), (8, 8))
     shown = placement.resample(np.ones((4, 4))) > 0
     rows, columns = np.flatnonzero(shown.any(1)), np.flatnonzero(shown.any(0))
     assert (rows[0], rows[-1], columns[0], columns[-1]) == (10, 89, 60, 139)
@@ -27,7 +27,7 @@ def test_nothing_lies_outside_of_the_crop():
 
 def test_a_border_of_the_network_is_not_part_of_the_photo():
     """28x28 digits within a border of two pixels: the cells of the border lie outside."""
-    placement = place_map((28, 28), (0, 0, 28, 28), (32, 32), 2, (32, 32), 1)
+    placement = place_map((28, 28), (0, 0, 28, 28), (32, 32), 2, (32, 32), (1, 1))
     cells = np.zeros((32, 32))
     cells[2, 31] = cells[5, 6] = 1
     resampled = placement.resample(cells)
@@ -36,7 +36,7 @@ def test_a_border_of_the_network_is_not_part_of_the_photo():
 
 def test_convolutions_without_padding_lose_the_same_on_all_sides():
     """The c3 of LeNet-5 has 10x10 cells, 2 pixels apart; the first is centered at pixel 7 of 32."""
-    placement = place_map((32, 32), (0, 0, 32, 32), (32, 32), 0, (10, 10), 2)
+    placement = place_map((32, 32), (0, 0, 32, 32), (32, 32), 0, (10, 10), (2, 2))
     assert placement == Placement((32, 32), (0, 0, 32, 32), (6.0, 6.0), (2.0, 2.0))
 
 
@@ -55,7 +55,7 @@ def test_a_blob_is_found_where_it_is_in_the_upright_photo(tmp_path, orientation,
     picture.save(tmp_path / "photo.png", exif=exif)
 
     (photo,) = iter_photos(tmp_path / "photo.png", cnnzoo.Transform((32, 32), crop=0.875))
-    placement = place_map(photo.size, photo.box, (32, 32), 0, (32, 32), 1)
+    placement = place_map(photo.size, photo.box, (32, 32), 0, (32, 32), (1, 1))
     found = placement.resample(photo.pixels[..., 0])
     inside = found[20:40, 30:50].sum() / found.sum()
     assert photo.size == (height, width)

@@ -63,7 +63,8 @@ def create_app(
         precision: as in `cnnzoo.load`.
         queue: number of images of each model that may wait for their answer. Further requests get status 503.
         deadline: seconds until an answer; then the request gets status 504.
-        batch_size: number of images that are predicted at a time, at most; "auto" as in `Classifier.predict`.
+        batch_size: number of images that are predicted at a time, at most; "auto" takes what keeps an accelerator
+            busy, and a few for a processor.
         limits: what a request may cost; see `cnnzoo.serve.Limits`.
         api_key: a secret that requests must carry in the header `Authorization: Bearer KEY` or `X-API-Key: KEY`.
         hosts: names under which clients reach the server, beside IP addresses, localhost and the name of this machine;

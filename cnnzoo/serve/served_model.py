@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -23,6 +24,10 @@ from cnnzoo.serve.limits import Limits
 from cnnzoo.serve.names import check_name, make_name
 
 VERSION = "1"  # of every model: another one is served under another name
+# The largest batch on a processor, in pixel values. ResNet-18 and ResNet-50 on two cores gain nothing from larger ones
+# (benchmarks/serve.py), and each further image costs 8 MB and makes the others of its batch wait.
+MAX_BATCH_VALUES = 4 * 224 * 224 * 3
+MAX_BATCH_SIZE = 64
 
 
 class ServedModel:
@@ -55,7 +60,7 @@ class ServedModel:
             decoders: the threads that decode images.
             queue: number of images that may wait.
             deadline: seconds until an answer.
-            batch_size: number of images that are predicted at a time, at most; "auto" as in `Classifier.predict`.
+            batch_size: number of images that are predicted at a time, at most; "auto" chooses it.
             limits: what a request may cost.
             observe: is told about each batch.
         """
@@ -63,7 +68,7 @@ class ServedModel:
         self.limits = limits or Limits()
         self.ready, self.failure = False, ""
         decode_image = partial(decode, transform=classifier.transform, limits=self.limits)
-        size = classifier.find_batch_size(batch_size)
+        size = find_largest_batch(classifier, batch_size)
         self.batcher = Batcher(decode_image, classifier.scores, size, decoders, observe)
 
     @property
@@ -115,6 +120,20 @@ class ServedModel:
     def close(self) -> None:
         """Answer what waits, and end the thread."""
         self.batcher.close()
+
+
+def find_largest_batch(classifier: Classifier, batch_size: int | str = "auto") -> int:
+    """Return the number of images that a server predicts at a time, at most.
+
+    Args:
+        classifier: the classifier.
+        batch_size: a number, which is returned; "auto" is what keeps an accelerator busy, or few images for a
+            processor, where large batches are not faster.
+    """
+    size = classifier.find_batch_size(batch_size)
+    if batch_size != "auto" or classifier.device_batch_size:
+        return size
+    return min(size, MAX_BATCH_SIZE, max(1, MAX_BATCH_VALUES // math.prod(classifier.shape)))
 
 
 def _unpack(result: np.ndarray | Exception) -> np.ndarray | str:

@@ -1,7 +1,10 @@
 """The benchmarks of the data pipelines and of accelerators run, skip what is missing, and never hang."""
 
+import asyncio
 import sys
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -98,3 +101,59 @@ def test_efficiency_of_processes_is_against_as_many_times_one(scripts):
     lines = scale.table_lines([(1, 1000, 10.0, True), (2, 1000, 5.5, True), (4, 1000, 5.0, False)])
     assert lines[2:] == ["| 1 | 100 | 1.00 | own |", "| 2 | 182 | 0.91 | own |", "| 4 | 200 | 0.50 | shared |"]
     assert set(scale.PARTS) >= {"predict"}
+
+
+@pytest.fixture(scope="module")
+def answering_port():
+    """The port of a server that answers 200 and 503 in turns, with bodies in two pieces."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        answered = 0
+
+        def do_POST(self):
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            assert self.path == "/predict"
+            assert b'name="file"; filename="0.jpg"' in body
+            type(self).answered += 1
+            self.send_response(200 if self.answered % 2 else 503)
+            self.send_header("Content-Length", "10")
+            self.send_header("Retry-After", "0")
+            self.end_headers()
+            self.wfile.write(b"x" * 4)
+            self.wfile.flush()
+            self.wfile.write(b"x" * 6)
+
+        def log_message(self, *arguments):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_address[1]
+        server.shutdown()
+
+
+def test_load_generator_counts_every_answer(answering_port, photos, monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS / "serving"))
+    import generate_load
+
+    requests = [generate_load.make_request(photos / "class0" / "0.jpg", "/predict", answering_port)]
+    result = asyncio.run(generate_load.generate(requests, answering_port, clients=3, seconds=60, count=20))
+    assert sum(result["answers"].values()) == 20
+    assert result["answers"] == {"200": 10, "503": 10}
+    assert 0 < result["p50_ms"] <= result["p99_ms"]
+
+
+def test_load_generator_notices_connections_that_end(photos, monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS / "serving"))
+    import generate_load
+
+    async def run():
+        server = await asyncio.start_server(lambda reader, writer: writer.close(), "127.0.0.1", 0)
+        async with server:
+            port = server.sockets[0].getsockname()[1]
+            return await generate_load.generate([b"POST / HTTP/1.1\r\n\r\n"], port, clients=2, seconds=60, count=10)
+
+    result = asyncio.run(run())
+    assert result["answers"] == {"lost": 2}
+    assert result["rate"] == 0

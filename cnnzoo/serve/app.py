@@ -150,7 +150,8 @@ async def answer_http_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     reason = str(error.detail)
     if error.status_code == 404:
-        reason = f"There is nothing at {request.url.path[:200]!r}; /openapi.json lists what there is"
+        prefix = request.scope.get("root_path", "")
+        reason = f"There is nothing at {request.url.path[:200]!r}; {prefix}/openapi.json lists what there is"
     return JSONResponse({"error": reason}, error.status_code, error.headers)
 
 

@@ -28,8 +28,6 @@ def decode(source: bytes | np.ndarray, transform: Transform, limits: Limits) -> 
     if isinstance(source, np.ndarray):
         check_size(source.shape[1], source.shape[0], limits)
         return transform.transform_arrays(check_images(source[None]))[0]
-    if not source:
-        raise InputError("Cannot read an image of 0 bytes")
     if len(source) > limits.image_bytes:
         raise InputError(f"An image of {len(source):,} bytes is larger than the {limits.image_bytes:,} allowed")
     with open_for_decoding(source, transform.channels, transform.levels) as image:

@@ -103,6 +103,12 @@ def split_host(host: str) -> str:
     return host.rpartition(":")[0].casefold() if host.count(":") == 1 else host.casefold()
 
 
+def find_route_path(scope: Message) -> str:
+    """Return the path of a request without the prefix that the application is mounted under."""
+    path, prefix = str(scope["path"]), str(scope.get("root_path", ""))
+    return path[len(prefix) :] if prefix and path.startswith(f"{prefix}/") else path
+
+
 class Gate:
     """ASGI middleware: refuses requests that may not pass, limits bodies, counts and logs.
 
@@ -157,7 +163,7 @@ class Exchange:
             raise RequestError(
                 403, f"Pages of {self.origin!r:.100} may not use this server. To allow them: --allow-origin"
             )
-        if self.scope["path"] not in OPEN_PATHS and not access.allows_key(self.headers):
+        if find_route_path(self.scope) not in OPEN_PATHS and not access.allows_key(self.headers):
             raise RequestError(
                 401,
                 "This server needs a key, in the header 'Authorization: Bearer KEY' or 'X-API-Key: KEY'",

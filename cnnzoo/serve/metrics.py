@@ -55,7 +55,7 @@ class Metrics:
     def watch(self, models: Iterable[ServedModel]) -> None:
         """Report from now on how many images wait for each model."""
         for model in models:
-            self._waiting.labels(model.name).set_function(partial(getattr, model.batcher, "waiting"))
+            self._waiting.labels(model.name).set_function(partial(getattr, model, "waiting"))
 
     def render(self) -> bytes:
         """Return all of them as text."""

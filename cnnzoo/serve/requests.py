@@ -25,8 +25,9 @@ Value = TypeVar("Value")
 
 
 def server_of(request: Request) -> Server:
-    """Return the server that a request is for."""
+    """Return the server that a request is for, started: the lifespan of a mounted application does not run."""
     server: Server = request.app.state.server
+    server.start()
     return server
 
 

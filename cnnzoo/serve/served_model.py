@@ -38,26 +38,27 @@ class ServedModel:
         classifier: the classifier.
         ready: whether it has answered an image.
         failure: why it cannot answer; empty if it can.
+        batcher: predicts, between `start` and `close`.
     """
+
+    batcher: Batcher
 
     def __init__(
         self,
         name: str,
         classifier: Classifier,
         *,
-        decoders: Executor,
         queue: int = 256,
         deadline: float = 10.0,
         batch_size: int | str = "auto",
         limits: Limits | None = None,
         observe: Observe = lambda name, value: None,
     ) -> None:
-        """Start the thread that predicts.
+        """Make a model that does nothing until it is started.
 
         Args:
             name: the name in the addresses.
             classifier: the classifier.
-            decoders: the threads that decode images.
             queue: number of images that may wait.
             deadline: seconds until an answer.
             batch_size: number of images that are predicted at a time, at most; "auto" chooses it.
@@ -65,11 +66,19 @@ class ServedModel:
             observe: is told about each batch.
         """
         self.name, self.classifier, self.queue, self.deadline = name, classifier, queue, deadline
-        self.limits = limits or Limits()
+        self.limits, self.batch_size, self._observe = limits or Limits(), batch_size, observe
         self.ready, self.failure = False, ""
-        decode_image = partial(decode, transform=classifier.transform, limits=self.limits)
-        size = find_largest_batch(classifier, batch_size)
-        self.batcher = Batcher(decode_image, classifier.scores, size, decoders, observe)
+
+    def start(self, decoders: Executor) -> None:
+        """Start the thread that predicts; `decoders` are the threads that decode images."""
+        self.ready, self.failure = False, ""
+        decode_image = partial(decode, transform=self.classifier.transform, limits=self.limits)
+        self.batcher = Batcher(decode_image, self.classifier.scores, 1, decoders, self._observe)
+
+    @property
+    def waiting(self) -> int:
+        """The number of images that have no answer yet."""
+        return self.batcher.waiting if hasattr(self, "batcher") else 0
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -79,11 +88,13 @@ class ServedModel:
     def warm_up(self) -> None:
         """Answer one image, and a full batch, so that the first requests need not wait for the network to be opened."""
         try:
-            for count in (1, self.batcher.size):
+            size = find_largest_batch(self.classifier, self.batch_size)  # opens the network
+            for count in (1, size):
                 self.classifier.scores(np.zeros((count, *self.classifier.shape), "uint8"))
         except Exception as error:
             self.failure = f"{self.name} cannot be served: {error}"
             raise
+        self.batcher.size = size
         self.ready = True
 
     async def classify(self, images: Sequence[bytes | np.ndarray]) -> list[np.ndarray | str]:
@@ -93,14 +104,17 @@ class ServedModel:
             images: the bytes of files, or pixels (H, W, C) with values 0 to 255.
 
         Raises:
-            RequestError: 400 for no images, 413 for too many, 503 if the queue is full, 504 after the deadline.
+            RequestError: 400 for no images, 413 for too many, 503 if the queue is full or the model cannot answer, 504
+                after the deadline.
         """
+        if self.failure:
+            raise RequestError(503, self.failure)
         if not images:
             raise RequestError(400, "The request has no images")
         if len(images) > self.limits.images:
             raise RequestError(413, f"{len(images)} images are more than the {self.limits.images} allowed in a request")
-        if self.batcher.waiting + len(images) > self.queue:
-            raise busy(f"{self.batcher.waiting} images are waiting already, of at most {self.queue}. Try again later")
+        if self.waiting + len(images) > self.queue:
+            raise busy(f"{self.waiting} images are waiting already, of at most {self.queue}. Try again later")
         expires = time.monotonic() + self.deadline
         futures = [self.batcher.submit(image, expires) for image in images]
         _, late = await asyncio.wait(futures, timeout=self.deadline)

@@ -29,6 +29,7 @@ class Server:
         models: the models by their names, the first of which is the default.
         limits: what a request may cost.
         metrics: what is counted.
+        is_started: whether its threads run.
     """
 
     def __init__(
@@ -40,14 +41,12 @@ class Server:
         batch_size: int | str = "auto",
         limits: Limits | None = None,
     ) -> None:
-        """Make the models and the threads; arguments as in `create_app`."""
+        """Make the models; arguments as in `create_app`."""
         self.limits, self.metrics = limits or Limits(), Metrics()
-        self._decoders = ThreadPoolExecutor(os.cpu_count() or 1, "cnnzoo-decode")
         self.models = {
             name: ServedModel(
                 name,
                 classifier,
-                decoders=self._decoders,
                 queue=queue,
                 deadline=deadline,
                 batch_size=batch_size,
@@ -57,7 +56,7 @@ class Server:
             for name, classifier in classifiers.items()
         }
         self.metrics.watch(self.models.values())
-        self._warm_up: asyncio.Task[None] | None = None
+        self.is_started = False
 
     @property
     def is_ready(self) -> bool:
@@ -65,22 +64,32 @@ class Server:
         return all(model.ready for model in self.models.values())
 
     def start(self) -> None:
-        """Begin to open the networks, in a thread; to be called in the event loop."""
-        self._warm_up = asyncio.create_task(asyncio.to_thread(self._open_networks))
+        """Start the threads, and begin to open the networks in one; does nothing if the server is started."""
+        if self.is_started:
+            return
+        self.is_started = True
+        self._decoders = ThreadPoolExecutor(os.cpu_count() or 1, "cnnzoo-decode")
+        for model in self.models.values():
+            model.start(self._decoders)
+        self._opener = ThreadPoolExecutor(1, "cnnzoo-open")
+        self._warm_up = self._opener.submit(self._open_networks)
 
     async def wait_until_ready(self) -> None:
         """Wait until every model has answered an image; raise the error of the first that cannot."""
-        assert self._warm_up is not None, "start() comes first"
-        await asyncio.shield(self._warm_up)
+        await asyncio.wrap_future(self._warm_up)
 
     async def stop(self) -> None:
-        """Answer what waits, and end the threads."""
-        if self._warm_up is not None:
-            with suppress(Exception):  # its error is for `wait_until_ready`
-                await self._warm_up
-        self._decoders.shutdown(wait=True)
+        """Answer what waits, and end the threads. The server may be started again."""
+        with suppress(Exception):  # its error is for `wait_until_ready`
+            await self.wait_until_ready()
+        await asyncio.to_thread(self._end_threads)
+        self.is_started = False
+
+    def _end_threads(self) -> None:
+        self._opener.shutdown()
+        self._decoders.shutdown()
         for model in self.models.values():
-            await asyncio.to_thread(model.close)
+            model.close()
 
     def _open_networks(self) -> None:
         for model in self.models.values():

@@ -36,8 +36,7 @@ def check_input(name: Any, model: ServedModel) -> None:
     """Raise RequestError 400 unless `name` is an input: encoded images or pixels, which both may call by either."""
     if name not in (FILES, PIXELS):
         raise RequestError(
-            400,
-            f"{model.name} has the input {default_input(model)!r}, or {PIXELS!r} for pixels. Received: {name!r:.100}",
+            400, f"The input is {default_input(model)!r}, or {PIXELS!r} for pixels. Received: {name!r:.100}"
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -44,7 +44,12 @@ class Explainer:
         classifier: the classifier.
         method: name of the method.
         layer: the layer whose feature maps are used; None for methods without one.
+        batch_size: images that are computed at a time.
+        occlusion_cells: cells of a side of a map of occlusion; 0 for the default of `occlude`.
+        before_batch: is called before each batch of covered images; what it raises ends the explanation.
     """
+
+    occlusion_cells = 0
 
     def __init__(self, classifier: Classifier, method: str = "gradcam", layer: str | None = None) -> None:
         """Check method and layer; nothing is computed yet.
@@ -62,6 +67,7 @@ class Explainer:
             raise InputError(
                 f"{method} uses no layer. Received: layer={layer!r}. Methods that do: {', '.join(with_layers)}"
             )
+        self.before_batch: Callable[[], None] = lambda: None
         self.model = self._find_model()
         self.layer = choose_map_layer(self.model, layer) if has_layer else None
         self.batch_size = max(1, min(MAX_BATCH_SIZE, MAX_BATCH_VALUES // math.prod(classifier.shape)))
@@ -182,9 +188,10 @@ class Explainer:
         fill = neutral_pixel(self.classifier, pixels[0])
 
         def score(images: np.ndarray) -> np.ndarray:
+            self.before_batch()
             return target.log_odds(self._score(images))
 
-        return occlude(pixels[0], fill, score, self.batch_size)[None], probabilities
+        return occlude(pixels[0], fill, score, self.batch_size, self.occlusion_cells)[None], probabilities
 
     def _to_probabilities(self, logits: np.ndarray) -> np.ndarray:
         """Return the probabilities that `predict` gives."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 
 import numpy as np
 
 from cnnzoo.core.errors import InputError
+from cnnzoo.core.fair_lock import FairLock
 from cnnzoo.core.forks import check_not_forked
 from cnnzoo.core.progress import show_progress
 from cnnzoo.inference.batches import Batch
@@ -53,7 +53,7 @@ class Network:
         self._classes, self._open_runtime, self._is_export = classes, open_runtime, is_export
         self.opened: OpenRuntime | None = None
         self._opened_by: int | None = None  # id of the process
-        self._lock = threading.Lock()
+        self._lock = FairLock()  # so that no thread has to wait for more than one batch of each other
 
     def run(self, images: np.ndarray) -> np.ndarray:
         """Return what the runtime returns for images: (N, classes), which need not be probabilities."""

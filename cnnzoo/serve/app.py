@@ -18,7 +18,7 @@ try:
 except ImportError as error:
     raise ImportError(f"{error.name} is not installed: {install_command('serve')}") from error
 
-from cnnzoo.serve import forms, hugging_face, open_inference, tensorflow_serving
+from cnnzoo.serve import forms, hugging_face, open_inference, page, tensorflow_serving
 from cnnzoo.serve.errors import RequestError
 from cnnzoo.serve.gate import Access, Gate, check_origins
 from cnnzoo.serve.limits import Limits
@@ -105,7 +105,7 @@ def create_app(
         redoc_url=None,
     )
     app.state.server = server
-    for protocol in (forms, tensorflow_serving, open_inference, hugging_face):
+    for protocol in (page, forms, tensorflow_serving, open_inference, hugging_face):
         app.include_router(protocol.router)
     app.add_api_route("/healthz", healthz, tags=["Operations"])
     app.add_api_route("/readyz", readyz, tags=["Operations"])

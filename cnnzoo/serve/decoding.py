@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from cnnzoo.core.errors import InputError
@@ -9,6 +13,9 @@ from cnnzoo.data.checks import check_images
 from cnnzoo.data.decode import open_for_decoding, to_upright
 from cnnzoo.data.transform import Transform
 from cnnzoo.serve.limits import Limits
+
+if TYPE_CHECKING:
+    from cnnzoo.data.decode import Opened
 
 
 def decode(source: bytes | np.ndarray, transform: Transform, limits: Limits) -> np.ndarray:
@@ -28,11 +35,18 @@ def decode(source: bytes | np.ndarray, transform: Transform, limits: Limits) -> 
     if isinstance(source, np.ndarray):
         check_size(source.shape[1], source.shape[0], limits)
         return transform.transform_arrays(check_images(source[None]))[0]
-    if len(source) > limits.image_bytes:
-        raise InputError(f"An image of {len(source):,} bytes is larger than the {limits.image_bytes:,} allowed")
-    with open_for_decoding(source, transform.channels, transform.levels) as image:
-        check_size(image.width, image.height, limits)
+    with open_within_limits(source, transform, limits) as image:
         return transform.resize_and_crop(to_upright(image, transform.channels, transform.levels))
+
+
+@contextmanager
+def open_within_limits(content: bytes, transform: Transform, limits: Limits) -> Iterator[Opened]:
+    """Open the bytes of a file for decoding; raise InputError if it is no image, or a larger one than is allowed."""
+    if len(content) > limits.image_bytes:
+        raise InputError(f"An image of {len(content):,} bytes is larger than the {limits.image_bytes:,} allowed")
+    with open_for_decoding(content, transform.channels, transform.levels) as image:
+        check_size(image.width, image.height, limits)
+        yield image
 
 
 def check_size(width: int, height: int, limits: Limits) -> None:

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+import io
+from typing import TYPE_CHECKING, Any
 
-from fastapi import APIRouter, Request
+import numpy as np
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 
+from cnnzoo.core.pages import picture_uri
 from cnnzoo.core.text import escape_controls
 from cnnzoo.serve.errors import RequestError
-from cnnzoo.serve.model_facts import describe_model
+from cnnzoo.serve.explanations import MAX_SIDE
+from cnnzoo.serve.model_facts import describe_server
 from cnnzoo.serve.requests import parse_top, server_of
+from cnnzoo.serve.server import describe_refusals
+
+if TYPE_CHECKING:
+    from cnnzoo.explain.explanation import Explanation
 
 router = APIRouter(tags=["cnnzoo"])
 TOP = 5
@@ -19,7 +29,7 @@ MAX_NAME = 200  # characters of a file name in an answer
 
 
 @router.post("/predict")
-async def predict(request: Request) -> dict[str, Any]:
+async def predict(request: Request) -> JSONResponse:
     """Classify the files of a form.
 
     Every file of the form is an image, whatever its field is called. `model` names the model, if there are several,
@@ -29,7 +39,7 @@ async def predict(request: Request) -> dict[str, Any]:
     files, fields = await read_form(request)
     model = server.find_model(fields.get("model", ""))
     top = parse_top(fields.get("top"), TOP)
-    answers = await server.classify(model, [content for _, content in files])
+    answers = await server.classify(model, [content for _, content in files], refuse=False)
     results = []
     for (name, _), answer in zip(files, answers, strict=True):
         result: dict[str, Any] = {"file": name, "error": None, "classes": []}
@@ -39,7 +49,10 @@ async def predict(request: Request) -> dict[str, Any]:
             pairs = model.best_classes(answer, top)
             result["classes"] = [{"class": label, "probability": score} for label, score in pairs]
         results.append(result)
-    return {"model": model.name, "results": results}
+    values: dict[str, Any] = {"model": model.name, "results": results}
+    if all(result["error"] for result in results):
+        return JSONResponse({"error": describe_refusals(answers), **values}, 422)
+    return JSONResponse(values)
 
 
 async def read_form(request: Request) -> tuple[list[tuple[str, bytes]], dict[str, str]]:
@@ -72,4 +85,44 @@ async def read_form(request: Request) -> tuple[list[tuple[str, bytes]], dict[str
 @router.get("/v1/models")
 async def list_models(request: Request) -> dict[str, Any]:
     """Return the models: their classes, their pixels, their accuracy, license and training, as their cards say."""
-    return {"models": [describe_model(model) for model in server_of(request).models.values()]}
+    return describe_server(server_of(request))
+
+
+@router.post("/explain")
+async def explain(request: Request) -> Response:
+    """Show which parts of one photo speak for a class, as a heat map over the photo.
+
+    The form has one file, and perhaps `target`, the name of the class (by default the likeliest), and `model`. The
+    answer is JSON with the picture as a data URI, or the picture as PNG if the request accepts image/png.
+    """
+    server = server_of(request)
+    files, fields = await read_form(request)
+    if len(files) > 1:
+        raise RequestError(400, f"A heat map is made of one photo. Received: {len(files)} files")
+    model = server.find_model(fields.get("model", ""))
+    explanation = await server.explanations.explain(model, files[0][1], fields.get("target", ""))
+    if prefers_png(request.headers.get("accept", "")):
+        return Response(await asyncio.to_thread(encode_png, explanation), media_type="image/png")
+    values = {
+        "model": model.name,
+        "target": explanation.target,
+        "score": explanation.score,
+        "evidence": explanation.evidence,
+        "method": explanation.method,
+        "layer": explanation.layer or None,
+        "overlay": await asyncio.to_thread(lambda: picture_uri(np.asarray(explanation.overlay()), MAX_SIDE)),
+    }
+    return JSONResponse(values)
+
+
+def prefers_png(accept: str) -> bool:
+    """Return whether a request asks for a picture, and not for JSON."""
+    kinds = [kind.partition(";")[0].strip().casefold() for kind in accept.split(",")]
+    return "image/png" in kinds and "application/json" not in kinds
+
+
+def encode_png(explanation: Explanation) -> bytes:
+    """Return the photo under its map as a PNG file."""
+    file = io.BytesIO()
+    explanation.overlay().save(file, "PNG")
+    return file.getvalue()

@@ -25,6 +25,7 @@ class Limits:
         body_seconds: time for the body of a request to arrive, from the end of its headers.
         idle_seconds: time that a connection stays open between two requests.
         explanations: heat maps that may wait at the same time; each takes as long as many predictions.
+        explanation_seconds: time until a heat map; then the request gets status 504.
 
     Raises:
         InputError: if a value is not a positive number, or an image may be larger than a request.
@@ -44,6 +45,7 @@ class Limits:
     body_seconds: float = 60.0
     idle_seconds: float = 30.0
     explanations: int = 8
+    explanation_seconds: float = 60.0
 
     def __post_init__(self) -> None:
         for field in fields(self):

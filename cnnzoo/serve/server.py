@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
@@ -15,6 +15,7 @@ import numpy as np
 from cnnzoo.core.errors import suggest_names
 from cnnzoo.inference.classifier import Classifier
 from cnnzoo.serve.errors import RequestError
+from cnnzoo.serve.explanations import Explanations
 from cnnzoo.serve.limits import Limits
 from cnnzoo.serve.metrics import Metrics
 from cnnzoo.serve.served_model import VERSION, ServedModel
@@ -29,6 +30,7 @@ class Server:
         models: the models by their names, the first of which is the default.
         limits: what a request may cost.
         metrics: what is counted.
+        explanations: computes heat maps.
         is_started: whether its threads run.
     """
 
@@ -55,6 +57,7 @@ class Server:
             )
             for name, classifier in classifiers.items()
         }
+        self.explanations = Explanations(self.limits)
         self.metrics.watch(self.models.values())
         self.is_started = False
 
@@ -86,6 +89,7 @@ class Server:
         self.is_started = False
 
     def _end_threads(self) -> None:
+        self.explanations.close()
         self._opener.shutdown()
         self._decoders.shutdown()
         for model in self.models.values():
@@ -112,17 +116,24 @@ class Server:
             raise RequestError(404, f"{model.name} has version {VERSION} alone. Received: {version!r:.50}")
         return model
 
-    async def classify(self, model: ServedModel, images: list[bytes | np.ndarray]) -> list[np.ndarray | str]:
+    async def classify(
+        self, model: ServedModel, images: list[bytes | np.ndarray], refuse: bool = True
+    ) -> list[np.ndarray | str]:
         """Return the probabilities of each image, or why it has none; see `ServedModel.classify`.
 
         Raises:
-            RequestError: also 422, if no image of the request could be decoded.
+            RequestError: also 422, if no image of the request could be decoded, unless `refuse` is False.
         """
         answers = await model.classify(images)
         refused = [answer for answer in answers if isinstance(answer, str)]
         self.metrics.images.labels(model.name, "answered").inc(len(answers) - len(refused))
         self.metrics.images.labels(model.name, "refused").inc(len(refused))
-        if len(refused) == len(answers):
-            more = f" (the first of {len(refused)} images)" if len(refused) > 1 else ""
-            raise RequestError(422, f"{refused[0]}{more}")
+        if refuse and len(refused) == len(answers):
+            raise RequestError(422, describe_refusals(answers))
         return answers
+
+
+def describe_refusals(answers: Sequence[np.ndarray | str]) -> str:
+    """Return why a request has no answer, none of whose images could be decoded."""
+    more = f" (the first of {len(answers)} images)" if len(answers) > 1 else ""
+    return f"{answers[0]}{more}"

@@ -24,6 +24,8 @@ from cnnzoo.serve.decoding import open_within_limits
 from cnnzoo.serve.errors import RequestError, busy
 
 if TYPE_CHECKING:
+    from PIL.Image import Image as PillowImage
+
     from cnnzoo.data.transform import Transform
     from cnnzoo.explain.explanation import Explanation
     from cnnzoo.inference.classifier import Classifier
@@ -56,8 +58,10 @@ class Explanations:
         self._thread: ThreadPoolExecutor | None = None
         self._explainers: dict[str, Explainer] = {}
 
-    async def explain(self, model: ServedModel, content: bytes, target_name: str = "") -> Explanation:
-        """Return the explanation of one photo.
+    async def explain(
+        self, model: ServedModel, content: bytes, target_name: str = ""
+    ) -> tuple[Explanation, PillowImage]:
+        """Return the explanation of one photo, and the photo under its map.
 
         Args:
             model: the model whose prediction is explained.
@@ -100,14 +104,14 @@ class Explanations:
             self._thread.shutdown(wait=True, cancel_futures=True)
             self._thread = None
 
-    def _count_down(self, work: asyncio.Future[Explanation]) -> None:
+    def _count_down(self, work: asyncio.Future[tuple[Explanation, PillowImage]]) -> None:
         self.waiting -= 1
         if not work.cancelled():
             work.exception()  # which is not "never retrieved" if the request has ended
 
     def _explain(
         self, model: ServedModel, content: bytes, target: Target, expires: float, is_cancelled: threading.Event
-    ) -> Explanation:
+    ) -> tuple[Explanation, PillowImage]:
         """Compute one heat map in the thread."""
 
         def check_wanted() -> None:
@@ -119,7 +123,8 @@ class Explanations:
         explainer = self._explainers.get(model.name) or make_explainer(model.classifier)
         self._explainers[model.name] = explainer
         explainer.before_batch = check_wanted
-        return next(explainer.explain(iter([photo]), iter([target])))
+        explanation = next(explainer.explain(iter([photo]), iter([target])))
+        return explanation, explanation.overlay()
 
 
 def choose_method(classifier: Classifier) -> str:

@@ -21,7 +21,7 @@ from cnnzoo.serve.requests import parse_top, server_of
 from cnnzoo.serve.server import describe_refusals
 
 if TYPE_CHECKING:
-    from cnnzoo.explain.explanation import Explanation
+    from PIL.Image import Image as PillowImage
 
 router = APIRouter(tags=["cnnzoo"])
 TOP = 5
@@ -100,9 +100,9 @@ async def explain(request: Request) -> Response:
     if len(files) > 1:
         raise RequestError(400, f"A heat map is made of one photo. Received: {len(files)} files")
     model = server.find_model(fields.get("model", ""))
-    explanation = await server.explanations.explain(model, files[0][1], fields.get("target", ""))
+    explanation, overlay = await server.explanations.explain(model, files[0][1], fields.get("target", ""))
     if prefers_png(request.headers.get("accept", "")):
-        return Response(await asyncio.to_thread(encode_png, explanation), media_type="image/png")
+        return Response(await asyncio.to_thread(encode_png, overlay), media_type="image/png")
     values = {
         "model": model.name,
         "target": explanation.target,
@@ -110,7 +110,7 @@ async def explain(request: Request) -> Response:
         "evidence": explanation.evidence,
         "method": explanation.method,
         "layer": explanation.layer or None,
-        "overlay": await asyncio.to_thread(lambda: picture_uri(np.asarray(explanation.overlay()), MAX_SIDE)),
+        "overlay": await asyncio.to_thread(picture_uri, np.asarray(overlay), MAX_SIDE),
     }
     return JSONResponse(values)
 
@@ -121,8 +121,8 @@ def prefers_png(accept: str) -> bool:
     return "image/png" in kinds and "application/json" not in kinds
 
 
-def encode_png(explanation: Explanation) -> bytes:
-    """Return the photo under its map as a PNG file."""
+def encode_png(picture: PillowImage) -> bytes:
+    """Return a picture as a PNG file."""
     file = io.BytesIO()
-    explanation.overlay().save(file, "PNG")
+    picture.save(file, "PNG")
     return file.getvalue()

@@ -23,7 +23,7 @@ SOURCES = re.compile(r"<(style|script)>(.*?)</\1>", re.DOTALL)
 router = APIRouter()
 
 
-@router.get("/", include_in_schema=False)
+@router.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
 async def show_page() -> HTMLResponse:
     """Return the page for people."""
     return answer_page(render_people_page())

@@ -41,7 +41,10 @@ class Browser:
         for fd in (*commands, *answers):
             os.close(fd)
         log = os.open(folder / "chromium.log", os.O_WRONLY | os.O_CREAT, 0o600)
-        actions = [(os.POSIX_SPAWN_DUP2, source, target) for source, target in zip((*theirs, log, log), (3, 4, 1, 2), strict=True)]
+        actions = [
+            (os.POSIX_SPAWN_DUP2, source, target)
+            for source, target in zip((*theirs, log, log), (3, 4, 1, 2), strict=True)
+        ]
         arguments = [BROWSER, *OPTIONS, f"--user-data-dir={folder / 'profile'}", "about:blank"]
         self.process = os.posix_spawn(BROWSER, arguments, os.environ, file_actions=actions, setpgroup=0)
         for fd in (*theirs, log):
@@ -91,7 +94,9 @@ class Browser:
 
     def run(self, script):
         """Return the value of a JavaScript expression, or of the promise that it is."""
-        answer = self.call("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True, userGesture=True)
+        answer = self.call(
+            "Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True, userGesture=True
+        )
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
 
@@ -105,7 +110,9 @@ class Browser:
 
     def open(self, address, width=1280, height=900, dark=False, is_phone=False):
         """Open an address in a window of a size, with a theme."""
-        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=is_phone)
+        self.call(
+            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=is_phone
+        )
         self.call("Emulation.setTouchEmulationEnabled", enabled=is_phone)
         theme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
         self.call("Emulation.setEmulatedMedia", features=theme)

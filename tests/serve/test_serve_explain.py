@@ -95,7 +95,7 @@ def test_the_map_lies_where_that_of_the_original_lies_although_the_picture_is_sm
         ({}, b"", 400, "several models"),
         ({"model": "keras", "target": "no"}, b"", 400, "Unknown class"),
         ({"model": "keras"}, b"text", 422, "Cannot read the image"),
-        ({"model": "keras"}, b"", 422, "0 bytes"),
+        ({"model": "keras"}, b"", 422, "an empty file"),
         ({"model": "keras"}, bytes(100_001), 422, "larger than the 100,000"),
         ({"model": "other"}, b"", 404, "There is no model"),
     ],

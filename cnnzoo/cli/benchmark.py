@@ -6,7 +6,7 @@ from pathlib import Path
 
 import cnnzoo
 from cnnzoo.cli import commands
-from cnnzoo.cli.checks import check_source, check_trained_model
+from cnnzoo.cli.checks import check_not_input, check_source, check_trained_model
 from cnnzoo.cli.commands import COMMON, Choice
 from cnnzoo.cli.complete import complete_files
 from cnnzoo.cli.declare import CheckedPath, take_options
@@ -98,6 +98,7 @@ def benchmark(
         from cnnzoo.export.benchmark_result import check_output_path
 
         check_output_path(out, "--out")
+        check_not_input(out, model, data)
     check_margin(margin)
     if export_dir is not None:
         from cnnzoo.export.benchmark import check_export_dir

@@ -16,7 +16,7 @@ import cnnzoo
 from cnnzoo.cards import Card, find_card, find_networks
 from cnnzoo.core.archives import check_keras_archive
 from cnnzoo.core.errors import InputError, shorten_repr
-from cnnzoo.core.paths import check_path, expand_home, nearest_path, path_exists
+from cnnzoo.core.paths import check_path, expand_home, nearest_path, path_exists, path_is_file
 from cnnzoo.inference.runs import MODEL_FILE, RECORD_FILE, find_run_model, find_winner
 
 EXPORT_FILE = "cnnzoo.json"
@@ -365,6 +365,13 @@ def check_out_folder(out: Path | None) -> None:
     check_folder_name(out)
     if (out / RECORD_FILE).exists():
         raise InputError(f"{out} holds a run, whose report is not replaced; choose another folder")
+
+
+def check_not_input(out: Path, *inputs: str | None) -> None:
+    """Raise InputError if a file to write is one of the inputs of the command, which would be lost."""
+    for path in filter(None, inputs):
+        if path_is_file(path) and path_is_file(out) and out.samefile(path):
+            raise InputError(f"--out cannot be {str(out)!r}: the command reads that file. Give another name")
 
 
 def check_folder_name(out: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import cnnzoo
 from cnnzoo.cli import commands
-from cnnzoo.cli.checks import is_model_name
+from cnnzoo.cli.checks import check_not_input, is_model_name
 from cnnzoo.cli.commands import Choice
 from cnnzoo.cli.complete import complete_files
 from cnnzoo.cli.declare import CheckedPath
@@ -77,6 +77,7 @@ def compare(
         from cnnzoo.evaluation.comparison import check_output_path
 
         check_output_path(out, "--out")
+        check_not_input(out, a, b, data)
     names = [name for text in slices for name in text.split(",") if name]
     comparison = cnnzoo.compare(a, b, on=on, margin=margin, slices=names or None, data=data)
     if out is not None:

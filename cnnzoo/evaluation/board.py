@@ -12,7 +12,7 @@ from pathlib import Path
 from cnnzoo.core.arguments import check_arguments
 from cnnzoo.core.attributes import SuggestsAttributes
 from cnnzoo.core.errors import InputError
-from cnnzoo.core.files import atomic_write
+from cnnzoo.core.outputs import write_text_file
 from cnnzoo.core.paths import check_path, nearest_path
 from cnnzoo.core.sparklines import write_sparkline
 from cnnzoo.core.tables import align_columns
@@ -113,8 +113,7 @@ class Board(SuggestsAttributes):
         """
         path = check_path(folder, "the folder of the leaderboard")
         for name, content in zip(BOARD_FILES, (self.to_html(path), self.to_csv()), strict=True):
-            with atomic_write(path / name) as new:
-                new.write_text(content, encoding="utf-8")
+            write_text_file(path / name, content)
 
 
 @check_arguments()

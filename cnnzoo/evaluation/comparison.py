@@ -6,16 +6,15 @@ import json
 import os
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from cnnzoo.core.arguments import check_arguments
 from cnnzoo.core.attributes import SuggestsAttributes
-from cnnzoo.core.errors import InputError
-from cnnzoo.core.files import atomic_write
 from cnnzoo.core.numbers import format_score, format_share, share_decimals
-from cnnzoo.core.paths import check_path
+from cnnzoo.core.outputs import check_output_file, write_text_file
 from cnnzoo.core.tables import format_table
 from cnnzoo.core.text import escape_controls, format_count
 from cnnzoo.evaluation.differences import format_p, format_point_interval, format_points
@@ -363,8 +362,7 @@ class Comparison(SuggestsAttributes):
         """
         file = check_output_path(path)
         text = self.to_json() if file.suffix.lower() == ".json" else self.to_html(file.parent)
-        with atomic_write(file) as new:
-            new.write_text(text, encoding="utf-8", errors="backslashreplace")
+        write_text_file(file, text)
 
     def _repr_html_(self) -> str:
         """Return the headline and the tables for a notebook."""
@@ -373,11 +371,6 @@ class Comparison(SuggestsAttributes):
         return summarize_comparison(self)
 
 
-def check_output_path(path: object, name: str = "the comparison") -> Any:
-    """Return the path of a page or of figures to write; raise InputError for another suffix or a folder."""
-    file = check_path(path, name)
-    if file.suffix.lower() not in SUFFIXES:
-        raise InputError(f"{name} must be a .html file, for the page, or a .json file. Received: {str(file)!r:.200}")
-    if file.is_dir():
-        raise InputError(f"{name} cannot be {str(file)!r:.200}: it is a folder")
-    return file
+def check_output_path(path: object, name: str = "the comparison") -> Path:
+    """Return the path of a page or of figures to write; raise InputError as `check_output_file` does."""
+    return check_output_file(path, name, SUFFIXES, "a .html file, for the page, or a .json file")

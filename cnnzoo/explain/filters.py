@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from cnnzoo.core.errors import InputError
-from cnnzoo.core.files import atomic_write
 from cnnzoo.core.lazy import Lazy
+from cnnzoo.core.outputs import write_text_file
 from cnnzoo.core.pages import picture_uri, render_page, to_data_uri
 from cnnzoo.explain.overlay import COLORS
 from cnnzoo.explain.page import check_page_path
@@ -135,9 +135,7 @@ def write_filters(classifier: Classifier, image: str | os.PathLike[str] | None, 
             raise InputError(f"Feature maps are shown of one image; {str(image)!r:.200} holds several. Name one file")
         if photo.error:
             raise InputError(photo.error)
-    text = render_filters(classifier, photo)
-    with atomic_write(file) as new:
-        new.write_text(text, encoding="utf-8", errors="backslashreplace")
+    write_text_file(file, render_filters(classifier, photo))
 
 
 def render_filters(classifier: Classifier, photo: Photo | None = None) -> str:

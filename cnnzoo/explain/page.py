@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from cnnzoo.core.errors import InputError
-from cnnzoo.core.files import atomic_write
 from cnnzoo.core.numbers import format_probabilities, format_share
+from cnnzoo.core.outputs import check_output_file, write_text_file
 from cnnzoo.core.pages import file_address, picture_uri, render_page
-from cnnzoo.core.paths import check_path, path_is_file
+from cnnzoo.core.paths import path_is_file
 from cnnzoo.core.text import choose_form, format_count
 from cnnzoo.explain.explanation import Explanation
 from cnnzoo.explain.methods import METHODS
@@ -24,13 +24,8 @@ SMALL_PHOTO = 64  # pixels; smaller photos are enlarged without blur
 
 
 def check_page_path(path: object, name: str = "--out") -> Path:
-    """Return the path of a page to write; raise InputError for another suffix or a folder."""
-    file = check_path(path, name)
-    if file.suffix.lower() != ".html":
-        raise InputError(f"{name} must be a .html file, for the page. Received: {str(file)!r:.200}")
-    if file.is_dir():
-        raise InputError(f"{name} cannot be {str(file)!r:.200}: it is a folder")
-    return file
+    """Return the path of a page to write; raise InputError as `check_output_file` does."""
+    return check_output_file(path, name, (".html",), "a .html file, for the page")
 
 
 def write_page(explanations: Sequence[Explanation], path: str | os.PathLike[str]) -> None:
@@ -42,9 +37,7 @@ def write_page(explanations: Sequence[Explanation], path: str | os.PathLike[str]
     file = check_page_path(path)
     if not explanations:
         raise InputError("A page needs at least one explanation. Received: none")
-    text = render_explanations(explanations, file.parent)
-    with atomic_write(file) as new:
-        new.write_text(text, encoding="utf-8", errors="backslashreplace")
+    write_text_file(file, render_explanations(explanations, file.parent))
 
 
 def render_explanations(explanations: Sequence[Explanation], folder: Path | None = None) -> str:

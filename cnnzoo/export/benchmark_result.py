@@ -12,11 +12,9 @@ from typing import Any, ClassVar
 
 from cnnzoo.core.arguments import check_arguments
 from cnnzoo.core.attributes import SuggestsAttributes
-from cnnzoo.core.errors import InputError
-from cnnzoo.core.files import atomic_write
 from cnnzoo.core.notebook import NotebookTable, render_notebook
 from cnnzoo.core.numbers import format_share
-from cnnzoo.core.paths import check_path
+from cnnzoo.core.outputs import check_output_file, write_text_file
 from cnnzoo.core.tables import format_table
 from cnnzoo.core.text import escape_cell, escape_controls, format_count, format_milliseconds
 from cnnzoo.evaluation.comparison import Comparison
@@ -270,8 +268,7 @@ class Benchmark(SuggestsAttributes):
         file = check_output_path(path)
         write = {".html": self.to_html, ".json": self.to_json, ".csv": self.to_csv}[file.suffix.lower()]
         text = write()
-        with atomic_write(file) as new, new.open("w", encoding="utf-8", errors="backslashreplace", newline="") as out:
-            out.write(text)
+        write_text_file(file, text)
 
     def _repr_html_(self) -> str:
         """Return the table and the recommendation for a notebook."""
@@ -280,11 +277,8 @@ class Benchmark(SuggestsAttributes):
 
 
 def check_output_path(path: object, name: str = "the benchmark") -> Path:
-    """Return the path of a file to write; raise InputError for another suffix or a folder."""
-    file = check_path(path, name)
-    if file.suffix.lower() not in SUFFIXES or file.is_dir():
-        raise InputError(f"{name} must be a file that ends in {', '.join(SUFFIXES)}. Received: {str(file)!r:.200}")
-    return file
+    """Return the path of a file to write; raise InputError as `check_output_file` does."""
+    return check_output_file(path, name, SUFFIXES, f"a file that ends in {', '.join(SUFFIXES)}")
 
 
 def format_size(size: int | None) -> str:

@@ -83,7 +83,7 @@ def measure_in_process(path: Path, runtime: str) -> Speed:
     if process.returncode:
         lines = process.stderr.strip().splitlines() or [f"the process ended with {process.returncode}"]
         raise InputError(lines[-1][:500])
-    answer = parse_json(process.stdout.strip().splitlines()[-1], "the measured speed")
+    answer = parse_json((process.stdout.strip().splitlines() or [""])[-1], "the measured speed")
     return Speed(**check_fields(answer, "the measured speed", FIELDS))
 
 

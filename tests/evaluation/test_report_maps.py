@@ -66,7 +66,23 @@ def test_maps_can_be_switched_off_and_on(model, data, monkeypatch):
 def test_a_report_of_a_network_without_feature_maps_has_no_maps(data):
     keras.utils.set_random_seed(0)
     flat = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(10)])
-    assert not cnnzoo.evaluate(flat, data, maps=True, verbose=False).maps
+    assert not cnnzoo.evaluate(flat, data, verbose=False).maps
+    with pytest.warns(UserWarning, match="The report has no maps: .*has no layer with feature maps"):
+        assert not cnnzoo.evaluate(flat, data, maps=True, verbose=False).maps
+
+
+def test_a_report_is_not_lost_because_of_its_maps(model, data, monkeypatch):
+    """Whatever a layer raises that has no gradient, or too little memory."""
+
+    def fail(*args):
+        raise MemoryError
+
+    monkeypatch.setattr(report_maps, "compute_network_maps", fail)
+    report = cnnzoo.evaluate(model, data, verbose=False)
+    assert report.accuracy > 0
+    assert not report.maps
+    with pytest.warns(UserWarning, match="The report has no maps: MemoryError"):
+        assert cnnzoo.evaluate(model, data, maps=True, verbose=False).accuracy == report.accuracy
 
 
 def test_files_have_no_maps_of_their_own(report, tmp_path):

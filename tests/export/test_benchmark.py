@@ -2,6 +2,7 @@
 
 import csv
 import json
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -103,6 +104,13 @@ def test_memory_of_this_process_is_known():
 
 def test_what_fails_in_the_process_is_told(tmp_path):
     with pytest.raises(InputError, match="nothing"):
+        measure_in_process(tmp_path / "nothing", "auto")
+
+
+def test_a_process_that_says_nothing_is_told(tmp_path, monkeypatch):
+    """As where a library of a runtime ends the process."""
+    monkeypatch.setattr(sys, "executable", "true")
+    with pytest.raises(InputError, match="the measured speed cannot be read"):
         measure_in_process(tmp_path / "nothing", "auto")
 
 

@@ -161,12 +161,17 @@ def suggest_names(received: str, allowed: Iterable[str], count: int = 3) -> list
         (['learning_rate'], ['epochs'])
         >>> suggest_names("val", ["all", "train", "validation"])
         ['validation']
+        >>> suggest_names("GradCAM", ["gradcam", "hirescam"])
+        ['gradcam']
     """
     names, text = list(allowed), received[:200]
     if SYNONYMS.get(text) in names:
         return [SYNONYMS[text]]
     longer = [name for name in names if text and name.startswith(text)]
     nearest = difflib.get_close_matches(text, names, n=count)
+    if not nearest:  # upper and lower case may differ
+        by_lower_case = {name.casefold(): name for name in reversed(names)}
+        nearest = [by_lower_case[name] for name in difflib.get_close_matches(text.casefold(), by_lower_case, n=count)]
     if len(longer) == 1 and len(text) >= MIN_ABBREVIATION:
         return longer
     return nearest or longer[:count]

@@ -26,6 +26,7 @@ PARAMS_PER_CALL, PARAM_LENGTH = 100, 500  # MLflow's limits
 WANDB_PROJECT = "cnnzoo"  # unless WANDB_PROJECT names another one
 EVENT_FOLDER = "tensorboard"  # in the folder of the run
 SECONDS_VARIABLE, DEFAULT_SECONDS = "CNNZOO_TRACK_SECONDS", 60.0  # how long the end of a run waits for its tracker
+SECONDS_BETWEEN_LOOKS = 1.0  # whether the training still runs
 
 
 class Tracker(Protocol):
@@ -209,6 +210,7 @@ def serve(name: str) -> None:
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 1)  # trackers print, too
+    threading.Thread(target=end_after_parent, args=(os.getppid(),), daemon=True).start()
     tracker, is_started, has_ended = TRACKERS[name](), False, False
     for line in sys.stdin:
         request = json.loads(line)
@@ -226,6 +228,14 @@ def serve(name: str) -> None:
         watchdog.daemon = True
         watchdog.start()
         tracker.end("interrupted")
+
+
+def end_after_parent(parent: int) -> None:
+    """End this process some time after the training is gone, as a call of the tracker may hang for ever."""
+    while os.getppid() == parent:
+        time.sleep(SECONDS_BETWEEN_LOOKS)
+    time.sleep(wait_seconds())
+    os._exit(1)
 
 
 def describe_error(error: BaseException) -> str:

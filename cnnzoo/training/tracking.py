@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+from markupsafe import escape
 
 from cnnzoo.core.errors import InputError
 from cnnzoo.core.json_files import read_json, write_json
@@ -47,6 +48,7 @@ MAX_REASON = 300  # characters of a warning
 TRACKING_FIELDS = {"tracker": str, "id": str, "epochs": int, "has_params": bool}
 PASSWORD = re.compile(r"(?<=://)[^/@\s]*@")
 SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSW|CREDENTIAL", re.IGNORECASE)
+TEXT_SUFFIXES = (".json", ".html")  # of files that hold the command of a training
 MIN_SECRET = 6  # letters; the value of a variable that is shorter is no secret
 
 
@@ -340,7 +342,10 @@ def hide_secrets(text: str) -> str:
     """Return a text without passwords in addresses and without the values of variables such as WANDB_API_KEY."""
     for name, value in os.environ.items():
         if SECRET_NAME.search(name) and len(value) >= MIN_SECRET:
-            text = text.replace(value, "***")
+            # As it is, as JSON writes it, and as a page does
+            in_json = (json.dumps(value, ensure_ascii=is_ascii)[1:-1] for is_ascii in (True, False))
+            for written in (value, *in_json, str(escape(value))):
+                text = text.replace(written, "***")
     return PASSWORD.sub("***@", text)
 
 
@@ -355,9 +360,9 @@ def copy_artifacts(folder: Path) -> Iterator[Path]:
     """Yield a temporary folder with the files of a run, in which no secret is left."""
     with tempfile.TemporaryDirectory(prefix="cnnzoo-track-") as copies:
         for path in list_artifacts(folder):
-            if path.name == "run.json":
-                text = hide_secrets(path.read_text(encoding="utf-8"))
-                Path(copies, path.name).write_text(text, encoding="utf-8")
+            if path.suffix in TEXT_SUFFIXES:
+                text = path.read_text(encoding="utf-8", errors="surrogateescape")
+                Path(copies, path.name).write_text(hide_secrets(text), encoding="utf-8", errors="surrogateescape")
             else:
                 shutil.copyfile(path, Path(copies, path.name))
         yield Path(copies)

@@ -1,7 +1,10 @@
 """A tracker gets everything about a run, and whatever it does, the training does not notice it."""
 
 import json
+import os
 import struct
+import subprocess
+import sys
 import time
 import warnings
 from pathlib import Path
@@ -113,6 +116,53 @@ def test_a_tracker_is_told_that_its_training_was_killed(tracker, run):
     assert tracker.read_calls()[-1] == ["end_run", "KILLED"]
 
 
+KILLED = """
+import json, os, subprocess, sys
+from cnnzoo.training import trackers
+code = "from cnnzoo.training import trackers; trackers.serve('mlflow')"
+process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+request = {"call": "start", "arguments": {"run": {"id": None, "active": None, "name": "a", "folder": None}}}
+process.stdin.write(json.dumps(request) + chr(10))
+process.stdin.flush()
+print(process.pid, flush=True)
+sys.stdin.read()
+os._exit(9)
+"""
+
+
+def test_a_tracker_that_hangs_ends_after_a_training_that_was_killed(tracker, monkeypatch):
+    """Nobody is left to end it, and it does not read that its pipe was closed."""
+    tracker.fail(start_run="hang")
+    monkeypatch.setenv("CNNZOO_TRACK_SECONDS", "0.1")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+    training = subprocess.Popen(
+        [sys.executable, "-c", KILLED], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    pid = int(training.stdout.readline())
+    wait_until(tracker.read_calls)
+    training.stdin.close()
+    training.stdout.close()
+    assert training.wait(60) == 9
+    wait_until(lambda: not is_alive(pid))
+
+
+def wait_until(condition):
+    """Wait until a condition holds, a minute at most."""
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def is_alive(pid):
+    """Return whether a process runs; one that has ended may wait for whoever adopted it."""
+    try:
+        os.kill(pid, 0)
+        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (ProcessLookupError, FileNotFoundError):
+        return False
+
+
 # Failures
 
 
@@ -174,16 +224,21 @@ def test_secrets_are_not_shown(tracker, run, monkeypatch):
     monkeypatch.setenv("WANDB_API_KEY", "abcdef123456")
     text = "GET https://me:pa-ss@host:80/x failed for abcdef123456"
     assert hide_secrets(text) == "GET https://***@host:80/x failed for ***"
+    monkeypatch.setenv("MY_TOKEN", 'quo"te&\\päß')
+    for written in ('quo"te&\\päß', r"quo\"te&\\p\u00e4\u00df", r"quo\"te&\\päß", r"quo&#34;te&amp;\päß"):
+        assert hide_secrets(f"a {written} b") == "a *** b"
     tracker.fail(start_run=text)
     with pytest.warns(UserWarning, match=r"https://\*\*\*@host:80/x failed for \*\*\*"):
         track(run)
     tracker.fail()
     run.record["command"] = ["train", "https://me:pa-ss@host/weights.h5"]
     run.close("done")
+    (run.folder / "report.html").write_text("cnnzoo train --weights https://me:pa-ss@host/weights.h5 abcdef123456")
     track(run)
     (sent,) = [call[1] for call in tracker.read_calls() if call[0] == "log_artifacts"]
     assert "pa-ss" not in sent["run.json"]
     assert "https://***@host/weights.h5" in sent["run.json"]
+    assert sent["report.html"] == "cnnzoo train --weights https://***@host/weights.h5 ***"
 
 
 # Wrong arguments

@@ -15,7 +15,7 @@ def make_classifier(*shape):
 
 
 @pytest.mark.parametrize(
-    ("shape", "size"), [((224, 224, 3), 4), ((299, 299, 3), 2), ((1000, 1000, 3), 1), ((28, 28, 1), 64)]
+    ("shape", "size"), [((224, 224, 3), 6), ((299, 299, 3), 3), ((1000, 1000, 3), 1), ((28, 28, 1), 64)]
 )
 def test_batches_on_a_processor_are_small(shape, size):
     assert find_largest_batch(make_classifier(*shape)) == size

@@ -25,8 +25,8 @@ from cnnzoo.serve.names import check_name, make_name
 
 VERSION = "1"  # of every model: another one is served under another name
 # The largest batch on a processor, in pixel values: 6 images of 224 pixels. On two cores, ResNet-18 takes 8 % more time
-# for an image in batches of 6 than in batches of 32 (4: 11 %, 1: 25 %). ResNet-50 takes 390 MB with batches of 6 and 8 MB
-# more for each further image, and larger batches make a request wait longer for those before it.
+# for an image in batches of 6 than in batches of 32 (4: 11 %, 1: 25 %). ResNet-50 takes 390 MB with batches of 6, and
+# 8 MB more for each further image. Larger batches also make a request wait longer for those before it.
 MAX_BATCH_VALUES = 6 * 224 * 224 * 3
 MAX_BATCH_SIZE = 64
 

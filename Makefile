@@ -11,7 +11,7 @@ PYTEST := -m pytest -n 3 --dist loadgroup --no-loadscope-reorder --max-worker-re
 # The newest Python that is supported: on the path, or one of pyenv's.
 NEWEST ?= $(shell python3.13 -c 'import sys; print(sys.executable)' 2>/dev/null || ls -d $(HOME)/.pyenv/versions/3.13*/bin/python3.13 2>/dev/null | tail -n 1)
 
-.PHONY: demo check test lint types examples docs fuzz tables pictures notebook wheel floors newest test-floors test-newest test-backends test-beam test-track clean
+.PHONY: demo check test lint types examples docs fuzz tables pictures notebook wheel floors newest test-floors test-newest test-backends test-beam test-track clients test-clients clean
 
 demo: $(VENV)/installed  ## Train, evaluate and export LeNet-5 on handwritten digits
 	$(BIN)/cnnzoo demo
@@ -85,6 +85,19 @@ test-track:  ## Trainings tracked with the real MLflow and Weights & Biases
 	$(MAKE) VENV=.venv-track .venv-track/installed
 	.venv-track/bin/python .ci/install.py -e '.[tensorboard]' mlflow wandb pytest
 	.venv-track/bin/python -m pytest tests/training/test_installed_trackers.py tests/training/test_tracking.py -W default
+
+clients: .venv-clients/installed
+
+test-clients: clients  ## The server, asked by the real clients of Triton and of Hugging Face
+	.venv-clients/bin/python -m pytest tests/serve/test_real_clients.py -W default
+
+# The clients alone, which see the packages of $(VENV) as well
+.venv-clients/installed: $(VENV)/installed-dev
+	$(PYTHON) -m venv .venv-clients
+	@$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
+		> "$$(.venv-clients/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/packages.pth"
+	@.venv-clients/bin/python .ci/install.py 'tritonclient[http]>=2.60' 'huggingface_hub>=1'
+	@touch $@
 
 .venv-floors.txt: pyproject.toml
 	$(PYTHON) -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb"))["project"]; print("\n".join(d.replace(">=", "==") for d in p["dependencies"] + p["optional-dependencies"]["export"]))' > $@

@@ -27,13 +27,19 @@ async def classify(request: Request, name: str) -> list[dict[str, Any]]:
     model = server.find_model(name)
     body = await read_body(request)
     top = TOP
-    if request.headers.get("content-type", "").partition(";")[0].strip().casefold() == "application/json":
+    if is_json(request, body):
         image, top = await run_if_large(len(body), _parse_body, body)
     else:
         image = body
     answer = (await server.classify(model, [image]))[0]
     assert not isinstance(answer, str)  # one image without an answer is a RequestError
     return [{"label": label, "score": score} for label, score in model.best_classes(answer, top)]
+
+
+def is_json(request: Request, body: bytes) -> bool:
+    """Return whether a body is JSON: by its type, or by its start, as curl -d states another type."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().casefold()
+    return kind == "application/json" or body[:100].lstrip().startswith(b"{")
 
 
 def _parse_body(body: bytes) -> tuple[bytes, int]:

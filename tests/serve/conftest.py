@@ -5,8 +5,6 @@ from helpers.local_server import LocalServer
 
 import cnnzoo
 
-pytest.importorskip("fastapi")
-
 
 @pytest.fixture(scope="session")
 def digits_model():

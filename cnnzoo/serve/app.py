@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import cache
 from typing import TYPE_CHECKING, Any, TextIO
 
 import cnnzoo
@@ -18,10 +19,11 @@ try:
 except ImportError as error:
     raise ImportError(f"{error.name} is not installed: {install_command('serve')}") from error
 
-from cnnzoo.serve import forms, hugging_face, open_inference, page, tensorflow_serving
+from cnnzoo.serve import api_page, forms, hugging_face, open_inference, page, tensorflow_serving
 from cnnzoo.serve.errors import RequestError
 from cnnzoo.serve.gate import Access, Gate, check_origins
 from cnnzoo.serve.limits import Limits
+from cnnzoo.serve.openapi import describe_api
 from cnnzoo.serve.requests import server_of
 from cnnzoo.serve.served_model import check_settings, load_classifiers
 from cnnzoo.serve.server import Server
@@ -105,7 +107,7 @@ def create_app(
         redoc_url=None,
     )
     app.state.server = server
-    for protocol in (page, forms, tensorflow_serving, open_inference, hugging_face):
+    for protocol in (page, api_page, forms, tensorflow_serving, open_inference, hugging_face):
         app.include_router(protocol.router)
     app.add_api_route("/healthz", healthz, tags=["Operations"])
     app.add_api_route("/readyz", readyz, tags=["Operations"])
@@ -114,6 +116,7 @@ def create_app(
     app.add_exception_handler(HTTPException, answer_http_error)
     app.add_exception_handler(RequestValidationError, answer_validation_error)
     app.add_exception_handler(Exception, answer_fault)
+    app.openapi = cache(lambda: describe_api(app, next(iter(classifiers)), bool(api_key)))  # type: ignore[method-assign]
     app.add_middleware(Gate, access=access, limits=server.limits, metrics=server.metrics, log=access_log)
     return app
 

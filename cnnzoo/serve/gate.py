@@ -24,7 +24,9 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Message, Receive, Send], Awaitable[None]]
 
-OPEN_PATHS = frozenset({"/", "/healthz", "/readyz", "/v2/health/live", "/v2/health/ready"})  # need no key
+OPEN_PATHS = frozenset(
+    {"/", "/docs", "/healthz", "/readyz", "/v2/health/live", "/v2/health/ready"}
+)  # read without a key
 MIN_KEY = 16  # characters
 SECURITY_HEADERS = [
     (b"x-content-type-options", b"nosniff"),
@@ -163,7 +165,8 @@ class Exchange:
             raise RequestError(
                 403, f"Pages of {self.origin!r:.100} may not use this server. To allow them: --allow-origin"
             )
-        if find_route_path(self.scope) not in OPEN_PATHS and not access.allows_key(self.headers):
+        is_open = self.scope["method"] in ("GET", "HEAD") and find_route_path(self.scope) in OPEN_PATHS
+        if not is_open and not access.allows_key(self.headers):
             raise RequestError(
                 401,
                 "This server needs a key, in the header 'Authorization: Bearer KEY' or 'X-API-Key: KEY'",

@@ -55,6 +55,7 @@ def test_the_page_is_open_and_the_same_for_all_and_its_data_need_the_key(client)
     assert client.get("/").text == render_people_page()
     assert client.session.head(f"{client.url}/").status_code == 200
     assert client.get("/v1/models").status_code == 401
+    assert client.post("/", data=b"").status_code == 401, "which classifies an image"
     assert client.get("/v1/models", headers={"X-API-Key": KEY}).status_code == 200
 
 

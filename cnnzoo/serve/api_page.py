@@ -62,7 +62,7 @@ def _describe(method: str, path: str, operation: dict[str, Any], address: str) -
     return {
         "method": method.upper(),
         "path": path,
-        "text": " ".join(operation["description"].split()),
+        "text": " ".join(operation["description"].split()).split("`"),  # every second part is code
         "command": command,
         "bodies": list(body),
         "request": _to_text(body[JSON]["example"]) if JSON in body else "",

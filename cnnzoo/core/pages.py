@@ -31,19 +31,25 @@ writing as `escape_controls` does; texts that may have several lines, such as me
 Addresses of files are made by `file_address`, pictures by `picture_uri`.
 """
 
+from __future__ import annotations
+
 import base64
+import functools
 import hashlib
 import io
 import os
 import re
 import urllib.parse
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from markupsafe import Markup
 
 from cnnzoo.core.text import escape_controls
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 SCRIPT = Path(__file__).with_name("page.js").read_text(encoding="utf-8")
 SCRIPT_HASH = f"sha256-{base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()}"
@@ -83,15 +89,21 @@ def render_page(package: str, template: str, **values: Any) -> str:
         >>> page.startswith("<!doctype html>")
         True
     """
-    from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
-
     import cnnzoo
+
+    shared = {"version": cnnzoo.__version__, "script": Markup(SCRIPT), "script_hash": SCRIPT_HASH}
+    return join_units(open_templates(package).get_template(template).render(shared | values))
+
+
+@functools.cache  # which keeps the templates compiled
+def open_templates(package: str) -> Environment:
+    """Return the templates of a package, beside those of this one."""
+    from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
     loader = ChoiceLoader([PackageLoader(package, "."), PackageLoader("cnnzoo.core", ".")])
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, finalize=_escape_names)
     environment.filters |= {"thousands": "{:,}".format, "lines": _keep_lines}
-    shared = {"version": cnnzoo.__version__, "script": Markup(SCRIPT), "script_hash": SCRIPT_HASH}
-    return join_units(environment.get_template(template).render(shared | values))
+    return environment
 
 
 def _escape_names(value: Any) -> Any:

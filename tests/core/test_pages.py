@@ -9,7 +9,7 @@ import pytest
 from helpers.contrast import COLORS, CSS, contrast
 
 from cnnzoo.core import pages
-from cnnzoo.core.pages import SCRIPT, Step, file_address, picture_uri, render_page
+from cnnzoo.core.pages import SCRIPT, Step, file_address, open_templates, picture_uri, render_page
 
 CORE = Path(pages.__file__).parent
 HOSTILE = '</title><script>alert("x")</script>&\'"\x1b[2J\u202e\n\ud800'
@@ -20,6 +20,7 @@ def render(monkeypatch):
     """Return a function that renders a template given as text."""
 
     def render(source, **values):
+        open_templates.cache_clear()
         monkeypatch.setattr(jinja2, "PackageLoader", lambda package, path: loaders[package])
         loaders = {"page": jinja2.DictLoader({"t": source}), "cnnzoo.core": jinja2.FileSystemLoader(CORE)}
         return render_page("page", "t", **values)

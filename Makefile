@@ -11,6 +11,9 @@ PYTEST := -m pytest -n 3 --dist loadgroup --no-loadscope-reorder --max-worker-re
 # The newest Python that is supported: on the path, or one of pyenv's.
 NEWEST ?= $(shell python3.13 -c 'import sys; print(sys.executable)' 2>/dev/null || ls -d $(HOME)/.pyenv/versions/3.13*/bin/python3.13 2>/dev/null | tail -n 1)
 
+# Workers share the cores, so the libraries of linear algebra start no threads of their own, which would wait for each other.
+check test test-floors test-newest test-backends: export OMP_NUM_THREADS := 1
+
 .PHONY: demo check test lint types examples docs fuzz tables pictures notebook wheel floors newest test-floors test-newest test-backends test-beam test-track clients test-clients clean
 
 demo: $(VENV)/installed  ## Train, evaluate and export LeNet-5 on handwritten digits

@@ -25,7 +25,7 @@ if __name__ == "__main__":
         # The best model is a run like any other.
         classifier = cnnzoo.load(result.run)
         print(classifier.predict(data.test.images[:2]))
-        cnnzoo.export(result.run, Path(folder) / "exported")
+        cnnzoo.export(result.run, Path(folder) / "exported", "litert")
 
     # For Keras Tuner's own tuners: keras_tuner.RandomSearch(hypermodel, "val_accuracy").search(data)
     hypermodel = cnnzoo.hypermodel("lenet5", space=SPACE, recipe=recipe, classes=data.classes)

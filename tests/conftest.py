@@ -74,6 +74,17 @@ def mnist(test_data):
 
 
 @pytest.fixture
+def few_digits(monkeypatch):
+    """A third of scikit-learn's digits instead of all."""
+    import sklearn.datasets
+    from sklearn.utils import Bunch
+
+    digits = sklearn.datasets.load_digits()
+    some = Bunch(images=digits.images[:600], target=digits.target[:600])
+    monkeypatch.setattr(sklearn.datasets, "load_digits", lambda: some)
+
+
+@pytest.fixture
 def free_memory():
     """Free the models of each test after it: those of the whole registry do not fit into memory together."""
     yield

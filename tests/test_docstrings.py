@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.quick_speeds import use_quick_speeds
 
 import cnnzoo
 from cnnzoo import registry
@@ -19,6 +20,7 @@ PACKAGE = Path(cnnzoo.__file__).parent
 OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 SERVE_NAMES = [f"serve.{name}" for name in cnnzoo.serve.__all__]  # of the only module among the public names
 PUBLIC_NAMES = sorted({*cnnzoo.__all__, *SERVE_NAMES} - {"serve"})
+TRAINING_NAMES = {"Board", "fine_tune", "lr_find"}  # whose examples train on all digits
 LAST_NAMES = {name.rpartition(".")[2] for name in PUBLIC_NAMES}
 
 
@@ -61,8 +63,11 @@ def run_examples(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", PUBLIC_NAMES)
-def test_examples_of_public_names_run(name, run_examples):
-    run_examples(operator.attrgetter(name)(cnnzoo), name)
+def test_examples_of_public_names_run(name, run_examples, request):
+    if name in TRAINING_NAMES:
+        request.getfixturevalue("few_digits")
+    with use_quick_speeds():
+        run_examples(operator.attrgetter(name)(cnnzoo), name)
 
 
 @pytest.mark.parametrize("module", MODULES)

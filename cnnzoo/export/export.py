@@ -121,7 +121,7 @@ def export(
 
     Example:
         >>> model = cnnzoo.get("lenet5", weights="digits")
-        >>> exported = cnnzoo.export(model, "exported")
+        >>> exported = cnnzoo.export(model, "exported", "litert")
         >>> exported.difference < 1e-3
         True
         >>> image = cnnzoo.load_data("digits").test.images[:1]

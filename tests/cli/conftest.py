@@ -34,9 +34,9 @@ def run(train_arguments, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def exported(run, tmp_path_factory):
-    """The folder of an export of that run, which tests must not change."""
-    folder = tmp_path_factory.mktemp("export") / "saved_model"
-    answer = run_command("export", run.folder, folder)
+    """The folder of an export of that run to a format that is written fast, which tests must not change."""
+    folder = tmp_path_factory.mktemp("export") / "exported"
+    answer = run_command("export", run.folder, folder, "--format", "litert")
     assert answer.code == 0, answer.err
     assert "the same class, and probabilities that differ by at most 0.0000" in answer.out
     return folder

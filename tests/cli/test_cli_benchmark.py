@@ -4,6 +4,7 @@ import json
 
 import pytest
 from helpers.paths import ROOT
+from helpers.quick_speeds import use_quick_speeds
 
 
 @pytest.mark.parametrize(
@@ -26,8 +27,9 @@ def test_wrong_words_are_refused_at_once(cli, words, message):
 
 @pytest.mark.slow
 def test_json_of_a_run_and_its_own_data(cli, run, npz, tmp_path):
-    answer = cli("benchmark", run.folder, npz, "--format", "litert", "--precision", "float32", "--json", "--out",
-                 tmp_path / "benchmark.html")  # fmt: skip
+    options = ("--format", "litert", "--precision", "float32", "--json", "--out", tmp_path / "benchmark.html")
+    with use_quick_speeds():
+        answer = cli("benchmark", run.folder, npz, *options)
     assert answer.code == 0, answer.err
     result = json.loads(answer.out)
     page = (ROOT / "docs" / "command_line.md").read_text(encoding="utf-8")

@@ -49,7 +49,7 @@ def test_an_export_is_evaluated_on_the_test_split_of_its_run(cli, run, exported,
         assert "12 test images" in answer.out
     accuracies = [re.search(r"accuracy .*", answer.out)[0] for answer in answers]
     assert accuracies[0] == accuracies[1]
-    assert "lenet5 (saved_model float32) on" in answers[1].out
+    assert "lenet5 (litert float32) on" in answers[1].out
 
 
 def test_predictions_for_a_folder_go_into_a_file(cli, tmp_path, mnist):

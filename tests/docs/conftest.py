@@ -1,11 +1,10 @@
-"""Short trainings, for pages and examples that show long ones."""
+"""Short trainings and measurements, for pages and examples that show long ones."""
 
 from dataclasses import replace
 
 import pytest
-import sklearn.datasets
 from helpers.processes import fork_trial_servers
-from sklearn.utils import Bunch
+from helpers.quick_speeds import use_quick_speeds
 
 from cnnzoo.training import recipes
 
@@ -22,15 +21,7 @@ def shorten_recipes(monkeypatch):
     return shorten
 
 
-@pytest.fixture
-def few_digits(monkeypatch):
-    """A third of scikit-learn's digits instead of all."""
-    digits = sklearn.datasets.load_digits()
-    some = Bunch(images=digits.images[:600], target=digits.target[:600])
-    monkeypatch.setattr(sklearn.datasets, "load_digits", lambda: some)
-
-
 @pytest.fixture(scope="module", autouse=True)
-def forked_trial_servers():
-    with fork_trial_servers():
+def quick_processes():
+    with fork_trial_servers(), use_quick_speeds():
         yield

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -86,6 +86,8 @@ class Tracking:
         self.problem, self.has_warned = "", False
         self.id, self.epochs_sent, self.has_params = self._read_file()
         self._params: dict[str, Any] = {}
+        self._find_rate: Callable[[int], float] | None = None
+        self._rates: list[float] = []  # learning rates of the epochs
         self._active_id = find_active_run(self.name)
         self._process: subprocess.Popen[str] | None = None
         self._has_begun = self._is_started = self._is_abandoned = False
@@ -98,12 +100,17 @@ class Tracking:
         """Start the tracker, with the settings of the run."""
         if self.name:
             self._params = dict(params)
-            self._tell_tracker(Progress(self._copy_history()))
+            self._tell_tracker(Progress())  # epochs of an earlier part follow, once their learning rates are known
             self._thread.start()
             self._has_begun = True
 
-    def callbacks(self) -> list[keras.callbacks.Callback]:
-        """Return the callback that sends the metrics of each epoch, in a list."""
+    def callbacks(self, find_rate: Callable[[int], float] | None = None) -> list[keras.callbacks.Callback]:
+        """Return the callback that sends the metrics of each epoch, in a list.
+
+        Args:
+            find_rate: returns the learning rate of an epoch, counted from 0.
+        """
+        self._find_rate = find_rate
         return [TrackingCallback(self)] if self.name else []
 
     def send_epoch(self) -> None:
@@ -127,10 +134,17 @@ class Tracking:
         self._end_process()
         self._warn_once()
         if not self.problem:
-            tell(f"Tracked with {self.name}: run {self.id}", self.verbose)
+            where = f"in {self.run.folder}/{self.id}" if self.name == "tensorboard" else f"as the run {self.id}"
+            tell(f"Tracked with {self.name} {where}", self.verbose)
 
     def _copy_history(self) -> dict[str, list[float]]:
-        return {name: list(values) for name, values in self.run.state.history.items()}
+        """Return the metrics of the epochs so far, and their learning rates."""
+        history = {name: list(values) for name, values in self.run.state.history.items()}
+        epochs = len(history.get("loss", ()))
+        if self._find_rate is None or not epochs:
+            return history
+        self._rates += [self._find_rate(epoch) for epoch in range(len(self._rates), epochs)]
+        return history | {"learning_rate": self._rates[:epochs]}
 
     def _tell_tracker(self, progress: Progress) -> None:
         self._progress = progress

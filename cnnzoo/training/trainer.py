@@ -64,6 +64,7 @@ from cnnzoo.training.callbacks import CheckpointCallback, InterruptCallback, com
 from cnnzoo.training.devices import check_batch_size, resolve_devices, round_up
 from cnnzoo.training.distribution import assign_weights, check_distribution, replicate, share_weights
 from cnnzoo.training.lr_range import run_range_test
+from cnnzoo.training.optimizer import make_schedule
 from cnnzoo.training.options import TrainerOptions, adapt_to_no_validation
 from cnnzoo.training.plan import make_plan, resolve_sample_weight
 from cnnzoo.training.precision import resolve_precision
@@ -388,7 +389,8 @@ class Trainer:
             steps_done = run.state.epoch * steps + run.state.step
             images = {"train_images": len(self.data.train), "validation_images": len(self.data.validation)}
             callbacks.append(stack.enter_context(ProgressCallback(self.recipe.epochs, steps, steps_done, **images)))
-        callbacks += self.tracking.callbacks()
+        schedule = make_schedule(self.recipe, steps)
+        callbacks += self.tracking.callbacks(lambda epoch: float(schedule((epoch + 1) * steps - 1)))  # of the last step
         callbacks += agreement_callbacks(self.checkpoint, interrupt)
         self.callbacks = combine_callbacks(self.network, callbacks, epochs=self.recipe.epochs, steps=steps)
 

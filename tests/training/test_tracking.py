@@ -1,6 +1,7 @@
 """A tracker gets everything about a run, and whatever it does, the training does not notice it."""
 
 import json
+import math
 import os
 import struct
 import subprocess
@@ -12,10 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.plain_tracker import PlainTracker
-from helpers.training import CrashAt, CrashError, assert_same_weights, fit, new_lenet, read_report
+from helpers.training import RECIPE, CrashAt, CrashError, assert_same_weights, fit, new_lenet, read_report
 
 import cnnzoo
 from cnnzoo.training import tracking
+from cnnzoo.training.optimizer import make_schedule
 from cnnzoo.training.run import Run
 from cnnzoo.training.trackers import TRACKERS, is_installed
 from cnnzoo.training.tracking import Tracking, hide_secrets
@@ -195,6 +197,7 @@ def test_what_failed_is_sent_with_the_next_epoch(tracker, run):
     tracker.fail(log_metrics="exit")
     tracked = Tracking("mlflow", run, verbose=False)
     tracked.begin({"recipe.epochs": 3})
+    tracked.send_epoch()
     while not tracked.problem:
         time.sleep(0.01)
     tracker.fail()
@@ -323,6 +326,12 @@ def test_a_tracked_training_has_the_same_numbers_and_resumes(data, tmp_path, uni
     for name, values in report.history.items():
         assert [step for step, _ in scalars[name]] == [1, 2, 3, 4]
         np.testing.assert_allclose([value for _, value in scalars[name]], values, rtol=1e-6)
+    steps = math.ceil(len(data.train) / RECIPE.batch_size)
+    schedule = make_schedule(RECIPE, steps)
+    rates = [float(schedule(epoch * steps - 1)) for epoch in range(1, 5)]  # of the last step of each epoch
+    assert [step for step, _ in scalars["learning_rate"]] == [1, 2, 3, 4]
+    np.testing.assert_allclose([rate for _, rate in scalars["learning_rate"]], rates, rtol=1e-6)
+    assert len(set(rates)) == 4
     ((step, accuracy),) = scalars["test_accuracy"]
     assert (step, accuracy) == (4, pytest.approx(report.accuracy))
     assert scalars["best_epoch"][0][1] == report.best_epoch

@@ -45,6 +45,14 @@ def find_training_images(card: Card) -> np.ndarray | None:
     return digests
 
 
+def are_training_images_of(file: Path, card: Card) -> bool:
+    """Return whether a file holds the digests of the images that the model of a card was trained on."""
+    try:
+        return bool(_read_digests(file, str(card.training.get(CARD_KEY, ""))).size)
+    except (OSError, ValueError, EOFError):
+        return False
+
+
 def write_training_images(folder: Path, digests: np.ndarray) -> None:
     """Write digests into the folder of a run."""
     with atomic_write(folder / TRAINING_IMAGES_FILE) as new:

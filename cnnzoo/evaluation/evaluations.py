@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 from cnnzoo.core.files import read_bounded
 from cnnzoo.core.paths import path_exists
 from cnnzoo.core.processes import is_main_process
+from cnnzoo.data.training_images import TRAINING_IMAGES_FILE, are_training_images_of
+from cnnzoo.inference.exported import EXPORT_FILE, read_export
 from cnnzoo.inference.runs import MODEL_FILE, RECORD_FILE, find_winner
 
 if TYPE_CHECKING:
@@ -69,15 +71,28 @@ def evaluation_of(path: str | os.PathLike[str]) -> Iterator[None]:
 
 
 def record_evaluation_of(model: Any, data: ImageData, report: Report) -> None:
-    """Record an evaluation, if `model` is the path of a run, a search, or the model file of a run; or was opened so."""
+    """Record an evaluation of a run, if `model` is its path, or that of its model file, export or search.
+
+    A model that was opened already is that of `evaluation_of`.
+    """
     path = model if isinstance(model, str | os.PathLike) else EVALUATED.get()
     folder = None if path is None else find_run_folder(path)
     record_evaluation(folder, data, report.split, report.accuracy, "evaluate")
 
 
 def find_run_folder(path: str | os.PathLike[str]) -> Path | None:
-    """Return the folder of the run that a model comes from; None for exports, other files and names of models."""
+    """Return the folder of the run that a model comes from; None for other files and names of models.
+
+    That of an export is the run that it names, if that is still there and has the same training images.
+    """
     folder = Path(path)
+    if path_exists(folder / EXPORT_FILE):
+        info = read_export(folder)
+        if info is None or not info.run:
+            return None
+        run = folder / info.run
+        is_same = are_training_images_of(run / TRAINING_IMAGES_FILE, info.card)
+        return run if is_same and path_exists(run / RECORD_FILE) else None
     if folder.name == MODEL_FILE and not folder.is_dir():
         folder = folder.parent
     if not path_exists(folder / RECORD_FILE):

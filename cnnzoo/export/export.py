@@ -19,6 +19,7 @@ from cnnzoo.core.text import format_milliseconds
 from cnnzoo.core.warn import warn_caller
 from cnnzoo.data.images import ImageData
 from cnnzoo.data.training_images import find_training_images, write_training_images
+from cnnzoo.evaluation.evaluations import find_run_folder
 from cnnzoo.export.check import Comparison, compare_outputs, sample_inputs
 from cnnzoo.export.model_card import render_model_card
 from cnnzoo.inference.classifier import Classifier
@@ -161,7 +162,8 @@ def export(
             runtime.save(original.model, new_path, precision, inputs.calibration)
         # The export says how it resizes images, also where the card leaves that to the default.
         card = replace(original.card, transform=original.card.evaluation_transform)
-        info = ExportInfo(card, format, precision, original.shape)
+        run = "" if is_model else find_relative_run(check_path(model, "the model"), path)
+        info = ExportInfo(card, format, precision, original.shape, run=run)
         write_export_info(new_path, info)
         # So that evaluating the export on images that the model was trained on is noticed.
         if (digests := find_training_images(original.card)) is not None:
@@ -181,6 +183,18 @@ def export(
         size=sum(file.stat().st_size for file in path.rglob("*") if file.is_file() and file.name not in OWN_FILES),
         comparison=comparison,
     )
+
+
+def find_relative_run(model: Path, path: Path) -> str:
+    """Return the path of the run of a model relative to the folder of its export, by which its evaluations are counted.
+
+    It is "" without a run, and unless both are below the working directory: exports are given away, and other paths
+    tell about the machine.
+    """
+    run, root = find_run_folder(model), Path.cwd().resolve()
+    if run is None or not all(each.resolve().is_relative_to(root) for each in (run, path)):
+        return ""
+    return Path(os.path.relpath(run.resolve(), path.resolve())).as_posix()
 
 
 def _warn_of_training_images(original: Classifier, data: ImageData) -> None:

@@ -37,6 +37,7 @@ class ExportInfo:
         precision: precision of the export, one of `PRECISIONS`.
         shape: height, width and channels of the images that the network takes.
         files: size and SHA-256 of each file of the network, by its relative path; empty before it is written.
+        run: path of the run that the model comes from, relative to the export; "" if it is not known.
     """
 
     card: Card
@@ -44,6 +45,7 @@ class ExportInfo:
     precision: str
     shape: tuple[int, int, int]
     files: dict[str, dict[str, Any]] = field(default_factory=dict)
+    run: str = ""
 
 
 def write_export_info(folder: Path, info: ExportInfo) -> None:
@@ -56,6 +58,8 @@ def write_export_info(folder: Path, info: ExportInfo) -> None:
         "card": json.loads(info.card.to_json()),
         "files": files,
     }
+    if info.run:
+        values["run"] = info.run
     (folder / EXPORT_FILE).write_text(dump_json(values, indent=1, add_sum=True), encoding="utf-8")
 
 
@@ -76,7 +80,7 @@ def read_export(path: Path) -> ExportInfo | None:
         return None
     try:
         content = read_json_value(file)
-        values = check_fields(content, file, EXPORT_FIELDS, {"files": dict[str, dict[str, Any]]})
+        values = check_fields(content, file, EXPORT_FIELDS, {"files": dict[str, dict[str, Any]], "run": str})
         card, shape, precision = Card.from_json(json.dumps(values["card"])), values["shape"], values["precision"]
         if min(shape) < 1 or math.prod(shape) > MAX_IMAGE_VALUES:
             raise InputError(f"invalid shape {shape}")
@@ -87,7 +91,7 @@ def read_export(path: Path) -> ExportInfo | None:
         check_sum(content, file, remedy=f"if you changed it on purpose, remove the line {SUM_FIELD}")
     except InputError as error:
         raise InputError(f"Cannot read the export {str(path)!r}: {error}") from None
-    return ExportInfo(card, values["format"], precision, shape, values.get("files", {}))
+    return ExportInfo(card, values["format"], precision, shape, values.get("files", {}), values.get("run", ""))
 
 
 def check_export_files(path: Path, info: ExportInfo) -> None:

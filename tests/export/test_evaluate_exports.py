@@ -1,5 +1,6 @@
 """`evaluate` measures exports as they run, and gives the report of their model."""
 
+import shutil
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -10,7 +11,10 @@ from helpers.images import make_blobs
 
 import cnnzoo
 from cnnzoo.evaluation.classifiers import describe_classifier
+from cnnzoo.evaluation.evaluations import read_evaluations
 from cnnzoo.export.check import TOLERANCES
+from cnnzoo.export.export import find_relative_run
+from cnnzoo.inference.exported import read_export
 from cnnzoo.runtimes.choose import FORMATS, prefer_own_runtime
 
 HEAVY = ("keras", "tensorflow")
@@ -100,3 +104,23 @@ def test_an_onnx_export_is_evaluated_without_keras(export_once, data, tmp_path):
     )
     process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (process.returncode, process.stdout.splitlines()[-1]) == (0, "[]"), process.stderr
+
+
+def test_evaluations_of_an_export_are_counted_by_its_run(trained, data, tmp_path, monkeypatch):
+    """If both are below the working directory; the export says nothing about other folders."""
+    folder = shutil.copytree(trained.folder, tmp_path / "project" / "runs" / "a")
+    monkeypatch.chdir(tmp_path / "project")
+    exported = cnnzoo.export("runs/a", "served/litert", "litert", verbose=False)
+    assert read_export(exported.path).run == "../../runs/a"
+    count = len(read_evaluations(folder))
+    cnnzoo.evaluate(exported.path, data, verbose=False)
+    assert read_evaluations(folder)[count:][0]["split"] == "test"
+    assert len(read_evaluations(folder)) == count + 1
+
+    # A run of other images in that place is not the one.
+    np.save(folder / "training_images.npy", np.arange(3, dtype="uint64"))
+    cnnzoo.evaluate(exported.path, data, verbose=False)
+    assert len(read_evaluations(folder)) == count + 1
+
+    outside = find_relative_run(folder, tmp_path / "elsewhere")
+    assert (outside, find_relative_run(tmp_path / "net.keras", exported.path)) == ("", "")

@@ -193,15 +193,20 @@ def check_has_min_probability(model: str) -> None:
 def read_card(model: str) -> Card | None:
     """Return the card of a run, a .keras file, an export or NAME:TAG, without Keras; None if it cannot be read.
 
-    The card of published weights has their name alone, and that of a checkpoint of the user's own is None.
+    The card of published weights has their name and classes alone, and that of a checkpoint of the user's own is None.
     """
+    from cnnzoo.checkpoints.manifest import find_weights
     from cnnzoo.checkpoints.source import is_weights_path
     from cnnzoo.inference.exported import read_export
 
     path = Path(model)
     if not path_exists(path):
         name, _, tag = model.partition(":")
-        return None if is_weights_path(tag, name) else Card(f"{name}:{tag}")
+        if is_weights_path(tag, name):
+            return None
+        row = find_weights(name, tag)
+        classes = row.class_names if row.include_top else ()
+        return Card(f"{name}:{tag}", classes=classes, ids=row.class_ids if row.include_top else ())
     if info := read_export(path):
         return info.card
     folder = find_model_folder(model)

@@ -71,10 +71,13 @@ def explain(
     for image in check_images(images):
         echo(f"Error: {describe_missing(image)}", err=True)
     card = read_card(model)
-    if wanted is not None and card is not None and card.classes and not transform_options.classes:
+    names = transform_options.classes or (card.classes if card else ())
+    if wanted is not None and names:
+        from cnnzoo.cards import Card
         from cnnzoo.explain.targets import parse_targets
 
-        parse_targets(wanted, card)  # before Keras is imported
+        # Before Keras is imported
+        parse_targets(wanted, Card(card.name if card else model, classes=tuple(names), ids=card.ids if card else ()))
 
     classifier = open_classifier(model, allow_failed=allow_failed, **transform_options.arguments())
     if hint := hint_at_class_names(model, classifier.card):

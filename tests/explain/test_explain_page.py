@@ -112,3 +112,17 @@ def test_a_map_without_evidence_is_stated_on_the_page(digits):
     (explanation,) = cnnzoo.explain(model, digits[:1])
     object.__setattr__(explanation, "raw", -np.abs(explanation.raw))
     assert "no evidence" in render_explanations([explanation])
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["resnet50:imagenet", "--target", "gold fish"], "Unknown class. Did you mean goldfish"),
+        (["lenet5:digits", "--target", "ten", "--classes", ",".join("abcdefghij")], "Unknown class. Allowed: a, b, c"),
+    ],
+)
+def test_the_classes_of_published_weights_are_known_before_they_are_loaded(photos, monkeypatch, words, message):
+    monkeypatch.setattr("cnnzoo.cli.explain.open_classifier", None)
+    answer = run_command("explain", words[0], photos, *words[1:])
+    assert (answer.code, answer.out) == (2, "")
+    assert message in answer.err

@@ -13,7 +13,7 @@ from cnnzoo.cli.declare import CheckedPath, take_options
 from cnnzoo.cli.inference import get_by_tag
 from cnnzoo.cli.options import ALLOW_FAILED, FORMAT_NAMES, JSON, SPLITS, TRAINED_MODEL, DataOptions
 from cnnzoo.cli.output import echo
-from cnnzoo.cli.own_data import load_export_data
+from cnnzoo.cli.own_data import load_benchmark_data
 from cnnzoo.cli.startup import import_keras_quietly
 
 EXPORT_PRECISIONS = ("float32", "float16", "int8")
@@ -25,7 +25,8 @@ EXPORT_PRECISIONS = ("float32", "float16", "int8")
     "data",
     required=False,
     shell_complete=complete_files,
-    help="Images that calibrate int8 and measure accuracy: a folder, a table, ... as for train.",
+    help="Images that calibrate int8 and measure accuracy: a folder, a table, ... as for train. By default those of "
+    "the run.",
 )
 @commands.option(
     "--format",
@@ -83,10 +84,11 @@ def benchmark(
 
     Every export gets a row: size, accuracy on the test split of DATA with its paired difference to the model in
     float32, time of one image, most images per second, and memory, the last three in a process of its own. A format
-    whose package is missing, or that fails, is a row with the reason. Without DATA, accuracy is not measured and int8
-    is left out.
+    whose package is missing, or that fails, is a row with the reason.
 
-    DATA is divided as in the training of MODEL if it holds the images of that, and otherwise by --splits and --seed.
+    Without DATA, the images that a run was trained on are used, if they are still there. DATA is divided as in the
+    training of MODEL if it holds the images of that, and otherwise by --splits and --seed. Without any images, accuracy
+    is not measured and int8 is left out.
 
     --json prints an object: model, data, split, images, margin, recommended, recommendation, rows.
     """
@@ -107,7 +109,9 @@ def benchmark(
     if data:
         check_source(data)
 
-    images = load_export_data(model, data, data_options)[0] if data else None
+    images, problem = load_benchmark_data(model, data, split, data_options)
+    if problem:
+        echo(f"{problem}, so accuracy is not measured and int8 is left out: name DATA to measure them", err=True)
     import_keras_quietly()
     result = cnnzoo.benchmark(
         get_by_tag(model) or model,

@@ -38,12 +38,13 @@ PREDICTIONS = "a run, the folder of a report, predictions.csv, or what `cnnzoo p
     "--slices",
     multiple=True,
     metavar="COLUMN",
-    help="Compare groups of images: folder, size, brightness, or a column of the table of --data; may be repeated.",
+    help="Compare groups of images: folder, size, brightness, or a column of the table of --data. Several are "
+    "separated by commas, as in folder,size, or the option is repeated.",
 )
 @commands.option(
     "--data",
     shell_complete=complete_files,
-    help="Folder or table of the images, for pictures, slices, and labels that a file lacks.",
+    help="Folder, table or another source of the images, for pictures, slices, and labels that a file lacks.",
     show_default="where the run has found them",
 )
 @commands.option("--out", type=CheckedPath(), help="Page (.html) or figures (.json) to write.")

@@ -14,7 +14,7 @@ from cnnzoo.cli.declare import CheckedPath, take_options
 from cnnzoo.cli.inference import get_by_tag
 from cnnzoo.cli.options import ALLOW_FAILED, FORMAT_NAMES, INTERPOLATION, TRAINED_MODEL, DataOptions
 from cnnzoo.cli.output import echo
-from cnnzoo.cli.own_data import load_export_data
+from cnnzoo.cli.own_data import find_own_source, load_export_data
 from cnnzoo.cli.startup import import_keras_quietly
 
 
@@ -103,7 +103,11 @@ def export(
         levels=data_options.levels,
     )
     echo(exported)
-    words = [str(out), data or "DATA", *(word for fix_list in fix_lists for word in ("--fix-list", fix_list))]
+    words = [
+        str(out),
+        data or find_own_source(model) or "DATA",
+        *(word for fix_list in fix_lists for word in ("--fix-list", fix_list)),
+    ]
     echo(f"Measure it on a test split: cnnzoo evaluate {shlex.join(words)}")
 
 

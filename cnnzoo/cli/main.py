@@ -173,6 +173,8 @@ def _describe_usage_error(error: click.ClickException) -> str:
         return message
     if "unexpected extra argument" in message and any("--set" in param.opts for param in context.command.params):
         message += ". A field of the recipe is one word, as in --set patience=5"
+    elif "unexpected extra argument" in message and (flags := _list_repeatable_options(context)):
+        message += f". An option takes one value; for several, repeat it: {flags[0]} A {flags[0]} B"
     if isinstance(error, click.MissingParameter) and (hint := describe_missing_model(context)):
         message = hint
     if isinstance(error, click.MissingParameter) or "unexpected extra argument" in message:
@@ -180,6 +182,15 @@ def _describe_usage_error(error: click.ClickException) -> str:
     if isinstance(error, click.NoSuchOption):
         return f"{_describe_unknown_option(error, context)} `{context.command_path} --help` shows all options"
     return f"{message}; see `{context.command_path} --help`"
+
+
+def _list_repeatable_options(context: click.Context) -> list[str]:
+    """Return the options that were given and that may be repeated."""
+    return [
+        param.opts[0]
+        for param in context.command.params
+        if getattr(param, "multiple", False) and any(flag in (context.obj or ()) for flag in param.opts)
+    ]
 
 
 def _describe_unknown_option(error: click.NoSuchOption, context: click.Context) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,8 +12,10 @@ from click.core import ParameterSource
 from cnnzoo.cli.checks import find_model_folder, read_card
 from cnnzoo.cli.output import echo
 from cnnzoo.core.errors import InputError
+from cnnzoo.core.json_files import read_json_value
 from cnnzoo.core.paths import path_exists
 from cnnzoo.core.text import format_count
+from cnnzoo.inference.runs import RECORD_FILE, find_data_source
 
 if TYPE_CHECKING:
     from cnnzoo.cards import Card
@@ -52,27 +55,77 @@ def load_export_data(model: str, source: str, data_options: DataOptions) -> tupl
     Of a run's own data, it is in the splits of the run, so that int8 is calibrated on training images and measured on
     validation images, and the test images stay unseen.
     """
+    data, lists, _ = _load_in_own_splits(model, source, data_options, "validation")
+    return data, lists
+
+
+def load_benchmark_data(
+    model: str, source: str | None, split: str, data_options: DataOptions
+) -> tuple[ImageData | None, str]:
+    """Return the data for a benchmark, and why there is none.
+
+    Without a source, it is that of the run, in the splits of its training; if these images are not there any more,
+    there is none.
+    """
+    if source:
+        return _load_in_own_splits(model, source, data_options, split)[0], ""
+    folder = find_model_folder(model)
+    own_source = find_own_source(model)
+    if not own_source:
+        return None, f"{model} does not say where its images are" if folder else f"{model} is not a run"
+    if own_source.startswith("tfds:"):
+        return None, f"The data of {model} is {own_source}, which is read only if it is given"
+    if Path(own_source).is_absolute() and not path_exists(own_source):
+        return None, f"The data of {model} is no longer at {own_source}"
+    try:
+        data, _, is_own = _load_in_own_splits(model, own_source, data_options, split)
+    except InputError as error:
+        return None, f"The data of {model} cannot be read: {error}"
+    if not is_own:
+        return None, f"{own_source} no longer holds the images that {model} was trained on, in the same splits"
+    return data, ""
+
+
+def find_own_source(model: str) -> str:
+    """Return by what `load_data` finds the data of a run again, a path or a name; "" if that is not known."""
+    folder = find_model_folder(model)
+    try:
+        record = read_json_value(folder / RECORD_FILE) if folder else None
+    except (InputError, OSError):
+        return ""
+    return find_data_source(record) if isinstance(record, dict) else ""
+
+
+def _load_in_own_splits(
+    model: str, source: str, data_options: DataOptions, measured: str
+) -> tuple[ImageData, list[str], bool]:
+    """Return the data of `source`, the fix lists that tell its splits, and whether they are those of the training.
+
+    `measured` is the split that the command measures accuracy on.
+    """
     from cnnzoo.data.fix_list import FIX_LIST_FILE
     from cnnzoo.data.training_images import TRAINING_IMAGES_FILE, remember_training_images
 
     lists = list(map(str, data_options.fix_list or ()))
     data, card = data_options.load(source), read_card(model)
     if card is None or _is_divided_as_asked(click.get_current_context()):
-        return data, lists
+        return data, lists, False
     folder = find_model_folder(model)
     if folder and path_exists(digests := folder / TRAINING_IMAGES_FILE):
         remember_training_images(card, digests)
     own_data = _load_own_data(card, source, data, data_options)
     if own_data is None:
-        return data, lists
+        return data, lists, False
+    kind = {"train": "training"}.get(measured, measured)
     echo(
         f"{source} holds the data that {card.name} was trained on, so the splits of its training are used: "
         f"{format_count(len(own_data.train), 'training image')} for the calibration of int8, "
-        f"{format_count(len(own_data.validation), 'validation image')} to compare on",
+        f"{format_count(len(own_data.splits[measured]), f'{kind} image')} to compare on",
         err=click.get_current_context().params.get("as_json", False),
     )
     has_own_list = not lists and own_data.fix_list is not None and folder is not None
-    return own_data, [str(folder / FIX_LIST_FILE)] if has_own_list and folder else lists
+    own_lists = [str(folder / FIX_LIST_FILE)] if has_own_list and folder else lists
+    return own_data, own_lists, True
 
 
 def _is_divided_as_asked(context: click.Context) -> bool:

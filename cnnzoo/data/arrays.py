@@ -13,7 +13,7 @@ from cnnzoo.core.errors import InputError, check_class_names, unknown_name
 from cnnzoo.core.paths import check_path
 from cnnzoo.core.text import choose_form, format_count
 from cnnzoo.data.apply_fixes import apply_fix_list
-from cnnzoo.data.checks import check_images, check_weights, is_file_or_folder
+from cnnzoo.data.checks import ARRAY_NAMES, check_images, check_weights, is_file_or_folder
 from cnnzoo.data.evaluation_data import choose_parts
 from cnnzoo.data.fix_list import FixList
 from cnnzoo.data.images import ImageData
@@ -157,7 +157,7 @@ def _load_digits() -> Arrays:
     return np.round(digits.images * (255 / 16)).astype("uint8"), digits.target
 
 
-NAMED_ARRAYS: dict[str, Callable[[], Arrays]] = {"digits": _load_digits}
+NAMED_ARRAYS: dict[str, Callable[[], Arrays]] = dict(zip(ARRAY_NAMES, (_load_digits,), strict=True))
 
 
 def load_named_arrays(source: Any) -> tuple[dict[str, Arrays], list[str]]:

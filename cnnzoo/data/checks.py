@@ -1,5 +1,6 @@
 """Checks of what users pass as data: paths, arrays of images, sizes and crops."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from cnnzoo.core.paths import check_path
 from cnnzoo.core.text import choose_form, format_count
 from cnnzoo.core.warn import warn_caller
 
+ARRAY_NAMES = ("digits",)  # of data sets that come with packages, as arrays
 RESCALED_LIMIT = 32  # images whose largest value is at most this probably do not have the range 0 to 255
 
 
@@ -22,6 +24,11 @@ def is_file_or_folder(path: Path) -> bool:
     if path.exists() and not path.is_dir() and not path.is_file():
         raise InputError(f"{str(path)!r} is not a regular file")
     return path.exists()
+
+
+def holds_arrays(source: str | os.PathLike[str]) -> bool:
+    """Return whether a source given by name holds arrays, not image files."""
+    return str(source) in ARRAY_NAMES or Path(source).suffix.casefold() == ".npz"
 
 
 def check_weights(weights: Any, images: int, what: str = "images") -> np.ndarray:

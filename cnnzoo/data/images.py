@@ -85,6 +85,7 @@ class ImageData(SuggestsAttributes):
         diagnosis: the findings of the doctor, for image files.
         fix_list: what the fix list changed that `load_data` received; None without one.
         transform: the transform that resizes images to `image_size`; None as long as they have their original sizes.
+        location: the source as it was given, by which `load_data` finds it again; "" if it is no path and no name.
 
     Example:
         >>> data = cnnzoo.load_data("digits")
@@ -111,6 +112,7 @@ class ImageData(SuggestsAttributes):
     split_options: tuple[tuple[float, float, float], int] | None = None
     diagnosis: Diagnosis | None = field(default=None, repr=False)
     fix_list: AppliedFixes | None = None
+    location: str = field(default="", repr=False)
     _instead_of_items = (
         'The splits are .train, .validation and .test, with images, labels and names, or .splits["train"]; '
         '.batches("train") yields batches'

@@ -14,6 +14,7 @@ from cnnzoo.data.arrays import build_from_arrays, find_array_parts, load_named_a
 from cnnzoo.data.bit_depth import scale_source
 from cnnzoo.data.build_data import FileOptions, build_from_files
 from cnnzoo.data.cache import CACHE_MODES
+from cnnzoo.data.checks import holds_arrays
 from cnnzoo.data.evaluation_data import resolve_evaluation_split
 from cnnzoo.data.fix_list import FixList, read_fix_list
 from cnnzoo.data.folder_options import FolderOptions
@@ -21,7 +22,7 @@ from cnnzoo.data.images import ImageData, Sizing
 from cnnzoo.data.labels import examine_labels
 from cnnzoo.data.loader import Loader, check_workers
 from cnnzoo.data.python_sources import find_tables, is_list_of_pairs, is_stream, split_parts
-from cnnzoo.data.sources import check_no_columns, holds_arrays, list_source
+from cnnzoo.data.sources import check_no_columns, list_source
 from cnnzoo.data.splits import DEFAULT_SHARES, check_shares
 from cnnzoo.data.streams import read_streams
 from cnnzoo.data.tables import TableOptions, list_tables
@@ -198,7 +199,8 @@ def load_data(
             )
 
     # Bring the images to a size
-    data = replace(data, sizing=sizing, split_options=None if evaluation else (shares, seed)).with_loader(loader)
+    divided = None if evaluation else (shares, seed)
+    data = replace(data, sizing=sizing, split_options=divided, location=location).with_loader(loader)
     if size is None:
         return data
     with show_progress("Resizing the images", verbose=verbose):

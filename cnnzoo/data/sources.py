@@ -7,8 +7,7 @@ from pathlib import Path
 from cnnzoo.core.errors import InputError, unknown_name
 from cnnzoo.core.paths import check_path, nearest_path, resolve_path
 from cnnzoo.core.text import printable_name
-from cnnzoo.data.arrays import NAMED_ARRAYS
-from cnnzoo.data.checks import is_file_or_folder
+from cnnzoo.data.checks import ARRAY_NAMES, holds_arrays, is_file_or_folder
 from cnnzoo.data.folder_options import FolderOptions
 from cnnzoo.data.folders import list_folder
 from cnnzoo.data.labels import examine_labels
@@ -67,7 +66,7 @@ def list_source(
         check_file_kind(path)
         raise InputError(
             f"Data must be a folder of images, a table ({', '.join(TABLE_SUFFIXES)}), an .npz file, arrays, or one of "
-            f"{', '.join(NAMED_ARRAYS)}, tfds:NAME. Received: {str(path)!r}"
+            f"{', '.join(ARRAY_NAMES)}, tfds:NAME. Received: {str(path)!r}"
         )
     listing = list_tables({"": read_table_file(path)}, options)
     return path.name, examine_labels(listing, classes) if check_labels else listing
@@ -85,14 +84,14 @@ def check_source_exists(source: str | os.PathLike[str]) -> None:
         check_tfds()
     elif path.suffix.casefold() == ".parquet" and not path.is_dir():
         check_parquet()
-    if str(source) in NAMED_ARRAYS or str(source).startswith("tfds:") or is_file_or_folder(path):
+    if str(source) in ARRAY_NAMES or str(source).startswith("tfds:") or is_file_or_folder(path):
         return
     if near := nearest_path(path):
         raise InputError(f"There is no file or folder {str(source)!r}. Did you mean {near}?")
     raise unknown_name(
         "data source, and no such file or folder",
         str(source),
-        [*NAMED_ARRAYS, "tfds:NAME", "a path to a folder, a table or an .npz file"],
+        [*ARRAY_NAMES, "tfds:NAME", "a path to a folder, a table or an .npz file"],
     )
 
 
@@ -115,8 +114,3 @@ def _check_nothing_given(options: TableOptions, folder_options: FolderOptions, s
             f"{', '.join(given)} cannot change packed data, which keeps what they said when it was packed. Pass them "
             f"to cnnzoo pack. Received: {str(source)!r}"
         )
-
-
-def holds_arrays(source: str | os.PathLike[str]) -> bool:
-    """Return whether a source given by name holds arrays, not image files."""
-    return str(source) in NAMED_ARRAYS or Path(source).suffix.casefold() == ".npz"

@@ -85,8 +85,8 @@ def compare(
     pixels = first.pixels if first.pixels is not None else second.pixels
     if first.pixels is None and pixels is not None and list(first.images) != list(second.images):
         pixels = None
-    images = ComparedImages(first.images, data, pixels, first.source or second.source)
-    notes = [*first.notes, *second.notes, *_note_same_file(a, b), *_note_lost_images(images)]
+    images = ComparedImages(first.images, data, pixels, first.source or second.source, first.digest)
+    notes = [*first.notes, *second.notes, *_note_same_file(a, b), *images.describe_problem()]
     first, second, labels = _match_classes(first, second, images)
 
     # Compare
@@ -102,14 +102,6 @@ def _note_same_file(a: Any, b: Any) -> list[str]:
     if not (a is b or (are_paths and os.path.realpath(a) == os.path.realpath(b))):
         return []
     return ["A and B are the same, so that they cannot differ; name two models."]
-
-
-def _note_lost_images(images: ComparedImages) -> list[str]:
-    """Return a note if the images of the run cannot be used any more."""
-    if not images.problem:
-        return []
-    remedy = "data (--data) names the folder or the table of the images, for pictures and slices."
-    return [f"The images are not where the run has found them: {images.problem.rstrip('.')}. {remedy}"]
 
 
 def check_margin(margin: object) -> float:

@@ -13,6 +13,7 @@ from cnnzoo.core.errors import InputError, shorten_repr, unknown_name
 from cnnzoo.core.paths import check_path, nearest_path, path_is_file
 from cnnzoo.core.progress import show_progress
 from cnnzoo.core.threads import thread_pool
+from cnnzoo.data.checks import ARRAY_NAMES, holds_arrays
 from cnnzoo.data.table_files import Table, has_table_suffix, read_table_file, table_of_frame
 
 METADATA_FILES = ("metadata.csv", "metadata.jsonl")  # in a folder of images
@@ -27,15 +28,20 @@ class ComparedImages:
         data: what `compare` received: `ImageData`, a folder, a table, a data frame, or another source of `load_data`.
             None looks for the images where the reports have them.
         pixels: the images (N, H, W, C) of a report, or its `Photos`, in the order of the names; or None.
-        source: path of the images of a run; "" if it is not known. The figures need no images, so that a source which
-            was changed since then only leaves a note.
+        source: by what `load_data` finds the images of a run; "" if it is not known. The figures need no images, so
+            that a source which was changed since then only leaves a note. Arrays are loaded when they are needed.
+        digest: of the names and pixels of the images, by which arrays of `source` are known to be the same; "" if it is
+            not known.
 
     Attributes:
         problem: why the images of `source` cannot be used; "" if they can.
     """
 
-    def __init__(self, names: Sequence[str], data: Any = None, pixels: Any = None, source: str = "") -> None:
-        self.names = names
+    def __init__(
+        self, names: Sequence[str], data: Any = None, pixels: Any = None, source: str = "", digest: str = ""
+    ) -> None:
+        self.names, self.digest = names, digest
+        self._own_arrays = ""  # their source, until they are loaded
         self.table: Table | None = None
         self.folder: Path | None = None
         self.labels: dict[str, str] = {}
@@ -45,11 +51,47 @@ class ComparedImages:
             self._open(data)
         elif pixels is not None:
             self._add_pixels(names, pixels)
-        elif source and os.path.exists(source):  # noqa: PTH110  # False for what cannot be a path
+        elif source:
+            self._open_own_source(source)
+
+    def _open_own_source(self, source: str) -> None:
+        """Open the images where the run has found them, if they are still there."""
+        is_there = os.path.exists(source)  # noqa: PTH110  # False for what cannot be a path
+        if source in ARRAY_NAMES or (is_there and holds_arrays(source)):
+            self._own_arrays = source
+        elif is_there:
             try:
-                self._open(source)
+                self._open_source(source)
             except (InputError, OSError, ImportError) as error:
                 self.problem = str(error)
+        elif source.startswith("tfds:"):
+            self.problem = f"{source!r:.200} is read only if it is given"
+        else:
+            self.problem = f"there is nothing at {source!r:.200}"
+
+    def load_own_arrays(self) -> None:
+        """Load the arrays that a run was trained on, unless their source holds others by now."""
+        source, self._own_arrays = self._own_arrays, ""
+        if not source:
+            return
+        from cnnzoo.data.load import load_data
+        from cnnzoo.evaluation.report_tables import digest_names_and_images
+
+        try:
+            data = load_data(source, doctor=False, split="all", verbose=False)
+        except (InputError, OSError, ImportError) as error:
+            self.problem = str(error)
+            return
+        place = {str(name): i for i, name in enumerate(data.test.names)}
+        rows = [place[name] for name in self.names if name in place]
+        is_same = len(rows) == len(self.names)
+        if is_same and self.digest:
+            digests = data.test.take(np.array(rows)).image_digests()
+            is_same = digest_names_and_images(np.array(self.names), digests) == self.digest
+        if is_same:
+            self._add_image_data(data)
+        else:
+            self.problem = f"{source!r:.200} has other images by now"
 
     def _open(self, data: Any) -> None:
         from cnnzoo.data.images import ImageData
@@ -112,6 +154,13 @@ class ComparedImages:
 
     # ---- Facts
 
+    def describe_problem(self) -> list[str]:
+        """Return a note if the images of the run cannot be used any more."""
+        if not self.problem:
+            return []
+        remedy = "data (--data) names the folder or the table of the images, for pictures and slices."
+        return [f"The images are not where the run has found them: {self.problem.rstrip('.')}. {remedy}"]
+
     @property
     def columns(self) -> list[str]:
         """The columns of the table."""
@@ -163,6 +212,7 @@ class ComparedImages:
 
     def find_label(self, name: str, classes: Sequence[str]) -> str | None:
         """Return the true class of an image: of the data or the table, or the name of its folder if it is a class."""
+        self.load_own_arrays()
         if name in self.labels:
             return self.labels[name]
         if self.table and self._table_labels and self._find_rows(name):
@@ -172,6 +222,7 @@ class ComparedImages:
 
     def find_source(self, name: str) -> Any:
         """Return the path of an image, an object with its bytes, or its pixels; None if it is not there."""
+        self.load_own_arrays()
         if name in self._sources:
             return self._sources[name]
         for path in ([self.folder / name] if self.folder else []) + [Path(name)]:
@@ -189,6 +240,7 @@ class ComparedImages:
             except (InputError, OSError):
                 return np.nan
 
+        self.load_own_arrays()  # before threads ask for images
         with show_progress(f"Measuring the {what} of the images", len(self.names), "images") as progress:
             return np.array(list(progress.track(thread_pool().map(measure_one, self.names))), "float64")
 

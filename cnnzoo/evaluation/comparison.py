@@ -29,6 +29,7 @@ from cnnzoo.evaluation.paired_statistics import (
 )
 from cnnzoo.evaluation.prediction_files import Predictions
 
+SAME = 1e-7  # probabilities that differ by less are the same
 SUFFIXES = (".html", ".json")
 Groups = dict[str, tuple[list[str], np.ndarray]]
 
@@ -129,6 +130,13 @@ class Comparison(SuggestsAttributes):
         return self.difference < 0 and self.p_value < SIGNIFICANT
 
     @property
+    def has_same_probabilities(self) -> bool:
+        """Whether A and B give every image the same probabilities, as two copies of one model do."""
+        has_same_classes = bool((self.a.predicted == self.b.predicted).all())
+        a, b = (each.confidence if each.probabilities is None else each.probabilities for each in (self.a, self.b))
+        return has_same_classes and a.shape == b.shape and np.allclose(a, b, rtol=0, atol=SAME)
+
+    @property
     def is_noninferior(self) -> bool | None:
         """Whether B is no worse than A by the margin, with a p-value below 0.05; None without a margin."""
         margins = self._margin_p_values
@@ -212,6 +220,8 @@ class Comparison(SuggestsAttributes):
         if self.is_better or self.is_worse:
             word = "better" if self.is_better else "worse"
             text = f"B is {word} than A ({format_p(self.p_value)})."
+        elif self.has_same_probabilities:
+            text = "No difference is shown: A and B give every image the same class and the same probabilities."
         else:
             text = f"No difference is shown ({format_p(self.p_value)})."
             low, high = self.interval
@@ -269,12 +279,14 @@ class Comparison(SuggestsAttributes):
 
     def describe_groups(self, title: str, rows: list[dict[str, Any]]) -> str:
         """Return which groups differ, after Holm's correction."""
+        if len(rows) == 1:
+            return f"By {title}: all images are in one group, {rows[0]['name']}."
         differing = [row for row in rows if row["p_holm"] < SIGNIFICANT]
         if not differing:
             return f"By {title}: none of {len(rows):,} groups differs after Holm's correction."
         parts = [
-            f"{row['name']} {format_points(row['difference'], row['images'])} (+{row['gains']:,} -{row['losses']:,} of "
-            f"{row['images']:,}, Holm's {format_p(row['p_holm'])})"
+            f"{row['name']}: {format_points(row['difference'], row['images'])} (+{row['gains']:,} "
+            f"-{row['losses']:,} of {row['images']:,}, Holm's {format_p(row['p_holm'])})"
             for row in sorted(differing, key=lambda row: float(row["p_holm"]))[:5]
         ]
         more = f" and {len(differing) - 5} more" if len(differing) > 5 else ""

@@ -36,6 +36,9 @@ def render_comparison(comparison: Comparison, folder: str | os.PathLike[str] | N
         folder: where the page will be, so that links to files inside it are relative.
     """
     tables = {"class": comparison.per_class, **comparison.slices}
+    gains = _describe_flips(comparison, comparison.gains, folder)
+    losses = _describe_flips(comparison, comparison.losses, folder)
+    late_notes = comparison.images.describe_problem() if comparison.images is not None else []  # of images shown above
     return render_page(
         "cnnzoo.evaluation",
         "compare.html",
@@ -49,14 +52,14 @@ def render_comparison(comparison: Comparison, folder: str | os.PathLike[str] | N
         sections=[*SECTIONS, *((f"by-{i}", f"By {name}") for i, name in enumerate(tables, 1)), CALIBRATION],
         rows=comparison.headlines(),
         agreement=_count_agreement(comparison),
-        gains=_describe_flips(comparison, comparison.gains, folder),
-        losses=_describe_flips(comparison, comparison.losses, folder),
+        gains=gains,
+        losses=losses,
         gain_count=len(comparison.gains),
         loss_count=len(comparison.losses),
         tables=[_make_table(name, rows) for name, rows in tables.items()],
         headers=HEADERS,
         reliability=_draw_reliability(comparison),
-        notes=comparison.notes,
+        notes=list(dict.fromkeys((*comparison.notes, *late_notes))),
     )
 
 

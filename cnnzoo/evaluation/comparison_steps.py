@@ -51,6 +51,9 @@ def count_images_needed(gains: int, losses: int, images: int) -> int | None:
 
 
 def _compare_on_more_images(comparison: Comparison) -> Step | None:
+    if comparison.has_same_probabilities:
+        evidence = "All probabilities are equal, as of two copies of one model, or of two equal trainings."
+        return Step("Check that A and B are the models you mean", evidence)
     if comparison.is_better or comparison.is_worse or comparison.is_equivalent:
         return None
     images = len(comparison.labels)

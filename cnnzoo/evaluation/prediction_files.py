@@ -21,6 +21,7 @@ from cnnzoo.core.json_files import read_json_value
 from cnnzoo.core.paths import check_path, nearest_path
 from cnnzoo.core.text import escape_cell, format_count, unescape_cell
 from cnnzoo.evaluation.prediction_tables import AGAIN, read_columns
+from cnnzoo.inference.runs import find_data_source
 
 PREDICTIONS_FILE, REPORT_FILE, RECORD_FILE = "predictions.csv", "report.json", "run.json"
 SUFFIXES = (".csv", ".jsonl", ".parquet")
@@ -47,7 +48,7 @@ class Predictions:
         pixels: the images, if they are in memory or known as files; indexed as `Report.images`.
         digest: of names and pixels of all images; "" if it is not known.
         fingerprint: of files, labels and classes in order, of runs of earlier versions; "" if it is not known.
-        source: path of the image files; "" if it is not known.
+        source: what `load_data` reads the images from: a path, or a name such as "digits"; "" if it is not known.
         notes: what was left out.
     """
 
@@ -309,7 +310,7 @@ def _add_report(predictions: Predictions, file: Path) -> Predictions:
     if record_file.exists():
         record = read_json_value(record_file)
         if isinstance(record, dict):
-            source = str(record.get("source") or "")
+            source = find_data_source(record)
             predictions = replace(predictions, fingerprint=_find_fingerprint(record))
     if not report_file.exists():
         return replace(predictions, source=source)

@@ -57,8 +57,9 @@ def group_images(name: str, images: ComparedImages, labels: Sequence[str]) -> tu
         values = images.measure(name, measure_size if name == SIZE else measure_brightness)
         if np.isnan(values).all():
             raise InputError(
-                f"The slice {name!r} needs the images, and none of them was found, such as {images.names[0]!r:.200}. "
-                "data (--data) names their folder or their table"
+                f"The slice {name!r} needs the images, and none of them was found, such as {images.names[0]!r:.200}"
+                f"{f' ({images.problem})' if images.problem else ''}. data (--data) names their folder, their table or "
+                "another source"
             )
         return group_values([None if np.isnan(value) else float(value) for value in values])
     if name not in images.columns:

@@ -89,6 +89,24 @@ def read_run_record(folder: Path) -> dict[str, Any]:
         return {}
 
 
+def find_data_source(record: dict[str, Any]) -> str:
+    """Return by what `load_data` finds the data of a run again, a path or a name such as "digits"; "" if nothing does.
+
+    Args:
+        record: the content of its run.json.
+    """
+    source = record.get("source")
+    if isinstance(source, str) and source:
+        return source
+    from cnnzoo.data.checks import ARRAY_NAMES
+
+    # Runs of versions before 0.13 have no source but the paths of image files.
+    plan = record.get("plan")
+    data = plan.get("data") if isinstance(plan, dict) else None
+    name = data.get("source") if isinstance(data, dict) else None
+    return name if isinstance(name, str) and name in ARRAY_NAMES else ""
+
+
 def check_failed_model(file: Path, training: dict[str, Any], allow_failed: bool) -> None:
     """Check a model that was given by its file: whether a failed run has saved it, its card or the run.json says.
 

@@ -27,6 +27,7 @@ from cnnzoo.core.progress import show_progress
 from cnnzoo.core.text import format_duration
 from cnnzoo.core.warn import warn_caller
 from cnnzoo.data.batches import Batches, balanced_batch_size, evaluation_batch_size, loading_errors
+from cnnzoo.data.checks import ARRAY_NAMES
 from cnnzoo.data.device_batches import DeviceBatches, check_device_cache, put_on_device, steps_on_device
 from cnnzoo.data.device_images import DeviceImages
 from cnnzoo.data.fix_list import FIX_LIST_FILE
@@ -185,8 +186,8 @@ class Trainer:
             self._save(report)
             seconds = time.perf_counter() - self.started
             figures = summarize_report(report) | {"best_epoch": report.best_epoch}
-            # `compare` finds the pictures by the source.
-            facts = {"source": report.source} if report.source else {}
+            # `compare` and `benchmark` find the images by the source.
+            facts = {"source": source} if (source := self._find_source()) else {}
             self.run.close("done", accuracy=report.accuracy, figures=figures, **facts)
             self.tracking.end("finished", describe_figures(report, self.run))
             wait_for_all()
@@ -490,6 +491,12 @@ class Trainer:
         """Return the absolute path of the image files; "" if the data has another source."""
         location = self.data.diagnosis.location if self.data.diagnosis else ""
         return str(Path(location).absolute()) if location and path_exists(location) else ""
+
+    def _find_source(self) -> str:
+        """Return by what `load_data` finds the data again: an absolute path, or a name such as "digits"; or ""."""
+        location = self.data.location
+        is_path = location not in ARRAY_NAMES and bool(location) and path_exists(location)
+        return str(Path(location).absolute()) if is_path else location
 
     def _describe_early_end(self) -> str:
         """Return why training ended before its last epoch; "" if it did not, or if no epoch was trained."""

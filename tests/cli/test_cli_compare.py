@@ -30,7 +30,7 @@ def test_the_command_prints_the_comparison(cli, predictions, tmp_path):
     assert answer.code == 0
     assert "+25.0 points" in answer.out
     assert "B is better than A (p = 0.002). B is no worse than A by 1 point (p < 0.001)." in answer.out
-    assert "By folder: ." in answer.out
+    assert "By folder: all images are in one group, ." in answer.out
     assert f"Written to {tmp_path / 'c.html'}" in answer.err
     assert "<title>" in (tmp_path / "c.html").read_text()
 
@@ -75,6 +75,7 @@ def test_an_equal_model_fails_a_margin_that_the_data_cannot_show(cli, prediction
         (("--margin", "x"), "--margin must be a number"),
         (("--on", "tset"), "Did you mean test?"),
         (("--slices", "folders"), "Did you mean folder?"),
+        (("--slices", "folder", "size"), "for several, repeat it: --slices A --slices B"),
         (("--out", "page.pdf"), "--out must be a .html file, for the page, or a .json file"),
         (("--data", "no/such/folder"), "there is nothing at"),
     ],
@@ -101,10 +102,10 @@ def test_networks_and_runs_are_compared_by_different_commands(cli, predictions):
 
 
 @pytest.mark.slow
-def test_two_runs_are_compared_with_their_pictures(cli, run, train_arguments, npz, tmp_path):
+def test_two_runs_are_compared_with_their_pictures(cli, run, train_arguments, tmp_path):
     again = cli(*train_arguments[:-1], 3, "--set", "learning_rate=1e-9", "--run-dir", tmp_path / "b")
     assert again.code == 0, again.err
-    answer = cli("compare", run.folder, tmp_path / "b", "--data", npz, "--out", tmp_path / "c.html", "--json")
+    answer = cli("compare", run.folder, tmp_path / "b", "--out", tmp_path / "c.html", "--json")
     assert answer.code == 0, answer.err
     figures = json.loads(answer.out)
     reports = [json.loads((folder / "report.json").read_text()) for folder in (run.folder, tmp_path / "b")]

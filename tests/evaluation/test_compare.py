@@ -165,8 +165,18 @@ def test_equal_models_do_not_differ(files):
     comparison = cnnzoo.compare(files[0], files[0], margin=0.1)
     assert (comparison.difference, comparison.p_value) == (0, 1)
     assert comparison.is_equivalent
-    assert "No difference is shown (p = 1.000). The two are equivalent within 10 points" in str(comparison)
+    assert "the same class and the same probabilities. The two are equivalent within 10 points" in str(comparison)
     assert not comparison.fails
+    assert "Check that A and B are the models you mean" in comparison.to_html()
+
+
+def test_models_that_agree_on_all_classes_are_not_taken_for_copies(files, tables, tmp_path):
+    softer = np.sqrt(tables.a.probabilities)
+    softer /= softer.sum(axis=1, keepdims=True)
+    other = write(tmp_path / "softer.csv", SimpleNamespace(**vars(tables.a) | {"probabilities": softer}))
+    comparison = cnnzoo.compare(files[0], other)
+    assert not comparison.has_same_probabilities
+    assert "No difference is shown (p = 1.000). B may still be up to" in comparison.verdict
 
 
 def test_too_few_images_show_nothing(files):
@@ -409,6 +419,51 @@ def test_slices_of_arrays(tables):
     reports = [make_report(table) for table in (tables.a, tables.b)]
     comparison = cnnzoo.compare(*reports, slices="brightness")
     assert [row["name"] for row in comparison.slices["brightness"]] == ["0"]
+    assert "By brightness: all images are in one group, 0." in str(comparison)
+    assert "All images are in one group" in comparison.to_html()
+
+
+def test_the_arrays_of_runs_are_found(tmp_path, monkeypatch):
+    """The names and pixels of digits are known, so the two runs are made of their reports and records alone."""
+    monkeypatch.chdir(tmp_path)
+    images = np.random.default_rng(0).integers(0, 256, (COUNT, 6, 5), "uint8")
+    np.savez("own.npz", x=images, y=np.arange(COUNT) % 2)
+    own = {"source": str(tmp_path / "own.npz")}
+    earlier = {"plan": {"data": {"source": "digits"}}}  # as before 0.13
+    for source, record in (("digits", {"source": "digits"}), ("digits", earlier), ("own.npz", own)):
+        test = cnnzoo.load_data(source, splits=(0.5, 0.1, 0.4)).test
+        for name, right in (("a", 0.5), ("b", 0.9)):
+            write_run(tmp_path / name, test, record, right)
+        comparison = cnnzoo.compare("a", "b", slices=["brightness", "size"])
+        assert [row["name"] for row in comparison.slices["size"]] == [str(min(test.images.shape[1:3]))]
+        means = test.images.mean(axis=(1, 2, 3))
+        assert comparison.slices["brightness"][0]["name"].startswith(f"{means.min():.4g} to ")
+        flips = min(len(comparison.gains), 24) + min(len(comparison.losses), 24)
+        assert comparison.to_html().count('src="data:image/png') == flips > 0
+
+    # Other images under the same names are not shown.
+    np.savez("own.npz", x=255 - images, y=np.arange(COUNT) % 2)
+    page = cnnzoo.compare("a", "b").to_html()
+    assert "data:image" not in page
+    assert "own.npz&#39; has other images by now" in page
+    with pytest.raises(InputError, match=r"brightness.*own\.npz' has other images by now"):
+        cnnzoo.compare("a", "b", slices="brightness")
+    (tmp_path / "own.npz").unlink()
+    assert "The images are not where the run has found them: there is nothing at" in str(cnnzoo.compare("a", "b"))
+    with pytest.raises(InputError, match=r"brightness.*there is nothing at .*own\.npz"):
+        cnnzoo.compare("a", "b", slices="brightness")
+
+
+def write_run(folder, split, record, right):
+    """Write the report of a model that recognizes a share of a split, with the record of its run."""
+    rng = np.random.default_rng(round(10 * right))
+    count = split.labels.max() + 1
+    is_right = rng.random(len(split.labels)) < right
+    p = np.full((len(split.labels), count), 0.3 / (count - 1))
+    p[np.arange(len(p)), np.where(is_right, split.labels, (split.labels + 1) % count)] = 0.7
+    report = Report("net", "x", "test", tuple(map(str, range(count))), split.names, split.labels, p, split.images)
+    replace(report, images_digest=digest_names_and_images(split.names, split.image_digests())).save(folder)
+    (folder / "run.json").write_text(json.dumps(record))
 
 
 def test_values_are_grouped():

@@ -19,6 +19,7 @@ def make_comparison(gains, losses, images=1000, **changes):
         "is_better": False,
         "is_worse": False,
         "is_equivalent": None,
+        "has_same_probabilities": False,
         "per_class": [{"name": "ant", "images": 500, "difference": -0.1, "p_holm": 0.2, "gains": 0, "losses": 5}],
         "slices": {},
     }
@@ -32,6 +33,8 @@ def test_a_difference_that_is_not_shown_says_how_many_images_would_show_it():
     assert "A difference of +1.0 points would be shown on about 2,000 images." in first.evidence
     assert "--margin 0.01" in first.evidence
     assert (second.title, second.address) == ("Look at the 20 images that only A recognizes", "#losses")
+    (copies,) = suggest_steps(make_comparison(0, 0, has_same_probabilities=True))
+    assert copies.title == "Check that A and B are the models you mean"
     (same,) = suggest_steps(make_comparison(0, 0))
     assert "would be shown" not in same.evidence
     assert "--margin" not in suggest_steps(make_comparison(3, 2, margin=0.01))[0].evidence

@@ -20,13 +20,16 @@ except ImportError as error:
     raise ImportError(f"{error.name} is not installed: {install_command('serve')}") from error
 
 from cnnzoo.serve import api_page, forms, hugging_face, open_inference, page, tensorflow_serving
+from cnnzoo.serve.access import Access, check_origins
 from cnnzoo.serve.errors import RequestError
-from cnnzoo.serve.gate import Access, Gate, check_origins
+from cnnzoo.serve.gate import Gate
+from cnnzoo.serve.journal import Journal
 from cnnzoo.serve.limits import Limits
 from cnnzoo.serve.openapi import describe_api
 from cnnzoo.serve.requests import server_of
 from cnnzoo.serve.served_model import check_settings, load_classifiers
 from cnnzoo.serve.server import Server
+from cnnzoo.serve.traffic import Traffic
 
 if TYPE_CHECKING:
     import os
@@ -105,8 +108,10 @@ def create_app(
         lifespan=lifespan,
         docs_url=None,  # FastAPI's own page loads its script from another host
         redoc_url=None,
+        redirect_slashes=False,  # it would send clients to whatever host they name
     )
-    app.state.server = server
+    traffic, journal = Traffic(server.limits.total_bytes), Journal(server.metrics, access_log)
+    app.state.server, app.state.traffic, app.state.journal = server, traffic, journal
     for protocol in (page, api_page, forms, tensorflow_serving, open_inference, hugging_face):
         app.include_router(protocol.router)
     app.add_api_route("/healthz", healthz, tags=["Operations"])
@@ -115,9 +120,8 @@ def create_app(
     app.add_exception_handler(RequestError, answer_request_error)
     app.add_exception_handler(HTTPException, answer_http_error)
     app.add_exception_handler(RequestValidationError, answer_validation_error)
-    app.add_exception_handler(Exception, answer_fault)
     app.openapi = cache(lambda: describe_api(app, next(iter(classifiers)), bool(api_key)))  # type: ignore[method-assign]
-    app.add_middleware(Gate, access=access, limits=server.limits, metrics=server.metrics, log=access_log)
+    app.add_middleware(Gate, access=access, limits=server.limits, traffic=traffic, journal=journal)
     return app
 
 
@@ -163,8 +167,3 @@ async def answer_validation_error(request: Request, error: Exception) -> JSONRes
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
     return JSONResponse({"error": f"{'.'.join(map(str, first['loc']))}: {first['msg']}"}, 400)
-
-
-async def answer_fault(request: Request, error: Exception) -> JSONResponse:
-    """Answer a request at which the server itself failed; Starlette logs the error."""
-    return JSONResponse({"error": "The server failed at this request; its log says more"}, 500)

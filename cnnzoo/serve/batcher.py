@@ -1,14 +1,19 @@
-"""Predict in batches: one thread takes whatever images are waiting, and never waits for more."""
+"""Predict in batches: one thread takes whatever images are waiting, and never waits for more.
+
+Images of several requests take turns, so that a request of one image does not wait for all images of a large one.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import heapq
+import itertools
 import logging
-import queue
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor
+from functools import partial
 
 import numpy as np
 
@@ -19,6 +24,9 @@ log = logging.getLogger(__name__)
 Result = np.ndarray | Exception
 Observe = Callable[[str, float], None]
 
+TURN = 1 / 8  # of a place in the line: how far each image that is served moves the line on. See `FairLine`
+CLOSE_SECONDS = 10  # that `close` waits for the thread
+
 
 class Item:
     """An image on its way: it is decoded, predicted with others, and its result is handed to the request.
@@ -27,19 +35,59 @@ class Item:
         source: the bytes of the image, or its pixels.
         future: gets the probabilities of the classes, or the error of this image.
         expires: when nobody waits for the result any more, as `time.monotonic` counts.
+        place: its place in the line; smaller ones come first.
         pixels: the image at the size of the network.
     """
 
-    __slots__ = ("expires", "future", "pixels", "source")
+    __slots__ = ("expires", "future", "pixels", "place", "source")
 
-    def __init__(self, source: bytes | np.ndarray, future: asyncio.Future[Result], expires: float) -> None:
-        self.source, self.future, self.expires = source, future, expires
+    def __init__(
+        self, source: bytes | np.ndarray, future: asyncio.Future[Result], expires: float, place: float
+    ) -> None:
+        self.source, self.future, self.expires, self.place = source, future, expires, place
         self.pixels = np.empty(0, "uint8")
 
     @property
     def is_wanted(self) -> bool:
         """Whether the request still waits for the result."""
         return not self.future.cancelled() and time.monotonic() < self.expires
+
+    def forget_image(self) -> None:
+        """Let go of the image, which may be large, where the item itself may stay in a line for longer."""
+        self.source, self.pixels = b"", np.empty(0, "uint8")
+
+
+class FairLine:
+    """A line of items in the order of their places, for one or several threads that take them.
+
+    The k-th image of a request gets the place k after those that are served at that moment. So requests take turns, and
+    each of them waits for about as many images of the others as it has itself. Every item that is served moves the line
+    on by `TURN` at least: thus a large request is not overtaken for ever by small ones that keep coming.
+    """
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self._heap: list[tuple[float, int, Item | None]] = []
+        self._order = itertools.count()  # among equal places, first come first served
+        self._changed = threading.Condition()
+
+    def put(self, item: Item | None) -> None:
+        """Add an item; None is the end, after all others."""
+        place = float("inf") if item is None else item.place
+        with self._changed:
+            heapq.heappush(self._heap, (place, next(self._order), item))
+            self._changed.notify()
+
+    def take(self, count: int) -> list[Item | None]:
+        """Wait for an item; return it with those that are waiting behind it, at most `count` of them."""
+        with self._changed:
+            while not self._heap:
+                self._changed.wait()
+            items = [heapq.heappop(self._heap)[2] for _ in range(min(count, len(self._heap)))]
+            for item in items:
+                if item is not None:
+                    self.now = max(self.now + TURN, item.place)
+            return items
 
 
 class Batcher:
@@ -72,33 +120,52 @@ class Batcher:
         """
         self.size, self.waiting = size, 0
         self._decode, self._predict, self._decoders, self._observe = decode, predict, decoders, observe
-        self._decoded: queue.SimpleQueue[Item | None] = queue.SimpleQueue()
+        self._encoded, self._decoded = FairLine(), FairLine()
         self._thread = threading.Thread(target=self._run, name="cnnzoo-predict", daemon=True)
         self._thread.start()
 
-    def submit(self, source: bytes | np.ndarray, expires: float) -> asyncio.Future[Result]:
-        """Begin to predict an image; to be called in the event loop.
+    def submit(self, sources: Sequence[bytes | np.ndarray], expires: float) -> list[asyncio.Future[Result]]:
+        """Begin to predict the images of a request; to be called in the event loop.
+
+        Args:
+            sources: the images.
+            expires: when nobody waits for the results any more, as `time.monotonic` counts.
 
         Returns:
-            A future of the probabilities, float32 (classes,), or of the error of this image. It raises nothing, so
-            that one image that cannot be decoded does not concern the others.
+            For each image a future of the probabilities, float32 (classes,), or of the error of this image. It raises
+            nothing, so that one image that cannot be decoded does not concern the others. If it is cancelled, the
+            image is not predicted.
         """
-        item = Item(source, asyncio.get_running_loop().create_future(), expires)
-        self.waiting += 1
-        item.future.add_done_callback(self._count_down)
-        self._decoders.submit(self._decode_item, item)
-        return item.future
+        loop, begin, futures = asyncio.get_running_loop(), self._decoded.now, []
+        for i, source in enumerate(sources):
+            item = Item(source, loop.create_future(), expires, begin + i)
+            self.waiting += 1
+            item.future.add_done_callback(partial(self._count_down, item))
+            self._encoded.put(item)
+            futures.append(item.future)
+        try:
+            for _ in futures:
+                self._decoders.submit(self._decode_next)
+        except BaseException:  # the server has stopped
+            for future in futures:
+                future.cancel()
+            raise
+        return futures
 
     def close(self) -> None:
-        """End the thread once it has predicted what is waiting."""
+        """End the thread once it has predicted what is waiting; do not wait for a network that hangs."""
         self._decoded.put(None)
-        self._thread.join()
+        self._thread.join(CLOSE_SECONDS)
 
-    def _count_down(self, future: asyncio.Future[Result]) -> None:
+    def _count_down(self, item: Item, future: asyncio.Future[Result]) -> None:
         self.waiting -= 1
+        if future.cancelled():
+            item.forget_image()
 
-    def _decode_item(self, item: Item) -> None:
-        """Decode an image in a thread of the pool and hand it to the predicting thread."""
+    def _decode_next(self) -> None:
+        """Decode the next image in a thread of the pool and hand it to the predicting thread."""
+        (item,) = self._encoded.take(1)
+        assert item is not None
         if not item.is_wanted:
             return
         started = time.perf_counter()
@@ -106,44 +173,45 @@ class Batcher:
             item.pixels = self._decode(item.source)
         except InputError as error:
             _finish([(item, error)])
-        except Exception as error:
+        except BaseException as error:
             log.exception("An image could not be decoded")
-            _finish([(item, error)])
+            _finish([(item, _as_exception(error))])
         else:
             self._observe("decode_seconds", time.perf_counter() - started)
+            item.source = b""
             self._decoded.put(item)
         item.source = b""
 
     def _run(self) -> None:
         """Predict until `close` is called."""
-        while (item := self._decoded.get()) is not None:
-            batch = [item]
-            while len(batch) < self.size:
-                try:
-                    item = self._decoded.get_nowait()
-                except queue.Empty:
-                    break
-                if item is None:
-                    self._decoded.put(None)
-                    break
-                batch.append(item)
-            if batch := [item for item in batch if item.is_wanted]:
+        while True:
+            items = self._decoded.take(self.size)
+            if batch := [item for item in items if item is not None and item.is_wanted]:
                 _finish(self._predict_batch(batch))
+            if None in items:
+                return
+            del items, batch  # the images need no memory while the thread waits for others
 
     def _predict_batch(self, batch: list[Item]) -> list[tuple[Item, Result]]:
         """Return the result of each image; if the batch fails, of each image alone, which tells which one is wrong."""
         started = time.perf_counter()
         try:
             scores = self._predict(np.stack([item.pixels for item in batch]))
-        except Exception as error:  # the process lives on: the next batch may be a good one
-            if isinstance(error, InputError) and len(batch) > 1:
-                return [self._predict_batch([item])[0] for item in batch]
+            results: list[tuple[Item, Result]] = list(zip(batch, scores, strict=True))
+        except BaseException as error:  # the process lives on: the next batch may be a good one
+            if len(batch) > 1:
+                return [self._predict_batch([item])[0] for item in batch if item.is_wanted]
             if not isinstance(error, InputError):
-                log.exception("A batch of %d images could not be predicted", len(batch))
-            return [(item, error) for item in batch]
+                log.exception("An image could not be predicted")
+            return [(batch[0], _as_exception(error))]
         self._observe("predict_seconds", time.perf_counter() - started)
         self._observe("batch_size", len(batch))
-        return list(zip(batch, scores, strict=True))
+        return results
+
+
+def _as_exception(error: BaseException) -> Exception:
+    """Return an error that can be the result of an image, also for one that would end a thread."""
+    return error if isinstance(error, Exception) else RuntimeError(repr(error))
 
 
 def _finish(results: Iterable[tuple[Item, Result]]) -> None:

@@ -9,10 +9,11 @@ import zlib
 from fastapi import Request, Response
 
 from cnnzoo.serve.errors import RequestError
-from cnnzoo.serve.requests import LARGE_BODY, server_of
+from cnnzoo.serve.requests import LARGE_BODY, reserve_memory, run_if_large, server_of
 
 WINDOW_BITS = {"gzip": 31, "x-gzip": 31, "deflate": 15}  # of zlib, for each encoding
 MIN_COMPRESSED = 10_000  # bytes of an answer that is worth the time
+MAX_RATIO = 1032  # of a body to what zlib makes of it
 FASTEST = 1  # compression level: text of numbers halves, at some 100 MB/s
 
 
@@ -22,13 +23,20 @@ async def read_body(request: Request) -> bytes:
     Raises:
         RequestError: 400 if it cannot be decompressed, 413 if it is too large then, 415 for another encoding.
     """
-    body = await request.body()
+    chunks = [chunk async for chunk in request.stream()]  # `request.body` would keep it until the answer
+    body = b"".join(chunks)
+    chunks.clear()
     encoding = request.headers.get("content-encoding", "identity").strip().casefold()
     if encoding in ("", "identity"):
         return body
     if encoding not in WINDOW_BITS:
         raise RequestError(415, f"Content-Encoding may be gzip or deflate. Received: {encoding!r:.50}")
-    return await asyncio.to_thread(decompress, body, encoding, server_of(request).limits.request_bytes)
+    limit = server_of(request).limits.request_bytes
+    reserved = min(limit, MAX_RATIO * len(body))
+    reserve_memory(request, reserved)
+    content = await run_if_large(reserved, decompress, body, encoding, limit)
+    reserve_memory(request, len(content) - reserved)
+    return content
 
 
 def decompress(body: bytes, encoding: str, limit: int) -> bytes:

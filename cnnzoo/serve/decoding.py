@@ -10,7 +10,7 @@ import numpy as np
 
 from cnnzoo.core.errors import InputError
 from cnnzoo.data.checks import check_images
-from cnnzoo.data.decode import open_for_decoding, to_upright
+from cnnzoo.data.decode import check_pixels, open_for_decoding, to_upright
 from cnnzoo.data.transform import Transform
 from cnnzoo.serve.limits import Limits
 
@@ -53,3 +53,4 @@ def check_size(width: int, height: int, limits: Limits) -> None:
     """Raise InputError if an image has more pixels than the limits allow."""
     if width * height > limits.pixels:
         raise InputError(f"An image of {width}x{height} pixels is larger than the {limits.pixels:,} allowed")
+    check_pixels(width, height)

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+from cnnzoo.core.text import escape_controls
+
 
 class RequestError(Exception):
     """A request that is answered with a status of 4xx or 5xx and a reason.
@@ -14,7 +16,7 @@ class RequestError(Exception):
 
     def __init__(self, status: int, reason: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(reason)
-        self.status, self.reason, self.headers = status, reason, dict(headers or {})
+        self.status, self.reason, self.headers = status, escape_controls(reason), dict(headers or {})
 
 
 class BodyError(RequestError):

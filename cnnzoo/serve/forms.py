@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
-from starlette.datastructures import UploadFile
-from starlette.exceptions import HTTPException
 
 from cnnzoo.core.pages import picture_uri
 from cnnzoo.core.text import escape_controls
+from cnnzoo.serve.bodies import read_body
 from cnnzoo.serve.errors import RequestError
 from cnnzoo.serve.explanations import MAX_SIDE
 from cnnzoo.serve.model_facts import describe_server
-from cnnzoo.serve.requests import parse_top, server_of
+from cnnzoo.serve.multipart import parse_form
+from cnnzoo.serve.requests import parse_top, run_if_large, server_of
 from cnnzoo.serve.server import describe_refusals
 
 if TYPE_CHECKING:
@@ -64,19 +64,15 @@ async def read_form(request: Request) -> tuple[list[tuple[str, bytes]], dict[str
     limits = server_of(request).limits
     if not request.headers.get("content-type", "").casefold().startswith("multipart/form-data"):
         raise RequestError(415, "Send the images as files of a form: curl -F file=@photo.jpg ADDRESS/predict")
+    content_type = request.headers["content-type"]
+    body = await read_body(request)
     fields = dict(request.query_params)
     files = []
-    try:
-        async with request.form(max_files=limits.images, max_fields=20, max_part_size=10_000) as form:
-            for key, value in form.multi_items():
-                if isinstance(value, UploadFile):
-                    name = escape_controls((value.filename or key)[:MAX_NAME])
-                    files.append((name, await value.read(limits.image_bytes + 1)))
-                else:
-                    fields[key] = value
-    except HTTPException as error:  # Starlette's parser refuses a form
-        status = 413 if "Too many" in str(error.detail) else 400
-        raise RequestError(status, f"The form cannot be read: {error.detail}") from None
+    for part in await run_if_large(len(body), parse_form, body, content_type, limits.images):
+        if part.file is None:
+            fields[part.field] = part.content.decode("utf-8", "replace")
+        else:
+            files.append((escape_controls((part.file or part.field)[:MAX_NAME]), part.content))
     if not files:
         raise RequestError(400, "The form has no files: curl -F file=@photo.jpg ADDRESS/predict")
     return files, fields

@@ -1,108 +1,25 @@
-"""What every request passes before its route: who may ask, how large and how slow a body may be, and the access log."""
+"""What every request passes before its route: who may ask, and how large and how slow a body may be."""
 
 from __future__ import annotations
 
 import asyncio
-import datetime
-import hmac
-import ipaddress
-import json
-import socket
+import logging
 import time
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
-from dataclasses import dataclass
-from typing import Any, TextIO
-from urllib.parse import urlsplit
 
-from cnnzoo.core.errors import InputError
+from starlette.requests import ClientDisconnect
+
+from cnnzoo.serve.access import Access
 from cnnzoo.serve.errors import BodyError, RequestError
+from cnnzoo.serve.journal import SECURITY_HEADERS, Journal
 from cnnzoo.serve.limits import Limits
-from cnnzoo.serve.metrics import Metrics
+from cnnzoo.serve.traffic import Application, Message, Receive, Send, Traffic, send_json_error
 
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-Application = Callable[[Message, Receive, Send], Awaitable[None]]
+log = logging.getLogger(__name__)
 
-OPEN_PATHS = frozenset(
-    {"/", "/docs", "/healthz", "/readyz", "/v2/health/live", "/v2/health/ready"}
-)  # read without a key
-MIN_KEY = 16  # characters
-SECURITY_HEADERS = [
-    (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"no-referrer"),
-    (b"cache-control", b"no-store"),
-    (b"cross-origin-resource-policy", b"same-origin"),
-    (b"x-frame-options", b"DENY"),
-]
-UNKNOWN_ROUTE = "other"
-
-
-@dataclass(frozen=True)
-class Access:
-    """Who may use a server.
-
-    Attributes:
-        key: the secret that requests must carry; empty if none is needed.
-        hosts: names of the server that requests may give, beside IP addresses, localhost and the name of this machine;
-            "*" allows all.
-        origins: other sites whose pages may send requests, as in "https://example.com".
-    """
-
-    key: str = ""
-    hosts: tuple[str, ...] = ()
-    origins: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        if self.key and (len(self.key) < MIN_KEY or not self.key.isascii() or not self.key.isprintable()):
-            raise InputError(
-                f"An API key has at least {MIN_KEY} characters of ASCII, without line ends. Received: {len(self.key)} "
-                'characters. To make one: python -c "import secrets; print(secrets.token_urlsafe(32))"'
-            )
-        for origin in self.origins:
-            parts = urlsplit(origin)
-            if parts.scheme not in ("http", "https") or not parts.netloc or parts.path or parts.query:
-                raise InputError(f"An origin is written as https://example.com. Received: {origin!r:.200}")
-        names = {"localhost", socket.gethostname().casefold(), *(host.casefold() for host in self.hosts)}
-        object.__setattr__(self, "_names", names)
-        object.__setattr__(self, "_key", self.key.encode())
-
-    _names: frozenset[str] = frozenset()
-    _key: bytes = b""
-
-    def allows_host(self, host: str) -> bool:
-        """Return whether a request may name the server so: DNS rebinding needs a name of the attacker's own."""
-        name = split_host(host)
-        if "*" in self._names or name in self._names or name.endswith(".localhost"):
-            return True
-        try:
-            ipaddress.ip_address(name)
-        except ValueError:
-            return False
-        return True
-
-    def allows_origin(self, origin: str, host: str) -> bool:
-        """Return whether the page that sends a request is one of the server itself, or of an allowed site."""
-        return urlsplit(origin).netloc.casefold() == host.casefold() or self.is_other_site(origin)
-
-    def is_other_site(self, origin: str) -> bool:
-        """Return whether an origin is one of the other sites that are allowed."""
-        return origin in self.origins
-
-    def allows_key(self, headers: dict[bytes, bytes]) -> bool:
-        """Return whether a request has the key; how long this takes does not depend on what it has instead."""
-        given = headers.get(b"x-api-key", b"")
-        scheme, _, value = headers.get(b"authorization", b"").partition(b" ")
-        if scheme.lower() == b"bearer":
-            given = value.strip()
-        return not self._key or hmac.compare_digest(given, self._key)
-
-
-def split_host(host: str) -> str:
-    """Return the name in a Host header, without its port and in lower case."""
-    if host.startswith("["):
-        return host[1:].partition("]")[0].casefold()
-    return host.rpartition(":")[0].casefold() if host.count(":") == 1 else host.casefold()
+# Read without a key
+OPEN_PATHS = frozenset({"/", "/docs", "/healthz", "/readyz", "/v2/health/live", "/v2/health/ready"})
+CLIENT_GONE = 499  # status in the log and the metrics of a request whose client left before the answer
+SMALL_BODY = 1_000_000  # bytes that are still read after an answer, so that the connection can be used again
 
 
 def find_route_path(scope: Message) -> str:
@@ -112,16 +29,10 @@ def find_route_path(scope: Message) -> str:
 
 
 class Gate:
-    """ASGI middleware: refuses requests that may not pass, limits bodies, counts and logs.
+    """ASGI middleware: refuses requests that may not pass, limits bodies, answers errors, counts and logs."""
 
-    The log has one line of JSON for each request: time, client, method, path, status, milliseconds, and the bytes
-    received and sent; nothing of the content.
-    """
-
-    def __init__(
-        self, app: Application, access: Access, limits: Limits, metrics: Metrics, log: TextIO | None = None
-    ) -> None:
-        self.app, self.access, self.limits, self.metrics, self.log = app, access, limits, metrics, log
+    def __init__(self, app: Application, access: Access, limits: Limits, traffic: Traffic, journal: Journal) -> None:
+        self.app, self.access, self.limits, self.traffic, self.journal = app, access, limits, traffic, journal
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -129,16 +40,32 @@ class Gate:
             await self.app(scope, receive, send)
             return
         exchange = Exchange(self, scope, receive, send)
+        task = asyncio.current_task()
+        assert task is not None
+        self.traffic.begin(task, lambda: not exchange.is_complete)
         try:
             try:
                 if not await exchange.answer_preflight():
                     exchange.check()
                     await self.app(scope, exchange.receive, exchange.send)
             except RequestError as error:
-                if exchange.status:  # the answer has begun
+                await exchange.answer_error(error)
+            except ClientDisconnect:
+                log.debug("A client left before the end of its request")
+            except asyncio.CancelledError:
+                reason_to_end = self.traffic.take_error(task)
+                if reason_to_end is None:
                     raise
-                await exchange.send_error(error)
+                await exchange.answer_error(reason_to_end)
+            except Exception as error:
+                if exchange.status:
+                    raise
+                log.exception("A request could not be answered")
+                is_full = isinstance(error, MemoryError)
+                reason = "has too little memory for this request" if is_full else "failed at this request"
+                await exchange.answer_error(RequestError(500, f"The server {reason}; its log says more"))
         finally:
+            self.traffic.finish(task)
             exchange.finish()
 
 
@@ -149,9 +76,13 @@ class Exchange:
         self.gate, self.scope, self._receive, self._send = gate, scope, receive, send
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         self.started = time.perf_counter()
-        self.received = self.sent = self.status = 0
-        self.is_complete = False
+        self.received = self.reserved = self.sent = self.status = 0
+        length = self.headers.get(b"content-length", b"")
+        self.length = int(length[:20]) if length.isdigit() else 0
+        states_body = scope.get("http_version", "1.1") in ("1.0", "1.1")  # by one of two headers
+        self.is_complete = states_body and not self.length and b"transfer-encoding" not in self.headers
         self.origin = self.headers.get(b"origin", b"").decode("latin-1")
+        scope["cnnzoo.exchange"] = self
 
     def check(self) -> None:
         """Raise RequestError unless the request may pass."""
@@ -162,9 +93,7 @@ class Exchange:
                 400, f"This server is not called {host!r:.100}. To allow the name, start it with --allow-host"
             )
         if self.origin and not access.allows_origin(self.origin, host):
-            raise RequestError(
-                403, f"Pages of {self.origin!r:.100} may not use this server. To allow them: --allow-origin"
-            )
+            raise self.forbidden_origin()
         is_open = self.scope["method"] in ("GET", "HEAD") and find_route_path(self.scope) in OPEN_PATHS
         if not is_open and not access.allows_key(self.headers):
             raise RequestError(
@@ -172,9 +101,14 @@ class Exchange:
                 "This server needs a key, in the header 'Authorization: Bearer KEY' or 'X-API-Key: KEY'",
                 {"WWW-Authenticate": "Bearer"},
             )
-        length = self.headers.get(b"content-length", b"0")
-        if length.isdigit() and int(length[:20]) > limits.request_bytes:
-            raise self.too_large(int(length[:20]))
+        if self.length > limits.request_bytes:
+            raise self.too_large(self.length)
+
+    def forbidden_origin(self) -> RequestError:
+        """Return the error for a page of another site."""
+        return RequestError(
+            403, f"Pages of {self.origin!r:.100} may not use this server. To allow them: --allow-origin"
+        )
 
     def too_large(self, size: int) -> BodyError:
         """Return the error for a body of so many bytes."""
@@ -185,9 +119,7 @@ class Exchange:
         if self.scope["method"] != "OPTIONS" or b"access-control-request-method" not in self.headers:
             return False
         if not self.gate.access.is_other_site(self.origin):
-            raise RequestError(
-                403, f"Pages of {self.origin!r:.100} may not use this server. To allow them: --allow-origin"
-            )
+            raise self.forbidden_origin()
         headers = [
             (b"access-control-allow-methods", b"GET, POST"),
             (b"access-control-allow-headers", b"authorization, content-type, x-api-key"),
@@ -201,7 +133,7 @@ class Exchange:
         """Return the next part of the body.
 
         Raises:
-            BodyError: 413 if the body is too large, 408 if it takes too long.
+            BodyError: 413 if the body is too large, 408 if it takes too long, 503 if all bodies together are too large.
         """
         if self.is_complete:  # what follows is the end of the connection, for which there is no limit
             return await self._receive()
@@ -213,11 +145,18 @@ class Exchange:
         except TimeoutError:
             raise BodyError(408, f"The body did not arrive within {limits.body_seconds:g} seconds") from None
         if message["type"] == "http.request":
-            self.received += len(message.get("body", b""))
+            size = len(message.get("body", b""))
+            self.received += size
             self.is_complete = not message.get("more_body", False)
             if self.received > limits.request_bytes:
                 raise self.too_large(self.received)
+            self.reserve(size)
         return message
+
+    def reserve(self, size: int) -> None:
+        """Count so many bytes of memory more until the answer; raise BodyError 503 if there is no room for them."""
+        self.gate.traffic.reserve(size)
+        self.reserved += size
 
     async def send(self, message: Message) -> None:
         """Send a part of the answer; its start gets the headers that every answer has."""
@@ -228,41 +167,21 @@ class Exchange:
             headers += [pair for pair in SECURITY_HEADERS if pair[0] not in names]
             if self.origin and self.gate.access.is_other_site(self.origin):
                 headers += [(b"access-control-allow-origin", self.origin.encode("latin-1")), (b"vary", b"origin")]
+            if not self.is_complete and not 0 < self.length < SMALL_BODY and b"connection" not in names:
+                headers.append((b"connection", b"close"))  # the rest of the body is not read
             message = {**message, "headers": headers}
         else:
             self.sent += len(message.get("body", b""))
         await self._send(message)
 
-    async def send_error(self, error: RequestError) -> None:
-        """Answer with an error."""
-        body = json.dumps({"error": error.reason}).encode()
-        headers = {"content-type": "application/json", "content-length": str(len(body)), **error.headers}
-        pairs = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
-        await self.send({"type": "http.response.start", "status": error.status, "headers": pairs})
-        await self.send({"type": "http.response.body", "body": body})
+    async def answer_error(self, error: RequestError) -> None:
+        """Answer with an error; if an answer has begun, raise it, so that the connection is closed."""
+        if self.status:
+            raise error
+        await send_json_error(self.send, error)
 
     def finish(self) -> None:
-        """Count the request and write its line to the log."""
+        """Give back the memory of the body, and record the request."""
+        self.gate.traffic.release(self.reserved)
         seconds = time.perf_counter() - self.started
-        route = getattr(self.scope.get("route"), "path", UNKNOWN_ROUTE)
-        method = self.scope["method"] if self.scope["method"] in ("GET", "POST", "HEAD", "OPTIONS") else UNKNOWN_ROUTE
-        self.gate.metrics.requests.labels(method, route, str(self.status or 499)).inc()
-        self.gate.metrics.request_seconds.labels(route).observe(seconds)
-        if self.gate.log is None:
-            return
-        line = {
-            "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds"),
-            "client": (self.scope.get("client") or ("",))[0],
-            "method": self.scope["method"][:20],
-            "path": self.scope["path"][:200],
-            "status": self.status or 499,  # the client has gone
-            "milliseconds": round(1000 * seconds, 1),
-            "bytes_received": self.received,
-            "bytes_sent": self.sent,
-        }
-        print(json.dumps(line), file=self.gate.log, flush=True)
-
-
-def check_origins(origins: Sequence[str]) -> tuple[str, ...]:
-    """Return origins without a slash at their end."""
-    return tuple(origin.rstrip("/") for origin in origins)
+        self.gate.journal.record(self.scope, self.status or CLIENT_GONE, seconds, self.received, self.sent)

@@ -8,7 +8,15 @@ from fastapi import APIRouter, Request
 
 from cnnzoo.serve.bodies import read_body
 from cnnzoo.serve.errors import RequestError
-from cnnzoo.serve.requests import check_object, decode_base64, parse_json, parse_top, run_if_large, server_of
+from cnnzoo.serve.requests import (
+    check_object,
+    decode_base64,
+    parse_json,
+    parse_top,
+    run_if_large,
+    server_of,
+    show_value,
+)
 
 router = APIRouter(tags=["Hugging Face"])
 TOP = 5
@@ -48,5 +56,5 @@ def _parse_body(body: bytes) -> tuple[bytes, int]:
     parameters = check_object(values.get("parameters") or {}, '"parameters"')
     function = parameters.get("function_to_apply")
     if function not in (None, "softmax"):
-        raise RequestError(400, f'"function_to_apply" must be "softmax". Received: {function!r:.100}')
+        raise RequestError(400, f'"function_to_apply" must be "softmax". Received: {show_value(function)}')
     return decode_base64(values.get("inputs"), '"inputs"'), parse_top(parameters.get("top_k"), TOP)

@@ -32,6 +32,8 @@ from cnnzoo.serve.requests import (
     parse_top,
     run_if_large,
     server_of,
+    show_value,
+    to_array,
     to_pixels,
 )
 from cnnzoo.serve.served_model import VERSION, ServedModel
@@ -51,6 +53,7 @@ router = APIRouter(tags=["Open Inference Protocol"])
 HEADER_LENGTH = "inference-header-content-length"  # bytes of JSON before the binary tensors
 EXTENSIONS = ["binary_tensor_data", "classification"]
 CONTENT_TYPES = (None, "base64", "np", "str")  # of an input, as MLServer's clients state them
+MAX_SIDES = 8  # of the shape of an input
 LENGTH = struct.Struct("<I")  # of each string in a binary tensor of BYTES
 
 
@@ -155,7 +158,10 @@ def parse_outputs(message: dict[str, Any]) -> list[tuple[str, bool, int]]:
     parameters = check_object(message.get("parameters") or {}, '"parameters"')
     all_binary = parameters.get("binary_data_output") is True
     requested = []
-    for output in check_list(message.get("outputs") or [], '"outputs"'):
+    outputs = check_list(message.get("outputs") or [], '"outputs"')
+    if len(outputs) > 2 * len(OUTPUTS):  # each once as numbers and once more as classes
+        raise RequestError(400, f"{len(outputs)} outputs were requested, of {len(OUTPUTS)} that there are")
+    for output in outputs:
         name = check_output(check_object(output, "An output").get("name"))
         wishes = check_object(output.get("parameters") or {}, '"parameters"')
         top = 0
@@ -170,6 +176,8 @@ def parse_outputs(message: dict[str, Any]) -> list[tuple[str, bool, int]]:
 def _read_images(tensor: dict[str, Any], binary: memoryview, limit: int) -> list[bytes | np.ndarray]:
     """Return the images of the input."""
     kind, shape = tensor.get("datatype"), check_list(tensor.get("shape"), 'The "shape" of the input')
+    if len(shape) > MAX_SIDES:
+        raise RequestError(400, f'The "shape" of the input has {len(shape)} sides, more than {MAX_SIDES}')
     if not all(isinstance(side, int) and not isinstance(side, bool) and 0 <= side < 2**31 for side in shape):
         raise RequestError(400, f'The "shape" of the input must be whole numbers. Received: {shape!r:.100}')
     count = shape[0] if shape else 0
@@ -178,10 +186,10 @@ def _read_images(tensor: dict[str, Any], binary: memoryview, limit: int) -> list
     parameters = check_object(tensor.get("parameters") or {}, '"parameters"')
     size, content_type = parameters.get("binary_data_size"), parameters.get("content_type")
     if content_type not in CONTENT_TYPES:
-        raise RequestError(400, f'The "content_type" of the input may be base64. Received: {content_type!r:.100}')
+        raise RequestError(400, f'The "content_type" of the input may be base64. Received: {show_value(content_type)}')
     if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size != len(binary)):
         raise RequestError(
-            400, f'"binary_data_size" is {size!r:.50}, but {len(binary)} bytes follow the JSON of the request'
+            400, f'"binary_data_size" is {show_value(size)}, but {len(binary)} bytes follow the JSON of the request'
         )
     if kind == "BYTES" and math.prod(shape) == count:  # [N] or [N, 1]
         images: list[bytes | np.ndarray]
@@ -201,20 +209,16 @@ def _read_images(tensor: dict[str, Any], binary: memoryview, limit: int) -> list
     raise RequestError(
         400,
         f"The input is BYTES of shape [N], encoded images, or UINT8 of shape [N, height, width, channels]. Received: "
-        f"{kind!r:.50} of shape {shape!r:.100}",
+        f"{show_value(kind)} of shape {shape!r:.100}",
     )
 
 
 def _read_pixels(tensor: dict[str, Any], binary: memoryview | None, shape: list[int]) -> list[bytes | np.ndarray]:
     if binary is None:
-        values: Any = check_list(tensor.get("data"), 'The "data" of the input')
-        try:
-            array = np.asarray(values)
-        except (ValueError, OverflowError):
-            raise RequestError(400, 'The "data" of the input is no array of numbers') from None
+        array = to_array(check_list(tensor.get("data"), 'The "data" of the input'), 'The "data" of the input')
     else:
         array = np.frombuffer(binary, "uint8")
-    if array.size != math.prod(shape) or array.dtype.kind not in "iuf":
+    if array.size != math.prod(shape):
         raise RequestError(400, f"The input has shape {shape}, but {array.size} values")
     return [to_pixels(image, f"Image {i}") for i, image in enumerate(array.reshape(shape))]
 

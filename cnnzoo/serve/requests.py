@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import binascii
+import itertools
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import numpy as np
@@ -18,8 +19,12 @@ if TYPE_CHECKING:
     from cnnzoo.serve.server import Server
 
 LARGE_BODY = 100_000  # bytes that are parsed in a thread, so that the event loop serves other requests
-MAX_VALUES = 2**26  # of one array of pixels
+MAX_VALUES = 2**24  # in JSON; Python takes up to 70 bytes for each
+MAX_CONTAINERS = 2**21  # arrays and objects among them, which take a microsecond each
+MAX_DEPTH = 5  # of arrays in arrays: images, rows, columns, channels, and one for a batch of batches
 MAX_TOP = 10_000
+
+PARSERS = ThreadPoolExecutor(2, "cnnzoo-parse")  # few, as a body needs several times its size while it is parsed
 
 Value = TypeVar("Value")
 
@@ -31,30 +36,33 @@ def server_of(request: Request) -> Server:
     return server
 
 
+def reserve_memory(request: Request, size: int) -> None:
+    """Count so many bytes more for a request until its answer; raise RequestError 503 if there is no room for them."""
+    request.scope["cnnzoo.exchange"].reserve(size)
+
+
 async def run_if_large(size: int, function: Callable[..., Value], *arguments: Any) -> Value:
     """Call a function, in a thread if it has many bytes to work on."""
     if size < LARGE_BODY:
         return function(*arguments)
-    return await asyncio.to_thread(function, *arguments)
-
-
-async def read_json(request: Request) -> Any:
-    """Return the JSON in the body of a request.
-
-    Raises:
-        RequestError: 400 if it is none.
-    """
-    body = await request.body()
-    return await run_if_large(len(body), parse_json, body)
-
-
-async def read_json_object(request: Request) -> dict[str, Any]:
-    """Return the JSON object in the body of a request; raise RequestError 400 if it is none."""
-    return check_object(await read_json(request), "The body")
+    return await asyncio.get_running_loop().run_in_executor(PARSERS, function, *arguments)
 
 
 def parse_json(body: bytes) -> Any:
-    """Return the value of JSON; raise RequestError 400 for anything else, also for NaN and infinite numbers."""
+    """Return the value of JSON.
+
+    Raises:
+        RequestError: 400 for anything else, also for NaN and infinite numbers; 413 for too many values, which would
+            need many times the memory of the body.
+    """
+    containers = body.count(b"[") + body.count(b"{")
+    count = body.count(b",") + containers
+    if count > MAX_VALUES or containers > MAX_CONTAINERS:
+        raise RequestError(
+            413,
+            f"The body is JSON of some {count:,} values, more than the {MAX_VALUES:,} allowed. Encoded images "
+            "(JPEG, PNG) need far fewer bytes than pixels",
+        )
     try:
         return json.loads(body, parse_constant=_refuse_constant)
     except RecursionError:
@@ -87,6 +95,13 @@ def describe_kind(value: Any) -> str:
     return kinds.get(type(value), "a number")
 
 
+def show_value(value: Any, length: int = 100) -> str:
+    """Return a JSON value for a message, cut to a length; of arrays and objects, which may be huge, only the kind."""
+    if isinstance(value, list | dict):
+        return describe_kind(value)
+    return repr(value[:length] if isinstance(value, str) else value)[:length]
+
+
 def decode_base64(text: Any, what: str) -> bytes:
     """Return the bytes of a string in base64, also in its form for addresses; raise RequestError 400 for another."""
     if not isinstance(text, str):
@@ -94,10 +109,39 @@ def decode_base64(text: Any, what: str) -> bytes:
     if text.startswith("data:"):
         text = text.partition(",")[2]
     try:
-        encoded = text.encode("ascii").translate(bytes.maketrans(b"-_", b"+/"))
-        return base64.b64decode(encoded + b"=" * (-len(encoded) % 4), validate=True)
-    except (UnicodeEncodeError, binascii.Error):
+        return binascii.a2b_base64(text, strict_mode=True)
+    except ValueError:  # rare forms: without padding, with line ends, or with the letters of addresses
+        text = "".join(text.split()).replace("-", "+").replace("_", "/")
+    try:
+        return binascii.a2b_base64(text.rstrip("=") + "=" * (-len(text.rstrip("=")) % 4), strict_mode=True)
+    except ValueError:
         raise RequestError(400, f"{what} is not base64. Received: a string of {len(text):,} characters") from None
+
+
+def to_array(values: Any, what: str) -> np.ndarray:
+    """Return the array of numbers in nested lists; raise RequestError 400 for anything else.
+
+    NumPy would accept strings too, and give each the memory of the longest.
+    """
+    level = values if isinstance(values, list) else [values]
+    for _ in range(MAX_DEPTH):
+        kinds = set(map(type, level))
+        if kinds == {list}:
+            level = list(itertools.chain.from_iterable(level))
+        elif kinds <= {int, float}:
+            break
+        else:
+            others = sorted({describe_kind(value) for value in level if type(value) not in (int, float)})
+            raise RequestError(400, f"{what} is no array of numbers: it has {', '.join(others)}")
+    else:
+        raise RequestError(400, f"{what} is no image: it has more than {MAX_DEPTH} levels of arrays")
+    try:
+        array = np.asarray(values)
+    except (ValueError, OverflowError):
+        raise RequestError(400, f"{what} is no array of numbers: its rows differ in length") from None
+    if array.dtype.kind not in "iuf":
+        raise RequestError(400, f"{what} has numbers that are far too large for pixels")
+    return array
 
 
 def to_pixels(values: Any, what: str) -> np.ndarray:
@@ -106,11 +150,8 @@ def to_pixels(values: Any, what: str) -> np.ndarray:
     Raises:
         RequestError: 400 for another shape, or values that are not from 0 to 255.
     """
-    try:
-        array = np.asarray(values)
-    except (ValueError, OverflowError):  # rows of different lengths, huge numbers
-        raise RequestError(400, f"{what} is no array of numbers: its rows differ in length") from None
-    if array.dtype.kind not in "iuf" or not 2 <= array.ndim <= 3 or not array.size or array.size > MAX_VALUES:
+    array = values if isinstance(values, np.ndarray) else to_array(values, what)
+    if not 2 <= array.ndim <= 3 or not array.size:
         raise RequestError(
             400,
             f"{what} must be pixels (height, width) or (height, width, channels) with values 0 to 255. Received: "

@@ -25,6 +25,7 @@ from cnnzoo.serve.requests import (
     parse_json,
     run_if_large,
     server_of,
+    show_value,
     to_pixels,
 )
 from cnnzoo.serve.served_model import VERSION, ServedModel
@@ -65,7 +66,8 @@ def parse_request(body: bytes, model: ServedModel) -> tuple[bool, list[bytes | n
         nearest = suggest_names(signature, SIGNATURES) if isinstance(signature, str) else ()
         hint = f"Did you mean {nearest[0]}? " if nearest else ""
         raise RequestError(
-            400, f"There is no signature {signature!r:.100}. {hint}Signatures of {model.name}: {', '.join(SIGNATURES)}"
+            400,
+            f"There is no signature {show_value(signature)}. {hint}Signatures of {model.name}: {', '.join(SIGNATURES)}",
         )
     if "instances" in message and "inputs" in message:
         raise RequestError(400, 'The body has "instances" and "inputs"; a request has one of them')

@@ -15,6 +15,7 @@ from cnnzoo.data.decode import FILE_CHANNELS
 from cnnzoo.inference.scores import find_best_classes
 from cnnzoo.runtimes.saved_model import TOP_CLASSES
 from cnnzoo.serve.errors import RequestError
+from cnnzoo.serve.requests import show_value
 from cnnzoo.serve.served_model import ServedModel
 
 FILES, PIXELS = "image_bytes", "images"  # the inputs, of which a request has one
@@ -36,7 +37,7 @@ def check_input(name: Any, model: ServedModel) -> None:
     """Raise RequestError 400 unless `name` is an input: encoded images or pixels, which both may call by either."""
     if name not in (FILES, PIXELS):
         raise RequestError(
-            400, f"The input is {default_input(model)!r}, or {PIXELS!r} for pixels. Received: {name!r:.100}"
+            400, f"The input is {default_input(model)!r}, or {PIXELS!r} for pixels. Received: {show_value(name)}"
         )
 
 
@@ -45,7 +46,7 @@ def check_output(name: Any) -> str:
     if name not in OUTPUTS:
         nearest = suggest_names(name, OUTPUTS) if isinstance(name, str) else ()
         hint = f". Did you mean {nearest[0]}?" if nearest else ""
-        raise RequestError(400, f"The outputs are {', '.join(OUTPUTS)}. Received: {name!r:.100}{hint}")
+        raise RequestError(400, f"The outputs are {', '.join(OUTPUTS)}. Received: {show_value(name)}{hint}")
     return str(name)
 
 

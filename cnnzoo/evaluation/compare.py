@@ -110,7 +110,7 @@ def check_margin(margin: object) -> float:
     if not is_number or not 0 < margin < 1:  # type: ignore[operator]  # also refuses NaN
         hint = ""
         if is_number and 1 <= margin <= 100:  # type: ignore[operator]
-            hint = f"; for {margin:g} points, write {margin / 100:g}"  # type: ignore[operator]
+            hint = f"; for {margin:g} point{'' if margin == 1 else 's'}, write {margin / 100:g}"  # type: ignore[operator]
         raise InputError(
             "margin must be a share above 0 and below 1, such as 0.01 for one point of accuracy. Received: "
             f"{margin!r:.80}{hint}"

@@ -115,6 +115,8 @@ def read_predictions(path: str | os.PathLike[str], argument: str = "a") -> Predi
     if not place.exists():
         near = nearest_path(place)
         raise InputError(f"There is nothing at {str(place)!r}.{f' Did you mean {near}?' if near else ''}")
+    if not place.is_dir() and not place.is_file():  # reading a pipe would wait for ever
+        raise InputError(f"{str(place)!r} is not a regular file, so that it holds no predictions")
     file = place
     if place.is_dir() and not list(place.glob("part-*.parquet")):
         file = _find_in_folder(place)
@@ -144,7 +146,7 @@ def read_predictions(path: str | os.PathLike[str], argument: str = "a") -> Predi
 def _find_in_folder(folder: Path) -> Path:
     """Return the predictions in the folder of a run or of a report; of a search, those of its winner."""
     file = folder / PREDICTIONS_FILE
-    if file.exists():
+    if file.is_file():
         return file
     if (folder / RECORD_FILE).exists():
         from cnnzoo.inference.runs import find_winner

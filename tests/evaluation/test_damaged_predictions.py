@@ -1,6 +1,7 @@
 """Files of predictions and tables of images that hold what nobody expects: each is refused in one line."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -92,6 +93,14 @@ def test_names_that_no_file_can_have_have_no_picture(tmp_path):
     assert cnnzoo.compare(*files).to_html().count("there is no file to show") == 4
     with pytest.raises(InputError, match="The slice 'size' needs the images, and none of them was found"):
         cnnzoo.compare(*files, slices="size")
+
+
+@pytest.mark.parametrize("name", ["b.csv", "run/predictions.csv"])
+def test_a_pipe_is_not_waited_for(good, tmp_path, name):
+    (tmp_path / "run").mkdir()
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(InputError, match="is not a regular file|is no run and no report: it has no predictions.csv"):
+        cnnzoo.compare(good, (tmp_path / name) if name == "b.csv" else tmp_path / "run")
 
 
 # ---- The images of a run, and tables of images

@@ -199,21 +199,22 @@
 
   function show(photo) {
     const { part, state } = photo, shown = Number(find("top").value);
-    photo.element.setAttribute("aria-busy", state === "waiting" || state === "sending");
     const model = server?.models.find((other) => other.name === photo.model);
     const isUnsure = state === "answered" && model?.min_probability && photo.classes[0].probability < model.min_probability;
-    const words = STATES[state] ?? (state === "failed" ? photo.problem : "");
+    const isOpen = state === "waiting" || state === "sending";
+    photo.element.setAttribute("aria-busy", isOpen);
+    const words = isOpen ? "" : STATES[state] ?? (state === "failed" ? photo.problem : "");
     part(".state").textContent = isUnsure ? "Unsure: this probability is low for this model." : words;
     part(".state").className = `state${state === "failed" ? " error" : ""}${isUnsure ? " unsure" : ""}`;
+    part(".state").classList.toggle("reserved", Boolean(currentModel()?.min_probability));  // the line of unsure answers
     part(".again").hidden = state !== "failed" && state !== "cancelled";
     part(".explain").disabled = state !== "answered";
     part(".explain").hidden = !part(".again").hidden;
     const hasBars = state !== "failed" && state !== "cancelled";
     const bars = photo.classes.slice(0, shown).map(makeBar(photo.classes));
     const count = Math.min(shown, currentModel()?.classes.length ?? shown);
-    while (hasBars && bars.length < count) bars.push(create("li", "", "bar empty"));  // so that nothing moves later
+    while (hasBars && bars.length < count) bars.push(create("li", bars.length ? "" : STATES[state], "bar empty"));  // so that nothing moves later
     part(".bars").replaceChildren(...bars);
-    part(".bars").setAttribute("aria-hidden", !photo.classes.length);
   }
 
   function makeBar(classes) {

@@ -30,11 +30,12 @@ class Browser:
     Attributes:
         requests: the addresses that pages have asked for.
         problems: what the console of the page holds: errors, and violations of its policy.
+        choosers: ids of the inputs whose dialogs were opened, once they are intercepted.
     """
 
     def __init__(self, folder):
         """Start the browser; `folder` is for its profile and for downloads."""
-        self.folder, self.requests, self.problems = folder, [], []
+        self.folder, self.requests, self.problems, self.choosers = folder, [], [], []
         commands, answers = os.pipe(), os.pipe()
         ours = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, HIGH) for fd in (commands[1], answers[0])]
         theirs = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, HIGH) for fd in (commands[0], answers[1])]
@@ -85,10 +86,13 @@ class Browser:
                 self.note(message["method"], message["params"])
 
     def note(self, method, parameters):
+        """Keep what the tests ask for of an event."""
         if method == "Network.requestWillBeSent":
             self.requests.append(parameters["request"]["url"])
         elif method == "Log.entryAdded" and parameters["entry"]["source"] != "network":
             self.problems.append(parameters["entry"]["text"])
+        elif method == "Page.fileChooserOpened":
+            self.choosers.append(parameters["backendNodeId"])
         elif method == "Runtime.exceptionThrown":
             self.problems.append(json.dumps(parameters["exceptionDetails"]))
 
@@ -101,12 +105,11 @@ class Browser:
         return answer["result"].get("value")
 
     def wait(self, condition):
-        """Wait until a JavaScript expression is true, and return its value."""
+        """Wait until a JavaScript expression is true."""
         limit = time.monotonic() + SECONDS
-        while not (value := self.run(condition)):
+        while not self.run(f"Boolean({condition})"):
             assert time.monotonic() < limit, f"never true: {condition}\n{self.run('document.body.innerText')}"
             self.read(0.02)
-        return value
 
     def open(self, address, width=1280, height=900, dark=False, is_phone=False):
         """Open an address in a window of a size, with a theme."""
@@ -119,11 +122,16 @@ class Browser:
         self.call("Page.navigate", url=address)
         self.wait(f"document.readyState === 'complete' && location.href.startsWith({json.dumps(address)})")
 
-    def press(self, key, text=""):
+    def press(self, key, text="", shift=False):
         """Press and release a key; `text` is what it types."""
         codes = {"Tab": 9, "Enter": 13, "Escape": 27, " ": 32, "ArrowDown": 40, "ArrowUp": 38}
         text = {"Enter": "\r", " ": " "}.get(key, text)
-        values = {"key": key, "code": key, "windowsVirtualKeyCode": codes.get(key, ord(key[0].upper()))}
+        values = {
+            "modifiers": 8 if shift else 0,
+            "key": key,
+            "code": key,
+            "windowsVirtualKeyCode": codes.get(key, ord(key[0].upper())),
+        }
         self.call("Input.dispatchKeyEvent", type="keyDown", text=text, **values)
         self.call("Input.dispatchKeyEvent", type="keyUp", **values)
 

@@ -17,7 +17,7 @@ yaml = pytest.importorskip("yaml")
 DEPLOY = ROOT / "examples" / "deploy"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 DOCKERFILE = (DEPLOY / "Dockerfile").read_text(encoding="utf-8")
-UNIT = (DEPLOY / "cnnzoo.service").read_text(encoding="utf-8")
+UNIT = (DEPLOY / "cnnzoo-serve.service").read_text(encoding="utf-8")
 KEY_FILES = "/run/secrets/api_key", "/secrets/api_key", "%d/api_key"
 
 
@@ -39,7 +39,7 @@ COMMANDS = {
     "Dockerfile": yaml.safe_load(instructions("CMD")[-1]),
     "compose.yaml": COMPOSE["command"],
     "kubernetes.yaml": CONTAINER["args"],
-    "cnnzoo.service": shlex.split(re.search(r"^ExecStart=(.*)$", UNIT, re.M)[1])[2:],
+    "cnnzoo-serve.service": shlex.split(re.search(r"^ExecStart=(.*)$", UNIT, re.M)[1])[2:],
 }
 
 
@@ -53,7 +53,7 @@ def test_commands_are_valid(file, tmp_path):
         words = [word.replace(path, str(key)) for word in words]
     parsed = serve.make_context("serve", list(words)).params
     assert parsed["port"] == 8080
-    assert parsed["host"] == ("127.0.0.1" if file == "cnnzoo.service" else "0.0.0.0")
+    assert parsed["host"] == ("127.0.0.1" if file == "cnnzoo-serve.service" else "0.0.0.0")
     assert bool(parsed["api_key_file"]) == (file != "Dockerfile")
     assert parsed["api_key_file"] in (None, key)
     with pytest.raises(cnnzoo.InputError, match=parsed["models"][0]):

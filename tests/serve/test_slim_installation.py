@@ -19,8 +19,11 @@ class Missing:
 
 sys.meta_path.insert(0, Missing())
 import io
+import threading
+import time
+import urllib.request
+import uvicorn
 from PIL import Image
-from fastapi.testclient import TestClient
 from cnnzoo.cli.main import main
 from cnnzoo.serve import create_app
 try:
@@ -29,12 +32,19 @@ except SystemExit as end:
     assert not end.code
 photo = io.BytesIO()
 Image.new("L", (40, 40), 90).save(photo, "png")
-with TestClient(create_app(sys.argv[1]), base_url="http://localhost") as client:
-    for path in ("/", "/metrics", "/v1/models", "/openapi.json"):
-        assert client.get(path).status_code == 200, path
-    for path in ("/predict", "/explain"):
-        answer = client.post(path, files={"file": photo.getvalue()})
-        assert answer.status_code == 200, (path, answer.text)
+server = uvicorn.Server(uvicorn.Config(create_app(sys.argv[1]), port=0, log_level="warning"))
+threading.Thread(target=server.run, daemon=True).start()
+while not server.started:
+    time.sleep(0.05)
+address = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+form = b'--end\\r\\nContent-Disposition: form-data; name="file"; filename="a.png"\\r\\n\\r\\n%b\\r\\n--end--\\r\\n'
+for path in ("/", "/docs", "/metrics", "/v1/models", "/openapi.json"):
+    urllib.request.urlopen(address + path).read()
+for path in ("/predict", "/explain"):
+    body = form % photo.getvalue()
+    headers = {"Content-Type": "multipart/form-data; boundary=end"}
+    answer = urllib.request.urlopen(urllib.request.Request(address + path, body, headers)).read()
+    assert b'"model":"lenet5"' in answer, answer
 """
 MODULES = {"scikit-learn": "sklearn", "pillow": "PIL"}  # whose names differ from that of the package
 

@@ -83,9 +83,11 @@ def explain(
     if hint := hint_at_class_names(model, classifier.card):
         echo(hint, err=True)
     from cnnzoo.explain.explain import compute_explanations
-    from cnnzoo.explain.page import write_page
+    from cnnzoo.explain.page import MAX_PHOTOS, write_page
 
-    explanations = compute_explanations(classifier, list(images), method, wanted, layer, verbose=True)
+    explanations = compute_explanations(
+        classifier, list(images), method, wanted, layer, verbose=True, photos=MAX_PHOTOS
+    )
     write_page(explanations, out)
     for explanation in explanations:
         if explanation.error:

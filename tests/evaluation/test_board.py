@@ -431,7 +431,7 @@ def test_a_folder_without_runs_is_an_error(tmp_path, cli, monkeypatch):
     for path, message in (
         ("photos", "There is no run in 'photos': neither it nor a folder below it holds a run.json"),
         ("photo", "There is no folder 'photo'. Did you mean photos?"),
-        ("file", "This is a file 'file'"),
+        ("file", "'file' is a file; give the folder that holds the runs"),
         ("runs", "There is no folder 'runs'; trainings write"),
         ("", "is empty"),
     ):

@@ -142,11 +142,9 @@ def board(folder: str | os.PathLike[str] = "runs") -> Board:
     """
     root = check_path(folder, "the folder of the runs")
     if not root.is_dir():
-        if root.exists():
-            raise InputError(f"{str(root)!r} is a file; give the folder that holds the runs")
         near = nearest_path(root)
         hint = f". Did you mean {near}?" if near else "; trainings write their runs to runs/ by default"
-        raise InputError(f"There is no folder {str(root)!r}{hint}")
+        raise InputError(f"{'This is a file' if root.exists() else 'There is no folder'} {str(root)!r}{hint}")
     entries = list(read_board_folders(root))
     if not entries:
         raise InputError(

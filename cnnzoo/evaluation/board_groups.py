@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shlex
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from statistics import NormalDist
@@ -14,6 +15,12 @@ from cnnzoo.core.text import choose_form, format_count, format_duration
 from cnnzoo.evaluation.board_runs import BoardRun
 
 PREDICTIONS_FILE = "predictions.csv"
+# What evaluations.jsonl calls them, and what the leaderboard does
+EVALUATION_KINDS = {
+    "training": "at the end of a training",
+    "linear probe": "for a linear probe",
+    "evaluate": "by evaluate or benchmark",
+}
 NO_VALUE = "-"  # for a setting that a run does not state, as it has its default value
 
 
@@ -25,11 +32,13 @@ class BoardGroup:
         runs: the runs.
         evaluations: how often these images were evaluated, as far as the folders of all runs tell.
         is_lower_bound: whether there may have been more, as versions before 0.12 did not count them.
+        kinds: what for and how often, in words.
     """
 
     runs: tuple[BoardRun, ...]
     evaluations: int
     is_lower_bound: bool
+    kinds: tuple[tuple[str, int], ...] = ()
 
     @property
     def scored(self) -> list[BoardRun]:
@@ -85,7 +94,9 @@ class BoardGroup:
         at_least = "at least " if self.is_lower_bound else ""
         times = "once" if self.evaluations == 1 else f"{self.evaluations:,} times"
         verb = choose_form(self.runs[0].images or 0, "was", "were")
-        lines = [f"The {self.counted_images} {verb} evaluated {at_least}{times}."]
+        parts = [f"{'once' if count == 1 else f'{count:,} times'} {kind}" for kind, count in self.kinds]
+        split_up = f": {', '.join(parts)}" if len(parts) > 1 else ""
+        lines = [f"The {self.counted_images} {verb} evaluated {at_least}{times}{split_up}."]
         if len(scored) > 1:
             lines.append(
                 f"The best of {len(scored)} accuracies is chosen because it is high, so it is too high by chance: if "
@@ -139,12 +150,15 @@ def group_runs(runs: Sequence[BoardRun]) -> list[BoardGroup]:
 
 def _make_group(keys: set[str], runs: Sequence[BoardRun], lines: Iterable[dict[str, Any]]) -> BoardGroup:
     """Return a group, with its runs in order and its evaluations counted."""
-    evaluations = sum(line["fingerprint"] in keys for line in lines)
+    whats = [line.get("what") for line in lines if line["fingerprint"] in keys]
     uncounted = [run for run in runs if run.accuracy is not None and not _counts_its_training(run)]
     loaded = {run.trained_on[0]: run.trained_on[1] for run in runs if run.trained_on[1]}
     runs = [_add_training_images(run, loaded.get(run.trained_on[0]) or run.trained_on[0]) for run in runs]
     order = sorted(runs, key=lambda run: (_rank(run.accuracy), _rank(run.validation_accuracy), run.name))
-    return BoardGroup(tuple(order), evaluations + len(uncounted), bool(uncounted))
+    whats += ["training"] * len(uncounted)
+    kinds = Counter(EVALUATION_KINDS.get(str(what), "otherwise") for what in whats)
+    in_order = [(kind, kinds[kind]) for kind in (*EVALUATION_KINDS.values(), "otherwise") if kinds[kind]]
+    return BoardGroup(tuple(order), len(whats), bool(uncounted), tuple(in_order))
 
 
 def _rank(accuracy: float | None) -> float:

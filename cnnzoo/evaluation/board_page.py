@@ -15,6 +15,7 @@ from cnnzoo.core.text import escape_controls, format_count
 from cnnzoo.evaluation.board_groups import BoardGroup, format_figures, title_setting
 from cnnzoo.evaluation.board_runs import PAGE_FILE, BoardRun
 
+COLUMN_TITLES = ("epochs",)  # of columns that are called like a setting
 MAX_POINTS = 60  # of a curve; of longer ones, evenly spaced points are drawn
 
 Board = Any  # `evaluation.board` imports this file, so this file cannot import its class
@@ -56,8 +57,12 @@ def describe_group(group: BoardGroup, folder: Path) -> dict[str, Any]:
         "lines": group.describe_evaluations(),
         "best": describe_best(group),
         "steps": suggest_steps(group),
-        "setting_titles": [title_setting(name) for name in settings],
-        "caption": f"{format_count(len(group.runs), 'run')} on the same {group.counted_images}, the best first",
+        "setting_titles": [
+            f"{title} of the recipe" if title in COLUMN_TITLES else title for title in map(title_setting, settings)
+        ],
+        "caption": f"{format_count(len(group.runs), 'run')} on the same {group.counted_images}, the best first"
+        if len(group.runs) > 1
+        else f"1 run on {group.counted_images}",
         "rows": [describe_row(group, run, settings, value_range, folder) for run in group.runs],
     }
 

@@ -69,6 +69,7 @@ def test_runs_on_the_same_images_share_a_table(runs, trained):
     ]
     (group,) = board.groups
     assert group.settings == ["recipe.epochs"]
+    assert "epochs of the recipe" in board.to_html(), "as another column is called epochs"
     run = board.runs[0]
     assert run.parameters == 61_111  # LeNet-5 of three classes
     assert run.interval == pytest.approx((0.85, 0.95))
@@ -140,6 +141,21 @@ def test_the_command_evaluate_is_counted(trained, tmp_path, cli):
     result = cli("evaluate", folder, images)
     assert result.code == 0, result.err
     assert len(read_evaluations(folder)) == count + 1
+
+
+def test_looks_of_several_kinds_are_told_apart(runs):
+    lines = [{"fingerprint": next(iter(cnnzoo.board(runs).runs[0].keys)), "what": what, "split": "test"} for what in
+             ("training", "linear probe", "evaluate", "evaluate", ["odd"])]  # fmt: skip
+    for folder, own in (("first", lines[:2]), (f"nested/{NAME}", [lines[0], *lines[2:]])):
+        (runs / folder / EVALUATIONS_FILE).write_text("\n".join(map(json.dumps, own)))
+    (group,) = cnnzoo.board(runs).groups
+    assert group.evaluations == 6
+    text = "evaluated 6 times: 2 times at the end of a training, once for a linear probe, 2 times by evaluate or "
+    assert f"{text}benchmark, once otherwise." in group.describe_evaluations()[0]
+    shutil.rmtree(runs / "nested")
+    page = cnnzoo.board(runs).to_html()
+    assert "1 run on " in page
+    assert "settings in which the runs differ" not in page
 
 
 def test_the_best_of_many_is_said_to_be_too_high(runs):
@@ -431,7 +447,7 @@ def test_a_folder_without_runs_is_an_error(tmp_path, cli, monkeypatch):
     for path, message in (
         ("photos", "There is no run in 'photos': neither it nor a folder below it holds a run.json"),
         ("photo", "There is no folder 'photo'. Did you mean photos?"),
-        ("file", "'file' is a file; give the folder that holds the runs"),
+        ("file", "This is a file 'file'"),
         ("runs", "There is no folder 'runs'; trainings write"),
         ("", "is empty"),
     ):

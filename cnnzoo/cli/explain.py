@@ -8,7 +8,7 @@ from pathlib import Path
 import cnnzoo
 from cnnzoo.cli import commands
 from cnnzoo.cli.checks import check_images, check_trained_model, describe_missing, is_model_name, read_card
-from cnnzoo.cli.commands import Choice
+from cnnzoo.cli.commands import COMMON, Choice
 from cnnzoo.cli.complete import complete_files, complete_models
 from cnnzoo.cli.declare import CheckedPath, take_options
 from cnnzoo.cli.inference import hint_at_class_names, open_classifier
@@ -29,6 +29,7 @@ METHOD_NAMES = ("gradcam", "gradcam++", "hirescam", "layercam", "scorecam", "occ
 @commands.option(
     "--method",
     type=Choice(METHOD_NAMES, "method"),
+    group=COMMON,
     default="gradcam",
     show_default=True,
     help="How maps are made; occlusion also explains exports.",
@@ -37,12 +38,20 @@ METHOD_NAMES = ("gradcam", "gradcam++", "hirescam", "layercam", "scorecam", "occ
     "--target",
     multiple=True,
     metavar="CLASS",
+    group=COMMON,
     help="Class to explain, by name, id or number; twice: what speaks for the first and not for the second.",
     show_default="the likeliest of each photo",
 )
-@commands.option("--layer", help="Layer whose feature maps are used.", show_default="the last one before pooling")
 @commands.option(
-    "--out", type=CheckedPath(), default=Path("explain.html"), show_default=True, help="Page (.html) to write."
+    "--layer", group=COMMON, help="Layer whose feature maps are used.", show_default="the last one before pooling"
+)
+@commands.option(
+    "--out",
+    type=CheckedPath(),
+    group=COMMON,
+    default=Path("explain.html"),
+    show_default=True,
+    help="Page (.html) to write.",
 )
 @take_options(transform_options=TransformOptions)
 @commands.option("--allow-failed", **ALLOW_FAILED)
@@ -83,19 +92,18 @@ def explain(
     if hint := hint_at_class_names(model, classifier.card):
         echo(hint, err=True)
     from cnnzoo.explain.explain import compute_explanations
-    from cnnzoo.explain.page import MAX_PHOTOS, write_page
+    from cnnzoo.explain.page import write_page
 
-    explanations = compute_explanations(
-        classifier, list(images), method, wanted, layer, verbose=True, photos=MAX_PHOTOS
-    )
+    explanations = compute_explanations(classifier, list(images), method, wanted, layer, verbose=True)
     write_page(explanations, out)
     for explanation in explanations:
         if explanation.error:
             echo(f"Error: {escape_controls(explanation.error)}", err=True)
             continue
         evidence = "" if explanation.evidence else ", no evidence"
-        name = escape_controls(f"{explanation.source}: {explanation.describe_target()}")
-        echo(f"{name} {100 * explanation.score:.1f} %{evidence}")
+        is_contrast = not isinstance(explanation.target, str)
+        name = f"{explanation.source}: {explanation.describe_target()}{':' if is_contrast else ''}"
+        echo(escape_controls(f"{name} {explanation.describe_score()}{evidence}"))
     layers = f" at {explanations[0].layer}" if explanations[0].layer else ""
     echo(f"Written to {out}: {method}{layers}")
     if any(explanation.error for explanation in explanations):

@@ -31,7 +31,9 @@ def suggest_steps(page: DoctorPage) -> list[Step]:
         counts = ", ".join(f"{number:,} {kind}" for kind, number in Counter(fixable).items())
         evidence = f"Findings with a remedy in a fix list: {counts}. {edit.title if edit else ''}".rstrip()
         command, address = edit.command if edit else "", f"#{fixable[0].replace(' ', '-')}"
-        steps.append(Step("Look at the findings, and decide", evidence, command, address, "See the first"))
+        decides = any(finding.needs_decision for finding in page.findings)
+        title = "Look at the findings, and decide" if decides else "Look at the findings"
+        steps.append(Step(title, evidence, command, address, "See the first"))
     steps += _find_rare_class(page)
     return [*steps, *([train] if train else [])]
 

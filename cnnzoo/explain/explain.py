@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
-import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from cnnzoo.core.arguments import check_arguments
@@ -85,32 +83,18 @@ def explain(
 
 
 def compute_explanations(
-    classifier: Classifier,
-    images: Any,
-    method: str,
-    target: Any,
-    layer: str | None,
-    verbose: bool,
-    photos: int = sys.maxsize,
+    classifier: Classifier, images: Any, method: str, target: Any, layer: str | None, verbose: bool
 ) -> Explanations:
-    """Return the explanations of images, without a warning of those that cannot be read; arguments as in `explain`.
-
-    Only the first `photos` explanations keep their photo, for as many pictures; so any number of images fits into
-    memory.
-    """
+    """Return the explanations of images, without a warning of those that cannot be read; arguments as in `explain`."""
     explainer = Explainer(classifier, method, layer)
     targets = parse_targets(target, classifier.card)
     images = unify_images(images)
     count = inputs.find_count(images)
     check_target_count(targets, count)
 
-    pairs = pair_with_targets(iter_photos(images, classifier.transform), targets)
-    explanations = Explanations()
+    photos = iter_photos(images, classifier.transform)
     with show_progress("Explaining the predictions", count, "images", verbose and count != 1) as progress:
-        for explanation in progress.track(explainer.explain(*pairs)):
-            has_photo = len(explanations) < photos
-            explanations.append(explanation if has_photo else replace(explanation, _photo=None))
-    return explanations
+        return Explanations(progress.track(explainer.explain(*pair_with_targets(photos, targets))))
 
 
 def open_for_explaining(model: Any) -> Classifier:

@@ -156,6 +156,13 @@ class Explanation(SuggestsAttributes):
             return self.target
         return f"{self.target[0]} rather than {self.target[1]}"
 
+    def describe_score(self) -> str:
+        """Return the probability of the class, or those of the two of a contrast if there were no other classes."""
+        if isinstance(self.target, str):
+            return format_share(self.score)
+        first, other = format_share(self.score), format_share(1 - self.score)
+        return f"of the two, {self.target[0]} has {first} and {self.target[1]} {other}"
+
     def tile(self) -> Tile:
         """Return the overlay with the target and the likeliest classes."""
         if self.error:

@@ -177,15 +177,16 @@ def draw_kernels(kernels: np.ndarray) -> bytes:
     from PIL import Image
 
     count = kernels.shape[3]
-    rows = -(-count // COLUMNS)
+    columns = min(count, COLUMNS)
+    rows = -(-count // columns)
     cell = KERNEL_SIDE + GAP
     channels = kernels.shape[2] if kernels.shape[2] in (1, 3) else 1
-    sheet = Image.new("RGB", (COLUMNS * cell - GAP, rows * cell - GAP), "white")
+    sheet = Image.new("RGBA", (columns * cell - GAP, rows * cell - GAP))  # the ground of the page shows in the gaps
     for i in range(count):
         kernel = kernels[:, :, :channels, i]
         levels = np.rint(127.5 + 127.5 * kernel / max(float(np.abs(kernel).max()), 1e-12)).astype("uint8")
         picture = Image.fromarray(levels if channels == 3 else levels[..., 0]).convert("RGB")
-        place = (i % COLUMNS) * cell, (i // COLUMNS) * cell
+        place = (i % columns) * cell, (i // columns) * cell
         sheet.paste(picture.resize((KERNEL_SIDE, KERNEL_SIDE), Image.Resampling.NEAREST), place)
     out = io.BytesIO()
     sheet.save(out, "PNG")

@@ -95,7 +95,7 @@ def _describe(explanation: Explanation, side: int, folder: Path | None) -> dict[
         "overlay": picture_uri(overlay, side),
         "pixelated": max(photo.shape[:2]) <= SMALL_PHOTO,
         "target": explanation.describe_target(),
-        "score": format_share(explanation.score),
+        "score": explanation.describe_score(),
         "is_contrast": is_contrast,
         "evidence": explanation.evidence,
         "bars": [(label, 100 * share, percent) for label, share, percent in bars],

@@ -183,6 +183,7 @@ def test_the_verdict_counts_what_a_person_has_to_look_at(tmp_path):
     assert diagnose(root).verdict() == "No problems found."
     shutil.copy(root / "a" / "a_0.png", root / "a" / "x.png")
     assert diagnose(root).verdict() == "Nothing needs a decision."
+    assert "<b>Look at the findings</b>" in diagnose(root).to_html(), "and not: and decide"
     shutil.copy(root / "a" / "a_1.png", root / "b" / "y.png")
     assert diagnose(root).verdict() == "1 finding needs a decision: 1 conflict."
 

@@ -15,7 +15,6 @@ from PIL import Image
 
 import cnnzoo
 from cnnzoo.core.errors import InputError
-from cnnzoo.explain.explain import compute_explanations
 from cnnzoo.explain.filters import write_filters
 from cnnzoo.explain.page import render_explanations, write_page
 
@@ -121,14 +120,6 @@ def test_maps_of_pages_are_not_kept_in_memory(lenet, photo):
     assert "map" not in vars(explanation)
     assert explanation.map is explanation.map
     assert (render_explanations([explanation]), explanation._repr_html_()) == (first, html)
-
-
-def test_a_page_of_many_photos_keeps_few(lenet, photo):
-    explanations = compute_explanations(lenet, [str(photo)] * 3, "gradcam", None, None, verbose=False, photos=2)
-    assert [explanation._photo is None for explanation in explanations] == [False, False, True]
-    assert [str(explanation) for explanation in explanations] == [str(explanations[0])] * 3
-    with pytest.raises(InputError, match="has no photo"):
-        explanations[2].overlay()
 
 
 # ---- Wrong input

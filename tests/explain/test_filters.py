@@ -26,9 +26,12 @@ def test_kernels_are_drawn_around_gray():
     kernels[0, 0, 0, 0] = -0.5
     kernels[1, 1, 2, COLUMNS] = 2
     picture = np.asarray(Image.open(io.BytesIO(draw_kernels(kernels))))
-    assert picture.shape == (2 * KERNEL_SIDE + GAP, COLUMNS * (KERNEL_SIDE + GAP) - GAP, 3)
-    assert picture[0, 0].tolist() == [0, 128, 128]
-    assert picture[-1, KERNEL_SIDE - 1].tolist() == [128, 128, 255]
+    assert picture.shape == (2 * KERNEL_SIDE + GAP, COLUMNS * (KERNEL_SIDE + GAP) - GAP, 4)
+    assert picture[0, 0].tolist() == [0, 128, 128, 255]
+    assert picture[-1, KERNEL_SIDE - 1].tolist() == [128, 128, 255, 255]
+    assert picture[-1, -1, 3] == 0, "places without a kernel are transparent, for pages in dark colors"
+    few = np.asarray(Image.open(io.BytesIO(draw_kernels(kernels[..., :3]))))
+    assert few.shape[:2] == (KERNEL_SIDE, 3 * (KERNEL_SIDE + GAP) - GAP)
 
 
 def test_kernels_of_networks_that_take_bgr_are_drawn_in_rgb():

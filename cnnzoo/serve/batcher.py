@@ -18,6 +18,7 @@ from functools import partial
 import numpy as np
 
 from cnnzoo.core.errors import InputError
+from cnnzoo.serve.pace import Pace
 
 log = logging.getLogger(__name__)
 
@@ -89,6 +90,11 @@ class FairLine:
                     self.now = max(self.now + TURN, item.place)
             return items
 
+    def count_until(self, place: float) -> int:
+        """Return the number of items that are served before a new one at this place."""
+        with self._changed:
+            return sum(other <= place for other, _, _ in self._heap)
+
 
 class Batcher:
     """Decodes images in threads and predicts them in one thread of its own.
@@ -99,6 +105,7 @@ class Batcher:
     Attributes:
         size: the largest batch.
         waiting: number of images that were submitted and have no result yet.
+        pace: how long an image takes.
     """
 
     def __init__(
@@ -118,7 +125,7 @@ class Batcher:
             decoders: runs `decode`.
             observe: is told the size of each batch, and the seconds that decoding and predicting took.
         """
-        self.size, self.waiting = size, 0
+        self.size, self.waiting, self.pace = size, 0, Pace()
         self._decode, self._predict, self._decoders, self._observe = decode, predict, decoders, observe
         self._encoded, self._decoded = FairLine(), FairLine()
         self._thread = threading.Thread(target=self._run, name="cnnzoo-predict", daemon=True)
@@ -151,6 +158,14 @@ class Batcher:
                 future.cancel()
             raise
         return futures
+
+    def estimate_seconds(self, count: int) -> float:
+        """Return about how long a request of so many images would take now; 0 if that is not known yet."""
+        if not self.pace.seconds:
+            return 0.0
+        last = self._decoded.now + count - 1
+        ahead = self._encoded.count_until(last) + self._decoded.count_until(last)
+        return (ahead + count) * self.pace.seconds
 
     def close(self) -> None:
         """End the thread once it has predicted what is waiting; do not wait for a network that hangs."""
@@ -186,8 +201,12 @@ class Batcher:
         """Predict until `close` is called."""
         while True:
             items = self._decoded.take(self.size)
+            begun = time.monotonic()
             if batch := [item for item in items if item is not None and item.is_wanted]:
-                _finish(self._predict_batch(batch))
+                results = self._predict_batch(batch)
+                self.pace.note(len(batch), begun, time.monotonic(), self.waiting > len(batch))
+                _finish(results)
+                del results
             if None in items:
                 return
             del items, batch  # the images need no memory while the thread waits for others

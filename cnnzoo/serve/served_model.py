@@ -30,6 +30,7 @@ VERSION = "1"  # of every model: another one is served under another name
 # 8 MB more for each further image. Larger batches also make a request wait longer for those before it.
 MAX_BATCH_VALUES = 6 * 224 * 224 * 3
 MAX_BATCH_SIZE = 64
+MAX_RETRY_SECONDS = 30  # after which a client is asked to try again, at most
 
 
 class ServedModel:
@@ -106,8 +107,8 @@ class ServedModel:
             images: the bytes of files, or pixels (H, W, C) with values 0 to 255.
 
         Raises:
-            RequestError: 400 for no images, 413 for too many, 503 if the queue is full or the model cannot answer, 504
-                after the deadline.
+            RequestError: 400 for no images, 413 for too many, 503 if the queue is full, so long that the deadline would
+                pass, or the model cannot answer, 504 after the deadline.
         """
         if self.failure:
             raise RequestError(503, self.failure)
@@ -118,6 +119,7 @@ class ServedModel:
             raise RequestError(413, f"{len(images)} images are more than the {most} allowed in a request")
         if self.waiting + len(images) > self.queue:
             raise busy(f"{self.waiting} images are waiting already, of at most {self.queue}. Try again later")
+        self._check_time(len(images))
         futures = self.batcher.submit(images, time.monotonic() + self.deadline)
         try:
             _, late = await asyncio.wait(futures, timeout=self.deadline)
@@ -132,6 +134,21 @@ class ServedModel:
         if not any(isinstance(result, np.ndarray | InputError) for result in results):
             raise RequestError(500, f"{FAULT}; its log says more")
         return [_unpack(result) for result in results]
+
+    def _check_time(self, count: int) -> None:
+        """Raise RequestError 503 at once if a request would not be answered before its deadline.
+
+        Otherwise a server that gets more than it can answer would spend its time on images that nobody waits for.
+        """
+        if not self.waiting or (self.waiting + count) * self.batcher.pace.seconds <= self.deadline:
+            return
+        seconds = self.batcher.estimate_seconds(count)
+        if seconds > self.deadline:
+            raise busy(
+                f"{self.waiting} images are waiting already, so that an answer would take about {seconds:.3g} seconds, "
+                f"and {self.deadline:g} are allowed. Try again later",
+                max(1, min(MAX_RETRY_SECONDS, round(seconds - self.deadline))),
+            )
 
     def best_classes(self, scores: np.ndarray, top: int) -> list[tuple[str, float]]:
         """Return the likeliest classes with their probabilities."""

@@ -96,8 +96,15 @@ class Server:
             model.close()
 
     def _open_networks(self) -> None:
+        """Open all networks, also those after one that fails; raise the first error."""
+        errors = []
         for model in self.models.values():
-            model.warm_up()
+            try:
+                model.warm_up()
+            except Exception as error:
+                errors.append(error)
+        if errors:
+            raise errors[0]
 
     def find_model(self, name: str = "", version: str = VERSION) -> ServedModel:
         """Return the model of a name, or the only one if no name is given.

@@ -103,7 +103,7 @@ test-clients: clients  ## The server, asked by the real clients of Triton and of
 	@touch $@
 
 .venv-floors.txt: pyproject.toml
-	$(PYTHON) -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb"))["project"]; print("\n".join(d.replace(">=", "==") for d in p["dependencies"] + p["optional-dependencies"]["export"]))' > $@
+	$(PYTHON) -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb"))["project"]; print("\n".join(d.replace(">=", "==") for d in p["dependencies"] + p["optional-dependencies"]["export"] + p["optional-dependencies"]["serve"]))' > $@
 
 $(VENV)/installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("cnnzoo needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; name another with PYTHON=..." if sys.version_info < (3, 11) else 0)'

@@ -268,7 +268,7 @@ class Tracking:
         if self.name and self.run.folder:
             with contextlib.suppress(InputError):
                 earlier = read_json(self.run.folder / TRACKING_FILE, TRACKING_FIELDS)
-                if earlier["tracker"] == self.name:
+                if earlier["tracker"] == self.name and earlier["epochs"] >= 0:
                     return earlier["id"], earlier["epochs"], earlier["has_params"]
         return None, 0, False
 

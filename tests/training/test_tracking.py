@@ -93,7 +93,15 @@ def test_a_run_that_the_tracker_has_lost_is_sent_anew(tracker, run):
     assert tracker.steps() == [1, 2]
 
 
-@pytest.mark.parametrize("content", ["{", "[]", '{"tracker": "wandb", "id": "x", "epochs": 1, "has_params": true}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "{",
+        "[]",
+        '{"tracker": "wandb", "id": "x", "epochs": 1, "has_params": true}',
+        '{"tracker": "mlflow", "id": "x", "epochs": -2, "has_params": true}',
+    ],
+)
 def test_a_broken_file_or_another_tracker_starts_anew(tracker, run, content):
     (run.folder / "tracking.json").write_text(content)
     track(run)

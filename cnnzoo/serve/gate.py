@@ -167,8 +167,9 @@ class Exchange:
             headers += [pair for pair in SECURITY_HEADERS if pair[0] not in names]
             if self.origin and self.gate.access.is_other_site(self.origin):
                 headers += [(b"access-control-allow-origin", self.origin.encode("latin-1")), (b"vary", b"origin")]
-            if not self.is_complete and not 0 < self.length < SMALL_BODY and b"connection" not in names:
-                headers.append((b"connection", b"close"))  # the rest of the body is not read
+            is_unread = not self.is_complete and not 0 < self.length < SMALL_BODY
+            if (is_unread or self.gate.traffic.is_stopping) and b"connection" not in names:
+                headers.append((b"connection", b"close"))
             message = {**message, "headers": headers}
         else:
             self.sent += len(message.get("body", b""))

@@ -46,6 +46,7 @@ class QuietlyStoppingServer(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Answer what was accepted, and end what takes too long."""
+        self.traffic.is_stopping = True
         loop = asyncio.get_running_loop()
         timers = [
             loop.call_later(BODY_SECONDS, self.traffic.end_unfinished_bodies),

@@ -23,10 +23,11 @@ class Traffic:
     Attributes:
         limit: bytes that the bodies of all of them may have together.
         held: bytes that they have.
+        is_stopping: whether the server stops, and each answer is the last one of its connection.
     """
 
     def __init__(self, limit: int) -> None:
-        self.limit, self.held = limit, 0
+        self.limit, self.held, self.is_stopping = limit, 0, False
         self._errors: dict[asyncio.Task[Any], RequestError | None] = {}
         self._is_waiting_for_body: dict[asyncio.Task[Any], Callable[[], bool]] = {}
 

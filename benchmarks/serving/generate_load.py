@@ -17,7 +17,7 @@ import click
 import numpy as np
 
 BOUNDARY = b"cnnzoo-benchmark"
-LAST_ANSWERS_SECONDS = 60  # after the end, for the answers that are on their way
+LAST_ANSWERS_SECONDS = 30  # after the end, for the answers that are on their way
 
 
 def make_request(file: Path, path: str, port: int) -> bytes:
@@ -38,7 +38,8 @@ class Load:
     """All clients, and what they got.
 
     Attributes:
-        statuses: number of answers by status; "lost" for connections that ended without one.
+        statuses: number of answers by status; "lost" for connections that ended without one, and "missing" for
+            requests that had none at the end.
         seconds: time of each answer with status 200 that arrived in the measured time.
     """
 
@@ -120,7 +121,10 @@ async def generate(
         await loop.create_connection(lambda number=number: Client(load, number), "127.0.0.1", port)
     loop.call_later(seconds, setattr, load, "is_over", True)
     processor = time.process_time()
-    await asyncio.wait_for(load.all_closed.wait(), seconds + LAST_ANSWERS_SECONDS)
+    try:
+        await asyncio.wait_for(load.all_closed.wait(), seconds + LAST_ANSWERS_SECONDS)
+    except TimeoutError:
+        load.statuses["missing"] = load.open_clients
     whole = time.perf_counter() - started
     length = min(whole, seconds) - warm_up
     times = 1000 * np.array(load.seconds or [np.nan])

@@ -40,7 +40,9 @@ examples: $(VENV)/installed-dev
 
 docs: $(VENV)/installed-dev  ## Build the documentation site, with warnings as errors
 	@echo "Building docs/_build (about 20 seconds)"
+	@rm -f docs/_build/complete
 	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build
+	@touch docs/_build/complete  # tests/docs/test_site.py looks at these pages if nothing has changed since
 	@echo "Open $(CURDIR)/docs/_build/index.html"
 
 tables: $(VENV)/installed-dev  ## Update the tables of the README and of the docs from the registry and the recipes

@@ -11,6 +11,7 @@ from helpers.processes import ForkedProcess
 from cnnzoo.cli.main import cli as command_group
 
 DOCS = ROOT / "docs"
+SKIPPED = {"_build", "__pycache__"}
 pytest.importorskip("sphinx", reason="the site is built with the extra docs")
 
 
@@ -20,16 +21,30 @@ def build_site(arguments):
     sys.exit(main(arguments))
 
 
+def is_current(stamp):
+    """Return whether `make docs` has built the site since the package and the pages were changed."""
+    sources = [*(ROOT / "cnnzoo").rglob("*"), *ROOT.glob("*.*"), *DOCS.rglob("*")]
+    changed = [path.stat().st_mtime for path in sources if path.is_file() and not SKIPPED & set(path.parts)]
+    return stamp.exists() and stamp.stat().st_mtime > max(changed)
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
     """The pages of the built site, by path."""
-    folder = tmp_path_factory.mktemp("site")
+    folder = DOCS / "_build"
+    if not is_current(folder / "complete"):
+        folder = tmp_path_factory.mktemp("site")
+        build_without_warnings(folder)
+    return {str(path.relative_to(folder)): path.read_text(encoding="utf-8") for path in folder.rglob("*.html")}
+
+
+def build_without_warnings(folder):
+    """Build the site into a folder, as `make docs` does."""
     arguments = ["-q", "-W", "--keep-going", "-b", "html", str(DOCS), str(folder)]
     process = ForkedProcess(build_site, arguments)
     _, errors = process.communicate()
     warnings = [line for line in errors.splitlines() if "WARNING:" in line or "ERROR:" in line]
     assert process.returncode == 0, "\n".join(warnings)
-    return {str(path.relative_to(folder)): path.read_text(encoding="utf-8") for path in folder.rglob("*.html")}
 
 
 @pytest.mark.slow

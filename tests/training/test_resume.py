@@ -47,12 +47,16 @@ class RecordEvents(keras.callbacks.Callback):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("recipe", [RECIPE, ALL_FEATURES], ids=["sgd", "all features"])
-def test_a_run_resumed_after_a_crash_equals_an_uninterrupted_one(data, tmp_path, recipe):
+@pytest.mark.parametrize(
+    ("recipe", "crashes"),
+    [(RECIPE, [(0, 0), (1, 1), (2, 2)]), (ALL_FEATURES, [(2, 1)])],
+    ids=["sgd", "all features"],
+)
+def test_a_run_resumed_after_a_crash_equals_an_uninterrupted_one(data, tmp_path, recipe, crashes):
     """The run crashes in the first step, in the middle of an epoch, and after the last step of one."""
     fit(new_network(), data, recipe=recipe, run_dir=tmp_path / "whole")
     torn = tmp_path / "torn"
-    for epoch, batch in ((0, 0), (1, 1), (2, 2)):
+    for epoch, batch in crashes:
         crash = CrashAt(epoch, batch)
         with pytest.raises(CrashError):
             fit(new_network(), data, recipe=recipe, run_dir=torn, callbacks=[crash], checkpoint_every=0)

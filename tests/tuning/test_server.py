@@ -1,12 +1,11 @@
 """Trials in processes of their own: a failure of one affects neither the others nor the search."""
 
-import multiprocessing
 import re
 import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -15,9 +14,11 @@ from helpers.processes import ForkedProcess, fork_trial_servers
 from helpers.trial_tasks import run_task
 
 import cnnzoo
+from cnnzoo.tuning import server as server_module
 from cnnzoo.tuning.server import SERVER_CODE, Limits, TrialServer
 
 TESTS = str(ROOT / "tests")
+SHOW_AT_ONCE = "import cnnzoo.core.progress as progress; progress.DELAY = 0; "
 pytestmark = pytest.mark.slow  # a server imports TensorFlow
 
 
@@ -27,10 +28,23 @@ def forked_trial_servers():
 
 
 @pytest.fixture(scope="module")
-def server():
-    """A server whose children find the task."""
+def errors(tmp_path_factory):
+    """The file to which the server of this module writes its stderr."""
+    return tmp_path_factory.mktemp("server") / "stderr"
+
+
+@pytest.fixture(scope="module")
+def server(errors):
+    """A server whose children find the task, and that would show the progress of its imports at once."""
+
+    def start(command, **options):
+        command = [word.replace(SERVER_CODE, SHOW_AT_ONCE + SERVER_CODE) for word in command]
+        with errors.open("w") as file:
+            return subprocess.Popen(command, stderr=file, **options)
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", TESTS)
+        patch.setattr(server_module, "subprocess", SimpleNamespace(Popen=start, DEVNULL=subprocess.DEVNULL))
         server = TrialServer(run_task, Limits(memory=1e9, timeout=3.0))
     with server:
         yield server
@@ -70,19 +84,9 @@ def test_long_work_does_not_count_as_hanging(server):
     assert server.run(("work", 4)) == ("done", 4)
 
 
-def test_a_server_shows_no_progress_beside_that_of_the_search():
-    code = f"import cnnzoo.core.progress as progress; progress.DELAY = 0; {SERVER_CODE}"
-    connection, server_end = multiprocessing.Pipe()
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, str(server_end.fileno())],
-        pass_fds=[server_end.fileno()],
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    server_end.close()
-    connection.send((print, Limits(1e9, 3.0)))
-    connection.close()
-    assert (process.communicate()[1], process.returncode) == ("", 0)
+def test_a_server_shows_no_progress_beside_that_of_the_search(server, errors):
+    assert server.run(("answer", 0))[0] == "done"
+    assert errors.read_text() == ""
 
 
 def test_a_server_that_dies_ends_the_search():

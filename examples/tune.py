@@ -1,4 +1,4 @@
-"""Search for a better recipe with four trials on digits, and compare it with the default on the test split."""
+"""Search for a better recipe with three trials on digits, and compare it with the default on the test split."""
 
 import tempfile
 from pathlib import Path
@@ -17,7 +17,7 @@ if __name__ == "__main__":
     data = cnnzoo.load_data("digits")
     recipe = cnnzoo.Recipe(epochs=3, batch_size=32, learning_rate=0.01)
     with tempfile.TemporaryDirectory() as folder:
-        result = cnnzoo.tune("lenet5", data, space=SPACE, recipe=recipe, trials=4, run_dir=Path(folder) / "search")
+        result = cnnzoo.tune("lenet5", data, space=SPACE, recipe=recipe, trials=3, run_dir=Path(folder) / "search")
         print(result)
         print("best:", result.model, result.best.chosen)
         print(sorted(path.name for path in result.run_dir.iterdir()))

@@ -80,3 +80,9 @@ def test_links_between_pages_at_the_top_lead_somewhere():
     for path in ROOT.glob("*.md"):
         for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", path.read_text(encoding="utf-8")):
             assert (ROOT / target).exists(), f"{path.name} links to {target}"
+
+
+def test_every_test_file_has_a_name_of_its_own():
+    """pytest imports them all by their names alone."""
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert {name for name in names if names.count(name) > 1} == set()

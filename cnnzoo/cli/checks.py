@@ -344,10 +344,16 @@ def check_images(images: Sequence[str]) -> list[str]:
 
 def describe_missing(image: str) -> str:
     """Return why there is nothing at a path, or "" if there is something, or if it is a pattern."""
+    from cnnzoo.data.checks import ARRAY_NAMES, holds_arrays
     from cnnzoo.inference.inputs import find_path_fault
     from cnnzoo.inference.patterns import is_pattern
 
     reason = find_path_fault(image)
+    if not reason and holds_arrays(image) and not Path(image).is_dir() and (path_exists(image) or image in ARRAY_NAMES):
+        reason = (
+            "it names arrays, and this command takes image files. In Python, pass "
+            f"cnnzoo.load_data({shorten_repr(image)}).test.images"
+        )
     if not reason:
         path = str(expand_home(image)) if image.startswith("~") and not path_exists(image) else image
         if path_exists(path) or is_pattern(path):

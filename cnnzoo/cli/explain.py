@@ -95,7 +95,9 @@ def explain(
     from cnnzoo.explain.page import write_page
 
     explanations = compute_explanations(classifier, list(images), method, wanted, layer, verbose=True)
-    write_page(explanations, out)
+    is_any_explained = any(not explanation.error for explanation in explanations)
+    if is_any_explained:
+        write_page(explanations, out)
     for explanation in explanations:
         if explanation.error:
             echo(f"Error: {escape_controls(explanation.error)}", err=True)
@@ -104,6 +106,8 @@ def explain(
         is_contrast = not isinstance(explanation.target, str)
         name = f"{explanation.source}: {explanation.describe_target()}{':' if is_contrast else ''}"
         echo(escape_controls(f"{name} {explanation.describe_score()}{evidence}"))
+    if not is_any_explained:  # an earlier page stays
+        sys.exit(2)
     layers = f" at {explanations[0].layer}" if explanations[0].layer else ""
     echo(f"Written to {out}: {method}{layers}")
     if any(explanation.error for explanation in explanations):

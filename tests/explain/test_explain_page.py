@@ -76,6 +76,28 @@ def test_names_are_escaped(digits, tmp_path):
         assert dangerous not in html.replace("<b>0", "")
 
 
+def test_no_page_replaces_an_earlier_one_if_no_image_can_be_read(model_file, tmp_path):
+    (tmp_path / "bad.png").write_text("no image")
+    out = tmp_path / "why.html"
+    out.write_text("earlier")
+    answer = run_command("explain", model_file, tmp_path / "bad.png", "--out", out)
+    assert (answer.code, answer.out) == (2, "")
+    assert "bad.png" in answer.err
+    assert out.read_text() == "earlier"
+
+
+@pytest.mark.parametrize("command", ["explain", "predict"])
+def test_arrays_are_for_python(command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.savez("own.npz", x=np.zeros((2, 4, 4)), y=[0, 1])
+    for source in ("digits", "own.npz"):
+        answer = run_command(command, "lenet5:digits", source)
+        assert (answer.code, answer.out) == (2, "")
+        assert f"it names arrays, and this command takes image files. In Python, pass cnnzoo.load_data('{source}')" in (
+            answer.err
+        )
+
+
 def test_files_that_cannot_be_read_are_named_and_the_others_shown(model_file, photos, tmp_path):
     (photos / "bad.png").write_text("no image")
     out = tmp_path / "why.html"

@@ -173,9 +173,10 @@ class Explanation(SuggestsAttributes):
             return Tile(None, (self.source,), problem=str(error))
         name = f"image {self.source}" if self.source.isdecimal() else self.source
         remark = () if self.evidence else ("no evidence: the map is 0",)
-        lines = (name, f"for {self.describe_target()}", *remark)
-        shares = tuple(zip(self.classes[:3], self.probabilities[:3], strict=True))
-        return Tile(picture, lines, shares)
+        shares = () if isinstance(self.target, str) else (self.describe_score(),)
+        lines = (name, f"for {self.describe_target()}", *shares, *remark)
+        bars = tuple(zip(self.classes[:3], self.probabilities[:3], strict=True))
+        return Tile(picture, lines, bars)
 
     def _repr_html_(self) -> str:
         """Return the overlay with its classes, for a notebook."""
@@ -190,7 +191,8 @@ class Explanation(SuggestsAttributes):
         target = repr(self.target) if isinstance(self.target, str) else f"{self.target[0]!r} against {self.target[1]!r}"
         layer = f" at {self.layer}" if self.layer else ""
         evidence = "" if self.evidence else ", no evidence"
-        probability = format_share(self.score)
+        is_contrast = not isinstance(self.target, str)
+        probability = format_share(self.score) + (" of the two" if is_contrast else "")
         return escape_controls(
             f"<Explanation of {target} for {name}: {self.method}{layer}, probability {probability}{evidence}>"
         )

@@ -96,6 +96,8 @@ def test_a_contrast_is_the_difference_of_two_maps(resnet, photos):
 def test_a_contrast_and_its_reverse_differ(lenet, digits, method):
     first, second = (cnnzoo.explain(lenet, digits[:1], method=method, target=pair)[0] for pair in ((4, 9), (9, 4)))
     assert first.target == ("4", "9")
+    assert "% of the two" in repr(first)
+    assert "of the two, 4 has " in first._repr_html_()
     assert np.abs(first.raw - second.raw).max() > 1e-3 * np.abs(first.raw).max()
 
 

@@ -30,6 +30,7 @@ VERSION = "1"  # of every model: another one is served under another name
 # 8 MB more for each further image. Larger batches also make a request wait longer for those before it.
 MAX_BATCH_VALUES = 6 * 224 * 224 * 3
 MAX_BATCH_SIZE = 64
+DEADLINE_SHARE = 0.8  # of the deadline that a request may be expected to take, as other programs slow the machine down
 MAX_RETRY_SECONDS = 30  # after which a client is asked to try again, at most
 
 
@@ -140,14 +141,15 @@ class ServedModel:
 
         Otherwise a server that gets more than it can answer would spend its time on images that nobody waits for.
         """
-        if not self.waiting or (self.waiting + count) * self.batcher.pace.seconds <= self.deadline:
+        most = DEADLINE_SHARE * self.deadline
+        if not self.waiting or (self.waiting + count) * self.batcher.pace.seconds <= most:
             return
         seconds = self.batcher.estimate_seconds(count)
-        if seconds > self.deadline:
+        if seconds > most:
             raise busy(
-                f"{self.waiting} images are waiting already, so that an answer would take about {seconds:.3g} seconds, "
-                f"and {self.deadline:g} are allowed. Try again later",
-                max(1, min(MAX_RETRY_SECONDS, round(seconds - self.deadline))),
+                f"{self.waiting} images are waiting already, so that an answer would take about {seconds:.3g} seconds. "
+                f"The deadline is {self.deadline:g} seconds. Try again later",
+                max(1, min(MAX_RETRY_SECONDS, round(seconds - most))),
             )
 
     def best_classes(self, scores: np.ndarray, top: int) -> list[tuple[str, float]]:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cnnzoo.core.errors import InputError
+from cnnzoo.core.text import format_count
 from cnnzoo.data.checks import check_images
-from cnnzoo.data.decode import check_pixels, open_for_decoding, to_upright
+from cnnzoo.data.decode import FILE_CHANNELS, check_pixels, open_for_decoding, to_upright
 from cnnzoo.data.transform import Transform
 from cnnzoo.serve.limits import Limits
 
@@ -34,6 +35,7 @@ def decode(source: bytes | np.ndarray, transform: Transform, limits: Limits) -> 
     """
     if isinstance(source, np.ndarray):
         check_size(source.shape[1], source.shape[0], limits)
+        check_channels(source.shape[2], transform.channels)  # before Keras is imported to resize them
         return transform.transform_arrays(check_images(source[None]))[0]
     with open_within_limits(source, transform, limits) as image:
         return transform.resize_and_crop(to_upright(image, transform.channels, transform.levels))
@@ -54,3 +56,9 @@ def check_size(width: int, height: int, limits: Limits) -> None:
     if width * height > limits.pixels:
         raise InputError(f"An image of {width}x{height} pixels is larger than the {limits.pixels:,} allowed")
     check_pixels(width, height)
+
+
+def check_channels(received: int, channels: int) -> None:
+    """Raise InputError if pixels have neither the channels of the model nor are gray or RGB for the other of these."""
+    if received != channels and not {received, channels} <= set(FILE_CHANNELS):
+        raise InputError(f"The model takes images with {format_count(channels, 'channel')}. Received: {received}")

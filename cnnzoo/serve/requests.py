@@ -157,9 +157,21 @@ def to_pixels(values: Any, what: str) -> np.ndarray:
             f"{what} must be pixels (height, width) or (height, width, channels) with values 0 to 255. Received: "
             f"shape {array.shape}",
         )
+    if array.ndim == 2 and array.shape[1] in (1, 3, 4) and len(array) > 4:
+        raise RequestError(
+            400,
+            f"{what} has shape {array.shape}, which is a row of an image (height, width, channels). A request has a "
+            "list of images: put brackets around the image",
+        )
     array = array[..., None] if array.ndim == 2 else array
     if array.dtype == np.uint8:
         return array
+    if array.dtype.kind == "f" and array.max() <= 1 and (array != np.rint(array)).any():
+        raise RequestError(
+            400,
+            f"{what} has pixel values from {array.min():.4g} to {array.max():.4g}. Send 0 to 255: the model normalizes "
+            "them itself",
+        )
     if not (array.min() >= 0 and array.max() <= 255):
         raise RequestError(
             400, f"{what} must have pixel values from 0 to 255. Received: {array.min():.4g} to {array.max():.4g}"

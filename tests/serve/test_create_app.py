@@ -186,6 +186,10 @@ def test_uvicorn_runs_it_from_a_module_without_tensorflow(digits_export, label, 
             address = next(line.split()[-5] for line in process.stderr if "running on" in line)
             answer = requests.post(f"{address}/models/lenet5", data=PHOTO)
             assert answer.json()[0]["label"] == label
+            for channels in (1, 2, 3, 4):  # Keras resizes what Pillow cannot
+                body = {"instances": [[[[7] * channels] * 40] * 30]}
+                status = requests.post(f"{address}/v1/models/lenet5:predict", json=body).status_code
+                assert status == (200 if channels in (1, 3) else 422)
             modules = requests.get(f"{address}/modules").json()
         finally:
             process.terminate()

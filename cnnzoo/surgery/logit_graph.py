@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from cnnzoo.core.lazy import Lazy
@@ -56,18 +54,10 @@ def _without_softmax(layer: keras.Operation, inputs: Any, **kwargs: Any) -> Any:
     """Call a layer without its softmax."""
     if not hasattr(layer, "activation") or type(layer).__name__ == "Softmax":
         return inputs
-    with _linear(layer):
-        return layer(inputs, **kwargs)
-
-
-@contextmanager
-def _linear(layer: Any) -> Iterator[None]:
-    activation: Callable[..., Any] = layer.activation
-    layer.activation = keras.activations.linear
-    try:
-        yield
-    finally:
-        layer.activation = activation
+    # A twin with the same variables: the layer itself may be predicting in another thread, as in a server
+    twin = object.__new__(type(layer))
+    twin.__dict__.update(layer.__dict__ | {"activation": keras.activations.linear})
+    return twin(inputs, **kwargs)
 
 
 def _find_softmax_layer(output: keras.KerasTensor) -> keras.Operation | None:

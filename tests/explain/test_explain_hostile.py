@@ -76,6 +76,25 @@ def test_a_network_without_gradients_has_no_evidence_on_torch(monkeypatch):
     assert "torch has no evidence" in done.stdout, done.stderr
 
 
+def test_a_layer_keeps_its_softmax_while_it_is_explained():
+    """In a server, another thread predicts with the same layer."""
+    seen = []
+
+    class Watched(layers.Dense):
+        def call(self, inputs):
+            seen.append((self.activation.__name__, model.layers[-1].activation.__name__))
+            return super().call(inputs)
+
+    model = keras.Sequential([keras.Input((8, 8, 1)), layers.Conv2D(2, 3, name="c"), layers.Flatten()])
+    model.add(Watched(2, activation="softmax"))
+    images = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 1), "uint8")
+    seen.clear()
+    for method in ("gradcam", "integrated_gradients"):
+        for explanation in cnnzoo.explain(model, images, method=method):
+            assert explanation.raw.any()
+    assert set(seen) == {("linear", "softmax")}
+
+
 # ---- Photos that change
 
 

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from helpers.building import build_without_weights, values_beside_variables
 from helpers.designs import design
-from helpers.golden import GOLDEN, GoldenLogits, draw
+from helpers.golden import GOLDEN, WITH_HEADS_FOR_ONE_SIZE, GoldenLogits, draw
 from helpers.memory import keep_freed_memory
+from helpers.rows import check_row
 from keras.ops import convert_to_numpy as array
 
 import cnnzoo
@@ -43,6 +44,7 @@ def find_representatives():
     return {min(of_one_design)[-1] for of_one_design in files.values()}
 
 
+FILE_OF_ROW = {path.stem.rpartition("-")[0]: path for path in FILES}  # one of each
 REPRESENTATIVES = find_representatives()
 # Rows that no publisher has: tests/models checks them against their papers, or reads their published weights.
 WITHOUT_REFERENCE = {"lenet5", "lenet5_relu", "lenet5_1998", "lenet_caffe", "alexnet_2012", "vgg11_lrn", "vgg16_c"}
@@ -57,22 +59,23 @@ def kept_memory():
 
 
 @values_beside_variables()
-def relative_errors(golden, file, row, sizes=None):
+def relative_errors(golden, file, row, sizes=None, check_model=lambda model: None):
     """Return the relative error of each head at all or some sizes, with `row` or a changed one as the golden's.
 
-    The layers that a network was built with for one size compute the other size too, as they would for open sides
-    (tests/test_build.py compares the two). Only those with heads for one size are built again.
+    The network is built for the size of the row, and `check_model` gets it. Its layers compute the other sizes too, as
+    they would for open sides (tests/test_build.py compares the two). Those with heads for one size are built again.
     """
     errors, model = {}, None
     for size in sizes or golden.sizes:
         heads = [key.partition("_")[2] for key in golden.logits if key.startswith(f"{size}_")]
         images = draw.images(int(size), int(size))
-        options = {"input_shape": images.shape[1:], "preprocessing": "none", "aux": bool(heads)}
+        options = {"preprocessing": "none", "aux": bool(heads)}
+        options |= {"image_size": int(size)} if golden.name in WITH_HEADS_FOR_ONE_SIZE else {}
 
         if model is None:
             model = cnnzoo.get(row, weights=file, **options)
             check_receipt(model)
-        elif isinstance(model.output, dict) or any(isinstance(layer, keras.layers.Flatten) for layer in model.layers):
+        elif isinstance(model.output, dict) or golden.name in WITH_HEADS_FOR_ONE_SIZE:
             values = named_variables(model)
             model = build_without_weights(row, **options)
             for name, variable in named_variables(model).items():
@@ -85,6 +88,7 @@ def relative_errors(golden, file, row, sizes=None):
         logits = outputs["logits"]
         errors[size] = golden.error(logits, size)
         assert np.abs(logits[0] - logits[1]).max() > 0.1 * np.abs(logits).max(), "the images make no difference"
+    check_model(model)
     return errors
 
 
@@ -105,11 +109,14 @@ def test_every_model_has_a_reference_implementation():
 def test_logits(path, tmp_path):
     """At two sizes, which differ in their padding, for one network of each design, and at the smaller one for the rest.
 
-    Those only repeat more blocks, have more channels, or come from another publisher.
+    Those only repeat more blocks, have more channels, or come from another publisher. What holds for every row is
+    checked on the same network; tests/test_build.py builds the other rows.
     """
     golden = GoldenLogits(path)
     sizes = golden.sizes if path in REPRESENTATIVES else [min(golden.sizes, key=int)]
-    errors = relative_errors(golden, golden.write(tmp_path), golden.name, sizes)
+    is_of_row = golden.name not in WITH_HEADS_FOR_ONE_SIZE and FILE_OF_ROW[golden.name] == path
+    check_model = check_row if is_of_row else lambda model: None
+    errors = relative_errors(golden, golden.write(tmp_path), golden.name, sizes, check_model)
     print(f"{path.stem}: {max(errors.values()):.1e}")
     assert max(errors.values()) <= 1e-4, errors
 

@@ -9,7 +9,10 @@ NUMBERS = ("params", "macs", "paper", "depths", "width", "epsilon")  # fields th
 
 
 def shallow(row):
-    """Return the row with at most two of the equal blocks in a stage, which has all that a deeper one has."""
+    """Return the row with at most two of the equal blocks in a stage, which has all that a deeper one has.
+
+    The first block of a stage of a ResNet differs from the second; equal Inception modules do not.
+    """
     if isinstance(row, VGG):  # whose stages are alike; the third convolution of one can be pointwise
         return replace(row, depths=(1, 1, 1, 1, 3 if row.pointwise else 2))
     if hasattr(row, "depths"):
@@ -17,7 +20,7 @@ def shallow(row):
     if not hasattr(row, "modules"):
         return row
     kinds = [(list(module.branches.values()), module.scale) for module in row.modules]
-    kept = [module for i, module in enumerate(row.modules) if kinds[max(i - 2, 0) : i] != [kinds[i]] * 2]
+    kept = [module for i, module in enumerate(row.modules) if i == 0 or kinds[i - 1] != kinds[i]]
     return replace(row, modules=tuple(kept))
 
 

@@ -71,7 +71,7 @@ def measure_in_process(path: Path, runtime: str) -> Speed:
     code = "from cnnzoo.export.speed import main; main()"
     try:
         process = subprocess.run(
-            [sys.executable, "-c", code, str(path), runtime],
+            [sys.executable, "-c", code, str(path), runtime, str(BATCH_SECONDS)],
             capture_output=True,
             text=True,
             errors="replace",
@@ -87,7 +87,7 @@ def measure_in_process(path: Path, runtime: str) -> Speed:
     return Speed(**check_fields(answer, "the measured speed", FIELDS))
 
 
-def measure_speed(path: str, runtime: str) -> Speed:
+def measure_speed(path: str, runtime: str, batch_seconds: float = BATCH_SECONDS) -> Speed:
     """Return speed and memory of the export or the model at `path`, in this process."""
     from cnnzoo.inference.load import load
 
@@ -96,7 +96,7 @@ def measure_speed(path: str, runtime: str) -> Speed:
     times = _time_single_images(classifier, images)
     best_rate, best_size, without_gain = 0.0, 1, 0
     for size in BATCH_SIZES:
-        rate = _measure_rate(classifier, images[:size])
+        rate = _measure_rate(classifier, images[:size], batch_seconds)
         without_gain = 0 if rate > best_rate * MIN_GAIN else without_gain + 1
         if rate > best_rate:
             best_rate, best_size = rate, size
@@ -126,11 +126,11 @@ def _time_single_images(classifier: Any, images: np.ndarray) -> list[float]:
     return times
 
 
-def _measure_rate(classifier: Any, batch: np.ndarray) -> float:
-    """Return images per second in batches of this size."""
+def _measure_rate(classifier: Any, batch: np.ndarray, seconds: float) -> float:
+    """Return images per second in batches of this size, measured for some seconds."""
     classifier.scores(batch)  # a new size may compile
     count, begun_at = 0, time.perf_counter()
-    while count < MIN_BATCHES or time.perf_counter() - begun_at < BATCH_SECONDS:
+    while count < MIN_BATCHES or time.perf_counter() - begun_at < seconds:
         classifier.scores(batch)
         count += 1
     return count * len(batch) / (time.perf_counter() - begun_at)
@@ -154,9 +154,9 @@ def peak_memory() -> int | None:
 
 def main() -> None:
     """Measure what the arguments name, and print it as JSON; end with 1 and one line of explanation if it fails."""
-    path, runtime = sys.argv[1:]
+    path, runtime, batch_seconds = sys.argv[1:]
     try:
-        speed = measure_speed(path, runtime)
+        speed = measure_speed(path, runtime, float(batch_seconds))
     except Exception as error:  # whatever a runtime raises becomes the reason in the table
         print(" ".join(f"{error}".split()) or type(error).__name__, file=sys.stderr)
         sys.exit(1)

@@ -13,6 +13,7 @@ import cnnzoo
 from cnnzoo.core.errors import InputError
 from cnnzoo.evaluation.evaluations import read_evaluations
 from cnnzoo.evaluation.report import Report
+from cnnzoo.export import speed
 from cnnzoo.export.benchmark import EXPORT_PRECISIONS, find_model_file
 from cnnzoo.export.benchmark_result import Benchmark, BenchmarkRow
 from cnnzoo.export.speed import Speed, measure_in_process, peak_memory
@@ -158,6 +159,7 @@ def test_exports_are_measured(trained, data, tmp_path, monkeypatch):
     monkeypatch.setattr(
         FORMATS["openvino"].__class__, "writer_modules", ("a_module_that_is_not_installed",)
     )  # a real reason
+    monkeypatch.setattr(speed, "BATCH_SECONDS", 0.02)
     evaluations = len(read_evaluations(trained.folder))
     result = cnnzoo.benchmark(
         trained.folder,

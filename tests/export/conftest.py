@@ -1,5 +1,8 @@
 """Exports that several tests share."""
 
+import functools
+from pathlib import Path
+
 import pytest
 
 import cnnzoo
@@ -25,3 +28,34 @@ def export_once(trained, data, tmp_path_factory):
 
     export.crop = 0.875
     return export
+
+
+@pytest.fixture(scope="session")
+def load_once(export_once):
+    """A function that loads the export of a format and a precision, and only once for each."""
+    return functools.cache(lambda *format: cnnzoo.load(export_once(*format).path))
+
+
+@pytest.fixture(scope="session")
+def original(trained, export_once):
+    """The trained run that is exported, run by Keras."""
+    return cnnzoo.load(trained.folder, "keras", crop=export_once.crop)
+
+
+@pytest.fixture
+def saved_models_once(monkeypatch):
+    """Let TensorFlow load equal SavedModels once, wherever they lie: each takes seconds."""
+    import tensorflow as tf
+
+    load = tf.saved_model.load
+
+    def load_once(path):
+        contents = tuple(file.read_bytes() for file in sorted(Path(path).rglob("*")) if file.is_file())
+        if contents not in LOADED_SAVED_MODELS:
+            LOADED_SAVED_MODELS[contents] = load(path)
+        return LOADED_SAVED_MODELS[contents]
+
+    monkeypatch.setattr(tf.saved_model, "load", load_once)
+
+
+LOADED_SAVED_MODELS = {}

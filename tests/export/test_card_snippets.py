@@ -3,7 +3,6 @@
 import re
 import shutil
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 
 import keras
@@ -17,6 +16,7 @@ from cnnzoo.export.model_card import SNIPPET_TOLERANCE
 from cnnzoo.export.snippets import write_reading_code
 from cnnzoo.runtimes.choose import FORMATS
 
+pytestmark = pytest.mark.usefixtures("saved_models_once")
 TRANSFORMS = {
     "gray": cnnzoo.Transform((32, 32), 1, crop=0.875),
     "color": cnnzoo.Transform((32, 32), 3, crop=0.875),
@@ -63,15 +63,14 @@ def test_the_code_loads_an_array_where_no_photo_has_the_channels(tmp_path, monke
 @pytest.mark.slow
 @pytest.mark.parametrize(("format", "precision"), [(name, p) for name, row in FORMATS.items() for p in row.precisions])
 def test_the_snippet_gives_the_probabilities_of_predict(
-    format, precision, export_once, trained, photos, tmp_path, monkeypatch
+    format, precision, export_once, load_once, original, photos, tmp_path, monkeypatch
 ):
     folder = tmp_path / export_once(format, precision).path.name
     shutil.copytree(export_once(format, precision).path, folder)
     # In another precision than the model's, the export itself is the reference, and test_formats compares the two.
-    is_exact = precision == "float32"
-    classifier = cnnzoo.load(trained.folder, crop=export_once.crop) if is_exact else cnnzoo.load(folder)
+    classifier = original if precision == "float32" else load_once(format, precision)
     monkeypatch.chdir(tmp_path)
-    check_snippet(folder, classifier, photos, monkeypatch)
+    check_snippet(folder, classifier, photos)
 
 
 @pytest.mark.slow
@@ -79,7 +78,7 @@ def test_the_snippet_gives_the_probabilities_of_predict(
 def test_the_snippet_of_a_color_model(format, color_model, photos, tmp_path, monkeypatch):
     cnnzoo.export(color_model, tmp_path / "out", format)
     monkeypatch.chdir(tmp_path)
-    check_snippet(tmp_path / "out", cnnzoo.Classifier.of(color_model, "keras"), photos, monkeypatch)
+    check_snippet(tmp_path / "out", cnnzoo.Classifier.of(color_model, "keras"), photos)
     if format == "openvino":
         check_shapes_in_turn(tmp_path / "out" / "model.xml", cnnzoo.Classifier.of(color_model, "keras"))
 
@@ -115,7 +114,7 @@ def color_model():
     return cards.attach_card(model, replace(cards.card(model), temperature=0.3))
 
 
-def check_snippet(folder, classifier, photos, monkeypatch):
+def check_snippet(folder, classifier, photos):
     """Run the code of the card, as it is printed, with some of the photos as photo.jpg.
 
     What it reads from every photo is checked above, but for SavedModels, whose graph reads the photos.
@@ -123,7 +122,6 @@ def check_snippet(folder, classifier, photos, monkeypatch):
     text = (folder / "model_card.md").read_text()
     code = re.findall(r"^```python\n(.*?)^```", text, re.M | re.S)[-1]
     assert f"{SNIPPET_TOLERANCE:g}" in text
-    open_once(monkeypatch)
     differences, labels = {}, []
     every = 1 if "saved_model.load" in code else 4  # another graph is compiled for each photo
     for kind, content in list(photos.items())[::every]:
@@ -138,13 +136,6 @@ def check_snippet(folder, classifier, photos, monkeypatch):
         assert labels[-1] == (classifier.classes[scores.argmax()], pytest.approx(scores.max()))
     assert max(differences.values()) <= SNIPPET_TOLERANCE, differences
     assert np.ptp([probability for _, probability in labels]) > 0.05, "the photos get nearly equal answers"
-
-
-def open_once(monkeypatch):
-    """Let the code open a SavedModel once, not once for each photo."""
-    import tensorflow as tf
-
-    monkeypatch.setattr(tf.saved_model, "load", cache(tf.saved_model.load))
 
 
 def check_shapes_in_turn(file, classifier):

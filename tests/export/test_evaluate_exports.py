@@ -17,14 +17,20 @@ from cnnzoo.export.export import find_relative_run
 from cnnzoo.inference.exported import read_export
 from cnnzoo.runtimes.choose import FORMATS, prefer_own_runtime
 
+pytestmark = pytest.mark.usefixtures("saved_models_once")
 HEAVY = ("keras", "tensorflow")
+
+
+@pytest.fixture(scope="module")
+def expected(trained, data, export_once):
+    """The report of the model."""
+    return cnnzoo.evaluate(trained.folder, data, crop=export_once.crop)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("format", "precision"), [(name, p) for name, row in FORMATS.items() for p in row.precisions])
-def test_an_export_has_the_report_of_its_model(format, precision, export_once, trained, data):
+def test_an_export_has_the_report_of_its_model(format, precision, export_once, load_once, expected, data):
     exported = export_once(format, precision)
-    expected = cnnzoo.evaluate(trained.folder, data, crop=export_once.crop)
     report = cnnzoo.evaluate(exported.path, data, verbose=False)
     assert report.model == f"lenet5 ({format} {precision})"
     assert f"the {FORMATS[format].format_title} export in {precision}, run by" in str(report)
@@ -35,8 +41,7 @@ def test_an_export_has_the_report_of_its_model(format, precision, export_once, t
     np.testing.assert_allclose(report.probabilities.sum(axis=1), 1, atol=1e-9)
     assert not report.training_images.any(), "the export knows the digests of the training images"
     # What is measured is what predict answers.
-    classifier = cnnzoo.load(exported.path)
-    predictions = classifier.predict(data.test.images)
+    predictions = load_once(format, precision).predict(data.test.images)
     assert [prediction.label for prediction in predictions] == [report.classes[i] for i in report.predicted]
 
 

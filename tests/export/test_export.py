@@ -62,7 +62,7 @@ def test_a_missing_package_is_told_before_the_model_is_loaded(
 def test_validation_images_of_the_training_are_told(trained, data, tmp_path):
     mixed = replace(data, validation=data.train.take(np.arange(4)))
     with pytest.warns(UserWarning, match=r"4 of the 4 validation images are training images of .*--splits, --seed"):
-        cnnzoo.export(trained.folder, tmp_path / "out", data=mixed)
+        cnnzoo.export(trained.folder, tmp_path / "out", "litert", data=mixed)
 
 
 @pytest.mark.slow

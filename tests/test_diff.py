@@ -10,6 +10,8 @@ from cnnzoo import registry
 from cnnzoo.diff import GENERAL_FIELDS, abbreviate_layer_names, describe_difference
 from cnnzoo.models import FAMILIES
 
+pytestmark = pytest.mark.usefixtures("fast_variables")
+
 
 def says(text, line):
     """Return whether a line of the text equals `line`, apart from the widths of its columns."""

@@ -237,21 +237,20 @@ def test_a_file_is_explained(lenet, digits, tmp_path):
 
 @pytest.mark.slow
 def test_exports_are_explained_by_occlusion_alone(lenet, digits, tmp_path):
-    pytest.importorskip("onnx")
-    cnnzoo.export(lenet, tmp_path / "onnx", format="onnx")
+    pytest.importorskip("ai_edge_litert")
+    cnnzoo.export(lenet, tmp_path / "litert", format="litert")
     (expected,) = cnnzoo.explain(lenet, digits[:1], method="occlusion")
-    (explanation,) = cnnzoo.explain(tmp_path / "onnx", digits[:1], method="occlusion")
+    (explanation,) = cnnzoo.explain(tmp_path / "litert", digits[:1], method="occlusion")
     np.testing.assert_allclose(explanation.raw, expected.raw, atol=1e-2 * np.ptp(expected.raw))
     for method in set(METHODS) - {"occlusion"}:
         with pytest.raises(
-            cnnzoo.InputError, match=r"is an export \(onnx\). Use method='occlusion', or explain the run"
+            cnnzoo.InputError, match=r"is an export \(litert\). Use method='occlusion', or explain the run"
         ):
-            cnnzoo.explain(tmp_path / "onnx", digits[:1], method=method)
+            cnnzoo.explain(tmp_path / "litert", digits[:1], method=method)
 
 
 @pytest.mark.slow
-def test_a_model_is_explained_after_fine_tuning(tmp_path, digits):
-    data = cnnzoo.load_data("digits")
+def test_a_model_is_explained_after_fine_tuning(tmp_path, digits, data):
     recipe = cnnzoo.recipe("finetune", epochs=1, precision="float32")
     model = cnnzoo.get("lenet5", weights="mnist")
     cnnzoo.fine_tune(model, data, recipe=recipe, run_dir=tmp_path / "run", verbose=False)

@@ -82,11 +82,13 @@ def decode_changed_webp_files():
         lambda x: decode_files(x, Transform((8, 8))), [tf.TensorSpec((None,), tf.string)], autograph=False
     )
     draw = random.Random(0)
-    for content in [kind.content for kind in image_kinds() if kind.name.startswith("webp")] * 30:
-        changed = bytearray(content)
-        for _ in range(draw.randint(0, 6)):
-            changed[draw.randrange(min(len(changed), 64))] = draw.randrange(256)
-        decode(tf.constant([bytes(changed), content]))
+    contents = [kind.content for kind in image_kinds() if kind.name.startswith("webp")]
+    for _ in range(30):
+        changed = [bytearray(content) for content in contents]
+        for content in changed:
+            for _ in range(draw.randint(0, 6)):
+                content[draw.randrange(min(len(content), 64))] = draw.randrange(256)
+        decode(tf.constant([*map(bytes, changed), *contents]))
 
 
 # Levels

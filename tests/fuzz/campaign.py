@@ -55,7 +55,7 @@ class CampaignResult:
 
 
 def run_campaign(kinds, seed, seconds, out, context=None, progress=sys.stderr) -> CampaignResult:
-    """Mutate inputs of some kinds for so many seconds.
+    """Mutate inputs of some kinds for so many seconds, and at least one of each kind.
 
     Args:
         kinds: names in `KINDS`.
@@ -69,7 +69,7 @@ def run_campaign(kinds, seed, seconds, out, context=None, progress=sys.stderr) -
         worker = _Worker(kinds, folder, context or multiprocessing.get_context("spawn"))
         spent = dict.fromkeys(kinds, 0.0)  # seconds
         told, end = time.monotonic(), time.monotonic() + seconds
-        while time.monotonic() < end:
+        while time.monotonic() < end or not all(spent.values()):
             # Every kind gets an equal share of the time, and every target of a kind equally many inputs.
             kind = min(kinds, key=spent.__getitem__)
             names = [name for name in worker.targets if name.partition("/")[0] == kind]

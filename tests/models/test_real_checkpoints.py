@@ -5,6 +5,8 @@ import pytest
 
 import cnnzoo
 
+pytestmark = pytest.mark.usefixtures("fast_variables")
+
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
@@ -17,11 +19,11 @@ import cnnzoo
     ],
 )
 def test_cifar_resnets(name, file, minimum, test_data):
-    """On a thousand of the training images, on which the networks were trained."""
+    """On five hundred of the training images, on which the networks were trained."""
     model = cnnzoo.get(name, weights=test_data(f"checkpoints/{file}"))
     with np.load(test_data("cifar10/cifar10_4k_lossless.npz")) as data:
-        images, labels = data["x"][:1000], data["y"][:1000]
-    accuracy = (model.predict(images, batch_size=500, verbose=0).argmax(axis=1) == labels).mean()
+        images, labels = data["x"][:500], data["y"][:500]
+    accuracy = (np.asarray(model(images)).argmax(axis=1) == labels).mean()
     assert accuracy >= minimum
     receipt = cnnzoo.card(model).receipt
     assert len(receipt.loaded) == len(model.weights)
@@ -49,5 +51,5 @@ def test_googlenet_of_caffe(test_data):
 def test_lenet_of_keras_2(test_data, mnist):
     model = cnnzoo.get("lenet5", weights=test_data("checkpoints/lenet5_tanh_mnist.h5"), preprocessing="none")
     images = np.pad(mnist["x_test"], ((0, 0), (2, 2), (2, 2)))[..., None]
-    accuracy = (model.predict(images, batch_size=1000, verbose=0).argmax(axis=1) == mnist["y_test"]).mean()
+    accuracy = (np.asarray(model(images)).argmax(axis=1) == mnist["y_test"]).mean()
     assert 100 * accuracy == pytest.approx(98.89, abs=0.02)

@@ -32,7 +32,7 @@ def encode_with_orientation(image, orientation, format, **options):
 @pytest.fixture(scope="module")
 def decode():
     signature = [tf.TensorSpec((None,), tf.string)]
-    return tf.function(lambda contents: decode_files(contents, TRANSFORM), input_signature=signature)
+    return tf.function(lambda contents: decode_files(contents, TRANSFORM), input_signature=signature, autograph=False)
 
 
 def test_exif_orientation_is_applied(decode):

@@ -142,9 +142,13 @@ def serve(
     for path in names.values():
         check_trained_model(path, allow_failed=allow_failed)
 
+    from cnnzoo.serve.access import Access, check_origins
     from cnnzoo.serve.app import create_app
     from cnnzoo.serve.run import bind, run_server
+    from cnnzoo.serve.served_model import check_settings
 
+    Access(key, hosts, check_origins(origins))
+    check_settings(queue, deadline)
     listener = bind(host, port)  # before the models are loaded, which takes longer
     try:
         app = create_app(
@@ -192,8 +196,10 @@ def read_key(file: Path | None) -> str:
         return ""
     try:
         key = read_bounded(file, MAX_KEY_BYTES).decode("ascii").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"Cannot read the API key in {str(file)!r}: {error}") from None
+    except OSError as error:
+        raise InputError(f"Cannot read the API key in {str(file)!r}: {error.strerror or error}") from None
+    except UnicodeDecodeError:  # whose message would show a part of the key
+        raise InputError(f"The API key in {str(file)!r} has characters that are not ASCII") from None
     if not key:
         raise InputError(f"There is no API key in {str(file)!r}: it is empty")
     return key
@@ -210,6 +216,8 @@ def name_models(models: Sequence[str]) -> dict[str, str]:
         name, equals, path = model.partition("=")
         if not equals or path_exists(model):
             name, path = "", model
+        elif not name:
+            check_name(name)
         if not name:
             card = read_card(path)
             name = make_name(card.name if card else path.partition(":")[0])

@@ -58,7 +58,9 @@ class Limits:
             if field.type in (int, "int"):
                 check_integer(field.name, value, 1)
             elif isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e6:
-                raise InputError(f"{field.name} must be a number of seconds above 0. Received: {value!r:.200}")
+                raise InputError(
+                    f"{field.name} must be a number of seconds above 0 and below 1,000,000. Received: {value!r:.200}"
+                )
         if self.image_bytes > self.request_bytes:
             raise InputError(
                 f"image_bytes must be at most request_bytes, as images arrive in requests. Received: "

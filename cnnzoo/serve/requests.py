@@ -111,7 +111,7 @@ def decode_base64(text: Any, what: str) -> bytes:
     try:
         return binascii.a2b_base64(text, strict_mode=True)
     except ValueError:  # rare forms: without padding, with line ends, or with the letters of addresses
-        text = "".join(text.split()).replace("-", "+").replace("_", "/")
+        text = text.replace("\r", "").replace("\n", "").replace("-", "+").replace("_", "/")
     try:
         return binascii.a2b_base64(text.rstrip("=") + "=" * (-len(text.rstrip("=")) % 4), strict_mode=True)
     except ValueError:

@@ -15,7 +15,7 @@ from cnnzoo.training.distribution import assign_value
 from cnnzoo.training.recipe import Recipe
 
 ops = keras.ops
-# Names in Keras of those whose first argument after the rate is the momentum; weight decay is ours
+# Names in Keras of those whose first argument after the rate is the momentum; weight decay is ours in all optimizers
 ADAPTIVE_OPTIMIZERS = {"adamw": "Adam", "lamb": "Lamb", "lion": "Lion"}
 MAX_STEP = 2**31 - 1  # that an optimizer can count to
 
@@ -137,6 +137,35 @@ def with_rate_per_variable(base: Any) -> type:
     return VariableRates
 
 
+class ConvolutionMuon(keras.optimizers.Muon):
+    """Muon for the kernels of convolutions, as matrices (height * width * inputs, filters); Adam for all else.
+
+    Keras' Muon leaves kernels of four dimensions to Adam. Jordan et al. 2024 flatten them, and leave the first layer
+    and the classifier to Adam.
+
+    Attributes:
+        orthogonalized: ids of the variables that Muon updates.
+    """
+
+    orthogonalized: frozenset[int] = frozenset()
+
+    def _should_use_adamw(self, variable: Any) -> bool:
+        return id(variable) not in self.orthogonalized
+
+    def _muon_update_step(self, gradient: Any, variable: Any, lr: Any, m: Any) -> None:
+        """Update a kernel by its momentum, whose singular values are all made about 1."""
+        self.assign(m, self.momentum * m + gradient)
+        direction = gradient + self.momentum * m
+        update = self.zeropower_via_newtonschulz5(ops.reshape(direction, (-1, variable.shape[-1])), self.ns_steps)
+        self.assign_sub(variable, ops.reshape(self.lr_adjust(lr * update), variable.shape))
+
+
+def hidden_kernels(variables: Sequence[Any]) -> list[Any]:
+    """Return the kernels of the convolutions but the first one; depthwise kernels are no matrices of inputs."""
+    kernels = [v for v in variables if v.name.endswith("kernel") and len(v.shape) == 4]
+    return [kernel for kernel in kernels[1:] if min(kernel.shape[2:]) > 1]
+
+
 def sum_over_replicas(gradients: Sequence[Any]) -> Sequence[Any]:
     """Return the gradients of the whole batch, if several replicas of TensorFlow have those of their shares of it."""
     if keras.backend.backend() != "tensorflow":
@@ -168,6 +197,11 @@ def make_optimizer(model: keras.Model, recipe: Recipe, steps_per_epoch: int) -> 
     if recipe.optimizer in ADAPTIVE_OPTIMIZERS:
         adaptive = with_rate_per_variable(getattr(keras.optimizers, ADAPTIVE_OPTIMIZERS[recipe.optimizer]))
         optimizer = adaptive(rate, recipe.momentum, global_clipnorm=clip, **average)
+    elif recipe.optimizer == "muon":
+        muon, momentum = with_rate_per_variable(ConvolutionMuon), float(recipe.momentum)
+        no_decay = {"weight_decay": None, "adam_weight_decay": None}
+        optimizer = muon(rate, momentum, momentum=momentum, global_clipnorm=clip, **no_decay, **average)
+        optimizer.orthogonalized = frozenset(map(id, hidden_kernels(model.trainable_variables)))
     else:
         sgd = with_rate_per_variable(keras.optimizers.SGD)
         optimizer = sgd(rate, float(recipe.momentum), recipe.nesterov, global_clipnorm=clip, **average)

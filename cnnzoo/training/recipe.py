@@ -37,7 +37,7 @@ class Interval(NamedTuple):
 
 
 CHOICES = {
-    "optimizer": ("sgd", "adamw", "lamb", "lion"),
+    "optimizer": ("sgd", "adamw", "lamb", "lion", "muon"),
     "schedule": ("cosine", "flat_cosine", "linear", "constant", "step"),
     "precision": ("float32", "bfloat16", "float16", "auto"),
     "balance": ("none", "weights", "sampling"),
@@ -88,8 +88,10 @@ class Recipe(SuggestsAttributes):
         batch_size: number of images per step.
         learning_rate: the highest learning rate of the schedule; "auto" runs `lr_find` first and takes its suggestion.
         optimizer: "sgd", "adamw" (Loshchilov, Hutter 2017, arXiv:1711.05101), "lamb" (You et al. 2019,
-            arXiv:1904.00962) or "lion" (Chen et al. 2023, arXiv:2302.06675).
-        momentum: the momentum of SGD, or the first beta of the others.
+            arXiv:1904.00962), "lion" (Chen et al. 2023, arXiv:2302.06675) or "muon" (Jordan et al. 2024; scaled as by
+            Liu et al. 2025, arXiv:2502.16982, so that the rates of AdamW suit it). Muon makes the updates of the
+            kernels of all convolutions but the first orthogonal, and leaves the other variables to Adam.
+        momentum: the momentum of SGD and Muon, or the first beta of the others.
         nesterov: whether SGD uses Nesterov momentum.
         weight_decay: decoupled weight decay of kernels only: w -= rate * decay * w. At momentum 0.9, multiply the
             coupled `weight_decay` of PyTorch's SGD by 10 to get the same strength.

@@ -10,7 +10,7 @@ from helpers.training import RECIPE, fit, new_lenet
 import cnnzoo
 from cnnzoo.training import prepare
 from cnnzoo.training.callbacks import averaged_weights, swap_averaged_weights
-from cnnzoo.training.optimizer import make_schedule
+from cnnzoo.training.optimizer import hidden_kernels, make_schedule
 
 STEPS = 10  # per epoch
 LONG = replace(RECIPE, epochs=10, learning_rate=0.1)
@@ -107,6 +107,59 @@ def test_adaptive_optimizers_equal_those_of_keras(name):
         optimizer.apply([np.ones(v.shape, "float32") for v in theirs.trainable_variables])
     for a, b in zip(ours.get_weights(), theirs.get_weights(), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-6)
+
+
+def orthogonalize(matrix, steps=5):
+    """The Newton-Schulz iteration of Jordan et al. 2024, in NumPy."""
+    a, b, c = 3.4445, -4.7750, 2.0315
+    x = matrix.T if matrix.shape[0] > matrix.shape[1] else matrix
+    x = x / np.linalg.norm(x)
+    for _ in range(steps):
+        square = x @ x.T
+        x = a * x + (b * square + c * square @ square) @ x
+    return x.T if matrix.shape[0] > matrix.shape[1] else x
+
+
+def test_muon_orthogonalizes_the_kernels_of_hidden_convolutions_by_hand():
+    rate, momentum, decay = 0.02, 0.9, 0.1
+    recipe = replace(PLAIN, optimizer="muon", momentum=momentum, weight_decay=decay, learning_rate=rate)
+    model = new_lenet()
+    prepare.compile_for_training(model, recipe, STEPS)
+    before = {v.path: v.numpy().astype("float64") for v in model.trainable_variables}
+    rng = np.random.default_rng(0)
+    steps = [{path: rng.normal(size=value.shape) for path, value in before.items()} for _ in range(2)]
+    for gradients in steps:
+        model.optimizer.apply([gradients[v.path].astype("float32") for v in model.trainable_variables])
+    after = {v.path: v.numpy() for v in model.trainable_variables}
+
+    kernel, velocity = before["c3/kernel"], 0
+    for gradients in steps:
+        gradient = gradients["c3/kernel"]
+        velocity = momentum * velocity + gradient
+        update = orthogonalize((gradient + momentum * velocity).reshape(-1, kernel.shape[-1]))
+        scale = 0.2 * max(update.shape) ** 0.5  # the root mean square of Adam's updates, Liu et al. 2025, section 2.2
+        kernel = kernel * (1 - rate * decay) - rate * scale * update.reshape(kernel.shape)
+    np.testing.assert_allclose(after["c3/kernel"], kernel, atol=1e-5)
+    assert np.linalg.svd(update, compute_uv=False) == pytest.approx(1, abs=0.35)
+
+    adam = new_lenet()
+    prepare.compile_for_training(adam, replace(recipe, optimizer="adamw"), STEPS)
+    for v in adam.trainable_variables:
+        v.assign(before[v.path].astype("float32"))
+    for gradients in steps:
+        adam.optimizer.apply([gradients[v.path].astype("float32") for v in adam.trainable_variables])
+    for v in adam.trainable_variables:
+        if v.path != "c3/kernel":  # the first convolution, biases and dense layers
+            np.testing.assert_allclose(after[v.path], v.numpy(), atol=1e-6, err_msg=v.path)
+
+
+def test_muon_leaves_the_first_layer_and_depthwise_kernels_to_adam():
+    model = cnnzoo.get("xception", classes=2, image_size=71)
+    names = {kernel.path for kernel in hidden_kernels(model.trainable_variables)}
+    kernels = [v for v in model.trainable_variables if v.name.endswith("kernel") and len(v.shape) == 4]
+    assert kernels[0].path not in names
+    assert {v.path for v in kernels[1:]} - names == {v.path for v in kernels if "depthwise" in v.name}
+    assert len(names) > 30
 
 
 def test_the_average_of_the_weights_by_hand():

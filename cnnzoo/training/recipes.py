@@ -45,7 +45,7 @@ RECIPES = {
     "imagenette": Recipe(
         epochs=5,
         batch_size=64,
-        optimizer="adamw",
+        optimizer="muon",
         learning_rate=4e-3,
         momentum=0.95,
         weight_decay=0.05,
@@ -56,9 +56,9 @@ RECIPES = {
         precision="auto",
         bn_momentum=0.9,
         keep="last",
-        source="fastai's leaderboard for Imagenette: all photos, a flat rate, then a cosine; other rows: 20, 80 epochs",
-        cost="52 minutes on Imagenette at 128 pixels, resnet34d, beside other programs",
-        result="resnet34d on Imagenette's 3,925 photos: 79.16 % after 5 epochs of all 9,469 others, one seed",
+        source="fastai's leaderboard for Imagenette: all photos, a flat rate, then a cosine; Muon: Jordan et al. 2024",
+        cost="40 minutes on Imagenette at 128 pixels, resnet18d, beside other programs",
+        result="resnet18d on Imagenette's 3,925 photos: 86.75 % after 5 epochs of all 9,469 others, one seed",
     ),
     "finetune": Recipe(
         epochs=10,

@@ -16,6 +16,16 @@ def use_quick_trials():
     return mock.patch.object(trial, "run_job", run_quick_job)
 
 
+def use_quick_finals():
+    """Make the searches of this process train in their trials, but not in the comparison at the end; as above."""
+    return mock.patch.object(trial, "run_job", run_final_quickly)
+
+
+def run_final_quickly(config, job):
+    """Stand in for `run_job`."""
+    return run_quick_job(config, job) if job.final else run_job(config, job)
+
+
 def run_quick_job(config, job):
     """Stand in for `run_job`, in the process of a trial."""
     with mock.patch.object(trial, "fit_and_evaluate", report_without_training):

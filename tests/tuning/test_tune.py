@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from helpers.notebooks import check_summary
 from helpers.pages import Page
-from helpers.quick_trials import use_quick_trials
+from helpers.quick_trials import use_quick_finals, use_quick_trials
 
 import cnnzoo
 from cnnzoo.training.recipes import resolve_recipe
@@ -56,7 +56,8 @@ def test_a_search_ends_in_a_better_recipe_that_is_proven_on_the_test_split(searc
 
 @slow
 def test_the_same_seed_gives_the_same_search(search_result, data, tmp_path):
-    again = tune(data, tmp_path / "a", trials=2, workers=2)
+    with use_quick_finals():
+        again = tune(data, tmp_path / "a", trials=2, workers=2)
     for first, second in zip(search_result.trials, again.trials, strict=False):
         assert (first.chosen, first.score, first.history) == (second.chosen, second.score, second.history)
 

@@ -125,6 +125,13 @@ def read_predictions(path: str | os.PathLike[str], argument: str = "a") -> Predi
             f"{str(place)!r} is not a file of predictions: {', '.join(SUFFIXES)}. Give a run, the folder of a report, "
             "or what `cnnzoo predict --out` has written"
         )
+    from cnnzoo.inference.answers import progress_path
+
+    if progress_path(file).exists():
+        raise InputError(
+            f"{file} is not complete: `cnnzoo predict` was interrupted, or is still writing it. Repeat its command to "
+            "complete it"
+        )
     columns = read_columns(file)
     if set(REPORT_COLUMNS) <= columns.keys():
         predictions = _from_report_columns(file, columns)

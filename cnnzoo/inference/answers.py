@@ -246,6 +246,11 @@ def shards_folder(out: Path) -> Path:
     return out.with_name(out.name + SHARDS_SUFFIX)
 
 
+def progress_path(path: Path) -> Path:
+    """Return the path of the record beside a file of predictions, which exists until the file is complete."""
+    return path.with_name(f".{path.name}.progress.json")
+
+
 def check_predictions_file(path: str | os.PathLike[str], overwrite: bool) -> tuple[Path, Path]:
     """Check a file for predictions before anything slow.
 
@@ -261,7 +266,7 @@ def check_predictions_file(path: str | os.PathLike[str], overwrite: bool) -> tup
         raise unknown_name("kind of file", path.suffix or str(path), SUFFIXES)
     if path.suffix == ".parquet":
         import_pyarrow()
-    record_path = path.with_name(f".{path.name}.progress.json")
+    record_path = progress_path(path)
     if path.exists() and not record_path.exists() and not overwrite:
         raise InputError(f"{path} already exists; overwrite=True (--overwrite) replaces it")
     return path, record_path

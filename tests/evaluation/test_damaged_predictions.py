@@ -9,6 +9,7 @@ import pytest
 import cnnzoo
 from cnnzoo.core.errors import InputError
 from cnnzoo.evaluation.slices import group_values
+from cnnzoo.inference.answers import PredictionWriter, progress_path
 
 HEADER = "image,true,predicted,probability,p(a),p(b)\n"
 NAMES = [f"a/{i}.png" for i in range(12)]
@@ -93,6 +94,21 @@ def test_names_that_no_file_can_have_have_no_picture(tmp_path):
     assert cnnzoo.compare(*files).to_html().count("there is no file to show") == 4
     with pytest.raises(InputError, match="The slice 'size' needs the images, and none of them was found"):
         cnnzoo.compare(*files, slices="size")
+
+
+@pytest.mark.parametrize("name", ["answers.jsonl", "answers.csv"])
+def test_predictions_that_are_still_written_are_refused(good, tmp_path, name):
+    """Also those of an interrupted `predict`: so far, both may have the same images."""
+    writer = PredictionWriter(tmp_path / name, {})
+    file = write_answers(tmp_path / name)
+    for is_open in (True, False):
+        with pytest.raises(InputError, match=r"answers\..* is not complete: `cnnzoo predict` was interrupted, or is"):
+            cnnzoo.compare(good, file)
+        if is_open:
+            writer.close()
+    progress_path(file).unlink()  # as at its end
+    if name.endswith("jsonl"):
+        assert len(cnnzoo.compare(good, file).labels) == len(NAMES)
 
 
 @pytest.mark.parametrize("name", ["b.csv", "run/predictions.csv"])

@@ -47,6 +47,7 @@ from cnnzoo.serve.tensors import (
     default_input,
     make_outputs,
     output_shapes,
+    text_size,
 )
 
 router = APIRouter(tags=["Open Inference Protocol"])
@@ -120,7 +121,7 @@ async def infer(request: Request, name: str, version: str = VERSION) -> Response
     message, images = await run_if_large(len(body), parse_request, body, request.headers.get(HEADER_LENGTH), model)
     requested = parse_outputs(message)
     tensors = make_outputs(model, await server.classify(model, images))
-    response = await run_if_large(tensors["scores"].nbytes, encode_response, model, message, requested, tensors)
+    response = await run_if_large(text_size(tensors), encode_response, model, message, requested, tensors)
     return await compress_answer(request, response)
 
 

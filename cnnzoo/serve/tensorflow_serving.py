@@ -29,7 +29,17 @@ from cnnzoo.serve.requests import (
     to_pixels,
 )
 from cnnzoo.serve.served_model import VERSION, ServedModel
-from cnnzoo.serve.tensors import FILES, OUTPUTS, PIXELS, STRINGS, check_input, make_outputs, output_shapes, takes_files
+from cnnzoo.serve.tensors import (
+    FILES,
+    OUTPUTS,
+    PIXELS,
+    STRINGS,
+    check_input,
+    make_outputs,
+    output_shapes,
+    takes_files,
+    text_size,
+)
 
 router = APIRouter(tags=["TensorFlow Serving"])
 SIGNATURE = "serving_default"
@@ -45,7 +55,7 @@ async def predict(request: Request, name: str, version: str = VERSION) -> Respon
     body = await read_body(request)
     is_row, images = await run_if_large(len(body), parse_request, body, model)
     outputs = make_outputs(model, await server.classify(model, images))
-    response = await run_if_large(outputs["scores"].nbytes, encode_response, outputs, is_row)
+    response = await run_if_large(text_size(outputs), encode_response, outputs, is_row)
     return await compress_answer(request, response)
 
 

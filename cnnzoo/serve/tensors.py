@@ -77,3 +77,8 @@ def make_outputs(model: ServedModel, answers: list[np.ndarray | str]) -> dict[st
         "scores": scores,
         "errors": errors,
     }
+
+
+def text_size(tensors: dict[str, np.ndarray]) -> int:
+    """Return about how many bytes the outputs are as JSON, where a score has some 20 digits."""
+    return 20 * tensors["scores"].size

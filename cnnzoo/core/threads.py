@@ -15,9 +15,20 @@ CPU_LIMIT_FILE = Path("/sys/fs/cgroup/cpu.max")  # of the container
 
 def available_cores() -> int:
     """Return the number of processor cores that this process may use: fewer in some containers, and under `launch`."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = _cores_of_process()
     share = os.environ.get(CORES, "")
     return min(cores, _container_limit() or cores, max(int(share), 1) if share.isdecimal() else cores)
+
+
+def limited_cores() -> int | None:
+    """Return `available_cores()` if it is less than the system says; None if a library finds the number by itself."""
+    cores = available_cores()
+    return cores if cores < _cores_of_process() else None
+
+
+def _cores_of_process() -> int:
+    """Return the cores that the system lets this process run on, which no quota counts in."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @cache

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cnnzoo import cards
+from cnnzoo.core.threads import limited_cores
 from cnnzoo.runtimes.base import RunFunction, Runtime, to_uint8
 from cnnzoo.runtimes.network import build_graph
 from cnnzoo.runtimes.quantization import quantize_to_int8, telemetry_off
@@ -84,7 +85,10 @@ print(classes[scores.argmax()], scores.max())
         if shape:
             network.reshape((-1, *shape))
         hint = "bf16" if precision == "bfloat16" else "f32"
-        compiled = core.compile_model(network, "CPU", {"INFERENCE_PRECISION_HINT": hint, "PERFORMANCE_HINT": "LATENCY"})
+        options = {"INFERENCE_PRECISION_HINT": hint, "PERFORMANCE_HINT": "LATENCY"}
+        if cores := limited_cores():  # OpenVINO knows no quota of a container, and would start a thread for each core
+            options["INFERENCE_NUM_THREADS"] = str(cores)
+        compiled = core.compile_model(network, "CPU", options)
         return lambda images: compiled(to_uint8(images))[0]
 
     def save(self, model: keras.Model, path: Path, precision: str, images: np.ndarray | None) -> None:

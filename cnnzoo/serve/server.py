@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -13,6 +12,7 @@ from functools import partial
 import numpy as np
 
 from cnnzoo.core.errors import suggest_names
+from cnnzoo.core.threads import available_cores
 from cnnzoo.inference.classifier import Classifier
 from cnnzoo.serve.errors import RequestError
 from cnnzoo.serve.explanations import Explanations
@@ -71,7 +71,7 @@ class Server:
         if self.is_started:
             return
         self.is_started = True
-        self._decoders = ThreadPoolExecutor(os.cpu_count() or 1, "cnnzoo-decode")
+        self._decoders = ThreadPoolExecutor(available_cores(), "cnnzoo-decode")
         for model in self.models.values():
             model.start(self._decoders)
         self._opener = ThreadPoolExecutor(1, "cnnzoo-open")

@@ -124,8 +124,10 @@ class BoardGroup:
     @staticmethod
     def _expected_luck(scored: Sequence[BoardRun]) -> float:
         """Return by how many points the best of equally good, independent runs exceeds their true accuracy."""
-        best = scored[0].accuracy or 0.0
-        error = math.sqrt(best * (1 - best) / max(scored[0].images or 1, 1))
+        best, images = scored[0].accuracy or 0.0, max(scored[0].images or 1, 1)
+        # With two more right and two more wrong images (Agresti, Coull 1998), as all of few may be right by chance
+        share = (best * images + 2) / (images + 4)
+        error = math.sqrt(share * (1 - share) / images)
         # The expected maximum of so many draws from a normal distribution (Blom 1958).
         return 100 * error * NormalDist().inv_cdf((len(scored) - 0.375) / (len(scored) + 0.25))
 

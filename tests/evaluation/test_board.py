@@ -5,6 +5,7 @@ import errno
 import io
 import json
 import os
+import re
 import shlex
 import shutil
 import threading
@@ -162,6 +163,14 @@ def test_the_best_of_many_is_said_to_be_too_high(runs):
     lines = " ".join(cnnzoo.board(runs).groups[0].describe_evaluations())
     assert "too high by chance" in lines
     assert "by its accuracy on validation" in lines
+
+
+def test_the_best_of_many_may_be_without_mistakes_by_chance(runs):
+    record = json.loads((runs / "first" / "run.json").read_text())
+    record["figures"] |= {"accuracy": 1.0, "intervals_95": {"accuracy": [0.9, 1.0]}}
+    (runs / "first" / "run.json").write_text(json.dumps(record))
+    (line,) = [line for line in cnnzoo.board(runs).groups[0].describe_evaluations() if "by chance" in line]
+    assert float(re.search(r"by up to (\S+) points", line)[1]) > 1
 
 
 def test_overwriting_a_run_keeps_its_evaluations(data, tmp_path):

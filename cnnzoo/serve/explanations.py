@@ -167,8 +167,8 @@ def read_photo(content: bytes, transform: Transform, limits: Limits) -> Photo:
         size, box = (upright.height, upright.width), transform.crop_box((upright.height, upright.width))
         pixels = transform.resize_and_crop(upright)
     if max(size) > MAX_SIDE:
-        picture = picture.copy()
-        picture.thumbnail((MAX_SIDE, MAX_SIDE))
+        height, width = (max(1, round(side * MAX_SIDE / max(size))) for side in size)
+        picture = picture.resize((width, height), reducing_gap=2.0)
     down, across = picture.height / size[0], picture.width / size[1]
     top, left, bottom, right = box
     box = (top * down, left * across, bottom * down, right * across)

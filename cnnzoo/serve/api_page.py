@@ -17,10 +17,11 @@ ADDRESS = re.compile(r"https?://[\w.:\[\]-]+(?:/[\w./-]*)?")  # that can be part
 DEFAULT_ADDRESS = "http://localhost:8080"
 KEY_OPTION = '-H "Authorization: Bearer $KEY"'
 
-router = APIRouter()
+router = APIRouter(tags=["Pages"])
 
 
-@router.api_route("/docs", methods=["GET", "HEAD"], include_in_schema=False)
+@router.head("/docs", include_in_schema=False)
+@router.get("/docs")
 async def show_docs(request: Request) -> HTMLResponse:
     """Return the page of the API for people who write programs."""
     address = str(request.base_url).rstrip("/")

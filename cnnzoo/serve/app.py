@@ -16,6 +16,7 @@ try:
     from fastapi.exceptions import RequestValidationError
     from fastapi.responses import JSONResponse, PlainTextResponse
     from starlette.exceptions import HTTPException
+    from starlette.routing import Match
 except ImportError as error:
     raise ImportError(f"{error.name} is not installed: {install_command('serve')}") from error
 
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
     from cnnzoo.inference.classifier import Classifier
 
+METHODS = ("GET", "HEAD", "POST")
 DESCRIPTION = """Classify images. All surfaces answer with the same probabilities, those of `Classifier.predict`."""
 
 
@@ -120,7 +122,7 @@ def create_app(
     app.add_exception_handler(RequestError, answer_request_error)
     app.add_exception_handler(HTTPException, answer_http_error)
     app.add_exception_handler(RequestValidationError, answer_validation_error)
-    app.openapi = cache(lambda: describe_api(app, next(iter(classifiers)), bool(api_key)))  # type: ignore[method-assign]
+    app.openapi = cache(lambda: describe_api(app, list(classifiers), bool(api_key)))  # type: ignore[method-assign]
     app.add_middleware(Gate, access=access, limits=server.limits, traffic=traffic, journal=journal)
     return app
 
@@ -155,11 +157,23 @@ async def answer_request_error(request: Request, error: Exception) -> JSONRespon
 async def answer_http_error(request: Request, error: Exception) -> JSONResponse:
     """Answer an address that does not exist, or a method that it does not have."""
     assert isinstance(error, HTTPException)
-    reason = str(error.detail)
+    reason, headers = str(error.detail), error.headers
+    if error.status_code == 405:
+        methods = ", ".join(find_methods(request))
+        reason, headers = f"This address takes {methods}. Received: {request.method:.20}", {"Allow": methods}
     if error.status_code == 404:
         prefix = request.scope.get("root_path", "")
         reason = f"There is nothing at {request.url.path[:200]!r}; {prefix}/openapi.json lists what there is"
-    return JSONResponse({"error": reason}, error.status_code, error.headers)
+    return JSONResponse({"error": reason}, error.status_code, headers)
+
+
+def find_methods(request: Request) -> list[str]:
+    """Return the methods that the address of a request takes: Starlette names those of its first route alone."""
+    routes = request.app.router.routes
+    scopes = {method: {**request.scope, "method": method} for method in METHODS}
+    return [
+        method for method, scope in scopes.items() if any(route.matches(scope)[0] is Match.FULL for route in routes)
+    ]
 
 
 async def answer_validation_error(request: Request, error: Exception) -> JSONResponse:

@@ -10,6 +10,7 @@ from cnnzoo.serve.bodies import read_body
 from cnnzoo.serve.errors import RequestError
 from cnnzoo.serve.requests import (
     check_object,
+    check_optional_object,
     decode_base64,
     parse_json,
     parse_top,
@@ -53,7 +54,7 @@ def is_json(request: Request, body: bytes) -> bool:
 def _parse_body(body: bytes) -> tuple[bytes, int]:
     """Return the image and the number of classes of a request in JSON."""
     values = check_object(parse_json(body), "The body")
-    parameters = check_object(values.get("parameters") or {}, '"parameters"')
+    parameters = check_optional_object(values.get("parameters"), '"parameters"')
     function = parameters.get("function_to_apply")
     if function not in (None, "softmax"):
         raise RequestError(400, f'"function_to_apply" must be "softmax". Received: {show_value(function)}')

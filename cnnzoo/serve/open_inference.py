@@ -27,7 +27,9 @@ from cnnzoo.serve.errors import RequestError
 from cnnzoo.serve.requests import (
     check_list,
     check_object,
+    check_optional_object,
     decode_base64,
+    describe_kind,
     parse_json,
     parse_top,
     run_if_large,
@@ -144,6 +146,8 @@ def parse_request(
             return {}, [body]
         body, binary = body[:length], memoryview(body)[length:]
     message = check_object(parse_json(body), "The body")
+    if not isinstance(message.get("id", ""), str):
+        raise RequestError(400, f'"id" must be a string. Received: {describe_kind(message["id"])}')
     tensors = check_list(message.get("inputs"), '"inputs"')
     if len(tensors) != 1:
         raise RequestError(
@@ -156,15 +160,15 @@ def parse_request(
 
 def parse_outputs(message: dict[str, Any]) -> list[tuple[str, bool, int]]:
     """Return the outputs that a request asks for: their names, whether as binary, and of how many classes (0: all)."""
-    parameters = check_object(message.get("parameters") or {}, '"parameters"')
+    parameters = check_optional_object(message.get("parameters"), '"parameters"')
     all_binary = parameters.get("binary_data_output") is True
     requested = []
-    outputs = check_list(message.get("outputs") or [], '"outputs"')
+    outputs = [] if message.get("outputs") is None else check_list(message["outputs"], '"outputs"')
     if len(outputs) > 2 * len(OUTPUTS):  # each once as numbers and once more as classes
         raise RequestError(400, f"{len(outputs)} outputs were requested, of {len(OUTPUTS)} that there are")
     for output in outputs:
         name = check_output(check_object(output, "An output").get("name"))
-        wishes = check_object(output.get("parameters") or {}, '"parameters"')
+        wishes = check_optional_object(output.get("parameters"), '"parameters"')
         top = 0
         if wishes.get("classification") is not None:
             if name != "scores":
@@ -184,7 +188,7 @@ def _read_images(tensor: dict[str, Any], binary: memoryview, limit: int) -> list
     count = shape[0] if shape else 0
     if count > limit:
         raise RequestError(413, f"{count} images are more than the {limit} allowed in a request")
-    parameters = check_object(tensor.get("parameters") or {}, '"parameters"')
+    parameters = check_optional_object(tensor.get("parameters"), '"parameters"')
     size, content_type = parameters.get("binary_data_size"), parameters.get("content_type")
     if content_type not in CONTENT_TYPES:
         raise RequestError(400, f'The "content_type" of the input may be base64. Received: {show_value(content_type)}')

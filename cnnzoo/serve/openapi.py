@@ -4,42 +4,40 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from copy import deepcopy
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from cnnzoo.serve.operations import GATE, JSON, OPERATIONS, STATUSES, Operation
+from cnnzoo.serve.operations import FORM_DATA, GATE, JSON, OPERATIONS, STATUSES, Operation
 from cnnzoo.serve.schemas import ERROR
+from cnnzoo.serve.served_model import VERSION
 
 VERSION_PART = "/versions/{version}"
-PARAMETERS = {
-    "name": {"schema": {"type": "string"}, "description": "name of the model"},
-    "version": {"schema": {"type": "string"}, "description": "version of the model: 1"},
-}
 ERROR_CONTENT = {JSON: {"schema": {"$ref": "#/components/schemas/Error"}}}
 KEY_SCHEMES = {
     "bearer": {"type": "http", "scheme": "bearer"},
     "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
 }
-OPEN = ("/healthz", "/readyz", "/v2/health/live", "/v2/health/ready")  # need no key
+OPEN = ("/", "/docs", "/healthz", "/readyz", "/v2/health/live", "/v2/health/ready")  # need no key
 
 
-def describe_api(app: FastAPI, model: str, needs_key: bool) -> dict[str, Any]:
+def describe_api(app: FastAPI, models: Sequence[str], needs_key: bool) -> dict[str, Any]:
     """Return the OpenAPI description of an application.
 
     Args:
         app: the application with all its routes.
-        model: the name of a model, for the examples.
+        models: the names of the models, the first of which is that of the examples.
         needs_key: whether requests must carry a key.
     """
     description = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
     for path, item in description["paths"].items():
         for method, listed in item.items():
             operation = OPERATIONS[method, path.replace(VERSION_PART, "")]
-            item[method] = _describe(operation, listed, path, model)
-            if needs_key and path not in OPEN:
+            item[method] = _describe(operation, listed, path, models)
+            if needs_key and (method != "get" or path not in OPEN):
                 item[method]["security"] = [{name: []} for name in KEY_SCHEMES]
     description["components"] = {"schemas": {"Error": ERROR}}
     if needs_key:
@@ -47,13 +45,13 @@ def describe_api(app: FastAPI, model: str, needs_key: bool) -> dict[str, Any]:
     return description
 
 
-def _describe(operation: Operation, listed: dict[str, Any], path: str, model: str) -> dict[str, Any]:
+def _describe(operation: Operation, listed: dict[str, Any], path: str, models: Sequence[str]) -> dict[str, Any]:
     """Return the description of one route; `listed` is what FastAPI knows of it."""
     has_version = VERSION_PART in path
     curl = operation.curl.replace("/models/NAME", "/models/NAME/versions/1") if has_version else operation.curl
     answers = {kind: {"schema": schema} for kind, schema in operation.answers.items()}
     first = next(iter(answers))
-    answers[first]["example"] = _insert_name(operation.example, model)
+    answers[first]["example"] = _insert_name(operation.example, models[0])
     responses: dict[str, Any] = {"200": {"description": "The answer.", "content": answers}}
     for status in sorted({*GATE, *operation.statuses, *operation.other_answers}):
         schema = operation.other_answers.get(status)
@@ -67,14 +65,20 @@ def _describe(operation: Operation, listed: dict[str, Any], path: str, model: st
         "description": listed["description"],
         "operationId": f"{operation.id}_of_version" if has_version else operation.id,
         "responses": responses,
-        "x-codeSamples": [{"lang": "Shell", "source": curl.replace("NAME", model)}],
+        "x-codeSamples": [{"lang": "Shell", "source": curl.replace("NAME", models[0])}],
     }
     if names := re.findall(r"{(\w+)}", path):
+        values = {"name": list(models), "version": [VERSION]}
         description["parameters"] = [
-            {"name": name, "in": "path", "required": True, **PARAMETERS[name]} for name in names
+            {"name": name, "in": "path", "required": True, "schema": {"type": "string", "enum": values[name]}}
+            for name in names
         ]
     if operation.bodies:
-        bodies: dict[str, Any] = {kind: {"schema": schema} for kind, schema in operation.bodies.items()}
+        bodies: dict[str, Any] = {kind: {"schema": deepcopy(schema)} for kind, schema in operation.bodies.items()}
+        if FORM_DATA in bodies:
+            schema = bodies[FORM_DATA]["schema"]
+            schema["properties"]["model"]["enum"] = list(models)
+            schema["required"] += ["model"] if len(models) > 1 else []
         if JSON in bodies:
             bodies[JSON]["example"] = operation.request
         description["requestBody"] = {"required": True, "content": bodies}

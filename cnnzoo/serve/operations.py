@@ -31,11 +31,12 @@ from cnnzoo.serve.schemas import (
     obj,
 )
 
-JSON, FORM_DATA, BYTES, TEXT, PNG = (
+JSON, FORM_DATA, BYTES, TEXT, HTML, PNG = (
     "application/json",
     "multipart/form-data",
     "application/octet-stream",
     "text/plain",
+    "text/html",
     "image/png",
 )
 BINARY = {"type": "string", "format": "binary"}
@@ -85,13 +86,16 @@ class Operation(NamedTuple):
     other_answers: dict[int, dict[str, Any]] = {}  # noqa: RUF012  # which nobody changes
 
 
+PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="  # a PNG
 SCORED = [{"class": "cat", "probability": 0.93}, {"class": "dog", "probability": 0.07}]
 INFER_EXAMPLE = {
-    "inputs": [{"name": "image_bytes", "datatype": "BYTES", "shape": [1], "data": ["/9j/4AAQSkZJRg..."]}],
+    "inputs": [{"name": "image_bytes", "datatype": "BYTES", "shape": [1], "data": [PIXEL]}],
     "outputs": [{"name": "class_names"}, {"name": "scores"}],
 }
 
 OPERATIONS = {
+    ("get", "/"): Operation("show_page", "curl ADDRESS/", {HTML: {"type": "string"}}, "<!doctype html>..."),
+    ("get", "/docs"): Operation("show_docs", "curl ADDRESS/docs", {HTML: {"type": "string"}}, "<!doctype html>..."),
     ("post", "/predict"): Operation(
         "classify_form",
         "curl ADDRESS/predict -F model=NAME -F top=2 -F file=@photo.jpg -F file=@photo.jpg",
@@ -154,7 +158,7 @@ OPERATIONS = {
         },
         WORK,
         {JSON: PREDICT_REQUEST},
-        {"instances": [{"b64": "/9j/4AAQSkZJRg..."}]},
+        {"instances": [{"b64": PIXEL}]},
     ),
     ("get", "/v1/models/{name}"): Operation(
         "get_status",
@@ -223,7 +227,7 @@ OPERATIONS = {
             ],
         },
         WORK,
-        {JSON: INFER_REQUEST, BYTES: BINARY},
+        {JSON: INFER_REQUEST},
         INFER_EXAMPLE,
     ),
     ("post", "/models/{name}"): Operation(
@@ -233,7 +237,7 @@ OPERATIONS = {
         [{"label": "cat", "score": 0.93}, {"label": "dog", "score": 0.07}],
         WORK,
         {"image/*": BINARY, JSON: TASK_REQUEST},
-        {"inputs": "/9j/4AAQSkZJRg...", "parameters": {"top_k": 2}},
+        {"inputs": PIXEL, "parameters": {"top_k": 2}},
     ),
     ("post", "/"): Operation(
         "classify_image_with_only_model",
@@ -242,7 +246,7 @@ OPERATIONS = {
         [{"label": "cat", "score": 0.93}, {"label": "dog", "score": 0.07}],
         WORK,
         {"image/*": BINARY, JSON: TASK_REQUEST},
-        {"inputs": "/9j/4AAQSkZJRg...", "parameters": {"top_k": 2}},
+        {"inputs": PIXEL, "parameters": {"top_k": 2}},
     ),
     ("get", "/healthz"): Operation("get_health", "curl ADDRESS/healthz", {JSON: STATE}, {"status": "ok"}),
     ("get", "/readyz"): Operation(

@@ -20,10 +20,11 @@ from cnnzoo.core.pages import render_page
 FOLDER = Path(__file__).parent
 SOURCES = re.compile(r"<(style|script)>(.*?)</\1>", re.DOTALL)
 
-router = APIRouter()
+router = APIRouter(tags=["Pages"])
 
 
-@router.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
+@router.head("/", include_in_schema=False)
+@router.get("/")
 async def show_page() -> HTMLResponse:
     """Return the page for people."""
     return answer_page(render_people_page())

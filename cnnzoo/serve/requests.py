@@ -82,6 +82,11 @@ def check_object(value: Any, what: str) -> dict[str, Any]:
     return value
 
 
+def check_optional_object(value: Any, what: str) -> dict[str, Any]:
+    """Return a JSON object, an empty one for null; raise RequestError 400 if `value` is neither."""
+    return {} if value is None else check_object(value, what)
+
+
 def check_list(value: Any, what: str) -> list[Any]:
     """Return a JSON array; raise RequestError 400 if `value` is none."""
     if not isinstance(value, list):

@@ -13,7 +13,12 @@ COUNT: Schema = {"type": "integer", "minimum": 0}
 NULL: Schema = {"type": "null"}
 PROBABILITY: Schema = {"type": "number", "minimum": 0, "maximum": 1}
 FILE: Schema = {"type": "string", "format": "binary"}
-ENCODED: Schema = {"type": "string", "contentEncoding": "base64", "description": "the bytes of an image file"}
+ENCODED: Schema = {
+    "type": "string",
+    "contentEncoding": "base64",
+    "pattern": "^[A-Za-z0-9+/_-]+={0,2}$",
+    "description": "the bytes of an image file",
+}
 TOP: Schema = {"type": "integer", "minimum": 1, "maximum": 10_000, "description": "number of classes of each answer"}
 MODEL: Schema = {"type": "string", "description": "name of a model, if there are several"}
 
@@ -89,7 +94,7 @@ INSTANCE = either(IMAGE, {"type": "object", "description": "an image, under the 
 SIGNATURE: Schema = {"enum": ["serving_default", "pixels", "network", ""]}
 PREDICT_REQUEST = either(
     obj(("signature_name",), instances=array(INSTANCE, minItems=1), signature_name=SIGNATURE),
-    obj(("signature_name",), inputs=either(INSTANCE, array(INSTANCE, minItems=1)), signature_name=SIGNATURE),
+    obj(("signature_name",), inputs=either({"type": "object"}, array(INSTANCE, minItems=1)), signature_name=SIGNATURE),
 )
 ROW = obj(class_names=array(TEXT), probabilities=array(PROBABILITY), scores=array(PROBABILITY), errors=TEXT)
 COLUMNS = obj(
@@ -112,6 +117,7 @@ METADATA = obj(model_spec=obj(name=TEXT, signature_name=TEXT, version=TEXT), met
 
 # ---- Open Inference Protocol
 
+PARAMETERS: Schema = {"type": ["object", "null"]}
 SHAPE = array({"type": "integer", "minimum": 0, "maximum": 2**31 - 1}, minItems=1)
 TENSOR = obj(
     ("data", "parameters"), name=TEXT, datatype=TEXT, shape=SHAPE, data=array({}), parameters={"type": "object"}
@@ -126,19 +132,22 @@ INFER_REQUEST = obj(
             datatype={"enum": ["BYTES", "UINT8"]},
             shape=SHAPE,
             data=array({}),
-            parameters={"type": "object"},
+            parameters=PARAMETERS,
         ),
         minItems=1,
         maxItems=1,
     ),
-    outputs=array(
-        obj(
-            ("parameters",),
-            name={"enum": ["class_names", "probabilities", "scores", "errors"]},
-            parameters={"type": "object"},
-        )
+    outputs=either(
+        array(
+            obj(
+                ("parameters",),
+                name={"enum": ["class_names", "probabilities", "scores", "errors"]},
+                parameters=PARAMETERS,
+            )
+        ),
+        NULL,
     ),
-    parameters={"type": "object"},
+    parameters=PARAMETERS,
 )
 INFER_ANSWER = obj(("id",), model_name=TEXT, model_version=TEXT, outputs=array(TENSOR), id=TEXT)
 SERVER_METADATA = obj(name=TEXT, version=TEXT, extensions=array(TEXT))
@@ -148,11 +157,10 @@ LIVE, READY, MODEL_READY = obj(live=FLAG), obj(ready=FLAG), obj(name=TEXT, ready
 
 # ---- Hugging Face, and operations
 
-TASK_REQUEST = obj(
-    ("parameters",),
-    inputs=ENCODED,
-    parameters=obj(("top_k", "function_to_apply"), top_k=TOP, function_to_apply={"enum": ["softmax", None]}),
+TASK_PARAMETERS = obj(
+    ("top_k", "function_to_apply"), top_k=either(TOP, NULL), function_to_apply={"enum": ["softmax", None]}
 )
+TASK_REQUEST = obj(("parameters",), inputs=ENCODED, parameters=either(TASK_PARAMETERS, NULL))
 LABELS = array(obj(label=TEXT, score=PROBABILITY))
 STATE = obj(status=TEXT)
 READINESS = obj(ready=FLAG, models={"type": "object", "additionalProperties": TEXT})

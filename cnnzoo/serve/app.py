@@ -169,6 +169,8 @@ async def answer_http_error(request: Request, error: Exception) -> JSONResponse:
 
 def find_methods(request: Request) -> list[str]:
     """Return the methods that the address of a request takes: Starlette names those of its first route alone."""
+    if ":" in request.url.path.rpartition("/")[2]:  # NAME:predict, which the route of a model's status matches too
+        return ["POST"]
     routes = request.app.router.routes
     scopes = {method: {**request.scope, "method": method} for method in METHODS}
     return [

@@ -146,7 +146,7 @@ def parse_request(
             return {}, [body]
         body, binary = body[:length], memoryview(body)[length:]
     message = check_object(parse_json(body), "The body")
-    if not isinstance(message.get("id", ""), str):
+    if not isinstance(message.get("id"), str | None):
         raise RequestError(400, f'"id" must be a string. Received: {describe_kind(message["id"])}')
     tensors = check_list(message.get("inputs"), '"inputs"')
     if len(tensors) != 1:
@@ -186,7 +186,7 @@ def _read_images(tensor: dict[str, Any], binary: memoryview, limit: int) -> list
     if not all(isinstance(side, int) and not isinstance(side, bool) and 0 <= side < 2**31 for side in shape):
         raise RequestError(400, f'The "shape" of the input must be whole numbers. Received: {shape!r:.100}')
     count = shape[0] if shape else 0
-    if count > limit:
+    if kind in ("BYTES", "UINT8") and count > limit:
         raise RequestError(413, f"{count} images are more than the {limit} allowed in a request")
     parameters = check_optional_object(tensor.get("parameters"), '"parameters"')
     size, content_type = parameters.get("binary_data_size"), parameters.get("content_type")

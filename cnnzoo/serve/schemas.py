@@ -124,7 +124,7 @@ TENSOR = obj(
 )
 INFER_REQUEST = obj(
     ("id", "outputs", "parameters"),
-    id=TEXT,
+    id=either(TEXT, NULL),
     inputs=array(
         obj(
             ("parameters",),

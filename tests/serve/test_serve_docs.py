@@ -14,7 +14,7 @@ from PIL import Image
 
 from cnnzoo.serve.api_page import render_docs
 from cnnzoo.serve.app import create_app
-from cnnzoo.serve.operations import OPERATIONS
+from cnnzoo.serve.operations import OPERATIONS, PIXEL
 
 KEY = "a-secret-of-32-letters-and-more"
 KINDS = {"object": dict, "array": list, "string": str, "boolean": bool, "integer": int, "number": int | float}
@@ -94,6 +94,49 @@ def test_examples_are_what_the_schemas_allow(description):
             for kind, content in part["content"].items():
                 if "example" in content and path != "/v1/models/{name}/metadata":
                     check(content["example"], content["schema"], description, f"{method} {path} {kind}")
+
+
+def test_examples_of_bodies_can_be_sent_as_they_are(server, description):
+    for method, path, operation in iter_operations(description):
+        example = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("example")
+        if example and path != "/":  # which is for servers of one model
+            address = path.replace("{name}", "digits").replace("{version}", "1")
+            answer = server.session.request(method, f"{server.url}{address}", json=example)
+            assert answer.status_code == 200, (path, answer.text)
+
+
+def test_names_of_models_are_listed(server, description):
+    (name,) = description["paths"]["/v2/models/{name}"]["get"]["parameters"]
+    form = description["paths"]["/predict"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
+    names = list(server.app.state.server.models)
+    assert name["schema"]["enum"] == form["properties"]["model"]["enum"] == names
+    assert form["required"] == ["file", "model"]
+
+
+@pytest.mark.parametrize(
+    ("path", "methods"),
+    [
+        ("/", "GET, HEAD, POST"),
+        ("/docs", "GET, HEAD"),
+        ("/predict", "POST"),
+        ("/v1/models/digits", "GET"),
+        ("/v1/models/digits:predict", "POST"),
+        ("/v1/models/digits/versions/1:predict", "POST"),
+    ],
+)
+def test_another_method_is_refused_with_those_that_are_allowed(server, path, methods):
+    answer = server.session.put(f"{server.url}{path}")
+    assert (answer.status_code, answer.headers["Allow"]) == (405, methods)
+    assert answer.json() == {"error": f"This address takes {methods}. Received: PUT"}
+
+
+@pytest.mark.parametrize("value", [False, 0, "", [], 3])
+def test_parameters_are_an_object_or_null(server, value):
+    tensor = {"name": "image_bytes", "datatype": "BYTES", "shape": [1], "data": [PIXEL]}
+    answer = server.post("/v2/models/digits/infer", json={"inputs": [tensor], "parameters": value})
+    assert (answer.status_code, answer.json()["error"].split(". ")[0]) == (400, '"parameters" must be a JSON object')
+    assert server.post("/models/digits", json={"inputs": PIXEL, "parameters": value}).status_code == 400
+    assert server.post("/models/digits", json={"inputs": PIXEL, "parameters": None}).status_code == 200
 
 
 def test_keys_are_described_where_they_are_needed(classifiers):

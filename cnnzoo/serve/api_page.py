@@ -41,6 +41,7 @@ def render_docs(description: dict[str, Any], address: str) -> str:
             continue
         for method, operation in item.items():
             sections.setdefault(operation["tags"][0], []).append(_describe(method, path, operation, address))
+    sections["Pages"] = sections.pop("Pages")  # last
     ids = {name: re.sub(r"\W+", "-", name).casefold() for name in sections}
     return render_page(
         "cnnzoo.serve",

@@ -177,6 +177,8 @@ def test_the_commands_of_the_page_work_as_printed(classifiers, description, key,
         if path == "/explain":
             with Image.open(tmp_path / "why.png") as picture:
                 assert picture.size == (80, 60)
+        elif path == "/docs" or (method, path) == ("get", "/"):
+            assert answer.startswith(b"<!doctype html>")
         elif path == "/metrics":
             assert b'cnnzoo_images_total{model="my.net",result="answered"}' in answer
         else:

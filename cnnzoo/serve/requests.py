@@ -83,8 +83,11 @@ def check_object(value: Any, what: str) -> dict[str, Any]:
 
 
 def check_optional_object(value: Any, what: str) -> dict[str, Any]:
-    """Return a JSON object, an empty one for null; raise RequestError 400 if `value` is neither."""
-    return {} if value is None else check_object(value, what)
+    """Return a JSON object, an empty one for null and []; raise RequestError 400 for anything else.
+
+    Some languages write an empty object as an empty array.
+    """
+    return {} if value is None or value == [] else check_object(value, what)
 
 
 def check_list(value: Any, what: str) -> list[Any]:

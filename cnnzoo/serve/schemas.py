@@ -11,6 +11,7 @@ NUMBER: Schema = {"type": "number"}
 FLAG: Schema = {"type": "boolean"}
 COUNT: Schema = {"type": "integer", "minimum": 0}
 NULL: Schema = {"type": "null"}
+NOTHING: Schema = {"enum": [None, []]}  # in the place of an object
 PROBABILITY: Schema = {"type": "number", "minimum": 0, "maximum": 1}
 FILE: Schema = {"type": "string", "format": "binary"}
 ENCODED: Schema = {
@@ -117,7 +118,7 @@ METADATA = obj(model_spec=obj(name=TEXT, signature_name=TEXT, version=TEXT), met
 
 # ---- Open Inference Protocol
 
-PARAMETERS: Schema = {"type": ["object", "null"]}
+PARAMETERS = either({"type": "object"}, NOTHING)
 SHAPE = array({"type": "integer", "minimum": 0, "maximum": 2**31 - 1}, minItems=1)
 TENSOR = obj(
     ("data", "parameters"), name=TEXT, datatype=TEXT, shape=SHAPE, data=array({}), parameters={"type": "object"}
@@ -160,7 +161,7 @@ LIVE, READY, MODEL_READY = obj(live=FLAG), obj(ready=FLAG), obj(name=TEXT, ready
 TASK_PARAMETERS = obj(
     ("top_k", "function_to_apply"), top_k=either(TOP, NULL), function_to_apply={"enum": ["softmax", None]}
 )
-TASK_REQUEST = obj(("parameters",), inputs=ENCODED, parameters=either(TASK_PARAMETERS, NULL))
+TASK_REQUEST = obj(("parameters",), inputs=ENCODED, parameters=either(TASK_PARAMETERS, NOTHING))
 LABELS = array(obj(label=TEXT, score=PROBABILITY))
 STATE = obj(status=TEXT)
 READINESS = obj(ready=FLAG, models={"type": "object", "additionalProperties": TEXT})

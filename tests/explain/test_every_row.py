@@ -11,7 +11,7 @@ import cnnzoo
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("free_memory")]
 WITH_AUXILIARY_HEADS = [name for name in cnnzoo.list_models() if cnnzoo.info(name).row.aux_taps]
-POOLED = ("resnet20_b", "resnet18d", "preresnet18", "googlenet_2014", "inception_v2", "xception")
+POOLED = ("preresnet18", "inception_v2", "xception")  # whose last maps come in three ways; test_explain.py has a ResNet
 
 
 # Those of the other rows are checked where these are built: in tests/test_build.py and tests/test_golden.py

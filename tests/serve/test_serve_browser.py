@@ -15,6 +15,7 @@ from PIL import Image
 import cnnzoo
 from cnnzoo.serve.app import create_app
 
+FULL = 256  # images that wait, when a queue is full
 KEY = "a-secret-of-32-letters-and-more"
 EVIL = "<img src=x onerror=hacked=1>"
 SETTLED = "photos.children.length && !document.querySelector('[aria-busy=true]')"
@@ -282,35 +283,36 @@ def test_the_answers_are_downloaded_as_a_table(page, photos, classifiers):
 
 
 def test_a_busy_server_is_asked_again_and_says_so(page, app, photos):
-    model = app.state.server.models["digits"]
-    model.queue = 0
+    batcher = app.state.server.models["digits"].batcher
+    batcher.waiting += FULL
     try:
         page.run("told = document.getElementById('status'), 0")
         page.drop_files(digits(photos, 1))
         page.wait("/^The server is busy. Trying again in 1 second \\(attempt [2-6] of 6\\)/.test(told.textContent)")
     finally:
-        model.queue = 256
+        batcher.waiting -= FULL
     page.wait(SETTLED)
     assert read_answers(page) == ["4"]
 
 
 def test_a_server_that_stays_busy_is_not_asked_for_ever(page, app, running, photos):
-    model = app.state.server.models["digits"]
-    model.queue = 0
+    batcher = app.state.server.models["digits"].batcher
+    batcher.waiting += FULL
     try:
         page.run("setTimeout = ((wait) => (call, time) => wait(call, time / 50))(setTimeout), 0")
         page.drop_files(digits(photos, 5))
         page.wait(SETTLED)
     finally:
-        model.queue = 256
+        batcher.waiting -= FULL
     assert set(read_answers(page)) == {"The server is still busy after 6 attempts. Try again later."}
     assert page.requests.count(f"{running.url}/predict") == 6
     page.run("retry.click()")
     page.wait(f"document.querySelectorAll('.bar').length === 15 && {SETTLED}")
 
 
-def test_what_passes_the_deadline_is_sent_in_smaller_groups_and_then_fails(page, app, running, photos):
+def test_what_passes_the_deadline_is_sent_in_smaller_groups_and_then_fails(page, app, running, photos, monkeypatch):
     model = app.state.server.models["digits"]
+    monkeypatch.setattr(model, "_check_time", lambda count: None)  # which refuses at once what would be late
     deadline, model.deadline = model.deadline, 1e-5
     try:
         page.drop_files(digits(photos, 2))

@@ -93,11 +93,13 @@ class ServedModel:
         """Answer one image, and a full batch, so that the first requests need not wait for the network to be opened."""
         try:
             size = find_largest_batch(self.classifier, self.batch_size)  # opens the network
-            for count in (1, size):
+            for count in (1, size, size):  # the second full batch tells how long one takes
+                begun = time.monotonic()
                 self.classifier.scores(np.zeros((count, *self.classifier.shape), "uint8"))
         except Exception as error:
             self.failure = f"{self.name} cannot be served: {error or type(error).__name__}"
             raise InputError(self.failure) from error
+        self.batcher.pace.note(size, begun, time.monotonic(), False)
         self.batcher.size = size
         self.ready = True
 

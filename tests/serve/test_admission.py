@@ -65,6 +65,13 @@ def test_request_that_would_be_late_is_refused_at_once(model):
     assert "an answer would take about" in refused.reason
 
 
+def test_time_of_an_image_is_known_from_the_start(model):
+    """The first requests may be more than can be answered."""
+    model.go_on.set()
+    model.warm_up()
+    assert model.batcher.pace.seconds > 0
+
+
 @pytest.mark.parametrize(
     ("seconds", "waiting", "count"),
     [

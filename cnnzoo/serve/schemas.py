@@ -92,7 +92,7 @@ MODELS = obj(
 PIXELS: Schema = array({}, minItems=1)  # nested lists of numbers
 IMAGE = either(obj(b64=ENCODED), ENCODED, PIXELS)
 INSTANCE = either(IMAGE, {"type": "object", "description": "an image, under the name of the input"})
-SIGNATURE: Schema = {"enum": ["serving_default", "pixels", "network", ""]}
+SIGNATURE: Schema = {"enum": ["serving_default", "pixels", "network", "", None]}
 PREDICT_REQUEST = either(
     obj(("signature_name",), instances=array(INSTANCE, minItems=1), signature_name=SIGNATURE),
     obj(("signature_name",), inputs=either({"type": "object"}, array(INSTANCE, minItems=1)), signature_name=SIGNATURE),

@@ -71,7 +71,8 @@ def encode_response(outputs: dict[str, np.ndarray], is_row: bool) -> Response:
 def parse_request(body: bytes, model: ServedModel) -> tuple[bool, list[bytes | np.ndarray]]:
     """Return whether a request has the row format, and its images."""
     message = check_object(parse_json(body), "The body")
-    signature = message.get("signature_name") or SIGNATURE
+    signature = message.get("signature_name")
+    signature = SIGNATURE if signature is None or signature == "" else signature
     if signature not in SIGNATURES:
         nearest = suggest_names(signature, SIGNATURES) if isinstance(signature, str) else ()
         hint = f"Did you mean {nearest[0]}? " if nearest else ""

@@ -139,6 +139,14 @@ def test_parameters_are_an_object_or_null(server, value):
     assert server.post("/models/digits", json={"inputs": PIXEL, "parameters": None}).status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("value", "status"), [(None, 200), ("", 200), ("pixel", 400), (0, 400), (False, 400), ([], 400)]
+)
+def test_a_signature_is_a_name_or_null(server, value, status):
+    answer = server.post("/v1/models/digits:predict", json={"instances": [{"b64": PIXEL}], "signature_name": value})
+    assert answer.status_code == status
+
+
 def test_keys_are_described_where_they_are_needed(classifiers):
     description = create_app(classifiers["digits-keras"], api_key=KEY).openapi()
     assert description["components"]["securitySchemes"].keys() == {"bearer", "header"}

@@ -186,11 +186,10 @@ class Batcher:
         started = time.perf_counter()
         try:
             item.pixels = self._decode(item.source)
-        except InputError as error:
-            _finish([(item, error)])
         except BaseException as error:
-            log.exception("An image could not be decoded")
-            _finish([(item, _as_exception(error))])
+            if not isinstance(error, InputError):
+                log.exception("An image could not be decoded")
+            _finish([(item, _as_result(error))])
         else:
             self._observe("decode_seconds", time.perf_counter() - started)
             item.source = b""
@@ -222,15 +221,20 @@ class Batcher:
                 return [self._predict_batch([item])[0] for item in batch if item.is_wanted]
             if not isinstance(error, InputError):
                 log.exception("An image could not be predicted")
-            return [(batch[0], _as_exception(error))]
+            return [(batch[0], _as_result(error))]
         self._observe("predict_seconds", time.perf_counter() - started)
         self._observe("batch_size", len(batch))
         return results
 
 
-def _as_exception(error: BaseException) -> Exception:
-    """Return an error that can be the result of an image, also for one that would end a thread."""
-    return error if isinstance(error, Exception) else RuntimeError(repr(error))
+def _as_result(error: BaseException) -> Exception:
+    """Return an error as the result of an image, also one that would end a thread.
+
+    Its traceback is cut off: its frames hold the image, and it them, until the garbage is collected.
+    """
+    result = error if isinstance(error, Exception) else RuntimeError(repr(error))
+    result.__traceback__ = result.__context__ = result.__cause__ = None
+    return result
 
 
 def _finish(results: Iterable[tuple[Item, Result]]) -> None:

@@ -16,7 +16,8 @@ class Limits:
     Attributes:
         image_bytes: bytes of one encoded image.
         request_bytes: bytes of the body of a request.
-        total_bytes: bytes of the bodies of all requests that are being received or answered.
+        total_bytes: bytes of the bodies of all requests that are being received or answered. While bodies are parsed,
+            they need up to three times as much memory.
         images: images in one request.
         pixels: pixels of one image, before it is resized. The limits of `cnnzoo.load_data` hold as well, so that
             kinds of images that are slow to decode may have fewer.

@@ -155,6 +155,7 @@ def parse_request(
         )
     tensor = check_object(tensors[0], "inputs[0]")
     check_input(tensor.get("name"), model)
+    parse_outputs(message)  # wrong wishes are refused before the images are read
     return message, _read_images(tensor, binary, model.limits.images)
 
 

@@ -45,7 +45,11 @@ async def run_if_large(size: int, function: Callable[..., Value], *arguments: An
     """Call a function, in a thread if it has many bytes to work on."""
     if size < LARGE_BODY:
         return function(*arguments)
-    return await asyncio.get_running_loop().run_in_executor(PARSERS, function, *arguments)
+    try:
+        return await asyncio.get_running_loop().run_in_executor(PARSERS, function, *arguments)
+    except RequestError as error:  # which would keep all that was parsed, until the garbage is collected
+        error.__traceback__ = error.__context__ = None
+        raise
 
 
 def parse_json(body: bytes) -> Any:

@@ -123,6 +123,7 @@ def bad_json():
         "a number as base64": b'{"instances": [{"b64": 5}]}',
         "a path": b'{"instances": [{"b64": "file:///etc/passwd"}]}',
         "an address": b'{"instances": ["http://127.0.0.1/secret"]}',
+        "an empty object as signature": b'{"signature_name": {}, "instances": [1]}',
         "a list as signature": b'{"signature_name": [[1]], "instances": [1]}',
         "a deep signature": b'{"signature_name": ' + b"[" * 900 + b"]" * 900 + b', "instances": [1]}',
         "rows of other lengths": b'{"instances": [[[1, 2], [3]]]}',

@@ -106,6 +106,7 @@ def test_one_image_that_fails_leaves_the_others_alone(start_batcher):
     assert isinstance(results[1], InputError)
     assert isinstance(results[2], RuntimeError)
     assert results[3] == 2
+    assert results[1].__traceback__ is results[2].__traceback__ is None  # which would keep the images in memory
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, MemoryError, StopIteration])

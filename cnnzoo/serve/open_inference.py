@@ -187,8 +187,6 @@ def _read_images(tensor: dict[str, Any], binary: memoryview, limit: int) -> list
     if not all(isinstance(side, int) and not isinstance(side, bool) and 0 <= side < 2**31 for side in shape):
         raise RequestError(400, f'The "shape" of the input must be whole numbers. Received: {shape!r:.100}')
     count = shape[0] if shape else 0
-    if kind in ("BYTES", "UINT8") and count > limit:
-        raise RequestError(413, f"{count} images are more than the {limit} allowed in a request")
     parameters = check_optional_object(tensor.get("parameters"), '"parameters"')
     size, content_type = parameters.get("binary_data_size"), parameters.get("content_type")
     if content_type not in CONTENT_TYPES:
@@ -197,6 +195,8 @@ def _read_images(tensor: dict[str, Any], binary: memoryview, limit: int) -> list
         raise RequestError(
             400, f'"binary_data_size" is {show_value(size)}, but {len(binary)} bytes follow the JSON of the request'
         )
+    if kind in ("BYTES", "UINT8") and count > limit:
+        raise RequestError(413, f"{count} images are more than the {limit} allowed in a request")
     if kind == "BYTES" and math.prod(shape) == count:  # [N] or [N, 1]
         images: list[bytes | np.ndarray]
         if size is not None:

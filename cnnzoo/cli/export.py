@@ -109,6 +109,7 @@ def export(
         *(word for fix_list in fix_lists for word in ("--fix-list", fix_list)),
     ]
     echo(f"Measure it on a test split: cnnzoo evaluate {shlex.join(words)}")
+    echo(f"Serve it with a web page and an API: cnnzoo serve {shlex.quote(str(out))}")
 
 
 COMMANDS = (export,)

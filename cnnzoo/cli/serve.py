@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 LIMIT_NAMES = tuple(field.name for field in fields(Limits))
 LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
+EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # and the one by which this machine reaches itself
 MAX_KEY_BYTES = 10_000
 
 
@@ -39,11 +40,22 @@ MAX_KEY_BYTES = 10_000
     required=True,
     metavar="[NAME=]MODEL...",
     shell_complete=complete_trained_models,
-    help="A run directory, a .keras file, the folder of an export, or NAME:TAG; several, each with a name in front.",
+    help="A run directory, a .keras file, the folder of an export, or NAME:TAG. Give several as NAME=MODEL each.",
 )
-@commands.option("--host", default="127.0.0.1", show_default=True, group=COMMON, help="Address to listen on.")
 @commands.option(
-    "--port", type=click.IntRange(0, 65_535), default=8080, show_default=True, group=COMMON, help="Port; 0 takes any."
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    group=COMMON,
+    help="Address to listen on; 0.0.0.0 lets other machines in.",
+)
+@commands.option(
+    "--port",
+    type=click.IntRange(0, 65_535),
+    default=8080,
+    show_default=True,
+    group=COMMON,
+    help="Port; 0 takes any that is free.",
 )
 @commands.option(
     "--api-key-file",
@@ -89,7 +101,13 @@ MAX_KEY_BYTES = 10_000
     help="Precision of the computation.",
     show_default="that of the export, or float32",
 )
-@commands.option("--batch-size", type=click.IntRange(1), group=MACHINE, help="Largest batch.", show_default="auto")
+@commands.option(
+    "--batch-size",
+    type=click.IntRange(1),
+    group=MACHINE,
+    help="Images predicted at a time, at most.",
+    show_default="auto",
+)
 @commands.option(
     "--queue",
     type=click.IntRange(1, 1_000_000),
@@ -105,7 +123,7 @@ MAX_KEY_BYTES = 10_000
     show_default=True,
     group=MACHINE,
     metavar="SECONDS",
-    help="Time until an answer; then the request gets status 504.",
+    help="Time within which a request must be answered; later it gets status 504.",
 )
 @commands.option(
     "--limit",
@@ -138,9 +156,7 @@ def serve(
     KServe, and of Hugging Face work as they are.
     """
     limits, key = parse_limits(settings), read_key(api_key_file)
-    names = name_models(models)
-    for path in names.values():
-        check_trained_model(path, allow_failed=allow_failed)
+    names = name_models(models, allow_failed)
 
     from cnnzoo.serve.access import Access, check_origins
     from cnnzoo.serve.app import create_app
@@ -165,11 +181,18 @@ def serve(
         if host not in LOCAL_HOSTS and not key:
             echo(f"Warning: anyone who reaches {host} can use this server; --api-key-file demands a key", err=True)
         port = listener.getsockname()[1]
-        shown = f"[{host}]" if ":" in host else host
-        served = ", ".join(names)
-        run_server(app, listener, lambda: echo(f"Serving {served} at http://{shown}:{port}/ (Ctrl-C stops)", err=True))
+        served = f"Serving {', '.join(names)} at {describe_address(host, port)} (Ctrl-C stops)"
+        run_server(app, listener, lambda: echo(served, err=True))
     finally:
         listener.close()
+
+
+def describe_address(host: str, port: int) -> str:
+    """Return the address to open in a browser: 0.0.0.0 stands for all addresses, and is none that can be opened."""
+    local = EVERY_ADDRESS.get(host)
+    shown = local or host
+    address = f"http://[{shown}]:{port}/" if ":" in shown else f"http://{shown}:{port}/"
+    return f"{address} and on every other address of this machine" if local else address
 
 
 def parse_limits(settings: Sequence[str]) -> Limits:
@@ -205,11 +228,11 @@ def read_key(file: Path | None) -> str:
     return key
 
 
-def name_models(models: Sequence[str]) -> dict[str, str]:
+def name_models(models: Sequence[str], allow_failed: bool = False) -> dict[str, str]:
     """Return the path of each model by the name that it is served under: that given, or that of its network.
 
     Raises:
-        InputError: if two models have one name.
+        InputError: if one of them is no trained model, or two have one name.
     """
     paths: dict[str, str] = {}
     for model in models:
@@ -218,6 +241,7 @@ def name_models(models: Sequence[str]) -> dict[str, str]:
             name, path = "", model
         elif not name:
             check_name(name)
+        check_trained_model(path, allow_failed=allow_failed)
         if not name:
             card = read_card(path)
             name = make_name(card.name if card else path.partition(":")[0])

@@ -35,7 +35,7 @@ def render_docs(description: dict[str, Any], address: str) -> str:
         description: an OpenAPI description.
         address: the address of the server.
     """
-    sections: dict[str, list[dict[str, Any]]] = {}
+    sections: dict[str, list[dict[str, Any]]] = {"cnnzoo": []}  # first, as a form is the simplest
     for path, item in description["paths"].items():
         if "{version}" in path:
             continue

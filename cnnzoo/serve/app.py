@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import cnnzoo
 from cnnzoo.core.arguments import check_arguments
+from cnnzoo.core.errors import InputError, shorten_repr, suggest_names
 from cnnzoo.core.extras import install_command
 
 try:
@@ -23,7 +24,7 @@ except ImportError as error:
 from cnnzoo.serve import api_page, forms, hugging_face, open_inference, page, tensorflow_serving
 from cnnzoo.serve.access import Access, check_origins
 from cnnzoo.serve.errors import RequestError
-from cnnzoo.serve.gate import Gate
+from cnnzoo.serve.gate import Gate, find_route_path
 from cnnzoo.serve.journal import Journal
 from cnnzoo.serve.limits import Limits
 from cnnzoo.serve.openapi import describe_api
@@ -93,6 +94,7 @@ def create_app(
         'cnnzoo'
     """
     check_settings(queue, deadline)
+    check_kinds(limits, hosts, origins, access_log)
     access = Access(api_key, tuple(hosts), check_origins(origins))
     classifiers = load_classifiers(models, runtime, precision)
     server = Server(classifiers, queue=queue, deadline=deadline, batch_size=batch_size, limits=limits)
@@ -125,6 +127,21 @@ def create_app(
     app.openapi = cache(lambda: describe_api(app, list(classifiers), bool(api_key)))  # type: ignore[method-assign]
     app.add_middleware(Gate, access=access, limits=server.limits, traffic=traffic, journal=journal)
     return app
+
+
+def check_kinds(limits: object, hosts: object, origins: object, access_log: object) -> None:
+    """Raise InputError for arguments of another kind, which would fail at a request, or mean something else."""
+    if limits is not None and not isinstance(limits, Limits):
+        raise InputError(
+            f"limits must be of cnnzoo.serve.Limits, as in Limits(images=16). Received: {shorten_repr(limits)}"
+        )
+    for name, values in (("hosts", hosts), ("origins", origins)):
+        if isinstance(values, str | bytes):  # whose letters would be taken for names
+            raise InputError(f"{name} must be a list of names, as in [{values!r:.200}]. Received: {values!r:.200}")
+    if access_log is not None and not hasattr(access_log, "write"):
+        raise InputError(
+            f"access_log must be an open text file, such as sys.stdout. Received: {shorten_repr(access_log)}"
+        )
 
 
 async def healthz() -> dict[str, str]:
@@ -163,8 +180,15 @@ async def answer_http_error(request: Request, error: Exception) -> JSONResponse:
         reason, headers = f"This address takes {methods}. Received: {request.method:.20}", {"Allow": methods}
     if error.status_code == 404:
         prefix = request.scope.get("root_path", "")
-        reason = f"There is nothing at {request.url.path[:200]!r}; {prefix}/openapi.json lists what there is"
+        nearest = suggest_names(find_route_path(request.scope)[:200], find_fixed_paths(request), 1)
+        hint = f"Did you mean {prefix}{nearest[0]}? " if nearest else ""
+        reason = f"There is nothing at {request.url.path[:200]!r}. {hint}{prefix}/docs lists all addresses"
     return JSONResponse({"error": reason}, error.status_code, headers)
+
+
+def find_fixed_paths(request: Request) -> list[str]:
+    """Return the addresses that have no name of a model in them."""
+    return [path for path in request.app.openapi()["paths"] if len(path) > 1 and "{" not in path]
 
 
 def find_methods(request: Request) -> list[str]:

@@ -401,7 +401,9 @@
       frame.replaceChildren(picture);
       const how = answer.method === "occlusion" ? "Yellow parts matter most: covering them lowers the probability of" : "Yellow parts speak most for";
       const what = answer.evidence ? `${how} ${answer.target}` : `Nothing in the photo speaks for ${answer.target}`;
-      meaning.textContent = `${what} (${(100 * answer.score).toFixed(1)}\u00a0%). It took ${((performance.now() - begin) / 1000).toFixed(1)}\u00a0s.`;
+      const seconds = (performance.now() - begin) / 1000;
+      const time = seconds < 0.05 ? "less than 0.1" : seconds.toFixed(1);
+      meaning.textContent = `${what} (${(100 * answer.score).toFixed(1)}\u00a0%). It took ${time}\u00a0s.`;
     } catch (error) {
       if (error.name === "AbortError") return;
       frame.replaceChildren(create("span", "No heat map", "muted"));

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 router = APIRouter(tags=["cnnzoo"])
 TOP = 5
+FILE_FIELDS = ("file", "files", "image", "images")  # as which an @ forgotten in a command of curl sends text
 MAX_NAME = 200  # characters of a file name in an answer
 
 
@@ -69,6 +70,9 @@ async def read_form(request: Request) -> tuple[list[tuple[str, bytes]], dict[str
     fields = dict(request.query_params)
     files = []
     for part in await run_if_large(len(body), parse_form, body, content_type, limits.images):
+        if part.file is None and part.field in FILE_FIELDS:
+            example = f"curl -F {part.field}=@photo.jpg ADDRESS/predict"
+            raise RequestError(400, f"The field {part.field!r} has text in place of a file: {example}")
         if part.file is None:
             fields[part.field] = part.content.decode("utf-8", "replace")
         else:

@@ -49,6 +49,8 @@ def _describe(operation: Operation, listed: dict[str, Any], path: str, models: S
     """Return the description of one route; `listed` is what FastAPI knows of it."""
     has_version = VERSION_PART in path
     curl = operation.curl.replace("/models/NAME", "/models/NAME/versions/1") if has_version else operation.curl
+    if path == "/" and operation.bodies and len(models) > 1:  # of several models, a request names one
+        curl = curl.replace("ADDRESS/", "ADDRESS/models/NAME")
     answers = {kind: {"schema": schema} for kind, schema in operation.answers.items()}
     first = next(iter(answers))
     answers[first]["example"] = _insert_name(operation.example, models[0])

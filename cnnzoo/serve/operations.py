@@ -241,7 +241,7 @@ OPERATIONS = {
     ),
     ("post", "/"): Operation(
         "classify_image_with_only_model",
-        "curl ADDRESS/models/NAME -H 'Content-Type: image/jpeg' --data-binary @photo.jpg",
+        "curl ADDRESS/ -H 'Content-Type: image/jpeg' --data-binary @photo.jpg",
         {JSON: LABELS},
         [{"label": "cat", "score": 0.93}, {"label": "dog", "score": 0.07}],
         WORK,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import numpy as np
 from fastapi import Request
 
+from cnnzoo.core.errors import shorten_repr
 from cnnzoo.serve.errors import RequestError
 
 if TYPE_CHECKING:
@@ -195,8 +196,11 @@ def parse_top(value: Any, default: int) -> int:
     """Return a number of classes; raise RequestError 400 for anything else."""
     if value is None:
         return default
+    received = value
     if isinstance(value, str) and value.isascii() and value.isdigit():
         value = int(value[:9])
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MAX_TOP:
-        raise RequestError(400, f"The number of classes must be a whole number from 1 to {MAX_TOP}")
+        raise RequestError(
+            400, f"The number of classes must be a whole number from 1 to {MAX_TOP}. Received: {shorten_repr(received)}"
+        )
     return value

@@ -113,14 +113,16 @@ class Server:
             RequestError: 400 if there are several and no name was given, 404 if there is none of this name or version.
         """
         if not name and len(self.models) > 1:
-            raise RequestError(400, f"This server has several models, so a request names one: {', '.join(self.models)}")
+            raise RequestError(
+                400, f"This server has several models, so the request must name one: {', '.join(self.models)}"
+            )
         model = self.models.get(name) if name else next(iter(self.models.values()))
         if model is None:
             nearest = suggest_names(name, self.models)
             hint = f"Did you mean {nearest[0]}? " if nearest else ""
             raise RequestError(404, f"There is no model {name!r:.100}. {hint}Models: {', '.join(self.models)}")
         if version != VERSION:
-            raise RequestError(404, f"{model.name} has version {VERSION} alone. Received: {version!r:.50}")
+            raise RequestError(404, f"{model.name} has only version {VERSION}. Received: {version!r:.50}")
         return model
 
     async def classify(

@@ -194,7 +194,7 @@ async def refuse(request: Request, name: str, method: str, version: str = VERSIO
     server_of(request).find_model(name, version)
     raise RequestError(
         400,
-        f"{name} answers to predict alone, as a SavedModel does: POST /v1/models/{name}:predict. Received: "
+        f"{name} answers only to predict, as a SavedModel does: POST /v1/models/{name}:predict. Received: "
         f"{method!r:.50}",
     )
 
@@ -205,7 +205,7 @@ async def refuse_label(request: Request, name: str, rest: str) -> None:
     """Refuse labels of versions: a model has one version."""
     server_of(request).find_model(name)
     raise RequestError(
-        404, f"{name} has no labels of versions; it has version {VERSION} alone: /v1/models/{name}/versions/{VERSION}"
+        404, f"{name} has no labels of versions; it has only version {VERSION}: /v1/models/{name}/versions/{VERSION}"
     )
 
 

@@ -6,6 +6,8 @@ import sys
 import pytest
 from helpers.commands import run_command
 
+from cnnzoo.cli.serve import describe_address
+
 pytest.importorskip("fastapi")
 
 WRONG_OPTIONS = [
@@ -102,6 +104,27 @@ def test_wrong_names_and_folders_are_refused(model, tmp_path):
     for name in ("", "a/b", ".a", "a b", "a" * 65):
         check_refused("The name of a model is part of addresses", f"{name}={model}", "--port", 0)
     check_refused("Two models have the name 'a'", f"a={model}", f"a={model}", "--port", 0)
+
+
+def test_a_mistyped_path_is_answered_with_the_nearest_one(model, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for path in ("modle", "./modle", str(tmp_path / "modle"), "a=modle"):
+        check_refused("there is none at", path, "--port", 0)
+        check_refused("Did you mean", path, "--port", 0)
+    check_refused("Unknown weights of lenet5. Did you mean digits?", "lenet5:digts", "--port", 0)
+
+
+@pytest.mark.parametrize(
+    ("host", "address"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:80/"),
+        ("::1", "http://[::1]:80/"),
+        ("0.0.0.0", "http://127.0.0.1:80/ and on every other address of this machine"),
+        ("::", "http://[::1]:80/ and on every other address of this machine"),
+    ],
+)
+def test_the_printed_address_can_be_opened(host, address):
+    assert describe_address(host, 80) == address
 
 
 def test_a_damaged_export_is_refused(model):

@@ -74,6 +74,20 @@ def test_settings_out_of_range_are_refused(classifiers, setting):
         create_app(classifiers["digits"], **setting)
 
 
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ({"limits": {"images": 16}}, "limits must be of cnnzoo.serve.Limits.*Received: {'images': 16}"),
+        ({"hosts": "example.com"}, r"hosts must be a list of names, as in \['example.com'\]"),
+        ({"origins": "https://example.com"}, r"origins must be a list of names, as in \['https://example.com'\]"),
+        ({"access_log": "access.log"}, "access_log must be an open text file.*Received: 'access.log'"),
+    ],
+)
+def test_settings_of_another_kind_are_refused_at_once(classifiers, setting, words):
+    with pytest.raises(cnnzoo.InputError, match=words):
+        create_app(classifiers["digits"], **setting)
+
+
 # ---- Where it runs
 
 
@@ -90,7 +104,7 @@ def test_a_mounted_application_works_without_its_lifespan(classifiers, label):
         assert answer.json()[0]["label"] == label
         assert server.post("/vision/", data=PHOTO, headers=headers).json()[0]["label"] == label
         missing = server.get("/vision/nothing", headers=headers)
-        assert "/vision/openapi.json" in missing.json()["error"]
+        assert "/vision/docs lists all addresses" in missing.json()["error"]
         assert "/models/{name}" in server.get("/vision/openapi.json", headers=headers).json()["paths"]
         assert server.get("/nothing").json() == {"detail": "Not Found"}  # of the outer application
         metrics = server.get("/vision/metrics", headers=headers).text

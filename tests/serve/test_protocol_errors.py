@@ -27,11 +27,11 @@ def change(**values):
 REFUSED = [
     # TensorFlow Serving
     ("/v1/models/digit:predict", {"instances": [B64]}, 404, "Did you mean digits?"),
-    ("/v1/models/digits/versions/2:predict", {"instances": [B64]}, 404, "version 1 alone. Received: '2'"),
+    ("/v1/models/digits/versions/2:predict", {"instances": [B64]}, 404, "only version 1. Received: '2'"),
     ("/v1/models/digits/labels/stable:predict", {"instances": [B64]}, 404, "no labels of versions"),
-    ("/v1/models/digits:classify", {"examples": [{"x": 1}]}, 400, "predict alone"),
+    ("/v1/models/digits:classify", {"examples": [{"x": 1}]}, 400, "only to predict"),
     ("/v1/models/digits:regress", {"examples": [{"x": 1}]}, 400, "'regress'"),
-    ("/v1/models/digits/versions/1:classify", {}, 400, "predict alone"),
+    ("/v1/models/digits/versions/1:classify", {}, 400, "only to predict"),
     ("/v1/models/nothing:classify", {}, 404, "There is no model 'nothing'"),
     (PREDICT, {}, 400, '"instances"'),
     (PREDICT, [], 400, "must be a JSON object. Received: an array"),
@@ -63,7 +63,7 @@ REFUSED = [
     (PREDICT, {"inputs": 5}, 400, '"inputs" must be a JSON array'),
     # Open Inference Protocol
     ("/v2/models/nothing/infer", change(), 404, "There is no model 'nothing'"),
-    ("/v2/models/digits/versions/7/infer", change(), 404, "version 1 alone"),
+    ("/v2/models/digits/versions/7/infer", change(), 404, "only version 1"),
     (INFER, {}, 400, '"inputs" must be a JSON array. Received: null'),
     (INFER, {"inputs": []}, 400, "Received: 0 inputs"),
     (INFER, {"inputs": [TENSOR, TENSOR]}, 400, "Received: 2 inputs"),
@@ -111,7 +111,7 @@ REFUSED = [
     (LABEL, {"inputs": B64["b64"], "parameters": 5}, 400, '"parameters" must be a JSON object'),
     (LABEL, {"inputs": to_base64(b"text")}, 422, "not a JPEG"),
     # Addresses that do not exist
-    ("/v2/repository/models/digits/load", {}, 404, "/openapi.json lists"),
+    ("/v2/repository/models/digits/load", {}, 404, "/docs lists all addresses"),
     ("/v1/models/digits/metadata", {}, 405, ""),
 ]
 
@@ -131,7 +131,7 @@ def test_a_request_is_refused_with_its_reason(server, path, body, status, words)
     ("path", "status", "words"),
     [
         ("/v1/models/nothing", 404, "There is no model 'nothing'. Models: digits"),
-        ("/v1/models/digits/versions/0", 404, "version 1 alone"),
+        ("/v1/models/digits/versions/0", 404, "only version 1"),
         ("/v1/models/digits/labels/canary", 404, "no labels"),
         ("/v1/models/digits/labels/canary/metadata", 404, "no labels"),
         ("/v1/models/nothing/metadata", 404, "nothing"),
@@ -139,10 +139,12 @@ def test_a_request_is_refused_with_its_reason(server, path, body, status, words)
         ("/v1/models/digits/versions/1:predict", 405, "Send a POST"),
         ("/v2/models/nothing", 404, "nothing"),
         ("/v2/models/nothing/ready", 404, "nothing"),
-        ("/v2/models/digits/versions/2/ready", 404, "version 1 alone"),
+        ("/v2/models/digits/versions/2/ready", 404, "only version 1"),
         ("/v2/models/digits/infer", 405, ""),
         ("/predict", 405, ""),
-        ("/admin", 404, "/openapi.json"),
+        ("/admin", 404, "There is nothing at '/admin'. /docs lists all addresses"),
+        ("/predct", 404, "There is nothing at '/predct'. Did you mean /predict? /docs"),
+        ("/v1/model", 404, "Did you mean /v1/models?"),
     ],
 )
 def test_a_get_is_refused_with_its_reason(server, path, status, words):
@@ -182,9 +184,19 @@ def test_a_form_is_refused_with_its_reason(server):
     assert ask(json={})[0] == 415
     status, reason = ask(files=file)
     assert status == 400
-    assert "several models, so a request names one: digits, digits-keras, color" in reason
+    assert "several models, so the request must name one: digits, digits-keras, color" in reason
     assert ask(files=file, data={"model": "digit"}) == (404, ask(files=file, params={"model": "digit"})[1])
-    assert ask(files=file, data={"model": "digits", "top": "0"})[0] == 400
+    assert ask(files=file, data={"model": "digits", "top": "0"}) == (
+        400,
+        "The number of classes must be a whole number from 1 to 10000. Received: '0'",
+    )
+    # curl -F file=photo.jpg, which sends the name of the file, is not left out beside files
+    for field in ("file", "image"):
+        status, reason = ask(files=[("file", ("a.jpg", PHOTO)), (field, (None, "photo.jpg"))], data={"model": "digits"})
+        assert (status, reason) == (
+            400,
+            f"The field '{field}' has text in place of a file: curl -F {field}=@photo.jpg ADDRESS/predict",
+        )
     assert ask(files=file, data={"model": "digits", "top": "some"})[0] == 400
     assert ask(files={"model": (None, "digits")}) == (
         400,

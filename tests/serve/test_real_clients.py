@@ -129,7 +129,7 @@ def test_triton_raises_its_own_error_with_our_reason(client):
     floats = triton.InferInput("images", [1, 8, 8, 1], "FP32").set_data_from_numpy(np.zeros((1, 8, 8, 1), "float32"))
     assert "404 There is no model 'digit'. Did you mean digits?" in reason(client.infer, "digit", good)
     assert "404 There is no model 'digit'" in reason(client.get_model_metadata, "digit")
-    assert "404 digits has version 1 alone" in reason(client.infer, "digits", good, model_version="2")
+    assert "404 digits has only version 1" in reason(client.infer, "digits", good, model_version="2")
     assert "400 The input is 'image_bytes'" in reason(client.infer, "digits", [make_input(FILES, name="input")])
     assert "400 The input is BYTES" in reason(client.infer, "digits", [floats])
     assert "422 Cannot read the image" in reason(client.infer, "digits", [make_input([b"text"])])

@@ -88,6 +88,14 @@ def test_every_route_is_described_once(description):
         assert {"200", "400", "401", "403", "408", "413"} <= operation["responses"].keys()
 
 
+def test_commands_name_a_model_where_there_are_several(classifiers, description):
+    def command(described):
+        return described["paths"]["/"]["post"]["x-codeSamples"][0]["source"].split()[1]
+
+    assert command(description) == "ADDRESS/models/digits"
+    assert command(create_app(classifiers["digits"]).openapi()) == "ADDRESS/"
+
+
 def test_examples_are_what_the_schemas_allow(description):
     for method, path, operation in iter_operations(description):
         for part in (operation["responses"]["200"], operation.get("requestBody", {"content": {}})):

@@ -26,7 +26,7 @@ _import_public_name, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file
 if type(sys.modules[__name__]) is not types.ModuleType:
     copyreg.pickle(type(sys.modules[__name__]), lambda module: (importlib.import_module, (module.__name__,)))
 
-__version__ = "0.12.0"
+__version__ = "0.13.0"
 
 
 def __getattr__(name: str) -> typing.Any:

@@ -17,6 +17,13 @@ MAX_RATIO = 1032  # of a body to what zlib makes of it
 FASTEST = 1  # compression level: text of numbers halves, at some 100 MB/s
 
 
+async def read_body_without_form(request: Request) -> bytes:
+    """Return the body as `read_body` for a route that takes no form; raise RequestError 415 for a form."""
+    if request.headers.get("content-type", "").casefold().startswith("multipart/"):
+        raise RequestError(415, "This address takes no form. Forms go to ADDRESS/predict: curl -F file=@photo.jpg")
+    return await read_body(request)
+
+
 async def read_body(request: Request) -> bytes:
     """Return the body of a request, decompressed if its header `Content-Encoding` says so.
 

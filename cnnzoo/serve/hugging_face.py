@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
-from cnnzoo.serve.bodies import read_body
+from cnnzoo.serve.bodies import read_body_without_form
 from cnnzoo.serve.errors import RequestError
 from cnnzoo.serve.requests import (
     check_object,
@@ -34,7 +34,7 @@ async def classify(request: Request, name: str) -> list[dict[str, Any]]:
     """Classify one image: the bytes of its file, or JSON with the image in base64 and parameters."""
     server = server_of(request)
     model = server.find_model(name)
-    body = await read_body(request)
+    body = await read_body_without_form(request)
     top = TOP
     if is_json(request, body):
         image, top = await run_if_large(len(body), _parse_body, body)

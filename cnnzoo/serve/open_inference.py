@@ -22,7 +22,7 @@ from fastapi import APIRouter, Request, Response
 
 import cnnzoo
 from cnnzoo.inference.scores import find_best_classes
-from cnnzoo.serve.bodies import compress_answer, read_body
+from cnnzoo.serve.bodies import compress_answer, read_body_without_form
 from cnnzoo.serve.errors import RequestError
 from cnnzoo.serve.requests import (
     check_list,
@@ -119,7 +119,7 @@ async def infer(request: Request, name: str, version: str = VERSION) -> Response
     """Classify the images of the input."""
     server = server_of(request)
     model = server.find_model(name, version)
-    body = await read_body(request)
+    body = await read_body_without_form(request)
     message, images = await run_if_large(len(body), parse_request, body, request.headers.get(HEADER_LENGTH), model)
     requested = parse_outputs(message)
     tensors = make_outputs(model, await server.classify(model, images))

@@ -128,7 +128,11 @@ def decode_base64(text: Any, what: str) -> bytes:
     try:
         return binascii.a2b_base64(text.rstrip("=") + "=" * (-len(text.rstrip("=")) % 4), strict_mode=True)
     except ValueError:
-        raise RequestError(400, f"{what} is not base64. Received: a string of {len(text):,} characters") from None
+        raise RequestError(
+            400,
+            f"{what} is not base64. It takes the bytes of an image file, and not its path or address. Received: a "
+            f"string of {len(text):,} characters",
+        ) from None
 
 
 def to_array(values: Any, what: str) -> np.ndarray:

@@ -15,7 +15,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from cnnzoo.core.errors import suggest_names
-from cnnzoo.serve.bodies import compress_answer, read_body
+from cnnzoo.serve.bodies import compress_answer, read_body_without_form
 from cnnzoo.serve.errors import RequestError
 from cnnzoo.serve.requests import (
     check_list,
@@ -52,7 +52,7 @@ async def predict(request: Request, name: str, version: str = VERSION) -> Respon
     """Classify the images in `instances`, or in `inputs` for the column format."""
     server = server_of(request)
     model = server.find_model(name, version)
-    body = await read_body(request)
+    body = await read_body_without_form(request)
     is_row, images = await run_if_large(len(body), parse_request, body, model)
     outputs = make_outputs(model, await server.classify(model, images))
     response = await run_if_large(text_size(outputs), encode_response, outputs, is_row)

@@ -46,6 +46,7 @@ REFUSED = [
     (PREDICT, {"instances": [{"image_bytes": B64, "images": B64}]}, 400, "one input"),
     (PREDICT, {"instances": [{"b64": 5}]}, 400, 'instances[0]["b64"] must be an image in base64'),
     (PREDICT, {"instances": [{"b64": "&&&"}]}, 400, 'instances[0]["b64"] is not base64'),
+    (PREDICT, {"instances": ["https://example.com/a.jpg"]}, 400, "not its path or address. Received: a string of 25"),
     (PREDICT, {"instances": [None]}, 400, "Received: null"),
     (PREDICT, {"instances": [[[1, 2], [3]]]}, 400, "rows differ in length"),
     (PREDICT, {"instances": [[[1, 300], [3, 4]]]}, 400, "from 0 to 255. Received: 1 to 300"),
@@ -190,6 +191,10 @@ def test_a_form_is_refused_with_its_reason(server):
         400,
         "The number of classes must be a whole number from 1 to 10000. Received: '0'",
     )
+    for path in (PREDICT, INFER, LABEL):
+        answer = server.post(path, files=file)
+        assert answer.status_code == 415, path
+        assert "takes no form. Forms go to ADDRESS/predict" in answer.json()["error"]
     # curl -F file=photo.jpg, which sends the name of the file, is not left out beside files
     for field in ("file", "image"):
         status, reason = ask(files=[("file", ("a.jpg", PHOTO)), (field, (None, "photo.jpg"))], data={"model": "digits"})

@@ -197,6 +197,8 @@ def load_classifiers(models: Any, runtime: str = "auto", precision: str | None =
     Raises:
         InputError: for a name that cannot be part of an address, or something that is no model.
     """
+    if isinstance(models, list | tuple):
+        raise InputError('Several models are given by their names, as in {"cats": "runs/cats", "dogs": "runs/dogs"}')
     if not isinstance(models, Mapping):
         classifier = _open(models, runtime, precision)
         return {make_name(classifier.card.name): classifier}

@@ -54,6 +54,7 @@ def test_models_may_be_classifiers_keras_models_paths_and_a_mapping(digits_model
     ("models", "words"),
     [
         ({}, "No models"),
+        (["runs/cats"], "Several models are given by their names"),
         ({"a/b": None}, "part of addresses"),
         ({"": None}, "part of addresses"),
         ({1: None}, "part of addresses"),

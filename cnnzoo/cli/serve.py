@@ -69,7 +69,7 @@ MAX_KEY_BYTES = 10_000
     multiple=True,
     group=COMMON,
     metavar="NAME",
-    help="Name under which clients reach this server, beside its addresses and localhost; '*' is any. May be repeated.",
+    help="Name by which clients reach this server, beside addresses and localhost; '*' allows any. May be repeated.",
 )
 @commands.option(
     "--allow-origin",
@@ -179,7 +179,11 @@ def serve(
             access_log=sys.stdout if access_log else None,
         )
         if host not in LOCAL_HOSTS and not key:
-            echo(f"Warning: anyone who reaches {host} can use this server; --api-key-file demands a key", err=True)
+            place = "this machine" if host in EVERY_ADDRESS else host
+            echo(
+                f"Warning: anyone who can reach {place} can use this server; require a key with --api-key-file",
+                err=True,
+            )
         port = listener.getsockname()[1]
         served = f"Serving {', '.join(names)} at {describe_address(host, port)} (Ctrl-C stops)"
         run_server(app, listener, lambda: echo(served, err=True))

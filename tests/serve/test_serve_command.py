@@ -20,7 +20,7 @@ def digit():
 
 def test_a_server_for_all_without_a_key_works_with_a_warning(digits_export, digit):
     with run_command_serve(f"digits={digits_export}", "--host", "0.0.0.0") as server:
-        assert "Warning: anyone who reaches 0.0.0.0 can use this server; --api-key-file" in server.read_error()
+        assert "Warning: anyone who can reach this machine can use this server; require a key" in server.read_error()
         assert send(server.port, request("/models/digits", digit)).status == 200
 
         # The log has a line of JSON for each request, with nothing that a client could forge or that it sent

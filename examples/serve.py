@@ -32,7 +32,7 @@ else:
 app = cnnzoo.serve.create_app({"mine": model})
 
 # Run it in a thread of this program, on any free port.
-server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
+server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None))
 thread = threading.Thread(target=server.run)
 thread.start()
 while not server.started:

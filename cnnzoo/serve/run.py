@@ -157,6 +157,7 @@ def make_server(app: FastAPI) -> QuietlyStoppingServer:
         ws="none",
         loop="asyncio",
         lifespan="on",
+        log_config=None,  # which would close the handlers that other packages have set up
         log_level=logging.ERROR,  # its warnings are about requests, which the access log has
         access_log=False,
         server_header=False,

@@ -1,6 +1,7 @@
 """Exports that several tests share."""
 
 import functools
+import importlib
 from pathlib import Path
 
 import pytest
@@ -45,9 +46,8 @@ def original(trained, export_once):
 @pytest.fixture
 def saved_models_once(monkeypatch):
     """Let TensorFlow load equal SavedModels once, wherever they lie: each takes seconds."""
-    import tensorflow as tf
-
-    load = tf.saved_model.load
+    saved_model = importlib.import_module("tensorflow.saved_model")  # replaces `tf.saved_model`, as an export does
+    load = saved_model.load
 
     def load_once(path):
         contents = tuple(file.read_bytes() for file in sorted(Path(path).rglob("*")) if file.is_file())
@@ -55,7 +55,7 @@ def saved_models_once(monkeypatch):
             LOADED_SAVED_MODELS[contents] = load(path)
         return LOADED_SAVED_MODELS[contents]
 
-    monkeypatch.setattr(tf.saved_model, "load", load_once)
+    monkeypatch.setattr(saved_model, "load", load_once)
 
 
 LOADED_SAVED_MODELS = {}

@@ -19,7 +19,7 @@ class LocalServer:
     def __init__(self, app):
         self.app = app
         self.session = requests.Session()
-        config = uvicorn.Config(app, log_level="critical", lifespan="on", ws="none", access_log=False)
+        config = uvicorn.Config(app, log_level="critical", lifespan="on", ws="none", access_log=False, log_config=None)
         self._server = uvicorn.Server(config)
 
     def __enter__(self):

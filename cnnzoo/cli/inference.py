@@ -29,8 +29,8 @@ from cnnzoo.cli.options import (
     ALLOW_FAILED,
     INTERPOLATION,
     JSON,
-    PRECISIONS,
-    RUNTIME_NAMES,
+    PRECISION,
+    RUNTIME,
     SOURCE,
     SPLITS,
     TARGET_ACCURACY,
@@ -163,21 +163,8 @@ def evaluate(
     help="Mark answers as unsure whose probability is lower; auto is what was chosen with --target-accuracy.",
 )
 @commands.option("--json", "as_json", **JSON, group=COMMON)
-@commands.option(
-    "--runtime",
-    type=Choice(RUNTIME_NAMES, "runtime"),
-    group=MACHINE,
-    default="auto",
-    show_default=True,
-    help="What computes the predictions; auto picks the fastest that is installed.",
-)
-@commands.option(
-    "--precision",
-    type=Choice(PRECISIONS, "precision"),
-    group=MACHINE,
-    help="Precision of the computation; exports in float16 or int8 keep their own.",
-    show_default="that of the export, or float32",
-)
+@commands.option("--runtime", **RUNTIME)
+@commands.option("--precision", **PRECISION)
 @take_options(transform_options=TransformOptions)
 @commands.option("--batch-size", type=click.IntRange(1), group=MACHINE, help="Images per batch.", show_default="auto")
 @commands.option("--overwrite", is_flag=True, group=COMMON, help="Replace earlier predictions in the file.")

@@ -117,6 +117,19 @@ SEED: dict[str, Any] = {
     "show_default": True,
     "help": "Seed of all random numbers.",
 }
+RUNTIME: dict[str, Any] = {
+    "type": Choice(RUNTIME_NAMES, "runtime"),
+    "group": MACHINE,
+    "default": "auto",
+    "show_default": True,
+    "help": "What computes the predictions; auto picks the fastest that is installed.",
+}
+PRECISION: dict[str, Any] = {
+    "type": Choice(PRECISIONS, "precision"),
+    "group": MACHINE,
+    "help": "Precision of the computation; exports in float16 or int8 keep their own.",
+    "show_default": "that of the export, or float32",
+}
 INTERPOLATION: dict[str, Any] = {
     "type": Choice(INTERPOLATIONS, "interpolation"),
     "group": TRANSFORM,

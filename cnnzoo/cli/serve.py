@@ -12,11 +12,11 @@ import click
 
 from cnnzoo.cli import commands
 from cnnzoo.cli.checks import check_trained_model, read_card
-from cnnzoo.cli.commands import COMMON, MACHINE, Choice
+from cnnzoo.cli.commands import COMMON, MACHINE
 from cnnzoo.cli.complete import complete_trained_models
 from cnnzoo.cli.declare import CheckedPath
 from cnnzoo.cli.inference import open_classifier
-from cnnzoo.cli.options import ALLOW_FAILED, PRECISIONS, RUNTIME_NAMES
+from cnnzoo.cli.options import ALLOW_FAILED, PRECISION, RUNTIME
 from cnnzoo.cli.output import echo
 from cnnzoo.core.errors import InputError, unknown_name
 from cnnzoo.core.files import read_bounded
@@ -86,21 +86,8 @@ MAX_KEY_BYTES = 10_000
     group=COMMON,
     help="Print one line of JSON for each request / do not.",
 )
-@commands.option(
-    "--runtime",
-    type=Choice(RUNTIME_NAMES, "runtime"),
-    group=MACHINE,
-    default="auto",
-    show_default=True,
-    help="What computes the predictions; auto picks the fastest that is installed.",
-)
-@commands.option(
-    "--precision",
-    type=Choice(PRECISIONS, "precision"),
-    group=MACHINE,
-    help="Precision of the computation.",
-    show_default="that of the export, or float32",
-)
+@commands.option("--runtime", **RUNTIME)
+@commands.option("--precision", **PRECISION)
 @commands.option(
     "--batch-size",
     type=click.IntRange(1),

@@ -43,13 +43,13 @@ class Load:
         seconds: time of each answer with status 200 that arrived in the measured time.
     """
 
-    def __init__(self, requests: list[bytes], count: int) -> None:
+    def __init__(self, requests: list[bytes], count: int, clients: int) -> None:
         self.requests, self.remaining = requests, count
         self.statuses: collections.Counter[str] = collections.Counter()
         self.seconds: list[float] = []
         self.measured = (0.0, 0.0)  # from when to when
         self.is_over = False
-        self.open_clients = 0
+        self.open_clients = clients  # also those that are still connecting
         self.all_closed = asyncio.Event()
 
     def note(self, status: str, sent_at: float) -> None:
@@ -69,7 +69,6 @@ class Client(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport: asyncio.Transport = transport  # type: ignore[assignment]
-        self.load.open_clients += 1
         self.send()
 
     def send(self) -> None:
@@ -114,7 +113,7 @@ async def generate(
     requests: list[bytes], port: int, clients: int, seconds: float, count: int, warm_up: float = 0.0
 ) -> dict:
     """Run the clients; return rates, percentiles and statuses. Answers in the first seconds are not measured."""
-    load, loop = Load(requests, count), asyncio.get_running_loop()
+    load, loop = Load(requests, count, clients), asyncio.get_running_loop()
     started = time.perf_counter()
     load.measured = (started + warm_up, started + seconds)
     for number in range(clients):
